@@ -1,0 +1,99 @@
+"""The contract of a recurrent cell: a step that defines it, and a whole-sequence form proven equal to the step.
+
+Shapes throughout: B samples, T time steps, I input channels, H hidden units.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+from lstm_lab.registry import Named, Registered
+
+
+class Hidden(NamedTuple):
+    """State of a cell that carries only what it shows."""
+
+    h: Tensor
+    """(B, H)"""
+
+
+class Cell(Registered, nn.Module, kind="cell"):
+    """One recurrent step and its whole-sequence form.
+
+    A new cell needs `step` and, where its state is more than `h`, a `State`. `forward` then works as written here.
+    Override `forward` only with something faster that equals it.
+    """
+
+    State: ClassVar[Any] = Hidden
+
+    class Config(Named):
+        """No choices."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__()
+        self.input_size, self.hidden_size = input_size, hidden_size
+
+    def initial_state(self, x: Tensor) -> Any:
+        """Zeros, (B, H) for each part of the state, on the device and in the type of `x` (B, ...)."""
+        zeros = x.new_zeros(x.shape[0], self.hidden_size)
+        return self.State(*(zeros for _ in self.State._fields))
+
+    @abstractmethod
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """One time step.
+
+        Args:
+            x: (B, I)
+            state: `State` after the step before.
+
+        Returns:
+            What the cell shows, (B, H), and its new state.
+        """
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        """The step over a whole padded batch.
+
+        Args:
+            x: (B, T, I)
+            lengths: (B,) valid steps of each sample; what stands behind them is never read.
+            state: to start from; zeros if absent.
+
+        Returns:
+            Outputs (B, T, H), zero on padding, and the state after each sample's own last valid step.
+        """
+        state = self.initial_state(x) if state is None else state
+        outputs = []
+        for t, x_t in enumerate(x.unbind(1)):
+            valid = (t < lengths).unsqueeze(1)  # (B, 1)
+            h, new = self.step(x_t, state)
+            state = self.State(*(torch.where(valid, after, before) for after, before in zip(new, state, strict=True)))
+            outputs.append(torch.where(valid, h, torch.zeros_like(h)))
+        if not outputs:
+            return x.new_zeros(x.shape[0], 0, self.hidden_size), state
+        return torch.stack(outputs, 1), state
+
+
+def run_layer(layer: nn.RNNBase, x: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+    """A one-layer torch RNN over a padded batch: as it is when nothing is padded, packed otherwise.
+
+    Args:
+        layer: `batch_first=True`, one direction, one layer.
+        x: (B, T, I)
+        lengths: (B,), each at least 1.
+        state: what the layer takes, (1, B, H) or a pair of them.
+
+    Returns:
+        Outputs (B, T, H), zero on padding, and the layer's final state at each sample's own end.
+    """
+    steps = x.shape[1]
+    lengths = lengths.cpu()
+    if bool((lengths == steps).all()):
+        return layer(x, state)
+    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+    outputs, state = layer(packed, state)
+    return pad_packed_sequence(outputs, batch_first=True, total_length=steps)[0], state

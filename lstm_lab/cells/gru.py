@@ -1,0 +1,39 @@
+"""The gated recurrent unit: two gates, one state, three quarters of an LSTM's weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lstm_lab.cells.base import Cell, Hidden, run_layer
+
+
+class GRU(Cell, name="gru"):
+    """Cho et al. (2014), in the form that cuDNN and torch compute (the reset gate acts after U).
+
+    r = sigmoid(W_r x + U_r h + b_r)
+    z = sigmoid(W_z x + U_z h + b_z)
+    n = tanh(W_n x + b_n + r * (U_n h + b'_n))
+    h' = (1 - z) * n + z * h
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.layer = nn.GRU(input_size, hidden_size, batch_first=True)
+
+    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+        W, U, b, b_h = self.layer._flat_weights
+        W_rx, W_zx, W_nx = (x @ W.T + b).chunk(3, 1)
+        U_rh, U_zh, U_nh = (state.h @ U.T + b_h).chunk(3, 1)
+        r = torch.sigmoid(W_rx + U_rh)  # (B, H)
+        z = torch.sigmoid(W_zx + U_zh)
+        n = torch.tanh(W_nx + r * U_nh)
+        h = (1 - z) * n + z * state.h
+        return h, Hidden(h)
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
+        state = self.initial_state(x) if state is None else state
+        outputs, h = run_layer(self.layer, x, lengths, state.h.unsqueeze(0))
+        return outputs, Hidden(h[0])

@@ -1,0 +1,53 @@
+"""The long short-term memory cell with forget gate, as torch and cuDNN compute it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from lstm_lab.cells.base import Cell, run_layer
+from lstm_lab.registry import Named
+
+
+class LSTMState(NamedTuple):
+    h: Tensor
+    """(B, H) what the cell shows."""
+    c: Tensor
+    """(B, H) what it remembers."""
+
+
+class LSTM(Cell, name="lstm"):
+    """Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000).
+
+    i = sigmoid(W_i x + U_i h + b_i)      f = sigmoid(W_f x + U_f h + b_f)
+    g = tanh(W_g x + U_g h + b_g)         o = sigmoid(W_o x + U_o h + b_o)
+    c' = f * c + i * g                    h' = o * tanh(c')
+    """
+
+    State = LSTMState
+
+    class Config(Named):
+        forget_bias: float = 1.0
+        """Forget-gate bias at the start (Jozefowicz et al. 2015: 1)."""
+
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size)
+        self.layer = nn.LSTM(input_size, hidden_size, batch_first=True)
+        # Start by remembering: at f = 0.5 the gradient halves every step. torch adds two biases, so one of them is 0.
+        with torch.no_grad():
+            self.layer.bias_ih_l0[hidden_size : 2 * hidden_size] = forget_bias
+            self.layer.bias_hh_l0[hidden_size : 2 * hidden_size] = 0.0
+
+    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        W, U, b, b_h = self.layer._flat_weights
+        i, f, g, o = (x @ W.T + b + state.h @ U.T + b_h).chunk(4, 1)  # (B, H) each
+        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h, LSTMState(h, c)
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
+        state = self.initial_state(x) if state is None else state
+        outputs, (h, c) = run_layer(self.layer, x, lengths, (state.h.unsqueeze(0), state.c.unsqueeze(0)))
+        return outputs, LSTMState(h[0], c[0])

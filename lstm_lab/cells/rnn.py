@@ -1,0 +1,28 @@
+"""The Elman network: one state, no gate. The baseline that forgets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lstm_lab.cells.base import Cell, Hidden, run_layer
+
+
+class RNN(Cell, name="rnn"):
+    """h_t = tanh(W x_t + b + U h_{t-1} + b')  (Elman, 1990)."""
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        self.layer = nn.RNN(input_size, hidden_size, batch_first=True)
+
+    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+        W, U, b, b_h = self.layer._flat_weights
+        h = torch.tanh(x @ W.T + b + state.h @ U.T + b_h)  # (B, H)
+        return h, Hidden(h)
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
+        state = self.initial_state(x) if state is None else state
+        outputs, h = run_layer(self.layer, x, lengths, state.h.unsqueeze(0))
+        return outputs, Hidden(h[0])

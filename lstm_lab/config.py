@@ -1,0 +1,212 @@
+"""YAML and dotted overrides become validated objects here, and every fault a person sees is phrased here.
+
+A fault is one line: where (file or override), which key, what was wrong, and the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import PydanticCustomError
+
+__all__ = ["Config", "ConfigError", "DataError", "Fault", "Interrupted", "load", "merge", "parse_overrides", "validate"]
+
+
+class Fault(Exception):
+    """Something a person can put right. Printed as one line; `exit_code` goes to the shell."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(Fault):
+    """A wrong file, key, value or combination of them."""
+
+    exit_code = 2
+
+
+class DataError(Fault):
+    """Data that cannot be read, or that does not say what it must."""
+
+    exit_code = 3
+
+
+class Interrupted(Fault):
+    """Stopped from outside, with everything saved. The message is the command that goes on."""
+
+    exit_code = 130
+
+
+class Config(BaseModel):
+    """Base of every nested `Config`: frozen, strict, and closed to unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, validate_default=False
+    )
+
+    @classmethod
+    def title(cls) -> str:
+        """The name of the class this configures: `GRU` for `GRU.Config`."""
+        parts = cls.__qualname__.split(".")
+        return parts[-2] if parts[-1] == "Config" and len(parts) > 1 else parts[-1]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_keys(cls, data: Any) -> Any:
+        if isinstance(data, Mapping):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise PydanticCustomError(
+                        "unknown_key",
+                        "no such field in {title}",
+                        {"title": cls.title(), "key": str(key), "siblings": list(cls.model_fields)},
+                    )
+        return data
+
+
+M = TypeVar("M", bound=Config)
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """Read a YAML file into plain dicts and lists. `1e-3` is a number wherever it stands.
+
+    Raises:
+        ConfigError: no such file, not YAML, or not a mapping at the top.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}{_near_file(path)}")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}): save it as UTF-8") from None
+    try:
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True) if text.strip() else {}
+    except (YAMLError, OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
+    # A lone word parses as `{word: None}`; a list parses as a list.
+    if not isinstance(content, dict) or (len(content) == 1 and ":" not in text):
+        raise ConfigError(f"{path}: must be a mapping of `key: value` lines")
+    return {str(key): value for key, value in content.items()}
+
+
+def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, Any]]:
+    """`["optimizer.lr=3e-4"]` -> `[("optimizer.lr", 0.0003)]`, values read as YAML."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    parsed = []
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key or not all(key.split(".")):
+            raise ConfigError(f"override '{pair}': must be key=value, as in optimizer.lr=3e-4")
+        try:
+            value = OmegaConf.to_container(OmegaConf.create(f"value: {text}"), resolve=True)["value"]  # type: ignore[index,call-overload]
+        except (YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"override '{pair}': the value is not YAML: {_one_line(error)}") from None
+        parsed.append((key, value))
+    return parsed
+
+
+def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
+    """A new dict: `delta` over `base`, dotted keys opened up, a section replaced when another `name` is chosen."""
+    merged = dict(base)
+    for key, value in delta.items():
+        head, _, rest = str(key).partition(".")
+        if rest:
+            value = {rest: value}
+        old = merged.get(head)
+        if isinstance(value, Mapping) and isinstance(old, str):
+            old = {"name": old}
+        if isinstance(value, str) and isinstance(old, Mapping) and ("name" in old or not old):
+            value = {"name": value}
+        if isinstance(value, Mapping) and not (isinstance(old, Mapping) and _same_arm(old, value)):
+            old = {}
+        merged[head] = merge(dict(old), value) if isinstance(value, Mapping) else value  # type: ignore[arg-type]
+    return merged
+
+
+def _same_arm(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    return "name" not in new or "name" not in old or old["name"] == new["name"]
+
+
+def validate(cls: type[M], content: Mapping[str, Any], where: str, overrides: Iterable[tuple[str, Any]] = ()) -> M:
+    """Build `cls` from plain content, or say in one line what is wrong.
+
+    Args:
+        where: the file the content came from, for the message.
+        overrides: dotted pairs already merged into `content`; a fault under one of their keys names it, not the file.
+
+    Raises:
+        ConfigError: with the first fault, and how many more there are.
+    """
+    try:
+        return cls.model_validate(content)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        raise ConfigError(_phrase(cls, faults[0], where, list(overrides), len(faults) - 1)) from None
+
+
+def _phrase(cls: type[Config], fault: Any, where: str, overrides: list[tuple[str, Any]], more: int) -> str:
+    path = ".".join(str(part) for part in fault["loc"])
+    context = fault.get("ctx") or {}
+    if fault["type"] == "unknown_key":
+        path = f"{path}.{context['key']}" if path else context["key"]
+        text = fault["msg"] + _suggest(cls, context["key"], context["siblings"])
+    elif fault["type"] == "missing":
+        text = "missing: it has no default"
+    elif fault["type"] in ("value_error", "unknown_name"):
+        text = fault["msg"].removeprefix("Value error, ")
+    else:
+        said = fault["msg"].removeprefix("Input should be ").replace("Input should ", "")
+        text = (
+            f"must be {said}, got {_show(fault['input'])}"
+            if said != fault["msg"]
+            else f"{said}, got {_show(fault['input'])}"
+        )
+    source = where
+    for key, value in overrides:
+        if path == key or path.startswith(key + ".") or key.startswith(path + "."):
+            source = f"override '{key}={_show(value)}'"
+    line = f"{source}: {path}: {text}" if path else f"{source}: {text}"
+    return line + (f" (and {more} more)" if more else "")
+
+
+def _suggest(cls: type[Config], key: str, siblings: list[str]) -> str:
+    """A close name beside the wrong one, else the same name elsewhere in the tree."""
+    near = difflib.get_close_matches(key, siblings, n=1)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    from lstm_lab.registry import fields
+
+    elsewhere = {row.path.rsplit(".", 1)[-1]: row for row in reversed(list(fields(cls)))}
+    near = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.7)
+    if near:
+        row = elsewhere[near[0]]
+        return f"; did you mean '{row.path}'{f' of {row.of}' if row.of else ''}?"
+    return f"; it has: {', '.join(sorted(siblings))}"
+
+
+def _near_file(path: Path) -> str:
+    folder = path.parent
+    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() and os.access(folder, os.R_OK) else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean '{folder / near[0]}'?" if near else ""
+
+
+def _show(value: Any) -> str:
+    text = str(value) if isinstance(value, (int, float, bool)) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200]

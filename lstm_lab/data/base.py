@@ -1,0 +1,152 @@
+"""The contract of a data set, and the Lightning data module over any of them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, NamedTuple, Protocol
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from lstm_lab.registry import Named, Registered
+
+
+class Batch(NamedTuple):
+    """B samples, padded behind their own end to the longest, T."""
+
+    x: Tensor
+    """(B, T, I) float32"""
+    lengths: Tensor
+    """(B,) int64 valid steps, each at least 1; on the CPU, where packing reads it."""
+    y: Tensor
+    """(B,) int64 class, or (B, horizon, targets) float32"""
+
+
+class Split(Protocol):
+    """One part of a data set, in memory."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: Tensor) -> Batch:
+        """The samples at `index` (B,) as one batch."""
+
+
+class Dataset(Registered, kind="dataset"):
+    """Where sequences come from.
+
+    Reading happens once, on first use. `train` and `validation` are open to everyone; the test part comes only out of
+    `open_test`, which `evaluate` alone calls.
+    """
+
+    class Config(Named):
+        batch_size: Annotated[int, Field(ge=1)] = 32
+        """Samples in one step."""
+
+    @property
+    @abstractmethod
+    def facts(self) -> Any:
+        """What a model and a task must know of the data, as plain values: sizes, classes, scales."""
+
+    @property
+    @abstractmethod
+    def train(self) -> Any: ...
+
+    @property
+    @abstractmethod
+    def validation(self) -> Any: ...
+
+    @abstractmethod
+    def open_test(self) -> Any:
+        """The sealed part. Only `evaluate` calls this."""
+
+    @property
+    @abstractmethod
+    def digest(self) -> str:
+        """Hash of every value read and of how it was split: equal digest, equal data."""
+
+
+def digest(*parts: Any) -> str:
+    """First 16 hex digits of the sha256 over arrays and plain values."""
+    sha = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            sha.update(str((part.dtype, part.shape)).encode())
+            sha.update(np.ascontiguousarray(part).tobytes())
+        else:
+            sha.update(repr(part).encode())
+    return sha.hexdigest()[:16]
+
+
+class _Order:
+    """Tells the loader which epoch it is: Lightning looks for `sampler.set_epoch`."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+
+class Loader:
+    """Batches of one split, as tensors and without workers: a step costs microseconds.
+
+    The order is a function of (seed, epoch) alone and the position is part of every checkpoint, so a run that is
+    interrupted in the middle of an epoch goes on with the very next batch.
+    """
+
+    def __init__(self, split: Split, batch_size: int, *, seed: int | None = None) -> None:
+        """A `seed` shuffles; without one the order is that of the split."""
+        self.split, self.batch_size, self.seed = split, batch_size, seed
+        self.sampler = _Order()
+        self.position = 0
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.split) / self.batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        n = len(self.split)
+        if self.seed is None:
+            order = torch.arange(n)
+        else:
+            shuffle = np.random.default_rng((self.seed, self.sampler.epoch))
+            order = torch.from_numpy(shuffle.permutation(n))
+        start, self.position = self.position, 0
+        for number, index in enumerate(order.split(self.batch_size)):
+            if number >= start:
+                self.position = number + 1
+                yield self.split.take(index)
+        self.position = 0
+
+    def state_dict(self) -> dict[str, int]:
+        return {"position": self.position % len(self)}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.position = state["position"]
+
+
+class SequenceData(pl.LightningDataModule):
+    """Train and validation loaders of a data set."""
+
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int) -> None:
+        super().__init__()
+        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+
+    def train_dataloader(self) -> Loader:
+        return Loader(self.dataset.train, self.batch_size, seed=self.seed)
+
+    def val_dataloader(self) -> Loader:
+        # Validation keeps no gradients, so it can take larger steps.
+        return Loader(self.dataset.validation, 4 * self.batch_size)
+
+    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+        return to_device(batch, device)
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Values to the device; lengths stay on the CPU."""
+    return Batch(batch.x.to(device), batch.lengths, batch.y.to(device))

@@ -1,0 +1,116 @@
+"""An experiment: what to run, fully typed, frozen, and checked across its sections."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from lstm_lab import config
+from lstm_lab.config import Config
+from lstm_lab.data import Dataset
+from lstm_lab.models import SequenceModel
+from lstm_lab.optimizers import Adam, Constant, Optimizer, Schedule
+from lstm_lab.registry import Choice, Named
+from lstm_lab.tasks import Task
+
+
+class Trainer(Config):
+    """How long, how steadily, and on what."""
+
+    max_epochs: Annotated[int, Field(ge=1)] = 50
+    """Epochs at most."""
+    patience: Annotated[int, Field(ge=1)] | None = 10
+    """Epochs without improvement of the deciding metric before training stops; none: never."""
+    gradient_clip: Annotated[float, Field(gt=0.0)] | None = 1.0
+    """Largest norm of the gradient; none: unclipped."""
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    """Where tensors live; `auto` takes a GPU if there is one."""
+    precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
+    """Arithmetic of the forward and backward pass."""
+    threads: Annotated[int, Field(ge=1)] = 1
+    """CPU threads: part of the experiment, because sums over more threads round differently."""
+
+
+class Experiment(Config):
+    """Data + model + task + optimiser + trainer + seed. Two equal experiments give equal metrics on one CPU."""
+
+    data: Annotated[Named, Choice(Dataset)]
+    """Where sequences come from."""
+    task: Annotated[Named, Choice(Task)]
+    """What is asked of them."""
+    model: SequenceModel.Config = SequenceModel.Config()
+    """Encoder, pooling and head."""
+    optimizer: Annotated[Named, Choice(Optimizer, default="adam")] = Adam.Config()  # type: ignore[call-arg]
+    """How the loss goes down."""
+    schedule: Annotated[Named, Choice(Schedule, default="constant")] = Constant.Config()  # type: ignore[call-arg]
+    """What the learning rate does over the steps."""
+    trainer: Trainer = Trainer()
+    """How long and on what."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of initial weights, order of the batches and dropout."""
+
+    @model_validator(mode="after")
+    def _task_fits_data(self) -> Experiment:
+        task: Any = self.task.owner
+        if not issubclass(self.data.owner, task.accepts):
+            fitting = sorted(
+                name for name, member in Task.members.items() if issubclass(self.data.owner, member.accepts)
+            )
+            raise ValueError(
+                f"task '{self.task.name}' cannot be asked of data '{self.data.name}'; ask {' or '.join(fitting)}"
+            )
+        return self
+
+    @property
+    def decides(self) -> str:
+        """The deciding metric as it stands in the record: `val/accuracy`."""
+        return f"val/{self.task.decides}"  # type: ignore[attr-defined]
+
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        owner: Any = self.task.owner
+        return owner.mode_of(self.task.decides)  # type: ignore[attr-defined]
+
+    def dump(self) -> dict[str, Any]:
+        """Plain dicts, lists and numbers; `Experiment.of(e.dump()) == e`."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any], where: str = "experiment") -> Experiment:
+        return config.validate(cls, content, where)
+
+    def with_overrides(self, overrides: Mapping[str, Any], where: str = "overrides") -> Experiment:
+        """A new experiment: dotted keys replaced, and everything checked again."""
+        merged = config.merge(self.dump(), overrides)
+        return config.validate(Experiment, merged, where, overrides.items())
+
+
+def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
+    """`conf/x.yaml` and `["optimizer.lr=3e-4", ...]` -> a checked experiment.
+
+    Raises:
+        ConfigError: in one line, with file, key, value and a way out.
+    """
+    content = config.load(path)
+    pairs = config.parse_overrides(overrides)
+    for key, value in pairs:
+        content = config.merge(content, {key: value})
+    return config.validate(Experiment, content, str(path), pairs)
+
+
+def to_yaml(content: Mapping[str, Any]) -> str:
+    """Plain content as YAML text, in the order it has."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(dict(content)))
+
+
+def command_line() -> str:
+    """The command as a person would type it again."""
+    import shlex
+
+    return shlex.join(["lstm-lab" if sys.argv[0].endswith(("lstm-lab", "__main__.py")) else sys.argv[0], *sys.argv[1:]])

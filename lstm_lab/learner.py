@@ -1,0 +1,124 @@
+"""The LightningModule: model, task and optimiser. It logs, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from lstm_lab.config import Fault
+from lstm_lab.data.base import Batch
+from lstm_lab.models import SequenceModel
+from lstm_lab.optimizers import Optimizer, Schedule
+from lstm_lab.tasks.base import Task, better
+
+
+class Diverged(Fault):
+    """The loss left the numbers: a failure, never a result."""
+
+    exit_code = 4
+
+
+class Learner(pl.LightningModule):
+    """One optimisation step a batch, one row of metrics an epoch.
+
+    Sums stay on the device until the epoch ends: reading a number off the device every step is what makes logging slow.
+    """
+
+    def __init__(self, model: SequenceModel, task: Task, optimizer: Optimizer, schedule: Schedule) -> None:
+        super().__init__()
+        self.model, self.task, self.optimizer, self.schedule = model, task, optimizer, schedule
+        self.scores = task.metrics()
+        # Written into every checkpoint, so that an epoch interrupted half-way averages over all of its batches.
+        self.sums = {"loss": torch.zeros(()), "grad_norm": torch.zeros(()), "samples": torch.zeros(())}
+        self.validation_sums = torch.zeros(2)
+        self.best: float | None = None
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.model(batch.x, batch.lengths)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optimizer.over(self.model.parameters())
+
+    def on_fit_start(self) -> None:
+        self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        rate = self.optimizer.choices["lr"] * self.schedule.factor(
+            self.trainer.global_step, int(self.trainer.estimated_stepping_batches)
+        )
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = rate
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        loss = self.task.loss(self(batch), batch)
+        self.sums["loss"] += loss.detach() * len(batch.y)
+        self.sums["samples"] += len(batch.y)
+        return loss
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        limit = gradient_clip_val if gradient_clip_val is not None else float("inf")
+        self.sums["grad_norm"] += torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
+
+    def on_validation_epoch_start(self) -> None:
+        self.scores.reset()
+        self.validation_sums = torch.zeros(2, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        output = self(batch)
+        n = len(batch.y)
+        self.validation_sums += torch.stack([self.task.loss(output, batch) * n, output.new_tensor(n)])
+        self.scores.update(output, batch)
+
+    def on_validation_epoch_end(self) -> None:
+        if self.trainer.state.fn != "fit":
+            return
+        sums, steps = self.sums, self.trainer.num_training_batches
+        row = {
+            "train/loss": float(sums["loss"] / sums["samples"]),
+            "train/grad_norm": float(sums["grad_norm"] / steps),
+            "val/loss": float(self.validation_sums[0] / self.validation_sums[1]),
+            **{f"val/{name}": float(value) for name, value in self.scores.compute().items()},
+            "lr": float(self.trainer.optimizers[0].param_groups[0]["lr"]),
+        }
+        for name in ("train/loss", "val/loss"):
+            if not torch.isfinite(torch.tensor(row[name])):
+                raise Diverged(
+                    f"{name} is {row[name]} in epoch {self.current_epoch}: lower optimizer.lr "
+                    f"(now {self.optimizer.choices['lr']}) or set trainer.gradient_clip"
+                )
+        for value in sums.values():
+            value.zero_()
+        decided = row[f"val/{self.task.decides}"]
+        improved = better(decided, self.best, self.task.mode)
+        self.best = decided if improved else self.best
+        self.schedule.observe(improved)
+        self.log_dict(row, logger=False, batch_size=1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["learner"] = {
+            "sums": {name: value.cpu() for name, value in self.sums.items()},
+            "best": self.best,
+            "schedule": self.schedule.state_dict(),
+            "rng": torch.get_rng_state(),
+            **({"cuda_rng": torch.cuda.get_rng_state()} if self.device.type == "cuda" else {}),
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        kept = checkpoint["learner"]
+        self.sums = {name: value.clone() for name, value in kept["sums"].items()}
+        self.best = kept["best"]
+        self.schedule.load_state_dict(kept["schedule"])
+        self._rng = (kept["rng"], kept.get("cuda_rng"))
+
+    def on_train_start(self) -> None:
+        # Last of all set-up, so that nothing between the checkpoint and the first batch draws from the generator.
+        cpu, cuda = getattr(self, "_rng", (None, None))
+        if cpu is not None:
+            torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state(cuda)
