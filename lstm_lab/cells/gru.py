@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.cells.base import Cell, Hidden, run_layer
+from lstm_lab.cells.base import Cell, Hidden, run_layer, weights
 
 
 class GRU(Cell, name="gru"):
@@ -24,7 +24,7 @@ class GRU(Cell, name="gru"):
         self.layer = nn.GRU(input_size, hidden_size, batch_first=True)
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
-        W, U, b, b_h = self.layer._flat_weights
+        W, U, b, b_h = weights(self.layer)
         W_rx, W_zx, W_nx = (x @ W.T + b).chunk(3, 1)
         U_rh, U_zh, U_nh = (state.h @ U.T + b_h).chunk(3, 1)
         r = torch.sigmoid(W_rx + U_rh)  # (B, H)

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.cells.base import Cell, Hidden, run_layer
+from lstm_lab.cells.base import Cell, Hidden, run_layer, weights
 
 
 class RNN(Cell, name="rnn"):
@@ -18,7 +18,7 @@ class RNN(Cell, name="rnn"):
         self.layer = nn.RNN(input_size, hidden_size, batch_first=True)
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
-        W, U, b, b_h = self.layer._flat_weights
+        W, U, b, b_h = weights(self.layer)
         h = torch.tanh(x @ W.T + b + state.h @ U.T + b_h)  # (B, H)
         return h, Hidden(h)
 
