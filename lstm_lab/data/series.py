@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lstm_lab.config import DataError
+from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Batch, Dataset, digest
 
 
@@ -76,7 +76,7 @@ class Windows:
 
 
 Part = Annotated[float, Field(gt=0.0, lt=1.0)]
-Steps = Annotated[int, Field(ge=1)]
+Steps = Count
 
 
 class SeriesDataset(Dataset):
