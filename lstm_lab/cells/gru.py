@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.cells.base import Cell, Hidden, run_layer
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, Hidden, weights
 
 
 class GRU(Cell, name="gru"):
@@ -24,7 +25,7 @@ class GRU(Cell, name="gru"):
         self.layer = nn.GRU(input_size, hidden_size, batch_first=True)
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
-        W, U, b, b_h = self.layer._flat_weights
+        W, U, b, b_h = weights(self.layer)
         W_rx, W_zx, W_nx = (x @ W.T + b).chunk(3, 1)
         U_rh, U_zh, U_nh = (state.h @ U.T + b_h).chunk(3, 1)
         r = torch.sigmoid(W_rx + U_rh)  # (B, H)
@@ -35,5 +36,5 @@ class GRU(Cell, name="gru"):
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state
-        outputs, h = run_layer(self.layer, x, lengths, state.h.unsqueeze(0))
-        return outputs, Hidden(h[0])
+        outputs, h = kernels.gru(x, lengths, state.h, *weights(self.layer))
+        return outputs, Hidden(h)

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.cells.base import Cell, run_layer
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, weights
 from lstm_lab.registry import Named
 
 
@@ -36,12 +37,13 @@ class LSTM(Cell, name="lstm"):
         super().__init__(input_size, hidden_size)
         self.layer = nn.LSTM(input_size, hidden_size, batch_first=True)
         # Start by remembering: at f = 0.5 the gradient halves every step. torch adds two biases, so one of them is 0.
+        _, _, b, b_h = weights(self.layer)
         with torch.no_grad():
-            self.layer.bias_ih_l0[hidden_size : 2 * hidden_size] = forget_bias
-            self.layer.bias_hh_l0[hidden_size : 2 * hidden_size] = 0.0
+            b[hidden_size : 2 * hidden_size] = forget_bias
+            b_h[hidden_size : 2 * hidden_size] = 0.0
 
     def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        W, U, b, b_h = self.layer._flat_weights
+        W, U, b, b_h = weights(self.layer)
         i, f, g, o = (x @ W.T + b + state.h @ U.T + b_h).chunk(4, 1)  # (B, H) each
         c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
@@ -49,5 +51,5 @@ class LSTM(Cell, name="lstm"):
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
-        outputs, (h, c) = run_layer(self.layer, x, lengths, (state.h.unsqueeze(0), state.c.unsqueeze(0)))
-        return outputs, LSTMState(h[0], c[0])
+        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *weights(self.layer))
+        return outputs, LSTMState(h, c)

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.cells.base import Cell, Hidden, run_layer
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, Hidden, weights
 
 
 class RNN(Cell, name="rnn"):
@@ -18,11 +19,11 @@ class RNN(Cell, name="rnn"):
         self.layer = nn.RNN(input_size, hidden_size, batch_first=True)
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
-        W, U, b, b_h = self.layer._flat_weights
+        W, U, b, b_h = weights(self.layer)
         h = torch.tanh(x @ W.T + b + state.h @ U.T + b_h)  # (B, H)
         return h, Hidden(h)
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state
-        outputs, h = run_layer(self.layer, x, lengths, state.h.unsqueeze(0))
-        return outputs, Hidden(h[0])
+        outputs, h = kernels.rnn(x, lengths, state.h, *weights(self.layer))
+        return outputs, Hidden(h)

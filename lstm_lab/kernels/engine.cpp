@@ -1,0 +1,904 @@
+// Whole-sequence forward and backward of recurrent cells on a CPU.
+//
+// One row per valid (sample, step): [h_{t-1} | 1 | x_t]. One small matrix kernel over such rows does recurrent, input and
+// bias at once; what is pointwise follows while its tile is still in the first cache. Going back, the product with step
+// t+1's gate gradients is followed at once by step t's pointwise part, and gate gradients overwrite the gates. What is left,
+// every weight's gradient, is one product over all rows, done outside.
+//
+// Rows are packed by time: samples are sorted by length, so the ones alive at step t are the first count[t], and padding is
+// never read, computed or stored. Each thread owns samples, never parts of one: no sum depends on the number of threads here,
+// and every row is summed in the same order whatever block it falls into.
+//
+// Compiled once per instruction set (ISA and VB, the vector's bytes, come from the build); the caller asks which one to use.
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define PASTE2(a, b) a##_##b
+#define PASTE(a, b) PASTE2(a, b)
+#define UNROLL _Pragma("GCC unroll 16")
+
+typedef int64_t i64;
+
+// The caller's whole request. Mirrored field by field in native.py.
+struct Job {
+  i64 family, flags, threads, training, reversed;
+  i64 B, T, I, H;
+  const void *x; i64 x_b, x_t;            // strides in elements; channels are contiguous
+  const i64 *lengths;
+  const void *W, *U, *b_ih, *b_hh, *peep; // (G H, I), (G H, H), (G H), (G H), (3, H): contiguous; null where absent
+  const void *h0, *c0;                    // (B, H) or null for zeros
+  void *out, *hT, *cT;                    // (B, T, H), (B, H), (B, H)
+  void *rows; i64 rows_ld;                // [h | 1 | x] of each row
+  void *gates; i64 gates_ld;              // activations of each row; gradients after the way back
+  void *cells, *tanhs;                    // c_{t-1} and what the output gate multiplies, (rows, Hp)
+  const void *dout; i64 dout_b, dout_t;   // null for zeros
+  const void *dhT, *dcT;
+  void *dx, *dh0, *dc0, *dpeep;           // (B, T, I), (B, H), (B, H), (threads, 3, H); null where not asked for
+  void *dW, *dU, *db_ih, *db_hh;          // like the weights; dW null where none is asked for
+};
+
+namespace {
+
+enum Family { LSTM, GRU, RNN };
+enum Flag { NIG = 1, NFG = 2, NOG = 4, NIAF = 8, NOAF = 16, PEEPHOLE = 32, CIFG = 64, RELU = 128 };
+
+// ---------------------------------------------------------------------------------------------------- vectors
+template <class T> struct Lanes;
+template <> struct Lanes<float> {
+  typedef float V __attribute__((vector_size(VB)));
+  typedef int32_t M __attribute__((vector_size(VB)));
+  enum { N = VB / 4 };
+};
+template <> struct Lanes<double> {
+  typedef double V __attribute__((vector_size(VB)));
+  typedef int64_t M __attribute__((vector_size(VB)));
+  enum { N = VB / 8 };
+};
+typedef Lanes<float>::V Vf;
+typedef Lanes<double>::V Vd;
+
+#define INLINE static inline __attribute__((always_inline))
+
+template <class T> INLINE typename Lanes<T>::V load(const T *p) {
+  typename Lanes<T>::V v;
+  memcpy(&v, p, sizeof v);
+  return v;
+}
+template <class T, class V> INLINE void store(T *p, V v) { memcpy(p, &v, sizeof v); }
+
+// The first m lanes only: never touches memory behind them.
+template <class T> INLINE typename Lanes<T>::V get(const T *p, int m) {
+  if (__builtin_expect(m >= Lanes<T>::N, 1)) return load(p);
+#if VB == 64
+  typedef typename Lanes<T>::V V;
+  if (sizeof(T) == 4) return (V)_mm512_maskz_loadu_ps((__mmask16)((1u << m) - 1), p);
+  return (V)_mm512_maskz_loadu_pd((__mmask8)((1u << m) - 1), p);
+#else
+  T lanes[Lanes<T>::N] = {};
+  for (int i = 0; i < m; i++) lanes[i] = p[i];
+  return load(lanes);
+#endif
+}
+template <class T, class V> INLINE void put(T *p, V v, int m) {
+  if (__builtin_expect(m >= Lanes<T>::N, 1)) return store(p, v);
+#if VB == 64
+  if (sizeof(T) == 4) _mm512_mask_storeu_ps(p, (__mmask16)((1u << m) - 1), (__m512)v);
+  else _mm512_mask_storeu_pd(p, (__mmask8)((1u << m) - 1), (__m512d)v);
+#else
+  for (int i = 0; i < m; i++) p[i] = v[i];
+#endif
+}
+
+// A bound that lets nan through: the comparison is false for it.
+template <class V, class T> INLINE V bound(V x, T low, T high) {
+  V lo = V{} + low, hi = V{} + high;
+#if VB == 64
+  if (sizeof(T) == 4) return (V)_mm512_min_ps((__m512)hi, _mm512_max_ps((__m512)lo, (__m512)x));
+  return (V)_mm512_min_pd((__m512d)hi, _mm512_max_pd((__m512d)lo, (__m512d)x));
+#elif VB == 32
+  if (sizeof(T) == 4) return (V)_mm256_min_ps((__m256)hi, _mm256_max_ps((__m256)lo, (__m256)x));
+  return (V)_mm256_min_pd((__m256d)hi, _mm256_max_pd((__m256d)lo, (__m256d)x));
+#else
+  x = x < lo ? lo : x;
+  return x > hi ? hi : x;
+#endif
+}
+
+// ------------------------------------------------------------------------------------------- sigmoid and tanh
+// x = n + r, |r| <= 1/2; scale = 2^n, |n| <= 126.
+INLINE Vf split(Vf x, Vf &scale) {
+#if VB == 64
+  Vf n = (Vf)_mm512_roundscale_ps((__m512)x, 8);
+  scale = (Vf)_mm512_scalef_ps((__m512)(Vf{} + 1.0f), (__m512)n);
+  return x - n;
+#else
+  typedef Lanes<float>::M M;
+  Vf shifted = x + 12582912.0f;  // 1.5 * 2^23: the integer part lands in the low bits
+  scale = (Vf)(((M)shifted << 23) + 0x3f800000);
+  return x - (shifted - 12582912.0f);
+#endif
+}
+// a / d: an estimate to 14 bits and one correction of the quotient itself, so that only the last rounding is felt.
+INLINE Vf quotient(Vf a, Vf d) {
+#if VB == 64
+  const Vf y = (Vf)_mm512_rcp14_ps((__m512)d), q = a * y;
+  return q + y * (a - d * q);
+#else
+  return a / d;
+#endif
+}
+INLINE Vf sigmoid(Vf x) {
+  Vf scale, r = split(bound(x * -1.44269504f, -126.0f, 126.0f), scale);
+  Vf p = (((0.00133335387f * r + 0.00966624557f) * r + 0.0555050021f) * r + 0.240223513f) * r + 0.693147144f;
+  return quotient(Vf{} + 1.0f, (p * r + 1.0f) * scale + 1.0f);
+}
+// By e^2x - 1, so that small arguments keep their digits.
+INLINE Vf tanh_(Vf x) {
+  Vf scale, r = split(bound(x * 2.88539008f, -27.0f, 27.0f), scale);
+  Vf p = 0.000154035128f * r + 0.00133907356f;  // (2^r - 1) / r, minimax
+  p = (((p * r + 0.00961823749f) * r + 0.0555035743f) * r + 0.240226498f) * r + 0.693147188f;
+  Vf m = (p * r) * scale + (scale - 1.0f);
+  return quotient(m, m + 2.0f);
+}
+// e^x - 1 in double: Taylor to the 13th power after reduction by a split ln 2.
+INLINE Vd expm1_(Vd x, Vd &scale) {
+  typedef Lanes<double>::M M;
+  Vd shifted = x * 1.4426950408889634 + 6755399441055744.0;
+  Vd n = shifted - 6755399441055744.0;
+  scale = (Vd)(((M)shifted << 52) + 0x3ff0000000000000LL);
+  Vd r = (x - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
+  const double inverse_factorial[] = {1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880,
+                                      1.0 / 40320, 1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1.0};
+  Vd p = Vd{};
+  for (double a : inverse_factorial) p = p * r + a;
+  return (p * r) * scale + (scale - 1.0);
+}
+INLINE Vd sigmoid(Vd x) {
+  Vd scale;
+  return 1.0 / (2.0 + expm1_(bound(-x, -708.0, 708.0), scale));
+}
+INLINE Vd tanh_(Vd x) {
+  Vd scale, m = expm1_(bound(x + x, -60.0, 60.0), scale);
+  return m / (m + 2.0);
+}
+
+// --------------------------------------------------------------------------------------------- matrix kernel
+// out[i][j] = sum_k a[i][k] w[k][j] for MR rows and NV vectors of columns: the sum lives in registers.
+template <class T, int MR, int NV>
+void tile(const T *__restrict a, i64 lda, const T *__restrict w, i64 K, T *__restrict out) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  V sum[MR][NV];
+  UNROLL for (int i = 0; i < MR; i++)
+    UNROLL for (int j = 0; j < NV; j++) sum[i][j] = V{};
+  for (i64 k = 0; k < K; k++, w += NV * N) {
+    V column[NV];
+    UNROLL for (int j = 0; j < NV; j++) column[j] = load(w + j * N);
+    UNROLL for (int i = 0; i < MR; i++) {
+      const T s = a[i * lda + k];
+      UNROLL for (int j = 0; j < NV; j++) sum[i][j] += s * column[j];
+    }
+  }
+  UNROLL for (int i = 0; i < MR; i++)
+    UNROLL for (int j = 0; j < NV; j++) store(out + (i * NV + j) * N, sum[i][j]);
+}
+
+#if VB == 64
+const int MOST[5] = {0, 8, 8, 8, 6};  // rows per tile that fit 32 registers, by vectors per row
+#else
+const int MOST[5] = {0, 6, 6, 4, 3};
+#endif
+template <class T> using Tile = void (*)(const T *, i64, const T *, i64, T *);
+#define ROW8(NV) {0, tile<T, 1, NV>, tile<T, 2, NV>, tile<T, 3, NV>, tile<T, 4, NV>, tile<T, 5, NV>, tile<T, 6, NV>, \
+                  tile<T, 7, NV>, tile<T, 8, NV>}
+template <class T> const Tile<T> TILES[5][9] = {{}, ROW8(1), ROW8(2),
+#if VB == 64
+  ROW8(3), {0, tile<T, 1, 4>, tile<T, 2, 4>, tile<T, 3, 4>, tile<T, 4, 4>, tile<T, 5, 4>, tile<T, 6, 4>}};
+#else
+  {0, tile<T, 1, 3>, tile<T, 2, 3>, tile<T, 3, 3>, tile<T, 4, 3>}, {0, tile<T, 1, 4>, tile<T, 2, 4>, tile<T, 3, 4>}};
+#endif
+const int SCRATCH = 8 * 4 * 16;  // elements of one tile at most
+
+// f(first row, rows) over n rows in blocks as even as can be.
+template <class F> INLINE void blocks(i64 n, int most, F f) {
+  if (n <= 0) return;
+  i64 count = (n + most - 1) / most, size = n / count, larger = n % count;
+  for (i64 b = 0, r = 0; b < count; b++) {
+    int rows = (int)(size + (b < larger));
+    f(r, rows);
+    r += rows;
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ who is where
+// The samples of one thread, longest first, and where their rows lie.
+struct Part {
+  i64 n, base;      // samples; first row
+  i64 *ids;         // sample of each
+  i64 *count, *off; // alive at step t; rows before step t, counted from base
+  i64 steps;        // of the longest
+};
+struct Plan {
+  i64 threads, rows;
+  Part *parts;
+  void *memory;
+};
+
+i64 threads_for(const Job &j) {
+  // A thread costs some ten microseconds to start: give each at least a few hundred to do.
+  double flops = 2.0 * j.B * j.T * (j.H + j.I + 1) * 4.0 * j.H;
+  i64 worth = (i64)(flops / 1.5e7), most = j.threads < j.B ? j.threads : j.B;
+  i64 n = worth < most ? worth : most;
+  return n < 1 ? 1 : n;
+}
+
+bool make_plan(const Job &j, Plan &plan) {
+  i64 P = threads_for(j), B = j.B, T = j.T;
+  size_t words = B * 2 + P * 2 * (T + 2) + T + 2;
+  char *memory = (char *)malloc(P * sizeof(Part) + words * sizeof(i64));
+  if (!memory) return false;
+  plan.memory = memory;
+  plan.parts = (Part *)memory;
+  plan.threads = P;
+  i64 *word = (i64 *)(memory + P * sizeof(Part));
+  i64 *order = word, *ids = order + B, *first = ids + B, *steps = first + T + 2;
+  memset(first, 0, (T + 2) * sizeof(i64));
+  for (i64 b = 0; b < B; b++) {
+    if (j.lengths[b] < 0 || j.lengths[b] > T) { free(memory); return false; }
+    first[T - j.lengths[b] + 1]++;
+  }
+  for (i64 t = 0; t <= T; t++) first[t + 1] += first[t];
+  for (i64 b = 0; b < B; b++) order[first[T - j.lengths[b]]++] = b;
+  i64 base = 0;
+  for (i64 p = 0; p < P; p++) {
+    Part &part = plan.parts[p];
+    part.ids = ids;
+    part.n = 0;
+    for (i64 r = p; r < B; r += P) ids[part.n++] = order[r];
+    ids += part.n;
+    part.count = steps, part.off = steps + T + 2, steps += 2 * (T + 2);
+    part.base = base;
+    part.steps = part.n ? j.lengths[part.ids[0]] : 0;
+    i64 alive = part.n, off = 0;
+    for (i64 t = 0; t <= T + 1; t++) {
+      while (alive > 0 && j.lengths[part.ids[alive - 1]] <= t) alive--;
+      part.count[t] = alive;
+      part.off[t] = j.training ? off : (t & 1) * part.n;  // without a way back two steps are all that is kept
+      off += alive;
+    }
+    base += j.training ? off : 2 * part.n;
+  }
+  plan.rows = base;
+  return true;
+}
+
+// ------------------------------------------------------------------------------------------------ packed weights
+// Panels of up to four vectors of columns, [panel][k][vector][lane]; lanes behind H are zero.
+struct Layout {
+  int gates;      // columns of W and U, in units of H
+  int per_panel;  // unit vectors in a full forward panel
+  int hidden;     // gate columns that the hidden state feeds going forward = columns of the way back
+};
+
+// Which column holds which gate; -1 where it is missing.
+struct Columns { int i, f, g, o, count; };
+Columns columns(i64 flags) {
+  Columns c;
+  c.count = 0;
+  c.i = flags & NIG ? -1 : c.count++;
+  c.f = flags & (NFG | CIFG) ? -1 : c.count++;
+  c.g = c.count++;
+  c.o = flags & NOG ? -1 : c.count++;
+  return c;
+}
+int gates_of(const Job &j) { return j.family == LSTM ? columns(j.flags).count : j.family == GRU ? 3 : 1; }
+
+template <class T> T *aligned(i64 elements) {
+  void *p = 0;
+  return posix_memalign(&p, 64, (elements < 16 ? 16 : elements) * sizeof(T)) ? 0 : (T *)p;
+}
+
+// One column vector of a panel: K entries per lane, from `first` (bias, may be null, twice), U and W as the parts say.
+template <class T> struct Source {
+  const T *matrix;  // (gates * H, width)
+  i64 width, at;    // goes to k = at ... at + width
+};
+template <class T>
+void pack_column(T *panel, int vectors, int vector, i64 row, int lanes, i64 K, const Source<T> *sources, int n,
+                 i64 bias_at, const T *bias, const T *bias2) {
+  enum { N = Lanes<T>::N };
+  const i64 step = vectors * N;
+  T *to = panel + vector * N;
+  if (lanes < N)
+    for (i64 k = 0; k < K; k++)
+      for (int m = lanes; m < N; m++) to[k * step + m] = 0;
+  for (int s = 0; s < n; s++)
+    for (i64 k0 = 0; k0 < sources[s].width; k0 += 32)
+      for (int m = 0; m < lanes; m++) {
+        const T *from = sources[s].matrix + (row + m) * sources[s].width;
+        i64 end = k0 + 32 < sources[s].width ? k0 + 32 : sources[s].width;
+        for (i64 k = k0; k < end; k++) to[(sources[s].at + k) * step + m] = from[k];
+      }
+  for (int m = 0; m < lanes; m++)
+    to[bias_at * step + m] = (bias ? bias[row + m] : T(0)) + (bias2 ? bias2[row + m] : T(0));
+}
+
+// ------------------------------------------------------------------------------------------------ one thread's work
+template <class T> struct Work {
+  const Job *j;
+  const Part *part;
+  const T *panels, *panels_x;  // U and W, packed for this direction; in one going forward, but for a GRU
+  T *memory;                   // scratch of this thread
+  T *dpeep;
+};
+
+template <class T> struct Rows {  // where row r of the step under work reads and writes
+  T **h, **c, **out;
+};
+
+INLINE i64 time_of(const Job &j, i64 length, i64 t) { return j.reversed ? length - 1 - t : t; }
+template <class T> i64 padded(i64 H) { return (H + Lanes<T>::N - 1) / Lanes<T>::N * Lanes<T>::N; }
+INLINE int lanes_at(i64 H, i64 u, int N) { return H - u < N ? (int)(H - u) : N; }
+
+// h_t, c_t and all that the way back needs, for rows [r, r + n) and the unit vector at u.
+template <class T, bool PLAIN>
+void lstm_forward(const Job &j, const T *z, int stride, i64 u, i64 r, int n, const Rows<T> &to, i64 row, i64 Hp) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  const i64 flags = PLAIN ? 0 : j.flags, H = j.H;
+  const Columns at = PLAIN ? Columns{0, 1, 2, 3, 4} : columns(flags);
+  const int m = lanes_at(H, u, N);
+  V p_i = V{}, p_f = V{}, p_o = V{};
+  if (flags & PEEPHOLE) {
+    const T *p = (const T *)j.peep + u;
+    p_i = get(p, m), p_f = get(p + H, m), p_o = get(p + 2 * H, m);
+  }
+  const T *cells = (const T *)j.cells + row * Hp + u;
+  T *tanhs = (T *)j.tanhs + row * Hp + u, *gates = (T *)j.gates + row * j.gates_ld + u;
+  for (int q = 0; q < n; q++, z += stride) {
+    const V before = load(cells + q * Hp), one = V{} + T(1);
+    V i = one, f = one, o = one, g = load(z + at.g * N);
+    if (at.i >= 0) i = sigmoid(PLAIN ? load(z + at.i * N) : load(z + at.i * N) + p_i * before);
+    if (at.f >= 0) f = sigmoid(PLAIN ? load(z + at.f * N) : load(z + at.f * N) + p_f * before);
+    if (flags & CIFG) f = one - i;
+    if (!(flags & NIAF)) g = tanh_(g);
+    const V c = f * before + i * g;
+    if (at.o >= 0) o = sigmoid(PLAIN ? load(z + at.o * N) : load(z + at.o * N) + p_o * c);
+    const V s = flags & NOAF ? c : tanh_(c), h = o * s;
+    put(to.h[r + q] + u, h, m);
+    put(to.c[r + q] + u, c, m);
+    put(to.out[r + q] + u, h, m);
+    if (j.training) {
+      T *save = gates + q * j.gates_ld;
+      if (at.i >= 0) put(save + at.i * H, i, m);
+      if (at.f >= 0) put(save + at.f * H, f, m);
+      put(save + at.g * H, g, m);
+      if (at.o >= 0) put(save + at.o * H, o, m);
+      store(tanhs + q * Hp, s);
+    }
+  }
+}
+
+// Gate gradients over the gates, from what reaches h_t through step t+1 (z), the output and the carried state.
+template <class T, bool PLAIN>
+void lstm_backward(const Job &j, const T *z, int stride, i64 u, i64 r, int n, T **dout, const T *dh_end, T *dc_carry,
+                   T *const *after, i64 row, i64 Hp, T *dpeep) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  const i64 flags = PLAIN ? 0 : j.flags, H = j.H;
+  const Columns at = PLAIN ? Columns{0, 1, 2, 3, 4} : columns(flags);
+  const int m = lanes_at(H, u, N);
+  V p_i = V{}, p_f = V{}, p_o = V{}, dp_i = V{}, dp_f = V{}, dp_o = V{};
+  if (flags & PEEPHOLE) {
+    const T *p = (const T *)j.peep + u;
+    p_i = get(p, m), p_f = get(p + H, m), p_o = get(p + 2 * H, m);
+    dp_i = load(dpeep + u), dp_f = load(dpeep + Hp + u), dp_o = load(dpeep + 2 * Hp + u);
+  }
+  const T *cells = (const T *)j.cells + row * Hp + u, *tanhs = (const T *)j.tanhs + row * Hp + u;
+  T *gates = (T *)j.gates + row * j.gates_ld + u;
+  for (int q = 0; q < n; q++, z += stride) {
+    T *save = gates + q * j.gates_ld;
+    const V one = V{} + T(1), before = load(cells + q * Hp), s = load(tanhs + q * Hp);
+    V i = one, f = one, o = one;
+    const V g = get(save + at.g * H, m);
+    if (at.i >= 0) i = get(save + at.i * H, m);
+    if (at.f >= 0) f = get(save + at.f * H, m);
+    if (flags & CIFG) f = one - i;
+    if (at.o >= 0) o = get(save + at.o * H, m);
+    V dh = load(z);
+    if (dout) dh += get(dout[r + q] + u, m);
+    if (dh_end) dh += load(dh_end + (r + q) * Hp + u);
+    V dc = load(dc_carry + (r + q) * Hp + u);
+    dc += flags & NOAF ? dh * o : (dh * o) * (one - s * s);
+    if (at.o >= 0) {
+      const V d = (dh * s) * (o * (one - o));
+      put(save + at.o * H, d, m);
+      if (flags & PEEPHOLE) dc += p_o * d, dp_o += d * get(after[r + q] + u, m);
+    }
+    V back = dc * f;
+    if (at.i >= 0) {
+      const V d = dc * (flags & CIFG ? g - before : g) * (i * (one - i));
+      put(save + at.i * H, d, m);
+      if (flags & PEEPHOLE) back += p_i * d, dp_i += d * before;
+    }
+    if (at.f >= 0) {
+      const V d = (dc * before) * (f * (one - f));
+      put(save + at.f * H, d, m);
+      if (flags & PEEPHOLE) back += p_f * d, dp_f += d * before;
+    }
+    put(save + at.g * H, flags & NIAF ? dc * i : (dc * i) * (one - g * g), m);
+    store(dc_carry + (r + q) * Hp + u, back);
+  }
+  if (flags & PEEPHOLE) store(dpeep + u, dp_i), store(dpeep + Hp + u, dp_f), store(dpeep + 2 * Hp + u, dp_o);
+}
+
+// Gates are kept in the order U_n h, r, z, n: the first three are what U's gradient needs, the last three W's.
+template <class T>
+void gru_forward(const Job &j, const T *z_h, const T *z_x, i64 u, i64 r, int n, const Rows<T> &to, i64 row) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  const i64 H = j.H;
+  const int m = lanes_at(H, u, N);
+  const T *h_before = (const T *)j.rows + row * j.rows_ld + u;
+  T *gates = (T *)j.gates + row * j.gates_ld + u;
+  for (int q = 0; q < n; q++, z_h += 3 * N, z_x += 3 * N) {
+    const V v = load(z_h);
+    const V rr = sigmoid(load(z_h + N) + load(z_x)), z = sigmoid(load(z_h + 2 * N) + load(z_x + N));
+    const V nn = tanh_(load(z_x + 2 * N) + rr * v), h = nn + z * (get(h_before + q * j.rows_ld, m) - nn);
+    put(to.h[r + q] + u, h, m);
+    put(to.out[r + q] + u, h, m);
+    if (j.training) {
+      T *save = gates + q * j.gates_ld;
+      put(save, v, m), put(save + H, rr, m), put(save + 2 * H, z, m), put(save + 3 * H, nn, m);
+    }
+  }
+}
+template <class T>
+void gru_backward(const Job &j, const T *z_, int stride, i64 u, i64 r, int n, T **dout, T *dh_carry, i64 row, i64 Hp) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  const i64 H = j.H;
+  const int m = lanes_at(H, u, N);
+  const T *h_before = (const T *)j.rows + row * j.rows_ld + u;
+  T *gates = (T *)j.gates + row * j.gates_ld + u;
+  for (int q = 0; q < n; q++, z_ += stride) {
+    T *save = gates + q * j.gates_ld;
+    const V one = V{} + T(1);
+    const V v = get(save, m), rr = get(save + H, m), z = get(save + 2 * H, m), nn = get(save + 3 * H, m);
+    V dh = load(z_) + load(dh_carry + (r + q) * Hp + u);
+    if (dout) dh += get(dout[r + q] + u, m);
+    const V dn = (dh * (one - z)) * (one - nn * nn);
+    put(save, dn * rr, m);
+    put(save + H, (dn * v) * (rr * (one - rr)), m);
+    put(save + 2 * H, (dh * (get(h_before + q * j.rows_ld, m) - nn)) * (z * (one - z)), m);
+    put(save + 3 * H, dn, m);
+    store(dh_carry + (r + q) * Hp + u, dh * z);
+  }
+}
+
+template <class T> void rnn_forward(const Job &j, const T *z, int stride, i64 u, i64 r, int n, const Rows<T> &to, i64 row) {
+  typedef typename Lanes<T>::V V;
+  const int m = lanes_at(j.H, u, Lanes<T>::N);
+  T *gates = (T *)j.gates + row * j.gates_ld + u;
+  for (int q = 0; q < n; q++, z += stride) {
+    V a = load(z), zero = V{};
+    const V h = j.flags & RELU ? (a < zero ? zero : a) : tanh_(a);
+    put(to.h[r + q] + u, h, m);
+    put(to.out[r + q] + u, h, m);
+    if (j.training) put(gates + q * j.gates_ld, h, m);
+  }
+}
+template <class T>
+void rnn_backward(const Job &j, const T *z, int stride, i64 u, i64 r, int n, T **dout, const T *dh_end, i64 row, i64 Hp) {
+  typedef typename Lanes<T>::V V;
+  const int m = lanes_at(j.H, u, Lanes<T>::N);
+  T *gates = (T *)j.gates + row * j.gates_ld + u;
+  for (int q = 0; q < n; q++, z += stride) {
+    T *save = gates + q * j.gates_ld;
+    const V h = get(save, m), zero = V{};
+    V dh = load(z);
+    if (dout) dh += get(dout[r + q] + u, m);
+    if (dh_end) dh += load(dh_end + (r + q) * Hp + u);
+    put(save, j.flags & RELU ? (h > zero ? dh : zero) : dh * (T(1) - h * h), m);
+  }
+}
+
+// ------------------------------------------------------------------------------------------------ time loops
+template <class T> void forward_part(Work<T> &w) {
+  enum { N = Lanes<T>::N };
+  const Job &j = *w.j;
+  const Part &part = *w.part;
+  const i64 H = j.H, I = j.I, K = H + 1 + I, Hp = padded<T>(H), n0 = part.n, ld = j.rows_ld;
+  const int G = gates_of(j), per_panel = j.family == RNN ? 4 : 1;
+  T *rows = (T *)j.rows, *cells = (T *)j.cells, *out = (T *)j.out, *hT = (T *)j.hT, *cT = (T *)j.cT;
+  const T *x = (const T *)j.x, *h0 = (const T *)j.h0, *c0 = (const T *)j.c0;
+  T **pointers = (T **)w.memory;
+  const Rows<T> to = {pointers, pointers + n0, pointers + 2 * n0};
+
+  for (i64 r = 0; r < n0; r++) {
+    const i64 b = part.ids[r], length = j.lengths[b];
+    memset(out + (b * j.T + length) * H, 0, (j.T - length) * H * sizeof(T));
+    T *h = length ? rows + (part.base + r) * ld : hT + b * H, *c = length ? cells + (part.base + r) * Hp : cT + b * H;
+    for (i64 u = 0; u < H; u++) h[u] = h0 ? h0[b * H + u] : T(0);
+    if (j.family == LSTM)
+      for (i64 u = 0; u < H; u++) c[u] = c0 ? c0[b * H + u] : T(0);
+  }
+  for (i64 t = 0; t < part.steps; t++) {
+    const i64 n = part.count[t], alive = part.count[t + 1], row = part.base + part.off[t], next = part.base + part.off[t + 1];
+    for (i64 r = 0; r < n; r++) {
+      const i64 b = part.ids[r], s = time_of(j, j.lengths[b], t);
+      T *in = rows + (row + r) * ld + H;
+      const T *x_t = x + b * j.x_b + s * j.x_t;
+      in[0] = 1;
+      for (i64 k = 0; k < I; k++) in[1 + k] = x_t[k];
+      to.out[r] = out + (b * j.T + s) * H;
+      to.h[r] = r < alive ? rows + (next + r) * ld : hT + b * H;
+      to.c[r] = r < alive ? cells + (next + r) * Hp : cT + b * H;
+    }
+    const T *a = rows + row * ld, *panel = w.panels, *panel_x = w.panels_x;
+    T z[2 * SCRATCH] __attribute__((aligned(64)));
+    for (i64 u = 0; u < Hp; u += per_panel * N) {
+      const int units = (int)((Hp - u) / N < per_panel ? (Hp - u) / N : per_panel), NV = j.family == LSTM ? G : G * units;
+      if (j.family == GRU) {
+        blocks(n, MOST[3], [&](i64 r, int mr) {
+          TILES<T>[3][mr](a + r * ld, ld, panel, H + 1, z);
+          TILES<T>[3][mr](a + r * ld + H, ld, panel_x, I + 1, z + SCRATCH);
+          gru_forward<T>(j, z, z + SCRATCH, u, r, mr, to, row + r);
+        });
+        panel += (H + 1) * 3 * N, panel_x += (I + 1) * 3 * N;
+        continue;
+      }
+      blocks(n, MOST[NV], [&](i64 r, int mr) {
+        TILES<T>[NV][mr](a + r * ld, ld, panel, K, z);
+        if (j.family == RNN)
+          for (int v = 0; v < units; v++) rnn_forward<T>(j, z + v * N, NV * N, u + v * N, r, mr, to, row + r);
+        else if (j.flags == 0) lstm_forward<T, true>(j, z, NV * N, u, r, mr, to, row + r, Hp);
+        else lstm_forward<T, false>(j, z, NV * N, u, r, mr, to, row + r, Hp);
+      });
+      panel += K * NV * N;
+    }
+  }
+}
+
+// dx_t = W^T of step t's gate gradients, while they are still near.
+template <class T> void input_gradient(const Work<T> &w, i64 t, T *z) {
+  enum { N = Lanes<T>::N };
+  const Job &j = *w.j;
+  const Part &part = *w.part;
+  const i64 H = j.H, I = j.I, Ip = padded<T>(I), ld = j.gates_ld, K = gates_of(j) * H;
+  const T *gates = (const T *)j.gates + (part.base + part.off[t]) * ld + (j.family == GRU ? H : 0), *panel = w.panels_x;
+  for (i64 u = 0; u < Ip; u += 4 * N) {
+    const int NV = (int)((Ip - u) / N < 4 ? (Ip - u) / N : 4);
+    blocks(part.count[t], MOST[NV], [&](i64 r, int mr) {
+      TILES<T>[NV][mr](gates + r * ld, ld, panel, K, z);
+      for (int q = 0; q < mr; q++) {
+        const i64 b = part.ids[r + q];
+        T *dx = (T *)j.dx + (b * j.T + time_of(j, j.lengths[b], t)) * I + u;
+        for (int v = 0; v < NV; v++) put(dx + v * N, load(z + (q * NV + v) * N), lanes_at(I, u + v * N, N));
+      }
+    });
+    panel += K * NV * N;
+  }
+}
+
+template <class T> void backward_part(Work<T> &w) {
+  enum { N = Lanes<T>::N };
+  const Job &j = *w.j;
+  const Part &part = *w.part;
+  const i64 H = j.H, Hp = padded<T>(H), n0 = part.n, ld = j.gates_ld;
+  const int G = gates_of(j);
+  T *gates = (T *)j.gates, *cells = (T *)j.cells, *cT = (T *)j.cT;
+  const T *dhT = (const T *)j.dhT, *dcT = (const T *)j.dcT, *dout = (const T *)j.dout;
+  T *dh_carry = w.memory, *dc_carry = dh_carry + n0 * Hp, *dpeep = dc_carry + n0 * Hp, **douts = (T **)(dpeep + 3 * Hp),
+    **after = douts + n0;
+  T z[SCRATCH] __attribute__((aligned(64)));
+
+  memset(w.memory, 0, (2 * n0 + 3) * Hp * sizeof(T));
+  for (i64 r = 0; r < n0; r++) {
+    const i64 b = part.ids[r];
+    if (dhT) memcpy(dh_carry + r * Hp, dhT + b * H, H * sizeof(T));
+    if (j.dx) memset((T *)j.dx + (b * j.T + j.lengths[b]) * j.I, 0, (j.T - j.lengths[b]) * j.I * sizeof(T));
+    if (dcT && j.family == LSTM) memcpy(dc_carry + r * Hp, dcT + b * H, H * sizeof(T));
+  }
+  for (i64 t = part.steps - 1; t >= -1; t--) {
+    // Rows before `alive` hear from step t+1; the others end here.
+    const i64 n = t < 0 ? n0 : part.count[t], alive = part.count[t + 1];
+    const i64 row = t < 0 ? 0 : part.base + part.off[t], next = part.base + part.off[t + 1];
+    if (t < 0 && !j.dh0) break;
+    for (i64 r = 0; t >= 0 && r < n; r++) {
+      const i64 b = part.ids[r];
+      if (dout) douts[r] = (T *)dout + b * j.dout_b + time_of(j, j.lengths[b], t) * j.dout_t;
+      after[r] = r < alive ? cells + (next + r) * Hp : cT + b * H;
+    }
+    const T *panel = w.panels;
+    for (i64 u = 0; u < Hp; u += 4 * N) {
+      const int NV = (int)((Hp - u) / N < 4 ? (Hp - u) / N : 4);
+      auto pointwise = [&](i64 r, int mr, bool ends) {
+        for (int v = 0; v < NV; v++) {
+          const i64 at = u + v * N;
+          const T *zv = z + v * N, *end = ends && dhT ? dh_carry : 0;
+          T **d = dout ? douts : 0;
+          if (t < 0) {
+            typedef typename Lanes<T>::V V;
+            for (int q = 0; q < mr; q++) {
+              V dh = load(zv + q * NV * N);
+              if (ends || j.family == GRU) dh += load(dh_carry + (r + q) * Hp + at);
+              put((T *)j.dh0 + part.ids[r + q] * H + at, dh, lanes_at(H, at, N));
+            }
+          } else if (j.family == GRU) gru_backward<T>(j, zv, NV * N, at, r, mr, d, dh_carry, row + r, Hp);
+          else if (j.family == RNN) rnn_backward<T>(j, zv, NV * N, at, r, mr, d, end, row + r, Hp);
+          else if (j.flags == 0) lstm_backward<T, true>(j, zv, NV * N, at, r, mr, d, end, dc_carry, after, row + r, Hp, dpeep);
+          else lstm_backward<T, false>(j, zv, NV * N, at, r, mr, d, end, dc_carry, after, row + r, Hp, dpeep);
+        }
+      };
+      blocks(alive, MOST[NV], [&](i64 r, int mr) {
+        TILES<T>[NV][mr](gates + (next + r) * ld, ld, panel, G * H, z);
+        pointwise(r, mr, false);
+      });
+      if (alive < n) {
+        memset(z, 0, sizeof z);
+        blocks(n - alive, MOST[NV], [&](i64 r, int mr) { pointwise(alive + r, mr, true); });
+      }
+      panel += G * H * NV * N;
+    }
+    if (t >= 0 && j.dx) input_gradient<T>(w, t, z);
+  }
+  if (j.dc0 && j.family == LSTM)
+    for (i64 r = 0; r < n0; r++) memcpy((T *)j.dc0 + part.ids[r] * H, dc_carry + r * Hp, H * sizeof(T));
+  if (w.dpeep)
+    for (int g = 0; g < 3; g++) memcpy(w.dpeep + g * H, dpeep + g * Hp, H * sizeof(T));
+}
+
+// ------------------------------------------------------------------------------------------------ weights' gradients
+// p[i][j] += sum_n a[n][i] d[n][j] for MR entries of a row and NV vectors of gate gradients.
+template <class T, int MR, int NV> void outer(const T *__restrict a, const T *__restrict d, i64 rows, T *__restrict p) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  V sum[MR][NV];
+  UNROLL for (int i = 0; i < MR; i++)
+    UNROLL for (int j = 0; j < NV; j++) {
+      __builtin_prefetch(p + (i * NV + j) * N, 1);
+      sum[i][j] = V{};
+    }
+  for (i64 n = 0; n < rows; n++, a += MR, d += NV * N) {
+    V column[NV];
+    UNROLL for (int j = 0; j < NV; j++) column[j] = load(d + j * N);
+    UNROLL for (int i = 0; i < MR; i++) {
+      const T s = a[i];
+      UNROLL for (int j = 0; j < NV; j++) sum[i][j] += s * column[j];
+    }
+  }
+  UNROLL for (int i = 0; i < MR; i++)
+    UNROLL for (int j = 0; j < NV; j++) {
+      T *to = p + (i * NV + j) * N;
+      store(to, load(to) + sum[i][j]);
+    }
+}
+template <class T> using Outer = void (*)(const T *, const T *, i64, T *);
+#define OUTER_ROW(NV) {0, outer<T, 1, NV>, outer<T, 2, NV>, outer<T, 3, NV>, outer<T, 4, NV>, outer<T, 5, NV>, outer<T, 6, NV>, \
+                       outer<T, 7, NV>, outer<T, 8, NV>}
+template <class T> const Outer<T> OUTERS[5][9] = {{}, OUTER_ROW(1), OUTER_ROW(2),
+#if VB == 64
+  OUTER_ROW(3), {0, outer<T, 1, 4>, outer<T, 2, 4>, outer<T, 3, 4>, outer<T, 4, 4>, outer<T, 5, 4>, outer<T, 6, 4>}};
+#else
+  {0, outer<T, 1, 3>, outer<T, 2, 3>, outer<T, 3, 3>, outer<T, 4, 3>}, {0, outer<T, 1, 4>, outer<T, 2, 4>, outer<T, 3, 4>}};
+#endif
+
+// rows[:, from : from + K]^T gates[:, column : column + C]: one of the products that make up the gradients.
+struct Product { i64 from, K, column, C; };
+int products_of(const Job &j, Product *products) {
+  const i64 H = j.H, C = gates_of(j) * H;
+  if (j.family != GRU) return products[0] = {0, H + 1 + j.I, 0, C}, 1;
+  products[0] = {0, H + 1, 0, C};
+  products[1] = {H, 1 + j.I, H, C};
+  return 2;
+}
+
+// Where the sum for entry k of a row and gate column c belongs.
+template <class T> INLINE void deliver(const Job &j, i64 k, i64 c, bool input_side, T value) {
+  const i64 H = j.H, row = j.family != GRU || input_side ? c : c < H ? c + 2 * H : c - H;
+  if (k < H) ((T *)j.dU)[row * H + k] = value;
+  else if (k > H) ((T *)j.dW)[row * j.I + k - H - 1] = value;
+  else {
+    if (j.db_ih && (j.family != GRU || input_side)) ((T *)j.db_ih)[row] = value;
+    if (j.db_hh && !(j.family == GRU && input_side)) ((T *)j.db_hh)[row] = value;
+  }
+}
+
+template <class T> struct Sums {
+  const Job *j;
+  i64 rows, first, step;  // all rows; the panels of this thread are first, first + step, ...
+  bool failed;
+};
+const i64 BLOCK = 256;  // rows whose gate gradients, one panel wide, stay in the second cache
+
+template <class T> void sum_part(Sums<T> &w) {
+  enum { N = Lanes<T>::N };
+  const Job &j = *w.j;
+  Product products[2];
+  const int count = products_of(j, products);
+  for (int q = 0; q < count; q++) {
+    const Product &P = products[q];
+    const i64 panels = (P.C + 4 * N - 1) / (4 * N), mine = panels > w.first ? (panels - w.first + w.step - 1) / w.step : 0;
+    if (!mine) continue;
+    T *a = aligned<T>(BLOCK * P.K), *d = aligned<T>(BLOCK * 4 * N), *sums = aligned<T>(mine * P.K * 4 * N);
+    if (!a || !d || !sums) {
+      free(a), free(d), free(sums);
+      w.failed = true;
+      return;
+    }
+    memset(sums, 0, mine * P.K * 4 * N * sizeof(T));
+    for (i64 n0 = 0; n0 < w.rows; n0 += BLOCK) {
+      const i64 n = w.rows - n0 < BLOCK ? w.rows - n0 : BLOCK;
+      for (i64 m = 0; m < mine; m++) {
+        const i64 c = (w.first + m * w.step) * 4 * N, wide = P.C - c < 4 * N ? P.C - c : 4 * N;
+        const int NV = (int)((wide + N - 1) / N), most = MOST[NV];
+        const T *from = (const T *)j.gates + n0 * j.gates_ld + P.column + c;
+        for (i64 r = 0; r < n; r++)
+          for (int v = 0; v < NV; v++) store(d + (r * NV + v) * N, get(from + r * j.gates_ld + v * N, lanes_at(wide, v * N, N)));
+        const bool last_differs = m == mine - 1 && NV != 4;  // then its blocks of entries are of another size
+        if (m == 0 || last_differs) {
+          const T *rows = (const T *)j.rows + n0 * j.rows_ld + P.from;
+          blocks(P.K, most, [&](i64 k, int mr) {
+            T *to = a + k * n;
+            for (i64 r = 0; r < n; r++)
+              for (int i = 0; i < mr; i++) to[r * mr + i] = rows[r * j.rows_ld + k + i];
+          });
+        }
+        T *sum = sums + m * P.K * 4 * N;
+        blocks(P.K, most, [&](i64 k, int mr) { OUTERS<T>[NV][mr](a + k * n, d, n, sum + k * NV * N); });
+      }
+    }
+    for (i64 m = 0; m < mine; m++) {
+      const i64 c = (w.first + m * w.step) * 4 * N, wide = P.C - c < 4 * N ? P.C - c : 4 * N, NV = (wide + N - 1) / N;
+      const T *sum = sums + m * P.K * 4 * N;
+      for (i64 k0 = 0; k0 < P.K; k0 += 16)
+        for (i64 i = 0; i < wide; i++)
+          for (i64 k = k0; k < P.K && k < k0 + 16; k++) deliver<T>(j, P.from + k, c + i, q == 1, sum[k * NV * N + i]);
+    }
+    free(a), free(d), free(sums);
+  }
+}
+
+template <class W, void (*BODY)(W &)> void *start(void *work) {
+  BODY(*(W *)work);
+  return 0;
+}
+
+// Every part on its own thread, the first on this one. A thread that cannot start is done here instead.
+template <class W, void (*BODY)(W &)> void run(W *works, i64 n) {
+  pthread_t ids[256];
+  bool started[256];
+  for (i64 p = 1; p < n; p++) started[p] = pthread_create(&ids[p], 0, start<W, BODY>, &works[p]) == 0;
+  BODY(works[0]);
+  for (i64 p = 1; p < n; p++) {
+    if (started[p]) pthread_join(ids[p], 0);
+    else BODY(works[p]);
+  }
+}
+
+// How many rows there were; or -1, lengths outside 0..T; or -2, no memory.
+template <class T> i64 forward(Job j) {
+  enum { N = Lanes<T>::N };
+  if (j.threads > 256) j.threads = 256;
+  Plan plan;
+  if (!make_plan(j, plan)) return -1;
+  const i64 H = j.H, I = j.I, K = H + 1 + I, Hp = padded<T>(H);
+  const int G = gates_of(j), per_panel = j.family == RNN ? 4 : 1;
+  const T *W = (const T *)j.W, *U = (const T *)j.U, *b_ih = (const T *)j.b_ih, *b_hh = (const T *)j.b_hh;
+  T *panels = aligned<T>((K + 1) * G * Hp), *panels_x = panels + (H + 1) * 3 * Hp, *to = panels, *to_x = panels_x;
+  T **memory = (T **)malloc(j.B * 3 * sizeof(T *) + 64);
+  Work<T> *works = (Work<T> *)malloc(plan.threads * sizeof(Work<T>));
+  if (!panels || !memory || !works) {
+    free(panels), free(memory), free(works), free(plan.memory);
+    return -2;
+  }
+  for (i64 u = 0; u < Hp; u += per_panel * N) {
+    const int units = (int)((Hp - u) / N < per_panel ? (Hp - u) / N : per_panel);
+    if (j.family == GRU) {
+      const Source<T> h = {U, H, 0}, x = {W, I, 1};
+      for (int g = 0; g < 3; g++) {  // torch's order r, z, n; U_n h goes first, W_n x last
+        pack_column<T>(to, 3, (g + 1) % 3, g * H + u, lanes_at(H, u, N), H + 1, &h, 1, H, b_hh, 0);
+        pack_column<T>(to_x, 3, g, g * H + u, lanes_at(H, u, N), I + 1, &x, 1, 0, b_ih, 0);
+      }
+      to += (H + 1) * 3 * N, to_x += (I + 1) * 3 * N;
+      continue;
+    }
+    const Source<T> both[2] = {{U, H, 0}, {W, I, H + 1}};
+    const int NV = G * units;
+    for (int g = 0; g < G; g++)
+      for (int v = 0; v < units; v++)
+        pack_column<T>(to, NV, g * units + v, g * H + u + v * N, lanes_at(H, u + v * N, N), K, both, 2, H, b_ih, b_hh);
+    to += K * NV * N;
+  }
+  i64 before = 0;
+  for (i64 p = 0; p < plan.threads; p++) {
+    works[p] = {&j, &plan.parts[p], panels, panels_x, (T *)(memory + 3 * before), 0};
+    before += plan.parts[p].n;
+  }
+  run<Work<T>, forward_part<T>>(works, plan.threads);
+  const i64 rows = plan.rows;
+  free(panels), free(memory), free(works), free(plan.memory);
+  return rows;
+}
+
+// A matrix (K, width) in panels of up to four vectors of columns, [panel][k][vector][lane].
+template <class T> void pack_rows(const T *matrix, i64 K, i64 width, i64 turn, T *to) {
+  enum { N = Lanes<T>::N };
+  const i64 Wp = padded<T>(width);
+  for (i64 u = 0; u < Wp; u += 4 * N) {
+    const int NV = (int)((Wp - u) / N < 4 ? (Wp - u) / N : 4);
+    for (i64 k = 0; k < K; k++, to += NV * N) {
+      const T *from = matrix + (k < turn ? K - turn + k : k - turn) * width + u;  // the last `turn` rows come first
+      for (int v = 0; v < NV; v++) store(to + v * N, get(from + v * N, lanes_at(width, u + v * N, N)));
+    }
+  }
+}
+
+template <class T> i64 backward(Job j) {
+  if (j.threads > 256) j.threads = 256;
+  j.training = 1;
+  Plan plan;
+  if (!make_plan(j, plan)) return -1;
+  const i64 H = j.H, I = j.I, Hp = padded<T>(H), Ip = j.dx ? padded<T>(I) : 0, K = gates_of(j) * H, threads = plan.threads;
+  const i64 per_sample = 2 * Hp + 4, fixed = 3 * Hp + 16;  // two carries and two pointers; peephole sums
+  T *panels = aligned<T>(K * (Hp + Ip)), *panels_x = panels + K * Hp;
+  T *memory = aligned<T>(j.B * per_sample + threads * fixed);
+  Work<T> *works = (Work<T> *)malloc(threads * sizeof(Work<T>));
+  Sums<T> *sums = (Sums<T> *)malloc(threads * sizeof(Sums<T>));
+  i64 result = plan.rows;
+  if (!panels || !memory || !works || !sums) result = -2;
+  else {
+    pack_rows<T>((const T *)j.U, K, H, j.family == GRU ? H : 0, panels);  // a GRU's gates are kept as n, r, z
+    if (j.dx) pack_rows<T>((const T *)j.W, K, I, 0, panels_x);
+    i64 before = 0;
+    for (i64 p = 0; p < threads; p++) {
+      works[p] = {&j, &plan.parts[p], panels, panels_x, memory + before, j.dpeep ? (T *)j.dpeep + p * 3 * H : 0};
+      before += (plan.parts[p].n * per_sample + fixed) / 16 * 16;
+      sums[p] = {&j, plan.rows, p, threads, false};
+    }
+    run<Work<T>, backward_part<T>>(works, threads);
+    if (j.dW) run<Sums<T>, sum_part<T>>(sums, threads);
+    for (i64 p = 0; p < threads; p++)
+      if (sums[p].failed) result = -2;
+  }
+  free(panels), free(memory), free(works), free(sums), free(plan.memory);
+  return result;
+}
+
+template <class T> void activations(const T *x, i64 n, T *s, T *t) {
+  enum { N = Lanes<T>::N };
+  for (i64 i = 0; i < n; i += N) {
+    const int m = lanes_at(n, i, N);
+    put(s + i, sigmoid(get(x + i, m)), m);
+    put(t + i, tanh_(get(x + i, m)), m);
+  }
+}
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#define NAME(what) PASTE(what, ISA)
+EXPORT i64 NAME(forward_f32)(const Job *j) { return forward<float>(*j); }
+EXPORT i64 NAME(forward_f64)(const Job *j) { return forward<double>(*j); }
+EXPORT i64 NAME(backward_f32)(const Job *j) { return backward<float>(*j); }
+EXPORT i64 NAME(backward_f64)(const Job *j) { return backward<double>(*j); }
+EXPORT i64 NAME(threads)(const Job *j) { return threads_for(*j); }
+EXPORT void NAME(activations_f32)(const float *x, i64 n, float *s, float *t) { activations(x, n, s, t); }
+EXPORT void NAME(activations_f64)(const double *x, i64 n, double *s, double *t) { activations(x, n, s, t); }
+EXPORT i64 NAME(supported)(void) {
+#if VB == 64
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+#elif VB == 32
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return 1;
+#endif
+}
