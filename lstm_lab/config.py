@@ -14,7 +14,10 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
-__all__ = ["Config", "ConfigError", "DataError", "Fault", "Interrupted", "load", "merge", "parse_overrides", "validate"]
+__all__ = [
+    "Config", "ConfigError", "DataError", "Fault", "Interrupted",
+    "load", "merge", "parse_overrides", "to_yaml", "validate",
+]  # fmt: skip
 
 
 class Fault(Exception):
@@ -96,6 +99,13 @@ def load(path: str | Path) -> dict[str, Any]:
     if not isinstance(content, dict) or (len(content) == 1 and ":" not in text):
         raise ConfigError(f"{path}: must be a mapping of `key: value` lines")
     return {str(key): value for key, value in content.items()}
+
+
+def to_yaml(content: Mapping[str, Any]) -> str:
+    """Plain content as YAML text, in the order it has; `load` reads it back equal."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_yaml(OmegaConf.create(dict(content)))
 
 
 def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, Any]]:

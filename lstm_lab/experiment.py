@@ -102,13 +102,6 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
     return config.validate(Experiment, content, str(path), pairs)
 
 
-def to_yaml(content: Mapping[str, Any]) -> str:
-    """Plain content as YAML text, in the order it has."""
-    from omegaconf import OmegaConf
-
-    return OmegaConf.to_yaml(OmegaConf.create(dict(content)))
-
-
 def command_line() -> str:
     """The command as a person would type it again."""
     import shlex

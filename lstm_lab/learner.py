@@ -35,6 +35,7 @@ class Learner(pl.LightningModule):
         self.sums = {"loss": torch.zeros(()), "grad_norm": torch.zeros(()), "samples": torch.zeros(())}
         self.validation_sums = torch.zeros(2)
         self.best: float | None = None
+        self.improved = False
 
     def forward(self, batch: Batch) -> Tensor:
         return self.model(batch.x, batch.lengths)
@@ -94,9 +95,9 @@ class Learner(pl.LightningModule):
         for value in sums.values():
             value.zero_()
         decided = row[f"val/{self.task.decides}"]
-        improved = better(decided, self.best, self.task.mode)
-        self.best = decided if improved else self.best
-        self.schedule.observe(improved)
+        self.improved = better(decided, self.best, self.task.mode)
+        self.best = decided if self.improved else self.best
+        self.schedule.observe(self.improved)
         self.log_dict(row, logger=False, batch_size=1)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

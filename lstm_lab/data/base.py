@@ -103,7 +103,8 @@ class Loader:
         """A `seed` shuffles; without one the order is that of the split."""
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.sampler = _Order()
-        self.position = 0
+        self.batch_sampler = None  # Lightning reads both
+        self._start, self._position = 0, 0
 
     def __len__(self) -> int:
         return math.ceil(len(self.split) / self.batch_size)
@@ -115,18 +116,18 @@ class Loader:
         else:
             shuffle = np.random.default_rng((self.seed, self.sampler.epoch))
             order = torch.from_numpy(shuffle.permutation(n))
-        start, self.position = self.position, 0
+        start, self._start = self._start, 0
         for number, index in enumerate(order.split(self.batch_size)):
             if number >= start:
-                self.position = number + 1
+                self._position = number + 1
                 yield self.split.take(index)
-        self.position = 0
 
     def state_dict(self) -> dict[str, int]:
-        return {"position": self.position % len(self)}
+        """How many batches of this epoch were handed out; a whole epoch counts as none of the next."""
+        return {"position": self._position % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        self.position = state["position"]
+        self._start = state["position"]
 
 
 class SequenceData(pl.LightningDataModule):

@@ -1,0 +1,343 @@
+"""The verbs of the command line; each is a few lines over a function below.
+
+Heavy imports stand inside the verbs: `--help` brings in neither torch, nor ray, nor wandb.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lstm_lab.config import ConfigError, Fault, Interrupted
+
+if TYPE_CHECKING:
+    from lstm_lab.experiment import Experiment
+    from lstm_lab.run import Run
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    help="Tune recurrent networks: train, sweep, evaluate, report.",
+)  # fmt: skip
+
+
+class WandbMode(StrEnum):
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+    disabled = "disabled"
+
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
+Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
+Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
+Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
+
+
+@app.command()
+def train(
+    conf: Annotated[str | None, typer.Argument(help="Experiment file, as conf/vowels_lstm.yaml.")] = None,
+    overrides: Overrides = None,
+    resume: Annotated[str | None, typer.Option(help="Run to go on with, instead of a file.")] = None,
+    name: Name = None,
+    wandb: Wandb = WandbMode.auto,
+) -> None:
+    """Train one experiment, or go on with an interrupted run."""
+    if (conf is None) == (resume is None):
+        raise ConfigError("train: give either an experiment file, as conf/vowels_lstm.yaml, or --resume RUN")
+    if resume is not None:
+        return _resume_run(resume, overrides, wandb)
+    from lstm_lab.experiment import command_line, load_experiment
+
+    experiment = load_experiment(str(conf), overrides or ())
+    dataset = experiment.data.build()
+    _read(dataset)
+    from lstm_lab.run import Run
+
+    run = Run.create(_folder(name, Path(str(conf)).stem), experiment.dump(), command=command_line(), job_type="train")
+    return _train(experiment, run, wandb, dataset)
+
+
+def _read(dataset: Any) -> None:
+    """Read and split the data now, so that a fault in it leaves nothing behind."""
+    _ = dataset.facts, dataset.train, dataset.validation
+
+
+def _folder(name: str | None, stem: str) -> Path:
+    from lstm_lab.run import claim, runs_folder
+
+    if name is None:
+        return claim(stem)
+    if Path(name).name != name or name in (".", ".."):
+        raise ConfigError(f"--name {name}: must be a plain folder name; LSTM_LAB_RUNS says where it goes")
+    if (runs_folder() / name).exists():
+        raise ConfigError(f"{runs_folder() / name}: exists already; choose another name")
+    return runs_folder() / name
+
+
+def _resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None:
+    if overrides:
+        raise ConfigError(
+            f"override '{overrides[0]}': a resumed run keeps its experiment; train a new one to change it"
+        )
+    from lstm_lab.experiment import Experiment
+    from lstm_lab.run import Run
+
+    run = Run.open(path)
+    if run.status["state"] == "finished":
+        from lstm_lab.report.text import console
+
+        console().print(f"{run.path} is finished: nothing to go on with")
+        return
+    experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
+    _train(experiment, run, wandb, None)
+
+
+def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> None:
+    import threading
+
+    from lstm_lab.evaluate import evaluate
+    from lstm_lab.report import text, write_report
+    from lstm_lab.tracking import resolve
+    from lstm_lab.train import stopping
+    from lstm_lab.train import train as fit
+
+    out, stop = text.console(), threading.Event()
+    mode, reason = resolve(wandb.value)  # type: ignore[arg-type]
+    out.print(f"{run.path}  W&B {mode}: {reason}")
+    bar = out.is_terminal
+
+    def line(row: dict[str, Any]) -> None:
+        shown = "  ".join(f"{key} {text.number(row[key])}" for key in ("train/loss", "val/loss", experiment.decides))
+        out.print(f"epoch {row['epoch']:>3}  {shown}  {row['seconds']:.0f} s")
+
+    with stopping(stop):
+        result = fit(
+            experiment, run, dataset=dataset, wandb=mode, stop=stop, progress=bar, on_epoch=None if bar else line
+        )
+    content = evaluate(run, "validation", dataset).dump()
+    out.print(text.scores(content, f"Validation part, best epoch {result.epoch} of {result.epochs}"))
+    out.print(text.verdict(content))
+    out.print(f"{write_report(run.path)}\nTest part, still sealed: lstm-lab evaluate {run.path}")
+
+
+@app.command()
+def evaluate(
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its winner.")], as_json: Json = False
+) -> None:
+    """Open the sealed test part, and record that it was opened."""
+    from lstm_lab.evaluate import evaluate as score
+    from lstm_lab.report import text, write_report
+    from lstm_lab.run import Run
+    from lstm_lab.sweep import summary
+    from lstm_lab.sweep.record import SweepFolder, is_sweep
+
+    path = Path(folder)
+    scores = summary.open_test(SweepFolder.open(path)) if is_sweep(path) else score(Run.open(path))
+    content = scores.dump()
+    write_report(path)
+    if as_json:
+        _say(content)
+        return
+    out = text.console()
+    out.print(text.scores(content, f"Test part of {path}, opened {content['openings']} time(s)"))
+    out.print(text.verdict(content))
+
+
+@app.command()
+def sweep(
+    files: Annotated[
+        list[str], typer.Argument(help="Sweep files, as sweeps/vowels_cells.yaml, and key=value overrides.")
+    ],
+    name: Name = None,
+    wandb: Wandb = WandbMode.auto,
+    test: Annotated[bool, typer.Option("--test", help="Open the winner's test part at the end.")] = False,
+) -> None:
+    """Answer the question of each sweep file with trials on Ray Tune."""
+    from lstm_lab.experiment import command_line
+    from lstm_lab.sweep.record import SweepFolder
+    from lstm_lab.sweep.spec import build_corners, load_sweep
+
+    paths = [file for file in files if "=" not in file]
+    overrides = [file for file in files if "=" in file]
+    if not paths:
+        raise ConfigError("sweep: give a sweep file, as sweeps/vowels_cells.yaml")
+    if name is not None and len(paths) > 1:
+        raise ConfigError(f"--name {name}: goes with one sweep file, not with {len(paths)}")
+    asked = [(path, load_sweep(path, overrides)) for path in paths]
+    for path, found in asked:
+        build_corners(found, path)
+    folders = [
+        SweepFolder.create(_folder(name, Path(path).stem), found, command=command_line()) for path, found in asked
+    ]
+    _sweep(folders, wandb, test)
+
+
+@app.command()
+def resume(
+    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")], wandb: Wandb = WandbMode.auto
+) -> None:
+    """Go on where a sweep or a run was interrupted or killed."""
+    from lstm_lab.sweep.record import SweepFolder, is_sweep
+
+    if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
+        return _resume_run(folder, None, wandb)
+    return _sweep([SweepFolder.open(folder)], wandb, False)
+
+
+def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
+    from lstm_lab.report import text, write_report
+    from lstm_lab.sweep import summary
+    from lstm_lab.sweep.tune import sweep_on
+    from lstm_lab.tracking import resolve
+
+    out, ends, failed = text.console(), [], 0
+    mode, reason = resolve(wandb.value)  # type: ignore[arg-type]
+    for folder in folders:
+        found = folder.sweep
+        trials = found.points * len(found.seeds)
+        out.print(f"{found.question}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
+        content = sweep_on(folder, wandb=mode, console=out)
+        failed += content["trials"]["failed"]
+        scores = summary.open_test(folder).dump() if test and content["winner"] else None
+        ends.append((content, scores, write_report(folder.path), folder))
+    for content, scores, page, folder in ends:
+        out.print()
+        out.print(text.leaderboard(content))
+        count, runs = content["trials"], content["wandb"]
+        out.print(
+            f"{count['asked']} trials: {count['finished']} finished, {count['stopped']} stopped early, "
+            f"{count['failed']} failed; {runs['runs']} W&B runs ({runs['mode']}), "
+            f"{runs['runs'] - runs['ended']} unfinished; {content['seconds']:.0f} s"
+        )
+        for failure in content["failures"]:
+            out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
+        if scores is not None:
+            out.print(text.scores(scores, f"Test part, winner {content['winner']['trial']}"))
+            out.print(text.verdict(scores))
+        if content["winner"]:
+            out.print(f"Again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {page}")
+    if failed:
+        raise SystemExit(4)
+
+
+@app.command()
+def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")]) -> None:
+    """Write the page of a run or a sweep from what lies on the disk."""
+    from lstm_lab.report import write_report
+
+    typer.echo(write_report(Path(folder)))
+
+
+@app.command("list")
+def list_(as_json: Json = False) -> None:
+    """Cells, tasks, data sets, optimisers, schedules, searchers, schedulers."""
+    import inspect
+
+    import lstm_lab.experiment
+    import lstm_lab.sweep.spec  # noqa: F401 - fills the registries
+    from lstm_lab.registry import all_kinds
+
+    kinds = {
+        kind: {name: (inspect.getdoc(member) or "").split("\n")[0] for name, member in sorted(base.members.items())}
+        for kind, base in all_kinds().items()
+    }
+    if as_json:
+        _say(kinds)
+        return
+    for kind, members in kinds.items():
+        typer.echo(kind)
+        for name, doc in members.items():
+            typer.echo(f"  {name:<18} {doc}")
+
+
+@app.command()
+def fields(
+    of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "experiment", as_json: Json = False
+) -> None:
+    """Every field with its type, default and meaning."""
+    from dataclasses import asdict
+
+    from lstm_lab.registry import fields as rows
+
+    found = list(rows(_model(of)))
+    if as_json:
+        _say([asdict(row) for row in found])
+        return
+    for row in found:
+        key = f"{row.path} ({row.of})" if row.of else row.path
+        typer.echo(f"{key:<36} {row.type:<44} {row.default:<18} {row.doc}")
+
+
+@app.command()
+def schema(of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "experiment") -> None:
+    """JSON schema of a file, for editors that complete YAML."""
+    _model(of)
+    from lstm_lab.sweep.spec import file_schema
+
+    _say(file_schema(of))
+
+
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """What this machine offers, and what stands in the way."""
+    from lstm_lab.doctor import examine
+
+    found = examine()
+    if as_json:
+        _say(found)
+        return
+    for name, value in found["facts"].items():
+        if isinstance(value, dict):
+            value = ", ".join(f"{key} {inner}" for key, inner in value.items())
+        typer.echo(f"{name:<14} {value}")
+    for problem in found["problems"]:
+        typer.echo(f"problem: {problem}")
+    if not found["problems"]:
+        typer.echo("nothing stands in the way")
+
+
+def _model(of: str) -> Any:
+    if of == "experiment":
+        from lstm_lab.experiment import Experiment
+
+        return Experiment
+    if of == "sweep":
+        from lstm_lab.sweep.spec import Sweep
+
+        return Sweep
+    raise ConfigError(f"{of}: must be experiment or sweep")
+
+
+def _say(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=1))
+
+
+def main() -> None:
+    """Run a verb; a fault is one line on standard error, and its exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except Interrupted as fault:
+        typer.echo(f"lstm-lab: {fault}", err=True)
+        code = fault.exit_code
+    except Fault as fault:
+        typer.echo(f"lstm-lab: {' '.join(str(fault).split())}", err=True)
+        code = fault.exit_code
+    except KeyboardInterrupt:
+        typer.echo("lstm-lab: interrupted", err=True)
+        code = Interrupted.exit_code
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        # A usage error of the parser: its sentence, and where the words are explained.
+        typer.echo(f"lstm-lab: {error.format_message()}; see lstm-lab --help", err=True)
+        code = 2
+    sys.exit(code or 0)
+
+
+if __name__ == "__main__":
+    main()

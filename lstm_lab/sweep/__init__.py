@@ -1,0 +1,1 @@
+"""A question over experiments: space, seeds, searcher, scheduler, resources."""

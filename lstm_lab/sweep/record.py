@@ -1,0 +1,219 @@
+"""A sweep's folder: its own record, from which everything else is derived.
+
+sweep.yaml       the resolved sweep; resume reads it
+trials.jsonl     one row for each trial when it is asked for, append-only
+events.jsonl     what the driver decided: stopped, failed, lost
+trials/<id>/     a run folder each
+summary.json     the answer
+best.yaml        the winner's experiment; `lstm-lab train` accepts it unchanged
+report.html      the page
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from lstm_lab import config
+from lstm_lab.config import ConfigError
+from lstm_lab.run import (
+    Run,
+    append_jsonl,
+    folder_lock,
+    git_state,
+    make_folder,
+    near_run,
+    now,
+    read_json,
+    read_jsonl,
+    versions,
+    write_atomic,
+)
+from lstm_lab.sweep.space import Point
+from lstm_lab.sweep.spec import Sweep
+from lstm_lab.tasks.base import better
+
+ENDED = ("finished", "stopped", "failed")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A run made by a sweep, as its record shows it."""
+
+    id: str
+    point: int
+    seed: int
+    overrides: Point
+    state: str
+    """finished, stopped, failed, interrupted, or asked where nothing has run yet."""
+    reason: str | None
+    value: float | None
+    """The deciding metric at its best epoch."""
+    epoch: int | None
+    epochs: int
+    seconds: float
+    parameters: int | None
+
+
+class SweepFolder:
+    """The folder of a sweep."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @classmethod
+    def create(cls, path: Path, sweep: Sweep, **about: Any) -> SweepFolder:
+        folder = cls(path)
+        if is_sweep(path):
+            raise ConfigError(f"{path}: is a sweep already; choose another name, or lstm-lab resume {path}")
+        make_folder(path / "trials")
+        facts = {"name": path.name, "created": now(), "git": git_state(), "versions": versions(), **about}
+        write_atomic(path / "about.json", json.dumps(facts, indent=1))
+        # Last: a folder without it is no sweep yet.
+        write_atomic(path / "sweep.yaml", config.to_yaml(sweep.dump()))
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> SweepFolder:
+        folder = cls(path)
+        if not is_sweep(folder.path):
+            raise ConfigError(f"{path}: not a sweep: there is no sweep.yaml in it{near_run(folder.path)}")
+        return folder
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def about(self) -> dict[str, Any]:
+        return read_json(self.path / "about.json")
+
+    def describe(self, **facts: Any) -> None:
+        """Add to about.json."""
+        write_atomic(self.path / "about.json", json.dumps({**self.about, **facts}, indent=1))
+
+    @property
+    def sweep(self) -> Sweep:
+        where = self.path / "sweep.yaml"
+        return config.validate(Sweep, config.load(where), str(where))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        with folder_lock(self.path, "sweep"):
+            yield
+
+    # --- trials -------------------------------------------------------------------------------------------------------
+
+    def run(self, trial: str) -> Run:
+        return Run(self.path / "trials" / trial)
+
+    def ask(self, point: int, seed: int, overrides: Point) -> str:
+        """Enter a trial before anything of it runs; returns its id."""
+        trial = f"t{len(self.asked()):04d}"
+        row = {"trial": trial, "point": point, "seed": seed, "overrides": overrides}
+        append_jsonl(self.path / "trials.jsonl", row)
+        return trial
+
+    def asked(self) -> list[dict[str, Any]]:
+        return read_jsonl(self.path / "trials.jsonl")
+
+    def decide(self, trial: str, state: str, reason: str | None = None) -> None:
+        """What the driver decided on a trial."""
+        append_jsonl(self.path / "events.jsonl", {"trial": trial, "state": state, "reason": reason, "at": now()})
+
+    def trials(self) -> list[Trial]:
+        """Every trial, as its own folder and the driver's decisions show it."""
+        decided = {row["trial"]: row for row in read_jsonl(self.path / "events.jsonl")}
+        return [self._trial(row, decided.get(row["trial"])) for row in self.asked()]
+
+    def _trial(self, row: dict[str, Any], decided: dict[str, Any] | None) -> Trial:
+        run = self.run(row["trial"])
+        state, reason, epoch, value, rows, parameters = "asked", None, None, None, [], None
+        if (run.path / "run.json").is_file():
+            status, about = run.status, run.about
+            state, reason = status["state"], status.get("reason")
+            parameters, rows = about.get("parameters"), run.rows()
+            for entry in rows:
+                if better(entry[about["decides"]], value, about["mode"]):
+                    value, epoch = entry[about["decides"]], entry["epoch"]
+        if decided is not None and state != "finished":
+            state, reason = decided["state"], decided["reason"] or reason
+        return Trial(
+            id=row["trial"],
+            point=row["point"],
+            seed=row["seed"],
+            overrides=row["overrides"],
+            state=state,
+            reason=reason,
+            value=None if state == "failed" else value,
+            epoch=epoch,
+            epochs=len(rows),
+            seconds=rows[-1]["seconds"] if rows else 0.0,
+            parameters=parameters,
+        )
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """A point of the space over its seeds."""
+
+    point: int
+    overrides: Point
+    trials: tuple[Trial, ...]
+    mean: float | None
+    spread: float | None
+    """Standard deviation over seeds; None for one seed."""
+    n: int
+
+    def dump(self) -> dict[str, Any]:
+        return {
+            "point": self.point,
+            "overrides": self.overrides,
+            "trials": [trial.id for trial in self.trials],
+            "mean": self.mean,
+            "spread": self.spread,
+            "n": self.n,
+            "states": [trial.state for trial in self.trials],
+            "parameters": self.trials[0].parameters,
+        }
+
+
+def leaderboard(trials: list[Trial], mode: str) -> list[Ranked]:
+    """Points, best first: by the mean over seeds of each trial's best epoch.
+
+    A point that was cut short with any of its seeds ranks behind all that were trained through: it was not given the
+    same chance, and its experiment run again would not stop where the scheduler stopped it.
+    """
+    points: dict[int, list[Trial]] = {}
+    for trial in trials:
+        points.setdefault(trial.point, []).append(trial)
+    ranked = []
+    for number, rows in points.items():
+        values = [trial.value for trial in rows if trial.value is not None]
+        spread = stdev(values) if len(values) > 1 else None
+        average = mean(values) if values else None
+        ranked.append(Ranked(number, rows[0].overrides, tuple(rows), average, spread, len(values)))
+
+    def rank(row: Ranked) -> tuple[bool, int, float]:
+        cut = sum(trial.state != "finished" for trial in row.trials)
+        sign = -1.0 if mode == "max" else 1.0
+        return row.mean is None, cut, sign * (row.mean or 0.0)
+
+    return sorted(ranked, key=rank)
+
+
+def winner(ranked: list[Ranked], mode: str) -> Trial | None:
+    """The best seed of the best point."""
+    if not ranked or ranked[0].mean is None:
+        return None
+    scored = [trial for trial in ranked[0].trials if trial.value is not None]
+    return sorted(scored, key=lambda trial: (trial.value or 0.0) * (-1 if mode == "max" else 1))[0]
+
+
+def is_sweep(path: Path) -> bool:
+    return (path / "sweep.yaml").is_file()

@@ -1,0 +1,182 @@
+"""A sweep file becomes a Sweep: checked at every corner before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, model_validator
+
+from lstm_lab import config
+from lstm_lab.config import Config, ConfigError
+from lstm_lab.experiment import Experiment
+from lstm_lab.registry import Choice, Named
+from lstm_lab.sweep.schedulers import FIFO, Scheduler
+from lstm_lab.sweep.searchers import Random, Searcher
+from lstm_lab.sweep.space import Domain, InYaml, Point, corners, grid
+
+
+class Resources(Config):
+    """What one trial holds while it runs."""
+
+    cpus: Annotated[float, Field(gt=0.0)] = 1
+    """CPU cores."""
+    gpus: Annotated[float, Field(ge=0.0)] = 0
+    """GPUs; 0.25 packs four trials on one."""
+
+
+class Sweep(Config):
+    """A question over experiments."""
+
+    question: str
+    """What the sweep is to answer: the first comment line of its file."""
+    experiment: dict[str, Any]
+    """The experiment that every trial starts from."""
+    space: dict[str, Annotated[Domain, InYaml()]]
+    """Dotted key -> domain: `optimizer.lr: {loguniform: [1e-4, 1e-2]}`."""
+    samples: Annotated[int, Field(ge=1)] = 1
+    """Points drawn for each combination of the grids."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (0,)
+    """Every point is trained once with each: rows of the result, not a dimension of the search."""
+    searcher: Annotated[Named, Choice(Searcher, default="random")] = Random.Config()  # type: ignore[call-arg]
+    """Where points come from."""
+    scheduler: Annotated[Named, Choice(Scheduler, default="fifo")] = FIFO.Config()  # type: ignore[call-arg]
+    """Which trials are stopped early."""
+    resources: Resources = Resources()
+    """What one trial holds."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of the draws from the space."""
+
+    @model_validator(mode="after")
+    def _searcher_fits_space(self) -> Sweep:
+        if not self.space:
+            raise ValueError("space is empty: give at least one key a domain, or use lstm-lab train")
+        if "seed" in self.space:
+            raise ValueError("space.seed: seeds are rows, not a search dimension; write seeds: [0, 1, 2]")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} holds one twice")
+        grids = [key for key, domain in self.space.items() if domain.exhaustive]
+        owner: Any = self.searcher.owner
+        if grids and not owner.takes_grid:
+            raise ValueError(
+                f"space.{grids[0]}: a grid is walked through, searcher '{self.searcher.name}' decides for itself; "
+                "write choice instead of grid, or searcher: random"
+            )
+        if len(grids) == len(self.space) and self.samples > 1:
+            raise ValueError(
+                f"samples: {self.samples} would repeat every point, for the space is all grid; "
+                "write seeds to repeat with other seeds"
+            )
+        return self
+
+    @property
+    def points(self) -> int:
+        return self.samples * len(grid(self.space))
+
+    @property
+    def base(self) -> Experiment:
+        return Experiment.of(self.experiment)
+
+    def dump(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    def at(self, point: Point, seed: int) -> Experiment:
+        """The experiment of one trial."""
+        return self.base.with_overrides({**point, "seed": seed}, "space")
+
+
+def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
+    """`sweeps/x.yaml` and overrides of its keys -> a checked sweep.
+
+    `experiment` names a file, found beside the working directory or beside the sweep file, or is written out in place;
+    `overrides` in the file change it for every trial.
+
+    Raises:
+        ConfigError: in one line, with the corner where a combination of values is impossible.
+    """
+    path = Path(path)
+    content = config.load(path)
+    content.setdefault("question", _first_comment(path))
+    pairs = config.parse_overrides(overrides)
+    for key, value in pairs:
+        content = config.merge(content, {key: value})
+    content["experiment"] = _experiment(content.get("experiment"), content.pop("overrides", None) or {}, path)
+    content["space"] = _flat(content.get("space"), path)
+    sweep = config.validate(Sweep, content, str(path), pairs)
+    check_corners(sweep, str(path))
+    return sweep
+
+
+def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
+    """Every corner of the space as an experiment, so that a typo costs a tenth of a second and not a queue slot."""
+    base, built = sweep.base.dump(), []
+    for point in corners(sweep.space):
+        corner = ", ".join(f"{key}={value}" for key, value in point.items())
+        content = base
+        for key, value in point.items():
+            content = config.merge(content, {key: value})
+        built.append(config.validate(Experiment, content, f"{where}: at the corner {corner}"))
+    return built
+
+
+def build_corners(sweep: Sweep, where: str) -> None:
+    """Build the model of every corner, without memory for its weights, against the data it will see."""
+    datasets: dict[Any, Any] = {}
+    for experiment in check_corners(sweep, where):
+        facts = datasets.setdefault(experiment.data, experiment.data.build()).facts
+        task = experiment.task.build(facts)
+        with torch.device("meta"):
+            experiment.model.build(facts.input_size, task.output_size)
+
+
+def _experiment(written: Any, overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    if isinstance(written, str):
+        places = [Path(written), path.parent / written, path.parent.parent / written]
+        found = next((place for place in places if place.is_file()), places[0])
+        content, where = config.load(found), str(found)
+    elif isinstance(written, dict):
+        content, where = written, f"{path}: experiment"
+    else:
+        raise ConfigError(f"{path}: experiment: must name an experiment file, as in conf/vowels_lstm.yaml, or hold one")
+    if not isinstance(overrides, Mapping):
+        raise ConfigError(f"{path}: overrides: must be a mapping of dotted keys, got {overrides!r}")
+    for key, value in overrides.items():
+        content = config.merge(content, {key: value})
+    return config.validate(Experiment, content, where).dump()
+
+
+def _flat(space: Any, path: Path) -> Any:
+    """Nested keys joined by dots, down to the domains."""
+    if not isinstance(space, dict):
+        raise ConfigError(f"{path}: space: must be a mapping of dotted keys to domains, got {space!r}")
+    flat: dict[str, Any] = {}
+    for key, value in space.items():
+        if isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values()):
+            flat.update({f"{key}.{inner}": domain for inner, domain in _flat(value, path).items()})
+        else:
+            flat[str(key)] = value
+    return flat
+
+
+def _first_comment(path: Path) -> str:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            return line.lstrip("# ").strip()
+        if line.strip():
+            break
+    raise ConfigError(f"{path}: question: write what the sweep is to answer as its first comment line")
+
+
+def file_schema(of: str) -> dict[str, Any]:
+    """JSON schema of an experiment file or a sweep file, as a person writes it."""
+    experiment = Experiment.model_json_schema()
+    if of == "experiment":
+        return experiment
+    schema = Sweep.model_json_schema()
+    written = schema["properties"]
+    written["experiment"] = {"anyOf": [{"type": "string"}, {"type": "object"}], "description": "File, or in place."}
+    written["overrides"] = {"type": "object", "description": "Dotted keys that change the experiment for every trial."}
+    schema["required"] = ["experiment", "space"]
+    return schema

@@ -1,0 +1,95 @@
+"""The answer of a sweep: summary.json and best.yaml, from its record."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from lstm_lab import config, tracking
+from lstm_lab.evaluate import Scores, evaluate
+from lstm_lab.run import read_json, write_atomic
+from lstm_lab.sweep.record import SweepFolder, Trial, leaderboard, winner
+from lstm_lab.sweep.spec import Sweep
+from lstm_lab.tracking import Mode
+
+
+def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
+    """Summary of a sweep whose trials have all ended; opens nothing that is sealed.
+
+    W&B runs that a killed process left open are written again from the record and ended.
+    """
+    sweep, trials = folder.sweep, folder.trials()
+    base, about = sweep.base, folder.about
+    if wandb != "disabled":
+        for trial in trials:
+            run = folder.run(trial.id)
+            if (run.path / "run.json").is_file() and not tracking.is_ended(run):
+                tracking.end(run, mode=wandb, group=folder.name)
+    ranked = leaderboard(trials, base.mode)
+    won = winner(ranked, base.mode)
+    content: dict[str, Any] = {
+        "question": sweep.question,
+        "metric": base.decides,
+        "mode": base.mode,
+        "trials": {
+            "asked": len(trials),
+            **{state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")},
+        },
+        "winner": None,
+        "points": [row.dump() for row in ranked],
+        "baselines": {"validation": {}, "test": None},
+        "skill": {"validation": {}, "test": None},
+        "failures": [{"trial": t.id, "reason": t.reason} for t in trials if t.state == "failed"],
+        "seconds": about.get("seconds", 0.0),
+        "wandb": {"mode": wandb, "runs": sum(_has_wandb(folder, t) for t in trials), "ended": sum(
+            _has_wandb(folder, t) and tracking.is_ended(folder.run(t.id)) for t in trials)},
+        "command": about.get("command", ""),
+    }  # fmt: skip
+    if won is not None:
+        content["winner"] = {
+            "trial": won.id,
+            "config": {**won.overrides, "seed": won.seed},
+            "epoch": won.epoch,
+            "validation": {},
+            "test": None,
+        }
+        _put(content, evaluate(folder.run(won.id), "validation"))
+        write_best(folder, sweep, won, base.decides)
+    write_atomic(folder.path / "summary.json", json.dumps(content, indent=1))
+    return content
+
+
+def _has_wandb(folder: SweepFolder, trial: Trial) -> bool:
+    return any((folder.run(trial.id).path / "wandb").glob("*run-*"))
+
+
+def _put(content: dict[str, Any], scores: Scores) -> None:
+    content["winner"][scores.part] = scores.model
+    content["baselines"][scores.part] = scores.baselines
+    content["skill"][scores.part] = scores.skill
+
+
+def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
+    experiment = sweep.at(won.overrides, won.seed)
+    note = ""
+    if won.state == "stopped":
+        # Trained through it would come out otherwise; up to where it was stopped it is the same run.
+        experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
+        note = f"# No point was trained through: this one was stopped after {won.epochs} epochs.\n"
+    head = f"# {sweep.question}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
+    write_atomic(folder.path / "best.yaml", head + config.to_yaml(experiment.dump()))
+
+
+def open_test(folder: SweepFolder) -> Scores:
+    """Open the test part for the winner alone, and enter it into summary.json."""
+    path = folder.path / "summary.json"
+    if not path.is_file():
+        raise config.ConfigError(f"{folder.path}: is not finished; go on with: lstm-lab resume {folder.path}")
+    content = read_json(path)
+    if content["winner"] is None:
+        raise config.ConfigError(f"{folder.path}: has no winner: every trial failed")
+    part: Literal["test"] = "test"
+    scores = evaluate(folder.run(content["winner"]["trial"]), part)
+    _put(content, scores)
+    write_atomic(path, json.dumps(content, indent=1))
+    return scores

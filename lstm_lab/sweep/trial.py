@@ -1,0 +1,105 @@
+"""A trial: the one `train()`, an epoch at a time, inside Tune.
+
+A class with a cleanup, because an early stop reaches nothing else: a function would be killed with its W&B run open and
+its last rows unwritten. Training runs in a thread that waits at the end of each epoch until Tune asks for the next.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+
+from lstm_lab.config import Interrupted
+from lstm_lab.data import Dataset
+from lstm_lab.experiment import Experiment
+from lstm_lab.run import Run
+from lstm_lab.train import train
+
+
+class Closed(Interrupted):
+    """Tune wants no further epoch."""
+
+
+@lru_cache(maxsize=2)
+def shared(data: Any) -> Dataset:
+    """A data set, read once for all the trials that this process runs."""
+    return data.build()
+
+
+class Trial(tune.Trainable):
+    """One `step()` is one epoch. The run folder is the state: a restarted actor goes on from its last checkpoint."""
+
+    def setup(self, config: dict[str, Any]) -> None:
+        self._spec = config
+        self._thread: threading.Thread | None = None
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        self.cleanup()
+        self.setup(new_config)
+        return True
+
+    def step(self) -> dict[str, Any]:
+        if self._thread is None:
+            self._begin()
+        else:
+            self._go.release()
+        kind, content = self._said.get()
+        if kind == "row":
+            return {**content, "epochs": content["epoch"] + 1}
+        # Tune counts a raised error as one to retry; a diverged loss or bad data would only fail again.
+        return {"done": True, "ended": kind}
+
+    def _begin(self) -> None:
+        self._go, self._said = threading.Semaphore(0), queue.SimpleQueue[tuple[str, Any]]()
+        self._closing = False
+        self._thread = threading.Thread(target=self._train, daemon=True)
+        self._thread.start()
+
+    def _train(self) -> None:
+        spec = self._spec
+        try:
+            experiment = Experiment.of(json.loads(spec["experiment"]))
+            path = Path(spec["folder"]) / "trials" / spec["trial"]
+            run = (
+                Run.open(path)
+                if (path / "run.json").is_file()
+                else Run.create(path, experiment.dump(), command=spec["command"], job_type="trial")
+            )
+        except BaseException as error:  # noqa: BLE001 - said to the driver, which names the trial
+            self._said.put(("failed", f"{type(error).__name__}: {error}"))
+            return
+        try:
+            train(
+                experiment,
+                run,
+                dataset=shared(experiment.data),
+                wandb=spec["wandb"],
+                group=spec["group"],
+                tags=(experiment.task.name, experiment.data.name, experiment.model.cell.name),
+                on_epoch=self._wait,
+            )
+            self._said.put(("finished", None))
+        except Closed:
+            self._said.put(("closed", None))
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the trial failed and its folder says why
+            run.mark_failed(error)
+            self._said.put(("failed", None))
+
+    def _wait(self, row: dict[str, Any]) -> None:
+        self._said.put(("row", row))
+        self._go.acquire()
+        if self._closing:
+            raise Closed("closed by the sweep")
+
+    def cleanup(self) -> None:
+        if self._thread is not None:
+            self._closing = True
+            self._go.release()
+            self._thread.join()
+            self._thread = None

@@ -1,0 +1,277 @@
+"""train(experiment, run) -> Result: the one path that every run and every trial takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+
+from lstm_lab.config import Interrupted
+from lstm_lab.data import Dataset, SequenceData
+from lstm_lab.experiment import Experiment
+from lstm_lab.learner import Learner
+from lstm_lab.run import Run, State
+from lstm_lab.tasks.base import better
+from lstm_lab.tracking import Mode, Tracker
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    state: State
+    metric: str
+    mode: str
+    value: float | None
+    """The deciding metric at its best epoch."""
+    epoch: int | None
+    """That epoch, counted from 0."""
+    epochs: int
+    """Epochs run in all."""
+    seconds: float
+    checkpoint: Path
+    row: dict[str, Any]
+    """The whole record of the best epoch."""
+
+
+def train(
+    experiment: Experiment,
+    run: Run,
+    *,
+    dataset: Dataset | None = None,
+    wandb: Mode = "disabled",
+    group: str | None = None,
+    tags: Sequence[str] = (),
+    callbacks: Sequence[Callback] = (),
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    stop: threading.Event | None = None,
+    progress: bool = False,
+) -> Result:
+    """Train, or go on where the run's newest whole checkpoint stands.
+
+    Args:
+        dataset: already read, when several runs share it.
+        wandb: resolved mode of the W&B run beside the record.
+        on_epoch: told each row once it is on the disk, with its checkpoint.
+        stop: once set, the step in hand is finished, everything is saved, and `Interrupted` is raised.
+
+    Raises:
+        Interrupted: after `stop`; calling again resumes.
+        Fault: bad data, or a loss that left the numbers; the run is marked failed.
+    """
+    with run.lock():
+        tracker: Tracker | None = None
+        state: State = "failed"
+        try:
+            torch.set_num_threads(experiment.trainer.threads)
+            pl.seed_everything(experiment.seed, workers=True, verbose=False)
+            dataset = dataset or experiment.data.build()
+            learner = build(experiment, dataset)
+            describe(experiment, run, dataset, learner, group)
+            checkpoint, done = newest_checkpoint(run)
+            run.truncate(done)
+            run.mark("running")
+            tracker = Tracker(run, mode=wandb, group=group, job_type="trial" if group else "train", tags=tuple(tags))
+            keeper = Keeper(run, tracker, on_epoch=on_epoch, stop=stop)
+            with quiet():
+                trainer = lightning(experiment, [keeper, *callbacks], progress)
+                data = SequenceData(dataset, experiment.data.batch_size, experiment.seed)
+                trainer.fit(learner, data, ckpt_path=checkpoint, weights_only=True)
+            state = "finished"
+        except (Interrupted, KeyboardInterrupt, SystemExit):
+            state = "interrupted"
+            raise
+        except BaseException as error:
+            run.mark_failed(error)
+            raise
+        finally:
+            result = conclude(experiment, run, state)
+            if tracker is not None:
+                tracker.finish(state, best=result.value, best_epoch=result.epoch)
+    return result
+
+
+def build(experiment: Experiment, dataset: Dataset) -> Learner:
+    """Model, task, optimiser and schedule, with initial weights from the experiment's seed."""
+    torch.manual_seed(experiment.seed)
+    task = experiment.task.build(dataset.facts)
+    model = experiment.model.build(dataset.facts.input_size, task.output_size)
+    return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build())
+
+
+def lightning(experiment: Experiment, callbacks: list[Callback], progress: bool) -> pl.Trainer:
+    settings = experiment.trainer
+    if settings.patience is not None:
+        stopping = EarlyStopping(
+            experiment.decides, mode=experiment.mode, patience=settings.patience, check_on_train_epoch_end=False
+        )
+        callbacks = [stopping, *callbacks]
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=1,
+        precision=settings.precision,
+        max_epochs=settings.max_epochs,
+        gradient_clip_val=settings.gradient_clip,
+        callbacks=callbacks,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+class Keeper(Callback):
+    """Keeps what must not be lost: a row and a checkpoint after each epoch, a checkpoint when asked to stop."""
+
+    def __init__(
+        self,
+        run: Run,
+        tracker: Tracker,
+        on_epoch: Callable[[dict[str, Any]], None] | None = None,
+        stop: threading.Event | None = None,
+    ) -> None:
+        self.run, self.tracker, self.on_epoch, self.stop = run, tracker, on_epoch, stop
+        self.epochs = 0
+        rows = run.rows()
+        self.began = time.monotonic() - (rows[-1]["seconds"] if rows else 0.0)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.epochs = state_dict["epochs"]
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Killed between its last epoch and its last word, a run must not train one epoch more than it would have.
+        stopping = trainer.early_stopping_callback
+        if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
+            trainer.should_stop = True
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        # The last batch of an epoch goes on into validation, and the epoch is kept whole.
+        if self.stop is not None and self.stop.is_set() and not trainer.is_last_batch:
+            self.save(trainer)
+            raise self.interrupted()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, Learner)
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        row = {
+            "epoch": self.epochs,
+            "step": trainer.global_step,
+            **metrics,
+            "seconds": round(time.monotonic() - self.began, 3),
+        }
+        self.epochs += 1
+        self.run.append(row)
+        self.tracker.log(row)
+        self.save(trainer, best=pl_module.improved)
+        if self.on_epoch is not None:
+            self.on_epoch(row)
+        if self.stop is not None and self.stop.is_set():
+            raise self.interrupted()
+
+    def save(self, trainer: pl.Trainer, best: bool = False) -> None:
+        """last.ckpt, whole or not at all; the one before it stays as previous.ckpt."""
+        folder = self.run.checkpoints
+        new, last = folder / ".new.ckpt", folder / "last.ckpt"
+        trainer.save_checkpoint(new, weights_only=False)
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+        if best:
+            link = folder / ".best.ckpt"
+            link.unlink(missing_ok=True)
+            os.link(new, link)
+            link.replace(self.run.best)
+        if last.exists():
+            last.replace(folder / "previous.ckpt")
+        new.replace(last)
+
+    def interrupted(self) -> Interrupted:
+        return Interrupted(
+            f"interrupted after {self.epochs} epochs; go on with: lstm-lab train --resume {self.run.path}"
+        )
+
+
+def newest_checkpoint(run: Run) -> tuple[Path | None, int]:
+    """The newest checkpoint that loads, and how many epochs it holds; (None, 0) to begin at the beginning."""
+    for path in run.resumable():
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+            return path, content["callbacks"]["Keeper"]["epochs"]
+        except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError, AttributeError) as error:
+            warnings.warn(f"{path}: torn ({type(error).__name__}); going on from the one before", stacklevel=2)
+    return None, 0
+
+
+def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
+    run.describe(
+        data={"digest": dataset.digest, "facts": asdict(dataset.facts)},
+        decides=experiment.decides,
+        mode=experiment.mode,
+        parameters=sum(p.numel() for p in learner.model.parameters()),
+        device="cuda" if torch.cuda.is_available() and experiment.trainer.accelerator != "cpu" else "cpu",
+        group=group,
+    )
+
+
+def conclude(experiment: Experiment, run: Run, state: State) -> Result:
+    """The result, read from the record; status.json says the same."""
+    rows = run.rows()
+    best: dict[str, Any] = {}
+    for row in rows:
+        if better(row[experiment.decides], best.get(experiment.decides), experiment.mode):
+            best = row
+    seconds = rows[-1]["seconds"] if rows else 0.0
+    value, epoch = best.get(experiment.decides), best.get("epoch")
+    if state != "failed":
+        found = {"epoch": epoch, "value": value} if best else None
+        run.mark(state, reason=None, epochs=len(rows), best=found, seconds=seconds)
+    return Result(state, experiment.decides, experiment.mode, value, epoch, len(rows), seconds, run.best, best)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's adverts and hardware lines; its warnings still show."""
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Batches come from memory in the training process: workers would only slow them down.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def stopping(event: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C (or SIGTERM) sets the event, the second raises KeyboardInterrupt; main thread only."""
+
+    def handle(number: int, frame: Any) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
