@@ -336,7 +336,7 @@ template <class T> struct Work {
   const Part *part;
   const T *panels, *panels_x;  // U and W, packed for this direction; in one going forward, but for a GRU
   T *memory;                   // scratch of this thread
-  T *dpeep;
+  T *dpeep, *sums, *pack;      // its part of the weights' gradients
 };
 
 template <class T> struct Rows {  // where row r of the step under work reads and writes
@@ -510,6 +510,127 @@ void rnn_backward(const Job &j, const T *z, int stride, i64 u, i64 r, int n, T *
   }
 }
 
+// ------------------------------------------------------------------------------------------------ weights' gradients
+// p[i][j] += sum_n a[n][i] d[n][j] for MR entries of a row and NV vectors of gate gradients.
+template <class T, int MR, int NV> void outer(const T *__restrict a, const T *__restrict d, i64 rows, T *__restrict p) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  V sum[MR][NV];
+  UNROLL for (int i = 0; i < MR; i++)
+    UNROLL for (int j = 0; j < NV; j++) {
+      __builtin_prefetch(p + (i * NV + j) * N, 1);
+      sum[i][j] = V{};
+    }
+  for (i64 n = 0; n < rows; n++, a += MR, d += NV * N) {
+    V column[NV];
+    UNROLL for (int j = 0; j < NV; j++) column[j] = load(d + j * N);
+    UNROLL for (int i = 0; i < MR; i++) {
+      const T s = a[i];
+      UNROLL for (int j = 0; j < NV; j++) sum[i][j] += s * column[j];
+    }
+  }
+  UNROLL for (int i = 0; i < MR; i++)
+    UNROLL for (int j = 0; j < NV; j++) {
+      T *to = p + (i * NV + j) * N;
+      store(to, load(to) + sum[i][j]);
+    }
+}
+template <class T> using Outer = void (*)(const T *, const T *, i64, T *);
+#define OUTER_ROW(NV) {0, outer<T, 1, NV>, outer<T, 2, NV>, outer<T, 3, NV>, outer<T, 4, NV>, outer<T, 5, NV>, outer<T, 6, NV>, \
+                       outer<T, 7, NV>, outer<T, 8, NV>}
+template <class T> const Outer<T> OUTERS[5][9] = {{}, OUTER_ROW(1), OUTER_ROW(2),
+#if VB == 64
+  OUTER_ROW(3), {0, outer<T, 1, 4>, outer<T, 2, 4>, outer<T, 3, 4>, outer<T, 4, 4>, outer<T, 5, 4>, outer<T, 6, 4>}};
+#else
+  {0, outer<T, 1, 3>, outer<T, 2, 3>, outer<T, 3, 3>, outer<T, 4, 3>}, {0, outer<T, 1, 4>, outer<T, 2, 4>, outer<T, 3, 4>}};
+#endif
+
+// rows[:, from : from + K]^T gates[:, column : column + C]: one of the products that make up the gradients.
+struct Product { i64 from, K, column, C; };
+int products_of(const Job &j, Product *products) {
+  const i64 H = j.H, C = gates_of(j) * H;
+  if (j.family != GRU) return products[0] = {0, H + 1 + j.I, 0, C}, 1;
+  products[0] = {0, H + 1, 0, C};
+  products[1] = {H, 1 + j.I, H, C};
+  return 2;
+}
+
+// Where the sum for entry k of a row and gate column c belongs.
+template <class T> INLINE void deliver(const Job &j, i64 k, i64 c, bool input_side, T value) {
+  const i64 H = j.H, row = j.family != GRU || input_side ? c : c < H ? c + 2 * H : c - H;
+  if (k < H) ((T *)j.dU)[row * H + k] = value;
+  else if (k > H) ((T *)j.dW)[row * j.I + k - H - 1] = value;
+  else {
+    if (j.db_ih && (j.family != GRU || input_side)) ((T *)j.db_ih)[row] = value;
+    if (j.db_hh && !(j.family == GRU && input_side)) ((T *)j.db_hh)[row] = value;
+  }
+}
+
+const i64 BLOCK = 128;  // rows to sum over at once: as many gate gradients, one panel wide, stay near
+
+// Elements of all sums, [product][panel][entry of a row][lane]; and of the scratch that adding to them needs.
+template <class T> i64 sums_size(const Job &j) {
+  Product products[2];
+  i64 size = 0;
+  for (int q = products_of(j, products) - 1; q >= 0; q--) size += products[q].K * padded<T>(products[q].C);
+  return size;
+}
+template <class T> i64 pack_size(const Job &j) { return BLOCK * (j.H + 1 + j.I + 4 * Lanes<T>::N) + 64; }
+
+// Adds what n <= BLOCK rows contribute.
+template <class T> void add_rows(const Job &j, i64 row, i64 n, T *scratch, T *sums) {
+  enum { N = Lanes<T>::N };
+  T *d = scratch, *a = scratch + BLOCK * 4 * N;
+  Product products[2];
+  const int count = products_of(j, products);
+  for (int q = 0; q < count; q++) {
+    const Product &P = products[q];
+    int packed_for = 0;
+    for (i64 c = 0; c < P.C; c += 4 * N) {
+      const i64 wide = P.C - c < 4 * N ? P.C - c : 4 * N;
+      const int NV = (int)((wide + N - 1) / N), most = MOST[NV];
+      const T *gates = (const T *)j.gates + row * j.gates_ld + P.column + c;
+      for (i64 r = 0; r < n; r++)
+        for (int v = 0; v < NV; v++) store(d + (r * NV + v) * N, get(gates + r * j.gates_ld + v * N, lanes_at(wide, v * N, N)));
+      if (packed_for != most) {
+        const T *rows = (const T *)j.rows + row * j.rows_ld + P.from;
+        blocks(P.K, most, [&](i64 k, int mr) {
+          T *to = a + k * n;
+          i64 r = 0;
+          // Eight at a time: the next row overwrites what is too much, and the last ones go one by one.
+          if (P.from + k + 8 <= j.rows_ld)
+            for (; r < n - 8; r++) memcpy(to + r * mr, rows + r * j.rows_ld + k, 8 * sizeof(T));
+          for (; r < n; r++)
+            for (int i = 0; i < mr; i++) to[r * mr + i] = rows[r * j.rows_ld + k + i];
+        });
+        packed_for = most;
+      }
+      blocks(P.K, most, [&](i64 k, int mr) { OUTERS<T>[NV][mr](a + k * n, d, n, sums + k * NV * N); });
+      sums += P.K * NV * N;
+    }
+  }
+}
+
+// The sums of all threads, added in their order, to where the caller wants them.
+template <class T> void deliver_all(const Job &j, T *sums, i64 threads) {
+  enum { N = Lanes<T>::N };
+  const i64 size = sums_size<T>(j);
+  for (i64 p = 1; p < threads; p++)
+    for (i64 i = 0; i < size; i++) sums[i] += sums[p * size + i];
+  Product products[2];
+  const int count = products_of(j, products);
+  for (int q = 0; q < count; q++) {
+    const Product &P = products[q];
+    for (i64 c = 0; c < P.C; c += 4 * N) {
+      const i64 wide = P.C - c < 4 * N ? P.C - c : 4 * N, NV = (wide + N - 1) / N;
+      for (i64 k0 = 0; k0 < P.K; k0 += 16)
+        for (i64 i = 0; i < wide; i++)
+          for (i64 k = k0; k < P.K && k < k0 + 16; k++) deliver<T>(j, P.from + k, c + i, q == 1, sums[k * NV * N + i]);
+      sums += P.K * NV * N;
+    }
+  }
+}
+
 // ------------------------------------------------------------------------------------------------ time loops
 template <class T> void forward_part(Work<T> &w) {
   enum { N = Lanes<T>::N };
@@ -607,6 +728,8 @@ template <class T> void backward_part(Work<T> &w) {
     if (j.dx) memset((T *)j.dx + (b * j.T + j.lengths[b]) * j.I, 0, (j.T - j.lengths[b]) * j.I * sizeof(T));
     if (dcT && j.family == LSTM) memcpy(dc_carry + r * Hp, dcT + b * H, H * sizeof(T));
   }
+  i64 unsummed = part.base + part.off[part.steps];
+  if (j.dW) memset(w.sums, 0, sums_size<T>(j) * sizeof(T));
   for (i64 t = part.steps - 1; t >= -1; t--) {
     // Rows before `alive` hear from step t+1; the others end here.
     const i64 n = t < 0 ? n0 : part.count[t], alive = part.count[t + 1];
@@ -649,122 +772,15 @@ template <class T> void backward_part(Work<T> &w) {
       panel += G * H * NV * N;
     }
     if (t >= 0 && j.dx) input_gradient<T>(w, t, z);
+    if (t >= 0 && j.dW && (unsummed - row >= BLOCK || t == 0)) {  // rows of a few steps, while they are still near
+      blocks(unsummed - row, BLOCK, [&](i64 r, int n) { add_rows<T>(j, row + r, n, w.pack, w.sums); });
+      unsummed = row;
+    }
   }
   if (j.dc0 && j.family == LSTM)
     for (i64 r = 0; r < n0; r++) memcpy((T *)j.dc0 + part.ids[r] * H, dc_carry + r * Hp, H * sizeof(T));
   if (w.dpeep)
     for (int g = 0; g < 3; g++) memcpy(w.dpeep + g * H, dpeep + g * Hp, H * sizeof(T));
-}
-
-// ------------------------------------------------------------------------------------------------ weights' gradients
-// p[i][j] += sum_n a[n][i] d[n][j] for MR entries of a row and NV vectors of gate gradients.
-template <class T, int MR, int NV> void outer(const T *__restrict a, const T *__restrict d, i64 rows, T *__restrict p) {
-  typedef typename Lanes<T>::V V;
-  enum { N = Lanes<T>::N };
-  V sum[MR][NV];
-  UNROLL for (int i = 0; i < MR; i++)
-    UNROLL for (int j = 0; j < NV; j++) {
-      __builtin_prefetch(p + (i * NV + j) * N, 1);
-      sum[i][j] = V{};
-    }
-  for (i64 n = 0; n < rows; n++, a += MR, d += NV * N) {
-    V column[NV];
-    UNROLL for (int j = 0; j < NV; j++) column[j] = load(d + j * N);
-    UNROLL for (int i = 0; i < MR; i++) {
-      const T s = a[i];
-      UNROLL for (int j = 0; j < NV; j++) sum[i][j] += s * column[j];
-    }
-  }
-  UNROLL for (int i = 0; i < MR; i++)
-    UNROLL for (int j = 0; j < NV; j++) {
-      T *to = p + (i * NV + j) * N;
-      store(to, load(to) + sum[i][j]);
-    }
-}
-template <class T> using Outer = void (*)(const T *, const T *, i64, T *);
-#define OUTER_ROW(NV) {0, outer<T, 1, NV>, outer<T, 2, NV>, outer<T, 3, NV>, outer<T, 4, NV>, outer<T, 5, NV>, outer<T, 6, NV>, \
-                       outer<T, 7, NV>, outer<T, 8, NV>}
-template <class T> const Outer<T> OUTERS[5][9] = {{}, OUTER_ROW(1), OUTER_ROW(2),
-#if VB == 64
-  OUTER_ROW(3), {0, outer<T, 1, 4>, outer<T, 2, 4>, outer<T, 3, 4>, outer<T, 4, 4>, outer<T, 5, 4>, outer<T, 6, 4>}};
-#else
-  {0, outer<T, 1, 3>, outer<T, 2, 3>, outer<T, 3, 3>, outer<T, 4, 3>}, {0, outer<T, 1, 4>, outer<T, 2, 4>, outer<T, 3, 4>}};
-#endif
-
-// rows[:, from : from + K]^T gates[:, column : column + C]: one of the products that make up the gradients.
-struct Product { i64 from, K, column, C; };
-int products_of(const Job &j, Product *products) {
-  const i64 H = j.H, C = gates_of(j) * H;
-  if (j.family != GRU) return products[0] = {0, H + 1 + j.I, 0, C}, 1;
-  products[0] = {0, H + 1, 0, C};
-  products[1] = {H, 1 + j.I, H, C};
-  return 2;
-}
-
-// Where the sum for entry k of a row and gate column c belongs.
-template <class T> INLINE void deliver(const Job &j, i64 k, i64 c, bool input_side, T value) {
-  const i64 H = j.H, row = j.family != GRU || input_side ? c : c < H ? c + 2 * H : c - H;
-  if (k < H) ((T *)j.dU)[row * H + k] = value;
-  else if (k > H) ((T *)j.dW)[row * j.I + k - H - 1] = value;
-  else {
-    if (j.db_ih && (j.family != GRU || input_side)) ((T *)j.db_ih)[row] = value;
-    if (j.db_hh && !(j.family == GRU && input_side)) ((T *)j.db_hh)[row] = value;
-  }
-}
-
-template <class T> struct Sums {
-  const Job *j;
-  i64 rows, first, step;  // all rows; the panels of this thread are first, first + step, ...
-  bool failed;
-};
-const i64 BLOCK = 256;  // rows whose gate gradients, one panel wide, stay in the second cache
-
-template <class T> void sum_part(Sums<T> &w) {
-  enum { N = Lanes<T>::N };
-  const Job &j = *w.j;
-  Product products[2];
-  const int count = products_of(j, products);
-  for (int q = 0; q < count; q++) {
-    const Product &P = products[q];
-    const i64 panels = (P.C + 4 * N - 1) / (4 * N), mine = panels > w.first ? (panels - w.first + w.step - 1) / w.step : 0;
-    if (!mine) continue;
-    T *a = aligned<T>(BLOCK * P.K), *d = aligned<T>(BLOCK * 4 * N), *sums = aligned<T>(mine * P.K * 4 * N);
-    if (!a || !d || !sums) {
-      free(a), free(d), free(sums);
-      w.failed = true;
-      return;
-    }
-    memset(sums, 0, mine * P.K * 4 * N * sizeof(T));
-    for (i64 n0 = 0; n0 < w.rows; n0 += BLOCK) {
-      const i64 n = w.rows - n0 < BLOCK ? w.rows - n0 : BLOCK;
-      for (i64 m = 0; m < mine; m++) {
-        const i64 c = (w.first + m * w.step) * 4 * N, wide = P.C - c < 4 * N ? P.C - c : 4 * N;
-        const int NV = (int)((wide + N - 1) / N), most = MOST[NV];
-        const T *from = (const T *)j.gates + n0 * j.gates_ld + P.column + c;
-        for (i64 r = 0; r < n; r++)
-          for (int v = 0; v < NV; v++) store(d + (r * NV + v) * N, get(from + r * j.gates_ld + v * N, lanes_at(wide, v * N, N)));
-        const bool last_differs = m == mine - 1 && NV != 4;  // then its blocks of entries are of another size
-        if (m == 0 || last_differs) {
-          const T *rows = (const T *)j.rows + n0 * j.rows_ld + P.from;
-          blocks(P.K, most, [&](i64 k, int mr) {
-            T *to = a + k * n;
-            for (i64 r = 0; r < n; r++)
-              for (int i = 0; i < mr; i++) to[r * mr + i] = rows[r * j.rows_ld + k + i];
-          });
-        }
-        T *sum = sums + m * P.K * 4 * N;
-        blocks(P.K, most, [&](i64 k, int mr) { OUTERS<T>[NV][mr](a + k * n, d, n, sum + k * NV * N); });
-      }
-    }
-    for (i64 m = 0; m < mine; m++) {
-      const i64 c = (w.first + m * w.step) * 4 * N, wide = P.C - c < 4 * N ? P.C - c : 4 * N, NV = (wide + N - 1) / N;
-      const T *sum = sums + m * P.K * 4 * N;
-      for (i64 k0 = 0; k0 < P.K; k0 += 16)
-        for (i64 i = 0; i < wide; i++)
-          for (i64 k = k0; k < P.K && k < k0 + 16; k++) deliver<T>(j, P.from + k, c + i, q == 1, sum[k * NV * N + i]);
-    }
-    free(a), free(d), free(sums);
-  }
 }
 
 template <class W, void (*BODY)(W &)> void *start(void *work) {
@@ -820,7 +836,7 @@ template <class T> i64 forward(Job j) {
   }
   i64 before = 0;
   for (i64 p = 0; p < plan.threads; p++) {
-    works[p] = {&j, &plan.parts[p], panels, panels_x, (T *)(memory + 3 * before), 0};
+    works[p] = {&j, &plan.parts[p], panels, panels_x, (T *)(memory + 3 * before), 0, 0, 0};
     before += plan.parts[p].n;
   }
   run<Work<T>, forward_part<T>>(works, plan.threads);
@@ -850,26 +866,26 @@ template <class T> i64 backward(Job j) {
   const i64 H = j.H, I = j.I, Hp = padded<T>(H), Ip = j.dx ? padded<T>(I) : 0, K = gates_of(j) * H, threads = plan.threads;
   const i64 per_sample = 2 * Hp + 4, fixed = 3 * Hp + 16;  // two carries and two pointers; peephole sums
   T *panels = aligned<T>(K * (Hp + Ip)), *panels_x = panels + K * Hp;
-  T *memory = aligned<T>(j.B * per_sample + threads * fixed);
+  const i64 sums = j.dW ? sums_size<T>(j) : 0, pack = j.dW ? pack_size<T>(j) / 16 * 16 : 0;
+  T *memory = aligned<T>(j.B * per_sample + threads * (fixed + pack + sums));
   Work<T> *works = (Work<T> *)malloc(threads * sizeof(Work<T>));
-  Sums<T> *sums = (Sums<T> *)malloc(threads * sizeof(Sums<T>));
   i64 result = plan.rows;
-  if (!panels || !memory || !works || !sums) result = -2;
+  if (!panels || !memory || !works) result = -2;
   else {
     pack_rows<T>((const T *)j.U, K, H, j.family == GRU ? H : 0, panels);  // a GRU's gates are kept as n, r, z
     if (j.dx) pack_rows<T>((const T *)j.W, K, I, 0, panels_x);
-    i64 before = 0;
+    T *free_from = memory + threads * sums;
     for (i64 p = 0; p < threads; p++) {
-      works[p] = {&j, &plan.parts[p], panels, panels_x, memory + before, j.dpeep ? (T *)j.dpeep + p * 3 * H : 0};
-      before += (plan.parts[p].n * per_sample + fixed) / 16 * 16;
-      sums[p] = {&j, plan.rows, p, threads, false};
+      T *peep = j.dpeep ? (T *)j.dpeep + p * 3 * H : 0;
+      works[p] = {&j, &plan.parts[p], panels, panels_x, free_from, peep, memory + p * sums, 0};
+      free_from += (plan.parts[p].n * per_sample + fixed) / 16 * 16;
+      works[p].pack = free_from;
+      free_from += pack;
     }
     run<Work<T>, backward_part<T>>(works, threads);
-    if (j.dW) run<Sums<T>, sum_part<T>>(sums, threads);
-    for (i64 p = 0; p < threads; p++)
-      if (sums[p].failed) result = -2;
+    if (j.dW) deliver_all<T>(j, memory, threads);
   }
-  free(panels), free(memory), free(works), free(sums), free(plan.memory);
+  free(panels), free(memory), free(works), free(plan.memory);
   return result;
 }
 
