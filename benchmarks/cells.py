@@ -60,6 +60,15 @@ def engine(function: Callable, gates: int, states: int, x: Tensor, H: int, peeph
     return lambda: function(x, lengths, *start, *weights, **options)[0], weights
 
 
+def engine_norm(x: Tensor, H: int) -> Run:
+    B, T, I = x.shape  # noqa: E741
+    weights = [torch.randn(4 * H, I) * I**-0.5, torch.randn(4 * H, H) * H**-0.5, torch.zeros(4 * H)]
+    weights += [torch.ones(4 * H), torch.ones(4 * H), torch.ones(H), torch.zeros(H)]
+    weights = [weight.requires_grad_() for weight in weights]
+    start, lengths = torch.zeros(B, H), torch.full((B,), T)
+    return lambda: kernels.norm_lstm(x, lengths, start, start, *weights)[0], weights
+
+
 def contestants(x: Tensor, H: int) -> dict[str, tuple[str, Run]]:
     """Name -> against whom, and how."""
     return {
@@ -67,6 +76,7 @@ def contestants(x: Tensor, H: int) -> dict[str, tuple[str, Run]]:
         "lstm": ("nn.LSTM", engine(kernels.lstm, 4, 2, x, H)),
         "peephole": ("nn.LSTM", engine(kernels.lstm, 4, 2, x, H, peephole=True)),
         "cifg": ("nn.LSTM", engine(kernels.lstm, 3, 2, x, H, variant=Variant(coupled=True))),
+        "norm_lstm": ("nn.LSTM", engine_norm(x, H)),
         "LSTMCell loop": ("nn.LSTM", cell_loop(x, H)),
         "nn.GRU": ("", layer(nn.GRU, x, H)),
         "gru": ("nn.GRU", engine(kernels.gru, 3, 1, x, H)),
@@ -138,7 +148,7 @@ def main() -> int:
         f"{processor()}, {chosen.threads} thread(s), torch {torch.__version__}, engine: {kernels.status().engine}, "
         f"malloc {'tuned' if tuned else 'as it is'} for all.",
         "",
-        "Medians of interleaved rounds; speed is torch's time over the layer's own in the same round: above 1 is faster.",
+        "Medians of interleaved rounds; speed: torch's time over the layer's own in the same round (2x: half the time).",
         "",
         *table,
         "",

@@ -55,6 +55,23 @@ class Family:
         return reference.unroll(step, x, lengths, tuple(rest[: self.states]), reverse)
 
 
+class NormFamily(Family):
+    """Layer normalisation: one bias, then gains."""
+
+    def leaves(self, B: int, T: int, I: int, H: int, dtype: torch.dtype) -> list[Tensor]:  # noqa: E741
+        *common, b, _ = super().leaves(B, T, I, H, dtype)
+        gains = [b.detach().flip(0) * 0.3 + 1, b.detach() * 0.3 + 1, b.detach()[:H] * 0.3 + 1, b.detach()[H : 2 * H]]
+        return [*common, b, *(gain.clone().requires_grad_() for gain in gains)]
+
+    def fast(self, lengths: Tensor, leaves, reverse: bool = False):
+        return self.layer(leaves[0], lengths, *leaves[1:], reverse=reverse)
+
+    def slow(self, lengths: Tensor, leaves, reverse: bool = False):
+        names = ("W", "U", "b", "gain_x", "gain_h", "gain_c", "shift_c")
+        step = partial(self.step, **dict(zip(names, leaves[3:], strict=True)))
+        return reference.unroll(step, leaves[0], lengths, tuple(leaves[1:3]), reverse)
+
+
 def odyssey(gates: int, peephole: bool = True, **without) -> Family:
     return Family(kernels.lstm, reference.lstm_step, gates, 2, peephole, variant=Variant(**without))
 
@@ -64,6 +81,7 @@ FAMILIES = {
     "gru": Family(kernels.gru, reference.gru_step, 3, 1),
     "rnn": Family(kernels.rnn, reference.rnn_step, 1, 1),
     "rnn_relu": Family(kernels.rnn, reference.rnn_step, 1, 1, relu=True),
+    "norm_lstm": NormFamily(kernels.norm_lstm, reference.norm_lstm_step, 4, 2),
     "peephole": odyssey(4),
     "nig": odyssey(3, input_gate=False),
     "nfg": odyssey(3, forget_gate=False),
@@ -168,7 +186,7 @@ def test_layer_is_the_step_repeated(family, shape, reverse):
 
 @pytest.mark.usefixtures("needs_engine")
 @pytest.mark.parametrize("isa", list(build.variants()))
-@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "cifg"])
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "cifg", "norm_lstm"])
 def test_every_instruction_set_computes_the_same(family, isa, monkeypatch):
     monkeypatch.setenv("LSTM_LAB_KERNELS", isa)
     try:
@@ -208,7 +226,7 @@ def test_step_is_torchs_cell(name, layer):
 
 
 @pytest.mark.usefixtures("needs_engine")
-@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole"])
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
 def test_sample_does_not_see_the_others(family):
     law = FAMILIES[family]
     leaves = law.leaves(9, 12, 4, 20, torch.float32)
@@ -224,7 +242,7 @@ def test_sample_does_not_see_the_others(family):
 
 
 @pytest.mark.usefixtures("needs_engine", "one_thread")
-@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole"])
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
 def test_threads_change_nothing(family):
     law = FAMILIES[family]
     leaves, lengths = law.leaves(50, 30, 16, 64, torch.float32), ragged(50, 30)
@@ -259,7 +277,7 @@ def test_layout_in_memory_does_not_matter(family):
 
 
 @pytest.mark.usefixtures("needs_engine")
-@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole"])
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
 def test_only_what_is_asked_for(family):
     """The gradient of one leaf alone is the same as when all are asked for; without any, so are the outputs."""
     law = FAMILIES[family]
@@ -275,7 +293,7 @@ def test_only_what_is_asked_for(family):
 
 
 @pytest.mark.usefixtures("needs_engine")
-@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "cifg"])
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "cifg", "norm_lstm"])
 def test_second_way_back_over_a_kept_graph(family):
     law = FAMILIES[family]
     leaves, lengths = law.leaves(5, 6, 3, 9, torch.float64), ragged(5, 6)

@@ -12,13 +12,26 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from lstm_lab.kernels import native, reference
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
 from lstm_lab.kernels.reference import PLAIN, Variant
 
-__all__ = ["PLAIN", "Status", "Variant", "disabled", "gru", "lstm", "reload", "rnn", "status", "tune_memory"]
+__all__ = [
+    "PLAIN",
+    "Status",
+    "Variant",
+    "disabled",
+    "gru",
+    "lstm",
+    "norm_lstm",
+    "reload",
+    "rnn",
+    "status",
+    "tune_memory",
+]
 
 _NIG, _NFG, _NOG, _NIAF, _NOAF, _PEEPHOLE, _CIFG, _RELU = (1 << bit for bit in range(8))
 
@@ -73,6 +86,42 @@ def lstm(
             return done
     step = partial(reference.lstm_step, W=W, U=U, b=b, b_h=b_h, peephole=peephole, variant=variant)
     return reference.unroll(step, x, lengths, state, reverse)
+
+
+def norm_lstm(
+    x: Tensor,
+    lengths: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor,
+    gain_x: Tensor,
+    gain_h: Tensor,
+    gain_c: Tensor,
+    shift_c: Tensor,
+    *,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An LSTM layer with layer normalisation (Ba et al. 2016) of W x, of U h, gates together, and of c' in its tanh.
+
+    Args:
+        gain_x, gain_h: (4 H,); their shift is the bias b, which comes after both.
+        gain_c, shift_c: (H,)
+
+    Returns:
+        Outputs, final h, final c, which is the one before its normalisation.
+    """
+    H = _check(x, lengths, W, U, (b, gain_x, gain_h), (h0, c0), 4)
+    for part in (gain_c, shift_c):
+        if part.shape != (H,):
+            raise ValueError(f"gain and shift of c: expected ({H},), got {tuple(part.shape)}")
+    if native.serves(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
+        norm = torch.cat((gain_h, gain_x, b, gain_c, shift_c))
+        return native.sequence(native.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
+    weights = {"gain_x": gain_x, "gain_h": gain_h, "gain_c": gain_c, "shift_c": shift_c}
+    step = partial(reference.norm_lstm_step, W=W, U=U, b=b, **weights)
+    return reference.unroll(step, x, lengths, (_start(x, h0, H), _start(x, c0, H)), reverse)
 
 
 def gru(

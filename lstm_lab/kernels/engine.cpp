@@ -32,7 +32,7 @@ struct Job {
   i64 B, T, I, H;
   const void *x; i64 x_b, x_t;            // strides in elements; channels are contiguous
   const i64 *lengths;
-  const void *W, *U, *b_ih, *b_hh, *peep; // (G H, I), (G H, H), (G H), (G H), (3, H): contiguous; null where absent
+  const void *W, *U, *b_ih, *b_hh, *peep; // (G H, I), (G H, H), (G H), (G H), (3, H) or (14, H): contiguous or null
   const void *h0, *c0;                    // (B, H) or null for zeros
   void *out, *hT, *cT;                    // (B, T, H), (B, H), (B, H)
   void *rows; i64 rows_ld;                // [h | 1 | x] of each row
@@ -40,13 +40,13 @@ struct Job {
   void *cells, *tanhs;                    // c_{t-1} and what the output gate multiplies, (rows, Hp)
   const void *dout; i64 dout_b, dout_t;   // null for zeros
   const void *dhT, *dcT;
-  void *dx, *dh0, *dc0, *dpeep;           // (B, T, I), (B, H), (B, H), (threads, 3, H); null where not asked for
+  void *dx, *dh0, *dc0, *dpeep;           // (B, T, I), (B, H), (B, H), (threads, like peep); null where not asked for
   void *dW, *dU, *db_ih, *db_hh;          // like the weights; dW null where none is asked for
 };
 
 namespace {
 
-enum Family { LSTM, GRU, RNN };
+enum Family { LSTM, GRU, RNN, NORM };  // NORM: an LSTM with layer normalisation
 enum Flag { NIG = 1, NFG = 2, NOG = 4, NIAF = 8, NOAF = 16, PEEPHOLE = 32, CIFG = 64, RELU = 128 };
 
 // ---------------------------------------------------------------------------------------------------- vectors
@@ -298,7 +298,11 @@ Columns columns(i64 flags) {
   c.o = flags & NOG ? -1 : c.count++;
   return c;
 }
-int gates_of(const Job &j) { return j.family == LSTM ? columns(j.flags).count : j.family == GRU ? 3 : 1; }
+int gates_of(const Job &j) { return j.family == LSTM ? columns(j.flags).count : j.family == GRU ? 3 : j.family == NORM ? 4 : 1; }
+bool has_c(const Job &j) { return j.family == LSTM || j.family == NORM; }
+
+// The gate column where W's gradients begin; U's begin at 0.
+i64 first_of_W(const Job &j) { return j.family == GRU ? j.H : j.family == NORM ? 4 * j.H : 0; }
 
 template <class T> T *aligned(i64 elements) {
   void *p = 0;
@@ -326,7 +330,7 @@ void pack_column(T *panel, int vectors, int vector, i64 row, int lanes, i64 K, c
         i64 end = k0 + 32 < sources[s].width ? k0 + 32 : sources[s].width;
         for (i64 k = k0; k < end; k++) to[(sources[s].at + k) * step + m] = from[k];
       }
-  for (int m = 0; m < lanes; m++)
+  for (int m = 0; bias_at >= 0 && m < lanes; m++)
     to[bias_at * step + m] = (bias ? bias[row + m] : T(0)) + (bias2 ? bias2[row + m] : T(0));
 }
 
@@ -510,6 +514,115 @@ void rnn_backward(const Job &j, const T *z, int stride, i64 u, i64 r, int n, T *
   }
 }
 
+// Layer normalisation (Ba et al. 2016): z = N(U h) gain_h + N(W x) gain_x + b, and c' is normalised before its tanh.
+// `peep` holds gain_h, gain_x, b (4 H each), gain_c, shift_c (H each). A row of gates: N(U h), N(W x), the gates (4 H each),
+// N(c') and three scales; gradients of U h and W x overwrite the first two.
+const double EPSILON = 1e-5;
+
+template <class T> INLINE T total(typename Lanes<T>::V v) {
+  T sum = 0;
+  for (int i = 0; i < Lanes<T>::N; i++) sum += v[i];
+  return sum;
+}
+template <class T> INLINE void moments(const T *x, i64 n, T &mean, T &scale) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  V sum = V{};
+  for (i64 k = 0; k < n; k += N) sum += get(x + k, lanes_at(n, k, N));
+  mean = total<T>(sum) / n;
+  sum = V{};
+  i64 k = 0;
+  for (; k + N <= n; k += N) {
+    const V away = load(x + k) - mean;
+    sum += away * away;
+  }
+  T square = total<T>(sum);
+  for (; k < n; k++) square += (x[k] - mean) * (x[k] - mean);
+  scale = 1 / __builtin_sqrt(double(square / n) + EPSILON);
+}
+
+template <class T> void norm_forward(const Job &j, i64 row, T *h_to, T *c_to, T *out, i64 Hp) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  const i64 H = j.H;
+  const T *gain_h = (const T *)j.peep, *gain_x = gain_h + 4 * H, *bias = gain_x + 4 * H, *gain_c = bias + 4 * H;
+  const T *before = (const T *)j.cells + row * Hp;
+  T *n_h = (T *)j.gates + row * j.gates_ld, *n_x = n_h + 4 * H, *gates = n_x + 4 * H, *n_c = gates + 4 * H, *scales = n_c + H;
+  T mean_h, mean_x, mean_c;
+  moments(n_h, 4 * H, mean_h, scales[0]);
+  moments(n_x, 4 * H, mean_x, scales[1]);
+  for (i64 u = 0; u < H; u += N) {
+    const int m = lanes_at(H, u, N);
+    V z[4];
+    for (int g = 0; g < 4; g++) {
+      const i64 at = g * H + u;
+      const V a = (get(n_h + at, m) - mean_h) * scales[0], x = (get(n_x + at, m) - mean_x) * scales[1];
+      put(n_h + at, a, m), put(n_x + at, x, m);
+      z[g] = a * get(gain_h + at, m) + (x * get(gain_x + at, m) + get(bias + at, m));
+    }
+    const V i = sigmoid(z[0]), f = sigmoid(z[1]), g = tanh_(z[2]), o = sigmoid(z[3]), c = f * load(before + u) + i * g;
+    put(gates + u, i, m), put(gates + H + u, f, m), put(gates + 2 * H + u, g, m), put(gates + 3 * H + u, o, m);
+    put(c_to + u, c, m);
+  }
+  moments(c_to, H, mean_c, scales[2]);
+  for (i64 u = 0; u < H; u += N) {
+    const int m = lanes_at(H, u, N);
+    const V c = (get(c_to + u, m) - mean_c) * scales[2], s = tanh_(c * get(gain_c + u, m) + get(gain_c + H + u, m));
+    const V h = get(gates + 3 * H + u, m) * s;
+    put(n_c + u, c, m), put(h_to + u, h, m), put(out + u, h, m);
+    if (j.training) store((T *)j.tanhs + row * Hp + u, s);
+  }
+}
+
+// dh (Hp) comes with what step t+1 and the end say; `sums` is laid out like `peep`.
+template <class T> void norm_backward(const Job &j, i64 row, T *dh, const T *dout, T *dc_carry, T *sums, i64 Hp) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  const i64 H = j.H;
+  const T *gain_h = (const T *)j.peep, *gain_x = gain_h + 4 * H, *gain_c = gain_x + 8 * H;
+  const T *before = (const T *)j.cells + row * Hp, *tanhs = (const T *)j.tanhs + row * Hp;
+  T *n_h = (T *)j.gates + row * j.gates_ld, *n_x = n_h + 4 * H, *gates = n_x + 4 * H, *n_c = gates + 4 * H, *scales = n_c + H;
+  const V one = V{} + T(1);
+  auto add = [](T *to, V v, int m) { put(to, get(to, m) + v, m); };
+  V first = V{}, second = V{};
+  for (i64 u = 0; u < H; u += N) {
+    const int m = lanes_at(H, u, N);
+    const V s = get(tanhs + u, m), o = get(gates + 3 * H + u, m), c = get(n_c + u, m);
+    V d = get(dh + u, m);
+    if (dout) d += get(dout + u, m);
+    put(gates + 3 * H + u, (d * s) * (o * (one - o)), m);
+    const V y = (d * o) * (one - s * s), w = y * get(gain_c + u, m);
+    add(sums + 12 * H + u, y * c, m), add(sums + 13 * H + u, y, m);
+    put(dh + u, w, m);
+    first += w, second += w * c;
+  }
+  const T mean = total<T>(first) / H, slope = total<T>(second) / H;
+  V h_1 = V{}, h_2 = V{}, x_1 = V{}, x_2 = V{};
+  for (i64 u = 0; u < H; u += N) {
+    const int m = lanes_at(H, u, N);
+    const V i = get(gates + u, m), f = get(gates + H + u, m), g = get(gates + 2 * H + u, m);
+    const V dc = (get(dh + u, m) - mean - get(n_c + u, m) * slope) * scales[2] + get(dc_carry + u, m);
+    put(dc_carry + u, dc * f, m);
+    const V dz[4] = {(dc * g) * (i * (one - i)), (dc * get(before + u, m)) * (f * (one - f)), (dc * i) * (one - g * g),
+                     get(gates + 3 * H + u, m)};
+    for (int q = 0; q < 4; q++) {
+      const i64 at = q * H + u;
+      const V a = get(n_h + at, m), x = get(n_x + at, m), w_h = dz[q] * get(gain_h + at, m), w_x = dz[q] * get(gain_x + at, m);
+      put(gates + at, dz[q], m);
+      add(sums + at, dz[q] * a, m), add(sums + 4 * H + at, dz[q] * x, m), add(sums + 8 * H + at, dz[q], m);
+      h_1 += w_h, h_2 += w_h * a, x_1 += w_x, x_2 += w_x * x;
+    }
+  }
+  const T mean_h = total<T>(h_1) / (4 * H), slope_h = total<T>(h_2) / (4 * H);
+  const T mean_x = total<T>(x_1) / (4 * H), slope_x = total<T>(x_2) / (4 * H);
+  for (i64 k = 0; k < 4 * H; k += N) {
+    const int m = lanes_at(4 * H, k, N);
+    const V dz = get(gates + k, m), a = get(n_h + k, m), x = get(n_x + k, m);
+    put(n_h + k, (dz * get(gain_h + k, m) - mean_h - a * slope_h) * scales[0], m);
+    put(n_x + k, (dz * get(gain_x + k, m) - mean_x - x * slope_x) * scales[1], m);
+  }
+}
+
 // ------------------------------------------------------------------------------------------------ weights' gradients
 // p[i][j] += sum_n a[n][i] d[n][j] for MR entries of a row and NV vectors of gate gradients.
 template <class T, int MR, int NV> void outer(const T *__restrict a, const T *__restrict d, i64 rows, T *__restrict p) {
@@ -549,6 +662,11 @@ template <class T> const Outer<T> OUTERS[5][9] = {{}, OUTER_ROW(1), OUTER_ROW(2)
 struct Product { i64 from, K, column, C; };
 int products_of(const Job &j, Product *products) {
   const i64 H = j.H, C = gates_of(j) * H;
+  if (j.family == NORM) {  // the bias is not in the rows: it comes after the normalisation
+    products[0] = {0, H, 0, C};
+    products[1] = {H + 1, j.I, C, C};
+    return 2;
+  }
   if (j.family != GRU) return products[0] = {0, H + 1 + j.I, 0, C}, 1;
   products[0] = {0, H + 1, 0, C};
   products[1] = {H, 1 + j.I, H, C};
@@ -648,7 +766,7 @@ template <class T> void forward_part(Work<T> &w) {
     memset(out + (b * j.T + length) * H, 0, (j.T - length) * H * sizeof(T));
     T *h = length ? rows + (part.base + r) * ld : hT + b * H, *c = length ? cells + (part.base + r) * Hp : cT + b * H;
     for (i64 u = 0; u < H; u++) h[u] = h0 ? h0[b * H + u] : T(0);
-    if (j.family == LSTM)
+    if (has_c(j))
       for (i64 u = 0; u < H; u++) c[u] = c0 ? c0[b * H + u] : T(0);
   }
   for (i64 t = 0; t < part.steps; t++) {
@@ -666,7 +784,7 @@ template <class T> void forward_part(Work<T> &w) {
     const T *a = rows + row * ld, *panel = w.panels, *panel_x = w.panels_x;
     T z[2 * SCRATCH] __attribute__((aligned(64)));
     for (i64 u = 0; u < Hp; u += per_panel * N) {
-      const int units = (int)((Hp - u) / N < per_panel ? (Hp - u) / N : per_panel), NV = j.family == LSTM ? G : G * units;
+      const int units = (int)((Hp - u) / N < per_panel ? (Hp - u) / N : per_panel), NV = has_c(j) ? G : G * units;
       if (j.family == GRU) {
         blocks(n, MOST[3], [&](i64 r, int mr) {
           TILES<T>[3][mr](a + r * ld, ld, panel, H + 1, z);
@@ -674,6 +792,21 @@ template <class T> void forward_part(Work<T> &w) {
           gru_forward<T>(j, z, z + SCRATCH, u, r, mr, to, row + r);
         });
         panel += (H + 1) * 3 * N, panel_x += (I + 1) * 3 * N;
+        continue;
+      }
+      if (j.family == NORM) {
+        T *gates = (T *)j.gates + row * j.gates_ld + u;
+        const int m = lanes_at(H, u, N);
+        blocks(n, MOST[4], [&](i64 r, int mr) {
+          TILES<T>[4][mr](a + r * ld, ld, panel, H, z);
+          TILES<T>[4][mr](a + r * ld + H + 1, ld, panel_x, I, z + SCRATCH);
+          for (int q = 0; q < mr; q++)
+            for (int g = 0; g < 4; g++) {
+              T *to = gates + (r + q) * j.gates_ld + g * H;
+              put(to, load(z + (q * 4 + g) * N), m), put(to + 4 * H, load(z + SCRATCH + (q * 4 + g) * N), m);
+            }
+        });
+        panel += H * 4 * N, panel_x += I * 4 * N;
         continue;
       }
       blocks(n, MOST[NV], [&](i64 r, int mr) {
@@ -685,6 +818,8 @@ template <class T> void forward_part(Work<T> &w) {
       });
       panel += K * NV * N;
     }
+    if (j.family == NORM)
+      for (i64 r = 0; r < n; r++) norm_forward<T>(j, row + r, to.h[r], to.c[r], to.out[r], Hp);
   }
 }
 
@@ -694,7 +829,7 @@ template <class T> void input_gradient(const Work<T> &w, i64 t, T *z) {
   const Job &j = *w.j;
   const Part &part = *w.part;
   const i64 H = j.H, I = j.I, Ip = padded<T>(I), ld = j.gates_ld, K = gates_of(j) * H;
-  const T *gates = (const T *)j.gates + (part.base + part.off[t]) * ld + (j.family == GRU ? H : 0), *panel = w.panels_x;
+  const T *gates = (const T *)j.gates + (part.base + part.off[t]) * ld + first_of_W(j), *panel = w.panels_x;
   for (i64 u = 0; u < Ip; u += 4 * N) {
     const int NV = (int)((Ip - u) / N < 4 ? (Ip - u) / N : 4);
     blocks(part.count[t], MOST[NV], [&](i64 r, int mr) {
@@ -709,6 +844,9 @@ template <class T> void input_gradient(const Work<T> &w, i64 t, T *z) {
   }
 }
 
+// Elements that sums for `peep` take, in whole cache lines.
+template <class T> i64 peep_size(const Job &j) { return j.family == NORM ? (14 * j.H + 15) / 16 * 16 : 3 * padded<T>(j.H); }
+
 template <class T> void backward_part(Work<T> &w) {
   enum { N = Lanes<T>::N };
   const Job &j = *w.j;
@@ -717,16 +855,16 @@ template <class T> void backward_part(Work<T> &w) {
   const int G = gates_of(j);
   T *gates = (T *)j.gates, *cells = (T *)j.cells, *cT = (T *)j.cT;
   const T *dhT = (const T *)j.dhT, *dcT = (const T *)j.dcT, *dout = (const T *)j.dout;
-  T *dh_carry = w.memory, *dc_carry = dh_carry + n0 * Hp, *dpeep = dc_carry + n0 * Hp, **douts = (T **)(dpeep + 3 * Hp),
-    **after = douts + n0;
+  T *dh_carry = w.memory, *dc_carry = dh_carry + n0 * Hp, *dh_now = dc_carry + n0 * Hp;
+  T *dpeep = j.family == NORM ? dh_now + n0 * Hp : dh_now, **douts = (T **)(dpeep + peep_size<T>(j)), **after = douts + n0;
   T z[SCRATCH] __attribute__((aligned(64)));
 
-  memset(w.memory, 0, (2 * n0 + 3) * Hp * sizeof(T));
+  memset(w.memory, 0, (char *)douts - (char *)w.memory);
   for (i64 r = 0; r < n0; r++) {
     const i64 b = part.ids[r];
     if (dhT) memcpy(dh_carry + r * Hp, dhT + b * H, H * sizeof(T));
     if (j.dx) memset((T *)j.dx + (b * j.T + j.lengths[b]) * j.I, 0, (j.T - j.lengths[b]) * j.I * sizeof(T));
-    if (dcT && j.family == LSTM) memcpy(dc_carry + r * Hp, dcT + b * H, H * sizeof(T));
+    if (dcT && has_c(j)) memcpy(dc_carry + r * Hp, dcT + b * H, H * sizeof(T));
   }
   i64 unsummed = part.base + part.off[part.steps];
   if (j.dW) memset(w.sums, 0, sums_size<T>(j) * sizeof(T));
@@ -755,6 +893,12 @@ template <class T> void backward_part(Work<T> &w) {
               if (ends || j.family == GRU) dh += load(dh_carry + (r + q) * Hp + at);
               put((T *)j.dh0 + part.ids[r + q] * H + at, dh, lanes_at(H, at, N));
             }
+          } else if (j.family == NORM) {
+            for (int q = 0; q < mr; q++) {
+              typename Lanes<T>::V dh = load(zv + q * NV * N);
+              if (end) dh += load(end + (r + q) * Hp + at);
+              store(dh_now + (r + q) * Hp + at, dh);
+            }
           } else if (j.family == GRU) gru_backward<T>(j, zv, NV * N, at, r, mr, d, dh_carry, row + r, Hp);
           else if (j.family == RNN) rnn_backward<T>(j, zv, NV * N, at, r, mr, d, end, row + r, Hp);
           else if (j.flags == 0) lstm_backward<T, true>(j, zv, NV * N, at, r, mr, d, end, dc_carry, after, row + r, Hp, dpeep);
@@ -771,15 +915,18 @@ template <class T> void backward_part(Work<T> &w) {
       }
       panel += G * H * NV * N;
     }
+    for (i64 r = 0; t >= 0 && j.family == NORM && r < n; r++)
+      norm_backward<T>(j, row + r, dh_now + r * Hp, dout ? douts[r] : 0, dc_carry + r * Hp, dpeep, Hp);
     if (t >= 0 && j.dx) input_gradient<T>(w, t, z);
     if (t >= 0 && j.dW && (unsummed - row >= BLOCK || t == 0)) {  // rows of a few steps, while they are still near
       blocks(unsummed - row, BLOCK, [&](i64 r, int n) { add_rows<T>(j, row + r, n, w.pack, w.sums); });
       unsummed = row;
     }
   }
-  if (j.dc0 && j.family == LSTM)
+  if (j.dc0 && has_c(j))
     for (i64 r = 0; r < n0; r++) memcpy((T *)j.dc0 + part.ids[r] * H, dc_carry + r * Hp, H * sizeof(T));
-  if (w.dpeep)
+  if (w.dpeep && j.family == NORM) memcpy(w.dpeep, dpeep, 14 * H * sizeof(T));
+  else if (w.dpeep)
     for (int g = 0; g < 3; g++) memcpy(w.dpeep + g * H, dpeep + g * Hp, H * sizeof(T));
 }
 
@@ -809,7 +956,7 @@ template <class T> i64 forward(Job j) {
   const i64 H = j.H, I = j.I, K = H + 1 + I, Hp = padded<T>(H);
   const int G = gates_of(j), per_panel = j.family == RNN ? 4 : 1;
   const T *W = (const T *)j.W, *U = (const T *)j.U, *b_ih = (const T *)j.b_ih, *b_hh = (const T *)j.b_hh;
-  T *panels = aligned<T>((K + 1) * G * Hp), *panels_x = panels + (H + 1) * 3 * Hp, *to = panels, *to_x = panels_x;
+  T *panels = aligned<T>((K + 1) * G * Hp), *panels_x = panels + (j.family == NORM ? H * 4 : (H + 1) * 3) * Hp, *to = panels, *to_x = panels_x;
   T **memory = (T **)malloc(j.B * 3 * sizeof(T *) + 64);
   Work<T> *works = (Work<T> *)malloc(plan.threads * sizeof(Work<T>));
   if (!panels || !memory || !works) {
@@ -827,7 +974,15 @@ template <class T> i64 forward(Job j) {
       to += (H + 1) * 3 * N, to_x += (I + 1) * 3 * N;
       continue;
     }
-    const Source<T> both[2] = {{U, H, 0}, {W, I, H + 1}};
+    const Source<T> both[2] = {{U, H, 0}, {W, I, j.family == NORM ? 0 : H + 1}};
+    if (j.family == NORM) {
+      for (int g = 0; g < 4; g++) {
+        pack_column<T>(to, 4, g, g * H + u, lanes_at(H, u, N), H, both, 1, -1, 0, 0);
+        pack_column<T>(to_x, 4, g, g * H + u, lanes_at(H, u, N), I, both + 1, 1, -1, 0, 0);
+      }
+      to += H * 4 * N, to_x += I * 4 * N;
+      continue;
+    }
     const int NV = G * units;
     for (int g = 0; g < G; g++)
       for (int v = 0; v < units; v++)
@@ -864,7 +1019,7 @@ template <class T> i64 backward(Job j) {
   Plan plan;
   if (!make_plan(j, plan)) return -1;
   const i64 H = j.H, I = j.I, Hp = padded<T>(H), Ip = j.dx ? padded<T>(I) : 0, K = gates_of(j) * H, threads = plan.threads;
-  const i64 per_sample = 2 * Hp + 4, fixed = 3 * Hp + 16;  // two carries and two pointers; peephole sums
+  const i64 per_sample = (j.family == NORM ? 3 : 2) * Hp + 4, fixed = peep_size<T>(j) + 16;  // carries, two pointers; sums
   T *panels = aligned<T>(K * (Hp + Ip)), *panels_x = panels + K * Hp;
   const i64 sums = j.dW ? sums_size<T>(j) : 0, pack = j.dW ? pack_size<T>(j) / 16 * 16 : 0;
   T *memory = aligned<T>(j.B * per_sample + threads * (fixed + pack + sums));
@@ -876,7 +1031,7 @@ template <class T> i64 backward(Job j) {
     if (j.dx) pack_rows<T>((const T *)j.W, K, I, 0, panels_x);
     T *free_from = memory + threads * sums;
     for (i64 p = 0; p < threads; p++) {
-      T *peep = j.dpeep ? (T *)j.dpeep + p * 3 * H : 0;
+      T *peep = j.dpeep ? (T *)j.dpeep + p * (j.family == NORM ? 14 : 3) * H : 0;
       works[p] = {&j, &plan.parts[p], panels, panels_x, free_from, peep, memory + p * sums, 0};
       free_from += (plan.parts[p].n * per_sample + fixed) / 16 * 16;
       works[p].pack = free_from;

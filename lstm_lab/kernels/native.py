@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lstm_lab.kernels import build
 
-LSTM, GRU, RNN = range(3)
+LSTM, GRU, RNN, NORM = range(4)
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 _LANES = 16  # of the widest vector, in float32: what row strides are rounded to
 _REFUSAL = (
@@ -200,7 +200,7 @@ def sequence(
     """One layer over a padded batch. Shapes as `struct Job` in engine.cpp has them; c is empty where there is none."""
     tensors = (x, h0, c0, W, U, b_ih, b_hh, peephole)
     lengths = lengths.to("cpu", torch.int64).contiguous()
-    arguments = (family, flags, reverse, gates, torch.get_num_threads(), lengths)
+    arguments = (engine(), family, flags, reverse, gates, torch.get_num_threads(), lengths)
     # What need not be kept is not: no rows, no gates, two steps of state.
     if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
         return _Sequence.apply(*arguments, *tensors)
@@ -208,21 +208,21 @@ def sequence(
 
 
 def _forward(arguments: tuple, tensors: tuple, training: bool) -> tuple[tuple, tuple, Job]:
-    family, flags, reverse, gates, threads, lengths = arguments
+    native, family, flags, reverse, gates, threads, lengths = arguments
     tensors = tuple(_dense(t) for t in tensors)
     x, U = tensors[0], tensors[4]
     B, T, I = x.shape  # noqa: E741
     H = U.shape[1]
-    native, size = engine(), x.element_size()
-    assert native is not None
+    size, has_c = x.element_size(), family in (LSTM, NORM)
     rows, padded = (B * T if training else 2 * B), -(-H // _LANES) * _LANES
-    rows_ld, gates_ld = _stride(H + 1 + I, size), _stride((4 if family == GRU else gates) * H, size)
-    out, hT, cT = x.new_empty(B, T, H), x.new_empty(B, H), x.new_empty(B, H if family == LSTM else 0)
+    keeps = {GRU: 4 * H, NORM: 13 * H + 3}.get(family, gates * H)  # elements of a row of gates
+    rows_ld, gates_ld = _stride(H + 1 + I, size), _stride(keeps, size)
+    out, hT, cT = x.new_empty(B, T, H), x.new_empty(B, H), x.new_empty(B, H if has_c else 0)
     kept = (
         x.new_empty(rows, rows_ld),
-        x.new_empty(rows if training else 0, gates_ld),
-        x.new_empty(rows if family == LSTM else 0, padded),
-        x.new_empty(rows if family == LSTM and training else 0, padded),
+        x.new_empty(rows if training or family == NORM else 0, gates_ld),
+        x.new_empty(rows if has_c else 0, padded),
+        x.new_empty(rows if has_c and training else 0, padded),
     )
     job = Job(family, flags, threads, training, reverse, B, T, I, H)
     job.x_b, job.x_t = x.stride(0), x.stride(1)
@@ -256,7 +256,7 @@ def _checked(code: int, steps: int) -> None:
 class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        arguments, tensors = inputs[:6], inputs[6:]
+        arguments, tensors = inputs[:7], inputs[7:]
         ctx.arguments, ctx.spent = arguments, False
         outputs, kept, ctx.job = _forward(arguments, tensors, training=True)
         ctx.save_for_backward(*tensors, outputs[2], *kept)
@@ -274,10 +274,8 @@ class _Sequence(torch.autograd.Function):
 
     @staticmethod
     def way_back(ctx: Any, dout: Tensor | None, dhT: Tensor | None, dcT: Tensor | None) -> tuple:
-        native, job, lengths = engine(), ctx.job, ctx.arguments[-1]
+        native, job, lengths = ctx.arguments[0], ctx.job, ctx.arguments[-1]
         *tensors, cT, rows, gates, cells, tanhs = ctx.saved_tensors
-        if native is None:
-            raise RuntimeError("the native engine was switched off between the way forward and the way back")
         if ctx.spent:  # gradients have been written over the gates: a second way back computes them anew
             (_, _, cT), (rows, gates, cells, tanhs), job = _forward(ctx.arguments, tuple(tensors), training=True)
         ctx.spent = True
@@ -289,7 +287,7 @@ class _Sequence(torch.autograd.Function):
         job.dout, job.dhT, job.dcT = _pointer(dout), _pointer(dhT), _pointer(dcT)
         if dout is not None:
             job.dout_b, job.dout_t = dout.stride(0), dout.stride(1)
-        need = ctx.needs_input_grad[6:]
+        need = ctx.needs_input_grad[7:]
         weights = any(need[3:7])  # one product gives all of these
         grads = [
             x.new_empty(t.shape) if t is not None and (weights if 3 <= i < 7 else need[i]) else None
@@ -301,4 +299,4 @@ class _Sequence(torch.autograd.Function):
         _checked(native.backward[x.dtype](job), x.shape[1])
         if grads[7] is not None:
             grads[7] = grads[7].sum(0)
-        return (*(None,) * 6, *(grad if needed else None for grad, needed in zip(grads, need, strict=True)))
+        return (*(None,) * 7, *(grad if needed else None for grad, needed in zip(grads, need, strict=True)))

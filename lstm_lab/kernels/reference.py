@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import layer_norm
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 
@@ -67,6 +68,26 @@ def lstm_step(
     c = f * c + i * g
     o = gate("o", c, 2)
     return o * (torch.tanh(c) if variant.output_activation else c), c
+
+
+def norm_lstm_step(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor,
+    gain_x: Tensor,
+    gain_h: Tensor,
+    gain_c: Tensor,
+    shift_c: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """An LSTM step with layer normalisation (Ba et al. 2016, equations 20-22): gains (4 H,), those of c (H,)."""
+    width, H = (len(U),), (h.shape[1],)
+    z = layer_norm(h @ U.T, width, gain_h) + layer_norm(x @ W.T, width, gain_x) + b  # (B, 4 H)
+    i, f, g, o = z.chunk(4, 1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(layer_norm(c, H, gain_c, shift_c)), c
 
 
 def gru_step(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None) -> tuple[Tensor]:
