@@ -148,7 +148,7 @@ def main() -> int:
         f"{processor()}, {chosen.threads} thread(s), torch {torch.__version__}, engine: {kernels.status().engine}, "
         f"malloc {'tuned' if tuned else 'as it is'} for all.",
         "",
-        "Medians of interleaved rounds; speed: torch's time over the layer's own in the same round (2x: half the time).",
+        "Medians of interleaved rounds; speed is torch's time over the layer's own in the same round.",
         "",
         *table,
         "",

@@ -120,8 +120,9 @@ def needs_engine(engine):
         pytest.skip(kernels.status().reason)
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def one_thread():
+    """Matrices this small only wait for each other on several threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -241,7 +242,7 @@ def test_sample_does_not_see_the_others(family):
         assert together[0][b, n:].eq(0).all()
 
 
-@pytest.mark.usefixtures("needs_engine", "one_thread")
+@pytest.mark.usefixtures("needs_engine")
 @pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
 def test_threads_change_nothing(family):
     law = FAMILIES[family]
