@@ -6,6 +6,10 @@ Everything here has gradients for x, the initial state and every weight. Second 
 Shapes: x (B, T, I); lengths (B,), each in 0..T, what stands behind them is never read; states (B, H); weights in the
 layout of torch's own layers, G gates: W (G H, I), U (G H, H), b and b_h (G H). Outputs (B, T, H) are zero on padding,
 states are those after each sample's own last step. `reverse` reads each sample from its own end to its start.
+
+The engine is compiled with the installation, or later by `python -m lstm_lab.kernels.build`; `status()` says what is
+active and why. LSTM_LAB_KERNELS chooses by hand: `off`, or one instruction set (`avx512`, `avx2`, `generic`). Call
+`tune_memory()` once before training: without it malloc gives back and fetches again what every step needs.
 """
 
 from __future__ import annotations
