@@ -14,8 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_lab.kernels import build
-
 LSTM, GRU, RNN, NORM = range(4)
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 _LANES = 16  # of the widest vector, in float32: what row strides are rounded to
@@ -74,6 +72,10 @@ _disabled = threading.local()
 
 def _load() -> tuple[_Engine | None, Status]:
     """The engine of the best instruction set that this CPU has. Reads, never builds."""
+    from lstm_lab.kernels import (
+        build,
+    )  # here, so that `python -m lstm_lab.kernels.build` is not imported before it runs
+
     asked = os.environ.get("LSTM_LAB_KERNELS", "")
     allowed = ["off", *build.variants()]
     if asked and asked not in allowed:
