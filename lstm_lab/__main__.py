@@ -107,7 +107,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
     from lstm_lab.train import train as fit
 
     out, stop = text.console(), threading.Event()
-    mode, reason = resolve(wandb.value)  # type: ignore[arg-type]
+    mode, reason = resolve(wandb.value)
     out.print(f"{run.path}  W&B {mode}: {reason}")
     bar = out.is_terminal
 
@@ -146,6 +146,21 @@ def evaluate(
     out = text.console()
     out.print(text.scores(content, f"Test part of {path}, opened {content['openings']} time(s)"))
     out.print(text.verdict(content))
+
+
+@app.command()
+def predict(
+    run: Annotated[str, typer.Argument(help="A run trained on a file of your own.")],
+    file: Annotated[str, typer.Argument(help="A CSV with the same columns; what follows its end is predicted.")],
+) -> None:
+    """What comes next after the end of a file, as CSV on standard output."""
+    from lstm_lab.predict import predict as answer
+    from lstm_lab.run import Run
+
+    targets, rows = answer(Run.open(run), file)
+    typer.echo(",".join(["ahead", *targets]))
+    for ahead, row in enumerate(rows, 1):
+        typer.echo(",".join([str(ahead), *(f"{value:.6g}" for value in row)]))
 
 
 @app.command()
@@ -196,7 +211,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
     from lstm_lab.tracking import resolve
 
     out, ends, failed = text.console(), [], 0
-    mode, reason = resolve(wandb.value)  # type: ignore[arg-type]
+    mode, reason = resolve(wandb.value)
     for folder in folders:
         found = folder.sweep
         trials = found.points * len(found.seeds)

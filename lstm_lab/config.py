@@ -6,16 +6,15 @@ A fault is one line: where (file or override), which key, what was wrong, and th
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 __all__ = [
-    "Config", "ConfigError", "DataError", "Fault", "Interrupted",
+    "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted",
     "load", "merge", "parse_overrides", "to_yaml", "validate",
 ]  # fmt: skip
 
@@ -24,6 +23,9 @@ class Fault(Exception):
     """Something a person can put right. Printed as one line; `exit_code` goes to the shell."""
 
     exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.splitlines()))
 
 
 class ConfigError(Fault):
@@ -48,7 +50,12 @@ class Config(BaseModel):
     """Base of every nested `Config`: frozen, strict, and closed to unknown keys."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, validate_default=False
+        frozen=True,
+        extra="forbid",
+        strict=True,
+        allow_inf_nan=False,
+        use_attribute_docstrings=True,
+        validate_default=False,
     )
 
     @classmethod
@@ -73,6 +80,9 @@ class Config(BaseModel):
 
 M = TypeVar("M", bound=Config)
 
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+"""How many of something: at least one, and few enough for a tensor's size."""
+
 
 def load(path: str | Path) -> dict[str, Any]:
     """Read a YAML file into plain dicts and lists. `1e-3` is a number wherever it stands.
@@ -82,19 +92,23 @@ def load(path: str | Path) -> dict[str, Any]:
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+    from yaml import YAMLError  # type: ignore[import-untyped]
 
     path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}{_near_file(path)}")
     try:
+        if not path.is_file():
+            raise ConfigError(f"{path}: {'is a folder' if path.is_dir() else 'no such file'}; {_near_file(path)}")
         text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; check its name and permissions") from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}): save it as UTF-8") from None
     try:
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=True) if text.strip() else {}
     except (YAMLError, OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
+    except AssertionError:
+        content = None  # a lone number
     # A lone word parses as `{word: None}`; a list parses as a list.
     if not isinstance(content, dict) or (len(content) == 1 and ":" not in text):
         raise ConfigError(f"{path}: must be a mapping of `key: value` lines")
@@ -128,9 +142,12 @@ def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, Any]]:
 
 
 def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
-    """A new dict: `delta` over `base`, dotted keys opened up, a section replaced when another `name` is chosen."""
+    """A new dict: `delta` over `base`, dotted keys opened up, a section replaced when another `name` is chosen.
+
+    The order of the keys does not matter: sections and names come first, then what stands inside them.
+    """
     merged = dict(base)
-    for key, value in delta.items():
+    for key, value in sorted(delta.items(), key=lambda pair: str(pair[0]).removesuffix(".name").count(".")):
         head, _, rest = str(key).partition(".")
         if rest:
             value = {rest: value}
@@ -173,11 +190,14 @@ def _phrase(cls: type[Config], fault: Any, where: str, overrides: list[tuple[str
         path = f"{path}.{context['key']}" if path else context["key"]
         text = fault["msg"] + _suggest(cls, context["key"], context["siblings"])
     elif fault["type"] == "missing":
-        text = "missing: it has no default"
+        text = f"missing, and it has no default; it takes {_kind_of(cls, path)}"
     elif fault["type"] in ("value_error", "unknown_name"):
         text = fault["msg"].removeprefix("Value error, ")
+    elif fault["type"] == "model_type":
+        text = f"must be a mapping of fields, got {_show(fault['input'])}"
     else:
         said = fault["msg"].removeprefix("Input should be ").replace("Input should ", "")
+        said += " or null" if _kind_of(cls, path).endswith("| null") else ""
         text = (
             f"must be {said}, got {_show(fault['input'])}"
             if said != fault["msg"]
@@ -185,14 +205,28 @@ def _phrase(cls: type[Config], fault: Any, where: str, overrides: list[tuple[str
         )
     source = where
     for key, value in overrides:
-        if path == key or path.startswith(key + ".") or key.startswith(path + "."):
-            source = f"override '{key}={_show(value)}'"
+        override = f"override '{key}={value if isinstance(value, str) and value.isprintable() else _show(value)}'"
+        if path == key or path.startswith(key + "."):
+            source = override
+        elif key.startswith(path + "."):
+            # What is wrong between two fields of a section may stand in the file as well.
+            source = f"{where}, {override}" if fault["type"] == "value_error" else override
     line = f"{source}: {path}: {text}" if path else f"{source}: {text}"
     return line + (f" (and {more} more)" if more else "")
 
 
+def _kind_of(cls: type[Config], path: str) -> str:
+    """What the field at `path` takes, as `lstm-lab fields` shows it."""
+    from lstm_lab.registry import fields
+
+    kinds = {row.type for row in fields(cls) if row.path == path}
+    return kinds.pop() if len(kinds) == 1 else "a value"
+
+
 def _suggest(cls: type[Config], key: str, siblings: list[str]) -> str:
     """A close name beside the wrong one, else the same name elsewhere in the tree."""
+    if "." in key:
+        return f"; dots are for overrides: write {key.replace('.', ': {')}: ...{'}' * key.count('.')} in a file"
     near = difflib.get_close_matches(key, siblings, n=1)
     if near:
         return f"; did you mean '{near[0]}'?"
@@ -207,16 +241,24 @@ def _suggest(cls: type[Config], key: str, siblings: list[str]) -> str:
 
 
 def _near_file(path: Path) -> str:
-    folder = path.parent
-    names = [entry.name for entry in folder.iterdir()] if folder.is_dir() and os.access(folder, os.R_OK) else []
+    folder = path if path.is_dir() else path.parent
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
     near = difflib.get_close_matches(path.name, names, n=1)
-    return f"; did you mean '{folder / near[0]}'?" if near else ""
+    if near:
+        return f"did you mean '{folder / near[0]}'?"
+    files = [name for name in names if name.endswith((".yaml", ".yml"))][:5]
+    return f"{folder} holds {', '.join(files)}" if files else "name a YAML file"
 
 
 def _show(value: Any) -> str:
-    text = str(value) if isinstance(value, (int, float, bool)) else repr(value)
+    """As YAML writes it, on one short line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > 999:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+    return " ".join(str(error).replace('in "<unicode string>", ', "at ").split())[:200]

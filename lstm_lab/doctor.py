@@ -40,7 +40,7 @@ def _problems(facts: dict[str, Any], existing: Path) -> Any:
     if facts["free_gib"] < 1:
         yield f"{facts['runs']}: {facts['free_gib']} GiB free; checkpoints need room"
     if util.find_spec("lightning") is not None:
-        yield "both 'lightning' and 'pytorch_lightning' are installed; objects of one are refused by the other: pip uninstall lightning"
+        yield "'lightning' is installed beside 'pytorch_lightning', and refuses its objects: pip uninstall lightning"
     if metadata.version("pytorch-lightning") in ("2.6.2", "2.6.3"):
         yield "pytorch-lightning 2.6.2 and 2.6.3 were malware: pip install -U pytorch-lightning, and change your keys"
     for name, there in facts["data_packages"].items():

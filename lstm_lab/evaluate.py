@@ -14,7 +14,7 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run, append_jsonl, now
 from lstm_lab.tasks.base import skill
-from lstm_lab.train import build
+from lstm_lab.train import build, read_checkpoint
 
 
 @dataclass(frozen=True)
@@ -62,23 +62,15 @@ class Scores:
         }
 
 
-def restore(run: Run, dataset: Dataset) -> tuple[Experiment, Learner]:
-    """The run's experiment, and its learner with the weights of the best epoch."""
-    experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
-    learner = build(experiment, dataset)
-    load_weights(learner, run)
-    return experiment, learner
-
-
 def load_weights(learner: Learner, run: Run) -> int:
     """Weights of the best epoch into a learner; returns that epoch. Nothing is unpickled."""
     if not run.best.is_file():
         raise ConfigError(f"{run.path}: has no best.ckpt yet: train at least one epoch")
+    content = read_checkpoint(run.best)
     try:
-        content = torch.load(run.best, map_location="cpu", weights_only=True)
         learner.load_state_dict(content["state_dict"])
-    except (OSError, RuntimeError, KeyError, EOFError, ValueError) as error:
-        raise DataError(f"{run.best}: torn or of another model ({type(error).__name__}): train the run again") from None
+    except RuntimeError:
+        raise DataError(f"{run.best}: holds the weights of another model than {run.path}/experiment.yaml") from None
     learner.eval()
     return content["callbacks"]["Keeper"]["epochs"] - 1
 

@@ -10,37 +10,37 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from lstm_lab import config
-from lstm_lab.config import Config
+from lstm_lab.config import Config, Count
 from lstm_lab.data import Dataset
 from lstm_lab.models import SequenceModel
 from lstm_lab.optimizers import Adam, Constant, Optimizer, Schedule
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Choice, Named, spell_out
 from lstm_lab.tasks import Task
 
 
 class Trainer(Config):
     """How long, how steadily, and on what."""
 
-    max_epochs: Annotated[int, Field(ge=1)] = 50
+    max_epochs: Count = 50
     """Epochs at most."""
-    patience: Annotated[int, Field(ge=1)] | None = 10
-    """Epochs without improvement of the deciding metric before training stops; none: never."""
+    patience: Count | None = 10
+    """Epochs without improvement of the deciding metric before training stops; null: never."""
     gradient_clip: Annotated[float, Field(gt=0.0)] | None = 1.0
-    """Largest norm of the gradient; none: unclipped."""
+    """Largest norm of the gradient; null: unclipped."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where tensors live; `auto` takes a GPU if there is one."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     """Arithmetic of the forward and backward pass."""
-    threads: Annotated[int, Field(ge=1)] = 1
+    threads: Count = 1
     """CPU threads: part of the experiment, because sums over more threads round differently."""
 
 
 class Experiment(Config):
     """Data + model + task + optimiser + trainer + seed. Two equal experiments give equal metrics on one CPU."""
 
-    data: Annotated[Named, Choice(Dataset)]
+    data: Annotated[Dataset.Config, Choice(Dataset)]
     """Where sequences come from."""
-    task: Annotated[Named, Choice(Task)]
+    task: Annotated[Task.Config, Choice(Task)]
     """What is asked of them."""
     model: SequenceModel.Config = SequenceModel.Config()
     """Encoder, pooling and head."""
@@ -63,17 +63,18 @@ class Experiment(Config):
             raise ValueError(
                 f"task '{self.task.name}' cannot be asked of data '{self.data.name}'; ask {' or '.join(fitting)}"
             )
+        task.check(self.task, self.data)
         return self
 
     @property
     def decides(self) -> str:
         """The deciding metric as it stands in the record: `val/accuracy`."""
-        return f"val/{self.task.decides}"  # type: ignore[attr-defined]
+        return f"val/{self.task.decides}"
 
     @property
     def mode(self) -> Literal["min", "max"]:
         owner: Any = self.task.owner
-        return owner.mode_of(self.task.decides)  # type: ignore[attr-defined]
+        return owner.mode_of(self.task.decides)
 
     def dump(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers; `Experiment.of(e.dump()) == e`."""
@@ -95,10 +96,8 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
     Raises:
         ConfigError: in one line, with file, key, value and a way out.
     """
-    content = config.load(path)
     pairs = config.parse_overrides(overrides)
-    for key, value in pairs:
-        content = config.merge(content, {key: value})
+    content = config.merge(spell_out(Experiment, config.load(path)), dict(pairs))
     return config.validate(Experiment, content, str(path), pairs)
 
 

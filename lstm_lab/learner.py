@@ -38,7 +38,7 @@ class Learner(pl.LightningModule):
         self.improved = False
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.model(batch.x, batch.lengths)
+        return self.task.complete(self.model(*self.task.prepare(batch)), batch)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer.over(self.model.parameters())

@@ -14,6 +14,7 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from lstm_lab.config import Count
 from lstm_lab.registry import Named, Registered
 
 Rate = Annotated[float, Field(gt=0.0)]
@@ -95,7 +96,8 @@ class Schedule(Registered, kind="schedule"):
         rising = self.warmup * total
         if step < rising:
             return (step + 1) / math.ceil(rising)
-        return self.shape(min(1.0, (step - rising) / max(1.0, total - rising)))
+        falling = total - rising
+        return self.shape(min(1.0, (step - rising) / falling) if falling > 0 else 1.0)
 
     @abstractmethod
     def shape(self, progress: float) -> float:
@@ -134,7 +136,7 @@ class Cosine(Schedule, name="cosine"):
 
 
 class Decay(Schedule, name="decay"):
-    """Exponential decay from 1 down to `floor` at the last step."""
+    """Exponential decay from 1 down to `floor` at the end."""
 
     class Config(Schedule.Config):
         floor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
@@ -152,7 +154,7 @@ class Plateau(Schedule, name="plateau"):
     """Step back the rate when the deciding metric has not improved for a while."""
 
     class Config(Schedule.Config):
-        patience: Annotated[int, Field(ge=1)] = 5
+        patience: Count = 5
         """Epochs without improvement before the rate steps back."""
         back: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
         """Factor of one step back."""

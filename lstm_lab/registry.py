@@ -15,7 +15,7 @@ import pkgutil
 import types
 import typing
 from abc import ABC
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError, PydanticUndefined, core_schema
 
 from lstm_lab.config import Config
 
-__all__ = ["Choice", "Field", "Named", "Registered", "all_kinds", "fields", "import_all"]
+__all__ = ["Choice", "Field", "Named", "Registered", "all_kinds", "fields", "import_all", "spell_out"]
 
 
 class Named(Config):
@@ -52,7 +52,8 @@ class Registered(ABC):
     """Base of every kind that is chosen by name. A kind says `kind=`, each of its members says `name=`."""
 
     kind: ClassVar[str]
-    members: ClassVar[dict[str, type]]
+    members: ClassVar[dict[str, Any]]
+    """Name -> member of this kind."""
     name: ClassVar[str]
     Config: ClassVar[type[Named]] = Named
 
@@ -72,8 +73,9 @@ class Registered(ABC):
                 f"{cls.kind} '{name}' is already {other.__module__}.{other.__qualname__}: pick another name"
             )
         written = cls.Config
-        named: Any = create_model(
-            "Config", __base__=written, __module__=cls.__module__, __doc__=written.__doc__, name=(Literal[name], name)
+        only: dict[str, Any] = {"name": (Literal[name], name)}
+        named = typing.cast(
+            Any, create_model("Config", __base__=written, __module__=cls.__module__, __doc__=written.__doc__, **only)
         )
         named.__qualname__ = f"{cls.__qualname__}.Config"
         named.owner = cls
@@ -105,7 +107,7 @@ class Choice:
         self.base, self.default = base, default
 
     def validate(self, value: Any) -> Named:
-        members: dict[str, Any] = self.base.members
+        members = self.base.members
         if isinstance(value, Named) and isinstance(value, tuple(member.Config for member in members.values())):
             return value
         if isinstance(value, str):
@@ -115,7 +117,7 @@ class Choice:
         name = value.get("name", self.default)
         if name is None:
             raise ValueError(f"say which {self.base.kind} by 'name': one of {', '.join(sorted(members))}")
-        if name not in members:
+        if not isinstance(name, str) or name not in members:
             near = difflib.get_close_matches(str(name), members, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(members))}"
             raise PydanticCustomError("unknown_name", "no {kind} named {name}; {hint}",
@@ -131,13 +133,33 @@ class Choice:
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        members: list[Any] = list(self.base.members.values())
+        members = self.base.members
         return {
             "anyOf": [
-                {"enum": sorted(self.base.members)},
-                *(handler(member.Config.__pydantic_core_schema__) for member in members),
+                {"enum": sorted(members)},
+                *(handler(member.Config.__pydantic_core_schema__) for member in members.values()),
             ]
         }
+
+
+def _choice_of(info: FieldInfo) -> Choice | None:
+    return next((meta for meta in info.metadata if isinstance(meta, Choice)), None)
+
+
+def spell_out(cls: type[Config], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Content in which every choice says its name: `gru` becomes `{name: gru}`, `{lr: 1}` gets the default's.
+
+    So an override can tell the member that is there from another one.
+    """
+    spelled = dict(content)
+    for key, info in cls.model_fields.items():
+        value, choice = content.get(key), _choice_of(info)
+        if choice is not None and isinstance(value, (str, Mapping)):
+            value = {"name": value} if isinstance(value, str) else value
+            spelled[key] = {"name": choice.default, **value} if choice.default else value
+        elif isinstance(value, Mapping) and isinstance(info.annotation, type) and issubclass(info.annotation, Config):
+            spelled[key] = spell_out(info.annotation, value)
+    return spelled
 
 
 @dataclass(frozen=True)
@@ -157,11 +179,11 @@ def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]
     """Every field under a config, depth first; below a choice, the fields of each member."""
     for key, info in cls.model_fields.items():
         path = prefix + key
-        choice = next((meta for meta in info.metadata if isinstance(meta, Choice)), None)
+        choice = _choice_of(info)
         doc = " ".join((info.description or "").split())
         if choice is not None:
             yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc)
-            members: dict[str, Any] = choice.base.members
+            members = choice.base.members
             for name in sorted(members):
                 yield from (row for row in fields(members[name].Config, f"{path}.", name) if row.path != f"{path}.name")
         elif isinstance(info.annotation, type) and issubclass(info.annotation, Config):
@@ -181,7 +203,7 @@ def type_name(annotation: Any) -> str:
     if origin is not None:
         inside = ", ".join("..." if arg is Ellipsis else type_name(arg) for arg in args)
         return f"{origin.__name__}[{inside}]"
-    return "none" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+    return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
 
 
 def _default(info: FieldInfo) -> str:
@@ -190,4 +212,4 @@ def _default(info: FieldInfo) -> str:
         return "required"
     if isinstance(value, Named):
         return value.name
-    return "none" if value is None else str(value)
+    return "null" if value is None else str(value)

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 from lstm_lab.run import Run, State, runs_folder
 
-Mode = Literal["auto", "online", "offline", "disabled"]
+Mode = Literal["online", "offline", "disabled"]
 PROJECT = "lstm-lab"
 
 
-def resolve(mode: Mode) -> tuple[Mode, str]:
+def resolve(mode: Literal["auto"] | Mode) -> tuple[Mode, str]:
     """The mode to use and the reason in a few words: `auto` goes online only with a key and a server that answers."""
     if mode != "auto":
         return mode, "as asked"
@@ -42,7 +42,7 @@ def _has_key() -> bool:
         return True
     import wandb
 
-    return bool(wandb.login(prompt=False))  # type: ignore[call-arg]
+    return bool(wandb.login(prompt=False))
 
 
 class Tracker:

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import PickleError
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
-from lstm_lab.config import Interrupted
+from lstm_lab.config import DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceData
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
@@ -99,15 +100,22 @@ def train(
         finally:
             result = conclude(experiment, run, state)
             if tracker is not None:
-                tracker.finish(state, best=result.value, best_epoch=result.epoch)
+                # A sweep closes what it stops; what Ctrl-C closes there is written again when it goes on.
+                said: State = "stopped" if group and state == "interrupted" else state
+                tracker.finish(said, best=result.value, best_epoch=result.epoch)
     return result
 
 
 def build(experiment: Experiment, dataset: Dataset) -> Learner:
     """Model, task, optimiser and schedule, with initial weights from the experiment's seed."""
+    return build_from(experiment, dataset.facts)
+
+
+def build_from(experiment: Experiment, facts: Any) -> Learner:
+    """The same from the facts of a data set alone."""
     torch.manual_seed(experiment.seed)
-    task = experiment.task.build(dataset.facts)
-    model = experiment.model.build(dataset.facts.input_size, task.output_size)
+    task = experiment.task.build(facts)
+    model = experiment.model.build(facts.input_size, task.output_size)
     return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build())
 
 
@@ -211,11 +219,23 @@ def newest_checkpoint(run: Run) -> tuple[Path | None, int]:
     """The newest checkpoint that loads, and how many epochs it holds; (None, 0) to begin at the beginning."""
     for path in run.resumable():
         try:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            return path, content["callbacks"]["Keeper"]["epochs"]
-        except (OSError, RuntimeError, KeyError, ValueError, EOFError, TypeError, AttributeError) as error:
-            warnings.warn(f"{path}: torn ({type(error).__name__}); going on from the one before", stacklevel=2)
+            return path, read_checkpoint(path)["callbacks"]["Keeper"]["epochs"]
+        except DataError as error:
+            warnings.warn(f"{error}; going on from the one before", stacklevel=2)
     return None, 0
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Weights and plain data of a checkpoint; no pickle in it is executed.
+
+    Raises:
+        DataError: torn, or it holds what only a pickle could bring back.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        return {key: content[key] for key in ("state_dict", "callbacks", "learner")}
+    except (OSError, RuntimeError, LookupError, ValueError, EOFError, TypeError, AttributeError, PickleError) as error:
+        raise DataError(f"{path}: torn or not ours ({type(error).__name__})") from None
 
 
 def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
@@ -255,6 +275,8 @@ def quiet() -> Iterator[None]:
             # Batches come from memory in the training process: workers would only slow them down.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            # Lightning's own call of a torch function that torch is about to retire.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             yield
     finally:
         logger.setLevel(level)

@@ -66,10 +66,11 @@ class Cell(Registered, nn.Module, kind="cell"):
             Outputs (B, T, H), zero on padding, and the state after each sample's own last valid step.
         """
         state = self.initial_state(x) if state is None else state
-        outputs = []
+        lengths, outputs = lengths.to(x.device), []
         for t, x_t in enumerate(x.unbind(1)):
             valid = (t < lengths).unsqueeze(1)  # (B, 1)
-            h, new = self.step(x_t, state)
+            # Zeros instead of what stands in the padding: a NaN there would come back through the weights' gradients.
+            h, new = self.step(torch.where(valid, x_t, torch.zeros_like(x_t)), state)
             state = self.State(*(torch.where(valid, after, before) for after, before in zip(new, state, strict=True)))
             outputs.append(torch.where(valid, h, torch.zeros_like(h)))
         if not outputs:

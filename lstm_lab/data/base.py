@@ -6,14 +6,14 @@ import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pydantic import Field
 from torch import Tensor
 
+from lstm_lab.config import Count
 from lstm_lab.registry import Named, Registered
 
 
@@ -45,7 +45,7 @@ class Dataset(Registered, kind="dataset"):
     """
 
     class Config(Named):
-        batch_size: Annotated[int, Field(ge=1)] = 32
+        batch_size: Count = 32
         """Samples in one step."""
 
     @property

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from lstm_lab.config import DataError
 from lstm_lab.data.labelled import Labelled, LabelledParts
 
 
 class JapaneseVowels(Labelled, name="japanese_vowels"):
-    """Who speaks? 270 utterances to train on, 370 to test, as published (Kudo, Toyama & Shimbo, 1999; UCI, CC BY 4.0)."""
+    """Who speaks? 270 utterances to train on, 370 to test, as published.
+
+    Kudo, Toyama & Shimbo (1999); UCI, CC BY 4.0.
+    """
 
     def read(self) -> LabelledParts:
         try:
@@ -15,9 +20,9 @@ class JapaneseVowels(Labelled, name="japanese_vowels"):
         except ImportError:
             raise DataError("japanese_vowels ships in the package 'aeon': pip install 'lstm-lab[datasets]'") from None
 
-        def part(split: str) -> tuple[list, object]:
+        def part(split: str) -> tuple[list[np.ndarray], np.ndarray]:
             # Without load_equal_length=False the set comes padded.
             sequences, labels = load_classification("JapaneseVowels", split=split, load_equal_length=False)
             return [sequence.T for sequence in sequences], labels
 
-        return LabelledParts(train=part("train"), test=part("test"))  # type: ignore[arg-type]
+        return LabelledParts(train=part("train"), test=part("test"))

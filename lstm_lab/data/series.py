@@ -12,7 +12,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lstm_lab.config import DataError
+from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Batch, Dataset, digest
 
 
@@ -76,7 +76,7 @@ class Windows:
 
 
 Part = Annotated[float, Field(gt=0.0, lt=1.0)]
-Steps = Annotated[int, Field(ge=1)]
+Steps = Count
 
 
 class SeriesDataset(Dataset):
@@ -100,7 +100,8 @@ class SeriesDataset(Dataset):
         def _leave_something_to_train_on(self) -> SeriesDataset.Config:
             if self.validation + self.test >= 1:
                 raise ValueError(
-                    f"validation={self.validation} and test={self.test} leave nothing to train on: keep their sum below 1"
+                    f"validation={self.validation} and test={self.test} leave nothing to train on: "
+                    "keep their sum below 1"
                 )
             return self
 
@@ -144,6 +145,7 @@ class SeriesDataset(Dataset):
         targets = train[:, : series.targets]
         season = next((season for season in self.seasons if season < len(train)), 1)
         naive = np.abs(targets[season:] - targets[:-season]).mean(0)
+        deviation = train.std(0)
         return SeriesFacts(
             input_size=train.shape[1],
             window=self.window,
@@ -152,7 +154,8 @@ class SeriesDataset(Dataset):
             columns=series.columns,
             seasons=self.seasons,
             mean=tuple(train.mean(0).tolist()),
-            deviation=tuple(np.maximum(train.std(0), 1e-8).tolist()),
+            # What never moves in training has no scale: 1 keeps it finite should it move later.
+            deviation=tuple(np.where((np.ptp(train, axis=0) > 0) & (deviation > 0), deviation, 1.0).tolist()),
             naive_mae=tuple(np.maximum(naive, 1e-8).tolist()),
         )
 

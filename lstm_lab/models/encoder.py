@@ -49,6 +49,7 @@ class Encoder(nn.Module):
         between_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.bidirectional = bidirectional
         directions = 2 if bidirectional else 1
         self.output_size = hidden_size * directions
         self.layers = nn.ModuleList(
@@ -63,13 +64,14 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> Encoded:
         """x (B, T, I), lengths (B,), state as returned before -> `Encoded`."""
-        if state is not None and any(len(layer) == 2 for layer in self.layers):  # type: ignore[arg-type]
+        if state is not None and self.bidirectional:
             raise ValueError("a state cannot be carried over chunks in both directions: the backward pass starts later")
         final, states = x, []
-        for depth, (cells, dropout) in enumerate(zip(self.layers, self.dropouts, strict=True)):
+        layers: list[Any] = list(self.layers)
+        for depth, (cells, dropout) in enumerate(zip(layers, self.dropouts, strict=True)):
             x = dropout(x)
             outputs, finals, ends = [], [], []
-            for backward, cell in enumerate(cells):  # type: ignore[arg-type]
+            for backward, cell in enumerate(cells):
                 start = None if state is None else state[depth][backward]
                 seen, end = cell(reverse(x, lengths) if backward else x, lengths, start)
                 outputs.append(reverse(seen, lengths) if backward else seen)

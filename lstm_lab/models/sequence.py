@@ -8,8 +8,8 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 import lstm_lab.cells.lstm
+from lstm_lab import config
 from lstm_lab.cells import Cell
-from lstm_lab.config import Config
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.pooling import Last, Pooling
 from lstm_lab.registry import Choice, Named
@@ -17,7 +17,7 @@ from lstm_lab.registry import Choice, Named
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 
-class Dropout(Config):
+class Dropout(config.Config):
     """Where values are zeroed in training, and how many."""
 
     input: Share = 0.0
@@ -31,12 +31,12 @@ class Dropout(Config):
 class SequenceModel(nn.Module):
     """A padded batch of sequences -> one vector of outputs for each."""
 
-    class Config(Config):
+    class Config(config.Config):
         cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()  # type: ignore[call-arg]
         """The recurrent cell."""
-        hidden_size: Annotated[int, Field(ge=1)] = 64
+        hidden_size: config.Count = 64
         """Units of each cell, H: kept when another cell is chosen."""
-        depth: Annotated[int, Field(ge=1)] = 1
+        depth: config.Count = 1
         """Layers of cells."""
         bidirectional: bool = False
         """Read in both directions."""

@@ -65,8 +65,7 @@ class Optuna(Searcher, name="optuna"):
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # Constant liar: points still running are not proposed again by their neighbours.
         sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup, constant_liar=True)
-        direction = "maximize" if mode == "max" else "minimize"
-        self.study = optuna.create_study(sampler=sampler, direction=direction)
+        self.study = optuna.create_study(sampler=sampler, direction="maximize" if mode == "max" else "minimize")
         self._open: dict[int, Any] = {}
 
     def ask(self, number: int) -> Point:

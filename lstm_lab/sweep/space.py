@@ -93,9 +93,15 @@ class Range(Domain):
 
     def check(self) -> None:
         bounds = self.arguments
-        kind: tuple[type, ...] = (int,) if self.whole else (int, float)
-        fine = isinstance(bounds, list) and len(bounds) == 2
-        if not fine or not all(isinstance(b, kind) and not isinstance(b, bool) and math.isfinite(b) for b in bounds):
+
+        def fits(bound: Any) -> bool:
+            return (
+                isinstance(bound, int if self.whole else (int, float))
+                and type(bound) is not bool
+                and math.isfinite(bound)
+            )
+
+        if not isinstance(bounds, list) or len(bounds) != 2 or not all(map(fits, bounds)):
             raise ValueError(f"must be [low, high] of {'whole ' if self.whole else ''}numbers, got {self.arguments!r}")
         low, high = bounds
         if low >= high:
@@ -119,7 +125,8 @@ class Uniform(Range, name="uniform"):
     def distribution(self) -> tuple[Any, Any]:
         from optuna.distributions import FloatDistribution
 
-        return FloatDistribution(*map(float, self.arguments), log=self.log), float
+        low, high = self.arguments
+        return FloatDistribution(float(low), float(high), log=self.log), float
 
 
 class LogUniform(Uniform, name="loguniform"):

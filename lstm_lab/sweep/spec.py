@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from lstm_lab import config
 from lstm_lab.config import Config, ConfigError
 from lstm_lab.experiment import Experiment
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Choice, Named, spell_out
 from lstm_lab.sweep.schedulers import FIFO, Scheduler
 from lstm_lab.sweep.searchers import Random, Searcher
 from lstm_lab.sweep.space import Domain, InYaml, Point, corners, grid
@@ -91,7 +91,7 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
     """`sweeps/x.yaml` and overrides of its keys -> a checked sweep.
 
     `experiment` names a file, found beside the working directory or beside the sweep file, or is written out in place;
-    `overrides` in the file change it for every trial.
+    `overrides` in the file change it for every trial, and so does `experiment.optimizer.lr=3e-4` on the command line.
 
     Raises:
         ConfigError: in one line, with the corner where a combination of values is impossible.
@@ -100,9 +100,12 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
     content = config.load(path)
     content.setdefault("question", _first_comment(path))
     pairs = config.parse_overrides(overrides)
-    for key, value in pairs:
-        content = config.merge(content, {key: value})
-    content["experiment"] = _experiment(content.get("experiment"), content.pop("overrides", None) or {}, path)
+    inside = {key.removeprefix("experiment."): value for key, value in pairs if key.startswith("experiment.")}
+    content = config.merge(content, {key: value for key, value in pairs if not key.startswith("experiment.")})
+    changes = content.pop("overrides", None) or {}
+    if not isinstance(changes, Mapping):
+        raise ConfigError(f"{path}: overrides: must be a mapping of dotted keys, got {changes!r}")
+    content["experiment"] = _experiment(content.get("experiment"), {**changes, **inside}, path)
     content["space"] = _flat(content.get("space"), path)
     sweep = config.validate(Sweep, content, str(path), pairs)
     check_corners(sweep, str(path))
@@ -114,10 +117,7 @@ def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
     base, built = sweep.base.dump(), []
     for point in corners(sweep.space):
         corner = ", ".join(f"{key}={value}" for key, value in point.items())
-        content = base
-        for key, value in point.items():
-            content = config.merge(content, {key: value})
-        built.append(config.validate(Experiment, content, f"{where}: at the corner {corner}"))
+        built.append(config.validate(Experiment, config.merge(base, point), f"{where}: at the corner {corner}"))
     return built
 
 
@@ -140,11 +140,8 @@ def _experiment(written: Any, overrides: Mapping[str, Any], path: Path) -> dict[
         content, where = written, f"{path}: experiment"
     else:
         raise ConfigError(f"{path}: experiment: must name an experiment file, as in conf/vowels_lstm.yaml, or hold one")
-    if not isinstance(overrides, Mapping):
-        raise ConfigError(f"{path}: overrides: must be a mapping of dotted keys, got {overrides!r}")
-    for key, value in overrides.items():
-        content = config.merge(content, {key: value})
-    return config.validate(Experiment, content, where).dump()
+    content = config.merge(spell_out(Experiment, content), overrides)
+    return config.validate(Experiment, content, where, overrides.items()).dump()
 
 
 def _flat(space: Any, path: Path) -> Any:

@@ -74,7 +74,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console) -> N
         arguments.update(metric=metric, mode=mode)
     scheduler = getattr(schedulers, owner.tune_class)(**arguments)
     view = LiveView(metric, mode, questions.total, experiment.trainer.max_epochs, console)
-    with cluster() as scratch, stopping(questions.interrupted), view:
+    with cluster(folder) as scratch, stopping(questions.interrupted), view:
         remember(scheduler, folder, metric, view)
         tuner = tune.Tuner(
             tune.with_resources(TuneTrial, {"cpu": sweep.resources.cpus, "gpu": sweep.resources.gpus}),
@@ -144,7 +144,7 @@ class Questions(Here, TuneSearcher):
             if seed in seeds:
                 self.waiting.append((self.folder.ask(point, seed, overrides), point, seed, overrides))
 
-    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+    def suggest(self, trial_id: str) -> Any:
         if not self.waiting:
             if self.next_point >= self.source.total:
                 return TuneSearcher.FINISHED
@@ -254,10 +254,13 @@ def settle(folder: SweepFolder) -> None:
 
 
 @contextlib.contextmanager
-def cluster() -> Iterator[Path]:
+def cluster(folder: SweepFolder) -> Iterator[Path]:
     """An embedded Ray on this machine, and a scratch folder; both are gone afterwards."""
+    # What a killed driver of this sweep left behind.
+    shutil.rmtree(folder.about.get("scratch") or "", ignore_errors=True)
     # Socket paths have a length limit, and a folder of its own keeps stale cluster files away.
     scratch = Path(tempfile.mkdtemp(prefix="ll-", dir="/tmp"))
+    folder.describe(scratch=str(scratch))
     token = scratch / "token"
     token.touch(mode=0o600)
     token.write_text(secrets.token_hex(32))

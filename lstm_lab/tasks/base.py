@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torchmetrics import Metric, MetricCollection
 
 from lstm_lab.data.base import Batch, Dataset
-from lstm_lab.registry import Registered
+from lstm_lab.registry import Named, Registered
 
 
 class Task(Registered, kind="task"):
-    """Built from the facts of a data set and a person's choices.
+    """Built from the facts of a data set and a person's choices."""
 
-    Every member's `Config` has a field `decides`: the metric by which epochs, trials and seeds are compared.
-    """
+    class Config(Named):
+        decides: str
+        """Metric that compares epochs, trials and seeds; each task says which it offers."""
 
     accepts: ClassVar[type[Dataset]]
     """Kind of data set that it can be asked of."""
@@ -35,12 +38,24 @@ class Task(Registered, kind="task"):
     def mode(self) -> Literal["min", "max"]:
         return self.mode_of(self.decides)
 
+    @classmethod
+    def check(cls, task: Any, data: Any) -> None:
+        """Raise ValueError where the configs of the task and of the data do not go together."""
+
+    def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the model reads of a batch: x (B, T, I) and lengths (B,); most tasks hand it over as it is."""
+        return batch.x, batch.lengths
+
+    def complete(self, output: Tensor, batch: Batch) -> Tensor:
+        """What the model's output becomes before it is scored, (B, output_size); most tasks leave it as it is."""
+        return output
+
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Mean loss over the batch, a scalar; `output` is (B, output_size)."""
 
     @abstractmethod
-    def metrics(self) -> nn.Module:
+    def metrics(self) -> Metric | MetricCollection:
         """A fresh metric of `update(output, batch)`, `compute() -> {name: value}` and `reset()`."""
 
     @abstractmethod
@@ -54,7 +69,7 @@ class Task(Registered, kind="task"):
 
 def better(value: float, than: float | None, mode: str) -> bool:
     """Whether a finite `value` improves on `than`; ties do not."""
-    if value != value:
+    if not math.isfinite(value):
         return False
     return than is None or (value > than if mode == "max" else value < than)
 

@@ -12,7 +12,6 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.labelled import Labelled, LabelledFacts, LabelledSplit
-from lstm_lab.registry import Named
 from lstm_lab.tasks.base import Task, score
 
 
@@ -37,7 +36,7 @@ class Classify(Task, name="classify"):
     accepts = Labelled
     maximised = frozenset({"accuracy", "macro_f1"})
 
-    class Config(Named):
+    class Config(Task.Config):
         decides: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
         """Metric that compares epochs and trials; `loss` is finer where the validation part is small."""
 

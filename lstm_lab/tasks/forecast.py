@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -11,10 +12,9 @@ from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.series import SeriesDataset, SeriesFacts, Windows
-from lstm_lab.registry import Named
 from lstm_lab.tasks.base import Task, score
 
-LOSSES = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 
 
 class ForecastMetrics(Metric):
@@ -24,6 +24,8 @@ class ForecastMetrics(Metric):
     print), `mase` is the MAE divided by that of the seasonal naive over the training part, averaged over targets.
     """
 
+    deviation: Tensor
+    naive_mae: Tensor
     squared: Tensor
     absolute: Tensor
     count: Tensor
@@ -46,11 +48,11 @@ class ForecastMetrics(Metric):
 
     def compute(self) -> dict[str, Tensor]:
         squared, absolute = self.squared / self.count, self.absolute / self.count  # (targets,) standardised
-        mae = absolute * self.deviation  # type: ignore[operator]
+        mae = absolute * self.deviation
         return {
-            "mse": (squared * self.deviation**2).mean(),  # type: ignore[operator]
+            "mse": (squared * self.deviation**2).mean(),
             "mae": mae.mean(),
-            "mase": (mae / self.naive_mae).mean(),  # type: ignore[operator]
+            "mase": (mae / self.naive_mae).mean(),
             "scaled_mse": squared.mean(),
             "scaled_mae": absolute.mean(),
         }
@@ -61,18 +63,50 @@ class Forecast(Task, name="forecast"):
 
     accepts = SeriesDataset
 
-    class Config(Named):
+    class Config(Task.Config):
         decides: Literal["scaled_mse", "scaled_mae", "mase", "mse", "mae", "loss"] = "scaled_mse"
         """Metric that compares epochs and trials."""
         loss: Literal["mse", "mae", "huber"] = "mse"
         """What training minimises, on standardised values."""
+        anchor: Literal["none", "last", "season"] = "none"
+        """Naive forecast that the model reads differences to and corrects: none, the last value, or one season before,
+        the longest of data.seasons that is shorter than the window."""
 
     Facts: ClassVar = SeriesFacts
 
-    def __init__(self, facts: SeriesFacts, decides: str, loss: str) -> None:
-        self.facts, self.decides, self._loss = facts, decides, LOSSES[loss]
+    def __init__(self, facts: SeriesFacts, decides: str, loss: str, anchor: str = "none") -> None:
+        self.facts, self.decides, self._loss, self.anchor = facts, decides, LOSSES[loss], anchor
         self.shape = (facts.horizon, len(facts.targets))
         self.output_size = facts.horizon * len(facts.targets)
+
+    @classmethod
+    def check(cls, task: Any, data: Any) -> None:
+        if task.anchor == "season" and not any(season < data.window for season in data.seasons):
+            raise ValueError(
+                f"task.anchor: season needs one of data.seasons {list(data.seasons)} shorter than "
+                f"data.window={data.window}; name a season, widen the window, or anchor on the last value"
+            )
+
+    @property
+    def _season(self) -> int:
+        return max(season for season in self.facts.seasons if season < self.facts.window)
+
+    def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Differences to the anchor: a window of T rows leaves T of them, or T - season for the seasonal ones."""
+        x = batch.x
+        if self.anchor == "last":
+            x = x - x[:, -1:]
+        elif self.anchor == "season":
+            x = x[:, self._season :] - x[:, : -self._season]
+        return x, batch.lengths - (batch.x.shape[1] - x.shape[1])
+
+    def complete(self, output: Tensor, batch: Batch) -> Tensor:
+        """The model's correction added to its anchor, which is taken from the window alone."""
+        if self.anchor == "none":
+            return output
+        period = self._season if self.anchor == "season" else 1
+        back = torch.arange(self.facts.horizon) % period - period  # -period .. -1, the last one known, again and again
+        return output + batch.x[:, back, : self.shape[1]].flatten(1)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         return self._loss(output.view(-1, *self.shape), batch.y)

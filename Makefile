@@ -1,0 +1,64 @@
+# What a person types. `make` alone prints this help, made from the comments behind the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PYTHON ?= python3
+LAB := $(BIN)/lstm-lab
+
+.PHONY: help setup demo test test-all check train sweep resume evaluate predict report doctor schema clean
+
+help: ## This help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# Installed again only when what is installed has changed.
+$(READY): pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(READY) ## Create .venv and install into it, if that is not done
+
+demo: $(READY) ## Tune LSTM against GRU on real speech and real electricity demand (under five minutes)
+	@$(LAB) sweep sweeps/vowels_cells.yaml sweeps/demand_cells.yaml --test
+
+test: $(READY) ## The tests and the checks, under five minutes
+	@$(BIN)/python -m pytest
+
+test-all: $(READY) ## The slow tests too, and those for a GPU where there is one
+	@$(BIN)/python -m pytest -m ''
+
+check: $(READY) ## Lint, types and layers alone
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+train: $(READY) ## One experiment: make train CONF=conf/vowels_lstm.yaml SET="optimizer.lr=3e-3 model.cell=gru"
+	@$(LAB) train $(or $(CONF),conf/vowels_lstm.yaml) $(SET)
+
+sweep: $(READY) ## One question: make sweep SWEEP=sweeps/vowels_cells.yaml
+	@$(LAB) sweep $(or $(SWEEP),sweeps/vowels_cells.yaml) $(SET)
+
+resume: $(READY) ## Go on with an interrupted run or sweep: make resume RUN=runs/vowels_cells-1
+	@$(LAB) resume $(RUN)
+
+evaluate: $(READY) ## Open the sealed test part: make evaluate RUN=runs/vowels_cells-1
+	@$(LAB) evaluate $(RUN)
+
+predict: $(READY) ## Answers for new data: make predict RUN=runs/my_csv-1 DATA=new.csv
+	@$(LAB) predict $(RUN) $(DATA)
+
+report: $(READY) ## Write the page again: make report RUN=runs/vowels_cells-1
+	@$(LAB) report $(RUN)
+
+doctor: $(READY) ## What this machine offers, and what stands in the way
+	@$(LAB) doctor
+
+schema: $(READY) ## Write the JSON schemas that let an editor complete conf/ and sweeps/
+	@$(LAB) schema experiment > conf/schema.json
+	@$(LAB) schema sweep > sweeps/schema.json
+
+clean: ## Remove .venv and caches; runs stay
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info

@@ -1,0 +1,424 @@
+"""Laws of the CSV reader: what it reads, what it never lets through, and how it says so."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from lstm_lab.config import ConfigError, DataError, validate
+from lstm_lab.data.csv_series import CSV
+from lstm_lab.data.series import Series, SeriesDataset
+
+FILES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.fixture(autouse=True)
+def _no_data_folder(request, monkeypatch):
+    if "real" not in request.node.name:
+        monkeypatch.delenv("LSTM_LAB_DATA", raising=False)
+
+
+def data(path, **choices) -> CSV:
+    choices = {"time": "t", "targets": ("y",), "window": 3, "horizon": 2, **choices}
+    return CSV.Config(path=str(path), **choices).build()
+
+
+def series(path: Path, content: str | bytes, **choices) -> Series:
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return data(path, **choices).read()
+
+
+def table(times, values=None, header="t,y", end="\n") -> str:
+    values = range(len(times)) if values is None else values
+    return end.join([header, *(f"{t},{v}" for t, v in zip(times, values, strict=True)), ""])
+
+
+# What is read
+
+
+CALENDARS = {
+    "hours": pd.date_range("2020-01-01", periods=60, freq="h"),
+    "quarter hours": pd.date_range("2020-01-01 00:05", periods=60, freq="15min"),
+    "days": pd.date_range("2020-01-25", periods=60, freq="D"),
+    "weeks": pd.date_range("2020-01-25", periods=60, freq="W"),
+    "months": pd.date_range("1999-11-01", periods=60, freq="MS"),
+    "month ends": pd.date_range("1999-11-01", periods=60, freq="ME"),
+    "29ths": [
+        pd.Timestamp(1999 + i // 12, i % 12 + 1, 29 - (i % 12 == 1 and (1999 + i // 12) % 4 > 0)) for i in range(60)
+    ],
+    "quarters": pd.date_range("1999-11-01", periods=60, freq="QS"),
+    "quarter ends": pd.date_range("1999-11-01", periods=60, freq="QE"),
+    "years": pd.date_range("1900-01-01", periods=60, freq="YS"),
+    "leap Februaries": pd.date_range("1900-02-01", periods=60, freq="12ME"),
+    "business days": pd.bdate_range("2020-01-01", periods=60),
+    "hours over a change of clocks": pd.date_range("2020-10-24", periods=60, freq="h", tz="Europe/Berlin"),
+    "local days over a change of clocks": pd.date_range("2020-10-01", periods=60, freq="D", tz="Europe/Berlin"),
+    "local months": pd.date_range("2020-01-01", periods=60, freq="MS", tz="Asia/Tokyo"),
+    "local business days": pd.bdate_range("2020-01-01", periods=60, tz="Asia/Tokyo"),
+    "steps": range(60),
+    "tens": range(1000, 1600, 10),
+    "epoch seconds": range(1577836800, 1577836800 + 60 * 3600, 3600),
+    "compact dates": pd.date_range("2020-01-01", periods=60, freq="D").strftime("%Y%m%d"),
+    "year and month": pd.date_range("1949-01-01", periods=60, freq="MS").strftime("%Y-%m"),
+    "rounded fractions of years": [f"{1749 + (i + 0.5) / 12:.3f}" for i in range(60)],
+    "day first": pd.date_range("2020-01-01", periods=60, freq="D").strftime("%d.%m.%Y %H:%M"),
+    "month first": pd.date_range("2020-01-01", periods=60, freq="D").strftime("%m/%d/%Y"),
+    "short American": [f"{d.month}/{d.day}/{d:%y}" for d in pd.date_range("2020-01-22", periods=60, freq="D")],
+    "names of months": pd.date_range("2020-01-01", periods=60, freq="D").strftime("%d-%b-%Y"),
+    "half days": pd.date_range("2020-01-01", periods=60, freq="h").strftime("%Y-%m-%d %H:%M:%S.%f"),
+}
+
+
+@pytest.mark.parametrize("calendar", CALENDARS)
+def test_a_regular_calendar_is_read_and_a_hole_in_it_is_counted(tmp_path, calendar):
+    times = list(CALENDARS[calendar])
+    assert series(tmp_path / "a.csv", table(times)).values[:, 0].tolist() == list(range(60))
+    with pytest.raises(DataError, match=r"line 42, column 't': .*rows missing there: 2 \(gaps in all: 1\)"):
+        series(tmp_path / "a.csv", table(times[:40] + times[42:]))
+
+
+@pytest.mark.parametrize(
+    ("content", "choices"),
+    [
+        ("t,y\n0,1.5\n1,-2\n", {}),
+        ("\ufefft,y\n0,1.5\n1,-2\n", {}),
+        ("t,y\r\n0,1.5\r\n1,-2\r\n", {}),
+        ("t,y\r0,1.5\r1,-2\r", {}),
+        ('"t","y"\n"0","1.5"\n"1","-2"', {}),
+        ("t, y\n0, 1.5 \n1, -2\n", {}),
+        ("\n\nt,y\n0,1.5\n\n1,-2\n\n  \n,\n", {}),
+        (",t,note,y\n7,0,x,1.5\n8,1,,-2e0\n", {}),
+        ('t,note,y\n0,"two\nlines, one ""row""",1.5\n1,,-2\n', {}),
+        ("t;y\n0;1,5\n1;-2\n", {"separator": ";", "decimal": ","}),
+        ("t\ty\n0\t1.5\n1\t-2\n", {"separator": r"\t"}),
+        ("t y\n0  1.5\n1 -2\n", {"separator": " "}),
+    ],
+)
+def test_one_series_in_many_dialects(tmp_path, content, choices):
+    assert series(tmp_path / "a.csv", content, **choices).values.tolist() == [[1.5], [-2.0]]
+
+
+@FILES
+@given(st.data())
+def test_the_values_read_are_the_values_written(tmp_path, data_):
+    n = data_.draw(st.integers(1, 30))
+    start = data_.draw(st.datetimes(pd.Timestamp("1700-01-01"), pd.Timestamp("2100-01-01"))).replace(microsecond=0)
+    freq = data_.draw(st.sampled_from(["s", "7min", "h", "D", "3D", "W", "MS", "ME", "QE", "YS", "B"]))
+    numbers = st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**15), 10**15)
+    names = data_.draw(st.lists(st.text("abc,;\" 'é\n", min_size=1, max_size=4).filter(lambda s: s.strip() == s),
+                                min_size=1, max_size=4, unique=True))  # fmt: skip
+    frame = pd.DataFrame({name: data_.draw(st.lists(numbers, min_size=n, max_size=n)) for name in names}, dtype=float)
+    frame.insert(0, "t", pd.date_range(start, periods=n, freq=freq))
+    separator, decimal = data_.draw(st.sampled_from([(",", "."), (";", ","), ("\t", "."), ("|", ",")]))
+    frame.to_csv(tmp_path / "a.csv", index=False, sep=separator, decimal=decimal)
+    order = tuple(data_.draw(st.permutations(names)))
+    k = data_.draw(st.integers(1, len(names)))
+    read = data(tmp_path / "a.csv", targets=order[:k], features=order[k:], separator=separator, decimal=decimal).read()
+    assert read.columns == order
+    assert read.targets == k
+    np.testing.assert_array_equal(read.values, frame[list(order)].to_numpy())
+
+
+def test_a_relative_path_is_also_looked_up_below_the_data_folder(tmp_path, monkeypatch):
+    series(tmp_path / "a.csv", table(range(20)))
+    monkeypatch.setenv("LSTM_LAB_DATA", str(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match="LSTM_LAB_DATA"):
+        data("a.csv").read()
+    monkeypatch.setenv("LSTM_LAB_DATA", str(tmp_path))
+    assert len(data("a.csv").read().values) == 20
+    with pytest.raises(DataError, match=r"b\.csv: no such file, neither.*LSTM_LAB_DATA=.*did you mean '.*a\.csv'"):
+        data("b.csv").read()
+
+
+@pytest.mark.skipif("LSTM_LAB_DATA" not in os.environ, reason="needs ETTh1.csv of ETT-small (zhouhaoyi/ETDataset) "
+                    "as ett/ETTh1.csv below LSTM_LAB_DATA")  # fmt: skip
+def test_a_real_file_reads_whole():
+    columns = ("OT", "HUFL", "HULL", "MUFL", "MULL", "LUFL", "LULL")
+    read = data("ett/ETTh1.csv", time="date", targets=columns).read()
+    assert read.values.shape == (17_420, 7)
+
+
+# What models get to see
+
+
+@pytest.fixture
+def noise(tmp_path) -> CSV:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(200, 3)), columns=["f", "y", "z"])
+    frame.to_csv(tmp_path / "noise.csv", index_label="t")
+    return data(tmp_path / "noise.csv", targets=("y", "z"), features=("f",), window=12, horizon=5, seasons=(7, 3))
+
+
+def parts(dataset: SeriesDataset):
+    return {"train": dataset.train, "validation": dataset.validation, "test": dataset.open_test()}
+
+
+def everything(windows):
+    return windows.take(torch.arange(len(windows)))
+
+
+def test_only_the_training_part_decides_the_scale(noise, tmp_path):
+    lines = (tmp_path / "noise.csv").read_text().splitlines()
+    train = int(200 * 0.7)
+    spoilt = [*lines[: 1 + train], *(f"{t},1e6,-1e6,{t}e3" for t in range(train, 200))]
+    (tmp_path / "other.csv").write_text("\n".join(spoilt))
+    other = data(tmp_path / "other.csv", targets=("y", "z"), features=("f",), window=12, horizon=5, seasons=(7, 3))
+    assert dataclasses.asdict(other.facts) == dataclasses.asdict(noise.facts)
+    assert torch.equal(everything(other.train).x, everything(noise.train).x)
+    assert torch.equal(everything(other.train).y, everything(noise.train).y)
+    assert other.digest != noise.digest
+
+
+def test_horizons_of_the_parts_share_no_row_and_come_in_order(noise):
+    rows = {name: windows.ahead() for name, windows in parts(noise).items()}
+    assert rows["train"].max() < rows["validation"].min()
+    assert rows["validation"].max() < rows["test"].min()
+
+
+def test_the_test_part_is_forecast_from_its_first_row_to_the_last_of_the_file(noise):
+    test, border = noise.open_test(), int(200 * 0.8)
+    assert test.starts[0] == border - 12
+    assert test.ahead()[0, 0] == border
+    assert test.ahead()[-1, -1] == 199
+    assert sorted(set(test.ahead().flatten().tolist())) == list(range(border, 200))
+    assert len(test) == 200 - border - 5 + 1
+
+
+def test_training_and_validation_cannot_reach_the_rows_behind_them(noise):
+    assert noise.train.values.shape[0] == 140
+    assert noise.validation.values.shape[0] == 160
+
+
+def test_features_are_looked_back_on_but_not_predicted(noise):
+    for windows in parts(noise).values():
+        batch = everything(windows)
+        assert batch.x.shape[1:] == (12, 3)
+        assert batch.y.shape[1:] == (5, 2)
+        facts = noise.facts
+        wanted = noise.series.values[windows.ahead().numpy()][..., :2]
+        scaled = (wanted - np.array(facts.mean[:2])) / np.array(facts.deviation[:2])
+        np.testing.assert_allclose(batch.y.numpy(), scaled, rtol=1e-5, atol=1e-6)
+        looked = noise.series.values[windows.starts.numpy()[:, None] + np.arange(12)]
+        scaled = (looked - np.array(facts.mean)) / np.array(facts.deviation)
+        np.testing.assert_allclose(batch.x.numpy(), scaled, rtol=1e-5, atol=1e-6)
+    assert noise.facts.targets == ("y", "z")
+    assert noise.facts.columns == ("y", "z", "f")
+
+
+def test_a_column_that_is_constant_in_training_stays_small(tmp_path):
+    content = table(range(60), [5.1] * 50 + [6.1] * 10)
+    series(tmp_path / "a.csv", content)
+    dataset = data(tmp_path / "a.csv")
+    assert everything(dataset.train).y.abs().max() < 1e-6
+    assert everything(dataset.open_test()).y.abs().max() == pytest.approx(1.0)
+
+
+# What is refused
+
+
+def hours(n: int, start: str = "2020-01-01") -> list[str]:
+    return [str(time) for time in pd.date_range(start, periods=n, freq="h")]
+
+
+def with_row(line: int, row: str) -> str:
+    lines = table(hours(30)).splitlines()
+    lines[line - 1] = row
+    return "\n".join(lines)
+
+
+def without(times: list[str], *gone: int) -> list[str]:
+    return [time for i, time in enumerate(times) if i not in gone]
+
+
+H = hours(30)
+AMBIGUOUS = [f"0{i + 1}/04/2020" for i in range(9)]
+FAULTS = {
+    "empty file": (b"", {}, "is empty"),
+    "blank file": ("\n \n", {}, "is empty"),
+    "header only": ("t,y\n\n", {}, "has a header but no rows"),
+    "latin-1": (table(H).replace("t,y", "t,y,é").encode("latin-1"), {}, "line 1: not UTF-8.*byte 4 is 0xe9, 'é'"),
+    "late latin-1": (table(H).encode() + b"\xff", {}, "line 32: not UTF-8"),
+    "UTF-16": (table(H).encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
+    "Excel": (b"PK\x03\x04" + bytes(30), {}, "Excel"),
+    "Parquet": (b"PAR1" + bytes(30), {}, "Parquet"),
+    "missing time": (table(H), {"time": "date"}, "line 1: no column 'date'; the header names 't', 'y'"),
+    "near name": (table(H, header="t,Load"), {"targets": ("load",)}, "line 1: no column 'load'; did you mean 'Load'"),
+    "no header": ("\n".join(table(H).splitlines()[1:]), {}, "line 1: no column 't'; the header names '2020-01-01"),
+    "semicolons": ("t;y\n0;1\n", {}, "the header holds ';': set data.separator=';'"),
+    "tabs": ("t\ty\n0\t1\n", {}, r"the header holds '\\t': set data.separator='\\t'"),
+    "twin columns": ("t,y,y\n0,1,2\n", {}, "line 1: 2 columns are named 'y'"),
+    "long row": (with_row(9, f"{H[7]},7,8"), {}, "line 9, column 'y': the row has 3 fields, but the header 2"),
+    "short row": (with_row(9, H[7]), {}, "line 9, column 't': the row has 1 fields, but the header 2"),
+    "unquoted decimal comma": (with_row(9, f"{H[7]},7,5"), {}, "line 9.*quote what holds a ','"),
+    "open quote": (with_row(9, f'{H[7]},"7'), {}, "line 9: quotes do not close"),
+    "text": (with_row(9, f"{H[7]},seven"), {}, "line 9, column 'y': 'seven' is not a number"),
+    "long text": (with_row(9, f"{H[7]},{'7' * 999}x"), {}, "line 9, column 'y': '7{37}...' is not a number"),
+    "underscore": (with_row(9, f"{H[7]},1_000"), {}, "line 9, column 'y': '1_000' is not a number"),
+    "decimal comma": (with_row(9, f'{H[7]},"7,5"'), {}, "line 9, column 'y': '7,5' is not a number.*data.decimal=','"),
+    "decimal point": (
+        "t;y\n0;1,5\n1;1.500\n",
+        {"separator": ";", "decimal": ","},
+        "line 3, column 'y': '1.500' is not a number.*1234,5",
+    ),
+    "empty cell": (with_row(9, f"{H[7]},"), {}, r"line 9, column 'y': the cell is empty \(1 such in all\): fill it in"),
+    "nan": (table(H, ["nan" if i % 7 == 6 else i for i in range(30)]), {}, r"line 8, .*'nan' is not a fin.*\(4 such"),
+    "inf": (with_row(9, f"{H[7]},-inf"), {}, "line 9, column 'y': '-inf' is not a finite number"),
+    "overflow": (with_row(9, f"{H[7]},1e999"), {}, "line 9, column 'y': '1e999' is not a finite number"),
+    "NA": (with_row(9, f"{H[7]},NA"), {}, "line 9, column 'y': 'NA' is not a finite number"),
+    "empty time": (with_row(9, ",7"), {}, "line 9, column 't': the cell is empty"),
+    "bad time": (with_row(9, "2020-13-01,7"), {}, "line 9, column 't': '2020-13-01' is not a time.*ISO 8601"),
+    "now": (with_row(9, "now,7"), {}, "line 9, column 't': 'now' is not a time"),
+    "no times at all": (table(["spring", "summer"]), {}, "line 2, column 't': 'spring' is not a time"),
+    "step is no number": (table([0, 1, "x"]), {}, "line 4, column 't': 'x' is not a number, but '0' in line 2 is"),
+    "ambiguous dates": (table(AMBIGUOUS), {}, "line 2, .*'01/04/2020' may be .*(2020-04-01|2020-01-04) or .*ISO 8601"),
+    "two forms": (
+        table(["13/04/2020", "14/04/2020", "04/15/2020"]),
+        {},
+        "line 4, column 't': '04/15/2020' is not a time",
+    ),
+    "unsorted": (
+        table([*H[:9], *H[20:], *H[9:20]]),
+        {},
+        r"line 21, column 't': .* earlier than the row before.*\(1 such",
+    ),
+    "backwards": (table(H[::-1]), {}, r"line 3, column 't': .*\(29 such in all\): sort the rows by time, oldest first"),
+    "twice": (table([*H[:9], H[8], *H[9:]]), {}, r"line 11, column 't': .* time of line 10 \(1 such in all\)"),
+    "two series in one file": (table(H + H), {}, r"line 32, column 't': .* time of line 2 \(30 such .*one series"),
+    "gap": (table(without(H, 5, 6, 20)), {}, r"line 7, .*a step is 01:00:00: rows missing there: 2 \(gaps in all: 2\)"),
+    "off beat": (with_row(9, "2020-01-01 07:30:00,7"), {}, "line 9, column 't': .*not a whole number of steps"),
+    "missing step": (table([0, 1, 2, 4, 5]), {}, "line 5, column 't': '4' follows '2', but a step is 1: rows missing"),
+    "missing month": (
+        table(["2020-01", "2020-02", "2020-04", "2020-05"]),
+        {},
+        "line 4, column 't': '2020-04' follows '2020-02', but a step is 1 month: rows missing there: 1",
+    ),
+    "holiday": (
+        table(without([str(day.date()) for day in pd.bdate_range("2020-01-01", periods=30)], 8)),
+        {},
+        "line 10, column 't': .* a step is 1 business day: rows missing there: 1",
+    ),
+    "behind a quoted line end": ('t,n,y\n0,"a\nb",1\n1,,x\n', {}, "line 4, column 'y': 'x' is not a number"),
+}
+
+
+def check(fault: DataError, path: Path, pattern: str = "") -> None:
+    text = str(fault)
+    assert len(text.splitlines()) == 1
+    assert text.startswith(f"{path}: ")
+    assert re.search(pattern, text), text
+    assert fault.exit_code == 3
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_a_fault_is_one_line_with_place_and_way_out(tmp_path, kind):
+    content, choices, pattern = FAULTS[kind]
+    with pytest.raises(DataError) as caught:
+        series(tmp_path / "a.csv", content, **choices)
+    check(caught.value, tmp_path / "a.csv", pattern)
+
+
+def test_faults_of_the_file_itself(tmp_path):
+    series(tmp_path / "load.csv", table(H))
+    for path, pattern in (
+        (tmp_path / "lod.csv", r"no such file; did you mean '.*/load\.csv'\?"),
+        (tmp_path / "nowhere" / "load.csv", "no such file: set data.path"),
+        (tmp_path, "is a folder"),
+    ):
+        with pytest.raises(DataError) as caught:
+            data(path).read()
+        check(caught.value, path, pattern)
+
+
+def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+    def refuse(self):
+        raise PermissionError(13, "Permission denied")
+
+    series(tmp_path / "a.csv", table(H))
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DataError) as caught:
+        data(tmp_path / "a.csv").read()
+    check(caught.value, tmp_path / "a.csv", "cannot be read.*Permission denied")
+
+
+def test_too_short_for_window_and_horizon(tmp_path):
+    series(tmp_path / "a.csv", table(H))
+    with pytest.raises(DataError) as caught:
+        _ = data(tmp_path / "a.csv", window=30, horizon=2).train
+    check(caught.value, tmp_path / "a.csv", "30 rows leave 21 to the training part.*shorten data.window")
+
+
+@pytest.mark.parametrize(
+    ("choices", "pattern"),
+    [
+        ({"targets": []}, "targets is empty: name at least one"),
+        ({"targets": ["y", "y"]}, "'y' stands twice"),
+        ({"targets": ["y"], "features": ["y"]}, "'y' stands twice"),
+        ({"targets": ["t"]}, "'t' stands twice in time, targets"),
+        ({"targets": ["y"], "separator": ",,"}, "separator ',,' cannot part fields"),
+        ({"targets": ["y"], "decimal": ","}, "separator ',' cannot part fields"),
+        ({"targets": ["y"], "path": ""}, "path"),
+    ],
+)
+def test_faults_of_the_choices(choices, pattern):
+    with pytest.raises(ConfigError, match=pattern):
+        validate(CSV.Config, {"path": "a.csv", "time": "t", **choices}, "x.yaml")
+
+
+def test_one_target_needs_no_list_and_the_config_comes_back_equal():
+    config = validate(CSV.Config, {"path": "a.csv", "time": "t", "targets": "y", "separator": r"\t"}, "x.yaml")
+    assert config.targets == ("y",)
+    assert CSV.Config.model_validate(config.model_dump(mode="json")) == config
+
+
+@settings(FILES, max_examples=300)
+@given(st.data())
+def test_damage_gives_a_series_or_one_line(data_):
+    calendar = data_.draw(st.sampled_from(sorted(CALENDARS)))
+    times = list(CALENDARS[calendar])[:25]
+    content = table([f'"{time}"' for time in times], [f"{i}.5,w" for i in range(25)], header="t,y,note").encode()
+    for _ in range(data_.draw(st.integers(1, 2))):
+        content = damage(data_, content)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            read = series(Path(folder, "a.csv"), content)
+        except DataError as fault:
+            check(fault, Path(folder, "a.csv"))
+        else:
+            assert np.isfinite(read.values).all()
+
+
+def damage(data_, content: bytes) -> bytes:
+    at = data_.draw(st.integers(0, max(0, len(content) - 1)))
+    lines = content.splitlines(keepends=True) or [b""]
+    i, j = (data_.draw(st.integers(0, len(lines) - 1)) for _ in range(2))
+    match data_.draw(st.sampled_from(["delete", "insert", "drop", "double", "swap", "truncate", "byte"])):
+        case "delete":
+            return content[:at] + content[at + 1 :]
+        case "insert":
+            return (
+                content[:at]
+                + data_.draw(st.text(max_size=5) | st.sampled_from('",;\n\r\0-.e_')).encode()
+                + content[at:]
+            )
+        case "drop":
+            return b"".join(lines[:i] + lines[i + 1 :])
+        case "double":
+            return b"".join(lines[: i + 1] + lines[i:])
+        case "swap":
+            lines[i], lines[j] = lines[j], lines[i]
+            return b"".join(lines)
+        case "truncate":
+            return content[:at]
+        case _:
+            return (
+                content[:at] + data_.draw(st.sampled_from([b"\xff", b"\xc3", b"\xe9", b"\xed\xa0\x80"])) + content[at:]
+            )

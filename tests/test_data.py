@@ -1,0 +1,288 @@
+"""Data: every sample once, the order a function of (seed, epoch), and the test part seen by nobody before its time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain, islice
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_lab.config import DataError
+from lstm_lab.data import Batch, Dataset, SequenceData
+from lstm_lab.data.base import Loader, digest, to_device
+from lstm_lab.data.japanese_vowels import JapaneseVowels
+from lstm_lab.data.labelled import Labelled, LabelledParts, LabelledSplit
+from lstm_lab.data.series import Series, SeriesDataset
+from lstm_lab.data.taylor import Taylor
+
+small = st.integers(1, 12)
+
+
+class Numbers:
+    """A split whose samples are their own number."""
+
+    def __init__(self, n):
+        self.n = n
+
+    def __len__(self):
+        return self.n
+
+    def take(self, index):
+        return Batch(index.float().view(-1, 1, 1), torch.ones_like(index), index)
+
+
+def order(loader, epoch=0):
+    loader.sampler.set_epoch(epoch)
+    return [batch.y.tolist() for batch in loader]
+
+
+@given(n=st.integers(1, 40), batch_size=small, seed=st.none() | st.integers(0, 2**32 - 1), epoch=small)
+def test_every_sample_exactly_once_an_epoch(n, batch_size, seed, epoch):
+    loader = Loader(Numbers(n), batch_size, seed=seed)
+    batches = order(loader, epoch)
+    assert len(batches) == len(loader)
+    assert sorted(chain(*batches)) == list(range(n))
+    assert all(len(batch) == batch_size for batch in batches[:-1])
+    # Once more, and from another loader: nothing but (seed, epoch) decides.
+    order(loader, epoch + 1)
+    assert order(loader, epoch) == batches == order(Loader(Numbers(n), batch_size, seed=seed), epoch)
+
+
+def test_epochs_and_seeds_differ_and_no_seed_keeps_the_order():
+    orders = [order(Loader(Numbers(50), 5, seed=seed), epoch) for seed in (0, 1) for epoch in (0, 1)]
+    assert len({str(batches) for batches in orders}) == 4
+    assert [*chain(*order(Loader(Numbers(50), 7)))] == list(range(50))
+
+
+@given(n=st.integers(1, 40), batch_size=small, epoch=small, data=st.data())
+def test_resuming_gives_exactly_the_remaining_batches(n, batch_size, epoch, data):
+    whole = order(Loader(Numbers(n), batch_size, seed=3), epoch)
+    k = data.draw(st.integers(0, len(whole)))
+    cut = Loader(Numbers(n), batch_size, seed=3)
+    cut.sampler.set_epoch(epoch)
+    seen = [batch.y.tolist() for batch in islice(cut, k)]
+    resumed = Loader(Numbers(n), batch_size, seed=3)
+    resumed.load_state_dict(cut.state_dict())
+    if k == len(whole):  # a whole epoch counts as none of the next
+        assert order(resumed, epoch + 1) == order(Loader(Numbers(n), batch_size, seed=3), epoch + 1)
+    else:
+        assert seen + order(resumed, epoch) == whole
+    assert order(resumed, epoch) == whole
+
+
+@given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=8), data=st.data())
+def test_ragged_samples_come_padded_with_zeros(lengths, data):
+    rng = np.random.default_rng(0)
+    sequences = [rng.normal(size=(length, 2)) + 9 for length in lengths]
+    split = LabelledSplit(sequences, np.arange(len(lengths)))
+    index = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=8))
+    batch = split.take(torch.tensor(index))
+    assert batch.lengths.tolist() == [lengths[i] for i in index]
+    assert batch.y.tolist() == index
+    assert batch.x.shape == (len(index), max(lengths[i] for i in index), 2)
+    for x, i in zip(batch.x.numpy(), index, strict=True):
+        np.testing.assert_array_equal(x[: lengths[i]], sequences[i].astype(np.float32))
+        assert (x[lengths[i] :] == 0).all()
+
+
+class Toy(Labelled):
+    """Two classes, one to three, of noise; not registered."""
+
+    name = "toy"
+
+    def __init__(self, spoil=None):
+        super().__init__(batch_size=4)
+        self.spoil = spoil
+
+    def read(self):
+        rng = np.random.default_rng(1)
+        sequences = [rng.normal(size=(3 + i % 4, 2)) for i in range(60)]
+        labels = np.array(["b", "a", "b", "b"] * 15)
+        if self.spoil is not None:
+            self.spoil(sequences, labels)
+        return LabelledParts(train=(sequences[:40], labels[:40]), test=(sequences[40:], labels[40:]))
+
+
+def values(split):
+    return split.take(torch.arange(len(split))).x
+
+
+def test_split_is_stratified_and_disjoint():
+    data = Toy()
+    train, validation = data._held_out
+    assert sorted([*train, *validation]) == list(range(40))
+    assert Counter(data.validation.labels.tolist()) == {0: 2, 1: 6}
+    assert (len(data.train), len(data.validation), len(data.open_test())) == (32, 8, 20)
+
+
+@pytest.mark.parametrize("part", ["validation", "test"])
+def test_scale_is_fitted_on_the_training_part_alone(part):
+    plain = Toy()
+    victims = plain._held_out[1] if part == "validation" else range(40, 60)
+
+    def spoil(sequences, labels):
+        for i in victims:
+            sequences[i] += 1000.0
+
+    other = Toy(spoil)
+    assert torch.equal(values(plain.train), values(other.train))
+    assert values(other.validation if part == "validation" else other.open_test()).max() > 100
+    assert other.digest != plain.digest
+
+
+def test_digest_changes_with_every_value_label_and_border():
+    def value(sequences, labels):
+        sequences[50][0, 1] = np.nextafter(sequences[50][0, 1], 9.0)
+
+    def label(sequences, labels):
+        labels[50] = "a" if labels[50] == "b" else "b"
+
+    def border(sequences, labels):
+        sequences[1], sequences[2] = np.vstack([sequences[1], sequences[2][:1]]), sequences[2][1:]
+
+    digests = [Toy(spoil).digest for spoil in (None, value, label, border)]
+    assert len(set(digests)) == 4
+    assert Toy().digest == digests[0]
+    assert digest(np.zeros(2)) != digest(np.zeros((1, 2))) != digest(np.zeros(2, np.float32))
+
+
+def test_a_class_that_only_the_test_part_has_is_refused():
+    def spoil(sequences, labels):
+        labels[55] = "c"
+
+    with pytest.raises(DataError, match="toy: class 'c' stands in the test part only"):
+        _ = Toy(spoil).facts
+
+
+def test_japanese_vowels_is_as_published():
+    data = JapaneseVowels(batch_size=16)
+    test = data.open_test()
+    assert (len(data.train) + len(data.validation), len(test)) == (270, 370)
+    assert data.facts.classes == tuple("123456789")
+    assert Counter(torch.cat([data.train.labels, data.validation.labels]).tolist()) == dict.fromkeys(range(9), 30)
+    assert Counter(test.labels.tolist()) == dict(enumerate([31, 35, 88, 44, 29, 24, 40, 50, 29]))
+    lengths = torch.cat([part.lengths for part in (data.train, data.validation, test)])
+    assert (int(lengths.min()), int(lengths.max())) == (7, 29)
+    rows = data.train.values  # (sum of T, 12): every frame counts the same
+    torch.testing.assert_close(rows.mean(0), torch.zeros(12), atol=1e-5, rtol=0)
+    torch.testing.assert_close(rows.std(0, correction=0), torch.ones(12), atol=1e-5, rtol=0)
+
+
+class Ramp(SeriesDataset):
+    """Row r holds (r, -r), so that a window shows which rows it saw; not registered."""
+
+    def __init__(self, rows, spoil=(), **choices):
+        choices = {"window": 3, "horizon": 2, "seasons": (), "validation": 0.2, "test": 0.2, "stride": 1, **choices}
+        super().__init__(**choices)
+        self.rows, self.spoil = rows, list(spoil)
+
+    def read(self):
+        line = np.arange(float(self.rows))
+        line[self.spoil] += 1000.0
+        return Series(np.stack([line, -line], 1), ("up", "down"), 1, "ramp")
+
+
+def rows_of(data, part):
+    """What each window looks back on and predicts, as row numbers: (n, window), (n, horizon)."""
+    batch = part.take(torch.arange(len(part)))
+    mean, deviation = data.facts.mean[0], data.facts.deviation[0]
+    assert batch.lengths.tolist() == [data.window] * len(part)
+    assert batch.y.shape[2] == 1
+    unscaled = [(values[..., 0].double() * deviation + mean).round().long() for values in (batch.x, batch.y)]
+    assert torch.equal(unscaled[1], part.ahead())
+    return unscaled
+
+
+shares = st.floats(0.05, 0.45)
+
+
+@settings(max_examples=150, deadline=None)
+@given(rows=st.integers(8, 80), window=small, horizon=small, stride=small, validation=shares, test=shares)
+def test_windows_keep_the_parts_apart(rows, window, horizon, stride, validation, test):
+    data = Ramp(rows, window=window, horizon=horizon, stride=stride, validation=validation, test=test)
+    try:
+        _ = data.series
+    except DataError as error:
+        fault = str(error)
+        assert len(fault.splitlines()) == 1
+        assert fault.startswith("ramp:")
+        return
+    first, second, end = data._borders(rows)
+    parts = [(data.train, 0, first), (data.validation, first, second), (data.open_test(), second, end)]
+    for part, begin, stop in parts:
+        back, ahead = rows_of(data, part)
+        assert torch.equal(torch.cat([back, ahead], 1), back[:, :1] + torch.arange(window + horizon))
+        assert begin <= ahead.min() <= ahead.max() < stop
+        if part is not data.train:
+            # The first look-back begins `window` rows before the border; then none is left out.
+            assert back[:, 0].tolist() == list(range(begin - window, stop - window - horizon + 1))
+    assert rows_of(data, data.train)[0][:, 0].tolist() == list(range(0, first - window - horizon + 1, stride))
+
+
+def test_a_later_part_never_reaches_an_earlier_one():
+    plain, spoiled = Ramp(50), Ramp(50, spoil=range(40, 50))
+    for name in ("train", "validation"):
+        whole = torch.arange(len(getattr(plain, name)))
+        for ours, theirs in zip(getattr(plain, name).take(whole), getattr(spoiled, name).take(whole), strict=True):
+            assert torch.equal(ours, theirs)
+        assert getattr(plain, name).values.shape[0] <= 40
+    assert plain.facts == spoiled.facts == Ramp(50, spoil=range(30, 50)).facts != Ramp(50, spoil=[29]).facts
+    assert len({Ramp(50).digest, Ramp(50, spoil=[49]).digest, Ramp(50, test=0.3).digest}) == 3
+
+
+@pytest.mark.parametrize(("rows", "part"), [(9, "training"), (24, "validation"), (24, "test")])
+def test_a_series_that_is_too_short_is_refused_in_one_line(rows, part):
+    shares = {"training": (0.3, 0.3), "validation": (0.05, 0.3), "test": (0.3, 0.02)}[part]
+    with pytest.raises(DataError, match=f"^ramp: {rows} rows leave . to the {part} part.*shorten data.window") as fault:
+        _ = Ramp(rows, validation=shares[0], test=shares[1]).facts
+    assert len(str(fault.value).splitlines()) == 1
+
+
+def test_taylor_is_as_published():
+    data = Taylor.Config().build()
+    assert data.series.values.shape == (4032, 1)
+    # Monday 5 June 2000, 00:00; megawatts.
+    assert data.series.values[:3, 0].tolist() == [22262, 21756, 22247]
+    assert data.series.values[-1, 0] == 23132
+    train = data.series.values[: data._borders(4032)[0]]
+    assert data.facts.mean == pytest.approx(train.mean(0))
+    assert data.facts.naive_mae == pytest.approx(np.abs(train[48:] - train[:-48]).mean(0))
+    assert len(data.open_test()) == 4032 - int(4032 * 0.8) - 48 + 1
+
+
+@pytest.fixture
+def dataset(request, tmp_path):
+    path = tmp_path / "rows.csv"
+    path.write_text("t,a,b\n" + "".join(f"{i},{i % 7},{i % 3}\n" for i in range(300)))
+    required = {"csv": {"path": str(path), "time": "t", "targets": ["a"], "features": ["b"], "window": 9, "horizon": 3}}
+    return Dataset.members[request.param].Config.model_validate(required.get(request.param, {})).build()
+
+
+@pytest.mark.parametrize("dataset", sorted(Dataset.members), indirect=True)
+def test_every_data_set_keeps_the_contract(dataset):
+    parts = [dataset.train, dataset.validation, dataset.open_test()]
+    for part in parts:
+        assert len(part) > 0
+        batch = part.take(torch.tensor([len(part) - 1, 0]))
+        assert batch.x.dtype == torch.float32
+        assert batch.lengths.dtype == torch.int64
+        assert batch.lengths.min() >= 1
+        assert batch.x.shape == (2, int(batch.lengths.max()), dataset.facts.input_size)
+        assert batch.x.isfinite().all()
+        alone = part.take(torch.tensor([0]))
+        assert torch.equal(alone.x[0], batch.x[1, : alone.x.shape[1]])
+        assert torch.equal(alone.y[0], batch.y[1])
+    assert dataset.digest == type(dataset).digest.func(dataset)
+    hash(dataset.facts)
+
+
+def test_the_module_shuffles_training_alone():
+    module = SequenceData(Toy(), batch_size=4, seed=5)
+    train, validation = module.train_dataloader(), module.val_dataloader()
+    assert (train.seed, train.batch_size, validation.seed) == (5, 4, None)
+    batch = next(iter(validation))
+    assert all(torch.equal(a, b) for a, b in zip(batch, to_device(batch, torch.device("cpu")), strict=True))

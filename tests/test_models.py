@@ -1,0 +1,225 @@
+"""Encoder, pooling and model: padding, neighbours and direction never change an answer; every dropout site is alive."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence
+from torch.testing import assert_close as close
+
+from lstm_lab.cells import Cell
+from lstm_lab.config import ConfigError, validate
+from lstm_lab.models import Encoder, Pooling, SequenceModel
+from lstm_lab.models.encoder import Encoded, reverse
+from lstm_lab.models.pooling import Last
+from lstm_lab.models.sequence import Dropout
+
+assert_close = partial(close, rtol=1e-9, atol=1e-12)  # in float64
+B, T, IN, H, OUT = 4, 6, 3, 5, 2
+LENGTHS = torch.tensor([3, T, 1, 5])
+BEHIND = torch.arange(T) >= LENGTHS.unsqueeze(1)
+DEFAULT = SequenceModel.Config()
+SITES = sorted(Dropout.model_fields)
+
+each_cell = pytest.mark.parametrize("cell", sorted(Cell.members))
+each_pooling = pytest.mark.parametrize("pooling", sorted(Pooling.members))
+each_depth = pytest.mark.parametrize("depth", [1, 2])
+each_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
+
+
+def build(**fields):
+    torch.manual_seed(0)
+    config = validate(SequenceModel.Config, {"hidden_size": H, **fields}, "test")
+    return config.build(IN, OUT).double().eval()
+
+
+def draw(*shape):
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+@pytest.fixture
+def x():
+    torch.manual_seed(1)
+    return draw(B, T, IN)
+
+
+def assert_padding_never_changes_an_answer(model, x):
+    """Neither values nor gradients, whatever stands in the padding."""
+    answers = []
+    for garbage in (0.0, 1e6, torch.nan):
+        padded = x.masked_fill(BEHIND.unsqueeze(-1), garbage).requires_grad_()
+        torch.manual_seed(2)  # the same dropout masks
+        output = model(padded, LENGTHS)
+        gradients = torch.autograd.grad(output.square().sum(), [padded, *model.parameters()])
+        assert (gradients[0][BEHIND] == 0).all()
+        answers.append((output, *gradients))
+    for answer in answers[1:]:
+        assert_close(answer, answers[0])
+
+
+@each_cell
+@each_pooling
+@each_depth
+@each_direction
+def test_padding_and_neighbours_never_change_an_answer(cell, pooling, depth, bidirectional, x):
+    model = build(cell=cell, pooling=pooling, depth=depth, bidirectional=bidirectional)
+    assert_padding_never_changes_an_answer(model, x)
+    together = model(x, LENGTHS)
+    for i, length in enumerate(LENGTHS.tolist()):
+        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1]), together[i : i + 1])
+    order = torch.tensor([2, 0, 3, 1])
+    assert_close(model(x[order], LENGTHS[order]), together[order])
+
+
+@each_pooling
+def test_padding_never_changes_an_answer_in_training(pooling, x):
+    dropout = dict.fromkeys(SITES, 0.3)
+    model = build(pooling=pooling, depth=2, bidirectional=True, dropout=dropout).train()
+    assert_padding_never_changes_an_answer(model, x)
+
+
+def test_the_law_of_padding_can_fail(monkeypatch, x):
+    # The classic mistake: reading the last column of a padded batch.
+    monkeypatch.setattr(Last, "__call__", lambda self, encoded, lengths: encoded.outputs[:, -1])
+    with pytest.raises(AssertionError):
+        test_padding_and_neighbours_never_change_an_answer("lstm", "last", 1, False, x)
+
+
+POOLED = {
+    "last": lambda outputs: outputs[-1],
+    "mean": lambda outputs: outputs.mean(0),
+    "max": lambda outputs: outputs.max(0).values,
+}
+
+
+@pytest.mark.parametrize("name", sorted(POOLED))
+def test_pooling_equals_a_loop_over_samples(name, x):
+    encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H).double()
+    encoded = encoder(x - 3.0, LENGTHS)  # shifted, so that the largest value of a unit may be below zero
+    pooled = Pooling.members[name].Config().build()(encoded, LENGTHS)
+    loop = [POOLED[name](outputs[:length]) for outputs, length in zip(encoded.outputs, LENGTHS.tolist(), strict=True)]
+    assert_close(pooled, torch.stack(loop))
+
+
+@each_pooling
+def test_pooling_never_reads_the_padding(pooling, x):
+    pool = Pooling.members[pooling].Config().build()
+    clean = x.masked_fill(BEHIND.unsqueeze(-1), 0.0)
+    dirty = x.masked_fill(BEHIND.unsqueeze(-1), torch.nan)
+    final = draw(B, IN)
+    assert_close(pool(Encoded(dirty, final, ()), LENGTHS), pool(Encoded(clean, final, ()), LENGTHS))
+
+
+def test_reverse_turns_each_sample_within_its_own_length(x):
+    turned = reverse(x, LENGTHS)
+    for i, length in enumerate(LENGTHS.tolist()):
+        assert torch.equal(turned[i, :length], x[i, :length].flip(0))
+        assert torch.equal(turned[i, length:], x[i, length:])
+    assert torch.equal(reverse(turned, LENGTHS), x)
+
+
+@each_cell
+@each_depth
+@each_direction
+def test_final_is_what_each_direction_shows_at_its_own_end(cell, depth, bidirectional, x):
+    config = Cell.members[cell].Config()
+    encoder = Encoder(config, input_size=IN, hidden_size=H, depth=depth, bidirectional=bidirectional).double()
+    encoded = encoder(x, LENGTHS)
+    ends = encoded.outputs[torch.arange(B), LENGTHS - 1, :H]
+    expected = torch.cat([ends, encoded.outputs[:, 0, H:]], 1) if bidirectional else ends
+    assert_close(encoded.final, expected)
+    assert (encoded.outputs[BEHIND] == 0).all()
+
+
+@each_depth
+@each_direction
+@pytest.mark.parametrize(("name", "Torch"), [("rnn", nn.RNN), ("lstm", nn.LSTM), ("gru", nn.GRU)])
+def test_stack_equals_torch(name, Torch, depth, bidirectional, x):
+    config = Cell.members[name].Config()
+    encoder = Encoder(config, input_size=IN, hidden_size=H, depth=depth, bidirectional=bidirectional).double()
+    twin = Torch(IN, H, num_layers=depth, bidirectional=bidirectional, batch_first=True).double()
+    for layer, cells in enumerate(encoder.layers):
+        for cell, suffix in zip(cells, ("", "_reverse"), strict=False):
+            for key, value in cell.state_dict().items():
+                place = key.removeprefix("layer.").replace("_l0", f"_l{layer}{suffix}")
+                twin.get_parameter(place).data.copy_(value)
+    _, end = twin(pack_padded_sequence(x, LENGTHS, batch_first=True, enforce_sorted=False))
+    h = end[0] if isinstance(end, tuple) else end  # (depth * directions, B, H)
+    encoded = encoder(x, LENGTHS)
+    directions = 2 if bidirectional else 1
+    assert_close(encoded.final, torch.cat(list(h[-directions:]), 1))
+    assert_close(torch.stack([state.h for layer in encoded.state for state in layer]), h)
+
+
+@each_cell
+def test_a_stack_carries_its_state_over_chunks(cell, x):
+    encoder = Encoder(Cell.members[cell].Config(), input_size=IN, hidden_size=H, depth=2).double()
+    full = torch.full((B,), T)
+    whole = encoder(x, full)
+    first = encoder(x[:, :4], torch.full((B,), 4))
+    second = encoder(x[:, 4:], torch.full((B,), T - 4), first.state)
+    assert_close(torch.cat([first.outputs, second.outputs], 1), whole.outputs)
+    assert_close(second.final, whole.final)
+
+
+def test_a_state_is_refused_where_it_cannot_be_carried(x):
+    encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H, bidirectional=True).double()
+    encoded = encoder(x, LENGTHS)
+    with pytest.raises(ValueError, match="both directions"):
+        encoder(x, LENGTHS, encoded.state)
+
+
+@each_direction
+def test_one_direction_reads_forward_only(bidirectional, x):
+    encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H, depth=2, bidirectional=bidirectional).double()
+    x.requires_grad_()
+    full = torch.full((B,), T)
+    (gradient,) = torch.autograd.grad(encoder(x, full).outputs[:, 2].sum(), x)
+    reached = gradient.abs().sum((0, 2)) > 0
+    assert reached.tolist() == [True, True, True, *[bidirectional] * 3]
+
+
+@pytest.mark.parametrize("site", SITES)
+@each_direction
+def test_every_dropout_site_acts_in_training_and_rests_in_evaluation(site, bidirectional, x):
+    model = build(depth=2, bidirectional=bidirectional, dropout={site: 0.5})
+    plain = build(depth=2, bidirectional=bidirectional)
+    assert_close(model(x, LENGTHS), plain(x, LENGTHS))
+    model.train()
+    torch.manual_seed(3)
+    full = torch.full((B,), T)
+    once, again = model(x, full), model(x, full)
+    assert (once != again).any(1).all(), f"dropout.{site} does nothing"
+
+
+@pytest.mark.parametrize("site", SITES)
+def test_dropout_keeps_the_scale(site):
+    # Kept values are divided by their share: a linear read-out of ones stays the same on average.
+    model = build(depth=2, dropout={site: 0.25}).train()
+    sites = [module for module in model.modules() if isinstance(module, nn.Dropout) and module.p > 0]
+    assert len(sites) == 1
+    ones = sites[0](torch.ones(20_000, dtype=torch.float64))
+    assert abs(float(ones.mean()) - 1) < 0.03
+    assert abs(float((ones == 0).double().mean()) - 0.25) < 0.02
+
+
+def test_dropout_between_needs_two_layers():
+    with pytest.raises(ConfigError, match=r"dropout.between=0.3 would do nothing: depth is 1.*set depth to 2"):
+        build(depth=1, dropout={"between": 0.3})
+
+
+@each_depth
+@each_direction
+def test_every_weight_is_used(depth, bidirectional, x):
+    model = build(depth=depth, bidirectional=bidirectional)
+    model(x, LENGTHS).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("change", [{"cell": "gru"}, {"hidden_size": 7}, {"depth": 2}, {"bidirectional": True}])
+def test_every_choice_changes_the_network(change, x):
+    assert not torch.equal(build(**change)(x, LENGTHS), build()(x, LENGTHS))

@@ -1,0 +1,292 @@
+"""Sweep files, spaces, searchers and ranking: everything of a sweep that needs no Ray."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from statistics import mean, stdev
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_lab import config
+from lstm_lab.config import ConfigError
+from lstm_lab.sweep.record import SweepFolder, Trial, leaderboard, winner
+from lstm_lab.sweep.schedulers import Scheduler
+from lstm_lab.sweep.searchers import Searcher
+from lstm_lab.sweep.space import Domain, corners, grid
+from lstm_lab.sweep.spec import Sweep, build_corners, load_sweep
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
+SPACE = """
+space:
+  model.cell: {grid: [lstm, gru]}
+  model.hidden_size: {choice: [4, 8]}
+  optimizer.lr: {loguniform: [1e-3, 1e-2]}
+"""
+
+
+def text(vowels, **more):
+    return f"# Which cell?\nexperiment: {json.dumps(vowels.dump())}\n{SPACE}{config.to_yaml(more) if more else ''}"
+
+
+@pytest.fixture
+def sweep_file(tmp_path, vowels):
+    path = tmp_path / "sweep.yaml"
+    path.write_text(text(vowels, samples=3))
+    return path
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_every_shipped_sweep_asks_a_question_and_can_be_built(path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert path.read_text().startswith("# ")
+    found = load_sweep(path)
+    assert found.question.endswith("?")
+    build_corners(found, str(path))
+
+
+def test_a_sweep_survives_its_own_yaml(sweep_file, tmp_path):
+    found = load_sweep(sweep_file)
+    again = tmp_path / "again.yaml"
+    again.write_text(config.to_yaml(found.dump()))
+    assert config.validate(Sweep, config.load(again), "again") == found
+
+
+def test_space_may_be_nested_or_dotted(tmp_path, vowels):
+    path = tmp_path / "nested.yaml"
+    path.write_text(text(vowels).replace(SPACE, "space: {optimizer: {lr: {loguniform: [1e-3, 1e-2]}}}\n"))
+    assert list(load_sweep(path).space) == ["optimizer.lr"]
+
+
+BAD = {
+    "typo in a key of the space": ("space.optimizer.lrr={uniform: [0.1, 0.2]}", "optimizer.lrr", "did you mean"),
+    "field of one arm only": (
+        "space.model.cell.forget_bias={uniform: [0, 1]}",
+        "model.cell=gru",
+        "no such field in GRU",
+    ),
+    "impossible value at a corner": ("space.model.hidden_size={choice: [4, 0]}", "model.hidden_size=0", "greater than"),
+    "dead dropout at a corner": ("space.model.dropout.between={uniform: [0.1, 0.5]}", "depth is 1", "set depth to 2"),
+    "bounds the wrong way": ("space.optimizer.lr={uniform: [1, 0]}", "space.optimizer.lr", "low must be below high"),
+    "log of zero": ("space.optimizer.lr={loguniform: [0, 1]}", "space.optimizer.lr", "above 0"),
+    "one bound": ("space.optimizer.lr={uniform: [1]}", "space.optimizer.lr", "[low, high]"),
+    "text for a bound": ("space.optimizer.lr={uniform: [low, 1]}", "space.optimizer.lr", "[low, high]"),
+    "fraction for a whole number": ("space.model.depth={randint: [1, 2.5]}", "space.model.depth", "whole numbers"),
+    "unknown domain": ("space.optimizer.lr={lognormal: [0, 1]}", "space.optimizer.lr", "loguniform"),
+    "no domain": ("space.optimizer.lr=[1, 2]", "space.optimizer.lr", "must be one domain"),
+    "empty list": ("space.model.hidden_size={choice: []}", "space.model.hidden_size", "list of values"),
+    "seed in the space": ("space.seed={choice: [1, 2]}", "seeds", "seeds: [0, 1, 2]"),
+    "seed twice": ("seeds=[1, 1]", "seeds", "twice"),
+    "no seed": ("seeds=[]", "seeds", "at least 1"),
+    "grid with a model-based searcher": ("searcher=optuna", "space.model.cell", "choice instead of grid"),
+    "unknown scheduler": ("scheduler=ash", "scheduler", "did you mean 'asha'"),
+    "unknown key of a scheduler": ("scheduler.gracee=2", "scheduler", "no such field in FIFO"),
+    "no samples": ("samples=0", "samples", "greater than"),
+    "no CPU": ("resources.cpus=0", "resources.cpus", "greater than"),
+    "typo at the top": ("smaples=2", "smaples", "did you mean 'samples'"),
+    "experiment that is not there": ("experiment=conf/nope.yaml", "conf/nope.yaml", "no such file"),
+    "experiment that is a number": ("experiment=3", "experiment", "conf/vowels_lstm.yaml"),
+    "space that is a list": ("space=[1]", "space", "mapping of dotted keys"),
+}
+
+
+@pytest.mark.parametrize(("override", "place", "way_out"), BAD.values(), ids=BAD)
+def test_a_bad_sweep_is_refused_in_one_line(sweep_file, override, place, way_out):
+    with pytest.raises(ConfigError) as caught:
+        load_sweep(sweep_file, [override])
+    line = str(caught.value)
+    assert "\n" not in line
+    assert place in line
+    assert way_out in line
+
+
+def test_a_sweep_without_a_question_is_refused(tmp_path, vowels):
+    path = tmp_path / "mute.yaml"
+    path.write_text(text(vowels).removeprefix("# Which cell?\n"))
+    with pytest.raises(ConfigError, match="first comment line"):
+        load_sweep(path)
+
+
+def test_all_grid_with_samples_is_refused(tmp_path, vowels):
+    path = tmp_path / "grid.yaml"
+    path.write_text(text(vowels).replace(SPACE, "space: {model.cell: {grid: [lstm, gru]}}\nsamples: 3\n"))
+    with pytest.raises(ConfigError, match="would repeat every point"):
+        load_sweep(path)
+
+
+# --- domains ----------------------------------------------------------------------------------------------------------
+
+ARGUMENTS = {"choice": [1, 2.5, "x", None], "grid": ["a", "b"], "randint": [2, 5]}
+
+
+@pytest.mark.parametrize("name", Domain.members)
+def test_domains_draw_and_ask_within_their_bounds(name):
+    import optuna
+
+    domain = Domain.members[name](ARGUMENTS.get(name, [0.01, 0.5]))
+    drawn = [domain.draw(np.random.default_rng(seed)) for seed in range(200)]
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    asked = [domain.ask("key", study.ask()) for _ in range(50)]
+    distribution, convert = domain.distribution()
+    for value in [*drawn, *asked, *domain.corners()]:
+        assert distribution._contains(distribution.to_internal_repr(convert(value)))
+        json.dumps(value)
+    if hasattr(domain, "log"):
+        low, high = domain.arguments
+        assert all(low <= value <= high for value in drawn)
+    else:
+        assert set(map(str, drawn)) == set(map(str, domain.arguments))
+
+
+def test_loguniform_gives_each_decade_its_share():
+    domain = Domain.members["loguniform"]([1e-4, 1e-1])
+    decades = Counter(int(np.floor(np.log10(domain.draw(np.random.default_rng(seed))))) for seed in range(3000))
+    assert set(decades) == {-4, -3, -2}
+    assert max(decades.values()) < 1.15 * min(decades.values())
+
+
+def test_randint_includes_both_ends():
+    domain = Domain.members["randint"]([1, 3])
+    assert {domain.draw(np.random.default_rng(seed)) for seed in range(100)} == {1, 2, 3}
+
+
+def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
+    found = load_sweep(sweep_file)
+    seen = list(corners(found.space))
+    assert {point["model.cell"] for point in seen} == {"lstm", "gru"}
+    assert {(p["model.cell"], p["model.hidden_size"]) for p in seen} == {
+        (c, h) for c in ("lstm", "gru") for h in (4, 8)
+    }
+    assert {point["optimizer.lr"] for point in seen} == {1e-3, 1e-2}
+    few = list(corners(found.space, most=1))
+    assert {point["model.cell"] for point in few} == {"lstm", "gru"}
+    assert {point["model.hidden_size"] for point in few} == {4, 8}
+
+
+# --- searchers --------------------------------------------------------------------------------------------------------
+
+
+def opened(sweep, seed=0):
+    source = sweep.searcher.build()
+    source.open(sweep.space, sweep.samples, seed, "min")
+    return source
+
+
+def test_random_pairs_the_arms_of_a_grid(sweep_file):
+    found = load_sweep(sweep_file)
+    source = opened(found)
+    points = [source.ask(number) for number in range(source.total)]
+    assert len(points) == found.points == 6
+    by_arm = {arm: [{k: v for k, v in p.items() if k != "model.cell"} for p in points if p["model.cell"] == arm]
+              for arm in ("lstm", "gru")}  # fmt: skip
+    assert by_arm["lstm"] == by_arm["gru"]
+    assert len({point["optimizer.lr"] for point in points}) == 3
+
+
+def test_random_point_n_is_the_same_whatever_was_asked_before(sweep_file):
+    found = load_sweep(sweep_file)
+    assert opened(found).ask(4) == [opened(found).ask(n) for n in range(6)][4]
+    assert opened(found, seed=1).ask(4) != opened(found).ask(4)
+
+
+@pytest.mark.parametrize("name", Searcher.members)
+def test_searchers_stay_inside_the_space_and_go_on_from_what_they_are_told(sweep_file, name):
+    found = load_sweep(sweep_file, ["space.model.cell={choice: [lstm, gru]}", f"searcher={name}", "samples=12"])
+    source = opened(found)
+    told = []
+    for number in range(8):
+        point = source.ask(number)
+        told.append((number, point, point["optimizer.lr"]))
+        source.tell(number, point, point["optimizer.lr"])
+    resumed = opened(found)
+    for number, point, value in told:
+        resumed.tell(number, point, value)
+    for number in range(8, 12):
+        for each in (source, resumed):
+            found.at(each.ask(number), 0)
+    source.tell(8, source.ask(8), None)
+
+
+def test_optuna_finds_the_better_end(sweep_file):
+    found = load_sweep(
+        sweep_file, ["space.model.cell={choice: [lstm, gru]}", "searcher={name: optuna, startup: 8}", "samples=40"]
+    )
+    source = opened(found)
+    values = []
+    for number in range(40):
+        point = source.ask(number)
+        values.append(point["optimizer.lr"] + (point["model.cell"] == "lstm"))
+        source.tell(number, point, values[-1])
+    assert mean(values[-10:]) < mean(values[:8])
+
+
+@pytest.mark.parametrize("name", Scheduler.members)
+def test_schedulers_name_a_tune_class_that_takes_their_arguments(name):
+    from ray.tune import schedulers
+
+    for epochs in (1, 2, 50):
+        member = Scheduler.members[name]
+        arguments = member.Config().build().arguments(epochs)
+        getattr(schedulers, member.tune_class)(**arguments, **({"metric": "m", "mode": "min"} if arguments else {}))
+
+
+# --- ranking ----------------------------------------------------------------------------------------------------------
+
+
+def trial(point, seed, value, state="finished"):
+    return Trial(f"t{point}{seed}", point, seed, {"k": point}, state, None, value, 1, 2, 1.0, 10)
+
+
+values = st.floats(-100, 100)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.lists(values, min_size=2, max_size=2), min_size=1, max_size=8), st.sampled_from(["min", "max"]))
+def test_the_leaderboard_is_sorted_by_the_mean_over_seeds(table, mode):
+    trials = [trial(p, s, value) for p, row in enumerate(table) for s, value in enumerate(row)]
+    ranked = leaderboard(trials, mode)
+    means = [row.mean for row in ranked]
+    assert means == sorted(means, reverse=mode == "max")
+    for row in ranked:
+        assert (row.mean, row.spread, row.n) == (mean(table[row.point]), stdev(table[row.point]), 2)
+    best = winner(ranked, mode)
+    assert best.value == (max if mode == "max" else min)(table[ranked[0].point])
+
+
+def test_points_cut_short_or_failed_rank_behind_those_trained_through():
+    trials = [
+        trial(0, 0, 0.1, "stopped"), trial(0, 1, 0.1),
+        trial(1, 0, 0.5), trial(1, 1, 0.5),
+        trial(2, 0, None, "failed"), trial(2, 1, None, "failed"),
+    ]  # fmt: skip
+    ranked = leaderboard(trials, "min")
+    assert [row.point for row in ranked] == [1, 0, 2]
+    assert ranked[2].mean is None
+    assert winner(ranked, "min").point == 1
+    assert winner(leaderboard(trials[4:], "min"), "min") is None
+
+
+def test_one_seed_has_no_spread():
+    assert leaderboard([trial(0, 0, 0.3)], "min")[0].spread is None
+
+
+def test_a_sweep_folder_is_refused_twice_and_named_when_absent(tmp_path, sweep_file):
+    found = load_sweep(sweep_file)
+    folder = SweepFolder.create(tmp_path / "which-cell", found)
+    assert SweepFolder.open(folder.path).sweep == found
+    with pytest.raises(ConfigError, match="lstm-lab resume"):
+        SweepFolder.create(tmp_path / "which-cell", found)
+    with pytest.raises(ConfigError, match="did you mean"):
+        SweepFolder.open(tmp_path / "wich-cell")
+
+
+def test_grid_of_nothing_is_one_point():
+    assert grid({}) == [{}]

@@ -1,0 +1,233 @@
+"""Tasks: metrics, baselines and skill equal their definitions, written out again here in numpy and plain loops."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lstm_lab.data import Batch, Dataset
+from lstm_lab.data.labelled import LabelledFacts, LabelledSplit
+from lstm_lab.data.series import Series, SeriesDataset
+from lstm_lab.registry import fields
+from lstm_lab.tasks import Task
+from lstm_lab.tasks.base import better, score, skill
+from lstm_lab.tasks.classify import Classify, summary
+from lstm_lab.tasks.forecast import Forecast
+
+CLASSES = ("a", "b", "c", "d")
+HORIZON, WINDOW, SEASON = 5, 6, 3
+
+
+class Waves(SeriesDataset):
+    """Two targets on their own scales and one feature; not registered."""
+
+    def __init__(self, seasons=(SEASON, 4), rows=120, horizon=HORIZON):
+        super().__init__(window=WINDOW, horizon=horizon, seasons=seasons, validation=0.2, test=0.2, stride=1)
+        self.rows = rows
+
+    def read(self):
+        rng, t = np.random.default_rng(0), np.arange(self.rows)
+        noise = rng.normal(size=(self.rows, 3))
+        values = np.stack([100 + 10 * np.sin(t / 3), -5 + 0.1 * np.cos(t), t / self.rows], 1) + noise * [1, 0.02, 1]
+        return Series(values, ("hot", "cold", "clock"), 2, "waves")
+
+
+@pytest.fixture
+def waves():
+    return Waves()
+
+
+def forecast(facts, **choices):
+    return Forecast(facts, **{"decides": "mae", "loss": "mse", **choices})
+
+
+def random_forecasts(waves, n=40):
+    torch.manual_seed(0)
+    batch = waves.validation.take(torch.randint(len(waves.validation), (n,)))
+    return torch.randn(n, HORIZON * 2), batch
+
+
+def in_chunks(metrics, output, batch, size):
+    for at in range(0, len(output), size):
+        metrics.update(output[at : at + size], Batch(*(part[at : at + size] for part in batch)))
+    return {name: float(value) for name, value in metrics.compute().items()}
+
+
+def by_definition(waves, predicted, rows):
+    """Errors of forecasts (n, horizon, 2) in the units of the data for the rows (n, horizon) of the series."""
+    facts, values = waves.facts, waves.series.values[:, :2]
+    train = values[: waves._borders(len(values))[0]]
+    error = predicted - values[rows]
+    mae = np.abs(error).mean((0, 1))
+    season = facts.seasons[0] if facts.seasons else 1
+    naive = np.abs(train[season:] - train[:-season]).mean(0)
+    scaled = error / train.std(0)
+    return {
+        "mse": (error**2).mean(),
+        "mae": mae.mean(),
+        "mase": (mae / naive).mean(),
+        "scaled_mse": (scaled**2).mean(),
+        "scaled_mae": np.abs(scaled).mean(),
+    }
+
+
+@pytest.mark.parametrize("size", [1, 7, 40])
+@pytest.mark.parametrize("seasons", [(), (1,), (3, 4)])
+def test_forecast_metrics_equal_their_definition(seasons, size):
+    waves = Waves(seasons)
+    torch.manual_seed(0)
+    index = torch.randint(len(waves.validation), (40,))
+    output, batch = torch.randn(40, HORIZON * 2), waves.validation.take(index)
+    task = forecast(waves.facts)
+    found = in_chunks(task.metrics(), output, batch, size)
+    answers = np.array(task.answers(output))
+    expected = by_definition(waves, answers, waves.validation.ahead()[index].numpy())
+    assert found == pytest.approx(expected, rel=1e-4)
+    assert score(task.metrics(), output, batch) == pytest.approx(found)
+
+
+def test_forecast_answers_are_on_the_scale_of_the_data(waves):
+    batch = waves.validation.take(torch.arange(3))
+    answers = np.array(forecast(waves.facts).answers(batch.y.flatten(1)))
+    np.testing.assert_allclose(answers, waves.series.values[waves.validation.ahead()[:3], :2], rtol=1e-5)
+
+
+@pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
+def test_forecast_loss_is_the_mean_over_standardised_values(waves, loss):
+    output, batch = random_forecasts(waves)
+    error = output.view(-1, HORIZON, 2) - batch.y
+    size = error.abs()
+    expected = {"mse": error**2, "mae": size, "huber": torch.where(size < 1, error**2 / 2, size - 0.5)}[loss].mean()
+    assert_close(forecast(waves.facts, loss=loss).loss(output, batch), expected)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, HORIZON, 11])
+def test_naive_baselines_equal_a_loop(horizon):
+    # Horizons within, equal to and beyond the seasons: nothing from after the origin may be used.
+    waves = Waves((SEASON, 4), horizon=horizon)
+    values = waves.series.values[:, :2]
+    for part in (waves.validation, waves.open_test()):
+        found = forecast(waves.facts).baselines(waves.train, part)
+        assert set(found) == {"last value", "seasonal naive (3)", "seasonal naive (4)"}
+        ahead = part.ahead().numpy()
+        for name, season in {"last value": None, "seasonal naive (3)": 3, "seasonal naive (4)": 4}.items():
+            predicted = np.empty((*ahead.shape, 2))
+            for i, rows in enumerate(ahead):
+                known = values[: rows[0]]
+                for step in range(horizon):
+                    predicted[i, step] = known[-1] if season is None else known[-season + step % season]
+            assert found[name] == pytest.approx(by_definition(waves, predicted, ahead), rel=1e-4), name
+
+
+def test_a_season_longer_than_what_came_before_is_left_out():
+    waves = Waves((SEASON, 1000))
+    assert set(forecast(waves.facts).baselines(waves.train, waves.validation)) == {"last value", "seasonal naive (3)"}
+
+
+def labelled(labels, seed=0):
+    rng = np.random.default_rng(seed)
+    sequences = [rng.normal(size=(2 + i % 5, 3)) + 4 * label for i, label in enumerate(labels)]
+    return LabelledSplit(sequences, np.array(labels))
+
+
+def classify(**choices):
+    return Classify(LabelledFacts(3, CLASSES), **{"decides": "accuracy", **choices})
+
+
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_classification_metrics_equal_their_definition(size):
+    torch.manual_seed(0)
+    output, y = torch.randn(50, 4), torch.randint(3, (50,))  # class d is never true
+    output[:, 3] -= 9  # and never answered: F1 is averaged over the classes that occur
+    batch = Batch(torch.zeros(50, 1, 3), torch.ones(50, dtype=torch.int64), y)
+    guess, true = output.argmax(1).numpy(), y.numpy()
+    f1 = []
+    for label in range(3):
+        hits = ((guess == label) & (true == label)).sum()
+        f1.append(2 * hits / ((guess == label).sum() + (true == label).sum()))
+    expected = {"accuracy": (guess == true).mean(), "macro_f1": np.mean(f1)}
+    assert in_chunks(classify().metrics(), output, batch, size) == pytest.approx(expected, rel=1e-5)
+    assert_close(classify().loss(output, batch), -output.log_softmax(1)[torch.arange(50), y].mean())
+    assert classify().answers(output) == [CLASSES[i] for i in guess]
+
+
+def test_majority_class_and_learned_baselines():
+    train, part = labelled([0] * 9 + [1] * 7 + [2] * 5 + [3] * 5), labelled([0, 0, 1, 1, 1, 2, 2, 3, 3, 3], seed=1)
+    found = classify().baselines(train, part)
+    assert found["majority class"]["accuracy"] == pytest.approx(0.2)
+    # Classes four deviations apart: whatever learns at all, learns them.
+    assert len(found) > 1
+    for name in set(found) - {"majority class"}:
+        assert found[name]["accuracy"] > 0.8, name
+
+
+def test_summary_reads_valid_steps_only():
+    split = labelled([0, 1, 2, 3, 0])
+    batch = split.take(torch.arange(5))
+    dirty = batch.x.masked_fill((torch.arange(batch.x.shape[1]) >= batch.lengths.unsqueeze(1)).unsqueeze(-1), torch.nan)
+    expected = []
+    for start, length in zip(split.starts.tolist(), split.lengths.tolist(), strict=True):
+        rows = split.values[start : start + length].numpy()
+        expected.append(np.concatenate([rows.mean(0), rows.std(0), rows[0], rows[-1]]))
+    np.testing.assert_allclose(summary(batch._replace(x=dirty)), expected, atol=1e-5)
+
+
+def test_skill_is_the_share_of_the_error_that_is_gone():
+    assert skill(2.0, 2.0, "min") == 0
+    assert skill(1.0, 2.0, "min") == 0.5
+    assert skill(3.0, 2.0, "min") == -0.5
+    assert skill(0.0, 2.0, "min") == 1
+    assert skill(0.9, 0.9, "max") == 0
+    assert skill(0.95, 0.9, "max") == pytest.approx(0.5)
+    assert skill(0.8, 0.9, "max") == pytest.approx(-1)
+    assert skill(1.0, 0.9, "max") == 1
+    assert skill(1.0, 0.0, "min") is None is skill(0.9, 1.0, "max")
+
+
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_better_refuses_ties_and_what_is_no_number(mode):
+    up, down = (2.0, 1.0) if mode == "max" else (1.0, 2.0)
+    assert better(up, down, mode)
+    assert not better(down, up, mode)
+    assert not better(up, up, mode)
+    assert better(up, None, mode)
+    for wrong in (math.nan, math.inf, -math.inf):
+        assert not better(wrong, None, mode)
+        assert not better(wrong, 1.0, mode)
+
+
+def facts_for(task):
+    """Of a data set that the task accepts."""
+    return Waves().facts if issubclass(SeriesDataset, task.accepts) else LabelledFacts(3, CLASSES)
+
+
+@pytest.mark.parametrize("name", sorted(Task.members))
+def test_every_task_keeps_the_contract(name):
+    member = Task.members[name]
+    assert [dataset for dataset in Dataset.members.values() if issubclass(dataset, member.accepts)]
+    task = member.Config().build(facts_for(member))
+    series = issubclass(SeriesDataset, member.accepts)
+    split = Waves().validation if series else labelled([0, 1, 2, 3, 3, 2, 1, 0])
+    batch = split.take(torch.arange(8))
+    torch.manual_seed(0)
+    output = torch.randn(8, task.output_size, requires_grad=True)
+    loss = task.loss(output, batch)
+    assert loss.shape == ()
+    assert torch.autograd.grad(loss, output)[0].abs().min() > 0
+    assert len(task.answers(output.detach())) == 8
+    metrics = task.metrics()
+    first = score(metrics, output, batch)
+    assert score(metrics, output, batch) == first  # a fresh start each time
+    assert all(math.isfinite(value) for value in first.values())
+    decides = next(row.type for row in fields(member.Config) if row.path == "decides").split(" | ")
+    assert set(decides) == {*first, "loss"}
+    assert set(member.maximised) <= set(first)
+    assert task.decides in decides
+    assert task.mode == member.mode_of(task.decides)
+    assert member.mode_of("loss") == "min"
+    for scores in task.baselines(split, split).values():
+        assert set(scores) == set(first)

@@ -1,0 +1,294 @@
+"""train(): a resumed run equals the uninterrupted one, and nothing that matters is ever only in memory."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+import pytest
+import torch
+
+from lstm_lab.config import ConfigError, DataError, Interrupted
+from lstm_lab.evaluate import evaluate
+from lstm_lab.experiment import Experiment
+from lstm_lab.learner import Diverged
+from lstm_lab.run import Run
+from lstm_lab.train import newest_checkpoint, train
+
+
+def start(path, experiment):
+    return Run.create(path, experiment.dump(), command="test", job_type="train")
+
+
+def without_clock(rows):
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+
+
+def weights(run):
+    return torch.load(run.checkpoints / "last.ckpt", weights_only=True)["state_dict"]
+
+
+def assert_same(run, other):
+    assert without_clock(run.rows()) == without_clock(other.rows())
+    ours, theirs = weights(run), weights(other)
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+class StopAt:
+    """An event that is set from the n-th time on that training looks at it."""
+
+    def __init__(self, looks):
+        self.looks = looks
+
+    def is_set(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+def uninterrupted(tmp_path, experiment):
+    run = start(tmp_path / "whole", experiment)
+    return run, train(experiment, run)
+
+
+VARIANTS = {
+    "plain": {},
+    "gru, cosine": {"model.cell": "gru", "schedule": {"name": "cosine", "warmup": 0.3}},
+    "plateau, sgd": {"schedule": {"name": "plateau", "patience": 1}, "optimizer": {"name": "sgd", "lr": 0.5}},
+    "early stopping": {"trainer": {"max_epochs": 12, "patience": 1}, "optimizer.lr": 0.1},
+}
+
+
+@pytest.mark.parametrize("change", VARIANTS.values(), ids=VARIANTS)
+@pytest.mark.parametrize("looks", [0, 3, 6, 7, 9, 13, 16])
+def test_resumed_equals_uninterrupted(tmp_path, vowels, change, looks):
+    # Seven batches an epoch: the looks fall before, inside, at the end of and between epochs.
+    experiment = vowels.with_overrides(change)
+    whole, result = uninterrupted(tmp_path, experiment)
+    run = start(tmp_path / "cut", experiment)
+    with pytest.raises(Interrupted, match=f"--resume {run.path}"):
+        train(experiment, run, stop=StopAt(looks))
+    assert run.status["state"] == "interrupted"
+    resumed = train(experiment, run)
+    assert resumed.state == run.status["state"] == "finished"
+    assert (resumed.value, resumed.epoch, resumed.epochs) == (result.value, result.epoch, result.epochs)
+    assert_same(run, whole)
+
+
+def test_interrupted_again_and_again(tmp_path, vowels):
+    whole, _ = uninterrupted(tmp_path, vowels)
+    run = start(tmp_path / "cut", vowels)
+    for _ in range(100):
+        try:
+            train(vowels, run, stop=StopAt(2))
+        except Interrupted:
+            continue
+        break
+    assert_same(run, whole)
+
+
+def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path, vowels):
+    whole, _ = uninterrupted(tmp_path, vowels)
+    run = start(tmp_path / "cut", vowels)
+    with pytest.raises(Interrupted):
+        train(vowels, run, stop=StopAt(23))
+    last = run.checkpoints / "last.ckpt"
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.warns(UserWarning, match=r"last\.ckpt: torn"):
+        path, _ = newest_checkpoint(run)
+    assert path == run.checkpoints / "previous.ckpt"
+    with pytest.warns(UserWarning, match="torn"):
+        train(vowels, run)
+    assert_same(run, whole)
+
+
+def test_with_every_checkpoint_torn_it_begins_again(tmp_path, vowels):
+    whole, _ = uninterrupted(tmp_path, vowels)
+    run = start(tmp_path / "cut", vowels)
+    with pytest.raises(Interrupted):
+        train(vowels, run, stop=StopAt(23))
+    for path in run.resumable():
+        path.write_bytes(b"")
+    with pytest.warns(UserWarning, match="torn"):
+        train(vowels, run)
+    assert_same(run, whole)
+
+
+def test_rows_written_after_the_last_checkpoint_are_not_doubled(tmp_path, vowels):
+    whole, _ = uninterrupted(tmp_path, vowels)
+    run = start(tmp_path / "cut", vowels)
+    with pytest.raises(Interrupted):
+        train(vowels, run, stop=StopAt(15))
+    # Killed between the row and the checkpoint, in the middle of writing one row more.
+    run.append({**run.rows()[-1], "epoch": len(run.rows())})
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('{"epoch": 3, "tor')
+    train(vowels, run)
+    assert_same(run, whole)
+
+
+def test_a_run_killed_after_its_last_epoch_trains_no_further(tmp_path, vowels):
+    experiment = vowels.with_overrides({"trainer": {"max_epochs": 30, "patience": 1}, "optimizer.lr": 0.1})
+    whole, result = uninterrupted(tmp_path, experiment)
+    assert result.epochs < 30
+    before = whole.rows()
+    whole.mark("running")
+    train(experiment, whole)
+    assert whole.rows() == before
+    assert whole.status["state"] == "finished"
+
+
+def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, vowels):
+    first, _ = uninterrupted(tmp_path, vowels)
+    second = start(tmp_path / "again", vowels)
+    train(vowels, second)
+    assert_same(first, second)
+    other = vowels.with_overrides({"seed": 1})
+    third = start(tmp_path / "other", other)
+    assert train(other, third).value != first.status["best"]["value"]
+
+
+def test_its_own_experiment_file_reproduces_a_run(tmp_path, vowels):
+    first, result = uninterrupted(tmp_path, vowels)
+    again = Experiment.of(first.experiment)
+    assert again == vowels
+    assert train(again, start(tmp_path / "again", again)).value == result.value
+
+
+def test_the_record_is_on_disk_before_anyone_is_told(tmp_path, vowels):
+    run = start(tmp_path / "run", vowels)
+    seen = []
+
+    def look(row):
+        assert run.rows()[-1] == row
+        assert newest_checkpoint(run)[1] == row["epoch"] + 1
+        seen.append(row["epoch"])
+
+    train(vowels, run, on_epoch=look)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_the_best_checkpoint_scores_what_the_record_says(tmp_path, demand):
+    run = start(tmp_path / "run", demand)
+    result = train(demand, run)
+    scores = evaluate(run, "validation").model
+    assert scores["scaled_mse"] == pytest.approx(result.value, rel=1e-6)
+    assert scores["mase"] == pytest.approx(result.row["val/mase"], rel=1e-6)
+
+
+def test_best_is_kept_although_later_epochs_are_worse(tmp_path, vowels):
+    experiment = vowels.with_overrides({"optimizer.lr": 3.0, "trainer.max_epochs": 8})
+    run = start(tmp_path / "run", experiment)
+    result = train(experiment, run)
+    values = [row["val/loss"] for row in run.rows()]
+    assert result.value == min(values)
+    assert values[-1] > min(values)
+    assert evaluate(run, "validation").model["loss"] == pytest.approx(min(values), rel=1e-6)
+
+
+def test_a_loss_that_left_the_numbers_is_a_failure(tmp_path, vowels):
+    experiment = vowels.with_overrides({"optimizer": {"name": "sgd", "lr": 1e38}, "trainer.gradient_clip": None})
+    run = start(tmp_path / "run", experiment)
+    with pytest.raises(Diverged, match=r"optimizer\.lr"):
+        train(experiment, run)
+    status = run.status
+    assert status["state"] == "failed"
+    assert "Diverged" in status["reason"]
+    assert "Traceback" in status["traceback"]
+
+
+def test_an_error_in_the_middle_is_recorded(tmp_path, vowels):
+    run = start(tmp_path / "run", vowels)
+
+    def burst(row):
+        raise RuntimeError("a disk burst\nand more")
+
+    with pytest.raises(RuntimeError):
+        train(vowels, run, on_epoch=burst)
+    assert run.status["state"] == "failed"
+    assert run.status["reason"] == "RuntimeError: a disk burst"
+
+
+def test_a_run_folder_says_what_it_was_made_of(tmp_path, vowels):
+    run, _ = uninterrupted(tmp_path, vowels)
+    about = run.about
+    assert {"id", "created", "command", "git", "versions", "data", "decides", "mode", "parameters"} <= about.keys()
+    assert about["versions"]["torch"] == torch.__version__
+    assert about["data"]["digest"] == vowels.data.build().digest
+    assert about["parameters"] == sum(value.numel() for value in weights(run).values())
+
+
+def test_no_pickle_from_a_checkpoint_is_executed(tmp_path, vowels):
+    run, _ = uninterrupted(tmp_path, vowels)
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    whole = {path: torch.load(path, weights_only=True) for path in (*run.resumable(), run.best)}
+    for path, content in whole.items():
+        torch.save({**content, "evil": Evil()}, path)
+    with pytest.raises(DataError, match=r"best\.ckpt"):
+        evaluate(run, "validation")
+    with pytest.warns(UserWarning, match="torn"):
+        assert newest_checkpoint(run) == (None, 0)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_two_processes_cannot_train_one_run(tmp_path, vowels):
+    run = start(tmp_path / "run", vowels)
+    with run.lock(), pytest.raises(ConfigError, match="another process"):
+        train(vowels, run)
+
+
+def test_a_killed_run_reads_as_interrupted(tmp_path, vowels):
+    run, _ = uninterrupted(tmp_path, vowels)
+    run.mark("running")
+    assert run.status["state"] == "interrupted"
+    with run.lock():
+        assert run.status["state"] == "running"
+
+
+def test_the_test_part_is_opened_by_evaluate_alone_and_counted(tmp_path, vowels, monkeypatch):
+    opened = []
+    owner = vowels.data.owner
+    real = owner.open_test
+    monkeypatch.setattr(owner, "open_test", lambda self: opened.append(1) or real(self))
+    run, _ = uninterrupted(tmp_path, vowels)
+    evaluate(run, "validation")
+    assert not opened
+    assert run.openings() == []
+    first, second = evaluate(run), evaluate(run)
+    assert (first.openings, second.openings, len(opened)) == (1, 2, 2)
+    assert [row["openings"] for row in run.openings()] == [1, 2]
+    assert first.model == second.model
+    assert json.loads(json.dumps(first.dump()))["part"] == "test"
+
+
+def test_a_run_is_not_evaluated_on_other_data(tmp_path, vowels):
+    run, _ = uninterrupted(tmp_path, vowels)
+    run.describe(data={**run.about["data"], "digest": "0" * 16})
+    with pytest.raises(DataError, match="was trained on data 0000000000000000"):
+        evaluate(run)
+
+
+def test_a_winning_baseline_is_named(tmp_path, vowels):
+    experiment = vowels.with_overrides({"trainer.max_epochs": 1, "optimizer.lr": 1e-6})
+    scores = evaluate(_trained(tmp_path, experiment), "validation")
+    assert scores.winner == "logistic regression"
+    assert scores.skill["logistic regression"] < 0
+
+
+def _trained(tmp_path, experiment):
+    run = start(tmp_path / "run", experiment)
+    train(experiment, run)
+    return run
+
+
+def test_stop_is_an_ordinary_event(tmp_path, vowels):
+    stop = threading.Event()
+    run = start(tmp_path / "run", vowels)
+    with pytest.raises(Interrupted):
+        train(vowels, run, stop=stop, on_epoch=lambda row: stop.set())
+    assert len(run.rows()) == 1
