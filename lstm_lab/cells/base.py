@@ -10,7 +10,6 @@ from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from lstm_lab.registry import Named, Registered
 
@@ -83,24 +82,3 @@ def weights(layer: nn.RNNBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """W (G H, I), U (G H, H) and the two biases (G H,) of a one-layer torch RNN with G gates."""
     W, U = layer.get_parameter("weight_ih_l0"), layer.get_parameter("weight_hh_l0")
     return W, U, layer.get_parameter("bias_ih_l0"), layer.get_parameter("bias_hh_l0")
-
-
-def run_layer(layer: nn.RNNBase, x: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
-    """A one-layer torch RNN over a padded batch: as it is when nothing is padded, packed otherwise.
-
-    Args:
-        layer: `batch_first=True`, one direction, one layer.
-        x: (B, T, I)
-        lengths: (B,), each at least 1.
-        state: what the layer takes, (1, B, H) or a pair of them.
-
-    Returns:
-        Outputs (B, T, H), zero on padding, and the layer's final state at each sample's own end.
-    """
-    steps = x.shape[1]
-    lengths = lengths.cpu()
-    if bool((lengths == steps).all()):
-        return layer(x, state)
-    packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-    outputs, state = layer(packed, state)
-    return pad_packed_sequence(outputs, batch_first=True, total_length=steps)[0], state

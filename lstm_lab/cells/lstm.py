@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.cells.base import Cell, run_layer, weights
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, weights
 from lstm_lab.registry import Named
 
 
@@ -50,5 +51,5 @@ class LSTM(Cell, name="lstm"):
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
-        outputs, (h, c) = run_layer(self.layer, x, lengths, (state.h.unsqueeze(0), state.c.unsqueeze(0)))
-        return outputs, LSTMState(h[0], c[0])
+        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *weights(self.layer))
+        return outputs, LSTMState(h, c)

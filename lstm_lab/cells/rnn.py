@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.cells.base import Cell, Hidden, run_layer, weights
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, Hidden, weights
 
 
 class RNN(Cell, name="rnn"):
@@ -24,5 +25,5 @@ class RNN(Cell, name="rnn"):
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state
-        outputs, h = run_layer(self.layer, x, lengths, state.h.unsqueeze(0))
-        return outputs, Hidden(h[0])
+        outputs, h = kernels.rnn(x, lengths, state.h, *weights(self.layer))
+        return outputs, Hidden(h)

@@ -1,0 +1,208 @@
+"""Recurrent layers over whole padded sequences: a native engine on the CPU, torch everywhere else.
+
+    outputs, h, c = lstm(x, lengths, h0, c0, W, U, b)
+
+Everything here has gradients for x, the initial state and every weight. Second derivatives need `disabled()`.
+Shapes: x (B, T, I); lengths (B,), each in 0..T, what stands behind them is never read; states (B, H); weights in the
+layout of torch's own layers, G gates: W (G H, I), U (G H, H), b and b_h (G H). Outputs (B, T, H) are zero on padding,
+states are those after each sample's own last step. `reverse` reads each sample from its own end to its start.
+
+The engine is compiled with the installation, or later by `python -m lstm_lab.kernels.build`; `status()` says what is
+active and why. LSTM_LAB_KERNELS chooses by hand: `off`, or one instruction set (`avx512`, `avx2`, `generic`). Call
+`tune_memory()` once before training: without it malloc gives back and fetches again what every step needs.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from lstm_lab.kernels import native, reference
+from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
+from lstm_lab.kernels.reference import PLAIN, Variant
+
+__all__ = [
+    "PLAIN",
+    "Status",
+    "Variant",
+    "disabled",
+    "gru",
+    "lstm",
+    "norm_lstm",
+    "reload",
+    "rnn",
+    "status",
+    "tune_memory",
+]
+
+_NIG, _NFG, _NOG, _NIAF, _NOAF, _PEEPHOLE, _CIFG, _RELU = (1 << bit for bit in range(8))
+
+
+def lstm(
+    x: Tensor,
+    lengths: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor | None = None,
+    b_h: Tensor | None = None,
+    *,
+    peephole: Tensor | None = None,
+    variant: Variant = PLAIN,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An LSTM layer; gates in the order i, f, g, o, without those that the variant leaves out.
+
+    Args:
+        x, lengths, W, U, b, b_h: see above. Both biases are added.
+        h0, c0: to start from; None for zeros.
+        peephole: (3, H) diagonal connections of c into i, f and o; o sees the new c. Rows of missing gates are ignored.
+        variant: which gates and activations there are.
+
+    Returns:
+        Outputs, final h, final c.
+
+    Raises:
+        ValueError: shapes or lengths that do not fit.
+    """
+    G = len(variant.checked().gates)
+    H = _check(x, lengths, W, U, (b, b_h), (h0, c0), G)
+    if peephole is not None and peephole.shape != (3, H):
+        raise ValueError(f"peephole: expected (3, {H}), got {tuple(peephole.shape)}")
+    if native.serves(x, W, U, b, b_h, h0, c0, peephole):
+        flags = (
+            _NIG * (not variant.input_gate)
+            | _NFG * (not variant.forget_gate)
+            | _NOG * (not variant.output_gate)
+            | _NIAF * (not variant.input_activation)
+            | _NOAF * (not variant.output_activation)
+            | _PEEPHOLE * (peephole is not None)
+            | _CIFG * variant.coupled
+        )
+        return native.sequence(native.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole)
+    state = (_start(x, h0, H), _start(x, c0, H))
+    if peephole is None and variant == PLAIN:
+        done = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
+        if done is not None:
+            return done
+    step = partial(reference.lstm_step, W=W, U=U, b=b, b_h=b_h, peephole=peephole, variant=variant)
+    return reference.unroll(step, x, lengths, state, reverse)
+
+
+def norm_lstm(
+    x: Tensor,
+    lengths: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor,
+    gain_x: Tensor,
+    gain_h: Tensor,
+    gain_c: Tensor,
+    shift_c: Tensor,
+    *,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An LSTM layer with layer normalisation (Ba et al. 2016) of W x, of U h, gates together, and of c' in its tanh.
+
+    Args:
+        gain_x, gain_h: (4 H,); their shift is the bias b, which comes after both.
+        gain_c, shift_c: (H,)
+
+    Returns:
+        Outputs, final h, final c, which is the one before its normalisation.
+    """
+    H = _check(x, lengths, W, U, (b, gain_x, gain_h), (h0, c0), 4)
+    for part in (gain_c, shift_c):
+        if part.shape != (H,):
+            raise ValueError(f"gain and shift of c: expected ({H},), got {tuple(part.shape)}")
+    if native.serves(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
+        norm = torch.cat((gain_h, gain_x, b, gain_c, shift_c))
+        return native.sequence(native.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
+    weights = {"gain_x": gain_x, "gain_h": gain_h, "gain_c": gain_c, "shift_c": shift_c}
+    step = partial(reference.norm_lstm_step, W=W, U=U, b=b, **weights)
+    return reference.unroll(step, x, lengths, (_start(x, h0, H), _start(x, c0, H)), reverse)
+
+
+def gru(
+    x: Tensor,
+    lengths: Tensor,
+    h0: Tensor | None,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor | None = None,
+    b_h: Tensor | None = None,
+    *,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """A GRU layer in torch's form (r acts after U); gates in the order r, z, n -> outputs, final h."""
+    H = _check(x, lengths, W, U, (b, b_h), (h0,), 3)
+    if native.serves(x, W, U, b, b_h, h0):
+        return native.sequence(native.GRU, 0, reverse, 3, x, lengths, h0, None, W, U, b, b_h, None)[:2]
+    state = (_start(x, h0, H),)
+    done = reference.torch_layer("gru", x, lengths, state, _weights(W, U, b, b_h), reverse)
+    if done is None:
+        done = reference.unroll(partial(reference.gru_step, W=W, U=U, b=b, b_h=b_h), x, lengths, state, reverse)
+    return done
+
+
+def rnn(
+    x: Tensor,
+    lengths: Tensor,
+    h0: Tensor | None,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor | None = None,
+    b_h: Tensor | None = None,
+    *,
+    relu: bool = False,
+    reverse: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """An Elman layer, tanh or relu -> outputs, final h."""
+    H = _check(x, lengths, W, U, (b, b_h), (h0,), 1)
+    if native.serves(x, W, U, b, b_h, h0):
+        flags = _RELU * relu
+        return native.sequence(native.RNN, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None)[:2]
+    state = (_start(x, h0, H),)
+    name = "rnn_relu" if relu else "rnn_tanh"
+    done = reference.torch_layer(name, x, lengths, state, _weights(W, U, b, b_h), reverse)
+    if done is None:
+        step = partial(reference.rnn_step, W=W, U=U, b=b, b_h=b_h, relu=relu)
+        done = reference.unroll(step, x, lengths, state, reverse)
+    return done
+
+
+def _start(x: Tensor, state: Tensor | None, H: int) -> Tensor:
+    return x.new_zeros(x.shape[0], H) if state is None else state
+
+
+def _weights(W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None) -> list[Tensor]:
+    if b is None and b_h is None:
+        return [W, U]
+    b = W.new_zeros(len(W)) if b is None else b
+    return [W, U, b, b.new_zeros(len(U)) if b_h is None else b_h]
+
+
+def _check(x: Tensor, lengths: Tensor, W: Tensor, U: Tensor, biases: tuple, states: tuple, gates: int) -> int:
+    """H, or a ValueError that names what does not fit: the engine reads memory by these sizes."""
+    if x.dim() != 3:
+        raise ValueError(f"x: expected (B, T, I), got {tuple(x.shape)}")
+    B, _, I = x.shape  # noqa: E741
+    H = U.shape[-1]
+    if lengths.shape != (B,):
+        raise ValueError(f"lengths: expected ({B},), got {tuple(lengths.shape)}")
+    if W.shape != (gates * H, I):
+        raise ValueError(f"W: expected ({gates * H}, {I}), got {tuple(W.shape)}")
+    if U.shape != (gates * H, H):
+        raise ValueError(f"U: expected ({gates * H}, {H}), got {tuple(U.shape)}")
+    for bias in biases:
+        if bias is not None and bias.shape != (gates * H,):
+            raise ValueError(f"b: expected ({gates * H},), got {tuple(bias.shape)}")
+    for state in states:
+        if state is not None and state.shape != (B, H):
+            raise ValueError(f"initial state: expected ({B}, {H}), got {tuple(state.shape)}")
+    return H

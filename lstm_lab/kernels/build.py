@@ -1,0 +1,154 @@
+"""Compile the CPU engine: at installation, or later by `python -m lstm_lab.kernels.build`. Never at import.
+
+Standard library only: the installer runs this file before anything else of the package can be imported.
+
+What is built lies in a folder as `engine-<key>.so` with `engine-<key>.json` beside it. The key covers the source, the
+flags of each instruction set, the compiler and the kind of machine; the JSON says them in full and holds the binary's
+checksum, so that a file cut short is refused before it is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SOURCE = Path(__file__).with_name("engine.cpp")
+BESIDE = Path(__file__).with_name("built")
+FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-w", "-pthread")
+ARM = {"arm64", "aarch64"}
+X86 = {"x86_64", "amd64"}
+
+
+class BuildError(RuntimeError):
+    """Why there is no binary, in one line."""
+
+
+def variants() -> dict[str, tuple[str, ...]]:
+    """Instruction set -> compiler flags, best first. All go into one binary; the running CPU chooses."""
+    portable: dict[str, tuple[str, ...]] = {"generic": ("-DISA=generic", "-DVB=16")}
+    if platform.machine().lower() not in X86:
+        return portable
+    avx2 = ("-mavx2", "-mfma")
+    return {
+        "avx512": ("-DISA=avx512", "-DVB=64", *avx2, "-mavx512f", "-mavx512dq", "-mprefer-vector-width=512"),
+        "avx2": ("-DISA=avx2", "-DVB=32", *avx2),
+        **portable,
+    }
+
+
+def source_key() -> str:
+    """Of what the binary must have been built from: source, flags, kind of machine."""
+    text = json.dumps([FLAGS, variants(), platform.system(), platform.machine()])
+    return hashlib.sha256(SOURCE.read_bytes() + text.encode()).hexdigest()
+
+
+def user_cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstm-lab" / "kernels"
+
+
+def find_compiler() -> list[str]:
+    """`$CXX`, else the first C++ compiler on the path."""
+    asked = shlex.split(os.environ.get("CXX", ""))
+    for command in [asked] if asked else [["c++"], ["g++"], ["clang++"]]:
+        if shutil.which(command[0]):
+            return command
+    raise BuildError(f"no C++ compiler found ({asked[0] if asked else 'c++, g++, clang++'})")
+
+
+def _run(command: list[str]) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise BuildError(f"{command[0]}: {error}") from error
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or [""]
+        raise BuildError(f"{command[0]} failed with {done.returncode}: {said[0].strip()}")
+    return done.stdout
+
+
+def build(folder: Path | None = None) -> Path:
+    """Compile for every instruction set of this kind of machine and link one binary.
+
+    Args:
+        folder: where to put it; by default beside this file, or in the user's cache where that cannot be written.
+
+    Returns:
+        The binary: an earlier one if source, flags, compiler and machine are the same.
+
+    Raises:
+        BuildError: no compiler, or it failed.
+    """
+    if platform.system() == "Windows":
+        raise BuildError("the engine needs POSIX threads: not on Windows")
+    compiler = find_compiler()
+    version = (_run([*compiler, "--version"]).splitlines() or ["unknown"])[0]
+    source = source_key()
+    key = hashlib.sha256(f"{source} {compiler} {version}".encode()).hexdigest()[:16]
+    folder = folder or _writable()
+    binary, about = folder / f"engine-{key}.so", folder / f"engine-{key}.json"
+    if check(about) is None:
+        return binary
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            objects = []
+            for isa, flags in variants().items():
+                objects.append(f"{scratch}/{isa}.o")
+                _run([*compiler, *FLAGS, *flags, "-c", str(SOURCE), "-o", objects[-1]])
+            _run([*compiler, "-shared", "-pthread", *objects, "-o", f"{scratch}/engine.so"])
+            facts = {
+                "source": source,
+                "compiler": version,
+                "flags": [*FLAGS],
+                "variants": {isa: [*flags] for isa, flags in variants().items()},
+                "machine": platform.machine(),
+                "sha256": hashlib.sha256(Path(f"{scratch}/engine.so").read_bytes()).hexdigest(),
+            }
+            Path(f"{scratch}/engine.json").write_text(json.dumps(facts, indent=1) + "\n")
+            os.replace(f"{scratch}/engine.so", binary)
+            os.replace(f"{scratch}/engine.json", about)
+    except OSError as error:
+        raise BuildError(f"{folder}: {error}") from error
+    for other in folder.glob("engine-*"):
+        if other.stem != binary.stem:
+            other.unlink(missing_ok=True)
+    return binary
+
+
+def _writable() -> Path:
+    return BESIDE if os.access(BESIDE if BESIDE.exists() else BESIDE.parent, os.W_OK) else user_cache()
+
+
+def check(about: Path) -> str | None:
+    """Why the binary that this JSON speaks of cannot be loaded, or None if it can."""
+    binary = about.with_suffix(".so")
+    try:
+        facts = json.loads(about.read_text())
+        if facts["source"] != source_key():
+            return f"{binary} was built from another source or for another machine"
+        if facts["sha256"] != hashlib.sha256(binary.read_bytes()).hexdigest():
+            return f"{binary} is damaged"
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"{binary} cannot be read ({type(error).__name__})"
+    return None
+
+
+def main() -> int:
+    try:
+        print(f"engine: {build()}")
+    except BuildError as error:
+        print(f"engine not built: {error}. Cells run through torch instead.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

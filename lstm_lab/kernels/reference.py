@@ -1,0 +1,152 @@
+"""The same cells in torch operations: the definition each kernel is proven against, and the way without an engine.
+
+Weights as torch lays them out: W (G H, I), U (G H, H), biases (G H), with G gates in the order i, f, g, o (LSTM,
+without those that a variant leaves out) or r, z, n (GRU).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import layer_norm
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+
+
+class Variant(NamedTuple):
+    """An LSTM as data (Greff et al. 2017, "LSTM: A Search Space Odyssey"); the default is the one with everything.
+
+    The letters are theirs: NIG, NFG, NOG leave out a gate (it is 1), NIAF and NOAF a tanh, CIFG couples f = 1 - i.
+    """
+
+    input_gate: bool = True
+    forget_gate: bool = True
+    output_gate: bool = True
+    input_activation: bool = True
+    output_activation: bool = True
+    coupled: bool = False
+
+    @property
+    def gates(self) -> str:
+        """Those that have weights, in the order of their columns."""
+        present = {"i": self.input_gate, "f": self.forget_gate and not self.coupled, "g": True, "o": self.output_gate}
+        return "".join(gate for gate, there in present.items() if there)
+
+    def checked(self) -> Variant:
+        if self.coupled and not (self.input_gate and self.forget_gate):
+            raise ValueError("coupled gates need the input gate: f = 1 - i")
+        return self
+
+
+PLAIN = Variant()
+
+
+def lstm_step(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor | None,
+    b_h: Tensor | None,
+    peephole: Tensor | None = None,
+    variant: Variant = PLAIN,
+) -> tuple[Tensor, Tensor]:
+    """x (B, I), h and c (B, H) -> the next h and c. `peephole` (3, H) for i, f, o; the output gate sees the new c."""
+    z = _affine(x, W, b) + _affine(h, U, b_h)  # (B, G H)
+    pre = dict(zip(variant.gates, z.split(h.shape[1], 1), strict=True))
+
+    def gate(name: str, sees: Tensor, row: int) -> Tensor:
+        if name not in pre:
+            return torch.ones_like(sees)
+        return torch.sigmoid(pre[name] if peephole is None else pre[name] + peephole[row] * sees)
+
+    i = gate("i", c, 0)  # (B, H)
+    f = 1 - i if variant.coupled else gate("f", c, 1)
+    g = torch.tanh(pre["g"]) if variant.input_activation else pre["g"]
+    c = f * c + i * g
+    o = gate("o", c, 2)
+    return o * (torch.tanh(c) if variant.output_activation else c), c
+
+
+def norm_lstm_step(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor,
+    gain_x: Tensor,
+    gain_h: Tensor,
+    gain_c: Tensor,
+    shift_c: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """An LSTM step with layer normalisation (Ba et al. 2016, equations 20-22): gains (4 H,), those of c (H,)."""
+    width, H = (len(U),), (h.shape[1],)
+    z = layer_norm(h @ U.T, width, gain_h) + layer_norm(x @ W.T, width, gain_x) + b  # (B, 4 H)
+    i, f, g, o = z.chunk(4, 1)
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    return torch.sigmoid(o) * torch.tanh(layer_norm(c, H, gain_c, shift_c)), c
+
+
+def gru_step(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None) -> tuple[Tensor]:
+    x_r, x_z, x_n = _affine(x, W, b).chunk(3, 1)  # (B, H)
+    h_r, h_z, h_n = _affine(h, U, b_h).chunk(3, 1)
+    r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
+    n = torch.tanh(x_n + r * h_n)
+    return ((1 - z) * n + z * h,)
+
+
+def rnn_step(
+    x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None, relu: bool = False
+) -> tuple[Tensor]:
+    z = _affine(x, W, b) + _affine(h, U, b_h)  # (B, H)
+    return (torch.relu(z) if relu else torch.tanh(z),)
+
+
+def _affine(x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
+    return x @ W.T if b is None else x @ W.T + b
+
+
+def unroll(step: Any, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, ...]:
+    """`step(x_t, *state) -> state` over a padded batch -> outputs (B, T, H), then each part of the final state."""
+    lengths = lengths.to(x.device)
+    # Padding may hold anything, nan too, and 0 * nan is nan on the way back: put zeros there first.
+    inside = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)  # (B, T)
+    steps = torch.where(inside.unsqueeze(-1), x, torch.zeros_like(x)).unbind(1)
+    outputs = []
+    for t in reversed(range(len(steps))) if reverse else range(len(steps)):
+        valid = inside[:, t].unsqueeze(1)
+        new = step(steps[t], *state)
+        state = tuple(torch.where(valid, after, before) for after, before in zip(new, state, strict=True))
+        outputs.append(torch.where(valid, state[0], torch.zeros_like(state[0])))
+    if not outputs:
+        return (x.new_zeros(x.shape[0], 0, state[0].shape[1]), *state)
+    return (torch.stack(outputs[::-1] if reverse else outputs, 1), *state)
+
+
+def torch_layer(
+    name: str, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], weights: list[Tensor], reverse: bool = False
+) -> tuple[Any, ...] | None:
+    """nn.LSTM, nn.GRU or nn.RNN (`lstm`, `gru`, `rnn_tanh`, `rnn_relu`) by its own function, packed where padded.
+
+    Returns:
+        Outputs and state like `unroll`, or None where torch cannot: an empty sequence, the reverse direction.
+    """
+    lengths = lengths.cpu()
+    if reverse or not x.shape[0] or not x.shape[1] or int(lengths.min()) < 1:
+        return None
+    layer: Any = getattr(torch._VF, name)
+    hidden: Any = tuple(part.unsqueeze(0) for part in state) if len(state) > 1 else state[0].unsqueeze(0)
+    options = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)
+    if bool((lengths == x.shape[1]).all()):
+        outputs, *end = layer(x, hidden, weights, *options, True)
+    else:
+        packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
+        order, back = packed.sorted_indices, packed.unsorted_indices
+        hidden = tuple(h[:, order] for h in hidden) if isinstance(hidden, tuple) else hidden[:, order]
+        data, *end = layer(packed.data, packed.batch_sizes, hidden, weights, *options)
+        end = [part[:, back] for part in end]
+        outputs = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])[0]
+    return (outputs, *(part.squeeze(0) for part in end))

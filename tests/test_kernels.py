@@ -1,0 +1,482 @@
+"""Laws of the sequence kernels: equal to the step in value and gradient, blind to padding, the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from lstm_lab import kernels
+from lstm_lab.kernels import Variant, build, native, reference
+
+
+class Family:
+    """A layer of the public API, and the same as an unrolled step."""
+
+    def __init__(self, layer, step, gates: int, states: int, peephole: bool = False, **options):
+        self.layer, self.step, self.gates, self.states = layer, step, gates, states
+        self.peephole, self.options = peephole, options
+
+    def leaves(self, B: int, T: int, I: int, H: int, dtype: torch.dtype) -> list[Tensor]:  # noqa: E741
+        """x, states, W, U, b, b_h and perhaps peepholes."""
+        draw = torch.Generator().manual_seed(0)
+        G, scale = self.gates, (I + H) ** -0.5
+        shapes = [(B, T, I), *[(B, H)] * self.states, (G * H, I), (G * H, H), (G * H,), (G * H,)]
+        scales = [1.0, *[1.0] * self.states, scale, scale, 1.0, 1.0]
+        if self.peephole:
+            shapes, scales = [*shapes, (3, H)], [*scales, 0.3]
+        return [
+            (torch.randn(shape, generator=draw, dtype=torch.float64) * s).to(dtype).requires_grad_()
+            for shape, s in zip(shapes, scales, strict=True)
+        ]
+
+    def fast(self, lengths: Tensor, leaves, reverse: bool = False):
+        x, *rest = leaves
+        n = self.states + 4
+        extra = {"peephole": rest[n]} if self.peephole else {}
+        return self.layer(x, lengths, *rest[:n], reverse=reverse, **self.options, **extra)
+
+    def slow(self, lengths: Tensor, leaves, reverse: bool = False):
+        x, *rest = leaves
+        weights = dict(zip(("W", "U", "b", "b_h"), rest[self.states : self.states + 4], strict=True))
+        if self.peephole:
+            weights["peephole"] = rest[-1]
+        step = partial(self.step, **weights, **self.options)
+        return reference.unroll(step, x, lengths, tuple(rest[: self.states]), reverse)
+
+
+class NormFamily(Family):
+    """Layer normalisation: one bias, then gains."""
+
+    def leaves(self, B: int, T: int, I: int, H: int, dtype: torch.dtype) -> list[Tensor]:  # noqa: E741
+        *common, b, _ = super().leaves(B, T, I, H, dtype)
+        gains = [b.detach().flip(0) * 0.3 + 1, b.detach() * 0.3 + 1, b.detach()[:H] * 0.3 + 1, b.detach()[H : 2 * H]]
+        return [*common, b, *(gain.clone().requires_grad_() for gain in gains)]
+
+    def fast(self, lengths: Tensor, leaves, reverse: bool = False):
+        return self.layer(leaves[0], lengths, *leaves[1:], reverse=reverse)
+
+    def slow(self, lengths: Tensor, leaves, reverse: bool = False):
+        names = ("W", "U", "b", "gain_x", "gain_h", "gain_c", "shift_c")
+        step = partial(self.step, **dict(zip(names, leaves[3:], strict=True)))
+        return reference.unroll(step, leaves[0], lengths, tuple(leaves[1:3]), reverse)
+
+
+def odyssey(gates: int, peephole: bool = True, **without) -> Family:
+    return Family(kernels.lstm, reference.lstm_step, gates, 2, peephole, variant=Variant(**without))
+
+
+FAMILIES = {
+    "lstm": odyssey(4, peephole=False),
+    "gru": Family(kernels.gru, reference.gru_step, 3, 1),
+    "rnn": Family(kernels.rnn, reference.rnn_step, 1, 1),
+    "rnn_relu": Family(kernels.rnn, reference.rnn_step, 1, 1, relu=True),
+    "norm_lstm": NormFamily(kernels.norm_lstm, reference.norm_lstm_step, 4, 2),
+    "peephole": odyssey(4),
+    "nig": odyssey(3, input_gate=False),
+    "nfg": odyssey(3, forget_gate=False),
+    "nog": odyssey(3, output_gate=False),
+    "niaf": odyssey(4, input_activation=False),
+    "noaf": odyssey(4, output_activation=False),
+    "cifg": odyssey(3, coupled=True),
+    "cifg_np": odyssey(3, peephole=False, coupled=True),
+}
+SHAPES = [
+    (1, 1, 1, 1),
+    (4, 5, 2, 3),
+    (7, 6, 3, 17),
+    (13, 4, 5, 33),
+    (40, 3, 8, 32),
+    (3, 4, 20, 100),
+    (5, 0, 3, 4),
+    (9, 1, 3, 8),
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def engine():
+    """The engine, built if there is a compiler."""
+    if not kernels.status().active and "LSTM_LAB_KERNELS" not in os.environ:
+        try:
+            build.build()
+        except build.BuildError:
+            return
+        kernels.reload()
+
+
+@pytest.fixture
+def needs_engine(engine):
+    if not kernels.status().active:
+        pytest.skip(kernels.status().reason)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Matrices this small only wait for each other on several threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def ragged(B: int, T: int) -> Tensor:
+    """Lengths from nothing to all, both included where there are samples enough."""
+    lengths = torch.randint(0, T + 1, (B,), generator=torch.Generator().manual_seed(0))
+    lengths[-1] = T
+    if B > 2:
+        lengths[1] = 0
+    return lengths
+
+
+def spoil(x: Tensor, lengths: Tensor) -> Tensor:
+    """The same batch with nan wherever nothing may be read."""
+    inside = torch.arange(x.shape[1]) < lengths.unsqueeze(1)
+    return x.detach().masked_fill(~inside.unsqueeze(-1), torch.nan).requires_grad_()
+
+
+def results(run, lengths, leaves, reverse=False) -> list[Tensor]:
+    """Outputs, final states, then the gradient of a random sum of them for every leaf."""
+    outputs = run(lengths, leaves, reverse)
+    draw = torch.Generator().manual_seed(1)
+    weights = [torch.randn(o.shape, generator=draw, dtype=torch.float64).to(o.dtype) for o in outputs]
+    total = sum((o * w).sum() for o, w in zip(outputs, weights, strict=True))
+    grads = torch.autograd.grad(total, leaves, allow_unused=True)
+    grads = [torch.zeros_like(leaf) if g is None else g for g, leaf in zip(grads, leaves, strict=True)]
+    return [*(o.detach() for o in outputs), *grads]
+
+
+def agree(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
+    """Equal up to `tolerance` of each tensor's largest entry."""
+    for a, b in zip(ours, theirs, strict=True):
+        scale = max(1.0, b.abs().max().item()) if b.numel() else 1.0
+        assert_close(a.to(b.dtype), b, rtol=0, atol=tolerance * scale)
+
+
+def single(leaves: list[Tensor]) -> list[Tensor]:
+    return [leaf.detach().float().requires_grad_() for leaf in leaves]
+
+
+def same(ours, theirs) -> bool:
+    """To the bit."""
+    return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_layer_is_the_step_repeated(family, shape, reverse):
+    law, B, T = FAMILIES[family], shape[0], shape[1]
+    for lengths in (torch.full((B,), T), ragged(B, T)):
+        exact = law.leaves(*shape, torch.float64)
+        exact[0] = spoil(exact[0], lengths)
+        truth = results(law.slow, lengths, exact, reverse)
+        agree(results(law.fast, lengths, exact, reverse), truth, 1e-10)
+        agree(results(law.fast, lengths, single(exact), reverse), truth, 1e-5)
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("isa", list(build.variants()))
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "cifg", "norm_lstm"])
+def test_every_instruction_set_computes_the_same(family, isa, monkeypatch):
+    monkeypatch.setenv("LSTM_LAB_KERNELS", isa)
+    try:
+        if not kernels.reload().active:
+            pytest.skip(kernels.status().reason)
+        assert kernels.status().engine == isa
+        law = FAMILIES[family]
+        for shape in [(7, 6, 3, 17), (11, 4, 70, 67), (40, 3, 8, 32)]:
+            lengths = ragged(shape[0], shape[1])
+            leaves = law.leaves(*shape, torch.float64)
+            truth = results(law.slow, lengths, leaves)
+            agree(results(law.fast, lengths, leaves), truth, 1e-10)
+            agree(results(law.fast, lengths, single(leaves)), truth, 1e-5)
+    finally:
+        monkeypatch.delenv("LSTM_LAB_KERNELS")
+        kernels.reload()
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradcheck(family):
+    law = FAMILIES[family]
+    leaves = law.leaves(3, 4, 2, 3, torch.float64)
+    lengths = torch.tensor([2, 4, 3])
+    assert torch.autograd.gradcheck(lambda *leaves: law.fast(lengths, leaves), leaves)
+
+
+@pytest.mark.parametrize(("name", "layer"), [("lstm", nn.LSTM), ("gru", nn.GRU), ("rnn", nn.RNN)])
+def test_step_is_torchs_cell(name, layer):
+    torch.manual_seed(0)
+    theirs = layer(3, 5, batch_first=True).double()
+    x, lengths = torch.randn(4, 6, 3, dtype=torch.float64), torch.full((4,), 6)
+    state = [torch.randn(4, 5, dtype=torch.float64) for _ in range(FAMILIES[name].states)]
+    outputs, end = theirs(x, tuple(s.unsqueeze(0) for s in state) if len(state) == 2 else state[0].unsqueeze(0))
+    ours = FAMILIES[name].slow(lengths, [x, *state, *theirs._flat_weights])
+    assert_close(ours, (outputs, *(part.squeeze(0) for part in (end if isinstance(end, tuple) else (end,)))))
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
+def test_sample_does_not_see_the_others(family):
+    law = FAMILIES[family]
+    leaves = law.leaves(9, 12, 4, 20, torch.float32)
+    lengths = ragged(9, 12)
+    together = law.fast(lengths, leaves)
+    for b in range(9):
+        n = int(lengths[b])
+        x, *state = (leaf[b : b + 1] for leaf in leaves[: law.states + 1])
+        alone = law.fast(lengths[b : b + 1], [x[:, :n], *state, *leaves[law.states + 1 :]])
+        assert torch.equal(alone[0], together[0][b : b + 1, :n])
+        assert same(alone[1:], [end[b : b + 1] for end in together[1:]])
+        assert together[0][b, n:].eq(0).all()
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
+def test_threads_change_nothing(family):
+    law = FAMILIES[family]
+    leaves, lengths = law.leaves(50, 30, 16, 64, torch.float32), ragged(50, 30)
+    alone = results(law.fast, lengths, leaves)
+    # What belongs to one sample is the same to the bit: outputs, states, gradients of x and of initial states.
+    samples = 2 * (1 + law.states)
+    for threads in (2, 3, 7):
+        torch.set_num_threads(threads)
+        first, again = results(law.fast, lengths, leaves), results(law.fast, lengths, leaves)
+        assert same(first, again)
+        assert same(first[:samples], alone[:samples])
+        agree(first[samples:], alone[samples:], 1e-5)
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("family", ["lstm", "gru"])
+def test_layout_in_memory_does_not_matter(family):
+    law = FAMILIES[family]
+    leaves, lengths = law.leaves(6, 5, 4, 7, torch.float64), ragged(6, 5)
+    truth = results(law.fast, lengths, leaves)
+    time_first = leaves[0].detach().transpose(0, 1).contiguous().transpose(0, 1)
+    wide = torch.randn(6, 5, 8, dtype=torch.float64)
+    wide[..., ::2] = leaves[0].detach()
+    for x in (time_first, wide[..., ::2]):
+        others = [leaf.detach().t().contiguous().t() if leaf.dim() == 2 else leaf.detach() for leaf in leaves[1:]]
+        assert not x.is_contiguous()
+        agree(results(law.fast, lengths, [leaf.requires_grad_() for leaf in (x, *others)]), truth, 1e-14)
+    for spread in (lambda out: out.sum(), lambda out: out[:, -1].sum(), lambda out: out.transpose(1, 2)[:, 1:].sum()):
+        ours = torch.autograd.grad(spread(law.fast(lengths, leaves)[0]), leaves)
+        theirs = torch.autograd.grad(spread(law.slow(lengths, leaves)[0]), leaves)
+        agree(list(ours), list(theirs), 1e-12)
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
+def test_only_what_is_asked_for(family):
+    """The gradient of one leaf alone is the same as when all are asked for; without any, so are the outputs."""
+    law = FAMILIES[family]
+    leaves, lengths = law.leaves(5, 6, 3, 9, torch.float64), ragged(5, 6)
+    outputs = law.fast(lengths, leaves)
+    truth = torch.autograd.grad(outputs[0].square().sum(), leaves)
+    for i, leaf in enumerate(leaves):
+        alone = [leaf if k == i else other.detach() for k, other in enumerate(leaves)]
+        (grad,) = torch.autograd.grad(law.fast(lengths, alone)[0].square().sum(), [leaf])
+        assert torch.equal(grad, truth[i])
+    with torch.no_grad():
+        assert same(law.fast(lengths, leaves), outputs)
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "cifg", "norm_lstm"])
+def test_second_way_back_over_a_kept_graph(family):
+    law = FAMILIES[family]
+    leaves, lengths = law.leaves(5, 6, 3, 9, torch.float64), ragged(5, 6)
+    total = sum(out.square().sum() for out in law.fast(lengths, leaves))
+    first = torch.autograd.grad(total, leaves, retain_graph=True)
+    assert same(torch.autograd.grad(total, leaves, retain_graph=True), first)
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("loss", [lambda out: out.square().sum(), lambda out: out.sum()], ids=["square", "sum"])
+def test_second_derivative_is_refused_and_served_by_the_reference(loss):
+    law = FAMILIES["lstm"]
+    leaves, lengths = law.leaves(2, 3, 2, 3, torch.float64), torch.tensor([3, 2])
+    (slope,) = torch.autograd.grad(loss(law.fast(lengths, leaves)[0]), leaves[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match=r"second derivatives.*kernels\.disabled"):
+        slope.sum().backward()
+    with kernels.disabled():
+        (slope,) = torch.autograd.grad(loss(law.fast(lengths, leaves)[0]), leaves[:1], create_graph=True)
+        slope.sum().backward()
+    assert leaves[0].grad is not None
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_without_the_engine_torch_does_it(family):
+    law = FAMILIES[family]
+    leaves = law.leaves(5, 6, 3, 9, torch.float64)
+    for lengths in (torch.full((5,), 6), torch.tensor([6, 1, 4, 2, 3]), ragged(5, 6)):
+        for reverse in (False, True):
+            truth = results(law.slow, lengths, leaves, reverse)
+            with kernels.disabled():
+                assert not kernels.status().active
+                agree(results(law.fast, lengths, leaves, reverse), truth, 1e-10)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_other_types_go_through_torch(dtype):
+    law = FAMILIES["peephole"]
+    leaves = [leaf.detach().to(dtype) for leaf in law.leaves(2, 3, 2, 3, torch.float64)]
+    assert not native.serves(*leaves)
+    assert law.fast(torch.tensor([3, 2]), leaves)[0].dtype == dtype
+
+
+def test_faults_are_named():
+    x, h, c, W, U, b, b_h = FAMILIES["lstm"].leaves(2, 3, 4, 5, torch.float32)
+    lengths = torch.tensor([3, 2])
+    with pytest.raises(ValueError, match=r"W: expected \(20, 4\), got \(20, 5\)"):
+        kernels.lstm(x, lengths, h, c, U, U, b, b_h)
+    with pytest.raises(ValueError, match=r"initial state: expected \(2, 5\), got \(1, 5\)"):
+        kernels.lstm(x, lengths, h[:1], c, W, U, b, b_h)
+    with pytest.raises(ValueError, match=r"lengths: expected \(2,\)"):
+        kernels.lstm(x, lengths[:1], h, c, W, U, b, b_h)
+    with pytest.raises(ValueError, match="f = 1 - i"):
+        kernels.lstm(x, lengths, h, c, W, U, variant=Variant(coupled=True, input_gate=False))
+    if kernels.status().active:
+        for wrong in ([4, 2], [3, -1]):
+            with pytest.raises(ValueError, match=r"every length must lie in 0\.\.3"):
+                kernels.lstm(x, torch.tensor(wrong), h, c, W, U, b, b_h)
+
+
+@pytest.mark.usefixtures("needs_engine")
+def test_no_samples():
+    law = FAMILIES["gru"]
+    leaves = law.leaves(0, 4, 3, 5, torch.float32)
+    shapes = [r.shape for r in results(law.fast, torch.zeros(0, dtype=torch.int64), leaves)]
+    assert shapes == [(0, 4, 5), (0, 5), *(leaf.shape for leaf in leaves)]
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize(("dtype", "most"), [(torch.float32, 2e-7), (torch.float64, 1e-15)])
+def test_sigmoid_and_tanh(dtype, most):
+    x = torch.cat([torch.linspace(-40, 40, 1_000_003), torch.linspace(-1e-3, 1e-3, 10_001)]).to(dtype)
+    s, t = torch.empty_like(x), torch.empty_like(x)
+    both = native.engine().activations[dtype]
+    both(x.data_ptr(), len(x), s.data_ptr(), t.data_ptr())
+    assert (s.double() - torch.sigmoid(x.double())).abs().max() < most
+    assert (t.double() - torch.tanh(x.double())).abs().max() < most
+    assert t.abs().max() <= 1
+    assert (t.sign() == x.sign()).all()
+    rare = torch.tensor([0.0, 1e4, -1e4, torch.inf, -torch.inf, torch.nan], dtype=dtype)
+    s, t = torch.empty_like(rare), torch.empty_like(rare)
+    both(rare.data_ptr(), len(rare), s.data_ptr(), t.data_ptr())
+    assert_close(s, torch.sigmoid(rare), equal_nan=True)
+    assert_close(t, torch.tanh(rare), equal_nan=True)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Nothing built: both places where a binary may lie are empty folders."""
+    monkeypatch.setattr(build, "BESIDE", tmp_path / "built")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("LSTM_LAB_KERNELS", raising=False)
+    yield tmp_path / "built"
+    monkeypatch.undo()
+    kernels.reload()
+
+
+def falls_back() -> str:
+    """The one line that says why, after checking that a cell still computes."""
+    status = kernels.reload()
+    assert (status.active, status.engine) == (False, "torch")
+    assert "\n" not in status.reason
+    assert "using torch" in status.reason
+    law = FAMILIES["lstm"]
+    leaves, lengths = law.leaves(3, 4, 2, 5, torch.float64), torch.tensor([4, 1, 2])
+    agree(results(law.fast, lengths, leaves), results(law.slow, lengths, leaves), 1e-10)
+    return status.reason
+
+
+def test_no_compiler(elsewhere, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(build.BuildError, match=r"no C\+\+ compiler found"):
+        build.build()
+    assert "not built" in falls_back()
+    command = [sys.executable, build.__file__]
+    done = subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    why = "no C++ compiler found (c++, g++, clang++)"
+    assert done.stderr == f"engine not built: {why}. Cells run through torch instead.\n"
+
+
+def test_failing_compiler(elsewhere, monkeypatch):
+    monkeypatch.setenv("CXX", "false")
+    with pytest.raises(build.BuildError, match="false failed with 1"):
+        build.build()
+    assert not elsewhere.exists()
+
+
+@pytest.mark.usefixtures("needs_engine")
+@pytest.mark.parametrize("harm", ["cut", "noise", "empty", "other source", "no json", "no library"])
+def test_damaged_binary(harm, elsewhere, engine):
+    places = (Path(build.__file__).with_name("built"), Path.home() / ".cache" / "lstm-lab" / "kernels")
+    about = next((a for place in places for a in place.glob("engine-*.json") if build.check(a) is None), None)
+    if about is None:
+        pytest.skip("the engine lies in a place of its own")
+    elsewhere.mkdir()
+    facts, binary = elsewhere / about.name, elsewhere / about.with_suffix(".so").name
+    shutil.copy(about, facts)
+    shutil.copy(about.with_suffix(".so"), binary)
+    assert build.check(facts) is None
+    whole, said, binary_says = binary.read_bytes(), json.loads(facts.read_text()), "is damaged"
+    if harm == "cut":
+        binary.write_bytes(whole[: len(whole) // 2])
+    elif harm == "noise":
+        binary.write_bytes(whole[:5000] + bytes(64) + whole[5064:])
+    elif harm == "empty":
+        binary.write_bytes(b"")
+    elif harm == "other source":
+        facts.write_text(json.dumps({**said, "source": "0"}))
+        binary_says = "was built from another source"
+    elif harm == "no json":
+        facts.write_text("{")
+        binary_says = "cannot be read"
+    elif harm == "no library":  # the checksum fits, and yet
+        binary.write_bytes(b"text")
+        facts.write_text(json.dumps({**said, "sha256": hashlib.sha256(b"text").hexdigest()}))
+        binary_says = "does not load"
+    reason = falls_back()
+    assert f"{binary} {binary_says}" in reason
+
+
+@pytest.mark.slow
+def test_build_command(elsewhere):
+    if not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        pytest.skip("no compiler")
+    binary = build.build()
+    assert kernels.reload().active
+    assert str(binary) in kernels.status().reason
+    stamp = binary.stat().st_mtime_ns
+    assert build.build() == binary
+    assert binary.stat().st_mtime_ns == stamp
+
+
+def test_switched_off(monkeypatch):
+    for value, words in (("off", "switched off"), ("fast", "none of off")):
+        monkeypatch.setenv("LSTM_LAB_KERNELS", value)
+        assert words in falls_back()
+    monkeypatch.delenv("LSTM_LAB_KERNELS")
+    kernels.reload()
+
+
+def test_memory_tuning_says_whether_it_did():
+    names = getattr(os, "confstr_names", {})
+    version = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in names else None
+    assert kernels.tune_memory() is bool(version and version.startswith("glibc"))
