@@ -8,6 +8,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
+from lstm_lab import kernels
 from lstm_lab.run import git_state, runs_folder, versions
 from lstm_lab.tracking import resolve
 
@@ -25,6 +26,7 @@ def examine() -> dict[str, Any]:
         "code": git_state(),
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "kernels": kernels.status().reason,
         "runs": str(runs),
         "free_gib": round(free, 1),
         "wandb": {"mode": mode, "reason": reason},

@@ -19,6 +19,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
+from lstm_lab import kernels
 from lstm_lab.config import DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceData
 from lstm_lab.experiment import Experiment
@@ -77,6 +78,7 @@ def train(
         state: State = "failed"
         try:
             torch.set_num_threads(experiment.trainer.threads)
+            kernels.tune_memory()
             pl.seed_everything(experiment.seed, workers=True, verbose=False)
             dataset = dataset or experiment.data.build()
             learner = build(experiment, dataset)
