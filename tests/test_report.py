@@ -287,8 +287,14 @@ def test_cells_are_compared_in_pairs_alike_in_everything_else(swept):
         assert int(cells["n"][1]) == len(values)
         wins = sum(min(pair, key=pair.get) == line[0][0] for pair in pairs)
         assert cells["wins"][0] == f"{wins} of {len(pairs)}"
+    ended = {p["overrides"]["optimizer.lr"]: [] for p in summary["points"]}
+    for point in summary["points"]:
+        ended[point["overrides"]["optimizer.lr"]] += point["states"]
+    through = sum(set(states) == {"finished"} for states in ended.values())
+    assert 0 < through < len(pairs)
+    assert f"Only in {through} was every trial trained through" in shown.text
     assert f"In {len(pairs)} pairs alike in everything else" in shown.text
-    assert ("a hint, not evidence" in shown.text) == (len(pairs) < 6)
+    assert ("a hint, not evidence" in shown.text) == (through < 6)
 
 
 def test_curves_are_the_record_and_their_ends_are_marked(swept):
@@ -313,7 +319,7 @@ def test_curves_are_the_record_and_their_ends_are_marked(swept):
 def test_parallel_coordinates_hold_every_point_with_a_value_and_only_what_varies(swept):
     folder, shown = swept
     points = [p for p in json.loads((folder / "summary.json").read_text())["points"] if p["mean"] is not None]
-    (trace,) = shown.figures["coordinates"]["data"]
+    (trace,) = shown.figures["parallel"]["data"]
     axes = {axis["label"]: axis for axis in trace["dimensions"]}
     assert list(axes) == ["cell", "hidden size", "lr", "dropout.output", "validation loss"]
     assert axes["cell"]["ticktext"] in (["lstm", "gru"], ["gru", "lstm"])
@@ -388,11 +394,13 @@ def test_markup_in_a_record_stays_text(tmp_path):
 def test_every_figure_and_table_says_what_it_is(swept):
     _, shown = swept
     plots = [a for _, a in shown.tags if a.get("class") == "plot"]
-    assert {a["id"] for a in plots} == set(shown.figures) == {"curves-decides", "curves-train", "coordinates"}
+    assert {a["id"] for a in plots} == set(shown.figures) == {"curves-decides", "curves-train", "parallel"}
     assert all(len(a["aria-label"]) > 40 for a in plots)
     tags = [tag for tag, _ in shown.tags]
     assert tags.count("caption") == tags.count("table") >= 5
     assert all(a.get("scope") in ("row", "col") for tag, a in shown.tags if tag == "th")
+    ids = [a["id"] for _, a in shown.tags if "id" in a]
+    assert len(ids) == len(set(ids))
     levels = [tag for tag in tags if tag in ("h1", "h2", "h3")]
     assert levels[0] == "h1"
     assert levels.count("h1") == 1

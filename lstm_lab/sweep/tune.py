@@ -16,6 +16,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from statistics import mean
 from types import SimpleNamespace
@@ -253,6 +254,12 @@ def settle(folder: SweepFolder) -> None:
                 run.mark(**{**status, "state": trial.state, "reason": trial.reason})
 
 
+@cache
+def secret() -> str:
+    """The token of this process: Ray reads it once, and keeps it for every cluster that the process starts."""
+    return secrets.token_hex(32)
+
+
 @contextlib.contextmanager
 def cluster(folder: SweepFolder) -> Iterator[Path]:
     """An embedded Ray on this machine, and a scratch folder; both are gone afterwards."""
@@ -263,7 +270,7 @@ def cluster(folder: SweepFolder) -> Iterator[Path]:
     folder.describe(scratch=str(scratch))
     token = scratch / "token"
     token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
+    token.write_text(secret())
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
         # Ray listens on every interface: without the token, anybody on the network could run code here.

@@ -1,0 +1,166 @@
+"""The answer that stands on top of a page: who won, by how much, against what, and at what cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from lstm_lab.report import words
+from lstm_lab.report.read import Record, Row, SweepRecord, Trial
+from lstm_lab.report.tables import compared, varying
+
+
+@dataclass(frozen=True)
+class Stat:
+    """One number that a reader looks for."""
+
+    label: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the model stands against the baselines on one part."""
+
+    text: str
+    lost: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    lede: str
+    stats: list[Stat] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def verdict(part: str, model: Row, baselines: dict[str, Row], skill: Row, metric: str) -> Verdict | None:
+    """One sentence on a part: the baseline that wins, or that none does; None where nothing was compared."""
+    name = compared(model, baselines, metric)
+    rows = {baseline: row[name] for baseline, row in baselines.items() if name in row}
+    if not rows or name not in model:
+        return None
+    # Without an error of its own a baseline has no skill to compare with: it wins unless the model is as good.
+    ahead = {
+        baseline: skill.get(baseline, 0.0)
+        for baseline, value in rows.items()
+        if (skill.get(baseline, 0.0) is None and value != model[name]) or (skill.get(baseline) or 0.0) < 0
+    }
+    spelled, ours = words.metric(name), words.number(model[name])
+    if ahead:
+        best = min(ahead, key=lambda baseline: float("-inf") if ahead[baseline] is None else ahead[baseline])
+        more = [baseline for baseline in ahead if baseline != best]
+        text = f"{words.sentence(best)} wins on the {part} part: {spelled} {words.number(rows[best])} against {ours}."
+        if more:
+            does = "does" if len(more) == 1 else "do"
+            text += f" {words.sentence(words.listed(more))} {does} better than the model too."
+        return Verdict(text, True)
+    known = {baseline: value for baseline, value in skill.items() if value is not None and baseline in rows}
+    if not known:
+        return Verdict(f"No baseline beats the model on the {part} part: {spelled} {ours}.", False)
+    nearest = min(known, key=lambda baseline: known[baseline])
+    if known[nearest] == 0:
+        text = f"No baseline beats the model on the {part} part, but {nearest} is level: {spelled} {ours}."
+        return Verdict(text, False)
+    text = (
+        f"The model beats every baseline on the {part} part: {spelled} {ours} against {words.number(rows[nearest])} of "
+        f"{nearest}, the nearest; {100 * known[nearest]:.2g} % of its error is gone."
+    )
+    return Verdict(text, False)
+
+
+def answer_of_sweep(sweep: SweepRecord) -> Answer:
+    won, metric = sweep.winner, words.metric(sweep.metric)
+    if won is None:
+        failed = sweep.count("failed")
+        why = "every trial failed" if failed and failed == len(sweep.trials) else "no trial has a value"
+        return Answer(f"There is no answer: {why}.", _cost(sweep))
+    names = words.short(varying(sweep))
+    point = next(point for point in sweep.points if won in point.trials)
+    score = words.with_spread(point.mean, point.spread)
+    means = f"mean and standard deviation over {point.n} seeds" if point.spread is not None else "one seed"
+    setting = words.settings(point.overrides, names)
+    verb = "answers best" if sweep.summary else "leads so far"
+    verdicts = []
+    summary = sweep.summary or {}
+    for part in ("validation", "test"):
+        model = (summary.get("winner") or {}).get(part)
+        rows = (summary.get("baselines") or {}).get(part)
+        if model and rows:
+            found = verdict(part, model, rows, (summary.get("skill") or {}).get(part) or {}, sweep.metric)
+            verdicts += [found] if found else []
+    return Answer(
+        lede=f"{words.sentence(setting)} {verb}: {metric} {score} ({means}).",
+        stats=[*_scores(sweep, won), *_cost(sweep)],
+        verdicts=verdicts,
+        notes=_notes(sweep, won),
+    )
+
+
+def _scores(sweep: SweepRecord, won: Trial) -> list[Stat]:
+    point = next(point for point in sweep.points if won in point.trials)
+    seeds = words.plural(point.n, "seed")
+    spread = words.with_spread(point.mean, point.spread).partition(" ± ")[2]
+    note = f"± {spread} over {seeds}" if spread else seeds
+    stats = [Stat(words.metric(sweep.metric), words.number(point.mean), note)]
+    test = ((sweep.summary or {}).get("winner") or {}).get("test")
+    if test:
+        name = compared(test, {}, sweep.metric)
+        stats.append(Stat(f"test {words.metric(name)}", words.number(test[name]), f"{won.id} alone"))
+    elif sweep.summary:
+        stats.append(Stat("test", "sealed", "not opened yet"))
+    return stats
+
+
+def _cost(sweep: SweepRecord) -> list[Stat]:
+    ends = [
+        f"{count} {word}"
+        for state, word in (("finished", "finished"), ("stopped", "stopped early"), ("failed", "failed"))
+        if (count := sweep.count(state))
+    ]
+    wall = (sweep.summary or {}).get("seconds") or sweep.about.get("seconds")
+    spent = sum(trial.record.seconds for trial in sweep.trials if trial.record)
+    stats = [Stat("trials", f"{len(sweep.trials):,}", ", ".join(ends))]
+    if wall:
+        return [*stats, Stat("cost", words.duration(wall), f"{words.duration(spent)} of training")]
+    return [*stats, Stat("training", words.duration(spent), "summed over trials")]
+
+
+def _notes(sweep: SweepRecord, won: Trial) -> list[str]:
+    best = won.record.best if won.record else None
+    notes = []
+    if best is not None:
+        value = words.number(won.value)
+        kept = f"The checkpoint is that of trial {won.id} (seed {won.seed}) at epoch {best['epoch']}: {value}."
+        if len(sweep.seeds) > 1:
+            kept += " Being the best of its seeds, it flatters; the mean is the fairer number."
+        notes.append(kept)
+    if sweep.summary and not any(point.through for point in sweep.points):
+        notes.append("No point was trained through with all its seeds: the winner might not have stayed ahead.")
+    return notes
+
+
+def answer_of_run(record: Record) -> Answer:
+    best, metric = record.best, record.decides
+    if best is None or metric is None:
+        return Answer("There is no score: no epoch was completed.", [Stat("state", record.state)])
+    about = record.about
+    stats = [
+        Stat(words.metric(metric), words.number(record.value), f"epoch {best['epoch']} of {len(record.rows)}"),
+    ]
+    verdicts = []
+    if record.openings:
+        row = record.openings[-1]
+        name = compared(row["scores"], {}, metric)
+        opened = len(record.openings)
+        note = "opened once" if opened == 1 else f"opened {opened} times"
+        stats.append(Stat(f"test {words.metric(name)}", words.number(row["scores"][name]), note))
+        said = verdict("test", row["scores"], row.get("baselines") or {}, row.get("skill") or {}, metric)
+        verdicts += [said] if said else []
+    else:
+        stats.append(Stat("test", "sealed", "not opened yet"))
+    if about.get("parameters"):
+        stats.append(Stat("parameters", words.number(about["parameters"]), f"on {about.get('device', 'cpu')}"))
+    stats.append(Stat("cost", words.duration(record.seconds), words.plural(len(record.rows), "epoch")))
+    lede = f"{words.sentence(words.metric(metric))} {words.number(record.value)} at epoch {best['epoch']}, the best of "
+    return Answer(f"{lede}{words.plural(len(record.rows), 'epoch')} counted from 0.", stats, verdicts)
