@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all check train sweep resume evaluate predict report doctor schema clean
+.PHONY: help setup demo test test-all check train sweep resume evaluate predict report doctor bench schema clean
 
 help: ## This help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ report: $(READY) ## Write the page again: make report RUN=runs/vowels_cells-1
 
 doctor: $(READY) ## What this machine offers, and what stands in the way
 	@$(LAB) doctor
+
+bench: $(READY) ## Speed of the cells against torch's own layers, written to benchmarks/cells.md
+	@$(BIN)/python benchmarks/cells.py --write
 
 schema: $(READY) ## Write the JSON schemas that let an editor complete conf/ and sweeps/
 	@$(LAB) schema experiment > conf/schema.json

@@ -292,7 +292,7 @@ def test_cells_are_compared_in_pairs_alike_in_everything_else(swept):
         ended[point["overrides"]["optimizer.lr"]] += point["states"]
     through = sum(set(states) == {"finished"} for states in ended.values())
     assert 0 < through < len(pairs)
-    assert f"Only in {through} was every trial trained through" in shown.text
+    assert f"In only {through} of them was every trial trained through" in shown.text
     assert f"In {len(pairs)} pairs alike in everything else" in shown.text
     assert ("a hint, not evidence" in shown.text) == (through < 6)
 
@@ -548,3 +548,39 @@ def test_a_large_sweep_is_thinned_and_says_so(tmp_path):
     assert len(lines) == 60
     assert "60 of 120 trials are drawn" in shown.text
     assert len(shown.tables[0]) == 121
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0.0921, "0.09210"), (1.0, "1.000"), (0.00005986, "0.00005986"), (3.1e-7, "3.100e-7"), (-0.5, "−0.5000"),
+     (12345.6, "12,346"), (9999.7, "10,000"), (41097, "41,097"), (0.0, "0"), (None, "–"), (math.inf, "∞")],
+)  # fmt: skip
+def test_numbers_have_four_significant_digits(value, text):
+    from lstm_lab.report.words import number
+
+    assert number(value) == text
+
+
+def test_a_baseline_is_nearest_by_its_own_score_where_the_model_makes_no_error():
+    from lstm_lab.report.answer import verdict
+
+    rows = {"majority class": {"accuracy": 0.1}, "logistic regression": {"accuracy": 0.9444}}
+    said = verdict(
+        "validation", {"accuracy": 1.0}, rows, {"majority class": 1.0, "logistic regression": 1.0}, "val/loss"
+    )
+    assert said.text.endswith("against 0.9444 of logistic regression, the nearest; 100 % of its error is gone.")
+
+
+def test_a_hyperparameter_that_only_some_points_have_and_one_that_is_a_section(tmp_path):
+    folder = write_sweep(tmp_path / "sections", draws=3, seeds=(0,))
+    for name in ("trials.jsonl", "summary.json"):
+        path = folder / name
+        text = path.read_text().replace('"lstm"', '{"name": "lstm", "forget_bias": 2.0}')
+        path.write_text(re.sub(r'("model.cell": "gru",)(\s)', r'\1 "model.cell.bias": false,\2', text))
+    text = (folder / "sweep.yaml").read_text()
+    (folder / "sweep.yaml").write_text(text.replace("    - lstm\n", "    - {name: lstm, forget_bias: 2.0}\n", 1))
+    shown = page(folder)
+    assert "lstm, forget_bias 2" in shown.text
+    axes = {axis["label"]: axis for axis in shown.figures["parallel"]["data"][0]["dimensions"]}
+    assert axes["cell.bias"]["ticktext"] == ["false", "–"]
+    assert "pairs alike in everything else" in shown.text

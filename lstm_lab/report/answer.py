@@ -58,15 +58,19 @@ def verdict(part: str, model: Row, baselines: dict[str, Row], skill: Row, metric
     known = {baseline: value for baseline, value in skill.items() if value is not None and baseline in rows}
     if not known:
         return Verdict(f"No baseline beats the model on the {part} part: {spelled} {ours}.", False)
-    nearest = min(known, key=lambda baseline: known[baseline])
+    nearest = min(known, key=lambda baseline: (known[baseline], abs(rows[baseline] - model[name])))
     if known[nearest] == 0:
         text = f"No baseline beats the model on the {part} part, but {nearest} is level: {spelled} {ours}."
         return Verdict(text, False)
     text = (
         f"The model beats every baseline on the {part} part: {spelled} {ours} against {words.number(rows[nearest])} of "
-        f"{nearest}, the nearest; {100 * known[nearest]:.2g} % of its error is gone."
+        f"{nearest}, the nearest; {_percent(known[nearest])} of its error is gone."
     )
     return Verdict(text, False)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.2g} %"
 
 
 def answer_of_sweep(sweep: SweepRecord) -> Answer:

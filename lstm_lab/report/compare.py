@@ -103,7 +103,7 @@ def _verdict(sweep: SweepRecord, key: str, values: list[Any]) -> str:
     text = f"In {words.plural(len(found), noun)} alike in everything else"
     text += f", {_difference(found, values, sweep.mode)}." if len(values) == 2 else ", wins are counted."
     if len(through) < len(found):
-        text += f" Only in {len(through)} was every trial trained through"
+        text += f" In {f'only {len(through)}' if through else 'none'} of them was every trial trained through"
         if through and len(values) == 2:
             text += f": there {_difference(through, values, sweep.mode)}"
         text += "; elsewhere a value is that of the best epoch before the trial was stopped."

@@ -28,7 +28,7 @@ def coordinates(sweep: SweepRecord) -> Figure | None:
     # Plotly paints in the order of the values: best last, on top.
     line = {
         "color": [1 - share[place] for place in range(len(means))], "cmin": 0, "cmax": 1, "showscale": False,
-        "colorscale": [[0, "--worst"], [0.5, "--middle"], [1, "--best"]],
+        "colorscale": [[0, "--worst"], [0.7, "--middle"], [1, "--best"]],
     }  # fmt: skip
     trace = {
         "type": "parcoords", "dimensions": axes, "line": line, "labelfont": {"size": 13, "color": "--ink"},

@@ -87,11 +87,15 @@ def thin(values: list[Row], keep: Row | None) -> list[Row]:
 
 
 def scale_of(values: Iterable[float], mode: str = "min") -> tuple[Row, bool]:
-    """Type and range of a y axis, and whether it leaves the largest values out so that the others can be seen."""
+    """Type and range of a y axis, and whether it leaves the largest values out so that the others can be seen.
+
+    What is to be small (`mode` is min) gets a logarithmic axis where it spans much.
+    """
     held = sorted(values)
-    if len(held) < 2 or held[0] == held[-1]:
-        return {}, False
     low, high = held[0], held[-1]
+    if low == high:
+        # One value is shown by its distance from zero.
+        return {"range": [min(0.0, 1.3 * low), max(0.0, 1.3 * high) or 1.0]}, False
     usual = quantiles(held, n=50)[-1] if len(held) > 50 else high
     log = mode == "min" and low > 0 and usual / low > 8
     cut = high > usual + 5 * (usual - low)
@@ -249,7 +253,8 @@ def run_curves(record: Record) -> list[Figure]:
 
 
 def _run_panel(record: Record, name: str, title: str, lines: dict[str, list[Row]]) -> Figure:
-    mode = record.mode if name == "decides" else "min"
+    # A learning rate that falls to zero would draw nothing but its fall.
+    mode = {"decides": record.mode, "losses": "min"}.get(name, "linear")
     scale, cut = scale_of((row[column] for column, rows in lines.items() for row in rows), mode)
     traces = [
         {

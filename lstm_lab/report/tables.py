@@ -50,9 +50,8 @@ def aligned(values: Iterable[Any], show: Any = words.number) -> list[Cell]:
     widest = max(map(len, tails), default=0)
     cells = []
     for value, text, tail in zip(values, texts, tails, strict=True):
-        padding = FIGURE_SPACE * (widest - len(tail))
-        if widest and not tail:
-            padding += POINT_SPACE
+        padding = FIGURE_SPACE * (widest - len(tail)) + (POINT_SPACE if widest and not tail else "")
+        padding = padding if finite(value) else ""
         cells.append(Cell(text + padding, value, "number"))
     return cells
 

@@ -24,6 +24,8 @@ def number(value: Any) -> str:
     if size < 1e-5 or size >= 1e9:
         digits, _, power = f"{value:.3e}".partition("e")
         return _minus(f"{digits}e{int(power)}")
+    if size < 1e-3:
+        return _minus(f"{value:.{3 - math.floor(math.log10(size))}f}")
     return _minus(f"{value:,.0f}" if size >= 9999.5 else f"{value:#.4g}".rstrip("."))
 
 
@@ -73,8 +75,9 @@ def short(keys: Collection[str]) -> dict[str, str]:
 
 
 def settings(overrides: dict[str, Any], names: dict[str, str]) -> str:
-    """A point in words: `cell gru, hidden size 64, lr 0.003121`."""
-    return ", ".join(f"{names.get(key, key)} {setting(value)}" for key, value in overrides.items())
+    """A point in words, in the order of the names: `cell gru, hidden size 64, lr 0.003121`."""
+    order = [*(key for key in names if key in overrides), *(key for key in overrides if key not in names)]
+    return ", ".join(f"{names.get(key, key)} {setting(overrides[key])}" for key in order)
 
 
 def metric(name: str) -> str:
