@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import warnings
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -58,43 +59,56 @@ class Tracker:
         self, run: Run, *, mode: Mode, group: str | None = None, job_type: str = "train", tags: tuple[str, ...] = ()
     ) -> None:
         self._run: Any = None
-        self._folder = run
-        self.mode = mode
+        self._folder, self.mode = run, mode
         if mode == "disabled":
             return
+        past = run.rows()
+        shutil.rmtree(run.path / "wandb", ignore_errors=True)
+        identity = f"{group}-{run.id}" if group else run.id
+        told: dict[str, Any] = {"mode": mode, "id": identity, "ended": False}
+        try:
+            self._run = self._open(identity, group, job_type, tags)
+        except Exception as error:  # noqa: BLE001 - a view that cannot be opened must never stop what it views
+            told["error"] = f"{type(error).__name__}: {error}"
+            warnings.warn(f"{run.path}: no W&B run: {told['error']}; the record is kept all the same", stacklevel=2)
+        run.describe(wandb=told)
+        for row in past:
+            if self._run is not None and self._run.step <= row["epoch"]:
+                self.log(row)
+
+    def _open(self, identity: str, group: str | None, job_type: str, tags: tuple[str, ...]) -> Any:
+        """A W&B run, in a service of this process alone."""
         import wandb
 
         _keep_files_here()
-        past = run.rows()
-        shutil.rmtree(run.path / "wandb", ignore_errors=True)
-        about, experiment = run.about, run.experiment
-        identity = f"{group}-{run.id}" if group else run.id
-        self._run = wandb.init(
+        about = self._folder.about
+        # A parent's service would be shared, and hold the id of a run whose process was killed.
+        os.environ.pop("WANDB_SERVICE", None)
+        opened = wandb.init(
             project=PROJECT,
             id=identity,
-            name=run.id,
+            name=self._folder.id,
             group=group,
             job_type=job_type,
             tags=list(tags),
-            dir=str(run.path),
+            dir=str(self._folder.path),
             # Nested: a report reads `config:optimizer.value.lr`, and flattened keys leave its panels empty.
             config={
-                **experiment,
+                **self._folder.experiment,
                 "data_digest": about.get("data", {}).get("digest"),
-                "parameters": about["parameters"],
+                "parameters": about.get("parameters"),
             },
-            mode=mode,
-            resume="allow" if mode == "online" else None,
+            mode=self.mode,
+            resume="allow" if self.mode == "online" else None,
             reinit="create_new",
             settings=wandb.Settings(silent=True, console="off", disable_git=True, init_timeout=30),
         )
-        self._run.define_metric("epoch")
-        self._run.define_metric("*", step_metric="epoch")
-        self._run.define_metric(about["decides"], step_metric="epoch", summary=about["mode"])
-        for row in past:
-            if self._run.step <= row["epoch"]:
-                self.log(row)
-        self._folder.describe(wandb={"mode": mode, "id": identity, "ended": False})
+        os.environ.pop("WANDB_SERVICE", None)
+        opened.define_metric("epoch")
+        opened.define_metric("*", step_metric="epoch")
+        if "decides" in about:  # else it failed before its data was read
+            opened.define_metric(about["decides"], step_metric="epoch", summary=about["mode"])
+        return opened
 
     def log(self, row: dict[str, Any]) -> None:
         if self._run is not None:

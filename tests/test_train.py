@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 
 import pytest
 import torch
 
+from lstm_lab import tracking
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
@@ -292,3 +294,28 @@ def test_stop_is_an_ordinary_event(tmp_path, vowels):
     with pytest.raises(Interrupted):
         train(vowels, run, stop=stop, on_epoch=lambda row: stop.set())
     assert len(run.rows()) == 1
+
+
+def test_a_wandb_that_cannot_open_stops_nothing(tmp_path, vowels, monkeypatch):
+    import wandb
+
+    def refuse(**settings):
+        raise wandb.Error("run ID is in use")
+
+    monkeypatch.setattr(wandb, "init", refuse)
+    run = start(tmp_path / "run", vowels)
+    with pytest.warns(UserWarning, match="run ID is in use"):
+        assert train(vowels, run, wandb="offline").state == "finished"
+    assert run.about["wandb"]["ended"] is False
+    assert len(run.rows()) == 4
+
+
+def test_a_wandb_run_left_open_by_a_kill_is_written_again(tmp_path, vowels):
+    run = start(tmp_path / "run", vowels)
+    train(vowels, run, wandb="offline")
+    run.describe(wandb={**run.about["wandb"], "ended": False})
+    tracking.end(run, mode="offline")
+    assert tracking.is_ended(run)
+    assert len(list((run.path / "wandb").glob("offline-run-*"))) == 1
+    # Processes started from here must not share this one's service: a run killed in one would block its id in all.
+    assert "WANDB_SERVICE" not in os.environ
