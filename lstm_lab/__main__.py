@@ -120,6 +120,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
             experiment, run, dataset=dataset, wandb=mode, stop=stop, progress=bar, on_epoch=None if bar else line
         )
     content = evaluate(run, "validation", dataset).dump()
+    run.describe(validation={**content, "epoch": result.epoch})
     out.print(text.scores(content, f"Validation part, best epoch {result.epoch} of {result.epochs}"))
     out.print(text.verdict(content))
     out.print(f"{write_report(run.path)}\nTest part, still sealed: lstm-lab evaluate {run.path}")

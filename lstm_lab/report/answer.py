@@ -153,6 +153,10 @@ def answer_of_run(record: Record) -> Answer:
         Stat(words.metric(metric), words.number(record.value), f"epoch {best['epoch']} of {len(record.rows)}"),
     ]
     verdicts = []
+    if about.get("validation"):
+        row = about["validation"]
+        said = verdict("validation", row["scores"], row.get("baselines") or {}, row.get("skill") or {}, metric)
+        verdicts += [said] if said else []
     if record.openings:
         row = record.openings[-1]
         name = compared(row["scores"], {}, metric)

@@ -149,19 +149,20 @@ def run_page(record: Record) -> Page:
     folder = provenance.shown(record.path)
     config = record.path / "experiment.yaml"
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
-    opened = [
+    validation = record.about.get("validation")
+    scored = [
         tables.scores(
-            f"test part, opened {words.when(row.get('opened'))}",
+            f"test part, opened {words.when(row['opened'])}" if row.get("opened") else "validation part",
             f"model, epoch {row.get('epoch', words.NONE)}",
             row["scores"],
             row.get("baselines") or {},
             row.get("skill") or {},
             tables.compared(row["scores"], row.get("baselines") or {}, record.decides or ""),
         )
-        for row in record.openings[-1:]
+        for row in ([validation] if validation else []) + record.openings[-1:]
     ]
     sections = [
-        Section("baselines", "Test scores", [], opened),
+        Section("baselines", "Scores beside baselines", [], scored),
         Section("curves", "Learning curves", [], [], run_curves(record)),
         Section("best", "Configuration", code=text),
         Section("provenance", "Provenance", facts=provenance.of_run(record)),
