@@ -25,7 +25,7 @@ def options():
             yield from ((name, field, value) for value in values if value != info.default)
 
 
-each_option = pytest.mark.parametrize(("name", "field", "value"), options())
+each_option = pytest.mark.parametrize(("name", "field", "value"), list(options()))
 
 
 def build(name, field, value, input_size, hidden_size):

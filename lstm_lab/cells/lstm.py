@@ -36,7 +36,8 @@ class LSTM(Cell, name="lstm"):
 
     State = LSTMState
 
-    Config = Remembering
+    class Config(Remembering):
+        """How it starts."""
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)

@@ -49,7 +49,7 @@ class OdysseyLSTM(Cell, name="odyssey"):
     fgr: full gate recurrence: each of i, f, o also sees all three of the step before, R_ii i + R_fi f + R_oi o, ...
     """
 
-    State = LSTMState
+    State: Any = LSTMState
 
     class Config(Remembering):
         variant: Literal["none", "nig", "nfg", "nog", "niaf", "noaf", "np", "cifg", "fgr"] = "none"
