@@ -6,7 +6,8 @@ Shapes throughout: B samples, T time steps, I input channels, H hidden units.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +29,8 @@ class Cell(Registered, nn.Module, kind="cell"):
     Override `forward` only with something faster that equals it.
     """
 
-    State: ClassVar[Any] = Hidden
+    State: Any = Hidden
+    """Of the class; of one object where an option adds to the state."""
 
     class Config(Named):
         """No choices."""
@@ -65,17 +67,40 @@ class Cell(Registered, nn.Module, kind="cell"):
         Returns:
             Outputs (B, T, H), zero on padding, and the state after each sample's own last valid step.
         """
-        state = self.initial_state(x) if state is None else state
-        lengths, outputs = lengths.to(x.device), []
-        for t, x_t in enumerate(x.unbind(1)):
+        return unroll(self.step, x, lengths, self.initial_state(x) if state is None else state)
+
+
+def unroll(
+    step: Callable[[Tensor, Any], tuple[Tensor, Any]], x: Tensor, lengths: Tensor, state: Any
+) -> tuple[Tensor, Any]:
+    """A step over a whole padded batch, as `Cell.forward` promises it; x (B, T, ...) may be the input projected."""
+    lengths, outputs = lengths.to(x.device), []
+    full = int(lengths.min()) if len(lengths) else 0  # Up to here no sample has ended, and nothing needs a mask.
+    for t, x_t in enumerate(x.unbind(1)):
+        if t < full:
+            h, state = step(x_t, state)
+        else:
             valid = (t < lengths).unsqueeze(1)  # (B, 1)
             # Zeros instead of what stands in the padding: a NaN there would come back through the weights' gradients.
-            h, new = self.step(torch.where(valid, x_t, torch.zeros_like(x_t)), state)
-            state = self.State(*(torch.where(valid, after, before) for after, before in zip(new, state, strict=True)))
-            outputs.append(torch.where(valid, h, torch.zeros_like(h)))
-        if not outputs:
-            return x.new_zeros(x.shape[0], 0, self.hidden_size), state
-        return torch.stack(outputs, 1), state
+            h, new = step(torch.where(valid, x_t, torch.zeros_like(x_t)), state)
+            state = type(state)(*(torch.where(valid, after, before) for after, before in zip(new, state, strict=True)))
+            h = torch.where(valid, h, torch.zeros_like(h))
+        outputs.append(h)
+    if not outputs:
+        return state.h.new_zeros(x.shape[0], 0, state.h.shape[1]), state
+    return torch.stack(outputs, 1), state
+
+
+def blank(x: Tensor, lengths: Tensor) -> Tensor:
+    """x (B, T, ...) with zeros behind each sample's length, whatever stood there: for projecting all steps at once."""
+    inside = torch.arange(x.shape[1], device=x.device) < lengths.to(x.device).unsqueeze(1)  # (B, T)
+    return torch.where(inside.unsqueeze(-1), x, torch.zeros_like(x))
+
+
+def weight(hidden_size: int, *shape: int) -> nn.Parameter:
+    """Where torch's own layers start: uniform within 1 / sqrt(H)."""
+    bound = hidden_size**-0.5 if hidden_size else 0.0
+    return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
 def weights(layer: nn.RNNBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -19,6 +19,13 @@ class LSTMState(NamedTuple):
     """(B, H) what it remembers."""
 
 
+class Remembering(Named):
+    """The choice that every cell with a forget gate has."""
+
+    forget_bias: float = 1.0
+    """Forget-gate bias at the start (Jozefowicz et al. 2015: 1)."""
+
+
 class LSTM(Cell, name="lstm"):
     """Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000).
 
@@ -29,9 +36,8 @@ class LSTM(Cell, name="lstm"):
 
     State = LSTMState
 
-    class Config(Named):
-        forget_bias: float = 1.0
-        """Forget-gate bias at the start (Jozefowicz et al. 2015: 1)."""
+    class Config(Remembering):
+        """How it starts."""
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)

@@ -1,0 +1,211 @@
+"""The same LSTM as textbooks write it: concatenated, split into twelve tensors, fused. Weights go to nn.LSTM and back.
+
+All three compute what `lstm` computes. They are for reading, for weights that come in such a layout, and for proof.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, weight, weights
+from lstm_lab.cells.lstm import LSTMState, Remembering
+
+
+class Form(Cell):
+    """An LSTM in a layout of its own, which knows torch's: W (4 H, I), U (4 H, H), biases (4 H), gates i, f, g, o."""
+
+    State = LSTMState
+
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size)
+        H = hidden_size
+        self.allocate(input_size, H)
+        W, U, b, b_h = (weight(H, *shape).detach() for shape in ((4 * H, input_size), (4 * H, H), (4 * H,), (4 * H,)))
+        b[H : 2 * H], b_h[H : 2 * H] = forget_bias, 0.0
+        self.take(W, U, b, b_h)
+
+    @abstractmethod
+    def allocate(self, I: int, H: int) -> None:  # noqa: E741
+        """Make the parameters; `take` fills them."""
+
+    @abstractmethod
+    def torch_layout(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """W, U, b and, where there is a second one, b_h: made of the parameters, with gradients to them."""
+
+    @abstractmethod
+    def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
+        """Set the parameters to these values, given in torch's layout."""
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
+        state = self.initial_state(x) if state is None else state
+        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *self.torch_layout())
+        return outputs, LSTMState(h, c)
+
+    @torch.no_grad()
+    def to_torch(self) -> nn.LSTM:
+        """The same layer as one of torch's."""
+        W, U, b, b_h = self.torch_layout()
+        layer = nn.LSTM(self.input_size, self.hidden_size, batch_first=True, device=W.device, dtype=W.dtype)
+        values = (W, U, b, torch.zeros_like(b) if b_h is None else b_h)
+        for parameter, value in zip(weights(layer), values, strict=True):
+            parameter.copy_(value)
+        return layer
+
+    @classmethod
+    @torch.no_grad()
+    def from_torch(cls, layer: nn.LSTM) -> Self:
+        """This form of a layer of torch's.
+
+        Raises:
+            ValueError: several layers, two directions, no bias or a projection: there is no cell for these.
+        """
+        for option, plain in {"num_layers": 1, "bidirectional": False, "bias": True, "proj_size": 0}.items():
+            if getattr(layer, option) != plain:
+                raise ValueError(f"nn.LSTM with {option}={getattr(layer, option)}: this takes {option}={plain} only")
+        W, U, b, b_h = weights(layer)
+        cell = cls(layer.input_size, layer.hidden_size).to(W.device, W.dtype)
+        cell.take(W, U, b, b_h)
+        return cell
+
+
+class ConcatenatedLSTM(Form, name="concatenated"):
+    """One matrix per gate over [h, x], as introductions write it (after Olah, 2015).
+
+    f = sigmoid(W_f [h, x] + b_f)      i = sigmoid(W_i [h, x] + b_i)
+    C~ = tanh(W_C [h, x] + b_C)        o = sigmoid(W_o [h, x] + b_o)
+    C' = f * C + i * C~                h' = o * tanh(C')
+    """
+
+    W_f: Tensor
+    W_i: Tensor
+    W_C: Tensor
+    W_o: Tensor
+    """(H, H + I) each."""
+    b_f: Tensor
+    b_i: Tensor
+    b_C: Tensor
+    b_o: Tensor
+    """(H,) each."""
+
+    class Config(Remembering):
+        """How it starts."""
+
+    def allocate(self, I: int, H: int) -> None:  # noqa: E741
+        for gate in "ifCo":
+            self.register_parameter(f"W_{gate}", nn.Parameter(torch.empty(H, H + I)))
+            self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(H)))
+
+    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        h_x = torch.cat((state.h, x), 1)  # (B, H + I)
+        f = torch.sigmoid(linear(h_x, self.W_f, self.b_f))  # (B, H)
+        i = torch.sigmoid(linear(h_x, self.W_i, self.b_i))
+        C_new = torch.tanh(linear(h_x, self.W_C, self.b_C))
+        o = torch.sigmoid(linear(h_x, self.W_o, self.b_o))
+        C = f * state.c + i * C_new
+        h = o * torch.tanh(C)
+        return h, LSTMState(h, C)
+
+    def torch_layout(self) -> tuple[Tensor, Tensor, Tensor, None]:
+        W = torch.cat((self.W_i, self.W_f, self.W_C, self.W_o))  # (4 H, H + I)
+        b = torch.cat((self.b_i, self.b_f, self.b_C, self.b_o))
+        return W[:, self.hidden_size :], W[:, : self.hidden_size], b, None
+
+    def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
+        for gate, W_gate, b_gate in zip("ifCo", torch.cat((U, W), 1).chunk(4), (b + b_h).chunk(4), strict=True):
+            self.get_parameter(f"W_{gate}").data.copy_(W_gate)
+            self.get_parameter(f"b_{gate}").data.copy_(b_gate)
+
+
+class SplitLSTM(Form, name="split"):
+    """Twelve tensors, each with the name that it has in the equation.
+
+    i = sigmoid(W_i x + U_i h + b_i)      f = sigmoid(W_f x + U_f h + b_f)
+    o = sigmoid(W_o x + U_o h + b_o)      c~ = tanh(W_c x + U_c h + b_c)
+    c' = f * c + i * c~                   h' = o * tanh(c')
+    """
+
+    W_i: Tensor
+    W_f: Tensor
+    W_c: Tensor
+    W_o: Tensor
+    U_i: Tensor
+    U_f: Tensor
+    U_c: Tensor
+    U_o: Tensor
+    b_i: Tensor
+    b_f: Tensor
+    b_c: Tensor
+    b_o: Tensor
+    """W (H, I), U (H, H), b (H,)."""
+
+    class Config(Remembering):
+        """How it starts."""
+
+    def allocate(self, I: int, H: int) -> None:  # noqa: E741
+        for gate in "ifco":
+            self.register_parameter(f"W_{gate}", nn.Parameter(torch.empty(H, I)))
+            self.register_parameter(f"U_{gate}", nn.Parameter(torch.empty(H, H)))
+            self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(H)))
+
+    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        h = state.h
+        i = torch.sigmoid(x @ self.W_i.T + h @ self.U_i.T + self.b_i)  # (B, H)
+        f = torch.sigmoid(x @ self.W_f.T + h @ self.U_f.T + self.b_f)
+        o = torch.sigmoid(x @ self.W_o.T + h @ self.U_o.T + self.b_o)
+        c_new = torch.tanh(x @ self.W_c.T + h @ self.U_c.T + self.b_c)
+        c = f * state.c + i * c_new
+        h = o * torch.tanh(c)
+        return h, LSTMState(h, c)
+
+    def torch_layout(self) -> tuple[Tensor, Tensor, Tensor, None]:
+        W = torch.cat((self.W_i, self.W_f, self.W_c, self.W_o))
+        U = torch.cat((self.U_i, self.U_f, self.U_c, self.U_o))
+        return W, U, torch.cat((self.b_i, self.b_f, self.b_c, self.b_o)), None
+
+    def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
+        for letter, whole in (("W", W), ("U", U), ("b", b + b_h)):
+            for gate, value in zip("ifco", whole.chunk(4), strict=True):
+                self.get_parameter(f"{letter}_{gate}").data.copy_(value)
+
+
+class FusedLSTM(Form, name="fused"):
+    """Two linear layers for all gates at once, in the order f, i, g, o, each with its bias.
+
+    (f, i, g, o) = W_x x + b_x + W_h h + b_h
+    c' = sigmoid(f) * c + sigmoid(i) * tanh(g)      h' = sigmoid(o) * tanh(c')
+
+    torch's order is i, f, g, o: weights copied across without a permutation run, and compute something else.
+    """
+
+    class Config(Remembering):
+        """How it starts."""
+
+    def allocate(self, I: int, H: int) -> None:  # noqa: E741
+        self.W_x = nn.Linear(I, 4 * H)
+        self.W_h = nn.Linear(H, 4 * H)
+
+    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        f, i, g, o = torch.chunk(self.W_x(x) + self.W_h(state.h), 4, dim=1)  # (B, H) each
+        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h, LSTMState(h, c)
+
+    def torch_layout(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return swap(self.W_x.weight), swap(self.W_h.weight), swap(self.W_x.bias), swap(self.W_h.bias)
+
+    def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
+        for layer, matrix, bias in ((self.W_x, W, b), (self.W_h, U, b_h)):
+            layer.weight.data.copy_(swap(matrix))
+            layer.bias.data.copy_(swap(bias))
+
+
+def swap(gates: Tensor) -> Tensor:
+    """f, i, g, o <-> i, f, g, o along the first axis."""
+    first, second, g, o = gates.chunk(4)
+    return torch.cat((second, first, g, o))

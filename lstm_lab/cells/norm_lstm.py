@@ -1,0 +1,55 @@
+"""The LSTM with layer normalisation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm
+
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, weight
+from lstm_lab.cells.lstm import LSTMState, Remembering
+
+
+class NormLSTM(Cell, name="norm_lstm"):
+    """Ba et al. (2016), "Layer Normalization", equations 20-22; LN(z; a, b) = a * (z - mean) / deviation + b.
+
+    (i, f, g, o) = LN(W_h h; a_1) + LN(W_x x; a_2) + b
+    c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    h' = sigmoid(o) * tanh(LN(c'; a_3, b_3))
+
+    The shifts of the first two would only add up with b, so b stands for all three.
+    """
+
+    State = LSTMState
+
+    class Config(Remembering):
+        """How it starts."""
+
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
+        super().__init__(input_size, hidden_size)
+        H = hidden_size
+        self.W_x = weight(H, 4 * H, input_size)  # gates in the order i, f, g, o
+        self.W_h = weight(H, 4 * H, H)
+        self.b = nn.Parameter(torch.zeros(4 * H))
+        self.a_1, self.a_2 = nn.Parameter(torch.ones(4 * H)), nn.Parameter(torch.ones(4 * H))
+        self.a_3, self.b_3 = nn.Parameter(torch.ones(H)), nn.Parameter(torch.zeros(H))
+        with torch.no_grad():
+            nn.init.constant_(self.b[H : 2 * H], forget_bias)
+
+    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        H = self.hidden_size
+        z = layer_norm(state.h @ self.W_h.T, (4 * H,), self.a_1) + layer_norm(x @ self.W_x.T, (4 * H,), self.a_2)
+        i, f, g, o = (z + self.b).chunk(4, 1)  # (B, H) each
+        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(layer_norm(c, (H,), self.a_3, self.b_3))
+        return h, LSTMState(h, c)
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
+        state = self.initial_state(x) if state is None else state
+        outputs, h, c = kernels.norm_lstm(
+            x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, self.a_2, self.a_1, self.a_3, self.b_3
+        )
+        return outputs, LSTMState(h, c)

@@ -1,0 +1,112 @@
+"""The variants that "LSTM: A Search Space Odyssey" compares, as data over one implementation."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, blank, unroll, weight
+from lstm_lab.cells.lstm import LSTMState, Remembering
+from lstm_lab.kernels import PLAIN, Variant, reference
+
+VARIANTS = {
+    "none": PLAIN,
+    "nig": Variant(input_gate=False),
+    "nfg": Variant(forget_gate=False),
+    "nog": Variant(output_gate=False),
+    "niaf": Variant(input_activation=False),
+    "noaf": Variant(output_activation=False),
+    "np": PLAIN,
+    "cifg": Variant(coupled=True),
+    "fgr": PLAIN,
+}
+
+
+class GatesState(NamedTuple):
+    """State of full gate recurrence: the gates remember themselves."""
+
+    h: Tensor
+    c: Tensor
+    i: Tensor
+    f: Tensor
+    o: Tensor
+    """(B, H) each; the gates are those of the step before."""
+
+
+class OdysseyLSTM(Cell, name="odyssey"):
+    """Greff et al. (2017): the LSTM with peepholes (`none`) and eight ways to change one thing about it.
+
+    i = sigmoid(W_i x + R_i y + p_i * c + b_i)       f = sigmoid(W_f x + R_f y + p_f * c + b_f)
+    z = tanh(W_z x + R_z y + b_z)                    c' = z * i + c * f
+    o = sigmoid(W_o x + R_o y + p_o * c' + b_o)      y' = tanh(c') * o
+
+    nig, nfg, nog: no input, forget, output gate (it is 1). The LSTM of Hochreiter & Schmidhuber (1997) is nfg.
+    niaf, noaf: no tanh on z, on c'.  np: no peepholes.  cifg: coupled gates, f = 1 - i.
+    fgr: full gate recurrence: each of i, f, o also sees all three of the step before, R_ii i + R_fi f + R_oi o, ...
+    """
+
+    State: Any = LSTMState
+
+    class Config(Remembering):
+        variant: Literal["none", "nig", "nfg", "nog", "niaf", "noaf", "np", "cifg", "fgr"] = "none"
+        """What is changed: `none`, no Input/Forget/Output Gate, no Input/Output Activation Function, No Peepholes,
+        Coupled Input and Forget Gate, Full Gate Recurrence."""
+
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0, variant: str = "none") -> None:
+        super().__init__(input_size, hidden_size)
+        H, self.variant = hidden_size, VARIANTS[variant]
+        gates = self.variant.gates
+        self.W = weight(H, len(gates) * H, input_size)  # gates in the order i, f, g (z in the paper), o
+        self.R = weight(H, len(gates) * H, H)
+        self.b = weight(H, len(gates) * H)
+        # Only gates with weights of their own have a peephole.
+        seeing = "" if variant == "np" else gates.replace("g", "")
+        self.rows = ["ifo".index(gate) for gate in seeing]
+        self.p: Any = weight(H, len(seeing), H) if seeing else None
+        self.R_gates: Any = None
+        if variant == "fgr":
+            self.State = GatesState
+            self.R_gates = weight(H, 3 * H, 3 * H)  # i, f, o from i, f, o
+        if "f" in gates:
+            start = gates.index("f") * H
+            with torch.no_grad():
+                nn.init.constant_(self.b[start : start + H], forget_bias)
+
+    def _peepholes(self) -> Tensor | None:
+        """(3, H) for i, f, o, zero where there is none."""
+        if self.p is None or len(self.p) == 3:
+            return self.p
+        index = torch.tensor(self.rows, device=self.p.device)
+        return self.p.new_zeros(3, self.hidden_size).index_copy(0, index, self.p)
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if self.R_gates is not None:
+            return self._recur(linear(x, self.W, self.b), state)
+        p = self._peepholes()
+        h, c = reference.lstm_step(x, state.h, state.c, self.W, self.R, self.b, None, p, self.variant)
+        return h, LSTMState(h, c)
+
+    def _recur(self, Wx: Tensor, state: GatesState) -> tuple[Tensor, GatesState]:
+        """Full gate recurrence after the projection of its input (B, 4 H)."""
+        i, f, z, o = (Wx + state.h @ self.R.T).chunk(4, 1)  # (B, H) each
+        seen_i, seen_f, seen_o = (torch.cat((state.i, state.f, state.o), 1) @ self.R_gates.T).chunk(3, 1)
+        p_i, p_f, p_o = self.p.unbind(0)
+        i = torch.sigmoid(i + p_i * state.c + seen_i)
+        f = torch.sigmoid(f + p_f * state.c + seen_f)
+        c = torch.tanh(z) * i + state.c * f
+        o = torch.sigmoid(o + p_o * c + seen_o)
+        h = torch.tanh(c) * o
+        return h, GatesState(h, c, i, f, o)
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+        state = self.initial_state(x) if state is None else state
+        if self.R_gates is not None:
+            return unroll(self._recur, linear(blank(x, lengths), self.W, self.b), lengths, state)
+        outputs, h, c = kernels.lstm(
+            x, lengths, state.h, state.c, self.W, self.R, self.b, peephole=self._peepholes(), variant=self.variant
+        )
+        return outputs, LSTMState(h, c)

@@ -1,0 +1,64 @@
+"""The LSTM whose gates look at what it remembers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from lstm_lab import kernels
+from lstm_lab.cells.base import Cell, blank, unroll, weight
+from lstm_lab.cells.lstm import LSTMState, Remembering
+
+
+class PeepholeLSTM(Cell, name="peephole"):
+    """Gers & Schmidhuber (2000), "Recurrent nets that time and count": the output gate sees the new cell state.
+
+    i = sigmoid(W_xi x + W_hi h + W_ci c + b_i)      f = sigmoid(W_xf x + W_hf h + W_cf c + b_f)
+    g = tanh(W_xg x + W_hg h + b_g)                  c' = f * c + i * g
+    o = sigmoid(W_xo x + W_ho h + W_co c' + b_o)     h' = o * tanh(c')
+
+    The peepholes W_ci, W_cf, W_co are diagonal, as in the paper and in Graves (2013), or full matrices.
+    """
+
+    State = LSTMState
+
+    class Config(Remembering):
+        full: bool = False
+        """Whether each gate sees all cells through a full matrix, instead of its own cell alone."""
+
+    def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0, full: bool = False) -> None:
+        super().__init__(input_size, hidden_size)
+        H, self.full = hidden_size, full
+        self.W_x = weight(H, 4 * H, input_size)  # gates in the order i, f, g, o
+        self.W_h = weight(H, 4 * H, H)
+        self.W_c = weight(H, 3, H, H) if full else weight(H, 3, H)  # i, f, o
+        self.b = weight(H, 4 * H)
+        with torch.no_grad():
+            nn.init.constant_(self.b[H : 2 * H], forget_bias)
+
+    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        return self._step(linear(x, self.W_x, self.b), state)
+
+    def _step(self, W_xx: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        """The step after the projection of its input, W_xx = W_x x + b (B, 4 H)."""
+        i, f, g, o = (W_xx + state.h @ self.W_h.T).chunk(4, 1)  # (B, H) each
+        W_ci, W_cf, W_co = self.W_c.unbind(0)
+        i = torch.sigmoid(i + self._peep(state.c, W_ci))
+        f = torch.sigmoid(f + self._peep(state.c, W_cf))
+        c = f * state.c + i * torch.tanh(g)
+        o = torch.sigmoid(o + self._peep(c, W_co))
+        h = o * torch.tanh(c)
+        return h, LSTMState(h, c)
+
+    def _peep(self, c: Tensor, W: Tensor) -> Tensor:
+        return c @ W.T if self.full else c * W
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
+        state = self.initial_state(x) if state is None else state
+        if self.full:
+            return unroll(self._step, linear(blank(x, lengths), self.W_x, self.b), lengths, state)
+        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, peephole=self.W_c)
+        return outputs, LSTMState(h, c)
