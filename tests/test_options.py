@@ -86,3 +86,10 @@ def test_gradients_equal_finite_differences(name, field, value):
         return outputs, *end
 
     assert torch.autograd.gradcheck(outputs_and_state, [x, *state, *cell.parameters()])
+
+
+@pytest.mark.parametrize("variant", ["nfg", "cifg"])
+def test_a_forget_bias_without_a_forget_gate_is_refused(variant):
+    with pytest.raises(ValueError, match="would do nothing"):
+        Cell.members["odyssey"].Config(variant=variant, forget_bias=2.0)
+    Cell.members["odyssey"].Config(variant=variant)

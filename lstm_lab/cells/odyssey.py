@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import torch
+from pydantic import model_validator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
@@ -55,6 +56,15 @@ class OdysseyLSTM(Cell, name="odyssey"):
         variant: Literal["none", "nig", "nfg", "nog", "niaf", "noaf", "np", "cifg", "fgr"] = "none"
         """What is changed: `none`, no Input/Forget/Output Gate, no Input/Output Activation Function, No Peepholes,
         Coupled Input and Forget Gate, Full Gate Recurrence."""
+
+        @model_validator(mode="after")
+        def _bias_has_a_gate(self) -> OdysseyLSTM.Config:
+            if self.variant in ("nfg", "cifg") and self.forget_bias != 1.0:
+                raise ValueError(
+                    f"forget_bias={self.forget_bias} would do nothing: variant {self.variant} has no forget gate of its "
+                    "own; leave it out, or choose another variant"
+                )
+            return self
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0, variant: str = "none") -> None:
         super().__init__(input_size, hidden_size)
