@@ -61,8 +61,8 @@ class OdysseyLSTM(Cell, name="odyssey"):
         def _bias_has_a_gate(self) -> OdysseyLSTM.Config:
             if self.variant in ("nfg", "cifg") and self.forget_bias != 1.0:
                 raise ValueError(
-                    f"forget_bias={self.forget_bias} would do nothing: variant {self.variant} has no forget gate of its "
-                    "own; leave it out, or choose another variant"
+                    f"forget_bias={self.forget_bias} would do nothing: variant {self.variant} has no forget gate "
+                    "of its own; leave it out, or choose another variant"
                 )
             return self
 
