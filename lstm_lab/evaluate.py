@@ -81,8 +81,9 @@ def scores_of(learner: Learner, split: Any, batch_size: int) -> dict[str, float]
     with torch.inference_mode():
         for batch in Loader(split, batch_size):
             output = learner(batch)
-            total += float(learner.task.loss(output, batch)) * len(batch.y)
-            count += len(batch.y)
+            asked = int(learner.task.asked(batch))
+            total += float(learner.task.loss(output, batch)) * asked
+            count += asked
             metrics.update(output, batch)
     return {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
 

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from lstm_lab import config
 from lstm_lab.config import Config, Count
 from lstm_lab.data import Dataset
-from lstm_lab.models import SequenceModel
+from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Adam, Constant, Optimizer, Schedule
 from lstm_lab.registry import Choice, Named, spell_out
 from lstm_lab.tasks import Task
@@ -42,8 +42,8 @@ class Experiment(Config):
     """Where sequences come from."""
     task: Annotated[Task.Config, Choice(Task)]
     """What is asked of them."""
-    model: SequenceModel.Config = SequenceModel.Config()
-    """Encoder, pooling and head."""
+    model: Annotated[Named, Choice(Model, default="sequence")] = SequenceModel.Config()  # type: ignore[call-arg]
+    """From sequences to answers."""
     optimizer: Annotated[Named, Choice(Optimizer, default="adam")] = Adam.Config()  # type: ignore[call-arg]
     """How the loss goes down."""
     schedule: Annotated[Named, Choice(Schedule, default="constant")] = Constant.Config()  # type: ignore[call-arg]
@@ -54,7 +54,7 @@ class Experiment(Config):
     """Of initial weights, order of the batches and dropout."""
 
     @model_validator(mode="after")
-    def _task_fits_data(self) -> Experiment:
+    def _sections_fit(self) -> Experiment:
         task: Any = self.task.owner
         if not issubclass(self.data.owner, task.accepts):
             fitting = sorted(
@@ -64,6 +64,8 @@ class Experiment(Config):
                 f"task '{self.task.name}' cannot be asked of data '{self.data.name}'; ask {' or '.join(fitting)}"
             )
         task.check(self.task, self.data)
+        model: Any = self.model.owner
+        model.check(self.model, self.task, self.data)
         return self
 
     @property
@@ -75,6 +77,12 @@ class Experiment(Config):
     def mode(self) -> Literal["min", "max"]:
         owner: Any = self.task.owner
         return owner.mode_of(self.task.decides)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Names to find its runs by: of the task, the data, the model, and the cell where there is one."""
+        cell = getattr(self.model, "cell", None)
+        return (self.task.name, self.data.name, self.model.name, *([cell.name] if cell else []))
 
     def dump(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers; `Experiment.of(e.dump()) == e`."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lstm_lab.config import Fault
 from lstm_lab.data.base import Batch
-from lstm_lab.models import SequenceModel
+from lstm_lab.models import Model
 from lstm_lab.optimizers import Optimizer, Schedule
 from lstm_lab.tasks.base import Task, better
 
@@ -27,7 +27,7 @@ class Learner(pl.LightningModule):
     Sums stay on the device until the epoch ends: reading a number off the device every step is what makes logging slow.
     """
 
-    def __init__(self, model: SequenceModel, task: Task, optimizer: Optimizer, schedule: Schedule) -> None:
+    def __init__(self, model: Model, task: Task, optimizer: Optimizer, schedule: Schedule) -> None:
         super().__init__()
         self.model, self.task, self.optimizer, self.schedule = model, task, optimizer, schedule
         self.scores = task.metrics()
@@ -55,8 +55,9 @@ class Learner(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         loss = self.task.loss(self(batch), batch)
-        self.sums["loss"] += loss.detach() * len(batch.y)
-        self.sums["samples"] += len(batch.y)
+        asked = self.task.asked(batch)
+        self.sums["loss"] += loss.detach() * asked
+        self.sums["samples"] += asked
         return loss
 
     def configure_gradient_clipping(
@@ -71,7 +72,7 @@ class Learner(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         output = self(batch)
-        n = len(batch.y)
+        n = self.task.asked(batch)
         self.validation_sums += torch.stack([self.task.loss(output, batch) * n, output.new_tensor(n)])
         self.scores.update(output, batch)
 

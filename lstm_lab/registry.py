@@ -156,7 +156,9 @@ def spell_out(cls: type[Config], content: Mapping[str, Any]) -> dict[str, Any]:
         value, choice = content.get(key), _choice_of(info)
         if choice is not None and isinstance(value, (str, Mapping)):
             value = {"name": value} if isinstance(value, str) else value
-            spelled[key] = {"name": choice.default, **value} if choice.default else value
+            value = {"name": choice.default, **value} if choice.default else value
+            member = choice.base.members.get(str(value.get("name")))
+            spelled[key] = value if member is None else spell_out(member.Config, value)
         elif isinstance(value, Mapping) and isinstance(info.annotation, type) and issubclass(info.annotation, Config):
             spelled[key] = spell_out(info.annotation, value)
     return spelled

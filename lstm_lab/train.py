@@ -117,7 +117,7 @@ def build_from(experiment: Experiment, facts: Any) -> Learner:
     """The same from the facts of a data set alone."""
     torch.manual_seed(experiment.seed)
     task = experiment.task.build(facts)
-    model = experiment.model.build(facts.input_size, task.output_size)
+    model = experiment.model.build(facts, task)
     return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build())
 
 

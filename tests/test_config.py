@@ -164,7 +164,7 @@ FAULTS = [
     (["model.cell=gruu"], ["model.cell:", "no cell named 'gruu'", "did you mean 'gru'"]),
     (["model.cell.name=[1]"], ["model.cell:", "there are: ", "lstm"]),
     (["model.cell=null"], ["model.cell:", "must be a name or a mapping", "got null"]),
-    (["model=7"], ["model:", "must be a mapping", "got 7"]),
+    (["model=7"], ["model:", "must be a name or a mapping", "got 7"]),
     (["optimizer.lr=true"], ["override 'optimizer.lr=true'", "must be a valid number", "got true"]),
     (["optimizer.lr=fast"], ["override 'optimizer.lr=fast'", "must be a valid number", "got 'fast'"]),
     (["optimizer.lr='1e-3'"], ["optimizer.lr:", "must be a valid number", "got '1e-3'"]),

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -472,7 +473,9 @@ def test_6_dropout_between_layers_needs_two_of_them(vowels):
     with pytest.raises(ConfigError, match="would do nothing"):
         vowels.with_overrides({"model.dropout": {"between": 0.5}})
     live = vowels.with_overrides({"model.dropout": {"output": 0.5}})
-    model = live.model.build(3, 5).double().train()
+    model = (
+        live.model.build(SimpleNamespace(input_size=3), SimpleNamespace(output_size=5, per_step=False)).double().train()
+    )
     assert live.model.depth == 1
     assert (model(x, torch.full((4,), 7)) - model(x, torch.full((4,), 7))).abs().max() > 1e-3
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,8 +17,13 @@ from lstm_lab.models.encoder import Encoded, reverse
 from lstm_lab.models.pooling import Last
 from lstm_lab.models.sequence import Dropout
 
-assert_close = partial(close, rtol=1e-9, atol=1e-12)  # in float64
+
+def assert_close(*arguments, rtol=1e-9, atol=1e-12):
+    close(*arguments, rtol=rtol, atol=atol)  # in float64
+
+
 B, T, IN, H, OUT = 4, 6, 3, 5, 2
+SEEN, ASKED = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
 LENGTHS = torch.tensor([3, T, 1, 5])
 BEHIND = torch.arange(T) >= LENGTHS.unsqueeze(1)
 DEFAULT = SequenceModel.Config()
@@ -33,7 +38,7 @@ each_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["f
 def build(**fields):
     torch.manual_seed(0)
     config = validate(SequenceModel.Config, {"hidden_size": H, **fields}, "test")
-    return config.build(IN, OUT).double().eval()
+    return config.build(SEEN, ASKED).double().eval()
 
 
 def draw(*shape):
@@ -223,3 +228,60 @@ def test_every_weight_is_used(depth, bidirectional, x):
 @pytest.mark.parametrize("change", [{"cell": "gru"}, {"hidden_size": 7}, {"depth": 2}, {"bidirectional": True}])
 def test_every_choice_changes_the_network(change, x):
     assert not torch.equal(build(**change)(x, LENGTHS), build()(x, LENGTHS))
+
+
+# ---- an answer at every step, and tokens ----
+
+VOCABULARY = ("<pad>", *"abcdef")
+WORDS = SimpleNamespace(input_size=len(VOCABULARY), tokens=VOCABULARY)
+EVERY = SimpleNamespace(output_size=OUT, per_step=True)
+
+
+@each_cell
+@each_direction
+def test_an_answer_at_every_step_reads_no_padding(cell, bidirectional, x):
+    torch.manual_seed(0)
+    config = validate(SequenceModel.Config, {"hidden_size": H, "cell": cell, "bidirectional": bidirectional}, "test")
+    model = config.build(SEEN, EVERY).double()
+    together = model(x, LENGTHS)
+    assert together.shape == (B, T, OUT)
+    for i, length in enumerate(LENGTHS.tolist()):
+        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1])[0], together[i, :length])
+        if not bidirectional:
+            halves, state = model.carry(x[i : i + 1, :1], torch.tensor([1]), None)
+            assert_close(halves[0], together[i, :1])
+            if length > 1:
+                rest, _ = model.carry(x[i : i + 1, 1:length], torch.tensor([length - 1]), state)
+                assert_close(rest[0], together[i, 1:length])
+
+
+def test_tokens_become_vectors():
+    torch.manual_seed(0)
+    config = validate(SequenceModel.Config, {"hidden_size": H, "embedding": {"size": 7, "dropout": 0.5}}, "test")
+    model = config.build(WORDS, ASKED).eval()
+    words = torch.tensor([[1, 2, 3, 0], [4, 5, 6, 1]])
+    lengths = torch.tensor([3, 4])
+    output = model(words, lengths)
+    assert_close(model(words[:1, :3], lengths[:1]), output[:1], rtol=1e-5, atol=1e-6)
+    assert (model.embedding(words)[0, 3] == 0).all()
+    output.sum().backward()
+    used = model.embedding.weight.grad.abs().sum(1) > 0
+    assert used.tolist() == [False, True, True, True, True, True, True]
+    model.train()
+    # A word that is dropped is dropped wherever it stands.
+    vectors = model.embedding(torch.arange(1, 7).repeat(3, 1))
+    gone = (vectors == 0).all(-1)
+    assert (gone == gone[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"model.embedding.size": 7}, "model.embedding would do nothing: data 'japanese_vowels' holds numbers"),
+        ({"model": {"name": "seqence"}}, "did you mean 'sequence'?"),
+    ],
+)
+def test_dead_choices_are_refused(change, said, vowels):
+    with pytest.raises(ConfigError) as fault:
+        vowels.with_overrides(change)
+    assert said in str(fault.value)

@@ -71,7 +71,7 @@ else:
 torch.manual_seed(0)
 data = experiment.data.build()
 task = experiment.task.build(data.facts)
-model = experiment.model.build(data.facts.input_size, task.output_size)
+model = experiment.model.build(data.facts, task)
 optimizer = experiment.optimizer.build().over(model.parameters())
 losses = []
 for epoch in range(4):

@@ -6,7 +6,7 @@ import hashlib
 import math
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -21,11 +21,12 @@ class Batch(NamedTuple):
     """B samples, padded behind their own end to the longest, T."""
 
     x: Tensor
-    """(B, T, I) float32"""
+    """(B, T, I) float32, or (B, T) int64 tokens, 0 on padding"""
     lengths: Tensor
     """(B,) int64 valid steps, each at least 1; on the CPU, where packing reads it."""
     y: Tensor
-    """(B,) int64 class, or (B, horizon, targets) float32"""
+    """(B,) int64 class, (B, horizon, targets) float32, or for each step (B, T) int64 class, -1 where not asked, or
+    (B, T, K) float32"""
 
 
 class Split(Protocol):
@@ -43,6 +44,9 @@ class Dataset(Registered, kind="dataset"):
     Reading happens once, on first use. `train` and `validation` are open to everyone; the test part comes only out of
     `open_test`, which `evaluate` alone calls.
     """
+
+    tokens: ClassVar[bool] = False
+    """Whether sequences hold tokens, not channels: `facts.tokens` then names them, `facts.input_size` counts them."""
 
     class Config(Named):
         batch_size: Count = 32

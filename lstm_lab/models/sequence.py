@@ -1,8 +1,8 @@
-"""The model of every experiment: encoder -> pooling -> linear head."""
+"""The model of most experiments: embedding of tokens -> encoder -> pooling -> linear head."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
+from lstm_lab.models.base import Asked, Model, Seen
+from lstm_lab.models.embedding import TokenEmbedding
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.pooling import Last, Pooling
 from lstm_lab.registry import Choice, Named
@@ -28,10 +30,12 @@ class Dropout(config.Config):
     """Share of the pooled values before the head."""
 
 
-class SequenceModel(nn.Module):
-    """A padded batch of sequences -> one vector of outputs for each."""
+class SequenceModel(Model, name="sequence"):
+    """One stack of cells. A task that asks for every step has no pooling: the head reads each step's output."""
 
-    class Config(config.Config):
+    class Config(Named):
+        embedding: TokenEmbedding.Config = TokenEmbedding.Config()
+        """How tokens become vectors, where the data holds tokens."""
         cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()  # type: ignore[call-arg]
         """The recurrent cell."""
         hidden_size: config.Count = 64
@@ -54,25 +58,58 @@ class SequenceModel(nn.Module):
                 )
             return self
 
-        def build(self, input_size: int, output_size: int) -> SequenceModel:
-            return SequenceModel(self, input_size, output_size)
+    @classmethod
+    def check(cls, model: Any, task: Any, data: Any) -> None:
+        defaults = cls.Config()  # type: ignore[call-arg]
+        if not data.owner.tokens and model.embedding != defaults.embedding:
+            raise ValueError(
+                f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave the section out"
+            )
+        if task.owner.per_step and model.pooling != defaults.pooling:
+            raise ValueError(
+                f"model.pooling={model.pooling.name} would do nothing: task '{task.name}' asks for every step; "
+                "leave it out"
+            )
+        if task.owner.causal and model.bidirectional:
+            raise ValueError(
+                f"model.bidirectional: task '{task.name}' asks for what comes next, and the backward direction has "
+                "seen it; set it to false"
+            )
 
-    def __init__(self, config: SequenceModel.Config, input_size: int, output_size: int) -> None:
+    def __init__(
+        self,
+        facts: Seen,
+        task: Asked,
+        *,
+        embedding: TokenEmbedding.Config,
+        cell: Named,
+        hidden_size: int,
+        depth: int,
+        bidirectional: bool,
+        dropout: Dropout,
+        pooling: Named,
+    ) -> None:
         super().__init__()
+        tokens = hasattr(facts, "tokens")
+        self.embedding = embedding.build(facts.input_size) if tokens else None
         self.encoder = Encoder(
-            config.cell,
-            input_size=input_size,
-            hidden_size=config.hidden_size,
-            depth=config.depth,
-            bidirectional=config.bidirectional,
-            input_dropout=config.dropout.input,
-            between_dropout=config.dropout.between,
+            cell,
+            input_size=embedding.size if tokens else facts.input_size,
+            hidden_size=hidden_size,
+            depth=depth,
+            bidirectional=bidirectional,
+            input_dropout=dropout.input,
+            between_dropout=dropout.between,
         )
-        self.pooling = config.pooling.build()
-        self.dropout = nn.Dropout(config.dropout.output)
-        self.head = nn.Linear(self.encoder.output_size, output_size)
+        self.pooling = None if task.per_step else pooling.build()
+        self.dropout = nn.Dropout(dropout.output)
+        self.head = nn.Linear(self.encoder.output_size, task.output_size)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x (B, T, I), lengths (B,) -> (B, output_size)."""
-        pooled = self.pooling(self.encoder(x, lengths), lengths)
-        return self.head(self.dropout(pooled))
+        return self.carry(x, lengths, None)[0]
+
+    def carry(self, x: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
+        """`forward` from the state that the chunk before left (None: none was), and the state that this one leaves."""
+        encoded = self.encoder(x if self.embedding is None else self.embedding(x), lengths, state)
+        shown = encoded.outputs if self.pooling is None else self.pooling(encoded, lengths)
+        return self.head(self.dropout(shown)), encoded.state

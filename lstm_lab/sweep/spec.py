@@ -128,7 +128,7 @@ def build_corners(sweep: Sweep, where: str) -> None:
         facts = datasets.setdefault(experiment.data, experiment.data.build()).facts
         task = experiment.task.build(facts)
         with torch.device("meta"):
-            experiment.model.build(facts.input_size, task.output_size)
+            experiment.model.build(facts, task)
 
 
 def _experiment(written: Any, overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -81,7 +81,7 @@ class Trial(tune.Trainable):
                 dataset=shared(experiment.data),
                 wandb=spec["wandb"],
                 group=spec["group"],
-                tags=(experiment.task.name, experiment.data.name, experiment.model.cell.name),
+                tags=experiment.tags,
                 on_epoch=self._wait,
             )
             self._said.put(("finished", None))

@@ -25,9 +25,13 @@ class Task(Registered, kind="task"):
     """Kind of data set that it can be asked of."""
     maximised: ClassVar[frozenset[str]] = frozenset()
     """Metrics of which more is better; of all others, less."""
+    per_step: ClassVar[bool] = False
+    """Whether it asks at every step; the model's output is then (B, T, output_size)."""
+    causal: ClassVar[bool] = False
+    """Whether a step's answer stands in the steps behind it, so that nothing may read backward."""
 
     output_size: int
-    """Numbers that the model's head gives for one sequence."""
+    """Numbers that the model's head gives for one answer."""
     decides: str
 
     @classmethod
@@ -43,16 +47,20 @@ class Task(Registered, kind="task"):
         """Raise ValueError where the configs of the task and of the data do not go together."""
 
     def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the model reads of a batch: x (B, T, I) and lengths (B,); most tasks hand it over as it is."""
+        """What the model reads of a batch: x and lengths (B,); most tasks hand it over as it is."""
         return batch.x, batch.lengths
 
     def complete(self, output: Tensor, batch: Batch) -> Tensor:
-        """What the model's output becomes before it is scored, (B, output_size); most tasks leave it as it is."""
+        """What the model's output becomes before it is scored, same shape; most tasks leave it as it is."""
         return output
+
+    def asked(self, batch: Batch) -> int | Tensor:
+        """Answers that a batch asks for: what its mean loss is a mean over."""
+        return len(batch.y)
 
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        """Mean loss over the batch, a scalar; `output` is (B, output_size)."""
+        """Mean loss over the answers asked for, a scalar; `output` is (B, output_size) or (B, T, output_size)."""
 
     @abstractmethod
     def metrics(self) -> Metric | MetricCollection:

@@ -1,0 +1,37 @@
+"""A vector for each token."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from lstm_lab import config
+from lstm_lab.config import Count
+
+
+class TokenEmbedding(nn.Embedding):
+    """Token numbers (B, T) -> vectors (B, T, E); number 0 is padding and stays the zero vector."""
+
+    class Config(config.Config):
+        size: Count = 100
+        """Numbers in the vector of a token, E."""
+        dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+        """Share of the vocabulary whose vectors are zeroed for a step of training (Gal & Ghahramani 2016)."""
+
+        def build(self, tokens: int) -> TokenEmbedding:
+            return TokenEmbedding(tokens, self.size, self.dropout)
+
+    def __init__(self, tokens: int, size: int, dropout: float = 0.0) -> None:
+        super().__init__(tokens, size, padding_idx=0)
+        self.dropout = dropout
+        with torch.no_grad():
+            self.weight.uniform_(-0.1, 0.1)[0] = 0.0
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training or not self.dropout:
+            return super().forward(input)
+        kept = torch.empty(len(self.weight), 1, device=self.weight.device).bernoulli_(1 - self.dropout)
+        return nn.functional.embedding(input, self.weight * kept / (1 - self.dropout), self.padding_idx)
