@@ -21,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 SOURCE = Path(__file__).with_name("engine.cpp")
+INCLUDED = (Path(__file__).with_name("vectors.h"), Path(__file__).with_name("tape.h"))
 BESIDE = Path(__file__).with_name("built")
 FLAGS = ("-std=c++17", "-O3", "-fPIC", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti", "-w", "-pthread")
 ARM = {"arm64", "aarch64"}
@@ -47,7 +48,8 @@ def variants() -> dict[str, tuple[str, ...]]:
 def source_key() -> str:
     """Of what the binary must have been built from: source, flags, kind of machine."""
     text = json.dumps([FLAGS, variants(), platform.system(), platform.machine()])
-    return hashlib.sha256(SOURCE.read_bytes() + text.encode()).hexdigest()
+    code = b"".join(path.read_bytes() for path in (SOURCE, *INCLUDED))
+    return hashlib.sha256(code + text.encode()).hexdigest()
 
 
 def user_cache() -> Path:

@@ -17,7 +17,7 @@ from torch import Tensor
 LSTM, GRU, RNN, NORM = range(4)
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 _LANES = 16  # of the widest vector, in float32: what row strides are rounded to
-_REFUSAL = (
+REFUSAL = (
     "the native engine computes no second derivatives; run the way forward inside lstm_lab.kernels.disabled(), "
     "where torch computes them"
 )
@@ -60,6 +60,7 @@ class _Engine:
             return found
 
         self.forward, self.backward = both("forward", integer, job), both("backward", integer, job)
+        self.play = both("play", integer, pointer)
         self.activations = both("activations", None, pointer, integer, pointer, pointer)
         self.threads = getattr(library, f"threads_{isa}")
         self.threads.restype, self.threads.argtypes = integer, [job]
@@ -106,6 +107,13 @@ def _load() -> tuple[_Engine | None, Status]:
 def engine() -> _Engine | None:
     """The engine, looked for once in a process."""
     return _get()[0] if not getattr(_disabled, "on", False) else None
+
+
+def engine_now() -> _Engine:
+    """The engine, where `serves` has said that there is one."""
+    found = engine()
+    assert found is not None
+    return found
 
 
 def status() -> Status:
@@ -178,7 +186,7 @@ def _pointer(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _stride(width: int, itemsize: int) -> int:
+def stride(width: int, itemsize: int) -> int:
     """Elements from row to row: whole vectors, and no power of two, where all rows would fall into one cache set."""
     stride = -(-width // _LANES) * _LANES
     return stride + _LANES if stride * itemsize % 1024 == 0 else stride
@@ -218,7 +226,7 @@ def _forward(arguments: tuple, tensors: tuple, training: bool) -> tuple[tuple, t
     size, has_c = x.element_size(), family in (LSTM, NORM)
     rows, padded = (B * T if training else 2 * B), -(-H // _LANES) * _LANES
     keeps = {GRU: 4 * H, NORM: 13 * H + 3}.get(family, gates * H)  # elements of a row of gates
-    rows_ld, gates_ld = _stride(H + 1 + I, size), _stride(keeps, size)
+    rows_ld, gates_ld = stride(H + 1 + I, size), stride(keeps, size)
     out, hT, cT = x.new_empty(B, T, H), x.new_empty(B, H), x.new_empty(B, H if has_c else 0)
     kept = (
         x.new_empty(rows, rows_ld),
@@ -270,7 +278,7 @@ class _Sequence(torch.autograd.Function):
         with torch.no_grad():
             results = _Sequence.way_back(ctx, *grads)
         if torch.is_grad_enabled():  # create_graph=True: fail when someone comes this way again, not before
-            refusal: Any = torch._C._functions.DelayedError(_REFUSAL, len(results))
+            refusal: Any = torch._C._functions.DelayedError(REFUSAL, len(results))
             results = refusal(*(None if g is None else g.detach().requires_grad_() for g in results))
         return results
 
