@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lstm_lab import kernels
 from lstm_lab.registry import Named, Registered
 
 
@@ -57,7 +58,7 @@ class Cell(Registered, nn.Module, kind="cell"):
         """
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        """The step over a whole padded batch.
+        """The step over a whole padded batch, recorded and played natively where the engine can.
 
         Args:
             x: (B, T, I)
@@ -67,7 +68,12 @@ class Cell(Registered, nn.Module, kind="cell"):
         Returns:
             Outputs (B, T, H), zero on padding, and the state after each sample's own last valid step.
         """
-        return unroll(self.step, x, lengths, self.initial_state(x) if state is None else state)
+        state = self.initial_state(x) if state is None else state
+        played = kernels.play(self, self.step, x, lengths, state)
+        if played is None:
+            return unroll(self.step, x, lengths, state)
+        outputs, parts = played
+        return outputs, type(state)(*parts)
 
 
 def unroll(

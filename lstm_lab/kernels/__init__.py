@@ -7,6 +7,8 @@ Shapes: x (B, T, I); lengths (B,), each in 0..T, what stands behind them is neve
 layout of torch's own layers, G gates: W (G H, I), U (G H, H), b and b_h (G H). Outputs (B, T, H) are zero on padding,
 states are those after each sample's own last step. `reverse` reads each sample from its own end to its start.
 
+Any other cell's step is recorded once as a tape and played over whole sequences by the same engine: `play`.
+
 The engine is compiled with the installation, or later by `python -m lstm_lab.kernels.build`; `status()` says what is
 active and why. LSTM_LAB_KERNELS chooses by hand: `off`, or one instruction set (`avx512`, `avx2`, `generic`). Call
 `tune_memory()` once before training: without it malloc gives back and fetches again what every step needs.
@@ -21,6 +23,7 @@ from torch import Tensor
 
 from lstm_lab.kernels import native, reference
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
+from lstm_lab.kernels.player import play
 from lstm_lab.kernels.reference import PLAIN, Variant
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "gru",
     "lstm",
     "norm_lstm",
+    "play",
     "reload",
     "rnn",
     "status",

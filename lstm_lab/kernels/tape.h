@@ -8,8 +8,9 @@
 
 // Mirrored field by field in tape.py.
 struct Space {
-  void *p;         // LOCAL: elements before it in a row of the scratch memory
+  void *p;         // LOCAL, SUM: elements before it in a row of the scratch memory, in the sums
   i64 stride, by;  // elements from row to row; which row a pass reads: see By
+  i64 step;        // GRID: elements from time to time
 };
 struct Move {
   i64 kind, add, width, matrix;              // `to` gets the result, or it is added to what stands there
@@ -34,11 +35,12 @@ struct Play {
 
 namespace {
 
-enum By { FIXED, ROW, SAMPLE, LOCAL, SUM };  // one for all; of the whole sequence; of the sample; of the block; of the thread
+// One row for all; a row of all packed by time; of the sample; of the block; of the thread; of the sample at that time.
+enum By { FIXED, ROW, SAMPLE, LOCAL, SUM, GRID };
 enum Kind {
   FILL, COPY, PLUS, TIMES, OVER, LINEAR, SIGMOID, TANH, RELU_, EXP, LOG, LOGSIGMOID, SOFTPLUS, SQRT, ABS, MOST_OF,
   LEAST_OF, EXPAND, TOTAL, PRODUCT, NORMAL, D_SIGMOID, D_TANH, D_RELU, D_OVER, D_LOGSIGMOID, D_SOFTPLUS, D_SQRT, D_ABS,
-  D_MOST, D_LEAST, D_NORMAL, SUM_ROWS, SUM_TIMES
+  D_MOST, D_LEAST, D_NORMAL, SUM_ROWS, SUM_TIMES, OUTER
 };
 
 template <class T, class V, class F> INLINE V lanewise(V x, F f) {
@@ -138,6 +140,41 @@ template <class T> void product(i64 n, const Move &m, const Matrix &M, const T *
     panel += M.k * NV * N;
   }
 }
+// to[i][j] += sum over rows of a[row][i] b[row][j], for MR columns of a and NV vectors of columns of b.
+template <class T, int MR, int NV> void outer_tile(i64 n, T *to, i64 ld, const T *a, i64 as, const T *b, i64 bs, int last) {
+  typedef typename Lanes<T>::V V;
+  enum { N = Lanes<T>::N };
+  V sum[MR][NV];
+  UNROLL for (int i = 0; i < MR; i++)
+    UNROLL for (int j = 0; j < NV; j++) sum[i][j] = j < NV - 1 ? load(to + i * ld + j * N) : get(to + i * ld + j * N, last);
+  for (i64 q = 0; q < n; q++, a += as, b += bs) {
+    V column[NV];
+    UNROLL for (int j = 0; j < NV; j++) column[j] = j < NV - 1 ? load(b + j * N) : get(b + j * N, last);
+    UNROLL for (int i = 0; i < MR; i++)
+      UNROLL for (int j = 0; j < NV; j++) sum[i][j] += a[i] * column[j];
+  }
+  UNROLL for (int i = 0; i < MR; i++)
+    UNROLL for (int j = 0; j < NV; j++)
+      if (j < NV - 1) store(to + i * ld + j * N, sum[i][j]);
+      else put(to + i * ld + j * N, sum[i][j], last);
+}
+template <class T, int NV> void outer_columns(i64 n, i64 k, T *to, i64 ld, const T *a, i64 as, const T *b, i64 bs, int last) {
+  enum { MR = NV == 4 && VB == 64 ? 6 : 4 };
+  i64 i = 0;
+  for (; i + MR <= k; i += MR) outer_tile<T, MR, NV>(n, to + i * ld, ld, a + i, as, b, bs, last);
+  for (; i < k; i++) outer_tile<T, 1, NV>(n, to + i * ld, ld, a + i, as, b, bs, last);
+}
+template <class T> void outer(i64 n, i64 k, i64 width, T *to, const T *a, i64 as, const T *b, i64 bs) {
+  enum { N = Lanes<T>::N, MOST_NV = VB == 64 ? 4 : 2 };
+  for (i64 u = 0; u < width; u += MOST_NV * N) {
+    const i64 left = width - u < MOST_NV * N ? width - u : MOST_NV * N;
+    const int NV = (int)((left + N - 1) / N), last = (int)(left - (NV - 1) * N);
+    if (NV == 1) outer_columns<T, 1>(n, k, to + u, width, a, as, b + u, bs, last);
+    else if (NV == 2) outer_columns<T, 2>(n, k, to + u, width, a, as, b + u, bs, last);
+    else if (NV == 3) outer_columns<T, 3>(n, k, to + u, width, a, as, b + u, bs, last);
+    else outer_columns<T, 4>(n, k, to + u, width, a, as, b + u, bs, last);
+  }
+}
 template <class T> void pack_matrix(const Matrix &M, T *to) {
   enum { N = Lanes<T>::N };
   const T *from = (const T *)M.p;
@@ -185,9 +222,9 @@ template <class T> void perform(const Player<T> &w, const Move &m, i64 n, T *con
     MAP(TANH, 1, tanh_(x))
     MAP(RELU_, 1, x < zero ? zero : x)
     MAP(EXP, 1, exp_(x))
-    MAP(LOG, 1, (lanewise<T, V>(x, [](T v) { return (T)__builtin_log(v); })))
-    MAP(LOGSIGMOID, 1, (lanewise<T, V>(x, [](T v) { return (T)((v < 0 ? v : 0) - __builtin_log1p(__builtin_exp(v < 0 ? v : -v))); })))
-    MAP(SOFTPLUS, 1, (lanewise<T, V>(x, [](T v) { return (T)((v > 0 ? v : 0) + __builtin_log1p(__builtin_exp(v > 0 ? -v : v))); })))
+    MAP(LOG, 1, log_(x))
+    MAP(LOGSIGMOID, 1, (x < zero ? x : zero) - log1p_exp(x))
+    MAP(SOFTPLUS, 1, (x < zero ? zero : x) + log1p_exp(x))
     MAP(SQRT, 1, (lanewise<T, V>(x, [](T v) { return (T)__builtin_sqrt(v); })))
     MAP(ABS, 1, x < zero ? -x : x)
     MAP(MOST_OF, 2, x != x ? x : x > y ? x : y)
@@ -213,6 +250,7 @@ template <class T> void perform(const Player<T> &w, const Move &m, i64 n, T *con
     case NORMAL: return normal<T>(n, m, to, ts, a, as, (T *)c, cs);
     case D_NORMAL: return d_normal<T>(n, m, to, ts, a, as, b, bs, c, cs);
     case SUM_ROWS: return sum_rows<T, false>(n, m, to, a, as, a, as);
+    case OUTER: return outer<T>(n, w.play->matrices[m.matrix].n, m.width, to, a, as, b, bs);  // M turned: (n, k)
     case SUM_TIMES: return sum_rows<T, true>(n, m, to, a, as, b, bs);
   }
 #undef MAP
@@ -227,8 +265,8 @@ template <class T> void play_part(Player<T> &w) {
       const i64 n = end - r < p.block ? end - r : p.block;
       for (i64 k = 0; k < p.n_spaces; k++) {
         const Space &s = p.spaces[k];
-        const i64 row = s.by == ROW ? p.first[t] + r : s.by == SAMPLE ? r : 0;
-        base[k] = (s.by == LOCAL ? w.local + (i64)s.p * p.block : s.by == SUM ? (T *)p.sum + w.number * p.sums : (T *)s.p) + row * s.stride;
+        const i64 row = s.by == ROW ? p.first[t] + r : s.by == SAMPLE || s.by == GRID ? r : 0;
+        base[k] = (s.by == LOCAL ? w.local + (i64)s.p * p.block : s.by == SUM ? (T *)p.sum + w.number * p.sums + (i64)s.p : (T *)s.p) + row * s.stride + t * s.step;
       }
       for (i64 k = 0; k < p.n_moves; k++) perform<T>(w, p.moves[k], n, base);
     }

@@ -156,6 +156,31 @@ INLINE Vd tanh_(Vd x) {
   return m / (m + 2.0);
 }
 
+// x = 2^e m, sqrt(1/2) <= m < sqrt(2); log m = 2 artanh((m - 1) / (m + 1)), whose series is short there.
+template <class V, class M> INLINE V logarithm(V x, V m, V e, double last, int terms) {
+  const V s = (m - 1) / (m + 1), q = s * s;
+  V p = V{} + (decltype(x[0] + 0))last;
+  for (int k = terms; k >= 0; k--) p = p * q + (decltype(x[0] + 0))(2.0 / (2 * k + 1));
+  const V zero = V{}, y = p * s + e * (decltype(x[0] + 0))0.69314718055994530942;
+  const V none = zero / zero, most = 1 / zero;
+  return x > zero ? (x < most ? y : x) : x == zero ? -most : none;
+}
+INLINE Vf log_(Vf x) {
+  typedef Lanes<float>::M M;
+  const M bits = (M)x - 0x3f3504f3, e = bits >> 23;
+  return logarithm<Vf, M>(x, (Vf)((bits & 0x007fffff) + 0x3f3504f3), __builtin_convertvector(e, Vf), 2.0 / 11, 4);
+}
+INLINE Vd log_(Vd x) {
+  typedef Lanes<double>::M M;
+  const M bits = (M)x - 0x3fe6a09e667f3bcdLL, e = bits >> 52;
+  return logarithm<Vd, M>(x, (Vd)((bits & 0xfffffffffffffLL) + 0x3fe6a09e667f3bcdLL), __builtin_convertvector(e, Vd), 2.0 / 23, 10);
+}
+// log(1 + e^-|x|): what 1 + e^-|x| loses to rounding is put back.
+template <class V> INLINE V log1p_exp(V x) {
+  const V u = exp_(x < V{} ? x : -x), w = u + 1;
+  return log_(w) + (u - (w - 1)) / w;
+}
+
 // --------------------------------------------------------------------------------------------- matrix kernel
 // out[i][j] = sum_k a[i][k] w[k][j] for MR rows and NV vectors of columns: the sum lives in registers.
 template <class T, int MR, int NV>

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import ctypes
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from ctypes import c_double, c_int64, c_void_p
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.kernels import native, tape
-from lstm_lab.kernels.tape import Move, Refused, Slot, Tape
+from lstm_lab.kernels import native
+from lstm_lab.kernels.tape import KINDS, Move, Refused, Slot, Tape, replay
 
-_FIXED, _ROW, _SAMPLE, _LOCAL, _SUM = range(5)
+_FIXED, _ROW, _SAMPLE, _LOCAL, _SUM, _GRID = range(6)
 _CACHE = 1 << 17  # bytes that a block of rows may take: with the panels of a matrix they stay in the second cache
 _WORTH = 1.5e7  # operations that are worth a thread
 
 
 class _Space(ctypes.Structure):
-    _fields_ = [("p", c_void_p), ("stride", c_int64), ("by", c_int64)]
+    _fields_ = [("p", c_void_p), ("stride", c_int64), ("by", c_int64), ("step", c_int64)]
 
 
 class _Move(ctypes.Structure):
@@ -46,31 +46,31 @@ class Play(ctypes.Structure):
     ]
 
 
-class Rows(NamedTuple):
+class Packing(NamedTuple):
     """The valid steps of a batch, packed by time with the longest sample first."""
 
     order: Tensor | None
     """(B,) sample at each place; None: as they come."""
-    count: Tensor
+    alive: Tensor
     """(T,) samples alive at each step."""
     first: Tensor
     """(T,) rows before each step."""
-    index: Tensor | None
+    place: Tensor | None
     """(R,) of each row in the batch laid flat, b T + t; None: every step is valid."""
 
 
-def rows_of(lengths: Tensor, T: int) -> Rows:
+def rows_of(lengths: Tensor, T: int) -> Packing:
     lengths = lengths.to("cpu", torch.int64)
     B = len(lengths)
-    if not B or int(lengths.min()) == T:
-        return Rows(None, torch.full((T,), B), torch.arange(T) * B, None)
-    if int(lengths.min()) < 0 or int(lengths.max()) > T:
+    if B and not 0 <= int(lengths.min()) <= int(lengths.max()) <= T:
         raise ValueError(f"every length must lie in 0..{T}, the steps of the batch")
+    if not B or int(lengths.min()) == T:
+        return Packing(None, torch.full((T,), B), torch.arange(T) * B, None)
     ordered, order = lengths.sort(descending=True, stable=True)
     steps = torch.arange(T).unsqueeze(1)
     alive = steps < ordered  # (T, B)
     count = alive.sum(1)
-    return Rows(order, count, count.cumsum(0) - count, (order * T + steps)[alive])
+    return Packing(order, count, count.cumsum(0) - count, (order * T + steps)[alive])
 
 
 _tapes: weakref.WeakKeyDictionary[nn.Module, dict[Any, Tape | Refused]] = weakref.WeakKeyDictionary()
@@ -81,20 +81,25 @@ def tape_of(cell: nn.Module, step: Callable, state: Any, input_size: int, widths
     kept = _tapes.setdefault(cell, {})
     key = (input_size, widths, *_plain(cell))
     if key not in kept:
+        from lstm_lab.kernels.recorder import record
+
         leaves = {**dict(cell.named_parameters()), **dict(cell.named_buffers())}
         try:
-            kept[key] = tape.record(step, state, leaves, input_size, widths)
+            kept[key] = record(step, state, leaves, input_size, widths)
         except Refused as reason:
             kept[key] = reason
     return kept[key]
 
 
+_MODULE = frozenset(vars(nn.Module())) - {"training"}
+
+
 def _plain(module: nn.Module) -> tuple:
-    """What a step may branch on: numbers, words and switches of a module and of those inside it."""
+    """What a step may branch on: the plain attributes of a module and of those inside it."""
     own = tuple(
-        (key, value)
+        (key, value if isinstance(value, Hashable) else repr(value))
         for key, value in vars(module).items()
-        if isinstance(value, (bool, int, float, str, tuple, type(None))) and not key.startswith("_")
+        if key not in _MODULE
     )
     return own + tuple(part for child in module.children() for part in _plain(child))
 
@@ -122,17 +127,13 @@ def play(
         return None
     B, T, _ = x.shape
     rows = rows_of(lengths, T)
-    if rows.index is None:
-        packed = x.transpose(0, 1).reshape(T * B, -1)
-    else:
-        packed = x.reshape(B * T, -1).index_select(0, rows.index)
+    packed = x if rows.place is None else x.reshape(B * T, -1).index_select(0, rows.place)
     feeds, const, matrices = prologue(made, cell, packed)
     start = [part if rows.order is None else part.index_select(0, rows.order) for part in state]
     out, *ends = _Sequence.apply(made, rows, (B, T), len(feeds), *start, const, *feeds, *matrices)
-    if rows.index is None:
-        shown = out.view(T, B, -1).transpose(0, 1)
-    else:
-        shown = out.new_zeros(B * T, made.out).index_copy(0, rows.index, out).view(B, T, -1)
+    shown = out
+    if rows.place is not None:
+        shown = out.new_zeros(B * T, made.out).index_copy(0, rows.place, out).view(B, T, -1)
     if rows.order is not None:
         back = torch.empty_like(rows.order).scatter_(0, rows.order, torch.arange(B))
         ends = [end.index_select(0, back) for end in ends]
@@ -140,14 +141,18 @@ def play(
 
 
 def prologue(made: Tape, cell: nn.Module, packed: Tensor) -> tuple[list[Tensor], Tensor, list[Tensor]]:
-    """What does not depend on the state, by torch: rows (R, width) for each feed, what all share, matrices (k, n)."""
-    values: dict[int, Tensor] = {made.x: packed}
+    """What does not depend on the state, by torch: rows for each feed, what all share, matrices (k, n).
+
+    Rows are (R, width) packed by time, or (B, T, width) where the input, `packed`, is.
+    """
+    size = packed.shape[:-1]
+    values: dict[int, Tensor] = {made.x: packed.flatten(0, -2), **made.numbers}
     for node, name in made.leaves.items():
         owner, _, key = name.rpartition(".")
         values[node] = getattr(cell.get_submodule(owner), key)
     for call in made.prologue:
-        tape.replay(call, values, len(packed))
-    feeds = [values[node].permute(order).reshape(len(packed), -1).contiguous() for node, order, _ in made.feeds]
+        replay(call, values, size.numel())
+    feeds = [values[node].permute(order).reshape(*size, -1).contiguous() for node, order, _ in made.feeds]
     shared = [values[node].expand(shape).permute(order).reshape(-1) for node, shape, order, _ in made.consts]
     const = torch.cat(shared) if shared else packed.new_zeros(0)
     matrices = [values[node] if head is None else values[node][head] for node, head, _, _ in made.matrices]
@@ -157,41 +162,53 @@ def prologue(made: Tape, cell: nn.Module, packed: Tensor) -> tuple[list[Tensor],
 class _Pass:
     """One way over the rows: spaces by name, and the call."""
 
-    def __init__(self, made: Tape, rows: Rows, shape: tuple[int, int], like: Tensor) -> None:
+    def __init__(self, made: Tape, rows: Packing, shape: tuple[int, int], like: Tensor) -> None:
         self.made, self.rows, self.shape, self.like = made, rows, shape, like
-        self.spaces: dict[str, tuple[int | None, int, int]] = {}
+        self.spaces: dict[str, tuple[int | None, int, int, int]] = {}
 
-        self.scratch = 0
+        self.scratch, self.sums = 0, 0
 
     def put(self, name: str, tensor: Tensor | None, width: int, by: int) -> None:
-        """A space in a tensor; without one, in the scratch memory of a block of rows."""
+        """A space in a tensor, or in what is set aside for each block of rows or for each thread."""
         if by == _LOCAL:
             stride = native.stride(width, self.like.element_size())
-            self.spaces[name] = (self.scratch, stride, by)
+            self.spaces[name] = (self.scratch, stride, by, 0)
             self.scratch += stride
+        elif by == _SUM:
+            self.spaces[name] = (self.sums, 0, by, 0)
+            self.sums += width
         else:
-            stride = width if tensor is None or tensor.dim() < 2 else tensor.stride(0)
-            self.spaces[name] = (None if tensor is None else tensor.data_ptr(), stride, by)
+            assert tensor is not None
+            if tensor.dim() == 3:
+                by = _GRID
+            stride = tensor.stride(0) if tensor.dim() > 1 else 0
+            self.spaces[name] = (tensor.data_ptr(), stride, by, tensor.stride(1) if by == _GRID else 0)
 
-    def run(self, moves: list[Move], matrices: list[Tensor], *, backward: bool, sums: Tensor) -> None:
-        names = {name: i for i, name in enumerate(self.spaces)}
-        spaces = (_Space * len(names))(*(_Space(*space) for space in self.spaces.values()))
-        listed = (_Move * max(1, len(moves)))(*(_move(move, names) for move in moves))
-        known = (_Matrix * max(1, len(matrices)))(
-            *(_Matrix(M.data_ptr(), *M.shape, *M.stride()) for M in matrices)
-        )
-        B, T = self.shape
-        each = self.like.element_size() * (self.scratch + self.made.width)
+    def run(self, moves: list[Move], matrices: list[Tensor], unasked: frozenset[str] = frozenset()) -> Tensor:
+        """Play the moves, but for those into spaces that nobody asked for -> sums, (threads, width)."""
+        backward, made = moves is self.made.back, self.made
+        ready = made.ready.get((backward, unasked, tuple(self.spaces)))
+        if ready is None:
+            names = {name: i for i, name in enumerate(self.spaces)}
+            chosen = [move for move in moves if move.to.space not in unasked]
+            ready = made.ready[backward, unasked, tuple(names)] = (_Move * len(chosen))(
+                *(_move(move, names) for move in chosen)
+            )
+        spaces = (_Space * len(self.spaces))(*(_Space(*space) for space in self.spaces.values()))
+        known = (_Matrix * max(1, len(matrices)))(*(_Matrix(M.data_ptr(), *M.shape, *M.stride()) for M in matrices))
+        threads, (B, T) = self.threads(), self.shape
+        sums = self.like.new_zeros(threads, self.sums)
+        each = self.like.element_size() * (self.scratch + made.width)
         block = max(8, min(48, _CACHE // max(1, each)))
-        job = Play(self.threads(), T, B, block, backward, self.scratch, sums.shape[-1])
-        job.count, job.first = self.rows.count.data_ptr(), self.rows.first.data_ptr()
-        job.moves, job.n_moves = ctypes.addressof(listed), len(moves)
-        job.spaces, job.n_spaces = ctypes.addressof(spaces), len(names)
+        job = Play(threads, T, B, block, backward, self.scratch, self.sums)
+        job.count, job.first = self.rows.alive.data_ptr(), self.rows.first.data_ptr()
+        job.moves, job.n_moves = ctypes.addressof(ready), len(ready)
+        job.spaces, job.n_spaces = ctypes.addressof(spaces), len(spaces)
         job.matrices, job.n_matrices = ctypes.addressof(known), len(matrices)
         job.sum = sums.data_ptr()
-        code = native.engine_now().play[self.like.dtype](ctypes.byref(job))
-        if code:
+        if native.engine_now().play[self.like.dtype](ctypes.byref(job)):
             raise MemoryError("the native engine could not allocate its scratch memory")
+        return sums
 
     def threads(self) -> int:
         B, T = self.shape
@@ -204,20 +221,21 @@ def _move(move: Move, names: dict[str, int]) -> _Move:
         return names[slot.space], slot.at
 
     places = [at(slot) for slot in (*move.arguments, move.to, move.to, move.to)[:3]]
-    kind = tape.KINDS.index(move.kind)
+    kind = KINDS.index(move.kind)
     numbers = (*at(move.to), *places[0], *places[1], *places[2])
     return _Move(kind, move.add, move.width, move.matrix, *numbers, move.s, move.s2)
 
 
 class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, made: Tape, rows: Rows, shape: tuple[int, int], fed: int, *tensors: Tensor) -> Any:
+    def forward(ctx: Any, made: Tape, rows: Packing, shape: tuple[int, int], fed: int, *tensors: Tensor) -> Any:
         parts = len(made.state)
         start, const, feeds, matrices = _parts(tensors, parts, fed)
-        R = int(rows.count.sum())
+        R = int(rows.alive.sum())
         keep = any(ctx.needs_input_grad)
         record = const.new_empty(R, native.stride(made.width, const.element_size())) if keep else None
-        out, ends = const.new_empty(R, made.out), [part.contiguous().clone() for part in start]
+        out = const.new_empty(*((R,) if rows.place is not None else shape), made.out)
+        ends = [part.contiguous().clone() for part in start]
         run = _Pass(made, rows, shape, const)
         run.put("record", record, made.width, _ROW if keep else _LOCAL)
         run.put("spare", None, made.spare, _LOCAL)
@@ -225,7 +243,7 @@ class _Sequence(torch.autograd.Function):
         for part, end in enumerate(ends):
             run.put(f"state{part}", end, made.state[part], _SAMPLE)
         _put_given(run, const, feeds)
-        run.run(made.moves, matrices, backward=False, sums=const.new_empty(1, 0))
+        run.run(made.moves, matrices)
         if keep:
             ctx.given = (made, rows, shape, fed)
             ctx.save_for_backward(record, *tensors)
@@ -245,33 +263,28 @@ class _Sequence(torch.autograd.Function):
         made, rows, shape, fed = ctx.given
         record, *tensors = ctx.saved_tensors
         _, const, feeds, matrices = _parts(tensors, len(made.state), fed)
-        dout, carries = dout.contiguous(), [part.contiguous().clone() for part in dends]
-        dfeeds, products = [torch.empty_like(feed) for feed in feeds], record.new_empty(len(record), made.product)
-        gradients = {"product": products, **{f"dfeed{i}": gradient for i, gradient in enumerate(dfeeds)}}
+        dout, carries = (
+            dout if dout.stride(-1) == 1 else dout.contiguous(),
+            [part.contiguous().clone() for part in dends],
+        )
+        dfeeds = [torch.empty_like(feed) for feed in feeds]
         run = _Pass(made, rows, shape, const)
-        dconst = const.new_zeros(run.threads(), len(const))
         run.put("record", record, made.width, _ROW)
         run.put("grad", None, made.local, _LOCAL)
-        run.put("product", products, made.product, _ROW)
         run.put("dout", dout, made.out, _ROW)
         for part, carry in enumerate(carries):
             run.put(f"carry{part}", carry, made.state[part], _SAMPLE)
         _put_given(run, const, feeds)
-        run.put("dconst", None, 0, _SUM)
+        run.put("dconst", None, len(const), _SUM)
+        run.put("dmatrix", None, made.matrix(len(matrices)), _SUM)
         for i, gradient in enumerate(dfeeds):
             run.put(f"dfeed{i}", gradient, made.feeds[i][2], _ROW)
-        turned = [M.T for M in matrices]
-        run.run(made.back, turned, backward=True, sums=dconst)
-        dmatrices: list[Tensor | None] = [None] * len(matrices)
-        first = len(made.state) + 1 + fed + 4
-        for number, argument, result in made.met:
-            if ctx.needs_input_grad[first + number]:
-                k, n = matrices[number].shape
-                rows_in = record if argument.space == "record" else feeds[int(argument.space.removeprefix("feed"))]
-                a, g = rows_in[:, argument.at : argument.at + k], gradients[result.space][:, result.at : result.at + n]
-                found = dmatrices[number]
-                dmatrices[number] = a.T @ g if found is None else found.addmm_(a.T, g)
-        return (*carries, dconst.sum(0), *dfeeds, *dmatrices)
+        needed = ctx.needs_input_grad[5 + len(made.state) :]
+        # A sum may lend the place of a feed's gradient to its other terms: what lies there may still be read.
+        unasked = {f"dfeed{i}" for i in range(fed) if not needed[i]} - {s.space for m in made.back for s in m.arguments}
+        sums = run.run(made.back, [M.T for M in matrices], frozenset(unasked)).sum(0)
+        found = sums[len(const) :].split([M.numel() for M in matrices]) if matrices else ()
+        return (*carries, sums[: len(const)], *dfeeds, *(g.view(M.shape) for g, M in zip(found, matrices, strict=True)))
 
 
 def _parts(tensors: Any, parts: int, fed: int) -> tuple[list[Tensor], Tensor, list[Tensor], list[Tensor]]:
