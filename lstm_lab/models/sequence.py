@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -52,6 +52,12 @@ class SequenceModel(nn.Module):
                     f"dropout.between={self.dropout.between} would do nothing: depth is 1, there is no between; "
                     "set depth to 2 or use dropout.output"
                 )
+            return self
+
+        @model_validator(mode="after")
+        def _cell_fits_hidden_size(self) -> SequenceModel.Config:
+            cell: Any = self.cell.owner
+            cell.check(self.cell, self.hidden_size)
             return self
 
         def build(self, input_size: int, output_size: int) -> SequenceModel:

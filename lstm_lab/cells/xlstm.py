@@ -1,0 +1,257 @@
+"""The two cells of xLSTM: exponential gates, held within the numbers by a running maximum of their logarithms.
+
+Sigma-gated LSTMs cannot revise what they stored; exp(i) can outweigh all that came before. Beck et al. (2024), "xLSTM:
+Extended Long Short-Term Memory". N heads of width d = H / N; no head sees another.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear, logsigmoid
+
+from lstm_lab.cells.base import Cell, blank, weight
+from lstm_lab.config import Count
+from lstm_lab.registry import Named
+
+CHUNK = 25
+"""Steps that an mLSTM computes at once."""
+LARGEST = 80.0
+"""Of -m in exp(-m), which float32 holds to 88."""
+
+
+class Exponential(Named):
+    """What both cells choose."""
+
+    heads: Count = 1
+    """Parts of the cell that never see each other; must divide hidden_size. The paper takes 4."""
+    forget: Literal["sigmoid", "exp"] = "sigmoid"
+    """The forget gate; exp can also amplify."""
+    forget_bias: float | None = None
+    """Forget-gate bias at the start; null: 1 for sigmoid, 0 for exp, where that is f = 1."""
+
+
+class ExponentialCell(Cell):
+    """What both cells share: heads, and a forget gate in logarithms."""
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        heads: int = 1,
+        forget: str = "sigmoid",
+        forget_bias: float | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        check_heads(heads, hidden_size)
+        self.heads, self.forget = heads, forget
+        self.forget_bias = {"sigmoid": 1.0, "exp": 0.0}[forget] if forget_bias is None else forget_bias
+
+    @classmethod
+    def check(cls, config: Any, hidden_size: int) -> None:
+        check_heads(config.heads, hidden_size)
+
+    def log_forget(self, f: Tensor) -> Tensor:
+        return f if self.forget == "exp" else logsigmoid(f)
+
+
+def check_heads(heads: int, hidden_size: int) -> None:
+    if hidden_size % heads:
+        near = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0]
+        raise ValueError(
+            f"heads={heads} does not divide hidden_size={hidden_size}: "
+            f"set heads to one of {', '.join(map(str, near))}, or hidden_size to a multiple of {heads}"
+        )
+
+
+class SLSTMState(NamedTuple):
+    h: Tensor
+    """(B, H) what the cell shows."""
+    c: Tensor
+    """(B, H) what it remembers, times exp(-m)."""
+    n: Tensor
+    """(B, H) how much it took in, times exp(-m)."""
+    m: Tensor
+    """(B, H) largest logarithm among the weights of what it took in; -inf before the first."""
+
+
+class SLSTM(ExponentialCell, name="slstm"):
+    """Equations 8-17: scalar memories that mix within a head.
+
+    z = tanh(W_z x + R_z h + b_z)         i~ = W_i x + R_i h + b_i
+    o = sigmoid(W_o x + R_o h + b_o)      f~ = W_f x + R_f h + b_f      log f = log sigmoid(f~) or f~
+    m' = max(log f + m, i~)
+    c' = exp(log f + m - m') * c + exp(i~ - m') * z
+    n' = exp(log f + m - m') * n + exp(i~ - m')
+    h' = o * c' / n'
+
+    R is block-diagonal, one (d, d) block for each head and gate. m starts at -inf, the logarithm of no weight at all,
+    so the first step takes its input whole and n is at least 1 from then on.
+    """
+
+    State = SLSTMState
+
+    class Config(Exponential):
+        """How it remembers."""
+
+    def __init__(self, input_size: int, hidden_size: int, **choices: Any) -> None:
+        super().__init__(input_size, hidden_size, **choices)
+        H, N, d = hidden_size, self.heads, hidden_size // self.heads
+        self.W = weight(H, 4 * H, input_size)  # gates in the order z, i, f, o
+        self.R = weight(H, N, 4 * d, d)  # the same within each head
+        self.b = weight(H, 4 * H)
+        with torch.no_grad():
+            nn.init.constant_(self.b[2 * H : 3 * H], self.forget_bias)
+
+    def initial_state(self, x: Tensor) -> SLSTMState:
+        zeros = x.new_zeros(x.shape[0], self.hidden_size)
+        return SLSTMState(zeros, zeros, zeros, torch.full_like(zeros, -torch.inf))
+
+    def step(self, x: Tensor, state: SLSTMState) -> tuple[Tensor, SLSTMState]:
+        heads = [
+            (h @ R.T).chunk(4, 1) for h, R in zip(state.h.chunk(self.heads, 1), self.R.unbind(0), strict=True)
+        ]  # N times 4 times (B, d)
+        Rh = torch.cat([head[gate] for gate in range(4) for head in heads], 1)  # (B, 4 H)
+        z, i, f, o = (linear(x, self.W, self.b) + Rh).chunk(4, 1)  # (B, H) each
+        decayed = self.log_forget(f) + state.m
+        m = torch.maximum(decayed, i)
+        f, i = torch.exp(decayed - m), torch.exp(i - m)
+        c = f * state.c + i * torch.tanh(z)
+        n = f * state.n + i
+        h = torch.sigmoid(o) * c / n
+        return h, SLSTMState(h, c, n, m)
+
+
+class MLSTMState(NamedTuple):
+    h: Tensor
+    """(B, H) what the cell shows."""
+    C: Tensor
+    """(B, N d d) the memory of each head, rows values and columns keys, times exp(-m)."""
+    n: Tensor
+    """(B, H) the sum of keys, times exp(-m)."""
+    m: Tensor
+    """(B, N) largest logarithm among the weights of what is in C."""
+
+
+class MLSTM(ExponentialCell, name="mlstm"):
+    """Equations 19-27: a matrix memory for each head, written and read by keys; it does not see h.
+
+    q = W_q x + b_q      k = (W_k x + b_k) / sqrt(d)      v = W_v x + b_v      o = sigmoid(W_o x + b_o)
+    i~ = w_i x + b_i     f~ = w_f x + b_f                 log f = log sigmoid(f~) or f~, one for each head
+    m' = max(log f + m, i~)
+    C' = exp(log f + m - m') C + exp(i~ - m') v k^T
+    n' = exp(log f + m - m') n + exp(i~ - m') k
+    h' = o * C' q / max(|n'^T q|, exp(-m'))
+
+    exp(-m') is the 1 of the paper's equation 21 in the scale of C'. It is held under exp(80), where h' is 0 in float32
+    as well, because at infinity it has no gradient. Whole sequences are computed in chunks: see `_chunk`.
+    """
+
+    State = MLSTMState
+
+    class Config(Exponential):
+        """How it remembers."""
+
+    def __init__(self, input_size: int, hidden_size: int, **choices: Any) -> None:
+        super().__init__(input_size, hidden_size, **choices)
+        H, N = hidden_size, self.heads
+        self.W = weight(H, 4 * H + 2 * N, input_size)  # q, k, v, o, i, f
+        self.b = weight(H, 4 * H + 2 * N)
+        with torch.no_grad():
+            nn.init.constant_(self.b[4 * H + N :], self.forget_bias)
+
+    def initial_state(self, x: Tensor) -> MLSTMState:
+        B, H, N = x.shape[0], self.hidden_size, self.heads
+        return MLSTMState(*(x.new_zeros(B, width) for width in (H, H * H // N, H, N)))
+
+    def _project(self, x: Tensor) -> tuple[Tensor, ...]:
+        """x (..., I) -> q, k, v (..., N, d), o (..., H), i~ and log f (..., N)."""
+        H, N = self.hidden_size, self.heads
+        d = H // N
+        q, k, v, o, i, f = linear(x, self.W, self.b).split([H, H, H, H, N, N], -1)
+        q, k, v = (part.unflatten(-1, (N, d)) for part in (q, k * d**-0.5, v))
+        return q, k, v, torch.sigmoid(o), i, self.log_forget(f)
+
+    def step(self, x: Tensor, state: MLSTMState) -> tuple[Tensor, MLSTMState]:
+        N, d = self.heads, self.hidden_size // self.heads
+        q, k, v, o, i, log_f = self._project(x)
+        C, n = state.C.unflatten(1, (N, d, d)), state.n.unflatten(1, (N, d))
+        decayed = log_f + state.m
+        m = torch.maximum(decayed, i)  # (B, N)
+        f, i = torch.exp(decayed - m).unsqueeze(-1), torch.exp(i - m).unsqueeze(-1)
+        C = f.unsqueeze(-1) * C + (i * v).unsqueeze(-1) * k.unsqueeze(-2)  # (B, N, d, d)
+        n = f * n + i * k  # (B, N, d)
+        Cq = (C * q.unsqueeze(-2)).sum(-1)  # (B, N, d)
+        h = o * (Cq / floor((n * q).sum(-1), m).unsqueeze(-1)).flatten(1)
+        return h, MLSTMState(h, C.flatten(1), n.flatten(1), m)
+
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, MLSTMState]:
+        return self.chunked(x, lengths, self.initial_state(x) if state is None else state, CHUNK)
+
+    def chunked(self, x: Tensor, lengths: Tensor, state: MLSTMState, size: int) -> tuple[Tensor, MLSTMState]:
+        """`forward` in chunks of `size` steps; the answer does not depend on it."""
+        N, d, T = self.heads, self.hidden_size // self.heads, x.shape[1]
+        lengths = lengths.to(x.device)
+        q, k, v, o, i, log_f = self._project(blank(x, lengths))
+        # Behind a sample's end nothing comes in and nothing fades.
+        inside = (torch.arange(T, device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1)  # (B, T, 1)
+        i = torch.where(inside, i, torch.full_like(i, -torch.inf))
+        log_f = torch.where(inside, log_f, torch.zeros_like(log_f))
+        memory: tuple[Tensor, Tensor, Tensor] = (
+            state.C.unflatten(1, (N, d, d)),
+            state.n.unflatten(1, (N, d)),
+            state.m,
+        )
+        seen = []
+        for parts in zip(*(part.transpose(1, 2).split(size, 2) for part in (q, k, v, i, log_f)), strict=True):
+            chunk, memory = self._chunk(*parts, *memory)
+            seen.append(chunk)
+        C, n, m = memory
+        if not T:
+            return x.new_zeros(len(x), 0, self.hidden_size), MLSTMState(state.h, C.flatten(1), n.flatten(1), m)
+        outputs = blank(o * torch.cat(seen, 2).transpose(1, 2).flatten(2), lengths)
+        last = outputs.gather(1, (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, self.hidden_size)).squeeze(1)
+        h = torch.where((lengths > 0).unsqueeze(1), last, state.h)
+        return outputs, MLSTMState(h, C.flatten(1), n.flatten(1), m)
+
+    @staticmethod
+    def _chunk(
+        q: Tensor, k: Tensor, v: Tensor, i: Tensor, log_f: Tensor, C: Tensor, n: Tensor, m: Tensor
+    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
+        """L steps at once: attention among them, and one read of the memory before them.
+
+        m_t = max(F_t + m, max_s D_ts)      F_t = sum of log f up to t      D_ts = F_t - F_s + i~_s for s <= t
+        S_ts = exp(D_ts - m_t) q_t.k_s      C_t q_t = exp(F_t + m - m_t) C q_t + sum_s S_ts v_s
+
+        Args:
+            q, k, v: (B, N, L, d)
+            i, log_f: (B, N, L)
+            C, n, m: (B, N, d, d), (B, N, d), (B, N) before the first step.
+
+        Returns:
+            C_t q_t over its floor, (B, N, L, d), and C, n, m after the last step.
+        """
+        L = q.shape[2]
+        future = torch.ones(L, L, dtype=torch.bool, device=q.device).triu(1)
+        # Summed between s and t, not subtracted: after strong forgetting the difference of two sums has no digits left.
+        between = log_f.unsqueeze(-1).expand(-1, -1, -1, L).masked_fill(~future.mT, 0.0).cumsum(2)
+        D = (between + i.unsqueeze(2)).masked_fill(future, -torch.inf)  # (B, N, L, L)
+        decayed = log_f.cumsum(2) + m.unsqueeze(2)  # (B, N, L)
+        m_t = torch.maximum(decayed, D.amax(3))
+        weights = torch.exp(D - m_t.unsqueeze(3))
+        old = torch.exp(decayed - m_t)
+        S = weights * (q @ k.mT)
+        Cq = old.unsqueeze(3) * (q @ C.mT) + S @ v
+        nq = old * (q @ n.unsqueeze(3)).squeeze(3) + S.sum(3)
+        # The memory after the last step.
+        f, i = old[:, :, -1], weights[:, :, -1]  # (B, N), (B, N, L)
+        C = f[:, :, None, None] * C + (i.unsqueeze(3) * v).mT @ k
+        n = f.unsqueeze(2) * n + (i.unsqueeze(2) @ k).squeeze(2)
+        return Cq / floor(nq, m_t).unsqueeze(3), (C, n, m_t[:, :, -1])
+
+
+def floor(nq: Tensor, m: Tensor) -> Tensor:
+    """What C q is divided by: at least 1 in the scale of exp(m)."""
+    return torch.maximum(nq.abs(), torch.exp((-m).clamp(max=LARGEST)))
