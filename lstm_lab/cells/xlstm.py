@@ -10,13 +10,13 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import linear, logsigmoid
+from torch.nn.functional import linear, logsigmoid, pad
 
 from lstm_lab.cells.base import Cell, blank, weight
 from lstm_lab.config import Count
 from lstm_lab.registry import Named
 
-CHUNK = 25
+CHUNK = 20
 """Steps that an mLSTM computes at once."""
 LARGEST = 80.0
 """Of -m in exp(-m), which float32 holds to 88."""
@@ -146,7 +146,7 @@ class MLSTM(ExponentialCell, name="mlstm"):
     h' = o * C' q / max(|n'^T q|, exp(-m'))
 
     exp(-m') is the 1 of the paper's equation 21 in the scale of C'. It is held under exp(80), where h' is 0 in float32
-    as well, because at infinity it has no gradient. Whole sequences are computed in chunks: see `_chunk`.
+    as well, because at infinity it has no gradient. Whole sequences are computed in chunks.
     """
 
     State = MLSTMState
@@ -191,65 +191,71 @@ class MLSTM(ExponentialCell, name="mlstm"):
         return self.chunked(x, lengths, self.initial_state(x) if state is None else state, CHUNK)
 
     def chunked(self, x: Tensor, lengths: Tensor, state: MLSTMState, size: int) -> tuple[Tensor, MLSTMState]:
-        """`forward` in chunks of `size` steps; the answer does not depend on it."""
-        N, d, T = self.heads, self.hidden_size // self.heads, x.shape[1]
-        lengths = lengths.to(x.device)
-        q, k, v, o, i, log_f = self._project(blank(x, lengths))
+        """`forward` in chunks of at most `size` steps; the answer does not depend on it."""
+        N, d, T, H = self.heads, self.hidden_size // self.heads, x.shape[1], self.hidden_size
+        if not T:
+            return x.new_zeros(len(x), 0, H), state
+        count = -(-T // size)
+        L, lengths = -(-T // count), lengths.to(x.device)
+        q, k, v, o, i, log_f = self._project(pad(blank(x, lengths), (0, 0, 0, count * L - T)))
         # Behind a sample's end nothing comes in and nothing fades.
-        inside = (torch.arange(T, device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1)  # (B, T, 1)
+        inside = (torch.arange(count * L, device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1)  # (B, count L, 1)
         i = torch.where(inside, i, torch.full_like(i, -torch.inf))
         log_f = torch.where(inside, log_f, torch.zeros_like(log_f))
-        memory: tuple[Tensor, Tensor, Tensor] = (
-            state.C.unflatten(1, (N, d, d)),
-            state.n.unflatten(1, (N, d)),
-            state.m,
-        )
-        seen = []
-        for parts in zip(*(part.transpose(1, 2).split(size, 2) for part in (q, k, v, i, log_f)), strict=True):
-            chunk, memory = self._chunk(*parts, *memory)
-            seen.append(chunk)
-        C, n, m = memory
-        if not T:
-            return x.new_zeros(len(x), 0, self.hidden_size), MLSTMState(state.h, C.flatten(1), n.flatten(1), m)
-        outputs = blank(o * torch.cat(seen, 2).transpose(1, 2).flatten(2), lengths)
-        last = outputs.gather(1, (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, self.hidden_size)).squeeze(1)
+        v = torch.cat((v, torch.ones_like(v[..., :1])), -1)  # What the ones gather is n.
+        C = torch.cat((state.C.unflatten(1, (N, d, d)), state.n.unflatten(1, (N, 1, d))), 2)
+        parts = (part.unflatten(1, (count, L)).movedim(3, 1) for part in (q, k, v, i, log_f))
+        shown, C, m = read_in_chunks(*parts, C, state.m)
+        outputs = blank((o * shown.movedim(1, 3).flatten(3).flatten(1, 2))[:, :T], lengths)
+        last = outputs.gather(1, (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, H)).squeeze(1)
         h = torch.where((lengths > 0).unsqueeze(1), last, state.h)
-        return outputs, MLSTMState(h, C.flatten(1), n.flatten(1), m)
+        return outputs, MLSTMState(h, C[:, :, :d].flatten(1), C[:, :, d].flatten(1), m)
 
-    @staticmethod
-    def _chunk(
-        q: Tensor, k: Tensor, v: Tensor, i: Tensor, log_f: Tensor, C: Tensor, n: Tensor, m: Tensor
-    ) -> tuple[Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """L steps at once: attention among them, and one read of the memory before them.
 
-        m_t = max(F_t + m, max_s D_ts)      F_t = sum of log f up to t      D_ts = F_t - F_s + i~_s for s <= t
-        S_ts = exp(D_ts - m_t) q_t.k_s      C_t q_t = exp(F_t + m - m_t) C q_t + sum_s S_ts v_s
+def read_in_chunks(
+    q: Tensor, k: Tensor, v: Tensor, i: Tensor, log_f: Tensor, C: Tensor, m: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What q reads at each step of K chunks of L steps: within a chunk by a masked product, before it from C.
 
-        Args:
-            q, k, v: (B, N, L, d)
-            i, log_f: (B, N, L)
-            C, n, m: (B, N, d, d), (B, N, d), (B, N) before the first step.
+    F_t = sum of log f up to t      D_ts = F_t - F_s + i~_s for s <= t      m_t = max(F_t + m, max_s D_ts)
+    C_t q_t = exp(F_t + m - m_t) C q_t + sum_s exp(D_ts - m_t) (q_t . k_s) v_s
 
-        Returns:
-            C_t q_t over its floor, (B, N, L, d), and C, n, m after the last step.
-        """
-        L = q.shape[2]
-        future = torch.ones(L, L, dtype=torch.bool, device=q.device).triu(1)
-        # Summed between s and t, not subtracted: after strong forgetting the difference of two sums has no digits left.
-        between = log_f.unsqueeze(-1).expand(-1, -1, -1, L).masked_fill(~future.mT, 0.0).cumsum(2)
-        D = (between + i.unsqueeze(2)).masked_fill(future, -torch.inf)  # (B, N, L, L)
-        decayed = log_f.cumsum(2) + m.unsqueeze(2)  # (B, N, L)
-        m_t = torch.maximum(decayed, D.amax(3))
-        weights = torch.exp(D - m_t.unsqueeze(3))
-        old = torch.exp(decayed - m_t)
-        S = weights * (q @ k.mT)
-        Cq = old.unsqueeze(3) * (q @ C.mT) + S @ v
-        nq = old * (q @ n.unsqueeze(3)).squeeze(3) + S.sum(3)
-        # The memory after the last step.
-        f, i = old[:, :, -1], weights[:, :, -1]  # (B, N), (B, N, L)
-        C = f[:, :, None, None] * C + (i.unsqueeze(3) * v).mT @ k
-        n = f.unsqueeze(2) * n + (i.unsqueeze(2) @ k).squeeze(2)
-        return Cq / floor(nq, m_t).unsqueeze(3), (C, n, m_t[:, :, -1])
+    Args:
+        q, k: (B, N, K, L, d)
+        v: (B, N, K, L, d + 1), the last of them 1, so that the last row of C is n.
+        i, log_f: (B, N, K, L)
+        C, m: (B, N, d + 1, d) and (B, N) before the first step.
+
+    Returns:
+        C q over its floor, (B, N, K, L, d), and C, m after the last step.
+    """
+    D, F = log_weights(log_f, i), log_f.cumsum(3)  # (B, N, K, L, L), (B, N, K, L)
+    start, before = m, []
+    for F_L, peak in zip(F[..., -1].unbind(2), D[..., -1, :].amax(3).unbind(2), strict=True):
+        before.append(m.detach())
+        m = torch.maximum(F_L + m, peak)
+    # m_t scales both sides of the division, so what is read has no gradient for it; only C at either end has.
+    decayed = F + torch.stack(before, 2).unsqueeze(3)
+    m_t = torch.maximum(decayed, D.amax(4)).detach()
+    new, old = torch.exp(D - m_t.unsqueeze(4)), torch.exp(decayed - m_t)
+
+    written = (new[..., -1, :].unsqueeze(4) * v).mT @ k  # (B, N, K, d + 1, d)
+    C, memories = C * torch.exp(start - before[0])[:, :, None, None], []
+    for f, vk in zip(old[..., -1].unbind(2), written.unbind(2), strict=True):
+        memories.append(C)
+        C = f[:, :, None, None] * C + vk
+    C = C * torch.exp(m_t[:, :, -1, -1] - m)[:, :, None, None]
+
+    read = old.unsqueeze(4) * (q @ torch.stack(memories, 2).mT) + (new * (q @ k.mT)) @ v  # (B, N, K, L, d + 1)
+    return read[..., :-1] / floor(read[..., -1], m_t).unsqueeze(4), C, m
+
+
+def log_weights(log_f: Tensor, i: Tensor) -> Tensor:
+    """(..., L) both -> D (..., L, L): at t, s the sum of log f over s < u <= t, and i~_s; -inf for s > t."""
+    future = torch.ones(log_f.shape[-1:] * 2, dtype=torch.bool, device=i.device).triu(1)
+    # Summed from s to t, not subtracted: after strong forgetting the difference of two sums has no digits left.
+    between = log_f.unsqueeze(-1).masked_fill(~future.mT, 0.0).cumsum(-2)
+    return (between + i.unsqueeze(-2)).masked_fill(future, -torch.inf)
 
 
 def floor(nq: Tensor, m: Tensor) -> Tensor:
