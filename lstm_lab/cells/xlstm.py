@@ -202,32 +202,30 @@ class MLSTM(ExponentialCell, name="mlstm"):
         inside = (torch.arange(count * L, device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1)  # (B, count L, 1)
         i = torch.where(inside, i, torch.full_like(i, -torch.inf))
         log_f = torch.where(inside, log_f, torch.zeros_like(log_f))
-        v = torch.cat((v, torch.ones_like(v[..., :1])), -1)  # What the ones gather is n.
-        C = torch.cat((state.C.unflatten(1, (N, d, d)), state.n.unflatten(1, (N, 1, d))), 2)
-        parts = (part.unflatten(1, (count, L)).movedim(3, 1) for part in (q, k, v, i, log_f))
-        shown, C, m = read_in_chunks(*parts, C, state.m)
+        parts = (part.unflatten(1, (count, L)).movedim(3, 1).contiguous() for part in (q, k, v, i, log_f))
+        C, n = state.C.unflatten(1, (N, d, d)), state.n.unflatten(1, (N, 1, d))
+        shown, C, n, m = read_in_chunks(*parts, C, n, state.m)
         outputs = blank((o * shown.movedim(1, 3).flatten(3).flatten(1, 2))[:, :T], lengths)
         last = outputs.gather(1, (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, H)).squeeze(1)
         h = torch.where((lengths > 0).unsqueeze(1), last, state.h)
-        return outputs, MLSTMState(h, C[:, :, :d].flatten(1), C[:, :, d].flatten(1), m)
+        return outputs, MLSTMState(h, C.flatten(1), n.flatten(1), m)
 
 
 def read_in_chunks(
-    q: Tensor, k: Tensor, v: Tensor, i: Tensor, log_f: Tensor, C: Tensor, m: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+    q: Tensor, k: Tensor, v: Tensor, i: Tensor, log_f: Tensor, C: Tensor, n: Tensor, m: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """What q reads at each step of K chunks of L steps: within a chunk by a masked product, before it from C.
 
     F_t = sum of log f up to t      D_ts = F_t - F_s + i~_s for s <= t      m_t = max(F_t + m, max_s D_ts)
     C_t q_t = exp(F_t + m - m_t) C q_t + sum_s exp(D_ts - m_t) (q_t . k_s) v_s
 
     Args:
-        q, k: (B, N, K, L, d)
-        v: (B, N, K, L, d + 1), the last of them 1, so that the last row of C is n.
+        q, k, v: (B, N, K, L, d)
         i, log_f: (B, N, K, L)
-        C, m: (B, N, d + 1, d) and (B, N) before the first step.
+        C, n, m: (B, N, d, d), (B, N, 1, d) and (B, N) before the first step.
 
     Returns:
-        C q over its floor, (B, N, K, L, d), and C, m after the last step.
+        C q over its floor, (B, N, K, L, d), and C, n, m after the last step.
     """
     D, F = log_weights(log_f, i), log_f.cumsum(3)  # (B, N, K, L, L), (B, N, K, L)
     start, before = m, []
@@ -239,15 +237,25 @@ def read_in_chunks(
     m_t = torch.maximum(decayed, D.amax(4)).detach()
     new, old = torch.exp(D - m_t.unsqueeze(4)), torch.exp(decayed - m_t)
 
-    written = (new[..., -1, :].unsqueeze(4) * v).mT @ k  # (B, N, K, d + 1, d)
-    C, memories = C * torch.exp(start - before[0])[:, :, None, None], []
-    for f, vk in zip(old[..., -1].unbind(2), written.unbind(2), strict=True):
-        memories.append(C)
-        C = f[:, :, None, None] * C + vk
-    C = C * torch.exp(m_t[:, :, -1, -1] - m)[:, :, None, None]
+    weights = new[..., -1, :].unsqueeze(3)  # (B, N, K, 1, L)
+    scale = torch.exp(start - before[0])[:, :, None, None]
+    C, past_C = carry(C * scale, old[..., -1], (weights.mT * v).mT @ k)
+    n, past_n = carry(n * scale, old[..., -1], weights @ k)
+    scale = torch.exp(m_t[:, :, -1, -1] - m)[:, :, None, None]
 
-    read = old.unsqueeze(4) * (q @ torch.stack(memories, 2).mT) + (new * (q @ k.mT)) @ v  # (B, N, K, L, d + 1)
-    return read[..., :-1] / floor(read[..., -1], m_t).unsqueeze(4), C, m
+    S, old = new * (q @ k.mT), old.unsqueeze(4)
+    nq = old * (q @ past_n.mT) + S.sum(4, keepdim=True)  # (B, N, K, L, 1)
+    Cq = old * (q @ past_C.mT) + S @ v  # (B, N, K, L, d)
+    return Cq / floor(nq, m_t.unsqueeze(4)), C * scale, n * scale, m
+
+
+def carry(C: Tensor, f: Tensor, written: Tensor) -> tuple[Tensor, Tensor]:
+    """C' = f C + written over K chunks; f (B, N, K), written (B, N, K, ...) -> the last C, and C before each chunk."""
+    past = []
+    for f_k, new in zip(f[..., None, None].unbind(2), written.unbind(2), strict=True):
+        past.append(C)
+        C = f_k * C + new
+    return C, torch.stack(past, 2)
 
 
 def log_weights(log_f: Tensor, i: Tensor) -> Tensor:
