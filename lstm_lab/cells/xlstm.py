@@ -19,7 +19,9 @@ from lstm_lab.registry import Named
 CHUNK = 20
 """Steps that an mLSTM computes at once."""
 LARGEST = 80.0
-"""Of -m in exp(-m), which float32 holds to 88."""
+"""Of |m| in exp(-m), which float32 holds to 87."""
+NOTHING = -1e30
+"""Logarithm of no weight at all: exp gives 0, and unlike -inf it can be subtracted from itself."""
 
 
 class Exponential(Named):
@@ -74,7 +76,7 @@ class SLSTMState(NamedTuple):
     n: Tensor
     """(B, H) how much it took in, times exp(-m)."""
     m: Tensor
-    """(B, H) largest logarithm among the weights of what it took in; -inf before the first."""
+    """(B, H) largest logarithm among the weights of what it took in."""
 
 
 class SLSTM(ExponentialCell, name="slstm"):
@@ -87,8 +89,8 @@ class SLSTM(ExponentialCell, name="slstm"):
     n' = exp(log f + m - m') * n + exp(i~ - m')
     h' = o * c' / n'
 
-    R is block-diagonal, one (d, d) block for each head and gate. m starts at -inf, the logarithm of no weight at all,
-    so the first step takes its input whole and n is at least 1 from then on.
+    R is block-diagonal, one (d, d) block for each head and gate. m starts at the logarithm of no weight at all, so the
+    first step takes its input whole and n is at least 1 from then on.
     """
 
     State = SLSTMState
@@ -107,7 +109,7 @@ class SLSTM(ExponentialCell, name="slstm"):
 
     def initial_state(self, x: Tensor) -> SLSTMState:
         zeros = x.new_zeros(x.shape[0], self.hidden_size)
-        return SLSTMState(zeros, zeros, zeros, torch.full_like(zeros, -torch.inf))
+        return SLSTMState(zeros, zeros, zeros, torch.full_like(zeros, NOTHING))
 
     def step(self, x: Tensor, state: SLSTMState) -> tuple[Tensor, SLSTMState]:
         heads = [
@@ -145,8 +147,9 @@ class MLSTM(ExponentialCell, name="mlstm"):
     n' = exp(log f + m - m') n + exp(i~ - m') k
     h' = o * C' q / max(|n'^T q|, exp(-m'))
 
-    exp(-m') is the 1 of the paper's equation 21 in the scale of C'. It is held under exp(80), where h' is 0 in float32
-    as well, because at infinity it has no gradient. Whole sequences are computed in chunks.
+    exp(-m') is the 1 of the paper's equation 21 in the scale of C'. It is held within exp(-80) and exp(80): at infinity
+    it has no gradient, and at 0 there may be nothing to divide by. m starts as in the sLSTM: at 0, the weight of a memory
+    that holds nothing would outgrow what comes in. Whole sequences are computed in chunks.
     """
 
     State = MLSTMState
@@ -164,7 +167,8 @@ class MLSTM(ExponentialCell, name="mlstm"):
 
     def initial_state(self, x: Tensor) -> MLSTMState:
         B, H, N = x.shape[0], self.hidden_size, self.heads
-        return MLSTMState(*(x.new_zeros(B, width) for width in (H, H * H // N, H, N)))
+        h, C, n = (x.new_zeros(B, width) for width in (H, H * H // N, H))
+        return MLSTMState(h, C, n, x.new_full((B, N), NOTHING))
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         """x (..., I) -> q, k, v (..., N, d), o (..., H), i~ and log f (..., N)."""
@@ -268,4 +272,4 @@ def log_weights(log_f: Tensor, i: Tensor) -> Tensor:
 
 def floor(nq: Tensor, m: Tensor) -> Tensor:
     """What C q is divided by: at least 1 in the scale of exp(m)."""
-    return torch.maximum(nq.abs(), torch.exp((-m).clamp(max=LARGEST)))
+    return torch.maximum(nq.abs(), torch.exp((-m).clamp(-LARGEST, LARGEST)))
