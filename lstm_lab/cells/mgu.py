@@ -16,7 +16,7 @@ class MGU(Cell, name="mgu"):
     n = tanh(W_n x + U_n (f * h) + b_n)
     h' = (1 - f) * h + f * n
 
-    The gate is called f in the paper, yet f = 1 replaces and f = 0 keeps: it is a GRU's update gate, also as reset gate.
+    The paper calls the gate f, yet f = 1 replaces and f = 0 keeps: a GRU's update gate that also serves as its reset gate.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:

@@ -1,11 +1,12 @@
 """The two cells of xLSTM: exponential gates, held within the numbers by a running maximum of their logarithms.
 
-Sigma-gated LSTMs cannot revise what they stored; exp(i) can outweigh all that came before. Beck et al. (2024), "xLSTM:
-Extended Long Short-Term Memory". N heads of width d = H / N; no head sees another.
+Beck et al. (2024), "xLSTM: Extended Long Short-Term Memory": where sigmoid gates cannot revise what is stored, exp(i~)
+can outweigh all that came before. N heads of width d = H / N; no head sees another.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -61,10 +62,9 @@ class ExponentialCell(Cell):
 
 def check_heads(heads: int, hidden_size: int) -> None:
     if hidden_size % heads:
-        near = [n for n in range(1, hidden_size + 1) if hidden_size % n == 0]
         raise ValueError(
             f"heads={heads} does not divide hidden_size={hidden_size}: "
-            f"set heads to one of {', '.join(map(str, near))}, or hidden_size to a multiple of {heads}"
+            f"set heads to {math.gcd(heads, hidden_size)}, or hidden_size to a multiple of {heads}"
         )
 
 
@@ -80,7 +80,7 @@ class SLSTMState(NamedTuple):
 
 
 class SLSTM(ExponentialCell, name="slstm"):
-    """Equations 8-17: scalar memories that mix within a head.
+    """Beck et al. (2024), equations 8-17: exponential gates, scalar memories that mix within a head.
 
     z = tanh(W_z x + R_z h + b_z)         i~ = W_i x + R_i h + b_i
     o = sigmoid(W_o x + R_o h + b_o)      f~ = W_f x + R_f h + b_f      log f = log sigmoid(f~) or f~
@@ -138,7 +138,7 @@ class MLSTMState(NamedTuple):
 
 
 class MLSTM(ExponentialCell, name="mlstm"):
-    """Equations 19-27: a matrix memory for each head, written and read by keys; it does not see h.
+    """Beck et al. (2024), equations 19-27: exponential gates, a matrix memory for each head; no gate sees h.
 
     q = W_q x + b_q      k = (W_k x + b_k) / sqrt(d)      v = W_v x + b_v      o = sigmoid(W_o x + b_o)
     i~ = w_i x + b_i     f~ = w_f x + b_f                 log f = log sigmoid(f~) or f~, one for each head
@@ -148,8 +148,8 @@ class MLSTM(ExponentialCell, name="mlstm"):
     h' = o * C' q / max(|n'^T q|, exp(-m'))
 
     exp(-m') is the 1 of the paper's equation 21 in the scale of C'. It is held within exp(-80) and exp(80): at infinity
-    it has no gradient, and at 0 there may be nothing to divide by. m starts as in the sLSTM: at 0, the weight of a memory
-    that holds nothing would outgrow what comes in. Whole sequences are computed in chunks.
+    it has no gradient, and at 0 there may be nothing to divide by. m starts as in the sLSTM: at 0, the weight of a
+    memory that holds nothing could outgrow what comes in. Whole sequences are computed in chunks.
     """
 
     State = MLSTMState
@@ -206,9 +206,9 @@ class MLSTM(ExponentialCell, name="mlstm"):
         inside = (torch.arange(count * L, device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1)  # (B, count L, 1)
         i = torch.where(inside, i, torch.full_like(i, -torch.inf))
         log_f = torch.where(inside, log_f, torch.zeros_like(log_f))
-        parts = (part.unflatten(1, (count, L)).movedim(3, 1).contiguous() for part in (q, k, v, i, log_f))
+        q, k, v, i, log_f = (part.unflatten(1, (count, L)).movedim(3, 1).contiguous() for part in (q, k, v, i, log_f))
         C, n = state.C.unflatten(1, (N, d, d)), state.n.unflatten(1, (N, 1, d))
-        shown, C, n, m = read_in_chunks(*parts, C, n, state.m)
+        shown, C, n, m = read_in_chunks(q, k, v, i, log_f, C, n, state.m)
         outputs = blank((o * shown.movedim(1, 3).flatten(3).flatten(1, 2))[:, :T], lengths)
         last = outputs.gather(1, (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, H)).squeeze(1)
         h = torch.where((lengths > 0).unsqueeze(1), last, state.h)
