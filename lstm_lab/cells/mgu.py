@@ -10,13 +10,13 @@ from lstm_lab.cells.base import Cell, Hidden, weight
 
 
 class MGU(Cell, name="mgu"):
-    """Zhou et al. (2016), "Minimal Gated Unit for Recurrent Neural Networks", table 1.
+    """Zhou et al. (2016), "Minimal Gated Unit for Recurrent Neural Networks".
 
     f = sigmoid(W_f x + U_f h + b_f)
     n = tanh(W_n x + U_n (f * h) + b_n)
     h' = (1 - f) * h + f * n
 
-    The paper calls the gate f, yet f = 1 replaces and f = 0 keeps: a GRU's update gate that also serves as its reset gate.
+    The paper calls the gate f, yet f = 1 replaces and f = 0 keeps: a GRU's update gate that is its reset gate too.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:

@@ -11,7 +11,7 @@ from lstm_lab.cells.lstm import Remembering
 
 
 class MinGRU(Cell, name="min_gru"):
-    """Feng et al. (2024), "Were RNNs All We Needed?", section 3.1, the form of their algorithm 1 without logarithms.
+    """Feng et al. (2024), "Were RNNs All We Needed?", section 3.1, the form without logarithms.
 
     z = sigmoid(W_z x + b_z)
     h~ = W_h x + b_h
@@ -34,7 +34,7 @@ class MinGRU(Cell, name="min_gru"):
 
 
 class MinLSTM(Cell, name="min_lstm"):
-    """Feng et al. (2024), "Were RNNs All We Needed?", section 3.2, without logarithms.
+    """Feng et al. (2024), "Were RNNs All We Needed?", section 3.2, the form without logarithms.
 
     f = sigmoid(W_f x + b_f)      i = sigmoid(W_i x + b_i)      h~ = W_h x + b_h
     h' = f / (f + i) * h + i / (f + i) * h~

@@ -80,7 +80,7 @@ class SLSTMState(NamedTuple):
 
 
 class SLSTM(ExponentialCell, name="slstm"):
-    """Beck et al. (2024), equations 8-17: exponential gates, scalar memories that mix within a head.
+    """Beck et al. (2024), section 2.2: exponential gates, scalar memories that mix within a head.
 
     z = tanh(W_z x + R_z h + b_z)         i~ = W_i x + R_i h + b_i
     o = sigmoid(W_o x + R_o h + b_o)      f~ = W_f x + R_f h + b_f      log f = log sigmoid(f~) or f~
@@ -138,7 +138,7 @@ class MLSTMState(NamedTuple):
 
 
 class MLSTM(ExponentialCell, name="mlstm"):
-    """Beck et al. (2024), equations 19-27: exponential gates, a matrix memory for each head; no gate sees h.
+    """Beck et al. (2024), section 2.3: exponential gates, a matrix memory for each head; no gate sees h.
 
     q = W_q x + b_q      k = (W_k x + b_k) / sqrt(d)      v = W_v x + b_v      o = sigmoid(W_o x + b_o)
     i~ = w_i x + b_i     f~ = w_f x + b_f                 log f = log sigmoid(f~) or f~, one for each head
@@ -147,7 +147,7 @@ class MLSTM(ExponentialCell, name="mlstm"):
     n' = exp(log f + m - m') n + exp(i~ - m') k
     h' = o * C' q / max(|n'^T q|, exp(-m'))
 
-    exp(-m') is the 1 of the paper's equation 21 in the scale of C'. It is held within exp(-80) and exp(80): at infinity
+    exp(-m') is the 1 of the paper's max(|n^T q|, 1) in the scale of C'. It is held within exp(-80) and exp(80): at infinity
     it has no gradient, and at 0 there may be nothing to divide by. m starts as in the sLSTM: at 0, the weight of a
     memory that holds nothing could outgrow what comes in. Whole sequences are computed in chunks.
     """
