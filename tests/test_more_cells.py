@@ -62,6 +62,12 @@ def test_mgu_keeps_or_replaces():
     assert_close(cell(x, FULL, h)[0], twin(x, FULL, h)[0])
 
 
+def test_mgu_resets_by_the_same_gate():
+    cell, h = build("mgu"), reached(build("mgu")).h
+    set_to(cell, W=0 * cell.W, U_f=0 * cell.U_f, b=[0.0] * 2 * H)  # f is one half
+    assert_close(cell.step(draw(B, IN), Hidden(h))[0], h / 2 + torch.tanh(h / 2 @ cell.U_n.T) / 2)
+
+
 def test_indrnn_without_a_past_is_a_layer():
     cell, x = set_to(build("indrnn"), u=[0.0] * H), draw(B, T, IN)
     assert_close(cell(x, FULL, reached(cell))[0], torch.relu(x @ cell.W.T + cell.b))

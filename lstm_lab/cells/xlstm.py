@@ -147,9 +147,9 @@ class MLSTM(ExponentialCell, name="mlstm"):
     n' = exp(log f + m - m') n + exp(i~ - m') k
     h' = o * C' q / max(|n'^T q|, exp(-m'))
 
-    exp(-m') is the 1 of the paper's max(|n^T q|, 1) in the scale of C'. It is held within exp(-80) and exp(80): at infinity
-    it has no gradient, and at 0 there may be nothing to divide by. m starts as in the sLSTM: at 0, the weight of a
-    memory that holds nothing could outgrow what comes in. Whole sequences are computed in chunks.
+    exp(-m') is the 1 of the paper's max(|n^T q|, 1) in the scale of C'. It is held within exp(-80) and exp(80): at
+    infinity it has no gradient, and at 0 there may be nothing to divide by. m starts as in the sLSTM: at 0, the weight
+    of a memory that holds nothing could outgrow what comes in. Whole sequences are computed in chunks.
     """
 
     State = MLSTMState
