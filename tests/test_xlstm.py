@@ -79,8 +79,9 @@ def test_slstm_heads_are_blocks_of_one_matrix():
 
 def test_mlstm_is_gated_linear_attention():
     cell, x = build("mlstm", heads=2), draw(B, T, IN)
-    q, k, v, o, i, log_f = cell._project(x)
-    F = log_f.cumsum(1)
+    q, k, v, o, i, f = (x @ cell.W.T + cell.b).split([H, H, H, H, 2, 2], 2)
+    q, k, v, o = (*(part.unflatten(2, (2, H // 2)) for part in (q, k / (H // 2) ** 0.5, v)), torch.sigmoid(o))
+    F = torch.sigmoid(f).log().cumsum(1)
     D = torch.tril((F.unsqueeze(2) - F.unsqueeze(1) + i.unsqueeze(1)).exp().movedim(3, 1))  # (B, N, t, s)
     S = D * torch.einsum("btnd,bsnd->bnts", q, k)
     read = torch.einsum("bnts,bsnd->btnd", S, v) / S.sum(3).abs().clamp(min=1).transpose(1, 2).unsqueeze(3)
