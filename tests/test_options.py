@@ -13,10 +13,19 @@ from lstm_lab.cells import Cell
 
 B, T, IN, H = 3, 5, 3, 4
 LENGTHS = torch.tensor([2, T, 1])
+# Numbers list no values: these are worth a look.
+NUMBERS = [
+    ("mlstm", "heads", 2),
+    ("mogrifier", "rounds", 1),
+    ("mogrifier", "rounds", 2),
+    ("mogrifier", "rank", 1),
+    ("slstm", "heads", 2),
+]
 
 
 def options():
     """(cell, field, value) for every value that is not the default, of every field that lists its values."""
+    yield from NUMBERS
     for name, member in sorted(Cell.members.items()):
         for field, info in member.Config.model_fields.items():
             values: Any = (False, True) if info.annotation is bool else ()
@@ -56,7 +65,7 @@ def test_whole_sequence_form_equals_the_unrolled_step(name, field, value, length
     for run in (type(cell).forward, Cell.forward):
         outputs, end = run(cell, x, lengths, cell.State(*state))
         assert (outputs[behind] == 0).all()
-        loss = (outputs * pull).sum() + sum(part.square().sum() for part in end)
+        loss = (outputs * pull).sum() + sum(part.square().sum() for part in end) + sum(0 * part.sum() for part in state)
         found.append((outputs, *end, *torch.autograd.grad(loss, [x, *state, *cell.parameters()])))
     assert_close(*found, rtol=1e-9, atol=1e-12)
 

@@ -40,6 +40,10 @@ class Cell(Registered, nn.Module, kind="cell"):
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
 
+    @classmethod
+    def check(cls, config: Any, hidden_size: int) -> None:
+        """Raise ValueError where a config of this cell does not go together with H."""
+
     def initial_state(self, x: Tensor) -> Any:
         """Zeros, (B, H) for each part of the state, on the device and in the type of `x` (B, ...)."""
         zeros = x.new_zeros(x.shape[0], self.hidden_size)

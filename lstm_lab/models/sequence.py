@@ -58,6 +58,12 @@ class SequenceModel(Model, name="sequence"):
                 )
             return self
 
+        @model_validator(mode="after")
+        def _cell_fits_hidden_size(self) -> SequenceModel.Config:
+            cell: Any = self.cell.owner
+            cell.check(self.cell, self.hidden_size)
+            return self
+
     @classmethod
     def check(cls, model: Any, task: Any, data: Any) -> None:
         defaults = cls.Config()  # type: ignore[call-arg]

@@ -1,0 +1,35 @@
+"""The minimal gated unit: one gate that both forgets and resets, half an LSTM's weights."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from lstm_lab.cells.base import Cell, Hidden, weight
+
+
+class MGU(Cell, name="mgu"):
+    """Zhou et al. (2016), "Minimal Gated Unit for Recurrent Neural Networks".
+
+    f = sigmoid(W_f x + U_f h + b_f)
+    n = tanh(W_n x + U_n (f * h) + b_n)
+    h' = (1 - f) * h + f * n
+
+    The paper calls the gate f, yet f = 1 replaces and f = 0 keeps: a GRU's update gate that is its reset gate too.
+    """
+
+    def __init__(self, input_size: int, hidden_size: int) -> None:
+        super().__init__(input_size, hidden_size)
+        H = hidden_size
+        self.W = weight(H, 2 * H, input_size)  # f, n
+        self.U_f = weight(H, H, H)
+        self.U_n = weight(H, H, H)
+        self.b = weight(H, 2 * H)
+
+    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+        W_fx, W_nx = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each
+        f = torch.sigmoid(W_fx + state.h @ self.U_f.T)
+        n = torch.tanh(W_nx + (f * state.h) @ self.U_n.T)
+        h = (1 - f) * state.h + f * n
+        return h, Hidden(h)

@@ -1,0 +1,75 @@
+"""The Mogrifier LSTM: input and state gate each other in turn before the LSTM sees them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+from lstm_lab.cells.base import Cell, weight
+from lstm_lab.cells.lstm import LSTMState, Remembering
+from lstm_lab.config import Count
+
+
+class MogrifierLSTM(Cell, name="mogrifier"):
+    """Melis et al. (2020), "Mogrifier LSTM", equations 1 and 2, before the step of `lstm`.
+
+    x^i = 2 sigmoid(Q^i h^(i-1)) * x^(i-2)      for odd i in 1..rounds
+    h^i = 2 sigmoid(R^i x^(i-1)) * h^(i-2)      for even i in 1..rounds
+
+    with x^(-1) = x and h^0 = h; the last of each goes into the LSTM. No rounds: the LSTM itself.
+    """
+
+    State = LSTMState
+
+    class Config(Remembering):
+        rounds: Annotated[int, Field(ge=0, le=100)] = 5
+        """Times that x and h are gated, in turn and x first; the paper finds 5 and 6 best."""
+        rank: Count | None = None
+        """Of each Q = Q_left Q_right and R = R_left R_right; null: full matrices."""
+
+        @model_validator(mode="after")
+        def _rank_has_a_round(self) -> MogrifierLSTM.Config:
+            if self.rank is not None and self.rounds == 0:
+                raise ValueError(
+                    f"rank={self.rank} would do nothing: there are no rounds; set rounds to 1 or more, or leave it out"
+                )
+            return self
+
+    def __init__(
+        self, input_size: int, hidden_size: int, forget_bias: float = 1.0, rounds: int = 5, rank: int | None = None
+    ) -> None:
+        super().__init__(input_size, hidden_size)
+        I, H = input_size, hidden_size  # noqa: E741
+        self.W = weight(H, 4 * H, I)  # gates in the order i, f, g, o
+        self.U = weight(H, 4 * H, H)
+        self.b = weight(H, 4 * H)
+        with torch.no_grad():
+            nn.init.constant_(self.b[H : 2 * H], forget_bias)
+        # Q^1, R^2, Q^3, ...: each one matrix, or two factors with the rank between them.
+        self.QR = nn.ModuleList(
+            nn.ParameterList(
+                weight(H, rows, columns)
+                for rows, columns in ([(out, seen)] if rank is None else [(out, rank), (rank, seen)])
+            )
+            for out, seen in ((H, I) if i % 2 else (I, H) for i in range(rounds))
+        )
+
+    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+        x, h = self._mogrify(x, state.h)
+        i, f, g, o = (linear(x, self.W, self.b) + h @ self.U.T).chunk(4, 1)  # (B, H) each
+        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        return h, LSTMState(h, c)
+
+    def _mogrify(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
+        gated, seen = x, h
+        for factors in self.QR:
+            z = seen
+            for factor in reversed(list(factors.parameters())):
+                z = z @ factor.T
+            gated, seen = seen, 2 * torch.sigmoid(z) * gated
+        return (gated, seen) if len(self.QR) % 2 == 0 else (seen, gated)
