@@ -1,7 +1,9 @@
-"""Forward and backward of every cell with a kernel against torch's layers, interleaved, on one thread.
+"""Forward and backward of every cell against torch's layers and against its own step in a Python loop.
 
-    python benchmarks/cells.py                     # prints the table
-    python benchmarks/cells.py --write             # and keeps it in benchmarks/cells.md
+    python benchmarks/cells.py                     # prints the tables
+    python benchmarks/cells.py --write             # and keeps them in benchmarks/cells.md
+
+One thread, interleaved. With `pip install torchrecurrent` its layers take part.
 
 Contestants take turns, each round in the same order, so that a busy machine slows all of them; what is printed is the
 median time and, against torch's layer of the same round, the median ratio with its quartiles.
@@ -10,6 +12,7 @@ median time and, against torch's layer of the same round, the median ratio with 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import platform
 import shlex
 import statistics
@@ -22,7 +25,9 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.kernels import Variant
+from lstm_lab.cells import Cell
+from lstm_lab.cells.base import unroll
+from lstm_lab.registry import Named
 
 SHAPES = [(32, 50, 8, 32), (64, 100, 16, 64), (64, 100, 32, 128), (128, 200, 64, 256), (32, 400, 128, 512)]
 TURN = 0.005
@@ -49,49 +54,96 @@ def cell_loop(x: Tensor, H: int) -> Run:
     return run, list(cell.parameters())
 
 
-def engine(function: Callable, gates: int, states: int, x: Tensor, H: int, peephole: bool = False, **options) -> Run:
-    B, T, I = x.shape  # noqa: E741
-    shapes = [(gates * H, I), (gates * H, H), (gates * H,), (gates * H,)]
-    weights = [torch.empty(shape).uniform_(-(H**-0.5), H**-0.5).requires_grad_() for shape in shapes]
-    start, lengths = [torch.zeros(B, H)] * states, torch.full((B,), T)
-    if peephole:
-        options["peephole"] = torch.zeros(3, H, requires_grad=True)
-        return lambda: function(x, lengths, *start, *weights, **options)[0], [*weights, options["peephole"]]
-    return lambda: function(x, lengths, *start, *weights, **options)[0], weights
+class Scripted(nn.Module):
+    """The loop that people write to be compiled by torch.jit.script."""
+
+    def __init__(self, I: int, H: int) -> None:  # noqa: E741
+        super().__init__()
+        self.x2z, self.h2z = nn.Linear(I, 4 * H), nn.Linear(H, 4 * H)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = torch.zeros(x.shape[0], self.h2z.in_features)
+        c, outputs = h, []
+        for x_t in x.unbind(1):
+            i, f, g, o = (self.x2z(x_t) + self.h2z(h)).chunk(4, 1)
+            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+            h = torch.sigmoid(o) * torch.tanh(c)
+            outputs.append(h)
+        return torch.stack(outputs, 1)
 
 
-def engine_norm(x: Tensor, H: int) -> Run:
-    B, T, I = x.shape  # noqa: E741
-    weights = [torch.randn(4 * H, I) * I**-0.5, torch.randn(4 * H, H) * H**-0.5, torch.zeros(4 * H)]
-    weights += [torch.ones(4 * H), torch.ones(4 * H), torch.ones(H), torch.zeros(H)]
-    weights = [weight.requires_grad_() for weight in weights]
-    start, lengths = torch.zeros(B, H), torch.full((B,), T)
-    return lambda: kernels.norm_lstm(x, lengths, start, start, *weights)[0], weights
+def scripted(x: Tensor, H: int) -> Run:
+    module = torch.jit.script(Scripted(x.shape[2], H))
+    return lambda: module(x), list(module.parameters())
+
+
+def other(name: str, x: Tensor, H: int) -> Run:
+    """A layer of torchrecurrent."""
+    import torchrecurrent
+
+    made = getattr(torchrecurrent, name)(x.shape[2], H, batch_first=True)
+    return lambda: made(x)[0], list(made.parameters())
+
+
+def ours(config: Named, x: Tensor, H: int) -> Run:
+    """A cell as an encoder runs it."""
+    cell, lengths = config.build(x.shape[2], H), torch.full((x.shape[0],), x.shape[1])
+    return lambda: cell(x, lengths)[0], list(cell.parameters())
+
+
+def loop(config: Named, x: Tensor, H: int) -> Run:
+    """The same step by step in Python."""
+    cell, lengths = config.build(x.shape[2], H), torch.full((x.shape[0],), x.shape[1])
+    return lambda: unroll(cell.step, x, lengths, cell.initial_state(x))[0], list(cell.parameters())
+
+
+def cell(name: str, **choices) -> Named:
+    return Cell.members[name].Config(**choices)
 
 
 def contestants(x: Tensor, H: int) -> dict[str, tuple[str, Run]]:
     """Name -> against whom, and how."""
-    return {
+    found = {
         "nn.LSTM": ("", layer(nn.LSTM, x, H)),
-        "lstm": ("nn.LSTM", engine(kernels.lstm, 4, 2, x, H)),
-        "peephole": ("nn.LSTM", engine(kernels.lstm, 4, 2, x, H, peephole=True)),
-        "cifg": ("nn.LSTM", engine(kernels.lstm, 3, 2, x, H, variant=Variant(coupled=True))),
-        "norm_lstm": ("nn.LSTM", engine_norm(x, H)),
+        "lstm": ("nn.LSTM", ours(cell("lstm"), x, H)),
+        "peephole": ("nn.LSTM", ours(cell("peephole"), x, H)),
+        "odyssey cifg": ("nn.LSTM", ours(cell("odyssey", variant="cifg"), x, H)),
+        "norm_lstm": ("nn.LSTM", ours(cell("norm_lstm"), x, H)),
         "LSTMCell loop": ("nn.LSTM", cell_loop(x, H)),
+        "jit.script loop": ("nn.LSTM", scripted(x, H)),
         "nn.GRU": ("", layer(nn.GRU, x, H)),
-        "gru": ("nn.GRU", engine(kernels.gru, 3, 1, x, H)),
+        "gru": ("nn.GRU", ours(cell("gru"), x, H)),
         "nn.RNN": ("", layer(nn.RNN, x, H)),
-        "rnn": ("nn.RNN", engine(kernels.rnn, 1, 1, x, H)),
+        "rnn": ("nn.RNN", ours(cell("rnn"), x, H)),
     }
+    if importlib.util.find_spec("torchrecurrent"):
+        found["torchrecurrent PeepholeLSTM"] = ("nn.LSTM", other("PeepholeLSTM", x, H))
+    return found
 
 
-def measure(shape: tuple[int, int, int, int], seconds: float, input_gradient: bool) -> list[list[str]]:
+def against_loops(x: Tensor, H: int) -> dict[str, tuple[str, Run]]:
+    """Every registered cell against its own step, and torchrecurrent's layer where it has the cell."""
+    kinds = {name: cell(name) for name in sorted(Cell.members)}
+    kinds |= {"peephole full": cell("peephole", full=True), "odyssey fgr": cell("odyssey", variant="fgr")}
+    found = {}
+    for name, config in kinds.items():
+        found[f"{name}, loop"] = ("", loop(config, x, H))
+        found[name] = (f"{name}, loop", ours(config, x, H))
+    if importlib.util.find_spec("torchrecurrent"):
+        for name, theirs in {"mgu": "MGU", "indrnn": "IndRNN", "peephole": "PeepholeLSTM"}.items():
+            found[f"torchrecurrent {theirs}"] = (f"{name}, loop", other(theirs, x, H))
+    return found
+
+
+def measure(
+    shape: tuple[int, int, int, int], seconds: float, input_gradient: bool, entered: Callable
+) -> list[list[str]]:
     B, T, I, H = shape  # noqa: E741
     x, slope = torch.randn(B, T, I, requires_grad=input_gradient), torch.randn(B, T, H)
-    named = contestants(x, H)
+    named = entered(x, H)
     times: dict[str, list[float]] = {name: [] for name in named}
     began = time.perf_counter()
-    while len(times["nn.LSTM"]) < 7 or time.perf_counter() - began < seconds:
+    while min(map(len, times.values())) < 7 or time.perf_counter() - began < seconds:
         for name, (_, (run, weights)) in named.items():
             # A turn lasts some milliseconds: what is quick is not charged for the caches that the one before it left.
             turns = 1 + int(TURN / min(times[name])) if times[name] else 1
@@ -136,11 +188,13 @@ def main() -> int:
     torch.manual_seed(0)
     tuned = kernels.tune_memory()
     head = ["B,T,I,H", "layer", "ms", "speed", "quartiles", "rounds"]
-    table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
-    for shape in SHAPES:
-        for row in measure(shape, chosen.seconds, chosen.input_gradient):
-            table.append(f"| {' | '.join(row)} |")
-            print(table[-1], flush=True)
+    tables = {}
+    for entered, shapes in ((contestants, SHAPES), (against_loops, SHAPES[:2])):
+        table = tables[entered] = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+        for shape in shapes:
+            for row in measure(shape, chosen.seconds, chosen.input_gradient, entered):
+                table.append(f"| {' | '.join(row)} |")
+                print(table[-1], flush=True)
     report = "\n".join([
         "# Recurrent cells, forward + backward, float32",
         "",
@@ -148,9 +202,13 @@ def main() -> int:
         f"{processor()}, {chosen.threads} thread(s), torch {torch.__version__}, engine: {kernels.status().engine}, "
         f"malloc {'tuned' if tuned else 'as it is'} for all.",
         "",
-        "Medians of interleaved rounds; speed is torch's time over the layer's own in the same round.",
+        "Medians of interleaved rounds; speed is the rival's time over the layer's own in the same round.",
         "",
-        *table,
+        *tables[contestants],
+        "",
+        "## Every cell against its own step in a Python loop",
+        "",
+        *tables[against_loops],
         "",
     ])  # fmt: skip
     if chosen.write:
