@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lstm_lab.kernels import native
 from lstm_lab.kernels.tape import KINDS, Move, Refused, Slot, Tape, replay
 
-_FIXED, _ROW, _SAMPLE, _LOCAL, _SUM, _GRID = range(6)
+_FIXED, _ROW, _SAMPLE, _LOCAL, _SUM, _GRID, _AFTER, _BEFORE = range(8)
 _CACHE = 1 << 17  # bytes that a block of rows may take: with the panels of a matrix they stay in the second cache
 _WORTH = 1.5e7  # operations that are worth a thread
 
@@ -234,19 +234,22 @@ class _Sequence(torch.autograd.Function):
         R = int(rows.alive.sum())
         keep = any(ctx.needs_input_grad)
         record = const.new_empty(R, native.stride(made.width, const.element_size())) if keep else None
-        out = const.new_empty(*((R,) if rows.place is not None else shape), made.out)
         ends = [part.contiguous().clone() for part in start]
+        shown = _room(made, rows, shape, const)
         run = _Pass(made, rows, shape, const)
         run.put("record", record, made.width, _ROW if keep else _LOCAL)
         run.put("spare", None, made.spare, _LOCAL)
-        run.put("out", out, made.out, _ROW)
+        out = _put_shown(run, shown)
+        if made.before is not None:
+            first = shown[:, 0] if rows.place is None else shown[: shape[0]]
+            first.copy_(start[made.before])
         for part, end in enumerate(ends):
             run.put(f"state{part}", end, made.state[part], _SAMPLE)
         _put_given(run, const, feeds)
         run.run(made.moves, matrices)
         if keep:
             ctx.given = (made, rows, shape, fed)
-            ctx.save_for_backward(record, *tensors)
+            ctx.save_for_backward(record, shown, *tensors)
         return (out, *ends)
 
     @staticmethod
@@ -261,16 +264,15 @@ class _Sequence(torch.autograd.Function):
     @staticmethod
     def way_back(ctx: Any, dout: Tensor, *dends: Tensor) -> tuple:
         made, rows, shape, fed = ctx.given
-        record, *tensors = ctx.saved_tensors
+        record, shown, *tensors = ctx.saved_tensors
         _, const, feeds, matrices = _parts(tensors, len(made.state), fed)
-        dout, carries = (
-            dout if dout.stride(-1) == 1 else dout.contiguous(),
-            [part.contiguous().clone() for part in dends],
-        )
+        dout = dout if dout.stride(-1) == 1 else dout.contiguous()
+        carries = [part.contiguous().clone() for part in dends]
         dfeeds = [torch.empty_like(feed) for feed in feeds]
         run = _Pass(made, rows, shape, const)
         run.put("record", record, made.width, _ROW)
         run.put("grad", None, made.local, _LOCAL)
+        _put_shown(run, shown)
         run.put("dout", dout, made.out, _ROW)
         for part, carry in enumerate(carries):
             run.put(f"carry{part}", carry, made.state[part], _SAMPLE)
@@ -285,6 +287,24 @@ class _Sequence(torch.autograd.Function):
         sums = run.run(made.back, [M.T for M in matrices], frozenset(unasked)).sum(0)
         found = sums[len(const) :].split([M.numel() for M in matrices]) if matrices else ()
         return (*carries, sums[: len(const)], *dfeeds, *(g.view(M.shape) for g, M in zip(found, matrices, strict=True)))
+
+
+def _room(made: Tape, rows: Packing, shape: tuple[int, int], like: Tensor) -> Tensor:
+    """For what is shown: (B, T, H), or (R, H) packed; with what the start shows in front, where that is read."""
+    B, T = shape
+    if rows.place is None:
+        return like.new_empty(B, T + made.shown, made.out)
+    return like.new_empty(B * made.shown + len(rows.place), made.out)
+
+
+def _put_shown(run: _Pass, shown: Tensor) -> Tensor:
+    made, packed = run.made, run.rows.place is not None
+    if not made.shown:
+        run.put("out", shown, made.out, _ROW)
+        return shown
+    run.put("out", shown if packed else shown[:, 1:], made.out, _AFTER)
+    run.put("before", shown if packed else shown[:, :-1], made.out, _BEFORE)
+    return shown[run.shape[0] :] if packed else shown[:, 1:]
 
 
 def _parts(tensors: Any, parts: int, fed: int) -> tuple[list[Tensor], Tensor, list[Tensor], list[Tensor]]:

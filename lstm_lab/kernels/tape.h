@@ -35,8 +35,9 @@ struct Play {
 
 namespace {
 
-// One row for all; a row of all packed by time; of the sample; of the block; of the thread; of the sample at that time.
-enum By { FIXED, ROW, SAMPLE, LOCAL, SUM, GRID };
+// One row for all; a row of all packed by time; of the sample; of the block; of the thread; of the sample at that time;
+// and of all packed by time where those of the start come first: the row itself, and that of the step before.
+enum By { FIXED, ROW, SAMPLE, LOCAL, SUM, GRID, AFTER, BEFORE };
 enum Kind {
   FILL, COPY, PLUS, TIMES, OVER, LINEAR, SIGMOID, TANH, RELU_, EXP, LOG, LOGSIGMOID, SOFTPLUS, SQRT, ABS, MOST_OF,
   LEAST_OF, EXPAND, TOTAL, PRODUCT, NORMAL, D_SIGMOID, D_TANH, D_RELU, D_OVER, D_LOGSIGMOID, D_SOFTPLUS, D_SQRT, D_ABS,
@@ -265,7 +266,11 @@ template <class T> void play_part(Player<T> &w) {
       const i64 n = end - r < p.block ? end - r : p.block;
       for (i64 k = 0; k < p.n_spaces; k++) {
         const Space &s = p.spaces[k];
-        const i64 row = s.by == ROW ? p.first[t] + r : s.by == SAMPLE || s.by == GRID ? r : 0;
+        i64 row = 0;
+        if (s.by == ROW) row = p.first[t] + r;
+        else if (s.by == SAMPLE || s.by == GRID) row = r;
+        else if (s.by == AFTER) row = p.B + p.first[t] + r;
+        else if (s.by == BEFORE) row = t ? p.B + p.first[t - 1] + r : r;
         base[k] = (s.by == LOCAL ? w.local + (i64)s.p * p.block : s.by == SUM ? (T *)p.sum + w.number * p.sums + (i64)s.p : (T *)s.p) + row * s.stride + t * s.step;
       }
       for (i64 k = 0; k < p.n_moves; k++) perform<T>(w, p.moves[k], n, base);

@@ -6,8 +6,8 @@ on the input and has no rule.
 
 Spaces are where rows lie: `record` keeps what the way back needs of a step, `spare` is the rest of it, `feed0`, ...
 are the input or what the prologue made of it, `const` what all rows share, `state0`, ... the state of each sample,
-`out` what is shown. Their gradients lie in `grad` (of one block of rows, forgotten with it), `dfeed0`, ..., `dconst`,
-`dmatrix`, `carry0`, ... and `dout`.
+`out` what is shown, `before` what the step before showed. Their gradients lie in `grad` (of one block of rows,
+forgotten with it), `dfeed0`, ..., `dconst`, `dmatrix`, `carry0`, ... and `dout`.
 """
 
 from __future__ import annotations
@@ -99,6 +99,10 @@ class Tape:
     """Width of each part."""
     out: int = 0
     """Width of what is shown."""
+    shown: bool = False
+    """Whether the way back finds what was shown where it was shown: in `out`, and in `before` for the step before."""
+    before: int | None = None
+    """Part of the state that goes before the first step of what was shown."""
     back: list[Move] = field(default_factory=list)
     local: int = 0
     """Elements of a row of `grad`."""
