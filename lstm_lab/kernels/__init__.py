@@ -19,7 +19,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lstm_lab.kernels import native, reference
+from lstm_lab.kernels import gpu, native, reference
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
 from lstm_lab.kernels.reference import PLAIN, Variant
 
@@ -72,6 +72,9 @@ def lstm(
     H = _check(x, lengths, W, U, (b, b_h), (h0, c0), G)
     if peephole is not None and peephole.shape != (3, H):
         raise ValueError(f"peephole: expected (3, {H}), got {tuple(peephole.shape)}")
+    state, plain = (_start(x, h0, H), _start(x, c0, H)), peephole is None and variant == PLAIN
+    if not plain and gpu.serves(x, U, W, b, b_h, *state, peephole):
+        return gpu.lstm(x, lengths, *state, W, U, b, b_h, peephole, variant, reverse)
     if native.serves(x, W, U, b, b_h, h0, c0, peephole):
         flags = (
             _NIG * (not variant.input_gate)
@@ -83,8 +86,7 @@ def lstm(
             | _CIFG * variant.coupled
         )
         return native.sequence(native.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole)
-    state = (_start(x, h0, H), _start(x, c0, H))
-    if peephole is None and variant == PLAIN:
+    if plain:
         done = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
         if done is not None:
             return done

@@ -126,6 +126,13 @@ def unroll(step: Any, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], rev
     return (torch.stack(outputs[::-1] if reverse else outputs, 1), *state)
 
 
+def turned(x: Tensor, lengths: Tensor) -> Tensor:
+    """x (B, T, ...) with each sample's own steps in reverse, its padding left where it is; twice is x again."""
+    t, ends = torch.arange(x.shape[1], device=x.device), lengths.to(x.device).unsqueeze(1)
+    index = torch.where(t < ends, ends - 1 - t, t)  # (B, T)
+    return x.gather(1, index.unsqueeze(-1).expand_as(x))
+
+
 def torch_layer(
     name: str, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], weights: list[Tensor], reverse: bool = False
 ) -> tuple[Any, ...] | None:
