@@ -124,6 +124,7 @@ def _options(z: Tensor, H: int, variant: Variant, peephole: Tensor | None) -> di
         # Three products of tensor cores: as exact as float32, and no matter for the shorter types.
         "PRECISION": "tf32x3" if z.dtype is torch.float32 else "ieee",
         "num_warps": 4 if wide < 64 else 8,
+        "num_stages": 2,
     }
 
 
