@@ -122,12 +122,15 @@ def norm_lstm(
     for part in (gain_c, shift_c):
         if part.shape != (H,):
             raise ValueError(f"gain and shift of c: expected ({H},), got {tuple(part.shape)}")
+    state = (_start(x, h0, H), _start(x, c0, H))
+    if gpu.serves(x, U, W, b, *state, gain_x, gain_h, gain_c, shift_c):
+        return gpu.norm_lstm(x, lengths, *state, W, U, b, gain_x, gain_h, gain_c, shift_c, reverse)
     if native.serves(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
         norm = torch.cat((gain_h, gain_x, b, gain_c, shift_c))
         return native.sequence(native.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
     weights = {"gain_x": gain_x, "gain_h": gain_h, "gain_c": gain_c, "shift_c": shift_c}
     step = partial(reference.norm_lstm_step, W=W, U=U, b=b, **weights)
-    return reference.unroll(step, x, lengths, (_start(x, h0, H), _start(x, c0, H)), reverse)
+    return reference.unroll(step, x, lengths, state, reverse)
 
 
 def gru(

@@ -14,14 +14,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import linear
+from torch.nn.functional import layer_norm, linear
 
-from lstm_lab.kernels import native, reference
+from lstm_lab.kernels import gpu_layers, native, reference
 from lstm_lab.kernels.reference import Variant
 
 MOST = 512
 """Hidden size above which one program, reading all of U at each step, is taken to lose to a whole GPU per product."""
-_ROWS = 16  # samples of a program: the fewest that tensor cores take
 
 
 @functools.cache
@@ -83,111 +82,51 @@ def lstm(
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """`kernels.lstm` for tensors that `serves` takes. Under autocast all results have its type."""
-    device = x.device.type
-    if torch.is_autocast_enabled(device):
-        dtype = torch.get_autocast_dtype(device)
-        x, h0, c0, W, U, b, b_h, peephole = (
-            None if t is None else t.to(dtype) for t in (x, h0, c0, W, U, b, b_h, peephole)
-        )
-    with torch.autocast(device, enabled=False):
+    x, h0, c0, W, U, b, b_h, peephole = _one_type(x, h0, c0, W, U, b, b_h, peephole)
+    with torch.autocast(x.device.type, enabled=False):
         lengths = lengths.to(x.device).clamp(0, x.shape[1])
         x = reference.turned(x, lengths) if reverse else x
         z = linear(_steps(x, lengths), W, b)  # (T, B, G H)
         z = z if b_h is None else z + b_h
-        outputs, h, c = _LSTM.apply(z, U, h0, c0, peephole, lengths, variant)
+        outputs, h, c = gpu_layers.LSTM.apply(z, U, h0, c0, peephole, lengths, variant)
         return reference.turned(outputs, lengths) if reverse else outputs, h, c
+
+
+def norm_lstm(
+    x: Tensor,
+    lengths: Tensor,
+    h0: Tensor,
+    c0: Tensor,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor,
+    gain_x: Tensor,
+    gain_h: Tensor,
+    gain_c: Tensor,
+    shift_c: Tensor,
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`kernels.norm_lstm` for tensors that `serves` takes."""
+    tensors = _one_type(x, h0, c0, W, U, b, gain_x, gain_h, gain_c, shift_c)
+    x, h0, c0, W, U, b, gain_x, gain_h, gain_c, shift_c = tensors
+    with torch.autocast(x.device.type, enabled=False):
+        lengths = lengths.to(x.device).clamp(0, x.shape[1])
+        x = reference.turned(x, lengths) if reverse else x
+        z = layer_norm(linear(_steps(x, lengths), W), (len(U),), gain_x, b)  # (T, B, 4 H)
+        outputs, h, c = gpu_layers.NormLSTM.apply(z, U, h0, c0, gain_h, gain_c, shift_c, lengths)
+        return reference.turned(outputs, lengths) if reverse else outputs, h, c
+
+
+def _one_type(*tensors: Any) -> tuple[Any, ...]:
+    """Under autocast as its type, else as they are."""
+    device = tensors[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return tensors
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
 
 
 def _steps(x: Tensor, lengths: Tensor) -> Tensor:
     """x (B, T, I) -> (T, B, I), with zeros where there was padding: what stood there might be nan."""
     inside = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)  # (B, T)
     return torch.where(inside.unsqueeze(-1), x, torch.zeros_like(x)).transpose(0, 1).contiguous()
-
-
-def _options(z: Tensor, H: int, variant: Variant, peephole: Tensor | None) -> dict[str, Any]:
-    """Compile-time arguments that forward and backward share."""
-    import triton.language as tl
-
-    wide = min(64, max(16, 1 << (H - 1).bit_length()))
-    at = {name: variant.gates.find(gate) for name, gate in zip("IFJO", "ifgo", strict=True)}
-    return {
-        **at,
-        "H": H,
-        "G": len(variant.gates),
-        "COUPLED": variant.coupled,
-        "IN_TANH": variant.input_activation,
-        "OUT_TANH": variant.output_activation,
-        "PEEP": peephole is not None,
-        "BM": _ROWS,
-        "BN": wide,
-        "ACC": tl.float64 if z.dtype is torch.float64 else tl.float32,
-        # Three products of tensor cores: as exact as float32, and no matter for the shorter types.
-        "PRECISION": "tf32x3" if z.dtype is torch.float32 else "ieee",
-        "num_warps": 4 if wide < 64 else 8,
-        "num_stages": 2,
-    }
-
-
-class _LSTM(torch.autograd.Function):
-    """z (T, B, G H), U, h0, c0 (B, H), peephole (3, H) -> outputs (B, T, H), final h and c; see triton_lstm.py."""
-
-    @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        from lstm_lab.kernels import triton_lstm
-
-        z, U, h0, c0, peephole, lengths, variant = inputs
-        (T, B, _), H = z.shape, U.shape[1]
-        z, U = z.contiguous(), U.contiguous()
-        wide = torch.promote_types(z.dtype, torch.float32)
-        # Zeros behind a sample's end, as 0 * nan is nan in the products of the way back.
-        hs, cs = z.new_zeros(T + 1, B, H), z.new_zeros(T + 1, B, H, dtype=wide)
-        hs[0], cs[0] = h0, c0
-        save = any(ctx.needs_input_grad)
-        gates = torch.empty_like(z) if save else z
-        options = _options(z, H, variant, peephole)
-        p = U if peephole is None else peephole.contiguous()
-        if z.numel():
-            with torch.cuda.device_of(z):
-                grid = (-(-B // _ROWS),)
-                triton_lstm.forward[grid](z, U, p, lengths, hs, cs, gates, B, SAVE=save, **options)
-        ctx.options = options
-        ctx.save_for_backward(U, peephole, lengths, hs, cs, gates)
-        last = lengths, torch.arange(B, device=z.device)
-        outputs = hs[1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)
-        return outputs, hs[last], cs[last].to(z.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple:
-        with torch.no_grad():
-            results = _LSTM.way_back(ctx, *grads)
-        return native.once(results)
-
-    @staticmethod
-    def way_back(ctx: Any, d_outputs: Tensor, d_h: Tensor, d_c: Tensor) -> tuple:
-        from lstm_lab.kernels import triton_lstm
-
-        U, peephole, lengths, hs, cs, gates = ctx.saved_tensors
-        B, H = d_h.shape
-        last = lengths, torch.arange(B, device=U.device)
-        dh, dc, dz = torch.zeros_like(hs), torch.zeros_like(cs), torch.zeros_like(gates)
-        dh[1:] = d_outputs.transpose(0, 1)
-        dh[last] += d_h
-        dc[last] = d_c.to(dc.dtype)
-        p = U if peephole is None else peephole.contiguous()
-        if gates.numel():
-            with torch.cuda.device_of(U):
-                grid = (-(-B // _ROWS),)
-                triton_lstm.backward[grid](dh, dc, U, p, lengths, cs, gates, dz, B, **ctx.options)
-        dh0 = dh[0] + dz[0] @ U if len(dz) else dh[0]
-        dU = dz.flatten(0, 1).T @ hs[:-1].flatten(0, 1)
-        dp = None if peephole is None else _peephole_slope(dz, cs, ctx.options).to(U.dtype)
-        return dz, dU, dh0, dc[0].to(U.dtype), dp, None, None
-
-
-def _peephole_slope(dz: Tensor, cs: Tensor, options: dict[str, Any]) -> Tensor:
-    """(3, H): i and f see c_t-1, o sees c_t; zeros for a gate that is not there."""
-    H, slope = options["H"], cs.new_zeros(3, cs.shape[2])
-    for row, (name, seen) in enumerate((("I", cs[:-1]), ("F", cs[:-1]), ("O", cs[1:]))):
-        if options[name] >= 0:
-            slope[row] = (dz[..., options[name] * H :][..., :H] * seen).sum((0, 1))
-    return slope

@@ -33,13 +33,13 @@ def dot(acc, a, b, PRECISION: tl.constexpr):
 @triton.jit
 def forward(
     z, U, p, lengths, hs, cs, gates, B, H: tl.constexpr, G: tl.constexpr,
-    I: tl.constexpr, F: tl.constexpr, J: tl.constexpr, O: tl.constexpr,
+    AT_I: tl.constexpr, AT_F: tl.constexpr, AT_G: tl.constexpr, AT_O: tl.constexpr,
     COUPLED: tl.constexpr, IN_TANH: tl.constexpr, OUT_TANH: tl.constexpr, PEEP: tl.constexpr, SAVE: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, ACC: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """From z (T, B, G H), which is W x + b, to hs, cs (T + 1, B, H) and the gates as they were applied.
 
-    I, F, J, O: which block of columns belongs to i, f, g and o; -1 for a gate that is not there.
+    AT_I, AT_F, AT_G, AT_O: which block of columns belongs to i, f, g and o; -1 for a gate that is not there.
     """
     b = tl.program_id(0) * BM + tl.arange(0, BM)
     length = tl.load(lengths + b, mask=b < B, other=0)
@@ -56,28 +56,28 @@ def forward(
             before = tl.load(cs + state, mask=mask, other=0)  # c_t-1, (BM, BN) as all that follows
             i = tl.full((BM, BN), 1, ACC)
             f, o = i, i
-            if I >= 0:
-                i = tl.load(z + at + I * H, mask=mask, other=0).to(ACC)
-            if F >= 0:
-                f = tl.load(z + at + F * H, mask=mask, other=0).to(ACC)
-            g = tl.load(z + at + J * H, mask=mask, other=0).to(ACC)
-            if O >= 0:
-                o = tl.load(z + at + O * H, mask=mask, other=0).to(ACC)
+            if AT_I >= 0:
+                i = tl.load(z + at + AT_I * H, mask=mask, other=0).to(ACC)
+            if AT_F >= 0:
+                f = tl.load(z + at + AT_F * H, mask=mask, other=0).to(ACC)
+            g = tl.load(z + at + AT_G * H, mask=mask, other=0).to(ACC)
+            if AT_O >= 0:
+                o = tl.load(z + at + AT_O * H, mask=mask, other=0).to(ACC)
             for k0 in range(0, H, BN):
                 k = k0 + tl.arange(0, BN)
                 h = tile(hs, row * H, k, valid, k < H)  # (BM, BN), h_t-1
-                if I >= 0:
-                    i = dot(i, h, tile(U + I * H * H, n * H, k, there, k < H).T, PRECISION)
-                if F >= 0:
-                    f = dot(f, h, tile(U + F * H * H, n * H, k, there, k < H).T, PRECISION)
-                g = dot(g, h, tile(U + J * H * H, n * H, k, there, k < H).T, PRECISION)
-                if O >= 0:
-                    o = dot(o, h, tile(U + O * H * H, n * H, k, there, k < H).T, PRECISION)
-            if I >= 0:
+                if AT_I >= 0:
+                    i = dot(i, h, tile(U + AT_I * H * H, n * H, k, there, k < H).T, PRECISION)
+                if AT_F >= 0:
+                    f = dot(f, h, tile(U + AT_F * H * H, n * H, k, there, k < H).T, PRECISION)
+                g = dot(g, h, tile(U + AT_G * H * H, n * H, k, there, k < H).T, PRECISION)
+                if AT_O >= 0:
+                    o = dot(o, h, tile(U + AT_O * H * H, n * H, k, there, k < H).T, PRECISION)
+            if AT_I >= 0:
                 if PEEP:
                     i += tl.load(p + n, mask=there, other=0)[None, :] * before
                 i = tl.sigmoid(i)
-            if F >= 0:
+            if AT_F >= 0:
                 if PEEP:
                     f += tl.load(p + H + n, mask=there, other=0)[None, :] * before
                 f = tl.sigmoid(f)
@@ -86,7 +86,7 @@ def forward(
             if IN_TANH:
                 g = tanh(g)
             c = f * before + i * g
-            if O >= 0:
+            if AT_O >= 0:
                 if PEEP:
                     o += tl.load(p + 2 * H + n, mask=there, other=0)[None, :] * c
                 o = tl.sigmoid(o)
@@ -96,13 +96,13 @@ def forward(
             tl.store(cs + state + B * H, c, mask=mask)
             tl.store(hs + state + B * H, h, mask=mask)
             if SAVE:
-                if I >= 0:
-                    tl.store(gates + at + I * H, i, mask=mask)
-                if F >= 0:
-                    tl.store(gates + at + F * H, f, mask=mask)
-                tl.store(gates + at + J * H, g, mask=mask)
-                if O >= 0:
-                    tl.store(gates + at + O * H, o, mask=mask)
+                if AT_I >= 0:
+                    tl.store(gates + at + AT_I * H, i, mask=mask)
+                if AT_F >= 0:
+                    tl.store(gates + at + AT_F * H, f, mask=mask)
+                tl.store(gates + at + AT_G * H, g, mask=mask)
+                if AT_O >= 0:
+                    tl.store(gates + at + AT_O * H, o, mask=mask)
         tl.debug_barrier()
         row += B
 
@@ -110,7 +110,7 @@ def forward(
 @triton.jit
 def backward(
     dh, dc, U, p, lengths, cs, gates, dz, B, H: tl.constexpr, G: tl.constexpr,
-    I: tl.constexpr, F: tl.constexpr, J: tl.constexpr, O: tl.constexpr,
+    AT_I: tl.constexpr, AT_F: tl.constexpr, AT_G: tl.constexpr, AT_O: tl.constexpr,
     COUPLED: tl.constexpr, IN_TANH: tl.constexpr, OUT_TANH: tl.constexpr, PEEP: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, ACC: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
@@ -143,39 +143,39 @@ def backward(
             if OUT_TANH:
                 y = tanh(c)
                 slope = 1 - y * y
-            if O >= 0:
-                o = tl.load(gates + at + O * H, mask=mask, other=0).to(ACC)
+            if AT_O >= 0:
+                o = tl.load(gates + at + AT_O * H, mask=mask, other=0).to(ACC)
                 d_o = d * y * o * (1 - o)
-                tl.store(dz + at + O * H, d_o, mask=mask)
+                tl.store(dz + at + AT_O * H, d_o, mask=mask)
                 d = d * o
                 if PEEP:
                     e += d_o * tl.load(p + 2 * H + n, mask=there, other=0)[None, :]
             e += d * slope
-            g = tl.load(gates + at + J * H, mask=mask, other=0).to(ACC)
+            g = tl.load(gates + at + AT_G * H, mask=mask, other=0).to(ACC)
             d_g = e
             past = e  # of c_t-1
             d_i = e * g
             if COUPLED:
                 d_i = e * (g - before)
-            if I >= 0:
-                i = tl.load(gates + at + I * H, mask=mask, other=0).to(ACC)
+            if AT_I >= 0:
+                i = tl.load(gates + at + AT_I * H, mask=mask, other=0).to(ACC)
                 d_g = e * i
                 d_i = d_i * i * (1 - i)
-                tl.store(dz + at + I * H, d_i, mask=mask)
+                tl.store(dz + at + AT_I * H, d_i, mask=mask)
                 if COUPLED:
                     past = e * (1 - i)
-            if F >= 0:
-                f = tl.load(gates + at + F * H, mask=mask, other=0).to(ACC)
+            if AT_F >= 0:
+                f = tl.load(gates + at + AT_F * H, mask=mask, other=0).to(ACC)
                 d_f = e * before * f * (1 - f)
                 past = e * f
-                tl.store(dz + at + F * H, d_f, mask=mask)
+                tl.store(dz + at + AT_F * H, d_f, mask=mask)
                 if PEEP:
                     past += d_f * tl.load(p + H + n, mask=there, other=0)[None, :]
-            if PEEP and I >= 0:
+            if PEEP and AT_I >= 0:
                 past += d_i * tl.load(p + n, mask=there, other=0)[None, :]
             if IN_TANH:
                 d_g = d_g * (1 - g * g)
-            tl.store(dz + at + J * H, d_g, mask=mask)
+            tl.store(dz + at + AT_G * H, d_g, mask=mask)
             tl.store(dc + state, past, mask=mask)
         tl.debug_barrier()
         row -= B
