@@ -21,7 +21,8 @@ from lstm_lab import kernels
 from lstm_lab.kernels import Variant, gpu, gpu_layers, reference
 
 INTERPRETED = gpu.interpreted()
-DEVICE, EXACT, TOLERANCE = ("cpu", torch.float64, 1e-10) if INTERPRETED else ("cuda", torch.float32, 2e-5)
+DEVICE = "cpu" if INTERPRETED else "cuda"
+TOLERANCE = 1e-5  # of float32, against the step in float64
 # The interpreter cannot multiply matrices of bfloat16.
 HALVES = [torch.float16] if INTERPRETED else [torch.float16, torch.bfloat16]
 
@@ -144,17 +145,8 @@ def test_layer_is_the_step_repeated(layer, shape, counted):
         exact = leaves(layer, *shape)
         exact[0] = spoil(exact[0], lengths)
         truth = results(partial(slow, layer), lengths, exact, reverse)
-        agree(results(partial(fast, layer), lengths, on_device(exact, EXACT), reverse), truth, TOLERANCE)
+        agree(results(partial(fast, layer), lengths, on_device(exact, torch.float32), reverse), truth, TOLERANCE)
     assert len(counted) == 4
-
-
-@pytest.mark.gpu
-@pytest.mark.usefixtures("served")
-@pytest.mark.parametrize("layer", ["peephole", "norm"])
-def test_single_precision(layer):
-    exact, lengths = leaves(layer, 3, 7, 4, 33), ragged(3, 7)
-    truth = results(partial(slow, layer), lengths, exact)
-    agree(results(partial(fast, layer), lengths, on_device(exact, torch.float32)), truth, 2e-5)
 
 
 @pytest.mark.gpu
@@ -184,13 +176,13 @@ def test_half_precision(layer, dtype, counted):
 @pytest.mark.parametrize("layer", ["cifg", "norm"])
 def test_only_what_is_asked_for(layer):
     """The gradient of one leaf alone is the same as when all are asked for; without any, so are the outputs."""
-    given, lengths = on_device(leaves(layer, 3, 3, 2, 5), EXACT), ragged(3, 3)
+    given, lengths = on_device(leaves(layer, 3, 3, 2, 5), torch.float32), ragged(3, 3)
     outputs = fast(layer, lengths, given)
     truth = torch.autograd.grad(outputs[0].square().sum(), given)
-    for i, leaf in enumerate(given):
+    for i, leaf in list(enumerate(given))[::3]:
         alone = [leaf if k == i else other.detach() for k, other in enumerate(given)]
         (grad,) = torch.autograd.grad(fast(layer, lengths, alone)[0].square().sum(), [leaf])
-        assert_close(grad, truth[i], rtol=0, atol=1e-12 if INTERPRETED else 1e-6)
+        assert_close(grad, truth[i], rtol=0, atol=0)
     with torch.no_grad():
         assert_close(fast(layer, lengths, given), outputs, rtol=0, atol=0)
 
@@ -200,7 +192,7 @@ def test_only_what_is_asked_for(layer):
 @pytest.mark.parametrize("layer", ["peephole", "norm"])
 def test_second_ways_back(layer):
     """Over a kept graph the same again; of a gradient's gradient a refusal that says what to do."""
-    given, lengths = on_device(leaves(layer, 3, 3, 2, 5), EXACT), ragged(3, 3)
+    given, lengths = on_device(leaves(layer, 3, 3, 2, 5), torch.float32), ragged(3, 3)
     total = fast(layer, lengths, given)[0].square().sum()
     first = torch.autograd.grad(total, given, retain_graph=True)
     assert_close(torch.autograd.grad(total, given, retain_graph=True), first, rtol=0, atol=0)

@@ -1,4 +1,4 @@
-"""Recurrent layers over whole padded sequences: a native engine on the CPU, torch everywhere else.
+"""Recurrent layers over whole padded sequences: a native engine on the CPU, Triton kernels beside cuDNN on a GPU.
 
     outputs, h, c = lstm(x, lengths, h0, c0, W, U, b)
 
@@ -6,6 +6,9 @@ Everything here has gradients for x, the initial state and every weight. Second 
 Shapes: x (B, T, I); lengths (B,), each in 0..T, what stands behind them is never read; states (B, H); weights in the
 layout of torch's own layers, G gates: W (G H, I), U (G H, H), b and b_h (G H). Outputs (B, T, H) are zero on padding,
 states are those after each sample's own last step. `reverse` reads each sample from its own end to its start.
+
+On a GPU cuDNN, through torch, has the plain layers and `gpu` the LSTM's variants and its layer normalisation; what
+neither serves is torch, step by step. `gpu.status()` says whether its kernels are there.
 
 The engine is compiled with the installation, or later by `python -m lstm_lab.kernels.build`; `status()` says what is
 active and why. LSTM_LAB_KERNELS chooses by hand: `off`, or one instruction set (`avx512`, `avx2`, `generic`). Call

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import os
-from importlib import metadata, util
+from importlib import util
 from typing import Any
 
 import torch
@@ -23,34 +23,39 @@ MOST = 512
 """Hidden size above which one program, reading all of U at each step, is taken to lose to a whole GPU per product."""
 
 
+_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
 @functools.cache
 def _fault() -> str | None:
     """Why there are no kernels for this machine's GPU, if there are none."""
     if os.environ.get("LSTM_LAB_KERNELS") == "off":
         return "switched off by LSTM_LAB_KERNELS=off"
-    if util.find_spec("triton") is None:
-        return "triton is not installed"
-    if interpreted():
-        return None
-    if not torch.cuda.is_available():
-        return "no GPU"
-    if torch.version.cuda is None:
-        return "the GPU is not NVIDIA's"
-    major, minor = torch.cuda.get_device_capability()
-    return None if major >= 8 else f"compute capability {major}.{minor}, and they need 8.0"
+    if not interpreted():
+        if not torch.cuda.is_available():
+            return "no GPU"
+        if torch.version.cuda is None:
+            return "the GPU is not NVIDIA's"
+        major, minor = torch.cuda.get_device_capability()
+        if major < 8:
+            return f"the GPU has compute capability {major}.{minor}, and they need 8.0"
+    return None if util.find_spec("triton") else "triton is not installed"
 
 
 def interpreted() -> bool:
+    """Whether they run in Triton's interpreter."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def status() -> str:
-    """One line for a person: what computes LSTM variants on a GPU, and why."""
+    """One line for a person: whether there are Triton kernels, and why not."""
     fault = _fault()
     if fault:
-        return f"no Triton kernels: {fault}; a GPU would use torch"
+        return f"no Triton kernels for LSTM variants: {fault}"
+    import triton
+
     where = "in the interpreter, on the CPU" if interpreted() else f"on {torch.cuda.get_device_name()}"
-    return f"Triton {metadata.version('triton')} {where}"
+    return f"kernels of Triton {triton.__version__} {where}, for LSTM variants up to {MOST} units"
 
 
 def serves(x: Tensor, U: Tensor, *others: Tensor | None) -> bool:
@@ -59,12 +64,10 @@ def serves(x: Tensor, U: Tensor, *others: Tensor | None) -> bool:
         return False
     if U.shape[1] > MOST or torch.jit.is_tracing():
         return False
-    kinds = (torch.float64,) if interpreted() else ()
     tensors = [tensor for tensor in (x, U, *others) if tensor is not None]
-    if not torch.is_autocast_enabled(x.device.type):
-        kinds = (torch.float32, torch.float16, torch.bfloat16, *kinds)
-        if x.dtype not in kinds or any(tensor.dtype is not x.dtype for tensor in tensors):
-            return False
+    types = {tensor.dtype for tensor in tensors}
+    if not types <= {*_TYPES} or (len(types) > 1 and not torch.is_autocast_enabled(x.device.type)):
+        return False
     return all(tensor.device == x.device and not native.wrapped(tensor) for tensor in tensors)
 
 

@@ -17,15 +17,12 @@ _ROWS = 16  # samples of a program: the fewest that tensor cores take
 
 
 def options(dtype: torch.dtype, H: int) -> dict[str, Any]:
-    """Compile-time arguments that all kernels share. The tiles fit the shared memory of any GPU from 2020 on, 99 KiB."""
-    import triton.language as tl
-
+    """Compile-time arguments that all kernels share. The tiles fit 99 KiB of shared memory, a small GPU's."""
     wide = min(64, max(16, 1 << (H - 1).bit_length()))
     return {
         "H": H,
         "BM": _ROWS,
         "BN": wide,
-        "ACC": tl.float64 if dtype is torch.float64 else tl.float32,
         # Three products of tensor cores: nearly as exact as float32. No other type has a choice.
         "PRECISION": "tf32x3" if dtype is torch.float32 else "ieee",
         "num_warps": 4 if wide < 64 else 8,
@@ -52,12 +49,12 @@ def _launch(kernel: Any, on: Tensor, B: int, *arguments: Any, **compiled: Any) -
 
 
 def _begin(z: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
-    """Room for all states, (T + 1, B, H) with the first ones in place; c as float32 at least.
+    """Room for all states, (T + 1, B, H) with the first ones in place; c in float32.
 
     Zeros behind a sample's end, as 0 * nan is nan in the products of the way back.
     """
     shape = (len(z) + 1, *h0.shape)
-    hs, cs = z.new_zeros(shape), z.new_zeros(shape, dtype=torch.promote_types(z.dtype, torch.float32))
+    hs, cs = z.new_zeros(shape), z.new_zeros(shape, dtype=torch.float32)
     hs[0], cs[0] = h0, c0
     return hs, cs
 
@@ -143,7 +140,7 @@ class NormLSTM(torch.autograd.Function):
         z, U, norms = z.contiguous(), U.contiguous(), [part.contiguous() for part in norms]
         hs, cs = _begin(z, h0, c0)
         T, B, _ = z.shape
-        gates, a, stats = torch.empty_like(z), torch.zeros_like(z, dtype=cs.dtype), cs.new_zeros(4, T, B)
+        gates, a, stats = torch.empty_like(z), torch.zeros_like(z, dtype=torch.float32), cs.new_zeros(4, T, B)
         ctx.options = options(z.dtype, U.shape[1])
         _launch(triton_norm.forward, z, B, z, U, *norms, lengths, hs, cs, gates, a, stats, B, T, **ctx.options)
         ctx.save_for_backward(U, *norms, lengths, hs, cs, gates, a, stats)

@@ -35,7 +35,7 @@ def forward(
     z, U, p, lengths, hs, cs, gates, B, H: tl.constexpr, G: tl.constexpr,
     AT_I: tl.constexpr, AT_F: tl.constexpr, AT_G: tl.constexpr, AT_O: tl.constexpr,
     COUPLED: tl.constexpr, IN_TANH: tl.constexpr, OUT_TANH: tl.constexpr, PEEP: tl.constexpr, SAVE: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, ACC: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """From z (T, B, G H), which is W x + b, to hs, cs (T + 1, B, H) and the gates as they were applied.
 
@@ -54,15 +54,15 @@ def forward(
             at = row[:, None] * (G * H) + n[None, :]
             state = row[:, None] * H + n[None, :]
             before = tl.load(cs + state, mask=mask, other=0)  # c_t-1, (BM, BN) as all that follows
-            i = tl.full((BM, BN), 1, ACC)
+            i = tl.full((BM, BN), 1, tl.float32)
             f, o = i, i
             if AT_I >= 0:
-                i = tl.load(z + at + AT_I * H, mask=mask, other=0).to(ACC)
+                i = tl.load(z + at + AT_I * H, mask=mask, other=0).to(tl.float32)
             if AT_F >= 0:
-                f = tl.load(z + at + AT_F * H, mask=mask, other=0).to(ACC)
-            g = tl.load(z + at + AT_G * H, mask=mask, other=0).to(ACC)
+                f = tl.load(z + at + AT_F * H, mask=mask, other=0).to(tl.float32)
+            g = tl.load(z + at + AT_G * H, mask=mask, other=0).to(tl.float32)
             if AT_O >= 0:
-                o = tl.load(z + at + AT_O * H, mask=mask, other=0).to(ACC)
+                o = tl.load(z + at + AT_O * H, mask=mask, other=0).to(tl.float32)
             for k0 in range(0, H, BN):
                 k = k0 + tl.arange(0, BN)
                 h = tile(hs, row * H, k, valid, k < H)  # (BM, BN), h_t-1
@@ -112,7 +112,7 @@ def backward(
     dh, dc, U, p, lengths, cs, gates, dz, B, H: tl.constexpr, G: tl.constexpr,
     AT_I: tl.constexpr, AT_F: tl.constexpr, AT_G: tl.constexpr, AT_O: tl.constexpr,
     COUPLED: tl.constexpr, IN_TANH: tl.constexpr, OUT_TANH: tl.constexpr, PEEP: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, ACC: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """From dh (T + 1, B, H), what comes from outside, to dz (T, B, G H), which was zero, and dc (T + 1, B, H).
 
@@ -131,7 +131,7 @@ def backward(
             mask = valid[:, None] & there[None, :]
             at = row[:, None] * (G * H) + n[None, :]
             state = row[:, None] * H + n[None, :]
-            d = tl.load(dh + state + B * H, mask=mask, other=0).to(ACC)  # of h_t, (BM, BN) as all that follows
+            d = tl.load(dh + state + B * H, mask=mask, other=0).to(tl.float32)  # of h_t, (BM, BN) as all that follows
             for k0 in range(0, G * H, BN):
                 k = k0 + tl.arange(0, BN)
                 d_z = tile(dz, (row + B) * (G * H), k, s + 1 < length, k < G * H)  # (BM, BN), of step t + 1
@@ -139,33 +139,33 @@ def backward(
             e = tl.load(dc + state + B * H, mask=mask, other=0)  # of c_t
             before = tl.load(cs + state, mask=mask, other=0)
             c = tl.load(cs + state + B * H, mask=mask, other=0)
-            y, slope = c, tl.full((BM, BN), 1, ACC)
+            y, slope = c, tl.full((BM, BN), 1, tl.float32)
             if OUT_TANH:
                 y = tanh(c)
                 slope = 1 - y * y
             if AT_O >= 0:
-                o = tl.load(gates + at + AT_O * H, mask=mask, other=0).to(ACC)
+                o = tl.load(gates + at + AT_O * H, mask=mask, other=0).to(tl.float32)
                 d_o = d * y * o * (1 - o)
                 tl.store(dz + at + AT_O * H, d_o, mask=mask)
                 d = d * o
                 if PEEP:
                     e += d_o * tl.load(p + 2 * H + n, mask=there, other=0)[None, :]
             e += d * slope
-            g = tl.load(gates + at + AT_G * H, mask=mask, other=0).to(ACC)
+            g = tl.load(gates + at + AT_G * H, mask=mask, other=0).to(tl.float32)
             d_g = e
             past = e  # of c_t-1
             d_i = e * g
             if COUPLED:
                 d_i = e * (g - before)
             if AT_I >= 0:
-                i = tl.load(gates + at + AT_I * H, mask=mask, other=0).to(ACC)
+                i = tl.load(gates + at + AT_I * H, mask=mask, other=0).to(tl.float32)
                 d_g = e * i
                 d_i = d_i * i * (1 - i)
                 tl.store(dz + at + AT_I * H, d_i, mask=mask)
                 if COUPLED:
                     past = e * (1 - i)
             if AT_F >= 0:
-                f = tl.load(gates + at + AT_F * H, mask=mask, other=0).to(ACC)
+                f = tl.load(gates + at + AT_F * H, mask=mask, other=0).to(tl.float32)
                 d_f = e * before * f * (1 - f)
                 past = e * f
                 tl.store(dz + at + AT_F * H, d_f, mask=mask)

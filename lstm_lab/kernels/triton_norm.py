@@ -26,7 +26,7 @@ def spread(a, row, mean, valid, K, BN: tl.constexpr):
 @triton.jit
 def forward(
     z, U, gain_h, gain_c, shift_c, lengths, hs, cs, gates, a, stats, B, T, H: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, ACC: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """From z (T, B, 4 H), the normalised W x with all shifts, to hs, cs (T + 1, B, H) and what the way back needs."""
     b = tl.program_id(0) * BM + tl.arange(0, BM)
@@ -35,10 +35,10 @@ def forward(
     all_rows = tl.cast(T, tl.int64) * B
     for s in tl.range(0, tl.max(length, 0), num_stages=1):
         valid = s < length
-        total = tl.zeros((BM,), ACC)
+        total = tl.zeros((BM,), tl.float32)
         for n0 in range(0, 4 * H, BN):
             n = n0 + tl.arange(0, BN)
-            u = tl.zeros((BM, BN), ACC)
+            u = tl.zeros((BM, BN), tl.float32)
             for k0 in range(0, H, BN):
                 k = k0 + tl.arange(0, BN)
                 u = dot(u, tile(hs, row * H, k, valid, k < H), tile(U, n * H, k, n < 4 * H, k < H).T, PRECISION)
@@ -47,7 +47,7 @@ def forward(
         tl.debug_barrier()
         mean = total / (4 * H)
         scale = spread(a, row * (4 * H), mean, valid, 4 * H, BN)
-        total = tl.zeros((BM,), ACC)
+        total = tl.zeros((BM,), tl.float32)
         for n0 in range(0, H, BN):
             n = n0 + tl.arange(0, BN)
             there = n < H
@@ -97,7 +97,7 @@ def _normed(a, z, gain_h, at, n, mask, there, mean, scale):
 @triton.jit
 def backward(
     dh, dc, U, gain_h, gain_c, shift_c, lengths, cs, gates, a, stats, dn, dz, du, B, T, H: tl.constexpr,
-    BM: tl.constexpr, BN: tl.constexpr, ACC: tl.constexpr, PRECISION: tl.constexpr,
+    BM: tl.constexpr, BN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
     """From dh (T + 1, B, H), what comes from outside, to the gradients of z, of U h (du, zero before) and of what c's
     tanh sees (dn, (T, B, H)); dc (T + 1, B, H) as in triton_lstm.py."""
@@ -113,12 +113,15 @@ def backward(
         scale = tl.load(stats + all_rows + row, mask=valid, other=0)
         mean_c = tl.load(stats + 2 * all_rows + row, mask=valid, other=0)
         scale_c = tl.load(stats + 3 * all_rows + row, mask=valid, other=0)
-        plain, along = tl.zeros((BM,), ACC), tl.zeros((BM,), ACC)  # sums over columns, of a slope and of it times c^
+        plain, along = (
+            tl.zeros((BM,), tl.float32),
+            tl.zeros((BM,), tl.float32),
+        )  # sums over columns, of a slope and of it times c^
         for n0 in range(0, H, BN):
             n = n0 + tl.arange(0, BN)
             there = n < H
             mask = valid[:, None] & there[None, :]
-            d = tile(dh, (row + B) * H, n, valid, there).to(ACC)
+            d = tile(dh, (row + B) * H, n, valid, there).to(tl.float32)
             for k0 in range(0, 4 * H, BN):
                 k = k0 + tl.arange(0, BN)
                 d_u = tile(du, (row + B) * (4 * H), k, s + 1 < length, k < 4 * H)  # of step t + 1
@@ -126,14 +129,14 @@ def backward(
             hat = (tile(cs, (row + B) * H, n, valid, there) - mean_c[:, None]) * scale_c[:, None]
             gain = tl.load(gain_c + n, mask=there, other=0)[None, :]
             y = tanh(hat * gain + tl.load(shift_c + n, mask=there, other=0)[None, :])
-            o = tile(gates + 3 * H, row * (4 * H), n, valid, there).to(ACC)
+            o = tile(gates + 3 * H, row * (4 * H), n, valid, there).to(tl.float32)
             d_n = d * o * (1 - y * y)
             tl.store(dz + row[:, None] * (4 * H) + 3 * H + n[None, :], d * y * o * (1 - o), mask=mask)
             tl.store(dn + row[:, None] * H + n[None, :], d_n, mask=mask)
             plain += tl.sum(d_n * gain, 1)
             along += tl.sum(d_n * gain * hat, 1)
         tl.debug_barrier()
-        all_plain, all_along = tl.zeros((BM,), ACC), tl.zeros((BM,), ACC)  # the same of U h
+        all_plain, all_along = tl.zeros((BM,), tl.float32), tl.zeros((BM,), tl.float32)  # the same of U h
         for n0 in range(0, H, BN):
             n = n0 + tl.arange(0, BN)
             there = n < H
@@ -144,9 +147,9 @@ def backward(
             slope = tl.load(dn + state, mask=mask, other=0) * tl.load(gain_c + n, mask=there, other=0)[None, :]
             e = (slope - plain[:, None] / H - hat * along[:, None] / H) * scale_c[:, None]
             e += tl.load(dc + state + B * H, mask=mask, other=0)  # of c_t, (BM, BN)
-            i = tl.load(gates + at, mask=mask, other=0).to(ACC)
-            f = tl.load(gates + at + H, mask=mask, other=0).to(ACC)
-            g = tl.load(gates + at + 2 * H, mask=mask, other=0).to(ACC)
+            i = tl.load(gates + at, mask=mask, other=0).to(tl.float32)
+            f = tl.load(gates + at + H, mask=mask, other=0).to(tl.float32)
+            g = tl.load(gates + at + 2 * H, mask=mask, other=0).to(tl.float32)
             d_i = e * g * i * (1 - i)
             d_f = e * tl.load(cs + state, mask=mask, other=0) * f * (1 - f)
             d_g = e * i * (1 - g * g)
