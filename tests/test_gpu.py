@@ -231,7 +231,9 @@ def test_laws_hold_in_the_interpreter(triton):
 
 
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled in the interpreter")
-@pytest.mark.parametrize("name", ["triton_lstm.forward", "triton_lstm.backward", "triton_norm.forward"])
+@pytest.mark.parametrize(
+    "name", [f"triton_{layer}.{way}" for layer in ("lstm", "norm") for way in ("forward", "backward")]
+)
 def test_compiles_within_the_shared_memory_of_small_gpus(triton, name):
     """For compute capability 8.6, which leaves a program 99 KiB; no GPU is needed for it."""
     from importlib import import_module
