@@ -31,6 +31,7 @@ from lstm_lab.registry import Named
 
 SHAPES = [(32, 50, 8, 32), (64, 100, 16, 64), (64, 100, 32, 128), (128, 200, 64, 256), (32, 400, 128, 512)]
 TURN = 0.005
+HEAD = ["B,T,I,H", "layer", "ms", "speed", "quartiles", "rounds"]
 
 Run = tuple[Callable[[], Tensor], list[Tensor]]
 """A whole layer's outputs (B, T, H), and the weights whose gradients are wanted."""
@@ -136,22 +137,29 @@ def against_loops(x: Tensor, H: int) -> dict[str, tuple[str, Run]]:
 
 
 def measure(
-    shape: tuple[int, int, int, int], seconds: float, input_gradient: bool, entered: Callable
+    shape: tuple[int, int, int, int],
+    seconds: float,
+    input_gradient: bool,
+    who: Callable[[Tensor, int], dict[str, tuple[str, Run]]] = contestants,
+    wait: Callable[[], None] = lambda: None,
 ) -> list[list[str]]:
+    """Rows of the table; `wait` returns when the device has done what it was given."""
     B, T, I, H = shape  # noqa: E741
     x, slope = torch.randn(B, T, I, requires_grad=input_gradient), torch.randn(B, T, H)
-    named = entered(x, H)
+    named = who(x, H)
     times: dict[str, list[float]] = {name: [] for name in named}
     began = time.perf_counter()
     while min(map(len, times.values())) < 7 or time.perf_counter() - began < seconds:
         for name, (_, (run, weights)) in named.items():
             # A turn lasts some milliseconds: what is quick is not charged for the caches that the one before it left.
             turns = 1 + int(TURN / min(times[name])) if times[name] else 1
+            wait()
             start = time.perf_counter()
             for _ in range(turns):
                 for tensor in (x, *weights):
                     tensor.grad = None
                 run().backward(slope)
+            wait()
             times[name].append((time.perf_counter() - start) / turns)
     rows = []
     for name, (rival, _) in named.items():
@@ -187,10 +195,9 @@ def main() -> int:
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
     tuned = kernels.tune_memory()
-    head = ["B,T,I,H", "layer", "ms", "speed", "quartiles", "rounds"]
     tables = {}
     for entered, shapes in ((contestants, SHAPES), (against_loops, SHAPES[:2])):
-        table = tables[entered] = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+        table = tables[entered] = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
         for shape in shapes:
             for row in measure(shape, chosen.seconds, chosen.input_gradient, entered):
                 table.append(f"| {' | '.join(row)} |")

@@ -27,6 +27,7 @@ def examine() -> dict[str, Any]:
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "kernels": kernels.status().reason,
+        "gpu_kernels": kernels.gpu.status(),
         "runs": str(runs),
         "free_gib": round(free, 1),
         "wandb": {"mode": mode, "reason": reason},

@@ -1,4 +1,4 @@
-"""Recurrent layers over whole padded sequences: a native engine on the CPU, torch everywhere else.
+"""Recurrent layers over whole padded sequences: a native engine on the CPU, Triton kernels beside cuDNN on a GPU.
 
     outputs, h, c = lstm(x, lengths, h0, c0, W, U, b)
 
@@ -8,6 +8,9 @@ layout of torch's own layers, G gates: W (G H, I), U (G H, H), b and b_h (G H). 
 states are those after each sample's own last step. `reverse` reads each sample from its own end to its start.
 
 Any other cell's step is recorded once as a tape and played over whole sequences by the same engine: `play`.
+
+On a GPU cuDNN, through torch, has the plain layers and `gpu` the LSTM's variants and its layer normalisation; what
+neither serves is torch, step by step. `gpu.status()` says whether its kernels are there.
 
 The engine is compiled with the installation, or later by `python -m lstm_lab.kernels.build`; `status()` says what is
 active and why. LSTM_LAB_KERNELS chooses by hand: `off`, or one instruction set (`avx512`, `avx2`, `generic`). Call
@@ -21,7 +24,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lstm_lab.kernels import native, reference
+from lstm_lab.kernels import gpu, native, reference
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
 from lstm_lab.kernels.player import play
 from lstm_lab.kernels.reference import PLAIN, Variant
@@ -76,6 +79,9 @@ def lstm(
     H = _check(x, lengths, W, U, (b, b_h), (h0, c0), G)
     if peephole is not None and peephole.shape != (3, H):
         raise ValueError(f"peephole: expected (3, {H}), got {tuple(peephole.shape)}")
+    state, plain = (_start(x, h0, H), _start(x, c0, H)), peephole is None and variant == PLAIN
+    if not plain and gpu.serves(x, U, W, b, b_h, *state, peephole):
+        return gpu.lstm(x, lengths, *state, W, U, b, b_h, peephole, variant, reverse)
     if native.serves(x, W, U, b, b_h, h0, c0, peephole):
         flags = (
             _NIG * (not variant.input_gate)
@@ -87,8 +93,7 @@ def lstm(
             | _CIFG * variant.coupled
         )
         return native.sequence(native.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole)
-    state = (_start(x, h0, H), _start(x, c0, H))
-    if peephole is None and variant == PLAIN:
+    if plain:
         done = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
         if done is not None:
             return done
@@ -124,12 +129,15 @@ def norm_lstm(
     for part in (gain_c, shift_c):
         if part.shape != (H,):
             raise ValueError(f"gain and shift of c: expected ({H},), got {tuple(part.shape)}")
+    state = (_start(x, h0, H), _start(x, c0, H))
+    if gpu.serves(x, U, W, b, *state, gain_x, gain_h, gain_c, shift_c):
+        return gpu.norm_lstm(x, lengths, *state, W, U, b, gain_x, gain_h, gain_c, shift_c, reverse)
     if native.serves(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
         norm = torch.cat((gain_h, gain_x, b, gain_c, shift_c))
         return native.sequence(native.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
     weights = {"gain_x": gain_x, "gain_h": gain_h, "gain_c": gain_c, "shift_c": shift_c}
     step = partial(reference.norm_lstm_step, W=W, U=U, b=b, **weights)
-    return reference.unroll(step, x, lengths, (_start(x, h0, H), _start(x, c0, H)), reverse)
+    return reference.unroll(step, x, lengths, state, reverse)
 
 
 def gru(

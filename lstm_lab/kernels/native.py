@@ -17,8 +17,8 @@ from torch import Tensor
 LSTM, GRU, RNN, NORM = range(4)
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 _LANES = 16  # of the widest vector, in float32: what row strides are rounded to
-REFUSAL = (
-    "the native engine computes no second derivatives; run the way forward inside lstm_lab.kernels.disabled(), "
+_REFUSAL = (
+    "the fused kernels compute no second derivatives; run the way forward inside lstm_lab.kernels.disabled(), "
     "where torch computes them"
 )
 
@@ -106,7 +106,7 @@ def _load() -> tuple[_Engine | None, Status]:
 
 def engine() -> _Engine | None:
     """The engine, looked for once in a process."""
-    return _get()[0] if not getattr(_disabled, "on", False) else None
+    return None if switched_off() else _get()[0]
 
 
 def engine_now() -> _Engine:
@@ -118,7 +118,7 @@ def engine_now() -> _Engine:
 
 def status() -> Status:
     """What is active, and why. `lstm-lab doctor` shows it."""
-    if getattr(_disabled, "on", False):
+    if switched_off():
         return Status(False, "torch", "switched off by kernels.disabled(); using torch")
     return _get()[1]
 
@@ -151,6 +151,11 @@ def disabled() -> Iterator[None]:
         _disabled.on = before
 
 
+def switched_off() -> bool:
+    """Whether this thread is inside `disabled()`."""
+    return getattr(_disabled, "on", False)
+
+
 def tune_memory() -> bool:
     """Let malloc keep what a step frees instead of handing it back page by page. Once, at the start of a training.
 
@@ -173,12 +178,13 @@ def serves(*tensors: Tensor | None) -> bool:
     if first is None or first.dtype not in _SUFFIX or engine() is None or torch.is_autocast_enabled("cpu"):
         return False
     for tensor in tensors:
-        if tensor is not None and (tensor.dtype is not first.dtype or tensor.device.type != "cpu" or _wrapped(tensor)):
+        if tensor is not None and (tensor.dtype is not first.dtype or tensor.device.type != "cpu" or wrapped(tensor)):
             return False
     return not torch.jit.is_tracing()
 
 
-def _wrapped(tensor: Tensor) -> bool:
+def wrapped(tensor: Tensor) -> bool:
+    """Whether it is more than memory: a subclass, or a batch of torch.func."""
     return type(tensor) not in (Tensor, torch.nn.Parameter) or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
@@ -263,6 +269,14 @@ def _checked(code: int, steps: int) -> None:
         raise MemoryError("the native engine could not allocate its scratch memory")
 
 
+def once(grads: tuple) -> tuple:
+    """Gradients that refuse, under create_graph=True, to be differentiated: when someone tries, and not before."""
+    if not torch.is_grad_enabled():
+        return grads
+    refusal: Any = torch._C._functions.DelayedError(_REFUSAL, len(grads))
+    return refusal(*(None if g is None else g.detach().requires_grad_() for g in grads))
+
+
 class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -277,10 +291,7 @@ class _Sequence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor | None) -> tuple:
         with torch.no_grad():
             results = _Sequence.way_back(ctx, *grads)
-        if torch.is_grad_enabled():  # create_graph=True: fail when someone comes this way again, not before
-            refusal: Any = torch._C._functions.DelayedError(REFUSAL, len(results))
-            results = refusal(*(None if g is None else g.detach().requires_grad_() for g in results))
-        return results
+        return once(results)
 
     @staticmethod
     def way_back(ctx: Any, dout: Tensor | None, dhT: Tensor | None, dcT: Tensor | None) -> tuple:

@@ -256,10 +256,7 @@ class _Sequence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple:
         with torch.no_grad():
             results = _Sequence.way_back(ctx, *grads)
-        if torch.is_grad_enabled():  # create_graph=True: fail when someone comes this way again, not before
-            refusal: Any = torch._C._functions.DelayedError(native.REFUSAL, len(results))
-            results = refusal(*(None if g is None else g.detach().requires_grad_() for g in results))
-        return (None, None, None, None, *results)
+        return (None, None, None, None, *native.once(results))
 
     @staticmethod
     def way_back(ctx: Any, dout: Tensor, *dends: Tensor) -> tuple:

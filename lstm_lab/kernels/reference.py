@@ -126,17 +126,38 @@ def unroll(step: Any, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], rev
     return (torch.stack(outputs[::-1] if reverse else outputs, 1), *state)
 
 
+def turned(x: Tensor, lengths: Tensor) -> Tensor:
+    """x (B, T, ...) with each sample's own steps in reverse, its padding left where it is; twice is x again."""
+    t, ends = torch.arange(x.shape[1], device=x.device), lengths.to(x.device).unsqueeze(1)
+    index = torch.where(t < ends, ends - 1 - t, t)  # (B, T)
+    return x.gather(1, index.unsqueeze(-1).expand_as(x))
+
+
 def torch_layer(
     name: str, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], weights: list[Tensor], reverse: bool = False
 ) -> tuple[Any, ...] | None:
     """nn.LSTM, nn.GRU or nn.RNN (`lstm`, `gru`, `rnn_tanh`, `rnn_relu`) by its own function, packed where padded.
 
     Returns:
-        Outputs and state like `unroll`, or None where torch cannot: an empty sequence, the reverse direction.
+        Outputs and state like `unroll`, or None where torch cannot: no samples or no steps.
     """
-    lengths = lengths.cpu()
-    if reverse or not x.shape[0] or not x.shape[1] or int(lengths.min()) < 1:
+    if not x.shape[0] or not x.shape[1]:
         return None
+    return _torch_layer(name, x, lengths.cpu(), state, weights, reverse)
+
+
+def _torch_layer(
+    name: str, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], weights: list[Tensor], reverse: bool = False
+) -> tuple[Any, ...]:
+    if reverse:
+        outputs, *end = _torch_layer(name, turned(x, lengths), lengths, state, weights)
+        return (turned(outputs, lengths), *end)
+    if int(lengths.min()) < 1:  # torch wants a step at least: give it one, and take back what came of it
+        ran = (lengths > 0).to(x.device).unsqueeze(1)  # (B, 1)
+        one = torch.where(ran.unsqueeze(-1), x, torch.zeros_like(x))
+        outputs, *end = _torch_layer(name, one, lengths.clamp(min=1), state, weights)
+        end = [torch.where(ran, after, before) for after, before in zip(end, state, strict=True)]
+        return (torch.where(ran.unsqueeze(-1), outputs, torch.zeros_like(outputs)), *end)
     layer: Any = getattr(torch._VF, name)
     hidden: Any = tuple(part.unsqueeze(0) for part in state) if len(state) > 1 else state[0].unsqueeze(0)
     options = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)

@@ -1,0 +1,172 @@
+"""The Triton kernels' place in autograd. All is time first; what x and its weights give, z, comes from torch.
+
+Products over all steps at once, as for the gradient of U, are torch's too. Triton is imported at the first call.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lstm_lab.kernels import native
+from lstm_lab.kernels.reference import Variant
+
+_ROWS = 16  # samples of a program: the fewest that tensor cores take
+
+
+def options(dtype: torch.dtype, H: int) -> dict[str, Any]:
+    """Compile-time arguments that all kernels share. The tiles fit 99 KiB of shared memory, a small GPU's."""
+    wide = min(64, max(16, 1 << (H - 1).bit_length()))
+    return {
+        "H": H,
+        "BM": _ROWS,
+        "BN": wide,
+        # Three products of tensor cores: nearly as exact as float32. No other type has a choice.
+        "PRECISION": "tf32x3" if dtype is torch.float32 else "ieee",
+        "num_warps": 4 if wide < 64 else 8,
+        "num_stages": 2,
+    }
+
+
+def variant_options(variant: Variant, peephole: Tensor | None) -> dict[str, Any]:
+    """Those of triton_lstm.py alone."""
+    return {
+        **{f"AT_{gate.upper()}": variant.gates.find(gate) for gate in "ifgo"},
+        "G": len(variant.gates),
+        "COUPLED": variant.coupled,
+        "IN_TANH": variant.input_activation,
+        "OUT_TANH": variant.output_activation,
+        "PEEP": peephole is not None,
+    }
+
+
+def _launch(kernel: Any, on: Tensor, B: int, *arguments: Any, **compiled: Any) -> None:
+    if on.numel():
+        with torch.cuda.device_of(on):
+            kernel[(-(-B // _ROWS),)](*arguments, **compiled)
+
+
+def _begin(z: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
+    """Room for all states, (T + 1, B, H) with the first ones in place; c in float32.
+
+    Zeros behind a sample's end, as 0 * nan is nan in the products of the way back.
+    """
+    shape = (len(z) + 1, *h0.shape)
+    hs, cs = z.new_zeros(shape), z.new_zeros(shape, dtype=torch.float32)
+    hs[0], cs[0] = h0, c0
+    return hs, cs
+
+
+def _last(lengths: Tensor) -> tuple[Tensor, Tensor]:
+    """Index of each sample's own last state."""
+    return lengths, torch.arange(len(lengths), device=lengths.device)
+
+
+def _end(hs: Tensor, cs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    outputs = hs[1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)  # (B, T, H), a memory of its own
+    return outputs, hs[_last(lengths)], cs[_last(lengths)].to(hs.dtype)
+
+
+def _incoming(hs: Tensor, cs: Tensor, lengths: Tensor, grads: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Gradients from outside at each state: dh, dc (T + 1, B, H)."""
+    d_outputs, d_h, d_c = grads
+    dh, dc = torch.zeros_like(hs), torch.zeros_like(cs)
+    dh[1:] = d_outputs.transpose(0, 1)
+    dh[_last(lengths)] += d_h
+    dc[_last(lengths)] = d_c.to(dc.dtype)
+    return dh, dc
+
+
+def _through_U(d: Tensor, U: Tensor, hs: Tensor, dh: Tensor) -> tuple[Tensor, Tensor]:
+    """dU and dh0, from the gradient (T, B, G H) of U h."""
+    return d.flatten(0, 1).T @ hs[:-1].flatten(0, 1), dh[0] + d[0] @ U if len(d) else dh[0]
+
+
+class LSTM(torch.autograd.Function):
+    """z (T, B, G H), U, h0, c0 (B, H), peephole (3, H), lengths, variant -> outputs (B, T, H), final h and c."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        from lstm_lab.kernels import triton_lstm
+
+        z, U, h0, c0, peephole, lengths, variant = inputs
+        z, U, p = z.contiguous(), U.contiguous(), U if peephole is None else peephole.contiguous()
+        hs, cs = _begin(z, h0, c0)
+        save = any(ctx.needs_input_grad)
+        gates, B = torch.empty_like(z) if save else z, len(h0)
+        ctx.options = {**options(z.dtype, U.shape[1]), **variant_options(variant, peephole)}
+        _launch(triton_lstm.forward, z, B, z, U, p, lengths, hs, cs, gates, B, SAVE=save, **ctx.options)
+        ctx.save_for_backward(U, p, lengths, hs, cs, gates)
+        return _end(hs, cs, lengths)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple:
+        with torch.no_grad():
+            results = LSTM.way_back(ctx, grads)
+        return native.once(results)
+
+    @staticmethod
+    def way_back(ctx: Any, grads: tuple[Tensor, ...]) -> tuple:
+        from lstm_lab.kernels import triton_lstm
+
+        U, p, lengths, hs, cs, gates = ctx.saved_tensors
+        dh, dc = _incoming(hs, cs, lengths, grads)
+        dz, B = torch.zeros_like(gates), len(lengths)
+        _launch(triton_lstm.backward, dz, B, dh, dc, U, p, lengths, cs, gates, dz, B, **ctx.options)
+        dU, dh0 = _through_U(dz, U, hs, dh)
+        dp = _peephole_slope(dz, cs, ctx.options).to(U.dtype) if ctx.options["PEEP"] else None
+        return dz, dU, dh0, dc[0].to(U.dtype), dp, None, None
+
+
+def _peephole_slope(dz: Tensor, cs: Tensor, compiled: dict[str, Any]) -> Tensor:
+    """(3, H): i and f see c_t-1, o sees c_t; zeros for a gate that is not there."""
+    H, slope = compiled["H"], cs.new_zeros(3, cs.shape[2])
+    for row, (gate, seen) in enumerate((("AT_I", cs[:-1]), ("AT_F", cs[:-1]), ("AT_O", cs[1:]))):
+        if compiled[gate] >= 0:
+            slope[row] = (dz[..., compiled[gate] * H :][..., :H] * seen).sum((0, 1))
+    return slope
+
+
+class NormLSTM(torch.autograd.Function):
+    """z (T, B, 4 H), U, h0, c0, gain_h (4 H,), gain_c, shift_c (H,), lengths -> outputs (B, T, H), final h and c."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+        from lstm_lab.kernels import triton_norm
+
+        z, U, h0, c0, *norms, lengths = inputs
+        z, U, norms = z.contiguous(), U.contiguous(), [part.contiguous() for part in norms]
+        hs, cs = _begin(z, h0, c0)
+        T, B, _ = z.shape
+        gates, a, stats = torch.empty_like(z), torch.zeros_like(z, dtype=torch.float32), cs.new_zeros(4, T, B)
+        ctx.options = options(z.dtype, U.shape[1])
+        _launch(triton_norm.forward, z, B, z, U, *norms, lengths, hs, cs, gates, a, stats, B, T, **ctx.options)
+        ctx.save_for_backward(U, *norms, lengths, hs, cs, gates, a, stats)
+        return _end(hs, cs, lengths)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple:
+        with torch.no_grad():
+            results = NormLSTM.way_back(ctx, grads)
+        return native.once(results)
+
+    @staticmethod
+    def way_back(ctx: Any, grads: tuple[Tensor, ...]) -> tuple:
+        from lstm_lab.kernels import triton_norm
+
+        U, *norms, lengths, hs, cs, gates, a, stats = ctx.saved_tensors
+        dh, dc = _incoming(hs, cs, lengths, grads)
+        dz, du, dn = torch.zeros_like(gates), torch.zeros_like(gates), torch.zeros_like(cs[1:])
+        T, B, _ = gates.shape
+        into = (dn, dz, du, B, T)
+        _launch(
+            triton_norm.backward, dz, B, dh, dc, U, *norms, lengths, cs, gates, a, stats, *into, **ctx.options
+        )  # fmt: skip
+        dU, dh0 = _through_U(du, U, hs, dh)
+        mean, scale, mean_c, scale_c = stats.unsqueeze(-1)  # (T, B, 1) each
+        d_gain_h = (dz * (a - mean) * scale).sum((0, 1))
+        d_gain_c, d_shift_c = (dn * (cs[1:] - mean_c) * scale_c).sum((0, 1)), dn.sum((0, 1))
+        d_norms = (part.to(U.dtype) for part in (d_gain_h, d_gain_c, d_shift_c))
+        return dz, dU, dh0, dc[0].to(U.dtype), *d_norms, None

@@ -1,0 +1,274 @@
+"""Laws of the Triton kernels: equal to the step in value and gradient, blind to padding, of the type they were given.
+
+They hold on a GPU (`pytest -m gpu`) and, the same tests again, in Triton's interpreter on the CPU, where
+`test_laws_hold_in_the_interpreter` runs this file once more with TRITON_INTERPRET=1. Without triton both groups skip.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import partial
+from importlib import util
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from lstm_lab import kernels
+from lstm_lab.kernels import Variant, gpu, gpu_layers, reference
+
+INTERPRETED = gpu.interpreted()
+DEVICE = "cpu" if INTERPRETED else "cuda"
+TOLERANCE = 1e-5  # of float32, against the step in float64
+# The interpreter cannot multiply matrices of bfloat16.
+HALVES = [torch.float16] if INTERPRETED else [torch.float16, torch.bfloat16]
+
+VARIANTS = {
+    "peephole": Variant(),
+    "nig": Variant(input_gate=False),
+    "nfg": Variant(forget_gate=False),
+    "nog": Variant(output_gate=False),
+    "niaf": Variant(input_activation=False),
+    "noaf": Variant(output_activation=False),
+    "cifg": Variant(coupled=True),
+    "cifg_plain": Variant(coupled=True),
+    "nfg_plain": Variant(forget_gate=False),
+}
+LAYERS = [*VARIANTS, "norm"]
+SHAPES = [(1, 1, 1, 1), (3, 7, 2, 5), (17, 1, 3, 16), (3, 7, 4, 33), (17, 2, 3, 70), (5, 0, 3, 4), (0, 3, 2, 5)]
+
+
+@pytest.fixture
+def triton():
+    if util.find_spec("triton") is None:
+        pytest.skip("triton is not installed: torch for the CPU comes without it")
+
+
+@pytest.fixture
+def served(triton):
+    if not INTERPRETED and not torch.cuda.is_available():
+        pytest.skip("no GPU")
+    assert gpu._fault() is None, gpu.status()
+
+
+def leaves(layer: str, B: int, T: int, I: int, H: int) -> list[Tensor]:  # noqa: E741
+    """x, h0, c0, W, U, then b, b_h and peepholes, or b, gains and shift; float64 on the CPU."""
+    draw = torch.Generator().manual_seed(0)
+    G, scale = (4 if layer == "norm" else len(VARIANTS[layer].gates)), (I + H) ** -0.5
+    sizes = [((B, T, I), 1.0), ((B, H), 1.0), ((B, H), 1.0), ((G * H, I), scale), ((G * H, H), scale), ((G * H,), 1.0)]
+    if layer == "norm":
+        sizes += [((4 * H,), 0.3), ((4 * H,), 0.3), ((H,), 0.3), ((H,), 1.0)]
+    else:
+        sizes += [((G * H,), 1.0), *([] if layer.endswith("plain") else [((3, H), 0.3)])]
+    made = [torch.randn(size, generator=draw, dtype=torch.float64) * scale for size, scale in sizes]
+    if layer == "norm":
+        made[6:9] = [gain + 1 for gain in made[6:9]]
+    return [leaf.requires_grad_() for leaf in made]
+
+
+def fast(layer: str, lengths: Tensor, given: list[Tensor], reverse: bool = False):
+    if layer == "norm":
+        return kernels.norm_lstm(given[0], lengths, *given[1:], reverse=reverse)
+    options = {} if layer.endswith("plain") else {"peephole": given[7]}
+    return kernels.lstm(given[0], lengths, *given[1:7], variant=VARIANTS[layer], reverse=reverse, **options)
+
+
+def slow(layer: str, lengths: Tensor, given: list[Tensor], reverse: bool = False):
+    x, h0, c0, *weights = given
+    if layer == "norm":
+        names = ("W", "U", "b", "gain_x", "gain_h", "gain_c", "shift_c")
+        step = partial(reference.norm_lstm_step, **dict(zip(names, weights, strict=True)))
+    else:
+        names = ("W", "U", "b", "b_h", "peephole")[: len(weights)]
+        step = partial(reference.lstm_step, **dict(zip(names, weights, strict=True)), variant=VARIANTS[layer])
+    return reference.unroll(step, x, lengths, (h0, c0), reverse)
+
+
+def on_device(given: list[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    return [leaf.detach().to(DEVICE, dtype).requires_grad_() for leaf in given]
+
+
+def results(run, lengths: Tensor, given: list[Tensor], reverse: bool = False) -> list[Tensor]:
+    """Outputs, final states, then the gradient of a random sum of them for every leaf."""
+    outputs = run(lengths, given, reverse)
+    draw = torch.Generator().manual_seed(1)
+    slopes = [torch.randn(o.shape, generator=draw, dtype=torch.float64).to(o.device, o.dtype) for o in outputs]
+    total = sum((o * slope).sum() for o, slope in zip(outputs, slopes, strict=True))
+    grads = torch.autograd.grad(total, given, allow_unused=True)
+    return [*outputs, *(torch.zeros_like(leaf) if g is None else g for g, leaf in zip(grads, given, strict=True))]
+
+
+def agree(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
+    """Equal up to `tolerance` of each tensor's largest entry."""
+    for a, b in zip(ours, theirs, strict=True):
+        scale = max(1.0, b.abs().max().item()) if b.numel() else 1.0
+        assert_close(a.detach().cpu().double(), b.detach(), rtol=0, atol=tolerance * scale)
+
+
+def ragged(B: int, T: int) -> Tensor:
+    """Lengths from nothing to all, both included where there are samples enough."""
+    lengths = torch.randint(0, T + 1, (B,), generator=torch.Generator().manual_seed(0))
+    lengths[-1:] = T
+    lengths[1:2] = 0 if B > 2 else lengths[1:2]
+    return lengths
+
+
+def spoil(x: Tensor, lengths: Tensor) -> Tensor:
+    """The same batch with nan wherever nothing may be read."""
+    outside = torch.arange(x.shape[1]) >= lengths.unsqueeze(1)
+    return x.detach().masked_fill(outside.unsqueeze(-1), torch.nan).requires_grad_()
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """How often a kernel was started: that these tests test one."""
+    starts, launch = [], gpu_layers._launch
+    monkeypatch.setattr(gpu_layers, "_launch", lambda *given, **options: (starts.append(1), launch(*given, **options)))
+    return starts
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        *(pytest.param(layer, (3, 7, 2, 5), id=layer) for layer in LAYERS),
+        *((layer, shape) for layer in ("peephole", "cifg_plain", "norm") for shape in SHAPES if shape != (3, 7, 2, 5)),
+    ],
+)
+def test_layer_is_the_step_repeated(layer, shape, counted):
+    B, T = shape[:2]
+    for lengths, reverse in ((ragged(B, T), False), (ragged(B, T), True)):
+        exact = leaves(layer, *shape)
+        exact[0] = spoil(exact[0], lengths)
+        truth = results(partial(slow, layer), lengths, exact, reverse)
+        agree(results(partial(fast, layer), lengths, on_device(exact, torch.float32), reverse), truth, TOLERANCE)
+    assert len(counted) == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("dtype", HALVES, ids=str)
+@pytest.mark.parametrize("layer", ["peephole", "cifg_plain", "norm"])
+def test_half_precision(layer, dtype, counted):
+    exact, lengths = leaves(layer, 3, 7, 4, 20), ragged(3, 7)
+    given = on_device(exact, dtype)
+    ours = results(partial(fast, layer), lengths, given)
+    assert all(tensor.dtype is dtype for tensor in ours)
+    rounded = [leaf.detach().cpu().double().requires_grad_() for leaf in given]
+    agree(ours, results(partial(slow, layer), lengths, rounded), 8 * torch.finfo(dtype).eps)
+    # Single precision under autocast is the same.
+    single = [leaf.detach().float().requires_grad_() for leaf in given]
+    with torch.autocast(DEVICE, dtype):
+        outputs = fast(layer, lengths, single)
+    agree([*outputs], [o.cpu().double() for o in ours[:3]], 0)
+    assert outputs[0].dtype is dtype
+    torch.autograd.backward(sum(o.float().sum() for o in outputs))
+    assert all(leaf.grad is not None and leaf.grad.dtype is torch.float32 for leaf in single)
+    assert len(counted) == 4
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("layer", ["cifg", "norm"])
+def test_only_what_is_asked_for(layer):
+    """The gradient of one leaf alone is the same as when all are asked for; without any, so are the outputs."""
+    given, lengths = on_device(leaves(layer, 3, 3, 2, 5), torch.float32), ragged(3, 3)
+    outputs = fast(layer, lengths, given)
+    truth = torch.autograd.grad(outputs[0].square().sum(), given)
+    for i, leaf in list(enumerate(given))[::3]:
+        alone = [leaf if k == i else other.detach() for k, other in enumerate(given)]
+        (grad,) = torch.autograd.grad(fast(layer, lengths, alone)[0].square().sum(), [leaf])
+        assert_close(grad, truth[i], rtol=0, atol=0)
+    with torch.no_grad():
+        assert_close(fast(layer, lengths, given), outputs, rtol=0, atol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("layer", ["peephole", "norm"])
+def test_second_ways_back(layer):
+    """Over a kept graph the same again; of a gradient's gradient a refusal that says what to do."""
+    given, lengths = on_device(leaves(layer, 3, 3, 2, 5), torch.float32), ragged(3, 3)
+    total = fast(layer, lengths, given)[0].square().sum()
+    first = torch.autograd.grad(total, given, retain_graph=True)
+    assert_close(torch.autograd.grad(total, given, retain_graph=True), first, rtol=0, atol=0)
+    (slope,) = torch.autograd.grad(total, given[:1], create_graph=True)
+    with pytest.raises(RuntimeError, match=r"second derivatives.*kernels\.disabled"):
+        slope.sum().backward()
+    with kernels.disabled():
+        (slope,) = torch.autograd.grad(fast(layer, lengths, given)[0].square().sum(), given[:1], create_graph=True)
+        slope.sum().backward()
+    assert given[0].grad is not None
+
+
+@pytest.mark.gpu
+@pytest.mark.usefixtures("served")
+def test_what_is_not_served_goes_through_torch(counted, monkeypatch):
+    exact, lengths = leaves("peephole", 3, 2, 2, 5), ragged(3, 2)
+    given, truth = on_device(exact, torch.float32), results(partial(slow, "peephole"), lengths, exact)
+    with kernels.disabled():
+        agree(results(partial(fast, "peephole"), lengths, given), truth, 1e-5)
+    monkeypatch.setattr(gpu, "MOST", 4)
+    agree(results(partial(fast, "peephole"), lengths, given), truth, 1e-5)
+    assert not counted
+    monkeypatch.undo()
+    assert gpu.serves(given[0], given[4], *given)
+    assert not gpu.serves(given[0], given[4].double(), *given)
+    assert not gpu.serves(given[0].to("meta"), given[4], *given)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="it starts the interpreter, and this is it")
+def test_laws_hold_in_the_interpreter(triton):
+    command = [sys.executable, "-m", "pytest", __file__, "-m", "gpu", "-q", "-rs", "-p", "no:cacheprovider"]
+    done = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert "[100%]" in done.stdout
+    assert "SKIPPED" not in done.stdout
+
+
+@pytest.mark.skipif(INTERPRETED, reason="nothing is compiled in the interpreter")
+@pytest.mark.parametrize(
+    "name", [f"triton_{layer}.{way}" for layer in ("lstm", "norm") for way in ("forward", "backward")]
+)
+def test_compiles_within_the_shared_memory_of_small_gpus(triton, name):
+    """For compute capability 8.6, which leaves a program 99 KiB; no GPU is needed for it."""
+    from importlib import import_module
+
+    import triton as compiler
+    from triton.backends.compiler import GPUTarget
+
+    module, function = name.split(".")
+    kernel = getattr(import_module(f"lstm_lab.kernels.{module}"), function)
+    compiled = {**gpu_layers.options(torch.float32, 512), **gpu_layers.variant_options(Variant(), None), "SAVE": True}
+    options = {key: compiled.pop(key) for key in ("num_warps", "num_stages")}
+    compiled = {key: value for key, value in compiled.items() if key in kernel.arg_names}
+    kinds = {"lengths": "*i64", "B": "i32", "T": "i32"}
+    signature = {n: "constexpr" if n in compiled else kinds.get(n, "*fp32") for n in kernel.arg_names}
+    places = {(kernel.arg_names.index(key),): value for key, value in compiled.items()}
+    source = compiler.compiler.ASTSource(kernel, signature, places)
+    done = compiler.compile(source, target=GPUTarget("cuda", 86, 32), options=options)
+    assert done.metadata.shared <= 99 * 1024
+
+
+def test_turned_twice_is_the_same():
+    x, lengths = torch.randn(4, 5, 2), torch.tensor([5, 0, 1, 3])
+    turned = reference.turned(x, lengths)
+    for sample, other, n in zip(x, turned, lengths, strict=True):
+        assert torch.equal(other[:n], sample[:n].flip(0))
+        assert torch.equal(other[n:], sample[n:])
+    assert torch.equal(reference.turned(turned, lengths), x)
+
+
+@pytest.mark.skipif(INTERPRETED, reason="about a process without the interpreter")
+def test_triton_waits_until_it_is_needed():
+    code = "import sys, lstm_lab.cells, lstm_lab.kernels as k; print(k.gpu.status()); print('triton' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(said) == 2
+    assert "Triton" in said[0]
+    assert said[1] == "False"
+    x = torch.zeros(1, 1, 1)
+    assert not gpu.serves(x, x)
