@@ -44,6 +44,10 @@ class Inside(NamedTuple):
 
 
 class _Recorder(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # torch would import its whole compiler, a second or two, only to keep it away from here.
+
     def __init__(self) -> None:
         super().__init__()
         self.calls: list[tuple[Any, tuple, dict, Any]] = []
