@@ -246,6 +246,7 @@ def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learne
         decides=experiment.decides,
         mode=experiment.mode,
         parameters=sum(p.numel() for p in learner.model.parameters()),
+        hidden_size=getattr(learner.model, "hidden_size", None),
         device="cuda" if torch.cuda.is_available() and experiment.trainer.accelerator != "cpu" else "cpu",
         group=group,
     )

@@ -88,7 +88,7 @@ def test_padding_never_changes_an_answer_in_training(pooling, x):
 
 def test_the_law_of_padding_can_fail(monkeypatch, x):
     # The classic mistake: reading the last column of a padded batch.
-    monkeypatch.setattr(Last, "__call__", lambda self, encoded, lengths: encoded.outputs[:, -1])
+    monkeypatch.setattr(Last, "forward", lambda self, encoded, lengths: encoded.outputs[:, -1])
     with pytest.raises(AssertionError):
         test_padding_and_neighbours_never_change_an_answer("lstm", "last", 1, False, x)
 
@@ -104,14 +104,14 @@ POOLED = {
 def test_pooling_equals_a_loop_over_samples(name, x):
     encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H).double()
     encoded = encoder(x - 3.0, LENGTHS)  # shifted, so that the largest value of a unit may be below zero
-    pooled = Pooling.members[name].Config().build()(encoded, LENGTHS)
+    pooled = Pooling.members[name].Config().build(H)(encoded, LENGTHS)
     loop = [POOLED[name](outputs[:length]) for outputs, length in zip(encoded.outputs, LENGTHS.tolist(), strict=True)]
     assert_close(pooled, torch.stack(loop))
 
 
 @each_pooling
 def test_pooling_never_reads_the_padding(pooling, x):
-    pool = Pooling.members[pooling].Config().build()
+    pool = Pooling.members[pooling].Config().build(IN).double()
     clean = x.masked_fill(BEHIND.unsqueeze(-1), 0.0)
     dirty = x.masked_fill(BEHIND.unsqueeze(-1), torch.nan)
     final = draw(B, IN)

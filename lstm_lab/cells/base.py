@@ -6,7 +6,7 @@ Shapes throughout: B samples, T time steps, I input channels, H hidden units.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -21,6 +21,15 @@ class Hidden(NamedTuple):
 
     h: Tensor
     """(B, H)"""
+
+
+class Memory(NamedTuple):
+    """Biases of the two gates that say for how long a unit remembers; those of one gate add up."""
+
+    keep: tuple[Tensor, ...]
+    """(H,) each, of the gate that multiplies the old state."""
+    write: tuple[Tensor, ...] = ()
+    """(H,) each, of the gate that multiplies what is new."""
 
 
 class Cell(Registered, nn.Module, kind="cell"):
@@ -78,6 +87,60 @@ class Cell(Registered, nn.Module, kind="cell"):
             return unroll(self.step, x, lengths, state)
         outputs, parts = played
         return outputs, type(state)(*parts)
+
+    # What follows says where things lie, and a cell may leave it out: `model.init` then refuses it by name.
+
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        """Views (H, H) of the parameters, one for each gate that h goes into."""
+        return ()
+
+    def gate_memory(self) -> Memory | None:
+        """Views of the biases that say for how long it remembers; None where no bias does."""
+        return None
+
+
+class Spelled(Cell):
+    """A cell whose step is spelled out letter by letter, so that each letter can be looked at."""
+
+    @abstractmethod
+    def letters(self, x: Tensor, state: Any) -> dict[str, Tensor]:
+        """One step: every letter of the equation, (B, H) each, after its sigmoid or tanh; `h` and the state among them.
+
+        Args:
+            x: (B, I)
+            state: `State` after the step before.
+        """
+
+    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+        return self.shown(self.letters(x, state))
+
+    def shown(self, letters: dict[str, Tensor]) -> tuple[Tensor, Any]:
+        """What a step hands on of its letters: h, and the state."""
+        return letters["h"], self.State(*(letters[name] for name in self.State._fields))
+
+    def trace(self, x: Tensor, lengths: Tensor, state: Any = None) -> dict[str, Tensor]:
+        """Every letter at every step, by the step itself: slower than `forward`, and equal to it.
+
+        Args:
+            x, lengths, state: as `forward` takes them.
+
+        Returns:
+            Letter -> (B, T, H), zero on padding.
+
+        Raises:
+            ValueError: a sequence without steps.
+        """
+        if not x.shape[1]:
+            raise ValueError("trace: x has no steps, T is 0; give it at least one")
+        names: list[str] = []
+
+        def step(x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
+            letters = self.letters(x_t, state)
+            names[:] = letters
+            return torch.cat(list(letters.values()), 1), self.shown(letters)[1]
+
+        seen, _ = unroll(step, x, lengths, self.initial_state(x) if state is None else state)  # (B, T, letters * H)
+        return dict(zip(names, seen.split(self.hidden_size, 2), strict=True))
 
 
 def unroll(

@@ -6,6 +6,7 @@ All three compute what `lstm` computes. They are for reading, for weights that c
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any, Self
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, weight, weights
+from lstm_lab.cells.base import Cell, Memory, weight, weights
 from lstm_lab.cells.lstm import LSTMState, Remembering
 
 
@@ -121,6 +122,12 @@ class ConcatenatedLSTM(Form, name="concatenated"):
             self.get_parameter(f"W_{gate}").data.copy_(W_gate)
             self.get_parameter(f"b_{gate}").data.copy_(b_gate)
 
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return [W[:, : self.hidden_size] for W in (self.W_i, self.W_f, self.W_C, self.W_o)]
+
+    def gate_memory(self) -> Memory:
+        return Memory(keep=(self.b_f,), write=(self.b_i,))
+
 
 class SplitLSTM(Form, name="split"):
     """Twelve tensors, each with the name that it has in the equation.
@@ -173,6 +180,12 @@ class SplitLSTM(Form, name="split"):
             for gate, value in zip("ifco", whole.chunk(4), strict=True):
                 self.get_parameter(f"{letter}_{gate}").data.copy_(value)
 
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return self.U_i, self.U_f, self.U_c, self.U_o
+
+    def gate_memory(self) -> Memory:
+        return Memory(keep=(self.b_f,), write=(self.b_i,))
+
 
 class FusedLSTM(Form, name="fused"):
     """Two linear layers for all gates at once, in the order f, i, g, o, each with its bias.
@@ -203,6 +216,13 @@ class FusedLSTM(Form, name="fused"):
         for layer, matrix, bias in ((self.W_x, W, b), (self.W_h, U, b_h)):
             layer.weight.data.copy_(swap(matrix))
             layer.bias.data.copy_(swap(bias))
+
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return self.W_h.weight.chunk(4)
+
+    def gate_memory(self) -> Memory:
+        (f, i, _, _), (f_h, i_h, _, _) = self.W_x.bias.chunk(4), self.W_h.bias.chunk(4)
+        return Memory(keep=(f, f_h), write=(i, i_h))
 
 
 def swap(gates: Tensor) -> Tensor:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, Hidden, weights
+from lstm_lab.cells.base import Hidden, Memory, Spelled, weights
 
 
-class GRU(Cell, name="gru"):
+class GRU(Spelled, name="gru"):
     """Cho et al. (2014), in the form that cuDNN and torch compute (the reset gate acts after U).
 
     r = sigmoid(W_r x + U_r h + b_r)
@@ -24,7 +25,7 @@ class GRU(Cell, name="gru"):
         super().__init__(input_size, hidden_size)
         self.layer = nn.GRU(input_size, hidden_size, batch_first=True)
 
-    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def letters(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         W, U, b, b_h = weights(self.layer)
         W_rx, W_zx, W_nx = (x @ W.T + b).chunk(3, 1)
         U_rh, U_zh, U_nh = (state.h @ U.T + b_h).chunk(3, 1)
@@ -32,7 +33,14 @@ class GRU(Cell, name="gru"):
         z = torch.sigmoid(W_zx + U_zh)
         n = torch.tanh(W_nx + r * U_nh)
         h = (1 - z) * n + z * state.h
-        return h, Hidden(h)
+        return {"r": r, "z": z, "n": n, "h": h}
+
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return weights(self.layer)[1].chunk(3)
+
+    def gate_memory(self) -> Memory:
+        _, _, b, b_h = weights(self.layer)
+        return Memory(keep=(b.chunk(3)[1], b_h.chunk(3)[1]))  # z multiplies the old h, 1 - z the new
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, weights
+from lstm_lab.cells.base import Memory, Spelled, weights
 from lstm_lab.registry import Named
 
 
@@ -26,7 +27,7 @@ class Remembering(Named):
     """Forget-gate bias at the start (Jozefowicz et al. 2015: 1)."""
 
 
-class LSTM(Cell, name="lstm"):
+class LSTM(Spelled, name="lstm"):
     """Hochreiter & Schmidhuber (1997) with the forget gate of Gers et al. (2000).
 
     i = sigmoid(W_i x + U_i h + b_i)      f = sigmoid(W_f x + U_f h + b_f)
@@ -48,12 +49,21 @@ class LSTM(Cell, name="lstm"):
             b[hidden_size : 2 * hidden_size] = forget_bias
             b_h[hidden_size : 2 * hidden_size] = 0.0
 
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def letters(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         W, U, b, b_h = weights(self.layer)
         i, f, g, o = (x @ W.T + b + state.h @ U.T + b_h).chunk(4, 1)  # (B, H) each
-        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        return h, LSTMState(h, c)
+        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+        c = f * state.c + i * g
+        h = o * torch.tanh(c)
+        return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
+
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return weights(self.layer)[1].chunk(4)
+
+    def gate_memory(self) -> Memory:
+        _, _, b, b_h = weights(self.layer)
+        (i, f, _, _), (i_h, f_h, _, _) = b.chunk(4), b_h.chunk(4)
+        return Memory(keep=(f, f_h), write=(i, i_h))
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state

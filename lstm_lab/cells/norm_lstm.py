@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, weight
+from lstm_lab.cells.base import Memory, Spelled, weight
 from lstm_lab.cells.lstm import LSTMState, Remembering
 
 
-class NormLSTM(Cell, name="norm_lstm"):
+class NormLSTM(Spelled, name="norm_lstm"):
     """Ba et al. (2016), "Layer Normalization", equations 20-22; LN(z; a, b) = a * (z - mean) / deviation + b.
 
     (i, f, g, o) = LN(W_h h; a_1) + LN(W_x x; a_2) + b
@@ -39,13 +40,21 @@ class NormLSTM(Cell, name="norm_lstm"):
         with torch.no_grad():
             nn.init.constant_(self.b[H : 2 * H], forget_bias)
 
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def letters(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         H = self.hidden_size
         z = layer_norm(state.h @ self.W_h.T, (4 * H,), self.a_1) + layer_norm(x @ self.W_x.T, (4 * H,), self.a_2)
         i, f, g, o = (z + self.b).chunk(4, 1)  # (B, H) each
-        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(layer_norm(c, (H,), self.a_3, self.b_3))
-        return h, LSTMState(h, c)
+        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+        c = f * state.c + i * g
+        h = o * torch.tanh(layer_norm(c, (H,), self.a_3, self.b_3))
+        return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
+
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return self.W_h.chunk(4)
+
+    def gate_memory(self) -> Memory:
+        i, f, _, _ = self.b.chunk(4)
+        return Memory(keep=(f,), write=(i,))
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state

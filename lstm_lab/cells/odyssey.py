@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, blank, unroll, weight
+from lstm_lab.cells.base import Memory, Spelled, blank, unroll, weight
 from lstm_lab.cells.lstm import LSTMState, Remembering
 from lstm_lab.kernels import PLAIN, Variant, reference
 
@@ -38,7 +39,7 @@ class GatesState(NamedTuple):
     """(B, H) each; the gates are those of the step before."""
 
 
-class OdysseyLSTM(Cell, name="odyssey"):
+class OdysseyLSTM(Spelled, name="odyssey"):
     """Greff et al. (2017): the LSTM with peepholes (`none`) and eight ways to change one thing about it.
 
     i = sigmoid(W_i x + R_i y + p_i * c + b_i)       f = sigmoid(W_f x + R_f y + p_f * c + b_f)
@@ -93,29 +94,39 @@ class OdysseyLSTM(Cell, name="odyssey"):
         index = torch.tensor(self.rows, device=self.p.device)
         return self.p.new_zeros(3, self.hidden_size).index_copy(0, index, self.p)
 
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def letters(self, x: Tensor, state: Any) -> dict[str, Tensor]:
         if self.R_gates is not None:
             return self._recur(linear(x, self.W, self.b), state)
         p = self._peepholes()
-        h, c = reference.lstm_step(x, state.h, state.c, self.W, self.R, self.b, None, p, self.variant)
-        return h, LSTMState(h, c)
+        return reference.lstm_letters(x, state.h, state.c, self.W, self.R, self.b, None, p, self.variant)
 
-    def _recur(self, Wx: Tensor, state: GatesState) -> tuple[Tensor, GatesState]:
+    def _recur(self, Wx: Tensor, state: GatesState) -> dict[str, Tensor]:
         """Full gate recurrence after the projection of its input (B, 4 H)."""
         i, f, z, o = (Wx + state.h @ self.R.T).chunk(4, 1)  # (B, H) each
         seen_i, seen_f, seen_o = (torch.cat((state.i, state.f, state.o), 1) @ self.R_gates.T).chunk(3, 1)
         p_i, p_f, p_o = self.p.unbind(0)
         i = torch.sigmoid(i + p_i * state.c + seen_i)
         f = torch.sigmoid(f + p_f * state.c + seen_f)
-        c = torch.tanh(z) * i + state.c * f
+        z = torch.tanh(z)
+        c = z * i + state.c * f
         o = torch.sigmoid(o + p_o * c + seen_o)
         h = torch.tanh(c) * o
-        return h, GatesState(h, c, i, f, o)
+        return {"i": i, "f": f, "g": z, "o": o, "c": c, "h": h}
+
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return self.R.chunk(len(self.variant.gates))
+
+    def gate_memory(self) -> Memory | None:
+        if not self.variant.forget_gate:
+            return None
+        b = dict(zip(self.variant.gates, self.b.split(self.hidden_size), strict=True))
+        return Memory(*(tuple(b[gate] for gate in gates if gate in b) for gates in ("f", "i")))
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         state = self.initial_state(x) if state is None else state
         if self.R_gates is not None:
-            return unroll(self._recur, linear(blank(x, lengths), self.W, self.b), lengths, state)
+            projected = linear(blank(x, lengths), self.W, self.b)  # (B, T, 4 H)
+            return unroll(lambda Wx, state: self.shown(self._recur(Wx, state)), projected, lengths, state)
         outputs, h, c = kernels.lstm(
             x, lengths, state.h, state.c, self.W, self.R, self.b, peephole=self._peepholes(), variant=self.variant
         )

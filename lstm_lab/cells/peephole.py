@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,11 +10,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, blank, unroll, weight
+from lstm_lab.cells.base import Memory, Spelled, blank, unroll, weight
 from lstm_lab.cells.lstm import LSTMState, Remembering
 
 
-class PeepholeLSTM(Cell, name="peephole"):
+class PeepholeLSTM(Spelled, name="peephole"):
     """Gers & Schmidhuber (2000), "Recurrent nets that time and count": the output gate sees the new cell state.
 
     i = sigmoid(W_xi x + W_hi h + W_ci c + b_i)      f = sigmoid(W_xf x + W_hf h + W_cf c + b_f)
@@ -39,26 +40,35 @@ class PeepholeLSTM(Cell, name="peephole"):
         with torch.no_grad():
             nn.init.constant_(self.b[H : 2 * H], forget_bias)
 
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
-        return self._step(linear(x, self.W_x, self.b), state)
+    def letters(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
+        return self._letters(linear(x, self.W_x, self.b), state)
 
-    def _step(self, W_xx: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def _letters(self, W_xx: Tensor, state: LSTMState) -> dict[str, Tensor]:
         """The step after the projection of its input, W_xx = W_x x + b (B, 4 H)."""
         i, f, g, o = (W_xx + state.h @ self.W_h.T).chunk(4, 1)  # (B, H) each
         W_ci, W_cf, W_co = self.W_c.unbind(0)
         i = torch.sigmoid(i + self._peep(state.c, W_ci))
         f = torch.sigmoid(f + self._peep(state.c, W_cf))
-        c = f * state.c + i * torch.tanh(g)
+        g = torch.tanh(g)
+        c = f * state.c + i * g
         o = torch.sigmoid(o + self._peep(c, W_co))
         h = o * torch.tanh(c)
-        return h, LSTMState(h, c)
+        return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
 
     def _peep(self, c: Tensor, W: Tensor) -> Tensor:
         return c @ W.T if self.full else c * W
 
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return self.W_h.chunk(4)
+
+    def gate_memory(self) -> Memory:
+        i, f, _, _ = self.b.chunk(4)
+        return Memory(keep=(f,), write=(i,))
+
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
         if self.full:
-            return unroll(self._step, linear(blank(x, lengths), self.W_x, self.b), lengths, state)
+            projected = linear(blank(x, lengths), self.W_x, self.b)  # (B, T, 4 H)
+            return unroll(lambda W_xx, state: self.shown(self._letters(W_xx, state)), projected, lengths, state)
         outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, peephole=self.W_c)
         return outputs, LSTMState(h, c)

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, Hidden, weights
+from lstm_lab.cells.base import Hidden, Spelled, weights
 
 
-class RNN(Cell, name="rnn"):
+class RNN(Spelled, name="rnn"):
     """h_t = tanh(W x_t + b + U h_{t-1} + b')  (Elman, 1990)."""
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.layer = nn.RNN(input_size, hidden_size, batch_first=True)
 
-    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def letters(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         W, U, b, b_h = weights(self.layer)
         h = torch.tanh(x @ W.T + b + state.h @ U.T + b_h)  # (B, H)
-        return h, Hidden(h)
+        return {"h": h}
+
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return (weights(self.layer)[1],)
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state

@@ -54,6 +54,22 @@ def lstm_step(
     variant: Variant = PLAIN,
 ) -> tuple[Tensor, Tensor]:
     """x (B, I), h and c (B, H) -> the next h and c. `peephole` (3, H) for i, f, o; the output gate sees the new c."""
+    letters = lstm_letters(x, h, c, W, U, b, b_h, peephole, variant)
+    return letters["h"], letters["c"]
+
+
+def lstm_letters(
+    x: Tensor,
+    h: Tensor,
+    c: Tensor,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor | None,
+    b_h: Tensor | None,
+    peephole: Tensor | None = None,
+    variant: Variant = PLAIN,
+) -> dict[str, Tensor]:
+    """The same step with all its letters, (B, H) each; a gate that the variant leaves out is 1."""
     z = _affine(x, W, b) + _affine(h, U, b_h)  # (B, G H)
     pre = dict(zip(variant.gates, z.split(h.shape[1], 1), strict=True))
 
@@ -67,7 +83,8 @@ def lstm_step(
     g = torch.tanh(pre["g"]) if variant.input_activation else pre["g"]
     c = f * c + i * g
     o = gate("o", c, 2)
-    return o * (torch.tanh(c) if variant.output_activation else c), c
+    h = o * (torch.tanh(c) if variant.output_activation else c)
+    return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
 
 
 def norm_lstm_step(

@@ -1,4 +1,4 @@
-"""A stack of cells: depth, direction, dropout sites, aware of padding."""
+"""A stack of cells: depth, direction, dilation, skips, dropout sites, aware of padding."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from lstm_lab.models.dilation import dilated
+from lstm_lab.models.initial import Initial, Start
+from lstm_lab.models.skip import Without
 from lstm_lab.registry import Named
 
 
@@ -16,7 +19,7 @@ class Encoded(NamedTuple):
     final: Tensor
     """(B, D) what each direction shows after the last step it reads: forward at the end, backward at the start."""
     state: tuple[tuple[Any, ...], ...]
-    """One `State` per layer and direction."""
+    """One `State` per layer and direction; in a dilated layer each part is (B, d, ...) instead of (B, ...)."""
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
@@ -34,6 +37,10 @@ class Encoder(nn.Module):
         cell: config of the cell, built once for each layer and direction.
         input_size: I, from the data.
         hidden_size: H of every cell.
+        dilation: layer k (0, 1, ...) takes its state from dilation^k steps back.
+        skip: config of what every layer but the first hands on of its input, past its dropout.
+        init: how weights start.
+        learn_state: whether training adjusts the state before the first step; a state handed in replaces it.
         input_dropout, between_dropout: shares of values zeroed before the first layer, and between layers.
     """
 
@@ -45,19 +52,31 @@ class Encoder(nn.Module):
         hidden_size: int,
         depth: int = 1,
         bidirectional: bool = False,
+        dilation: int = 1,
+        skip: Named | None = None,
+        init: Initial | None = None,
+        learn_state: bool = False,
         input_dropout: float = 0.0,
         between_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.bidirectional = bidirectional
+        self.bidirectional, self.hidden_size = bidirectional, hidden_size
         directions = 2 if bidirectional else 1
         self.output_size = hidden_size * directions
+        self.dilations = [dilation**layer for layer in range(depth)]
         self.layers = nn.ModuleList(
             nn.ModuleList(
                 cell.build(input_size if layer == 0 else self.output_size, hidden_size) for _ in range(directions)
             )
             for layer in range(depth)
         )
+        layers: list[Any] = list(self.layers)
+        (init or Initial()).apply(built for cells in layers for built in cells)
+        self.starts: Any = None
+        if learn_state:
+            self.starts = nn.ModuleList(nn.ModuleList(Start(built) for built in cells) for cells in layers)
+        skip = skip or Without.Config()  # type: ignore[call-arg]
+        self.skips = nn.ModuleList(skip.build(self.output_size) for _ in range(depth - 1))
         self.dropouts = nn.ModuleList(
             nn.Dropout(input_dropout if layer == 0 else between_dropout) for layer in range(depth)
         )
@@ -66,17 +85,35 @@ class Encoder(nn.Module):
         """x (B, T, I), lengths (B,), state as returned before -> `Encoded`."""
         if state is not None and self.bidirectional:
             raise ValueError("a state cannot be carried over chunks in both directions: the backward pass starts later")
-        final, states = x, []
-        layers: list[Any] = list(self.layers)
-        for depth, (cells, dropout) in enumerate(zip(layers, self.dropouts, strict=True)):
-            x = dropout(x)
-            outputs, finals, ends = [], [], []
-            for backward, cell in enumerate(cells):
-                start = None if state is None else state[depth][backward]
-                seen, end = cell(reverse(x, lengths) if backward else x, lengths, start)
-                outputs.append(reverse(seen, lengths) if backward else seen)
-                finals.append(end.h)
-                ends.append(end)
-            x, final = torch.cat(outputs, -1), torch.cat(finals, -1)
-            states.append(tuple(ends))
-        return Encoded(x, final, tuple(states))
+        states = []
+        for layer, dropout in enumerate(self.dropouts):
+            y, ends = self._layer(layer, dropout(x), lengths, None if state is None else state[layer])
+            x = self.skips[layer - 1](x, y) if layer else y
+            states.append(ends)
+        return Encoded(x, self._final(x, lengths), tuple(states))
+
+    def _layer(self, layer: int, x: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, tuple[Any, ...]]:
+        """Both directions of one layer: outputs (B, T, D), and the state of each."""
+        outputs, ends = [], []
+        cells: Any = self.layers[layer]
+        for backward, cell in enumerate(cells):
+
+            def run(x: Tensor, lengths: Tensor, state: Any, cell: Any = cell, backward: int = backward) -> Any:
+                if state is None and self.starts is not None:
+                    state = self.starts[layer][backward](cell, x)
+                return cell(x, lengths, state)
+
+            read = reverse(x, lengths) if backward else x
+            seen, end = dilated(run, self.dilations[layer], read, lengths, None if state is None else state[backward])
+            outputs.append(reverse(seen, lengths) if backward else seen)
+            ends.append(end)
+        return torch.cat(outputs, -1), tuple(ends)
+
+    def _final(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """(B, D) of outputs (B, T, D): forward at each sample's last step, backward at its first."""
+        if not x.shape[1]:
+            return x.new_zeros(x.shape[0], x.shape[2])
+        last = (lengths.to(x.device) - 1).clamp(min=0)
+        end = x[torch.arange(len(x), device=x.device), last]
+        H = self.hidden_size
+        return torch.cat((end[:, :H], x[:, 0, H:]), 1) if self.bidirectional else end

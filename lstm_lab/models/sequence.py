@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import Field, model_validator
@@ -11,12 +12,17 @@ import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
 from lstm_lab.models.base import Asked, Model, Seen
+from lstm_lab.models.budget import largest
 from lstm_lab.models.embedding import TokenEmbedding
 from lstm_lab.models.encoder import Encoder
+from lstm_lab.models.initial import Initial, Start
 from lstm_lab.models.pooling import Last, Pooling
+from lstm_lab.models.skip import Skip, Without
 from lstm_lab.registry import Choice, Named
 
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+SIZE = 64
+"""Hidden size where nothing is said."""
 
 
 class Dropout(config.Config):
@@ -38,31 +44,89 @@ class SequenceModel(Model, name="sequence"):
         """How tokens become vectors, where the data holds tokens."""
         cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()  # type: ignore[call-arg]
         """The recurrent cell."""
-        hidden_size: config.Count = 64
-        """Units of each cell, H: kept when another cell is chosen."""
+        hidden_size: config.Count | None = SIZE
+        """Units of each cell, H: kept when another cell is chosen. null: as many as `parameters` allows."""
+        parameters: config.Count | None = None
+        """Most parameters of the whole model, from embedding to head: the largest hidden size within it is taken."""
         depth: config.Count = 1
         """Layers of cells."""
         bidirectional: bool = False
         """Read in both directions."""
+        dilation: config.Count = 1
+        """Layer k = 0, 1, ... takes its state from dilation^k steps back, as in 1, 2, 4 (Chang et al. 2017)."""
+        skip: Annotated[Named, Choice(Skip, default="none")] = Without.Config()  # type: ignore[call-arg]
+        """What every layer but the first, whose input has another width, hands on of its input."""
+        init: Initial = Initial()
+        """How weights start."""
+        learn_state: bool = False
+        """Whether training adjusts the state before the first step, of each layer and direction; else it is zero."""
         dropout: Dropout = Dropout()
         """Sites of dropout."""
         pooling: Annotated[Named, Choice(Pooling, default="last")] = Last.Config()  # type: ignore[call-arg]
         """How a sequence becomes one vector."""
 
+        @model_validator(mode="before")
+        @classmethod
+        def _default_gives_way(cls, data: Any) -> Any:
+            # What was dumped holds the default too, and an override of `parameters` must still be possible.
+            budget = data.get("parameters") if isinstance(data, Mapping) else None
+            if budget is not None and data.get("hidden_size", SIZE) == SIZE:
+                return {**data, "hidden_size": None}
+            return data
+
         @model_validator(mode="after")
-        def _no_dead_site(self) -> SequenceModel.Config:
-            if self.dropout.between > 0 and self.depth == 1:
+        def _one_size(self) -> SequenceModel.Config:
+            if self.hidden_size is not None and self.parameters is not None:
                 raise ValueError(
-                    f"dropout.between={self.dropout.between} would do nothing: depth is 1, there is no between; "
-                    "set depth to 2 or use dropout.output"
+                    f"hidden_size={self.hidden_size} and parameters={self.parameters} both say how large the model is; "
+                    "leave one of them out, or set it to null"
                 )
+            if self.hidden_size is None and self.parameters is None:
+                raise ValueError("nothing says how large the model is: give hidden_size or parameters a number")
             return self
 
         @model_validator(mode="after")
-        def _cell_fits_hidden_size(self) -> SequenceModel.Config:
+        def _no_dead_choice(self) -> SequenceModel.Config:
+            if self.depth == 1:
+                if self.dropout.between > 0:
+                    raise ValueError(
+                        f"dropout.between={self.dropout.between} would do nothing: depth is 1, there is no between; "
+                        "set depth to 2 or use dropout.output"
+                    )
+                if self.dilation > 1:
+                    raise ValueError(
+                        f"dilation={self.dilation} would do nothing: depth is 1, and the first layer goes back one "
+                        "step; set depth to 2"
+                    )
+                if not isinstance(self.skip, Without.Config):
+                    raise ValueError(
+                        f"skip={self.skip.name} would do nothing: depth is 1, and the first layer has none; "
+                        "set depth to 2"
+                    )
             cell: Any = self.cell.owner
-            cell.check(self.cell, self.hidden_size)
+            cell.check(self.cell, self.hidden_size or SIZE)
+            self.init.check(self.cell, self.hidden_size or SIZE)
+            if self.learn_state:
+                Start.check(self.cell, self.hidden_size or SIZE)
             return self
+
+        def choices(self) -> dict[str, Any]:
+            return {key: value for key, value in super().choices().items() if key != "parameters"}
+
+        def build(self, *facts: Any, **more: Any) -> Any:
+            """The model; within its `parameters`, if those are given.
+
+            Raises:
+                ConfigError: too few parameters for any hidden size.
+            """
+            if self.parameters is None:
+                return super().build(*facts, **more)
+            size = largest(lambda H: self.sized(H).build(*facts, **more), self.parameters)
+            return self.sized(size).build(*facts, **more)
+
+        def sized(self, hidden_size: int) -> SequenceModel.Config:
+            """The same with this hidden size."""
+            return self.model_copy(update={"hidden_size": hidden_size, "parameters": None})
 
     @classmethod
     def check(cls, model: Any, task: Any, data: Any) -> None:
@@ -92,10 +156,15 @@ class SequenceModel(Model, name="sequence"):
         hidden_size: int,
         depth: int,
         bidirectional: bool,
+        dilation: int,
+        skip: Named,
+        init: Initial,
+        learn_state: bool,
         dropout: Dropout,
         pooling: Named,
     ) -> None:
         super().__init__()
+        self.hidden_size = hidden_size
         tokens = hasattr(facts, "tokens")
         self.embedding = embedding.build(facts.input_size) if tokens else None
         self.encoder = Encoder(
@@ -104,10 +173,14 @@ class SequenceModel(Model, name="sequence"):
             hidden_size=hidden_size,
             depth=depth,
             bidirectional=bidirectional,
+            dilation=dilation,
+            skip=skip,
+            init=init,
+            learn_state=learn_state,
             input_dropout=dropout.input,
             between_dropout=dropout.between,
         )
-        self.pooling = None if task.per_step else pooling.build()
+        self.pooling = None if task.per_step else pooling.build(self.encoder.output_size)
         self.dropout = nn.Dropout(dropout.output)
         self.head = nn.Linear(self.encoder.output_size, task.output_size)
 
