@@ -35,7 +35,8 @@ class Cell(Registered, nn.Module, kind="cell"):
     """One recurrent step and its whole-sequence form.
 
     A new cell needs `step` and, where its state is more than `h`, a `State`. `forward` then works as written here.
-    Override `forward` only with something faster that equals it.
+    Override `forward` only with something faster that equals it. It may take `reverse=True` besides, and then read each
+    sample from its own end to its start, every output at its own step; one that does not is handed turned samples.
     """
 
     State: Any = Hidden
@@ -134,12 +135,13 @@ class Spelled(Cell):
 
 
 def unroll(
-    step: Callable[[Tensor, Any], tuple[Tensor, Any]], x: Tensor, lengths: Tensor, state: Any
+    step: Callable[[Tensor, Any], tuple[Tensor, Any]], x: Tensor, lengths: Tensor, state: Any, reverse: bool = False
 ) -> tuple[Tensor, Any]:
     """A step over a whole padded batch, as `Cell.forward` promises it; x (B, T, ...) may be the input projected."""
     lengths, outputs = lengths.to(x.device), []
+    steps = list(enumerate(x.unbind(1)))
     full = int(lengths.min()) if len(lengths) else 0  # Up to here no sample has ended, and nothing needs a mask.
-    for t, x_t in enumerate(x.unbind(1)):
+    for t, x_t in reversed(steps) if reverse else steps:
         if t < full:
             h, state = step(x_t, state)
         else:
@@ -151,7 +153,7 @@ def unroll(
         outputs.append(h)
     if not outputs:
         return state.h.new_zeros(x.shape[0], 0, state.h.shape[1]), state
-    return torch.stack(outputs, 1), state
+    return torch.stack(outputs[::-1] if reverse else outputs, 1), state
 
 
 def blank(x: Tensor, lengths: Tensor) -> Tensor:

@@ -122,12 +122,21 @@ class OdysseyLSTM(Spelled, name="odyssey"):
         b = dict(zip(self.variant.gates, self.b.split(self.hidden_size), strict=True))
         return Memory(*(tuple(b[gate] for gate in gates if gate in b) for gates in ("f", "i")))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Any]:
         state = self.initial_state(x) if state is None else state
         if self.R_gates is not None:
             projected = linear(blank(x, lengths), self.W, self.b)  # (B, T, 4 H)
-            return unroll(lambda Wx, state: self.shown(self._recur(Wx, state)), projected, lengths, state)
+            return unroll(lambda Wx, state: self.shown(self._recur(Wx, state)), projected, lengths, state, reverse)
         outputs, h, c = kernels.lstm(
-            x, lengths, state.h, state.c, self.W, self.R, self.b, peephole=self._peepholes(), variant=self.variant
+            x,
+            lengths,
+            state.h,
+            state.c,
+            self.W,
+            self.R,
+            self.b,
+            peephole=self._peepholes(),
+            variant=self.variant,
+            reverse=reverse,
         )
         return outputs, LSTMState(h, c)

@@ -65,10 +65,14 @@ class PeepholeLSTM(Spelled, name="peephole"):
         i, f, _, _ = self.b.chunk(4)
         return Memory(keep=(f,), write=(i,))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
         if self.full:
             projected = linear(blank(x, lengths), self.W_x, self.b)  # (B, T, 4 H)
-            return unroll(lambda W_xx, state: self.shown(self._letters(W_xx, state)), projected, lengths, state)
-        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, peephole=self.W_c)
+            return unroll(
+                lambda W_xx, state: self.shown(self._letters(W_xx, state)), projected, lengths, state, reverse
+            )
+        outputs, h, c = kernels.lstm(
+            x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, peephole=self.W_c, reverse=reverse
+        )
         return outputs, LSTMState(h, c)

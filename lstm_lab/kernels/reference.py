@@ -143,16 +143,27 @@ def unroll(step: Any, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], rev
     return (torch.stack(outputs[::-1] if reverse else outputs, 1), *state)
 
 
+def turned(x: Tensor, lengths: Tensor) -> Tensor:
+    """Each sample turned round within its own length: (B, T, D) -> (B, T, D). Padding stays where it is."""
+    B, T, D = x.shape
+    t, end = torch.arange(T, device=x.device), lengths.to(x.device).unsqueeze(1)
+    rows = torch.arange(B, device=x.device).unsqueeze(1) * T + torch.where(t < end, end - 1 - t, t)  # (B, T)
+    return x.reshape(B * T, D).index_select(0, rows.flatten()).view(B, T, D)  # a gather of single numbers is slower
+
+
 def torch_layer(
     name: str, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], weights: list[Tensor], reverse: bool = False
 ) -> tuple[Any, ...] | None:
     """nn.LSTM, nn.GRU or nn.RNN (`lstm`, `gru`, `rnn_tanh`, `rnn_relu`) by its own function, packed where padded.
 
     Returns:
-        Outputs and state like `unroll`, or None where torch cannot: an empty sequence, the reverse direction.
+        Outputs and state like `unroll`, or None where torch cannot: an empty sequence.
     """
     lengths = lengths.cpu()
-    if reverse or not x.shape[0] or not x.shape[1] or int(lengths.min()) < 1:
+    if reverse:
+        done = torch_layer(name, turned(x, lengths), lengths, state, weights)
+        return None if done is None else (turned(done[0], lengths), *done[1:])
+    if not x.shape[0] or not x.shape[1] or int(lengths.min()) < 1:
         return None
     layer: Any = getattr(torch._VF, name)
     hidden: Any = tuple(part.unsqueeze(0) for part in state) if len(state) > 1 else state[0].unsqueeze(0)
