@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,8 +11,10 @@ import torch
 from torch import nn
 from torch.testing import assert_close as close
 
+from lstm_lab import kernels
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError, validate
+from lstm_lab.kernels.reference import turned
 from lstm_lab.models import Encoder, Pooling, SequenceModel
 from lstm_lab.models.attention import Attention
 from lstm_lab.models.encoder import Encoded
@@ -238,3 +242,49 @@ def test_what_is_not_chosen_costs_nothing():
     assert encoder.state_dict().keys() == expected.keys()
     for key, value in encoder.state_dict().items():
         assert torch.equal(value, expected[key])
+
+
+# ---- the backward direction ----
+
+
+@each_cell
+@pytest.mark.parametrize("engine", [True, False], ids=["engine", "torch"])
+def test_a_cell_that_reads_back_reads_what_it_would_of_turned_samples(cell, engine, x):
+    torch.manual_seed(0)
+    built = Cell.members[cell].Config().build(IN, H).double()
+    encoder = Encoder(Cell.members[cell].Config(), input_size=IN, hidden_size=H)
+    if not encoder.reads_back:
+        pytest.skip("it is handed turned samples")
+
+    def by_turning(x, lengths):
+        outputs, end = built(turned(x, lengths), lengths)
+        return turned(outputs, lengths), end
+
+    found = []
+    with nullcontext() if engine else kernels.disabled():
+        for run in (partial(built, reverse=True), by_turning):
+            padded = x.masked_fill(BEHIND.unsqueeze(-1), torch.nan).requires_grad_()
+            outputs, end = run(padded, LENGTHS)
+            loss = outputs.square().sum() + sum(part.sum() for part in end)
+            found.append((outputs, *end, *torch.autograd.grad(loss, [padded, *built.parameters()])))
+    assert_close(*found)
+
+
+def test_a_forward_of_an_older_make_overrides_one_that_reads_back(x):
+    """Whoever overrides `forward` alone is never read by the forward of the class above."""
+
+    class Halved(Cell.members["lstm"], name="halved_for_this_test"):
+        def forward(self, x, lengths, state=None):
+            outputs, end = super().forward(x, lengths, state)
+            return outputs / 2, end
+
+    try:
+        torch.manual_seed(0)
+        plain = Encoder(Cell.members["lstm"].Config(), input_size=IN, hidden_size=H, bidirectional=True).double()
+        encoder = Encoder(Halved.Config(), input_size=IN, hidden_size=H, bidirectional=True).double()
+        encoder.load_state_dict(plain.state_dict())
+        assert plain.reads_back
+        assert not encoder.reads_back
+        assert_close(encoder(x, LENGTHS).outputs, plain(x, LENGTHS).outputs / 2)
+    finally:
+        del Cell.members["halved_for_this_test"]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
+from lstm_lab.kernels.reference import turned
 from lstm_lab.registry import Named, Registered
 
 
@@ -36,7 +37,8 @@ class Cell(Registered, nn.Module, kind="cell"):
     """One recurrent step and its whole-sequence form.
 
     A new cell needs `step` and, where its state is more than `h`, a `State`. `forward` then works as written here.
-    Override `forward` only with something faster that equals it.
+    Override `forward` only with something faster that equals it; if that cannot read backwards it may leave `reverse`
+    out, and is handed turned samples.
     """
 
     State: Any = Hidden
@@ -70,18 +72,22 @@ class Cell(Registered, nn.Module, kind="cell"):
             What the cell shows, (B, H), and its new state.
         """
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Any]:
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Any]:
         """The step over a whole padded batch, recorded and played natively where the engine can.
 
         Args:
             x: (B, T, I)
             lengths: (B,) valid steps of each sample; what stands behind them is never read.
             state: to start from; zeros if absent.
+            reverse: read each sample from its own end to its start.
 
         Returns:
             Outputs (B, T, H), zero on padding, and the state after each sample's own last valid step.
         """
         state = self.initial_state(x) if state is None else state
+        if reverse:
+            outputs, end = self.forward(turned(x, lengths), lengths, state)
+            return turned(outputs, lengths), end
         played = kernels.play(self, self.step, x, lengths, state)
         if played is None:
             return unroll(self.step, x, lengths, state)
@@ -146,7 +152,7 @@ class Spelled(Cell):
 def unroll(
     step: Callable[[Tensor, Any], tuple[Tensor, Any]], x: Tensor, lengths: Tensor, state: Any
 ) -> tuple[Tensor, Any]:
-    """A step over a whole padded batch, as `Cell.forward` promises it; x (B, T, ...) may be the input projected."""
+    """A step over a whole padded batch, step by step, as `Cell.forward` promises it."""
     lengths, outputs = lengths.to(x.device), []
     full = int(lengths.min()) if len(lengths) else 0  # Up to here no sample has ended, and nothing needs a mask.
     for t, x_t in enumerate(x.unbind(1)):

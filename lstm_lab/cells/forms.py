@@ -43,9 +43,9 @@ class Form(Cell):
     def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
         """Set the parameters to these values, given in torch's layout."""
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
-        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *self.torch_layout())
+        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *self.torch_layout(), reverse=reverse)
         return outputs, LSTMState(h, c)
 
     @torch.no_grad()

@@ -42,7 +42,7 @@ class GRU(Spelled, name="gru"):
         _, _, b, b_h = weights(self.layer)
         return Memory(keep=(b.chunk(3)[1], b_h.chunk(3)[1]))  # z multiplies the old h, 1 - z the new
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state
-        outputs, h = kernels.gru(x, lengths, state.h, *weights(self.layer))
+        outputs, h = kernels.gru(x, lengths, state.h, *weights(self.layer), reverse=reverse)
         return outputs, Hidden(h)

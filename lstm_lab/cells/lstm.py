@@ -65,7 +65,7 @@ class LSTM(Spelled, name="lstm"):
         (i, f, _, _), (i_h, f_h, _, _) = b.chunk(4), b_h.chunk(4)
         return Memory(keep=(f, f_h), write=(i, i_h))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
-        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *weights(self.layer))
+        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *weights(self.layer), reverse=reverse)
         return outputs, LSTMState(h, c)

@@ -56,9 +56,20 @@ class NormLSTM(Spelled, name="norm_lstm"):
         i, f, _, _ = self.b.chunk(4)
         return Memory(keep=(f,), write=(i,))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
         outputs, h, c = kernels.norm_lstm(
-            x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, self.a_2, self.a_1, self.a_3, self.b_3
+            x,
+            lengths,
+            state.h,
+            state.c,
+            self.W_x,
+            self.W_h,
+            self.b,
+            self.a_2,
+            self.a_1,
+            self.a_3,
+            self.b_3,
+            reverse=reverse,
         )
         return outputs, LSTMState(h, c)

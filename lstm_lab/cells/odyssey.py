@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Memory, Spelled, blank, unroll, weight
+from lstm_lab.cells.base import Memory, Spelled, weight
 from lstm_lab.cells.lstm import LSTMState, Remembering
 from lstm_lab.kernels import PLAIN, Variant, reference
 
@@ -96,13 +96,13 @@ class OdysseyLSTM(Spelled, name="odyssey"):
 
     def letters(self, x: Tensor, state: Any) -> dict[str, Tensor]:
         if self.R_gates is not None:
-            return self._recur(linear(x, self.W, self.b), state)
+            return self._recur(x, state)
         p = self._peepholes()
         return reference.lstm_letters(x, state.h, state.c, self.W, self.R, self.b, None, p, self.variant)
 
-    def _recur(self, Wx: Tensor, state: GatesState) -> dict[str, Tensor]:
-        """Full gate recurrence after the projection of its input (B, 4 H)."""
-        i, f, z, o = (Wx + state.h @ self.R.T).chunk(4, 1)  # (B, H) each
+    def _recur(self, x: Tensor, state: GatesState) -> dict[str, Tensor]:
+        """Full gate recurrence."""
+        i, f, z, o = (linear(x, self.W, self.b) + state.h @ self.R.T).chunk(4, 1)  # (B, H) each
         seen_i, seen_f, seen_o = (torch.cat((state.i, state.f, state.o), 1) @ self.R_gates.T).chunk(3, 1)
         p_i, p_f, p_o = self.p.unbind(0)
         i = torch.sigmoid(i + p_i * state.c + seen_i)
@@ -122,12 +122,20 @@ class OdysseyLSTM(Spelled, name="odyssey"):
         b = dict(zip(self.variant.gates, self.b.split(self.hidden_size), strict=True))
         return Memory(*(tuple(b[gate] for gate in gates if gate in b) for gates in ("f", "i")))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Any]:
-        state = self.initial_state(x) if state is None else state
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Any]:
         if self.R_gates is not None:
-            projected = linear(blank(x, lengths), self.W, self.b)  # (B, T, 4 H)
-            return unroll(lambda Wx, state: self.shown(self._recur(Wx, state)), projected, lengths, state)
+            return super().forward(x, lengths, state, reverse)
+        state = self.initial_state(x) if state is None else state
         outputs, h, c = kernels.lstm(
-            x, lengths, state.h, state.c, self.W, self.R, self.b, peephole=self._peepholes(), variant=self.variant
+            x,
+            lengths,
+            state.h,
+            state.c,
+            self.W,
+            self.R,
+            self.b,
+            peephole=self._peepholes(),
+            variant=self.variant,
+            reverse=reverse,
         )
         return outputs, LSTMState(h, c)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Memory, Spelled, blank, unroll, weight
+from lstm_lab.cells.base import Memory, Spelled, weight
 from lstm_lab.cells.lstm import LSTMState, Remembering
 
 
@@ -41,10 +41,7 @@ class PeepholeLSTM(Spelled, name="peephole"):
             nn.init.constant_(self.b[H : 2 * H], forget_bias)
 
     def letters(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
-        return self._letters(linear(x, self.W_x, self.b), state)
-
-    def _letters(self, W_xx: Tensor, state: LSTMState) -> dict[str, Tensor]:
-        """The step after the projection of its input, W_xx = W_x x + b (B, 4 H)."""
+        W_xx = linear(x, self.W_x, self.b)  # (B, 4 H)
         i, f, g, o = (W_xx + state.h @ self.W_h.T).chunk(4, 1)  # (B, H) each
         W_ci, W_cf, W_co = self.W_c.unbind(0)
         i = torch.sigmoid(i + self._peep(state.c, W_ci))
@@ -65,10 +62,11 @@ class PeepholeLSTM(Spelled, name="peephole"):
         i, f, _, _ = self.b.chunk(4)
         return Memory(keep=(f,), write=(i,))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, LSTMState]:
-        state = self.initial_state(x) if state is None else state
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, LSTMState]:
         if self.full:
-            projected = linear(blank(x, lengths), self.W_x, self.b)  # (B, T, 4 H)
-            return unroll(lambda W_xx, state: self.shown(self._letters(W_xx, state)), projected, lengths, state)
-        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, peephole=self.W_c)
+            return super().forward(x, lengths, state, reverse)
+        state = self.initial_state(x) if state is None else state
+        outputs, h, c = kernels.lstm(
+            x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, peephole=self.W_c, reverse=reverse
+        )
         return outputs, LSTMState(h, c)

@@ -27,7 +27,7 @@ class RNN(Spelled, name="rnn"):
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return (weights(self.layer)[1],)
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, Hidden]:
+    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state
-        outputs, h = kernels.rnn(x, lengths, state.h, *weights(self.layer))
+        outputs, h = kernels.rnn(x, lengths, state.h, *weights(self.layer), reverse=reverse)
         return outputs, Hidden(h)

@@ -191,7 +191,11 @@ class MLSTM(ExponentialCell, name="mlstm"):
         h = o * (Cq / floor((n * q).sum(-1), m).unsqueeze(-1)).flatten(1)
         return h, MLSTMState(h, C.flatten(1), n.flatten(1), m)
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> tuple[Tensor, MLSTMState]:
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False
+    ) -> tuple[Tensor, MLSTMState]:
+        if reverse:
+            return super().forward(x, lengths, state, reverse)
         return self.chunked(x, lengths, self.initial_state(x) if state is None else state, CHUNK)
 
     def chunked(self, x: Tensor, lengths: Tensor, state: MLSTMState, size: int) -> tuple[Tensor, MLSTMState]:

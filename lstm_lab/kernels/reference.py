@@ -144,10 +144,11 @@ def unroll(step: Any, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], rev
 
 
 def turned(x: Tensor, lengths: Tensor) -> Tensor:
-    """x (B, T, ...) with each sample's own steps in reverse, its padding left where it is; twice is x again."""
-    t, ends = torch.arange(x.shape[1], device=x.device), lengths.to(x.device).unsqueeze(1)
-    index = torch.where(t < ends, ends - 1 - t, t)  # (B, T)
-    return x.gather(1, index.unsqueeze(-1).expand_as(x))
+    """Each sample turned round within its own length: (B, T, D) -> (B, T, D). Padding stays where it is."""
+    B, T, D = x.shape
+    t, end = torch.arange(T, device=x.device), lengths.to(x.device).unsqueeze(1)
+    rows = torch.arange(B, device=x.device).unsqueeze(1) * T + torch.where(t < end, end - 1 - t, t)  # (B, T)
+    return x.reshape(B * T, D).index_select(0, rows.flatten()).view(B, T, D)  # a gather of single numbers is slower
 
 
 def torch_layer(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from lstm_lab.kernels.reference import turned
 from lstm_lab.models.dilation import dilated
 from lstm_lab.models.initial import Initial, Start
 from lstm_lab.models.skip import Without
@@ -20,14 +23,6 @@ class Encoded(NamedTuple):
     """(B, D) what each direction shows after the last step it reads: forward at the end, backward at the start."""
     state: tuple[tuple[Any, ...], ...]
     """One `State` per layer and direction; in a dilated layer each part is (B, d, ...) instead of (B, ...)."""
-
-
-def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """Turn each sample round within its own length: (B, T, ...) -> (B, T, ...). Padding stays where it is."""
-    t = torch.arange(x.shape[1], device=x.device)
-    end = lengths.to(x.device).unsqueeze(1)
-    index = torch.where(t < end, end - 1 - t, t)  # (B, T)
-    return x.gather(1, index.unsqueeze(-1).expand(-1, -1, x.shape[2]))
 
 
 class Encoder(nn.Module):
@@ -71,11 +66,13 @@ class Encoder(nn.Module):
             for layer in range(depth)
         )
         layers: list[Any] = list(self.layers)
+        self.reads_back = "reverse" in signature(layers[0][0].forward).parameters
         (init or Initial()).apply(built for cells in layers for built in cells)
         self.starts: Any = None
         if learn_state:
             self.starts = nn.ModuleList(nn.ModuleList(Start(built) for built in cells) for cells in layers)
         skip = skip or Without.Config()  # type: ignore[call-arg]
+        self.plain = dilation == 1 and isinstance(skip, Without.Config)
         self.skips = nn.ModuleList(skip.build(self.output_size) for _ in range(depth - 1))
         self.dropouts = nn.ModuleList(
             nn.Dropout(input_dropout if layer == 0 else between_dropout) for layer in range(depth)
@@ -90,24 +87,34 @@ class Encoder(nn.Module):
             y, ends = self._layer(layer, dropout(x), lengths, None if state is None else state[layer])
             x = self.skips[layer - 1](x, y) if layer else y
             states.append(ends)
-        return Encoded(x, self._final(x, lengths), tuple(states))
+        if len(self.layers) == 1 or self.plain:
+            final = torch.cat([end.h for end in ends], -1)  # Cheaper than to look it up in the outputs.
+        else:
+            final = self._final(x, lengths)
+        return Encoded(x, final, tuple(states))
 
     def _layer(self, layer: int, x: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, tuple[Any, ...]]:
         """Both directions of one layer: outputs (B, T, D), and the state of each."""
         outputs, ends = [], []
         cells: Any = self.layers[layer]
         for backward, cell in enumerate(cells):
-
-            def run(x: Tensor, lengths: Tensor, state: Any, cell: Any = cell, backward: int = backward) -> Any:
-                if state is None and self.starts is not None:
-                    state = self.starts[layer][backward](cell, x)
-                return cell(x, lengths, state)
-
-            read = reverse(x, lengths) if backward else x
-            seen, end = dilated(run, self.dilations[layer], read, lengths, None if state is None else state[backward])
-            outputs.append(reverse(seen, lengths) if backward else seen)
+            start = self.starts[layer][backward] if self.starts is not None else None
+            run = partial(self._read, cell, start, bool(backward))
+            seen, end = dilated(run, self.dilations[layer], x, lengths, None if state is None else state[backward])
+            outputs.append(seen)
             ends.append(end)
         return torch.cat(outputs, -1), tuple(ends)
+
+    def _read(self, cell: Any, start: Any, backward: bool, x: Tensor, lengths: Tensor, state: Any) -> Any:
+        """One cell over whole sequences, in its direction."""
+        if state is None and start is not None:
+            state = start(cell, x)
+        if not backward:
+            return cell(x, lengths, state)
+        if self.reads_back:
+            return cell(x, lengths, state, reverse=True)
+        seen, end = cell(turned(x, lengths), lengths, state)
+        return turned(seen, lengths), end
 
     def _final(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, D) of outputs (B, T, D): forward at each sample's last step, backward at its first."""
