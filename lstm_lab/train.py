@@ -242,7 +242,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
     run.describe(
-        data={"digest": dataset.digest, "facts": asdict(dataset.facts)},
+        data={"digest": dataset.digest, "facts": asdict(dataset.facts), "notes": dataset.notes},
         decides=experiment.decides,
         mode=experiment.mode,
         parameters=sum(p.numel() for p in learner.model.parameters()),

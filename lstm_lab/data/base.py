@@ -89,18 +89,18 @@ class Dataset(Registered, kind="dataset"):
         return cls.Facts(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
 
     def unseen(self, path: str, facts: Any) -> Iterator[Batch]:
-        """New samples from a file, prepared as `facts` say, without a look at the data themselves."""
+        """New samples from a file, prepared as `facts` say, without a look at the data themselves.
+
+        Raises:
+            ConfigError: these data take none.
+        """
+        takers = sorted(name for name, member in Dataset.members.items() if member.unseen is not Dataset.unseen)
         raise ConfigError(f"data '{self.name}' takes no new samples from a file; predict takes runs on data: "
-                          f"{', '.join(takers())}")  # fmt: skip
+                          f"{', '.join(takers)}")  # fmt: skip
 
     def rows(self, answers: Sequence[Any], facts: Any) -> tuple[list[str], list[list[Any]]]:
-        """A header and rows of plain values: the answers to `unseen`."""
+        """A header and rows of plain values: the answers to all batches of `unseen`."""
         raise NotImplementedError
-
-
-def takers() -> list[str]:
-    """Data sets that take new samples from a file."""
-    return sorted(name for name, member in Dataset.members.items() if member.unseen is not Dataset.unseen)
 
 
 def digest(*parts: Any) -> str:

@@ -20,7 +20,7 @@ class SST(Text, name="sst"):
     """How does the sentence feel? 8,544 to train on, 1,101 to validate, 2,210 to test, as published.
 
     Socher et al. (EMNLP 2013). With two classes neutral ones are left out: 6,920, 872 and 1,821 sentences.
-    sst/sst_sentences.parquet holds split (train, dev, test), label5 (0 to 4) and tree, with a label on every phrase.
+    sst/sst_sentences.parquet holds split (train, validation, test) and tree, with a label on every phrase.
     """
 
     class Config(Text.Config):
@@ -36,17 +36,17 @@ class SST(Text, name="sst"):
 
     def files(self) -> list[Path]:
         return [locate("sst/sst_sentences.parquet", "the Stanford Sentiment Treebank (Socher et al. 2013, "
-                       "nlp.stanford.edu/sentiment) as split, label5, tree")]  # fmt: skip
+                       "nlp.stanford.edu/sentiment) as split, tree")]  # fmt: skip
 
     def read(self) -> Texts:
         (place,) = self.files()
-        columns = parquet_columns(place, ("split", "label5", "tree"))
+        columns = parquet_columns(place, ("split", "tree"))
         rows = []
-        for split, tree in zip(columns["split"], columns["tree"], strict=True):
-            phrases = list(phrases_of(tree))
-            part = "validation" if split == "dev" else split
-            # The root comes last. A phrase that is said twice is learnt once.
-            rows += [(text, label, part) for label, text in (phrases if self.phrases and split == "train" else phrases[-1:])]
+        for part, tree in zip(columns["split"], columns["tree"], strict=True):
+            phrases = list(phrases_of(tree))  # the whole sentence comes last
+            learnt = phrases if self.phrases and part == "train" else phrases[-1:]
+            rows += [(text, label, part) for label, text in learnt]
+        # A phrase that many sentences share is learnt once.
         rows = list(dict.fromkeys(rows)) if self.phrases else rows
         rows = [row for row in rows if self.classes == 5 or row[1] != 2]
         texts, labels, parts = zip(*rows, strict=True)

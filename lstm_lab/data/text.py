@@ -15,7 +15,7 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-import lstm_lab.data.tokenizer
+
 from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Batch, Dataset, digest
 from lstm_lab.data.buckets import Buckets
@@ -24,7 +24,7 @@ from lstm_lab.data.files import sha256_of
 from lstm_lab.data.labelled import Classified
 from lstm_lab.data.table import find_file
 from lstm_lab.data.text_files import read_rows, texts_of
-from lstm_lab.data.tokenizer import Tokenizer, Vocabulary
+from lstm_lab.data.tokenizer import UNKNOWN, Tokenizer, Vocabulary, Word
 from lstm_lab.registry import Choice, Named
 
 PARTS = ("train", "validation", "test")
@@ -148,7 +148,7 @@ class Text(Classified):
     edition: ClassVar[int] = 1
 
     class Config(Dataset.Config):
-        tokenizer: Annotated[Named, Choice(Tokenizer, default="word")] = lstm_lab.data.tokenizer.Word.Config()  # type: ignore[call-arg]
+        tokenizer: Annotated[Named, Choice(Tokenizer, default="word")] = Word.Config()  # type: ignore[call-arg]
         """How texts are taken apart; fitted on the training part."""
         longest: Count = 400
         """Tokens that are kept of a longer text."""
@@ -189,7 +189,7 @@ class Text(Classified):
     def _prepared(self) -> Kept:
         from tokenizers import __version__
 
-        files = [(place.name, sha256_of(place)) for place in self.files()]
+        files = [(place.parts[-3:], sha256_of(place)) for place in self.files()]
         asked = (files, self.name, self.reading, self.shares, self.tokenizer.model_dump(), __version__, self.edition)
         return kept(f"{self.name}-{digest(*asked)}", self._prepare)
 
@@ -253,7 +253,7 @@ class Text(Classified):
         said = [f"{count} of the {texts} {part} texts stand in the training part too: what is learnt by heart counts there"
                 for part, (count, texts) in self._prepared.plain["leaks"].items() if count]  # fmt: skip
         cut, padding = (self.train.skipped > 0).float().mean(), self.train.plan(self.batch_size).padding()
-        unknown = (self._seen == lstm_lab.data.tokenizer.UNKNOWN).float().mean()
+        unknown = (self._seen == UNKNOWN).float().mean()
         if cut:
             said.append(f"{cut:.1%} of the training texts are longer than longest={self.longest}: keep={self.keep}")
         said.append(f"{unknown:.1%} of the validation tokens are unknown; {padding:.1%} of a training epoch is padding")

@@ -21,14 +21,14 @@ class Rows(Table):
 
 
 def read_csv(place: Path, wanted: Sequence[str], separator: str) -> Table:
-    return read_table(read_text(place), place, separator, wanted)
+    return read_table(read_text(place, needs="a header and one row for each text"), place, separator, wanted)
 
 
 def read_jsonl(place: Path, wanted: Sequence[str], separator: str) -> Table:
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     table = Table(place, columns, [])
     # Not splitlines(): a JSON text may hold the line ends of Unicode as they are.
-    for line, content in enumerate(read_text(place).split("\n"), 1):
+    for line, content in enumerate(read_text(place, "JSON text", "one object a line").split("\n"), 1):
         if not content.strip():
             continue
         try:
@@ -82,7 +82,7 @@ def read_lines(place: Path, wanted: Sequence[str], separator: str) -> Table:
     if len(wanted) > 1:
         raise DataError(f"{place}: a .txt file holds one text a line and no column {wanted[1]!r}: bring a CSV, JSONL "
                         "or Parquet file")  # fmt: skip
-    lines = read_text(place).split("\n")
+    lines = read_text(place, "text", "one text a line").split("\n")
     rows = [number for number, line in enumerate(lines, 1) if line.strip()]
     return Table(place, {wanted[0]: [lines[number - 1].strip() for number in rows]}, rows)
 
@@ -124,8 +124,8 @@ def texts_of(table: Table, column: str) -> list[str]:
 
 def labels_of(table: Table, column: str) -> np.ndarray:
     """(N,) the label of each row, none empty."""
-    labels = table.columns[column]
-    empty = [row for row, label in enumerate(labels) if not label.strip()]
+    labels = [label.strip() for label in table.columns[column]]
+    empty = [row for row, label in enumerate(labels) if not label]
     if empty:
         raise table.fault(empty[0], column, f"the label is empty ({len(empty)} such in all): fill it in or take the "
                           "row out")  # fmt: skip
