@@ -85,6 +85,8 @@ def train(
             describe(experiment, run, dataset, learner, group)
             checkpoint, done = newest_checkpoint(run)
             run.truncate(done)
+            if checkpoint is None:
+                run.describe(**learner.model.begin(dataset.facts))
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group, job_type="trial" if group else "train", tags=tuple(tags))
             keeper = Keeper(run, tracker, on_epoch=on_epoch, stop=stop)

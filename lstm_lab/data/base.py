@@ -30,8 +30,7 @@ class Batch(NamedTuple):
 
 
 class Split(Protocol):
-    """One part of a data set, in memory. It may have `plan(batch_size)`, a `Plan` of its own; without one it is `Even`.
-    """
+    """One part of a data set, in memory. It may have a `plan(batch_size)` of its own, a `Plan`; without one: `Even`."""
 
     def __len__(self) -> int: ...
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Plan(Protocol):
-    """Which samples go together; the number of batches is the same in every epoch, so that schedules can count on it."""
+    """Which samples go together. Every epoch has the same number of batches, so that schedules can count on it."""
 
     def __len__(self) -> int: ...
 
@@ -43,7 +43,7 @@ class Buckets:
         budget: steps in a batch at most, padding included; a sample longer than that stands alone.
     """
 
-    wide = 16
+    wide = 8
 
     def __init__(self, lengths: np.ndarray, batch_size: int, budget: int | None = None) -> None:
         self.lengths = np.asarray(lengths)

@@ -57,7 +57,7 @@ def _write(place: Path, made: Kept) -> None:
     """All of it or none, whatever dies meanwhile. First the sha256 of the rest."""
     body = io.BytesIO()
     plain = np.frombuffer(json.dumps(made.plain).encode(), np.uint8)
-    np.savez(body, allow_pickle=False, plain=plain, **made.arrays)  # type: ignore[arg-type]
+    np.savez(body, allow_pickle=False, plain=plain, **made.arrays)
     place.parent.mkdir(parents=True, exist_ok=True)
     temporary = place.with_name(f".{place.name}.{os.getpid()}")
     try:

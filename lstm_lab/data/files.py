@@ -23,8 +23,8 @@ def locate(relative: str, origin: str, sha256: str | None = None) -> Path:
     """
     root = os.environ.get(FOLDER)
     if not root:
-        raise DataError(f"{relative}: not found, because {FOLDER} is not set: put the file ({origin}) into a folder and "
-                        f"set {FOLDER} to that folder")  # fmt: skip
+        raise DataError(f"{relative}: not found, because {FOLDER} is not set: put the file ({origin}) into a folder "
+                        f"and set {FOLDER} to that folder")  # fmt: skip
     place = Path(root, relative)
     if not place.exists():
         raise DataError(f"{place}: no such file; it holds {origin}: put it there, or set {FOLDER} (now {root}) to the "

@@ -86,7 +86,8 @@ class LabelledParts:
 
 
 class Labelled(Classified):
-    """Base of the sources of labelled sequences of numbers. A source writes `read`; a fifth of its training part validates."""
+    """Base of the sources of labelled sequences of numbers. A source writes `read`; a fifth of the training part
+    validates."""
 
     Facts = LabelledFacts
 

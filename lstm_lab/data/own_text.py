@@ -88,7 +88,7 @@ class TextFile(OwnText, name="csv_text"):
         self.label: str = choices["label"]
         self.split: str | None = choices["split"]
         self.group: str | None = choices["group"]
-        self.separator: str | None = choices["separator"]
+        self.separator = choices["separator"]
 
     def files(self) -> list[Path]:
         return [find_file(self.path)]
@@ -98,7 +98,7 @@ class TextFile(OwnText, name="csv_text"):
         wanted = [name for name in (self.column, self.label, self.split, self.group) if name is not None]
         table = read_rows(place, wanted, self.separator)
         texts, labels = texts_of(table, self.column), labels_of(table, self.label)
-        if len(set(labels.tolist())) > max(len(labels) // 2, 2):
+        if len(set(labels.tolist())) > 2 + len(labels) // 2:
             raise DataError(f"{place}: column {self.label!r} holds {len(set(labels.tolist()))} classes for "
                             f"{len(labels)} texts: set data.label to the column of the classes")  # fmt: skip
         parts = None if self.split is None else self.named_parts(parts_of(table, self.split), place)

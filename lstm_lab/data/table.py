@@ -9,7 +9,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,13 +84,13 @@ def read_table(text: str, place: Path, separator: str, wanted: Sequence[str]) ->
                 pass
             elif not header:
                 header = [name.strip() for name in row]
-                pick = itemgetter(*_positions(header, wanted, f"{place}: line {line}", separator))
+                picked = _positions(header, wanted, f"{place}: line {line}", separator)
             elif len(row) != len(header):
                 last = header[min(len(row), len(header)) - 1]
                 raise DataError(f"{place}: line {line}, column {last!r}: the row has {len(row)} fields, but the header "
                                 f"{len(header)}: mend it, or quote what holds a {separator!r}")  # fmt: skip
             else:
-                rows.append(pick(row))
+                rows.append([row[i] for i in picked])
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:

@@ -15,7 +15,6 @@ import torch
 from pydantic import model_validator
 from torch import Tensor
 
-
 from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Batch, Dataset, digest
 from lstm_lab.data.buckets import Buckets
@@ -144,6 +143,7 @@ class Text(Classified):
     shares: tuple[float, float] = (0.1, 0.2)
     #: Column that new texts are read from.
     column = "text"
+    separator: str | None = None
     #: Raised when what is kept under the same choices changes.
     edition: ClassVar[int] = 1
 
@@ -250,7 +250,7 @@ class Text(Classified):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        said = [f"{count} of the {texts} {part} texts stand in the training part too: what is learnt by heart counts there"
+        said = [f"{count} of the {texts} {part} texts stand in the training part too: they reward learning by heart"
                 for part, (count, texts) in self._prepared.plain["leaks"].items() if count]  # fmt: skip
         cut, padding = (self.train.skipped > 0).float().mean(), self.train.plan(self.batch_size).padding()
         unknown = (self._seen == UNKNOWN).float().mean()
@@ -266,7 +266,7 @@ class Text(Classified):
 
     def unseen(self, path: str, facts: TextFacts) -> Iterator[Batch]:
         """Texts of a CSV, JSONL, Parquet or TXT file, in its order."""
-        texts = texts_of(read_rows(find_file(path), (self.column,)), self.column)
+        texts = texts_of(read_rows(find_file(path), (self.column,), self.separator), self.column)
         tokens, lengths = facts.vocabulary.encode(texts)
         split = TextSplit(
             torch.from_numpy(tokens), lengths.cumsum() - lengths, lengths, np.full(len(lengths), -1),
@@ -281,9 +281,8 @@ class Text(Classified):
 def sort_out(found: Texts, shares: tuple[float, float]) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Names of the classes, each text's class index (N,) int64, and its part (N,) int8 as an index of PARTS."""
     parts = np.zeros(len(found.texts), np.int8)
-    if found.parts is not None:
-        parts = np.searchsorted(np.array(sorted(PARTS)), found.parts)
-        parts = np.array([PARTS.index(name) for name in sorted(PARTS)], np.int8)[parts]
+    for number, name in enumerate(PARTS if found.parts is not None else ()):
+        parts[found.parts == name] = number
     names = sorted({str(label) for label in found.labels[parts == 0]})
     unseen = sorted({str(label) for label in found.labels[parts > 0]} - set(names))
     if unseen:

@@ -52,9 +52,7 @@ def read_parquet(place: Path, wanted: Sequence[str], separator: str = "") -> Tab
     table = Rows(place, {}, list(range(1, len(next(iter(columns.values()))) + 1)))
     for name, values in columns.items():
         texts = all(type(value) is str for value in values)
-        table.columns[name] = (
-            values if texts else [_cell(value, table, row, name) for row, value in enumerate(values)]
-        )
+        table.columns[name] = values if texts else [_cell(value, table, row, name) for row, value in enumerate(values)]
     return table
 
 
@@ -117,8 +115,9 @@ def texts_of(table: Table, column: str) -> list[str]:
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise table.fault(row, column, f"character {error.start} is half of a pair (\\u{ord(text[error.start]):x}): "
-                              "write the text again as UTF-8") from None  # fmt: skip
+            half = f"\\u{ord(text[error.start]):x}"
+            raise table.fault(row, column, f"character {error.start} is half of a pair ({half}): write the text again "
+                              "as UTF-8") from None  # fmt: skip
     return texts
 
 

@@ -143,7 +143,7 @@ class Vocabulary:
         A text with nothing in it is one unknown token.
         """
         rows = [np.array(encoding.ids or [UNKNOWN], np.int32)
-                for chunk in chunks(texts, 1000)
+                for chunk in chunks(texts, 256)
                 for encoding in self._tokenizer.encode_batch_fast(chunk, add_special_tokens=False)]  # fmt: skip
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         return (np.concatenate(rows) if rows else np.empty(0, np.int32)), lengths
