@@ -173,9 +173,8 @@ def corpus(n=120, seed=0):
     return rows
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("LSTM_LAB_CACHE", str(tmp_path / "cache"))
+@pytest.fixture
+def cache(tmp_path):
     return tmp_path / "cache"
 
 

@@ -244,7 +244,7 @@ class Text(Classified):
     def open_test(self) -> TextSplit:
         return self._part(2)
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return self._prepared.plain["digest"]
 
