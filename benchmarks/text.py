@@ -4,9 +4,9 @@
     python benchmarks/text.py --write                # and keeps it in benchmarks/text.md
     python benchmarks/text.py --sets imdb --seeds 0  # a part of it
 
-Needs the folder that LSTM_LAB_DATA names. Runs are kept below LSTM_LAB_RUNS, so that an interrupted benchmark goes on; each
-run opens its test part once. The ablation reads a text as a matrix padded to `longest` and takes the last column for the
-answer, as `outputs[:, -1]` does; beside it the same network reads the last word.
+Needs the folder that LSTM_LAB_DATA names. Runs are kept below LSTM_LAB_RUNS, so that an interrupted benchmark goes on;
+each run opens its test part once. The ablation reads a text as a matrix padded to `longest` and takes the last column
+for the answer, as `outputs[:, -1]` does; beside it the same network reads the last word.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def main() -> int:
         f"{processor()}, 1 thread, torch {torch.__version__}. Seeds {', '.join(map(str, chosen.seeds))}: mean and "
         "standard deviation; seconds are the median of the runs, on a machine that other work may have shared.",
         "",
-        "Baselines give their accuracy. Each run opened its test part once. The epoch is chosen on the validation part.",
+        "Baselines give their accuracy. Each run opened its test part once; the epoch is chosen on validation.",
         "",
         *table,
         "",

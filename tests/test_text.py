@@ -530,6 +530,29 @@ def test_every_form_of_the_same_texts_is_the_same_data(tmp_path, monkeypatch):
     assert (len(found.train), len(found.validation), len(found.open_test())) == (36, 4, 2)
 
 
+def test_sets_of_hugging_face(tmp_path, monkeypatch):
+    data = Dataset.members["huggingface"].Config(path=str(tmp_path / "set")).build()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "datasets", None)
+        with pytest.raises(DataError, match="needs the package 'datasets': pip install datasets, or bring"):
+            _ = data.facts
+    hub = pytest.importorskip("datasets", reason="the package 'datasets' of Hugging Face is not installed")
+    hub.disable_progress_bars()
+    texts, labels = zip(*corpus(40), strict=True)
+    kinds = hub.Features({"text": hub.Value("string"), "label": hub.ClassLabel(names=["no", "yes"])})
+    rows = {"text": list(texts), "label": [["no", "yes"].index(label) for label in labels]}
+    train = hub.Dataset.from_dict(rows, features=kinds)
+    hub.DatasetDict({"train": train, "test": train.select(range(6)), "extra": train}).save_to_disk(tmp_path / "set")
+    data = Dataset.members["huggingface"].Config(path=str(tmp_path / "set")).build()
+    assert (len(data.train), len(data.validation), len(data.open_test())) == (36, 4, 6)
+    known = dict(corpus(40))
+    names = [data.facts.classes[label] for label in data.train.labels.tolist()]
+    assert names == [known[text] for text in data.train.features()]
+    train.save_to_disk(tmp_path / "alone")
+    data = Dataset.members["huggingface"].Config(path=str(tmp_path / "alone")).build()
+    assert (len(data.train), len(data.validation), len(data.open_test())) == (28, 4, 8)
+
+
 DEAD = [
     ({"data": {"name": "csv_text", "path": "a.jsonl", "separator": ";"}}, "separator would do nothing"),
     ({"data": {"name": "csv_text", "path": "a.csv", "label": "text"}}, "'text' stands twice"),

@@ -41,7 +41,7 @@ def read_jsonl(place: Path, wanted: Sequence[str], separator: str) -> Table:
         for name in wanted:
             if name not in row:
                 raise DataError(f"{place}: line {line}: no field {name!r}; it has {_names(list(row))}")
-            columns[name].append(_cell(row[name], table, len(table.lines) - 1, name))
+            columns[name].append(cell(row[name], table, len(table.lines) - 1, name))
     if not table.lines:
         raise DataError(f"{place}: has no rows: write one JSON object a line")
     return table
@@ -52,7 +52,7 @@ def read_parquet(place: Path, wanted: Sequence[str], separator: str = "") -> Tab
     table = Rows(place, {}, list(range(1, len(next(iter(columns.values()))) + 1)))
     for name, values in columns.items():
         texts = all(type(value) is str for value in values)
-        table.columns[name] = values if texts else [_cell(value, table, row, name) for row, value in enumerate(values)]
+        table.columns[name] = values if texts else [cell(value, table, row, name) for row, value in enumerate(values)]
     return table
 
 
@@ -131,7 +131,7 @@ def labels_of(table: Table, column: str) -> np.ndarray:
     return np.array(labels)
 
 
-def _cell(value: Any, table: Table, row: int, column: str) -> str:
+def cell(value: Any, table: Table, row: int, column: str) -> str:
     """A label may be a whole number or yes and no; a text is text."""
     if isinstance(value, str):
         return value
