@@ -30,7 +30,7 @@ class HuggingFace(OwnText, name="huggingface"):
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
-        """Part -> its rows; '' where the set has no parts. What is neither train, validation nor test is passed over."""
+        """Part -> its rows; '' where the set has no parts. What is none of PARTS is passed over."""
         try:
             import datasets
         except ImportError:
