@@ -33,6 +33,7 @@ from lstm_lab.train import train
 
 CORPUS = ["The film was good, very good.", "A bad film!", "don't see this film", "see it; it was good fun"] * 2
 LETTERS = st.text(st.sampled_from("abc ABC.,!é<>[]PADUNK0\n\t"), max_size=30)
+without_clock = settings(deadline=None)  # a busy machine is no fault
 each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))
 
 
@@ -46,6 +47,7 @@ FITTED = {name: fit(name, [*CORPUS, "abc ABC .,!é [ ] < > PADUNK0"] * 2) for na
 
 
 @each_tokenizer
+@without_clock
 @given(text=LETTERS)
 def test_encoding_is_one_to_one_up_to_the_normal_form(name, text):
     vocabulary = FITTED[name]
@@ -59,6 +61,7 @@ def test_encoding_is_one_to_one_up_to_the_normal_form(name, text):
         assert again.tolist() == tokens.tolist()
 
 
+@without_clock
 @given(texts=st.lists(st.text(max_size=20), max_size=6))
 def test_byte_pairs_know_every_text_and_samples_never_see_each_other(texts):
     for name, vocabulary in FITTED.items():
@@ -109,6 +112,7 @@ def test_capitals_markup_and_forms_of_characters():
 ragged = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 
 
+@without_clock
 @given(lengths=ragged, longest=st.integers(2, 12), keep=st.sampled_from(["head", "tail", "both"]), data=st.data())
 def test_cut_law(lengths, longest, keep, data):
     texts = [np.arange(1, length + 1) + 100 * i for i, length in enumerate(lengths)]
@@ -129,6 +133,7 @@ def test_cut_law(lengths, longest, keep, data):
         assert label == i
 
 
+@without_clock
 @given(
     lengths=ragged, size=st.integers(1, 9), budget=st.none() | st.integers(1, 90), seed=st.none() | st.integers(0, 9)
 )
@@ -231,7 +236,7 @@ def test_every_choice_and_every_byte_has_its_own_cache(own, cache, tmp_path):
     assert len(list(cache.iterdir())) == 5
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 10**6), how=st.sampled_from(["cut", "flip", "empty", "junk"]))
 def test_a_torn_cache_is_made_again(tmp_path, at, how):
     made = []
@@ -287,6 +292,7 @@ def test_parts_are_disjoint_stratified_and_cover_all(own):
         assert dict(corpus())[text] == data.facts.classes[label]
 
 
+@without_clock
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=1, max_size=80), st.floats(0.05, 0.6))
 def test_a_cut_tears_no_group_apart_and_takes_its_share(rows, share):
     labels, groups = (np.array(column) for column in zip(*rows, strict=True))
