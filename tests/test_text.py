@@ -21,8 +21,9 @@ from lstm_lab.data.base import Loader
 from lstm_lab.data.buckets import Buckets
 from lstm_lab.data.cache import Kept, kept
 from lstm_lab.data.files import locate
+from lstm_lab.data.parts import cut, sort_out
 from lstm_lab.data.sst import phrases_of
-from lstm_lab.data.text import TextSplit, cut
+from lstm_lab.data.text import TextSplit
 from lstm_lab.data.tokenizer import SPECIAL, UNKNOWN, Tokenizer, Vocabulary
 from lstm_lab.data.vectors import read_vectors
 from lstm_lab.evaluate import evaluate
@@ -645,6 +646,33 @@ def test_every_phrase_of_a_tree():
                                   (3, "It 's 2 good")]  # fmt: skip
 
 
+@pytest.mark.parametrize("phrases", [False, True])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_a_treebank_judges_whole_sentences(tmp_path, monkeypatch, phrases, classes):
+    import pandas as pd
+
+    trees = [f"({i % 5} (4 great) ({i % 2} (2 film) (2 {name}{i})))" for i, name in enumerate(["a", "b"] * 30)]
+    parts = ["train"] * 40 + ["validation"] * 10 + ["test"] * 10
+    (tmp_path / "sst").mkdir()
+    pd.DataFrame({"split": parts, "tree": trees}).to_parquet(tmp_path / "sst" / "sst_sentences.parquet")
+    monkeypatch.setenv("LSTM_LAB_DATA", str(tmp_path))
+    data = Dataset.members["sst"].Config(classes=classes, phrases=phrases).build()
+    whole = [i for i in range(60) if classes == 5 or i % 5 != 2]
+    assert data.validation.features() == [f"great film {'ab'[i % 2]}{i}" for i in whole if 40 <= i < 50]
+    assert data.open_test().features() == [f"great film {'ab'[i % 2]}{i}" for i in whole if i >= 50]
+    learnt = [f"great film {'ab'[i % 2]}{i}" for i in whole if i < 40]
+    if phrases:
+        assert set(learnt) < set(data.train.features())
+        assert data.train.features().count("great") == 1
+        assert "film b39" in data.train.features()
+    else:
+        assert data.train.features() == learnt
+    labels = [data.facts.classes[label] for label in data.validation.labels.tolist()]
+    degrees = ["very negative", "negative", "neutral", "positive", "very positive"]
+    names = degrees if classes == 5 else ["negative", "negative", "", "positive", "positive"]
+    assert [label.lstrip("01234 ") for label in labels] == [names[i % 5] for i in whole if 40 <= i < 50]
+
+
 def published(name, **choices):
     data = Dataset.members[name].Config(**choices).build()
     try:
@@ -674,8 +702,6 @@ def test_published_sets_are_as_published(name, choices, sizes, classes):
 
 
 def test_films_stay_together():
-    from lstm_lab.data.text import sort_out
-
     data = published("imdb")
     found = data.read()
     names, labels, parts = sort_out(found, data.shares)

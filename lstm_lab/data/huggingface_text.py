@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.own_text import NAMES, OwnText
-from lstm_lab.data.text import Texts
+from lstm_lab.data.parts import Texts
 from lstm_lab.data.text_files import Rows, cell, labels_of, texts_of
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.data.files import locate
-from lstm_lab.data.text import Text, Texts
+from lstm_lab.data.parts import Texts
+from lstm_lab.data.text import Text
 from lstm_lab.data.text_files import parquet_columns
 
 

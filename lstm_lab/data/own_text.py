@@ -10,9 +10,10 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from lstm_lab.config import DataError
+from lstm_lab.data.parts import PARTS, Texts
 from lstm_lab.data.series import Part
 from lstm_lab.data.table import Table, find_file, read_text, show
-from lstm_lab.data.text import PARTS, Text, Texts
+from lstm_lab.data.text import Text
 from lstm_lab.data.text_files import labels_of, read_rows, texts_of
 
 NAMES = {

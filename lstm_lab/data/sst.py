@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from lstm_lab.data.files import locate
-from lstm_lab.data.text import Text, Texts
+from lstm_lab.data.parts import Texts
+from lstm_lab.data.text import Text
 from lstm_lab.data.text_files import parquet_columns
 
 FINE = np.array(["0 very negative", "1 negative", "2 neutral", "3 positive", "4 very positive"])
