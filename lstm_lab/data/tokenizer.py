@@ -33,6 +33,8 @@ class Tokenizer(Registered, kind="tokenizer"):
 
     #: What stands once in the training part is unknown there too, so that the unknown token's vector is trained.
     least: ClassVar[int] = 2
+    #: Whether spaces become tokens; where they only part them, there is no need to count them.
+    spaces: ClassVar[bool] = True
 
     def __init__(self, vocabulary: int, lower: bool) -> None:
         self.vocabulary, self.lower = vocabulary, lower
@@ -50,7 +52,7 @@ class Tokenizer(Registered, kind="tokenizer"):
             normalizers.Replace(Regex(r"</?[A-Za-z][^<>]{0,100}>"), " "),
             normalizers.NFKC(),
             *([normalizers.Lowercase()] if self.lower else []),
-            normalizers.Replace(Regex(r"\s+"), " "),
+            *([normalizers.Replace(Regex(r"\s+"), " ")] if self.spaces else []),
             normalizers.Strip(),
         ])  # fmt: skip
         tokenizer.train_from_iterator(texts, trainer)
@@ -60,6 +62,8 @@ class Tokenizer(Registered, kind="tokenizer"):
 
 class Word(Tokenizer, name="word"):
     """Runs of letters and digits, and runs of other marks."""
+
+    spaces = False
 
     class Config(Tokenizer.Config):
         vocabulary: Size = 20_000
