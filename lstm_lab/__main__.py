@@ -56,6 +56,8 @@ def train(
     experiment = load_experiment(str(conf), overrides or ())
     dataset = experiment.data.build()
     _read(dataset)
+    for note in dataset.notes:
+        typer.echo(f"data {dataset.name}: {note}")
     from lstm_lab.run import Run
 
     run = Run.create(_folder(name, Path(str(conf)).stem), experiment.dump(), command=command_line(), job_type="train")
@@ -152,16 +154,18 @@ def evaluate(
 @app.command()
 def predict(
     run: Annotated[str, typer.Argument(help="A run trained on a file of your own.")],
-    file: Annotated[str, typer.Argument(help="A CSV with the same columns; what follows its end is predicted.")],
+    file: Annotated[str, typer.Argument(help="New data with the same columns; texts as CSV, JSONL, Parquet or TXT.")],
 ) -> None:
-    """What comes next after the end of a file, as CSV on standard output."""
+    """What comes next after the end of a series, or the label of each text, as CSV on standard output."""
+    import csv
+
     from lstm_lab.predict import predict as answer
     from lstm_lab.run import Run
 
-    targets, rows = answer(Run.open(run), file)
-    typer.echo(",".join(["ahead", *targets]))
-    for ahead, row in enumerate(rows, 1):
-        typer.echo(",".join([str(ahead), *(f"{value:.6g}" for value in row)]))
+    header, rows = answer(Run.open(run), file)
+    out = csv.writer(sys.stdout, lineterminator="\n")
+    out.writerow(header)
+    out.writerows([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows)
 
 
 @app.command()

@@ -186,8 +186,9 @@ def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]
         if choice is not None:
             yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc)
             members = choice.base.members
-            for name in sorted(members):
-                yield from (row for row in fields(members[name].Config, f"{path}.", name) if row.path != f"{path}.name")
+            rows = (row for name in sorted(members) for row in fields(members[name].Config, f"{path}.", name))
+            # A choice that stands in many members, as the tokenizer of texts, is spelled out once.
+            yield from dict.fromkeys(row for row in rows if row.path != f"{path}.name")
         elif isinstance(info.annotation, type) and issubclass(info.annotation, Config):
             yield from fields(info.annotation, f"{path}.", of)
         else:

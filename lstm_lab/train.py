@@ -85,6 +85,8 @@ def train(
             describe(experiment, run, dataset, learner, group)
             checkpoint, done = newest_checkpoint(run)
             run.truncate(done)
+            if checkpoint is None:
+                run.describe(**learner.model.begin(dataset.facts))
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group, job_type="trial" if group else "train", tags=tuple(tags))
             keeper = Keeper(run, tracker, on_epoch=on_epoch, stop=stop)
@@ -242,7 +244,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
     run.describe(
-        data={"digest": dataset.digest, "facts": asdict(dataset.facts)},
+        data={"digest": dataset.digest, "facts": asdict(dataset.facts), "notes": dataset.notes},
         decides=experiment.decides,
         mode=experiment.mode,
         parameters=sum(p.numel() for p in learner.model.parameters()),

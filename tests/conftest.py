@@ -27,8 +27,9 @@ DEMAND = {
 
 @pytest.fixture(autouse=True)
 def runs(tmp_path, monkeypatch):
-    """Every test has its own folder of runs, no W&B account, and no data folder but the one it sets."""
+    """Every test has its own folders of runs and of what is kept, no W&B account, no data but what it sets."""
     monkeypatch.setenv("LSTM_LAB_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("LSTM_LAB_CACHE", str(tmp_path / "cache"))
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "runs"

@@ -10,12 +10,12 @@ import torch
 from torch.testing import assert_close
 
 from lstm_lab.data import Batch, Dataset
-from lstm_lab.data.labelled import LabelledFacts, LabelledSplit
+from lstm_lab.data.labelled import LabelledFacts, LabelledSplit, summary
 from lstm_lab.data.series import Series, SeriesDataset
 from lstm_lab.registry import fields
 from lstm_lab.tasks import Task
 from lstm_lab.tasks.base import better, score, skill
-from lstm_lab.tasks.classify import Classify, summary
+from lstm_lab.tasks.classify import Classify
 from lstm_lab.tasks.forecast import Forecast
 
 CLASSES = ("a", "b", "c", "d")

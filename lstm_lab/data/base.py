@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +12,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lstm_lab.config import Count
+from lstm_lab.config import ConfigError, Count
+from lstm_lab.data.buckets import Even
 from lstm_lab.registry import Named, Registered
 
 
@@ -30,7 +30,7 @@ class Batch(NamedTuple):
 
 
 class Split(Protocol):
-    """One part of a data set, in memory."""
+    """One part of a data set, in memory. It may have a `plan(batch_size)` of its own, a `Plan`; without one: `Even`."""
 
     def __len__(self) -> int: ...
 
@@ -47,6 +47,9 @@ class Dataset(Registered, kind="dataset"):
 
     tokens: ClassVar[bool] = False
     """Whether sequences hold tokens, not channels: `facts.tokens` then names them, `facts.input_size` counts them."""
+
+    Facts: ClassVar[Any]
+    """Class of `facts`."""
 
     class Config(Named):
         batch_size: Count = 32
@@ -73,6 +76,30 @@ class Dataset(Registered, kind="dataset"):
     @abstractmethod
     def digest(self) -> str:
         """Hash of every value read and of how it was split: equal digest, equal data."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know before trusting a number, a sentence each: leaks, what is cut off."""
+        return ()
+
+    @classmethod
+    def recall(cls, plain: dict[str, Any]) -> Any:
+        """`facts` from their plain values, as a run keeps them."""
+        return cls.Facts(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+
+    def unseen(self, path: str, facts: Any) -> Iterator[Batch]:
+        """New samples from a file, prepared as `facts` say, without a look at the data themselves.
+
+        Raises:
+            ConfigError: these data take none.
+        """
+        takers = sorted(name for name, member in Dataset.members.items() if member.unseen is not Dataset.unseen)
+        raise ConfigError(f"data '{self.name}' takes no new samples from a file; predict takes runs on data: "
+                          f"{', '.join(takers)}")  # fmt: skip
+
+    def rows(self, answers: Sequence[Any], facts: Any) -> tuple[list[str], list[list[Any]]]:
+        """A header and rows of plain values: the answers to all batches of `unseen`."""
+        raise NotImplementedError
 
 
 def digest(*parts: Any) -> str:
@@ -104,27 +131,24 @@ class Loader:
     """
 
     def __init__(self, split: Split, batch_size: int, *, seed: int | None = None) -> None:
-        """A `seed` shuffles; without one the order is that of the split."""
+        """A `seed` shuffles; without one the order is that of the split, or of its plan."""
         self.split, self.batch_size, self.seed = split, batch_size, seed
+        plan = getattr(split, "plan", None)
+        self.plan = plan(batch_size) if plan else Even(len(split), batch_size)
         self.sampler = _Order()
         self.batch_sampler = None  # Lightning reads both
         self._start, self._position = 0, 0
 
     def __len__(self) -> int:
-        return math.ceil(len(self.split) / self.batch_size)
+        return len(self.plan)
 
     def __iter__(self) -> Iterator[Batch]:
-        n = len(self.split)
-        if self.seed is None:
-            order = torch.arange(n)
-        else:
-            shuffle = np.random.default_rng((self.seed, self.sampler.epoch))
-            order = torch.from_numpy(shuffle.permutation(n))
+        shuffle = None if self.seed is None else np.random.default_rng((self.seed, self.sampler.epoch))
         start, self._start = self._start, 0
-        for number, index in enumerate(order.split(self.batch_size)):
+        for number, index in enumerate(self.plan.batches(shuffle)):
             if number >= start:
                 self._position = number + 1
-                yield self.split.take(index)
+                yield self.split.take(torch.from_numpy(index))
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of this epoch were handed out; a whole epoch counts as none of the next."""

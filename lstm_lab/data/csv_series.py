@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
+import numpy as np
+import torch
 from pydantic import BeforeValidator, Field, model_validator
 
-from lstm_lab.data.series import Series, SeriesDataset
+from lstm_lab.config import DataError
+from lstm_lab.data.base import Batch
+from lstm_lab.data.series import Series, SeriesDataset, SeriesFacts
 from lstm_lab.data.table import find_file, read_numbers, read_table, read_text
 from lstm_lab.data.timeline import check_order, check_steps, read_times
 
@@ -62,3 +67,16 @@ class CSV(SeriesDataset, name="csv"):
         check_order(table, self.time, times.ticks)
         check_steps(table, self.time, times)
         return Series(read_numbers(table, columns, decimal), columns, len(self.targets), str(place))
+
+    def unseen(self, path: str, facts: SeriesFacts) -> Iterator[Batch]:
+        """The last `window` rows of another file with the same columns."""
+        self.path = path
+        values = self.read().values
+        if len(values) < facts.window:
+            raise DataError(f"{path}: {len(values)} rows, but the model looks back on {facts.window}: bring more rows")
+        recent = (values[-facts.window :] - np.array(facts.mean)) / np.array(facts.deviation)
+        x = torch.from_numpy(recent.astype(np.float32))[None]
+        yield Batch(x, torch.tensor([facts.window]), torch.empty(0))
+
+    def rows(self, answers: Sequence[Any], facts: SeriesFacts) -> tuple[list[str], list[list[Any]]]:
+        return ["ahead", *facts.targets], [[ahead, *row] for ahead, row in enumerate(answers[0], 1)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,11 @@ from torch import Tensor
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset, digest
+
+
+class Classified(Dataset):
+    """Base of whatever has one label for each sequence. `facts.classes` names the classes; each split has `labels` (N,)
+    int64, `features()`, a sample each, and `rivals()`, untrained classifiers of them by name."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,32 @@ class LabelledSplit:
         x = self.values[(self.starts[index].unsqueeze(1) + t).where(valid, torch.zeros_like(t))]
         return Batch(x.masked_fill_(~valid.unsqueeze(-1), 0.0), lengths, self.labels[index])
 
+    def features(self) -> np.ndarray:
+        """Each sequence's mean, deviation, first and last: (N, 4 I)."""
+        return summary(self.take(torch.arange(len(self))))
+
+    def rivals(self) -> dict[str, Any]:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.neighbors import NearestCentroid
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        return {
+            "nearest centroid": make_pipeline(StandardScaler(), NearestCentroid()),
+            "logistic regression": make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000)),
+        }
+
+
+def summary(batch: Batch) -> np.ndarray:
+    """Mean, deviation, first and last valid step of each channel: (B, 4 I)."""
+    steps = batch.lengths.unsqueeze(1).float()
+    valid = (torch.arange(batch.x.shape[1]) < batch.lengths.unsqueeze(1)).unsqueeze(-1)
+    x = batch.x.masked_fill(~valid, 0.0)
+    mean = x.sum(1) / steps
+    deviation = (((x - mean.unsqueeze(1)).masked_fill(~valid, 0.0) ** 2).sum(1) / steps).sqrt()
+    last = x[torch.arange(len(x)), batch.lengths - 1]
+    return torch.cat([mean, deviation, x[:, 0], last], 1).numpy()
+
 
 @dataclass(frozen=True)
 class LabelledParts:
@@ -53,8 +85,11 @@ class LabelledParts:
     test: tuple[list[np.ndarray], np.ndarray]
 
 
-class Labelled(Dataset):
-    """Base of the sources of labelled sequences. A source writes `read`; a fifth of its training part validates."""
+class Labelled(Classified):
+    """Base of the sources of labelled sequences of numbers. A source writes `read`; a fifth of the training part
+    validates."""
+
+    Facts = LabelledFacts
 
     #: Fixed, so that runs with different seeds are judged on the same samples.
     held_out = 0.2

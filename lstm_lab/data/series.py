@@ -82,6 +82,8 @@ Steps = Count
 class SeriesDataset(Dataset):
     """Base of the sources of one series. A source writes `read`."""
 
+    Facts = SeriesFacts
+
     class Config(Dataset.Config):
         window: Steps = 96
         """Rows looked back on."""

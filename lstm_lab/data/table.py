@@ -9,7 +9,6 @@ import math
 import os
 import re
 from collections.abc import Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,7 +41,7 @@ _EXCEL = "a zip archive or an Excel sheet: unpack it, or save the sheet as 'CSV 
 _STARTS = {b"\xff\xfe": _UTF16, b"\xfe\xff": _UTF16, b"PK\x03\x04": _EXCEL, b"PAR1": "Parquet: save it as CSV"}
 
 
-def read_text(place: Path) -> str:
+def read_text(place: Path, kind: str = "CSV text", needs: str = "a header and one row for each step") -> str:
     """The whole file, which must be UTF-8 and not empty."""
     try:
         content = place.read_bytes()
@@ -50,7 +49,7 @@ def read_text(place: Path) -> str:
         raise DataError(f"{place}: cannot be read ({error.strerror}): check its permissions") from None
     for start, what in _STARTS.items():
         if content.startswith(start):
-            raise DataError(f"{place}: not CSV text but {what}")
+            raise DataError(f"{place}: not {kind} but {what}")
     try:
         text = content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -58,7 +57,7 @@ def read_text(place: Path) -> str:
         raise DataError(f"{place}: line {line}: not UTF-8 text (byte {error.start} is 0x{value:02x}, {chr(value)!r} in "
                         "Latin-1): save the file as UTF-8") from None  # fmt: skip
     if not text.strip():
-        raise DataError(f"{place}: is empty: it needs a header and one row for each step")
+        raise DataError(f"{place}: is empty: it needs {needs}")
     return text
 
 
@@ -85,19 +84,19 @@ def read_table(text: str, place: Path, separator: str, wanted: Sequence[str]) ->
                 pass
             elif not header:
                 header = [name.strip() for name in row]
-                pick = itemgetter(*_positions(header, wanted, f"{place}: line {line}", separator))
+                picked = _positions(header, wanted, f"{place}: line {line}", separator)
             elif len(row) != len(header):
                 last = header[min(len(row), len(header)) - 1]
                 raise DataError(f"{place}: line {line}, column {last!r}: the row has {len(row)} fields, but the header "
                                 f"{len(header)}: mend it, or quote what holds a {separator!r}")  # fmt: skip
             else:
-                rows.append(pick(row))
+                rows.append([row[i] for i in picked])
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{place}: line {line}: quotes do not close ({error}): mend them") from None
     if not rows:
-        raise DataError(f"{place}: has a header but no rows: it needs one for each step")
+        raise DataError(f"{place}: has a header but no rows: write them below it")
     cells = ([*map(str.strip, column)] for column in zip(*rows, strict=True))
     return Table(place, dict(zip(wanted, cells, strict=True)), lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from lstm_lab import config
 from lstm_lab.config import Count
+from lstm_lab.data.vectors import read_vectors
 
 
 class TokenEmbedding(nn.Embedding):
@@ -20,6 +22,10 @@ class TokenEmbedding(nn.Embedding):
         """Numbers in the vector of a token, E."""
         dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
         """Share of the vocabulary whose vectors are zeroed for a step of training (Gal & Ghahramani 2016)."""
+
+        vectors: Annotated[str, Field(min_length=1)] | None = None
+        """Text file of trained vectors, a token and its E numbers a line (GloVe, word2vec, fastText): where training
+        begins; null: at random."""
 
         def build(self, tokens: int) -> TokenEmbedding:
             return TokenEmbedding(tokens, self.size, self.dropout)
@@ -35,3 +41,11 @@ class TokenEmbedding(nn.Embedding):
             return super().forward(input)
         kept = torch.empty(len(self.weight), 1, device=self.weight.device).bernoulli_(1 - self.dropout)
         return nn.functional.embedding(input, self.weight * kept / (1 - self.dropout), self.padding_idx)
+
+    def begin_with(self, path: str, tokens: Sequence[str]) -> int:
+        """Take the vectors that a file has for `tokens`, named by their number; returns how many those are."""
+        found = read_vectors(path, set(tokens[1:]), self.embedding_dim)
+        rows = [number for number, token in enumerate(tokens) if number and token in found]
+        with torch.no_grad():
+            self.weight[rows] = torch.stack([torch.from_numpy(found[tokens[row]]) for row in rows]).to(self.weight)
+        return len(rows)

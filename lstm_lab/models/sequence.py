@@ -167,6 +167,7 @@ class SequenceModel(Model, name="sequence"):
         self.hidden_size = hidden_size
         tokens = hasattr(facts, "tokens")
         self.embedding = embedding.build(facts.input_size) if tokens else None
+        self.vectors = embedding.vectors
         self.encoder = Encoder(
             cell,
             input_size=embedding.size if tokens else facts.input_size,
@@ -183,6 +184,11 @@ class SequenceModel(Model, name="sequence"):
         self.pooling = None if task.per_step else pooling.build(self.encoder.output_size)
         self.dropout = nn.Dropout(dropout.output)
         self.head = nn.Linear(self.encoder.output_size, task.output_size)
+
+    def begin(self, facts: Any) -> dict[str, Any]:
+        if self.embedding is None or self.vectors is None:
+            return {}
+        return {"vectors": {"file": self.vectors, "tokens": self.embedding.begin_with(self.vectors, facts.tokens)}}
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         return self.carry(x, lengths, None)[0]

@@ -82,11 +82,14 @@ def _data(chosen: Any, data: Row) -> Facts:
     facts = [("data", words.setting(chosen)), ("data digest", data.get("digest") or words.NONE)]
     if data.get("facts"):
         facts.append(("data facts", "; ".join(f"{key} {_fact(value)}" for key, value in data["facts"].items())))
+    facts += [("data note", note) for note in data.get("notes") or ()]
     return facts
 
 
 def _fact(value: Any) -> str:
-    """A long list is counted, not spelled out."""
+    """A long list is counted, not spelled out, and so is a long text."""
+    if isinstance(value, str) and len(value) > 200:
+        return f"({len(value)} characters)"
     if isinstance(value, list | dict) and len(value) > 6:
         return f"({len(value)} values)"
     return words.setting(value)
