@@ -29,6 +29,7 @@ def locate(relative: str, origin: str, sha256: str | None = None) -> Path:
         found = hashlib.sha256(place.read_bytes()).hexdigest()
         if found != sha256:
             raise DataError(
-                f"{place}: is not the file this was written for (sha256 {found[:12]}, not {sha256[:12]}); get it from {origin}"
+                f"{place}: is not the file this was written for (sha256 {found[:12]}, not {sha256[:12]}); "
+                f"get it from {origin}"
             )
     return place

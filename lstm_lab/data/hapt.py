@@ -1,4 +1,4 @@
-"""What a person with a smartphone at the waist does: three axes of acceleration (g) and of rotation (rad/s) at 50 Hz."""
+"""What a person with a smartphone at the waist does: acceleration (g) and rotation (rad/s), three axes each, 50 Hz."""
 
 from __future__ import annotations
 

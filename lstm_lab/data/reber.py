@@ -22,8 +22,8 @@ END = 5
 class EmbeddedReber(Synthetic, Sequences, name="embedded_reber"):
     """Which letter comes next? (Hochreiter & Schmidhuber 1997, experiment 1; after Reber 1967.)
 
-    B, then T or P, a Reber string (B, a walk through GRAMMAR, E), the same T or P again, E. All but that last T or P can
-    be told from the letters just before. The entropy of the letters sets the least perplexity: 2 for each free choice.
+    B, then T or P, a Reber string (B, a walk through GRAMMAR, E), the same T or P again, E: only that last T or P needs
+    a long memory. Of every two choices in the grammar one is as likely as the other, which sets the least perplexity.
     Short strings are few, so the parts share some: what is learned is the grammar.
     """
 

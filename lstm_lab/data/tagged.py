@@ -6,7 +6,6 @@ from abc import abstractmethod
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lstm_lab.config import DataError

@@ -52,7 +52,6 @@ class Tag(Task, name="tag"):
 
     def baselines(self, train: TaggedSplit, split: TaggedSplit) -> dict[str, dict[str, float]]:
         """The most frequent label, and a logistic regression over each step and its neighbours."""
-        from sklearn.dummy import DummyClassifier
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
