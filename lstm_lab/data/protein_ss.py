@@ -32,7 +32,7 @@ class ProteinSS(Tagged, name="protein_ss"):
         flip = "github.com/J-SNACKKB/FLIP, splits/secondary_structure (id, split, seq, ss3, mask)"
         ps4 = "github.com/omarperacha/ps4-dataset, ps4_data/data/cb513 (id, seq, ss3, ordered, cb513_mask)"
         chains = pd.read_parquet(locate("protein_ss/netsurfp2_flip_ss3.parquet", flip))
-        cb513 = pd.read_parquet(locate("protein_ss/cb513.parquet", ps4)).drop_duplicates("seq")
+        cb513 = pd.read_parquet(locate("protein_ss/cb513.parquet", ps4))
         scored = zip(cb513["ordered"], cb513["cb513_mask"], strict=True)
         cb513 = cb513.assign(mask=["".join(map(min, *masks)) for masks in scored])
         train, validation = (part(chains[chains["split"] == name]) for name in ("train", "validation"))

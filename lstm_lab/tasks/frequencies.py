@@ -48,7 +48,8 @@ def of_tokens(previous: Tensor, target: Tensor, tokens: int) -> dict[str, Predic
     p /= p.sum()
     pairs = csr_array((np.ones(len(w)), (v, w)), shape=(tokens, tokens))
     totals = np.bincount(v, minlength=tokens).astype(float)
-    others, rest = np.asarray(pairs[v, w]).ravel() - 1, totals[v] - 1  # of each pair, itself left out
+    _, place, counts = np.unique(v * tokens + w, return_inverse=True, return_counts=True)
+    others, rest = counts[place] - 1, totals[v] - 1  # like this pair, and with its first step, itself left out
     k = max(STRENGTHS, key=lambda k: np.log((others + k * p[w]) / (rest + k)).sum())
     unigram = torch.from_numpy(p).float().log()
 

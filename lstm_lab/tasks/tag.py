@@ -61,7 +61,7 @@ class Tag(Task, name="tag"):
         seen, labels = neighbours(train, drawn), train.labels.values.numpy()[drawn]
         rows = torch.nonzero(split.labels.values >= 0).squeeze(1).numpy()
         y = split.labels.values[torch.from_numpy(rows)].long()
-        logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200))
+        logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200, tol=1e-3))
         logistic.fit(seen, labels)
         predicted = {
             "most frequent label": np.full(len(rows), np.bincount(train.labels.values[asked]).argmax()),
