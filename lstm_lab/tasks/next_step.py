@@ -96,8 +96,8 @@ class NextStep(Task, name="next_step"):
     causal = True
 
     class Config(Task.Config):
-        decides: Literal["nll", "accuracy", "loss"] = "nll"
-        """Metric that compares epochs and trials; perplexity and bits of tokens follow from nll."""
+        decides: Literal["nll", "accuracy"] = "nll"
+        """Metric that compares epochs and trials; nll is the loss, and of tokens perplexity and bits follow from it."""
         first: bool = False
         """Ask about the first step too, of which nothing is known; published figures leave it out (Bai et al. 2018)."""
 

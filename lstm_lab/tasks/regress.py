@@ -43,8 +43,8 @@ class Regress(Task, name="regress"):
     accepts = Measured
 
     class Config(Task.Config):
-        decides: Literal["mse", "mae", "loss"] = "mse"
-        """Metric that compares epochs and trials."""
+        decides: Literal["mse", "mae"] = "mse"
+        """Metric that compares epochs and trials; mse is the loss."""
 
     def __init__(self, facts: MeasuredFacts, decides: str) -> None:
         self.targets, self.output_size, self.decides = facts.targets, len(facts.targets), decides
