@@ -255,11 +255,11 @@ def test_taylor_is_as_published():
 
 
 @pytest.fixture
-def dataset(request, tmp_path):
+def dataset(request, tmp_path, readable):
     path = tmp_path / "rows.csv"
     path.write_text("t,a,b\n" + "".join(f"{i},{i % 7},{i % 3}\n" for i in range(300)))
     required = {"csv": {"path": str(path), "time": "t", "targets": ["a"], "features": ["b"], "window": 9, "horizon": 3}}
-    return Dataset.members[request.param].Config.model_validate(required.get(request.param, {})).build()
+    return readable(Dataset.members[request.param].Config.model_validate(required.get(request.param, {})).build())
 
 
 @pytest.mark.parametrize("dataset", sorted(Dataset.members), indirect=True)
@@ -268,14 +268,16 @@ def test_every_data_set_keeps_the_contract(dataset):
     for part in parts:
         assert len(part) > 0
         batch = part.take(torch.tensor([len(part) - 1, 0]))
-        assert batch.x.dtype == torch.float32
+        assert batch.x.dtype == (torch.int64 if dataset.tokens else torch.float32)
         assert batch.lengths.dtype == torch.int64
         assert batch.lengths.min() >= 1
-        assert batch.x.shape == (2, int(batch.lengths.max()), dataset.facts.input_size)
+        channels = [] if dataset.tokens else [dataset.facts.input_size]
+        assert list(batch.x.shape) == [2, int(batch.lengths.max()), *channels]
         assert batch.x.isfinite().all()
         alone = part.take(torch.tensor([0]))
         assert torch.equal(alone.x[0], batch.x[1, : alone.x.shape[1]])
-        assert torch.equal(alone.y[0], batch.y[1])
+        per_step = batch.y.dim() > 1 and batch.y.shape[1] == batch.x.shape[1]
+        assert torch.equal(alone.y[0], batch.y[1, : alone.y.shape[1]] if per_step else batch.y[1])
     assert dataset.digest == type(dataset).digest.func(dataset)
     hash(dataset.facts)
 

@@ -1,4 +1,4 @@
-"""Answers at every step, how sequences go on, and numbers: losses and metrics by hand, and nothing but what is asked."""
+"""Labels of steps, how sequences go on, and numbers: losses and metrics by hand, and nothing but what is asked."""
 
 from __future__ import annotations
 
@@ -211,7 +211,9 @@ def test_tag_baselines_by_hand():
 
 
 def test_the_logistic_regression_sees_neighbours_within_the_sequence_alone():
-    split = TaggedSplit([np.arange(1, n + 1, dtype=np.float32)[:, None] + 10 * n for n in (3, 8)], [np.zeros(3), np.zeros(8)])
+    split = TaggedSplit(
+        [np.arange(1, n + 1, dtype=np.float32)[:, None] + 10 * n for n in (3, 8)], [np.zeros(3), np.zeros(8)]
+    )
     found = neighbours(split, np.array([0, 2, 3, 10]))
     own = [[31, 32, 33], [81, 82, 83, 84, 85, 86, 87, 88]]
     for row, (values, at) in zip(found, [(own[0], 0), (own[0], 2), (own[1], 0), (own[1], 7)], strict=True):
@@ -227,7 +229,11 @@ def test_the_logistic_regression_learns_what_neighbours_tell():
         return TaggedSplit(x, [np.append(-1, row[:-1, 0] > 0).astype(np.int8) for row in x])
 
     found = Tag(LabelledFacts(1, ("no", "yes")), decides="accuracy").baselines(part(200), part(20))
-    assert found[f"logistic regression, {2 * REACH + 1} steps"]["accuracy"] > 0.95 > found["most frequent label"]["accuracy"]
+    assert (
+        found[f"logistic regression, {2 * REACH + 1} steps"]["accuracy"]
+        > 0.95
+        > found["most frequent label"]["accuracy"]
+    )
 
 
 @pytest.mark.parametrize("first", [False, True])
@@ -253,7 +259,8 @@ def test_frame_baselines_by_hand(first):
         expected(lambda k, was: share([now[k] for _, now in pairs[0]])), rel=1e-5
     )
     assert found["last frame, smoothed"] == pytest.approx(
-        expected(lambda k, was: share([n for b, now in pairs[0] for a, n in zip(b, now, strict=True) if a == was])), rel=1e-5
+        expected(lambda k, was: share([n for b, now in pairs[0] for a, n in zip(b, now, strict=True) if a == was])),
+        rel=1e-5,
     )
     assert found["each channel after itself"] == pytest.approx(
         expected(lambda k, was: share([now[k] for before, now in pairs[0] if before[k] == was])), rel=1e-5

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
+from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.parted import Part, Parted, Ragged
 
@@ -56,6 +57,11 @@ class Sequences(Parted):
 
     @cached_property
     def facts(self) -> FrameFacts | TokenFacts:
+        sequences = self.parts.train.sequences
+        found = max(int(sequence.max()) for sequence in sequences) + 1 if self.tokens else sequences[0].shape[1]
+        if found > len(self.names):
+            what = "tokens" if self.tokens else "channels"
+            raise DataError(f"{self.name}: {found} {what}, but names for {len(self.names)}")
         return (TokenFacts if self.tokens else FrameFacts)(len(self.names), self.names)
 
     def split(self, part: Part) -> SequenceSplit:

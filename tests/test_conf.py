@@ -1,0 +1,32 @@
+"""Every experiment in conf/ says what it asks, loads, and takes a step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lstm_lab.experiment import load_experiment
+from lstm_lab.train import build
+
+FILES = sorted((Path(__file__).parent.parent / "conf").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_experiment_takes_a_step(path, readable):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    assert len(lines) <= 20
+    experiment = load_experiment(path)
+    if "held_out" in type(experiment.data).model_fields:  # made to measure
+        experiment = experiment.with_overrides({"data.sequences": 60, "data.held_out": 10})
+    dataset = readable(experiment.data.build())
+    learner = build(experiment, dataset)
+    batch = dataset.train.take(torch.arange(4))
+    before = learner.task.loss(learner(batch), batch)
+    before.backward()
+    assert before.isfinite()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in learner.model.parameters())
+    learner.configure_optimizers().step()
+    learner.task.loss(learner(batch), batch).backward()
