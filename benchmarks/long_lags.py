@@ -5,8 +5,8 @@
     python benchmarks/long_lags.py --problem adding:100 "model.cell=gru" "model.cell.forget_bias=5 optimizer.lr=1e-3"
 
 A contestant is a list of overrides in one word of the command line. Its runs lie below --folder: what is solved stays
-solved, and what ran out of its budget goes on from there when it is given more. Ctrl-C loses nothing. Only --steps compares
-contestants fairly; --seconds is there to end in time on a machine that others use too.
+solved, and what ran out of its budget goes on from there when it is given more. Ctrl-C loses nothing. Only --steps
+compares contestants fairly; --seconds is there to end in time on a machine that others use too.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def main() -> int:
         f"`{shlex.join(['python', 'benchmarks/long_lags.py', *sys.argv[1:]])}`, {time.strftime('%Y-%m-%d')}, "
         f"torch {torch.__version__}, one thread, at most {chosen.steps:,} steps for each run.",
         "",
-        f"A step is {BATCH} sequences; looked at every {EPOCH} steps. In brackets the last value of what was not solved.",
+        f"A step is {BATCH} sequences; looked at every {EPOCH} steps. In brackets: the last value, where not solved.",
         "",
         *(f"- {name}: {KINDS[name.partition(':')[0]].said}" for name in problems),
         "",
