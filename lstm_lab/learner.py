@@ -73,7 +73,8 @@ class Learner(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         output = self(batch)
         n = self.task.asked(batch)
-        self.validation_sums += torch.stack([self.task.loss(output, batch) * n, output.new_tensor(n)])
+        self.validation_sums[0] += self.task.loss(output, batch) * n
+        self.validation_sums[1] += n
         self.scores.update(output, batch)
 
     def on_validation_epoch_end(self) -> None:

@@ -25,8 +25,8 @@ class Batch(NamedTuple):
     lengths: Tensor
     """(B,) int64 valid steps, each at least 1; on the CPU, where packing reads it."""
     y: Tensor
-    """(B,) int64 class, (B, horizon, targets) float32, or for each step (B, T) int64 class, -1 where not asked, or
-    (B, T, K) float32"""
+    """(B,) int64 class, (B, K) float32, (B, horizon, targets) float32, or for each step (B, T) int64 class, -1 where
+    not asked, or (B, T, K) float32"""
 
 
 class Split(Protocol):

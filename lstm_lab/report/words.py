@@ -83,7 +83,7 @@ def settings(overrides: dict[str, Any], names: dict[str, str]) -> str:
 def metric(name: str) -> str:
     """`val/macro_f1` -> `validation macro F1`."""
     part, _, rest = name.rpartition("/")
-    words = {"mse": "MSE", "mae": "MAE", "mase": "MASE", "f1": "F1", "lr": "learning rate"}
+    words = {"nll": "NLL", "mse": "MSE", "mae": "MAE", "mase": "MASE", "f1": "F1", "lr": "learning rate"}
     spelled = " ".join(words.get(word, word) for word in rest.split("_"))
     return f"{ {'val': 'validation', 'train': 'training'}.get(part, part) } {spelled}".strip()
 

@@ -16,18 +16,18 @@ from lstm_lab.tasks.base import Task, score
 
 
 class ClassificationMetrics(MetricCollection):
-    """Accuracy over all samples, and F1 averaged over classes."""
+    """Accuracy over all answers, and F1 averaged over classes; y is -1 where nothing is asked."""
 
     def __init__(self, classes: int) -> None:
         super().__init__(
             {
-                "accuracy": MulticlassAccuracy(classes, average="micro"),
-                "macro_f1": MulticlassF1Score(classes, average="macro"),
+                "accuracy": MulticlassAccuracy(classes, average="micro", ignore_index=-1, validate_args=False),
+                "macro_f1": MulticlassF1Score(classes, average="macro", ignore_index=-1, validate_args=False),
             }
         )
 
     def update(self, output: Tensor, batch: Batch) -> None:  # type: ignore[override]
-        super().update(output, batch.y)
+        super().update(output.flatten(0, -2), batch.y.flatten())
 
 
 class Classify(Task, name="classify"):

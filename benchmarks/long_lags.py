@@ -1,0 +1,184 @@
+"""Steps until a problem of long time lags is solved, for any cells and ways to start.
+
+    python benchmarks/long_lags.py                                      # the usual contestants, 2,000 steps each
+    python benchmarks/long_lags.py --steps 50000 --seeds 3 --write      # longer, and kept in benchmarks/long_lags.md
+    python benchmarks/long_lags.py --problem adding:100 "model.cell=gru" "model.cell.forget_bias=5 optimizer.lr=1e-3"
+
+A contestant is a list of overrides in one word of the command line. Its runs lie below --folder: what is solved stays
+solved, and what ran out of its budget goes on from there when it is given more. Ctrl-C loses nothing. Only --steps
+compares contestants fairly; --seconds is there to end in time on a machine that others use too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from lstm_lab.config import ConfigError, Fault, Interrupted, parse_overrides
+from lstm_lab.experiment import Experiment
+from lstm_lab.learner import Diverged
+from lstm_lab.run import Run
+from lstm_lab.train import train
+
+CONTESTANTS = [
+    "model.cell=lstm",
+    "model.cell=lstm model.cell.forget_bias=0",
+    "model.cell=lstm model.cell.forget_bias=5",
+    "model.cell=peephole",
+    "model.cell=gru",
+    "model.cell=rnn",
+]
+PROBLEMS = ["adding:400", "copy_memory:100"]
+BATCH, EPOCH = 50, 200
+"""Sequences in a step, and steps in an epoch: as often is it asked whether the problem is solved."""
+COMMON = {
+    "model": {"hidden_size": 100},  # as Le, Jaitly & Hinton (2015)
+    "optimizer": {"lr": 3e-3},
+    "trainer": {"max_epochs": 1_000_000, "patience": None},
+}
+
+
+class Problem(NamedTuple):
+    task: dict[str, Any]
+    metric: str
+    solved: Callable[[float], bool]
+    said: str
+
+
+KINDS = {
+    "adding": Problem(
+        {"name": "regress"}, "val/mse", lambda mse: mse < 0.01, "validation MSE below 0.01 (chance: 0.167)"
+    ),
+    "copy_memory": Problem(
+        {"name": "tag"}, "val/accuracy", lambda share: share > 0.99, "accuracy over 0.99 (chance: 0.125)"
+    ),
+    "parity": Problem({"name": "tag"}, "val/accuracy", lambda share: share > 0.99, "accuracy over 0.99 (chance: 0.5)"),
+}
+
+
+class Trace(NamedTuple):
+    """What the record of one run says."""
+
+    solved: int | None
+    """Steps until the first epoch that solved it."""
+    steps: int
+    seconds: float
+    last: float | None
+
+
+def experiment_of(problem: str, contestant: str, seed: int) -> Experiment:
+    kind, _, length = problem.partition(":")
+    if kind not in KINDS or not length.isdigit():
+        raise ConfigError(f"--problem {problem}: must be name:length, as adding:400; there are {', '.join(KINDS)}")
+    data = {"name": kind, "length": int(length), "batch_size": BATCH, "sequences": EPOCH * BATCH, "held_out": 1000}
+    base = Experiment.of({"data": data, "task": KINDS[kind].task, **COMMON, "seed": seed})
+    return base.with_overrides(dict(parse_overrides(contestant.split())), contestant)
+
+
+def trace(run: Run, problem: Problem, steps: int) -> Trace:
+    rows = [row for row in run.rows() if row["step"] <= steps]
+    solved = next((row["step"] for row in rows if problem.solved(row[problem.metric])), None)
+    last = rows[-1] if rows else {"step": 0, "seconds": 0.0}
+    return Trace(solved, last["step"], last["seconds"], last.get(problem.metric))
+
+
+def spend(run: Run, experiment: Experiment, problem: Problem, steps: int, seconds: float, dataset: Any) -> Trace:
+    """Train until it is solved, or until the run has had its steps or its seconds."""
+    before = trace(run, problem, steps)
+    if before.solved is not None or before.steps + EPOCH > steps or before.seconds >= seconds:
+        return before
+    stop = threading.Event()
+    clock = threading.Timer(seconds - before.seconds, stop.set)
+
+    def look(row: dict[str, Any]) -> None:
+        if problem.solved(row[problem.metric]) or row["step"] + EPOCH > steps:
+            stop.set()
+
+    clock.start()
+    try:
+        train(experiment, run, dataset=dataset, on_epoch=look, stop=stop)
+    except (Interrupted, Diverged):
+        pass  # solved, out of time, or lost: all are results
+    finally:
+        clock.cancel()
+    return trace(run, problem, steps)
+
+
+def cell(traces: list[Trace]) -> str:
+    """Median steps of the seeds that solved it, how many did, and what the others came to."""
+    solved = [found.solved for found in traces if found.solved is not None]
+    rest = [found for found in traces if found.solved is None]
+    said = []
+    if solved:
+        share = f" ({len(solved)} of {len(traces)} seeds)" if len(traces) > 1 else ""
+        said.append(f"{statistics.median(solved):,.0f}{share}")
+    if rest:
+        said.append(f"not in {min(found.steps for found in rest):,} ({rest[0].last or float('nan'):.3g})")
+    return "; ".join(said)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Steps until a problem of long time lags is solved.")
+    parser.add_argument("contestants", nargs="*", default=CONTESTANTS, help="overrides, several in quotes")
+    parser.add_argument("--problem", action="append", help=f"name:length, repeatable {PROBLEMS}")
+    parser.add_argument("--steps", type=int, default=2000, help="of the optimiser for each run, in all [%(default)s]")
+    parser.add_argument("--seconds", type=float, default=3600, help="at most, for each run, in all [%(default)s]")
+    parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on [%(default)s]")
+    parser.add_argument("--folder", type=Path, default=Path("runs/long_lags"), help="where the runs lie [%(default)s]")
+    parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/long_lags.md")
+    chosen = parser.parse_args()
+    problems = chosen.problem or PROBLEMS
+    table = {contestant: [""] * len(problems) for contestant in chosen.contestants}
+    for column, name in enumerate(problems):
+        datasets: dict[Any, Any] = {}
+        for contestant in chosen.contestants:
+            traces = []
+            for seed in range(chosen.seeds):
+                experiment = experiment_of(name, contestant, seed)
+                dataset = datasets.setdefault(experiment.data, experiment.data.build())
+                place = chosen.folder / re.sub(r"[^\w.=-]+", "_", f"{name} {contestant} seed={seed}")
+                run = Run(place) if (place / "run.json").exists() else Run.create(place, experiment.dump())
+                if Experiment.of(run.experiment) != experiment:
+                    raise ConfigError(f"{place}: holds another experiment; choose another --folder")
+                traces.append(
+                    spend(run, experiment, KINDS[name.partition(":")[0]], chosen.steps, chosen.seconds, dataset)
+                )
+            table[contestant][column] = cell(traces)
+            print(f"{name}  {contestant}: {table[contestant][column]}", flush=True)
+    report = "\n".join([
+        "# Long time lags: steps until solved",
+        "",
+        f"`{shlex.join(['python', 'benchmarks/long_lags.py', *sys.argv[1:]])}`, {time.strftime('%Y-%m-%d')}, "
+        f"torch {torch.__version__}, one thread, at most {chosen.steps:,} steps for each run.",
+        "",
+        f"A step is {BATCH} sequences; looked at every {EPOCH} steps. In brackets: the last value, where not solved.",
+        "",
+        *(f"- {name}: {KINDS[name.partition(':')[0]].said}" for name in problems),
+        "",
+        f"| contestant | {' | '.join(problems)} |",
+        f"|---|{'---|' * len(problems)}",
+        *(f"| `{contestant}` | {' | '.join(cells)} |" for contestant, cells in table.items()),
+        "",
+    ])  # fmt: skip
+    print(report)
+    if chosen.write:
+        Path(__file__).with_suffix(".md").write_text(report)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        raise SystemExit(main())
+    except Fault as fault:
+        print(fault, file=sys.stderr)
+        raise SystemExit(fault.exit_code) from None

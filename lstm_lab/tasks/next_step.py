@@ -1,0 +1,156 @@
+"""How a sequence goes on: at each step, what stands there from all that stood before."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+from lstm_lab.data.base import Batch
+from lstm_lab.data.sequences import FrameFacts, Sequences, SequenceSplit, TokenFacts
+from lstm_lab.tasks import frequencies
+from lstm_lab.tasks.base import Task
+
+
+class Frames:
+    """A step is a frame of K channels that are on or off, each with a logit of its own."""
+
+    @staticmethod
+    def surprise(output: Tensor, y: Tensor) -> Tensor:
+        """Negative log likelihood of each step in nats, summed over channels: (B, T, K), (B, T, K) -> (B, T)."""
+        return F.binary_cross_entropy_with_logits(output, y, reduction="none").sum(-1)
+
+    @staticmethod
+    def hits(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Channels rightly said to be on, and all that were on or said to be (Bay, Ehmann & Downie 2009): (B, T)."""
+        said, was = output > 0, y > 0.5
+        return (said & was).sum(-1), (said | was).sum(-1)
+
+
+class Tokens:
+    """A step is one of V tokens."""
+
+    @staticmethod
+    def surprise(output: Tensor, y: Tensor) -> Tensor:
+        """Negative log likelihood of each step in nats: (B, T, V), (B, T) -> (B, T)."""
+        return F.cross_entropy(output.flatten(0, 1), y.clamp(min=0).flatten(), reduction="none").view(y.shape)
+
+    @staticmethod
+    def hits(output: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Steps whose token was the likeliest, and all: (B, T)."""
+        return (output.argmax(-1) == y).long(), torch.ones_like(y)
+
+
+class NextStepMetrics(Metric):
+    """Over all steps asked about: `nll`, nats for each; `accuracy`, of tokens the share that was likeliest, of frames
+    TP / (TP + FP + FN) over channels; of tokens `perplexity` = exp(nll) and `bits` = nll / log 2 too."""
+
+    nats: Tensor
+    steps: Tensor
+    right: Tensor
+    tried: Tensor
+
+    def __init__(self, tokens: bool, first: bool) -> None:
+        super().__init__()
+        self.tokens, self.first = tokens, first
+        for name in ("nats", "steps", "right", "tried"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, output: Tensor, batch: Batch) -> None:
+        form, mask = (Tokens if self.tokens else Frames), asked_steps(batch, self.first)
+        right, tried = form.hits(output, batch.y)
+        self.nats += form.surprise(output, batch.y).double().where(mask, 0.0).sum()
+        self.steps += mask.sum()
+        self.right += right.where(mask, 0).sum()
+        self.tried += tried.where(mask, 0).sum()
+
+    def compute(self) -> dict[str, Tensor]:
+        nll = self.nats / self.steps
+        found = {"nll": nll, "accuracy": self.right / self.tried.clamp(min=1)}
+        return {**found, "perplexity": nll.exp(), "bits": nll / math.log(2)} if self.tokens else found
+
+
+def asked_steps(batch: Batch, first: bool) -> Tensor:
+    """(B, T) whether a step is asked about."""
+    t = torch.arange(batch.y.shape[1], device=batch.y.device)
+    valid = t < batch.lengths.to(t.device).unsqueeze(1)
+    valid = valid if first else valid & (t > 0)
+    return valid & (batch.y >= 0) if batch.y.dim() == 2 else valid
+
+
+class NextStep(Task, name="next_step"):
+    """Frames or tokens, one step ahead: at step t the model reads what stood at t - 1, and 0 at the first.
+
+    The loss is the negative log likelihood of a step in nats, averaged over all steps of all sequences: of a frame the
+    binary cross-entropy summed over its channels (Boulanger-Lewandowski et al. 2012), of a token its cross-entropy.
+    Every sequence starts anew: no state is carried from one to the next.
+    """
+
+    accepts = Sequences
+    maximised = frozenset({"accuracy"})
+    per_step = True
+    causal = True
+
+    class Config(Task.Config):
+        decides: Literal["nll", "accuracy"] = "nll"
+        """Metric that compares epochs and trials; nll is the loss, and of tokens perplexity and bits follow from it."""
+        first: bool = False
+        """Ask about the first step too, of which nothing is known; published figures leave it out (Bai et al. 2018)."""
+
+    def __init__(self, facts: FrameFacts | TokenFacts, decides: str, first: bool) -> None:
+        self.facts, self.output_size, self.decides, self.first = facts, facts.input_size, decides, first
+        self.tokens = hasattr(facts, "tokens")
+
+    def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """x one step late, so that no step is read before it is asked about."""
+        return torch.cat([torch.zeros_like(batch.x[:, :1]), batch.x[:, :-1]], 1), batch.lengths
+
+    def asked(self, batch: Batch) -> Tensor:
+        return asked_steps(batch, self.first).sum()
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        mask = asked_steps(batch, self.first)
+        # What stands where nothing is asked must not even reach the gradient: 0 * nan is nan.
+        output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
+        surprise = (Tokens if self.tokens else Frames).surprise(output, batch.y)
+        return surprise.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+
+    def metrics(self) -> NextStepMetrics:
+        return NextStepMetrics(self.tokens, self.first)
+
+    def answers(self, output: Tensor) -> list[Any]:
+        """The likeliest token of each step, or the names of the channels that are likelier on than off."""
+        if isinstance(self.facts, FrameFacts):
+            names = self.facts.channels
+            on = (output > 0).tolist()
+            return [[[name for name, yes in zip(names, row, strict=True) if yes] for row in rows] for rows in on]
+        return [[self.facts.tokens[i] for i in row] for row in output.argmax(-1).tolist()]
+
+    def baselines(self, train: SequenceSplit, split: SequenceSplit) -> dict[str, dict[str, float]]:
+        """What knows nothing but frequencies, or no more than the step just before."""
+        previous, target = self._pairs(train)
+        fit = frequencies.of_tokens if self.tokens else frequencies.of_frames
+        scores = {}
+        for name, predict in fit(previous, target, self.output_size).items():
+            metrics = NextStepMetrics(self.tokens, first=True)
+            # So many steps at once that their outputs fill some megabytes.
+            for before, y in zip(
+                *(part.split(2**22 // self.output_size + 1) for part in self._pairs(split)), strict=True
+            ):
+                metrics.update(predict(before).unsqueeze(0), Batch(before, torch.tensor([len(y)]), y.unsqueeze(0)))
+            scores[name] = {key: float(value) for key, value in metrics.compute().items()}
+        return scores
+
+    def _pairs(self, split: SequenceSplit) -> tuple[Tensor, Tensor]:
+        """Each step asked about and the one before it, 0 before the first: (N, K) float32 or (N,) int64, twice."""
+        values = split.inputs.values.long() if self.tokens else split.inputs.values.float()
+        begins = torch.zeros(len(values), dtype=torch.bool)
+        begins[split.inputs.starts] = True
+        previous = torch.cat([torch.zeros_like(values[:1]), values[:-1]])
+        previous[begins] = 0
+        asked = torch.ones_like(begins) if self.first else ~begins
+        return previous[asked], values[asked]

@@ -1,0 +1,71 @@
+"""Numbers of a whole sequence."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchmetrics import Metric
+
+from lstm_lab.data.base import Batch
+from lstm_lab.data.labelled import summary
+from lstm_lab.data.measured import Measured, MeasuredFacts, MeasuredSplit
+from lstm_lab.tasks.base import Task, score
+
+
+class RegressionMetrics(Metric):
+    """Squared and absolute errors over every number asked for, in the units of the data."""
+
+    squared: Tensor
+    absolute: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("squared", "absolute", "count"):
+            self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, output: Tensor, batch: Batch) -> None:
+        error = (output - batch.y).double()
+        self.squared += error.square().sum()
+        self.absolute += error.abs().sum()
+        self.count += error.numel()
+
+    def compute(self) -> dict[str, Tensor]:
+        return {"mse": self.squared / self.count, "mae": self.absolute / self.count}
+
+
+class Regress(Task, name="regress"):
+    """Mean squared error of the numbers told of a sequence."""
+
+    accepts = Measured
+
+    class Config(Task.Config):
+        decides: Literal["mse", "mae"] = "mse"
+        """Metric that compares epochs and trials; mse is the loss."""
+
+    def __init__(self, facts: MeasuredFacts, decides: str) -> None:
+        self.targets, self.output_size, self.decides = facts.targets, len(facts.targets), decides
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        return F.mse_loss(output, batch.y)
+
+    def metrics(self) -> RegressionMetrics:
+        return RegressionMetrics()
+
+    def answers(self, output: Tensor) -> list[Any]:
+        return [dict(zip(self.targets, row, strict=True)) for row in output.tolist()]
+
+    def baselines(self, train: MeasuredSplit, split: MeasuredSplit) -> dict[str, dict[str, float]]:
+        """The training mean, and a linear regression over each sequence's mean, deviation, first and last step."""
+        from sklearn.linear_model import LinearRegression
+
+        seen, asked = train.take(torch.arange(len(train))), split.take(torch.arange(len(split)))
+        linear = LinearRegression().fit(summary(seen), seen.y.numpy())
+        outputs = {
+            "training mean": seen.y.mean(0).expand_as(asked.y),
+            "linear regression": torch.from_numpy(linear.predict(summary(asked))).float(),
+        }
+        return {name: score(self.metrics(), output, asked) for name, output in outputs.items()}

@@ -1,0 +1,94 @@
+"""One label for each step."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lstm_lab.data.base import Batch
+from lstm_lab.data.labelled import LabelledFacts
+from lstm_lab.data.tagged import Tagged, TaggedSplit
+from lstm_lab.tasks.base import Task, score
+from lstm_lab.tasks.classify import ClassificationMetrics
+
+REACH = 5
+"""Steps on either side that the logistic regression sees."""
+ROWS = 20_000
+"""Steps that it is fitted on at most, drawn at random: more change its score little and its time a lot."""
+
+
+class Tag(Task, name="tag"):
+    """Cross-entropy over the classes of each step that is asked about; steps labelled -1 count nowhere."""
+
+    accepts = Tagged
+    maximised = frozenset({"accuracy", "macro_f1"})
+    per_step = True
+
+    class Config(Task.Config):
+        decides: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+        """Metric that compares epochs and trials: over all steps asked about, or averaged over classes."""
+
+    def __init__(self, facts: LabelledFacts, decides: str) -> None:
+        self.classes, self.output_size, self.decides = facts.classes, len(facts.classes), decides
+
+    def asked(self, batch: Batch) -> Tensor:
+        return (batch.y >= 0).sum()
+
+    def loss(self, output: Tensor, batch: Batch) -> Tensor:
+        # What stands where nothing is asked must not even reach the gradient: 0 * nan is nan.
+        output = output.masked_fill((batch.y < 0).unsqueeze(-1), 0.0)
+        total = F.cross_entropy(output.flatten(0, 1), batch.y.flatten(), ignore_index=-1, reduction="sum")
+        return total / self.asked(batch).clamp(min=1)
+
+    def metrics(self) -> ClassificationMetrics:
+        return ClassificationMetrics(self.output_size)
+
+    def answers(self, output: Tensor) -> list[Any]:
+        return [[self.classes[i] for i in row] for row in output.argmax(-1).tolist()]
+
+    def baselines(self, train: TaggedSplit, split: TaggedSplit) -> dict[str, dict[str, float]]:
+        """The most frequent label, and a logistic regression over each step and its neighbours."""
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        asked = torch.nonzero(train.labels.values >= 0).squeeze(1).numpy()
+        drawn = np.random.default_rng(0).permutation(asked)[:ROWS]
+        seen, labels = neighbours(train, drawn), train.labels.values.numpy()[drawn]
+        rows = torch.nonzero(split.labels.values >= 0).squeeze(1).numpy()
+        y = split.labels.values[torch.from_numpy(rows)].long()
+        logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200, tol=1e-3))
+        logistic.fit(seen, labels)
+        predicted = {
+            "most frequent label": np.full(len(rows), np.bincount(train.labels.values[asked]).argmax()),
+            f"logistic regression, {2 * REACH + 1} steps": in_chunks(logistic, split, rows),
+        }
+        batch = Batch(torch.empty(0), torch.tensor([len(rows)]), y.unsqueeze(0))
+        return {
+            name: score(self.metrics(), F.one_hot(torch.from_numpy(found), self.output_size).float()[None], batch)
+            for name, found in predicted.items()
+        }
+
+
+def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
+    """The values at `rows` (N,) of all steps end to end and at REACH steps on either side: (N, (2 REACH + 1) I).
+
+    Beyond the ends of a sequence they are 0.
+    """
+    values = split.inputs.values
+    first = torch.repeat_interleave(split.inputs.starts, split.inputs.lengths)[rows]
+    last = torch.repeat_interleave(split.inputs.starts + split.inputs.lengths, split.inputs.lengths)[rows]
+    at = torch.from_numpy(rows).unsqueeze(1) + torch.arange(-REACH, REACH + 1)  # (N, 2 REACH + 1)
+    inside = (at >= first.unsqueeze(1)) & (at < last.unsqueeze(1))
+    seen = values[at.clamp(0, len(values) - 1)].float().masked_fill(~inside.unsqueeze(-1), 0.0)
+    return seen.flatten(1).numpy()
+
+
+def in_chunks(model: Any, split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
+    """What a fitted model answers at many rows, without all their neighbours in memory at once."""
+    parts = np.array_split(rows, max(1, len(rows) // ROWS))
+    return np.concatenate([model.predict(neighbours(split, part)) for part in parts]).astype(np.int64)

@@ -1,0 +1,325 @@
+"""Labels of steps, how sequences go on, and numbers: losses and metrics by hand, and nothing but what is asked."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lstm_lab.data import Batch
+from lstm_lab.data.labelled import LabelledFacts
+from lstm_lab.data.measured import MeasuredFacts, MeasuredSplit
+from lstm_lab.data.sequences import FrameFacts, SequenceSplit, TokenFacts
+from lstm_lab.data.tagged import TaggedSplit
+from lstm_lab.models import SequenceModel
+from lstm_lab.tasks.base import score
+from lstm_lab.tasks.next_step import NextStep
+from lstm_lab.tasks.regress import Regress
+from lstm_lab.tasks.tag import REACH, Tag, neighbours
+
+LENGTHS = (4, 7, 1, 5)
+CLASSES, KEYS = ("a", "b", "c"), ("C", "D", "E", "F", "G")
+TOKENS = ("<pad>", "x", "y", "z")
+
+
+def draw(kind, seed=0, lengths=LENGTHS):
+    """A split of a kind, small enough to score by hand."""
+    rng = np.random.default_rng(seed)
+    if kind == "tag":
+        labels = [rng.integers(-1, 3, size=n).astype(np.int8) for n in lengths]
+        return TaggedSplit([rng.normal(size=(n, 2)).astype(np.float32) for n in lengths], labels)
+    if kind == "frames":
+        return SequenceSplit([(rng.random((n, 5)) < 0.4).astype(np.uint8) for n in lengths], tokens=False)
+    return SequenceSplit([rng.integers(1, 4, size=n) for n in lengths], tokens=True)
+
+
+def ask(kind, first=False):
+    if kind == "tag":
+        return Tag(LabelledFacts(2, CLASSES), decides="accuracy")
+    facts = FrameFacts(5, KEYS) if kind == "frames" else TokenFacts(4, TOKENS)
+    return NextStep(facts, decides="nll", first=first)
+
+
+def all_of(split):
+    return split.take(torch.arange(len(split)))
+
+
+def answered(task, batch, seed=0):
+    torch.manual_seed(seed)
+    return torch.randn(*batch.y.shape[:2], task.output_size, dtype=torch.float64)
+
+
+def steps(kind, batch, first):
+    """(sample, step) of everything asked about, one at a time."""
+    for i, length in enumerate(batch.lengths.tolist()):
+        for t in range(length):
+            if (kind == "tag" and batch.y[i, t] >= 0) or (kind != "tag" and (t > 0 or first)):
+                yield i, t
+
+
+CASES = [("tag", False), ("frames", False), ("frames", True), ("tokens", False), ("tokens", True)]
+each_case = pytest.mark.parametrize(("kind", "first"), CASES)
+
+
+def nats(kind, logits, y):
+    """- log p(y) in plain Python."""
+    if kind == "frames":
+        p = [1 / (1 + math.exp(-value)) for value in logits.tolist()]
+        return -sum(math.log(p) if on else math.log(1 - p) for p, on in zip(p, y.tolist(), strict=True))
+    return -math.log(math.exp(logits[y]) / sum(math.exp(value) for value in logits.tolist()))
+
+
+@each_case
+def test_the_loss_is_the_mean_over_what_is_asked(kind, first):
+    task, batch = ask(kind, first), all_of(draw(kind))
+    if kind == "frames":
+        batch = batch._replace(y=batch.y.double())
+    output = answered(task, batch)
+    found = [nats(kind, output[i, t], batch.y[i, t]) for i, t in steps(kind, batch, first)]
+    assert int(task.asked(batch)) == len(found)
+    assert float(task.loss(output, batch)) == pytest.approx(sum(found) / len(found), rel=1e-12)
+
+
+@each_case
+@pytest.mark.parametrize("size", [1, 3, 4])
+def test_metrics_equal_their_definition_in_any_chunks(kind, first, size):
+    task, batch = ask(kind, first), all_of(draw(kind))
+    output, metrics = answered(task, batch), task.metrics()
+    for at in range(0, len(output), size):
+        metrics.update(output[at : at + size], Batch(*(part[at : at + size] for part in batch)))
+    found = {name: float(value) for name, value in metrics.compute().items()}
+    asked = list(steps(kind, batch, first))
+    nll = sum(nats(kind, output[i, t].double(), batch.y[i, t]) for i, t in asked) / len(asked)
+    guess = output.argmax(-1)
+    right = sum(int(guess[i, t] == batch.y[i, t]) for i, t in asked) if kind != "frames" else 0
+    if kind == "tag":
+        f1 = []
+        for label in range(3):
+            said = {(i, t) for i, t in asked if guess[i, t] == label}
+            was = {(i, t) for i, t in asked if batch.y[i, t] == label}
+            f1.append(2 * len(said & was) / (len(said) + len(was)))
+        expected = {"accuracy": right / len(asked), "macro_f1": np.mean(f1)}
+    elif kind == "frames":
+        on = {(i, t, k) for i, t in asked for k in range(5) if batch.y[i, t, k]}
+        said = {(i, t, k) for i, t in asked for k in range(5) if output[i, t, k] > 0}
+        expected = {"nll": nll, "accuracy": len(on & said) / len(on | said)}
+    else:
+        expected = {"nll": nll, "accuracy": right / len(asked), "perplexity": math.exp(nll), "bits": nll / math.log(2)}
+    assert found == pytest.approx(expected, rel=1e-6)
+
+
+@each_case
+def test_what_is_not_asked_reaches_neither_loss_nor_gradient_nor_metric(kind, first):
+    task, batch = ask(kind, first), all_of(draw(kind))
+    clean = answered(task, batch).requires_grad_()
+    mute = torch.ones(batch.y.shape[:2], dtype=torch.bool)
+    for i, t in steps(kind, batch, first):
+        mute[i, t] = False
+    dirty = clean.detach().masked_fill(mute.unsqueeze(-1), math.nan).requires_grad_()
+    values = [task.loss(output, batch) for output in (clean, dirty)]
+    assert_close(*values, rtol=0, atol=0)
+    slopes = [torch.autograd.grad(value, output)[0] for value, output in zip(values, (clean, dirty), strict=True)]
+    assert_close(*slopes, rtol=0, atol=0)
+    assert (slopes[1][mute] == 0).all()
+    assert (slopes[1][~mute] != 0).any(-1).all()
+    assert score(task.metrics(), clean.detach(), batch) == score(task.metrics(), dirty.detach(), batch)
+
+
+@each_case
+def test_a_sequence_scores_the_same_alone_and_among_longer_ones(kind, first):
+    # What stands behind a sequence's end must not matter, through the whole model and down to its weights.
+    task, split = ask(kind, first), draw(kind)
+    facts = TokenFacts(4, TOKENS) if kind == "tokens" else LabelledFacts({"tag": 2, "frames": 5}[kind], ())
+    model = SequenceModel.Config.model_validate({"hidden_size": 3, "embedding": {"size": 2}}).build(facts, task)
+    together, totals = all_of(split), []
+    if kind != "tokens":
+        behind = torch.arange(max(LENGTHS)) >= together.lengths.unsqueeze(1)
+        together = together._replace(x=together.x.masked_fill(behind.unsqueeze(-1), math.nan))
+    for batches in ([together], [split.take(torch.tensor([i])) for i in range(len(split))]):
+        total = sum(task.loss(model(*task.prepare(batch)), batch) * task.asked(batch) for batch in batches)
+        totals.append((total, *torch.autograd.grad(total, list(model.parameters()))))
+    assert_close(*totals, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["tag", "frames"])
+def test_a_batch_that_asks_nothing_costs_nothing(kind):
+    split = draw(kind, lengths=(1, 1))
+    batch = all_of(split)
+    if kind == "tag":
+        batch = batch._replace(y=torch.full_like(batch.y, -1))
+    task = ask(kind)
+    output = answered(task, batch).requires_grad_()
+    loss = task.loss(output, batch)
+    assert loss.item() == int(task.asked(batch)) == 0
+    assert (torch.autograd.grad(loss, output)[0] == 0).all()
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_no_frame_is_read_before_it_is_asked_about(cell):
+    task, batch = ask("frames"), all_of(draw("frames", lengths=(6, 6)))
+    config = SequenceModel.Config.model_validate({"cell": cell, "hidden_size": 4, "depth": 2})
+    torch.manual_seed(0)
+    model = config.build(LabelledFacts(5, ()), task)
+    x = batch.x.clone().requires_grad_()
+    output = model(*task.prepare(batch._replace(x=x)))
+    for t in range(6):
+        slope = torch.autograd.grad(output[:, t].sum(), x, retain_graph=True)[0]
+        assert (slope[:, t:] == 0).all()
+        assert (slope[:, :t] != 0).all()
+
+
+def test_no_token_is_read_before_it_is_asked_about():
+    task = ask("tokens")
+    torch.manual_seed(0)
+    model = SequenceModel.Config.model_validate({"hidden_size": 4}).build(TokenFacts(4, TOKENS), task)
+    batch = all_of(draw("tokens", lengths=(6,)))
+    plain = model(*task.prepare(batch))
+    for t in range(5):
+        x = batch.x.clone()
+        x[0, t] = x[0, t] % 3 + 1
+        other = model(*task.prepare(batch._replace(x=x)))
+        assert torch.equal(plain[:, : t + 1], other[:, : t + 1])
+        assert (plain[:, t + 1] != other[:, t + 1]).any()
+
+
+def test_answers_have_names():
+    tag, frames, tokens = ask("tag"), ask("frames"), ask("tokens")
+    assert tag.answers(torch.tensor([[[0.0, 2, 1], [3, 1, 2]]])) == [["b", "a"]]
+    assert frames.answers(torch.tensor([[[1.0, -1, -1, 2, -1], [-1] * 5]])) == [[["C", "F"], []]]
+    assert tokens.answers(torch.tensor([[[0.0, 2, 1, 0], [0, 1, 2, 3]]])) == [["x", "z"]]
+    regress = Regress(MeasuredFacts(2, ("sum", "product")), decides="mse")
+    assert regress.answers(torch.tensor([[1.0, 2.0]])) == [{"sum": 1.0, "product": 2.0}]
+
+
+# --- baselines --------------------------------------------------------------------------------------------------------
+
+
+def test_tag_baselines_by_hand():
+    labels = [np.array(row, np.int8) for row in ([0, 1, 1, -1], [1, -1], [2, 0, 0, -1, -1])]
+    train = TaggedSplit([np.zeros((len(row), 1), np.float32) for row in labels], labels)  # a and b tie: the first
+    train.labels.values[2] = 0
+    rows = [np.array(row, np.int8) for row in ([0, -1, 0], [2, 1])]
+    split = TaggedSplit([np.zeros((len(row), 1), np.float32) for row in rows], rows)
+    found = Tag(LabelledFacts(1, CLASSES), decides="accuracy").baselines(train, split)
+    assert found["most frequent label"]["accuracy"] == pytest.approx(2 / 4)
+    assert found["most frequent label"]["macro_f1"] == pytest.approx((2 * 2 / (4 + 2)) / 3)
+    assert len(found) == 2
+
+
+def test_the_logistic_regression_sees_neighbours_within_the_sequence_alone():
+    split = TaggedSplit(
+        [np.arange(1, n + 1, dtype=np.float32)[:, None] + 10 * n for n in (3, 8)], [np.zeros(3), np.zeros(8)]
+    )
+    found = neighbours(split, np.array([0, 2, 3, 10]))
+    own = [[31, 32, 33], [81, 82, 83, 84, 85, 86, 87, 88]]
+    for row, (values, at) in zip(found, [(own[0], 0), (own[0], 2), (own[1], 0), (own[1], 7)], strict=True):
+        padded = [0] * REACH + values + [0] * REACH
+        assert row.tolist() == padded[at : at + 2 * REACH + 1]
+
+
+def test_the_logistic_regression_learns_what_neighbours_tell():
+    rng = np.random.default_rng(0)
+
+    def part(n):
+        x = [rng.normal(size=(12, 1)).astype(np.float32) for _ in range(n)]
+        return TaggedSplit(x, [np.append(-1, row[:-1, 0] > 0).astype(np.int8) for row in x])
+
+    found = Tag(LabelledFacts(1, ("no", "yes")), decides="accuracy").baselines(part(200), part(20))
+    assert (
+        found[f"logistic regression, {2 * REACH + 1} steps"]["accuracy"]
+        > 0.95
+        > found["most frequent label"]["accuracy"]
+    )
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_frame_baselines_by_hand(first):
+    train, split = draw("frames"), draw("frames", seed=1)
+    found = ask("frames", first).baselines(train, split)
+    pairs = [pairs_of(part, first) for part in (train, split)]
+
+    def share(rows):
+        return (sum(rows) + 1) / (len(rows) + 2)
+
+    def expected(p):
+        surprise = hits = tries = 0
+        for before, now in pairs[1]:
+            for k in range(5):
+                q = p(k, before[k])
+                surprise -= math.log(q if now[k] else 1 - q)
+                hits, tries = hits + (q > 0.5 and now[k]), tries + (q > 0.5 or now[k])
+        return {"nll": surprise / len(pairs[1]), "accuracy": hits / tries}
+
+    assert set(found) == {"share of each channel", "last frame, smoothed", "each channel after itself"}
+    assert found["share of each channel"] == pytest.approx(
+        expected(lambda k, was: share([now[k] for _, now in pairs[0]])), rel=1e-5
+    )
+    assert found["last frame, smoothed"] == pytest.approx(
+        expected(lambda k, was: share([n for b, now in pairs[0] for a, n in zip(b, now, strict=True) if a == was])),
+        rel=1e-5,
+    )
+    assert found["each channel after itself"] == pytest.approx(
+        expected(lambda k, was: share([now[k] for before, now in pairs[0] if before[k] == was])), rel=1e-5
+    )
+
+
+def pairs_of(split, first):
+    batch = all_of(split)
+    found = []
+    for row, length in zip(batch.x, batch.lengths.tolist(), strict=True):
+        known = [*([torch.zeros_like(row[0])] if first else []), *row[:length]]
+        found += [(a.tolist(), b.tolist()) for a, b in pairwise(known)]
+    return found
+
+
+@pytest.mark.parametrize("first", [False, True])
+def test_token_baselines_by_hand(first):
+    train, split = draw("tokens", lengths=(9, 8, 7)), draw("tokens", seed=1)
+    found = ask("tokens", first).baselines(train, split)
+    seen, asked = pairs_of(train, first), pairs_of(split, first)
+    p = {w: (sum(now == w for _, now in seen) + 1) / (len(seen) + 3) for w in (1, 2, 3)}
+
+    def after(w, v, k, less=0):
+        before = [now for b, now in seen if b == v]
+        return (before.count(w) - less + k * p[w]) / (len(before) - less + k)
+
+    strengths = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
+    k = max(strengths, key=lambda k: sum(math.log(after(w, v, k, 1)) for v, w in seen))
+    unigram = -sum(math.log(p[w]) for _, w in asked) / len(asked)
+    bigram = -sum(math.log(after(w, v, k)) for v, w in asked) / len(asked)
+    assert {name: row["nll"] for name, row in found.items()} == pytest.approx({"unigram": unigram, "bigram": bigram})
+    assert found["bigram"]["perplexity"] == pytest.approx(math.exp(bigram))
+    assert found["bigram"]["accuracy"] == pytest.approx(
+        np.mean([w == max(p, key=lambda w: after(w, v, k)) for v, w in asked])
+    )
+
+
+def test_regression_by_hand():
+    rng = np.random.default_rng(0)
+    parts = [
+        MeasuredSplit([rng.normal(size=(n, 2)).astype(np.float32) for n in (3, 5, 2, 4)], rng.normal(size=(4, 2)))
+        for _ in range(2)
+    ]
+    task, batch = Regress(MeasuredFacts(2, ("p", "q")), decides="mse"), all_of(parts[1])
+    output = torch.randn(4, 2)
+    error = (output - batch.y).double().numpy()
+    assert score(task.metrics(), output, batch) == pytest.approx({"mse": (error**2).mean(), "mae": abs(error).mean()})
+    assert float(task.loss(output, batch)) == pytest.approx((error**2).mean())
+    rest = batch.y.double().numpy() - all_of(parts[0]).y.double().numpy().mean(0)
+    found = task.baselines(*parts)
+    assert found["training mean"] == pytest.approx({"mse": (rest**2).mean(), "mae": abs(rest).mean()}, rel=1e-5)
+
+
+def test_a_linear_regression_finds_what_is_linear():
+    rng = np.random.default_rng(0)
+
+    def part(n):
+        x = [rng.normal(size=(6, 2)).astype(np.float32) for _ in range(n)]
+        return MeasuredSplit(x, np.array([[row[-1, 0] - row[0, 1]] for row in x]))
+
+    found = Regress(MeasuredFacts(2, ("d",)), decides="mse").baselines(part(60), part(20))
+    assert found["linear regression"]["mse"] < 1e-8 < found["training mean"]["mse"]
