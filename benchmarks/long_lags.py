@@ -34,10 +34,18 @@ CONTESTANTS = [
     "model.cell=lstm",
     "model.cell=lstm model.cell.forget_bias=0",
     "model.cell=lstm model.cell.forget_bias=5",
-    "model.cell=peephole",
+    "model.cell=lstm model.init.chrono={lag}",
+    "model.cell=lstm model.init.recurrent=orthogonal",
+    "model.cell=peephole model.init.chrono={lag}",
     "model.cell=gru",
-    "model.cell=rnn",
+    "model.cell=gru model.init.chrono={lag}",
+    "model.cell=mgu",
+    "model.cell=min_lstm model.init.chrono={lag}",
+    "model.cell=slstm",
+    "model.cell=indrnn",
+    "model.cell=rnn model.init.recurrent=orthogonal",
 ]
+"""`{lag}` stands for the problem's length."""
 PROBLEMS = ["adding:400", "copy_memory:100"]
 BATCH, EPOCH = 50, 200
 """Sequences in a step, and steps in an epoch: as often is it asked whether the problem is solved."""
@@ -82,7 +90,8 @@ def experiment_of(problem: str, contestant: str, seed: int) -> Experiment:
         raise ConfigError(f"--problem {problem}: must be name:length, as adding:400; there are {', '.join(KINDS)}")
     data = {"name": kind, "length": int(length), "batch_size": BATCH, "sequences": EPOCH * BATCH, "held_out": 1000}
     base = Experiment.of({"data": data, "task": KINDS[kind].task, **COMMON, "seed": seed})
-    return base.with_overrides(dict(parse_overrides(contestant.split())), contestant)
+    changes = contestant.replace("{lag}", length).split()
+    return base.with_overrides(dict(parse_overrides(changes)), contestant)
 
 
 def trace(run: Run, problem: Problem, steps: int) -> Trace:

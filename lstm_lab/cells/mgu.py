@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, Hidden, weight
+from lstm_lab.cells.base import Cell, Hidden, Memory, weight
 
 
 class MGU(Cell, name="mgu"):
@@ -26,6 +28,12 @@ class MGU(Cell, name="mgu"):
         self.U_f = weight(H, H, H)
         self.U_n = weight(H, H, H)
         self.b = weight(H, 2 * H)
+
+    def recurrent_blocks(self) -> Sequence[Tensor]:
+        return (self.U_f, self.U_n)
+
+    def gate_memory(self) -> Memory:
+        return Memory(keep=(), write=(self.b.chunk(2)[0],))
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
         W_fx, W_nx = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid
 
-from lstm_lab.cells.base import Cell, Hidden, weight
+from lstm_lab.cells.base import Cell, Hidden, Memory, weight
 from lstm_lab.cells.lstm import Remembering
 
 
@@ -25,6 +25,9 @@ class MinGRU(Cell, name="min_gru"):
         H = hidden_size
         self.W = weight(H, 2 * H, input_size)  # z, h~
         self.b = weight(H, 2 * H)
+
+    def gate_memory(self) -> Memory:
+        return Memory(keep=(), write=(self.b.chunk(2)[0],))
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
         z, candidate = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each
@@ -52,6 +55,10 @@ class MinLSTM(Cell, name="min_lstm"):
         self.b = weight(H, 3 * H)
         with torch.no_grad():
             nn.init.constant_(self.b[:H], forget_bias)
+
+    def gate_memory(self) -> Memory:
+        f, i, _ = self.b.chunk(3)
+        return Memory(keep=(f,), write=(i,))
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
         f, i, candidate = linear(x, self.W, self.b).chunk(3, 1)  # (B, H) each

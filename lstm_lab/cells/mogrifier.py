@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, weight
+from lstm_lab.cells.base import Cell, Memory, weight
 from lstm_lab.cells.lstm import LSTMState, Remembering
 from lstm_lab.config import Count
 
@@ -57,6 +57,10 @@ class MogrifierLSTM(Cell, name="mogrifier"):
             )
             for out, seen in ((H, I) if i % 2 else (I, H) for i in range(rounds))
         )
+
+    def gate_memory(self) -> Memory:
+        i, f, _, _ = self.b.chunk(4)
+        return Memory(keep=(f,), write=(i,))
 
     def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         x, h = self._mogrify(x, state.h)
