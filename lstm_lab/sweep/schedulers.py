@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import Annotated, Any, ClassVar
 
@@ -15,6 +16,8 @@ class Scheduler(Registered, kind="scheduler"):
 
     tune_class: ClassVar[str]
     """Name of the class in `ray.tune.schedulers`."""
+    stops: ClassVar[bool] = True
+    """Whether it ends trials before they are trained through."""
 
     @abstractmethod
     def arguments(self, max_epochs: int) -> dict[str, Any]: ...
@@ -24,6 +27,7 @@ class FIFO(Scheduler, name="fifo"):
     """No trial is stopped for another's sake."""
 
     tune_class = "FIFOScheduler"
+    stops = False
 
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         return {}
@@ -51,6 +55,28 @@ class ASHA(Scheduler, name="asha"):
             "grace_period": min(self.grace, max_epochs),
             "reduction_factor": self.reduction,
         }
+
+
+class Hyperband(ASHA, name="hyperband"):
+    """Asynchronous Hyperband (Li et al. 2018, 2020): several halvings side by side, each with a longer grace.
+
+    Which trial goes into which bracket is drawn; a bracket with a later first rung spares what starts slowly.
+    """
+
+    class Config(ASHA.Config):
+        grace: Annotated[int, Field(ge=1)] = 1
+        """Epochs that every trial of the first bracket gets; of the next, `reduction` times as many."""
+        brackets: Annotated[int, Field(ge=2)] = 3
+        """Halvings side by side; one of them is asha."""
+
+    def __init__(self, grace: int, reduction: float, brackets: int) -> None:
+        super().__init__(grace, reduction)
+        self.brackets = brackets
+
+    def arguments(self, max_epochs: int) -> dict[str, Any]:
+        # A bracket whose first rung lies behind the last epoch would stop nothing.
+        rungs = math.log(max_epochs / min(self.grace, max_epochs)) / math.log(self.reduction)
+        return {**super().arguments(max_epochs), "brackets": min(self.brackets, 1 + int(rungs))}
 
 
 class Median(Scheduler, name="median"):

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lstm_lab import config, tracking
 from lstm_lab.evaluate import Scores, evaluate
 from lstm_lab.run import read_json, write_atomic
-from lstm_lab.sweep.record import SweepFolder, Trial, leaderboard, winner
+from lstm_lab.sweep.record import SweepFolder, Trial, winner
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tracking import Mode
 
@@ -25,7 +25,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
             run = folder.run(trial.id)
             if (run.path / "run.json").is_file() and not tracking.is_ended(run):
                 tracking.end(run, mode=wandb, group=folder.name)
-    ranked = leaderboard(trials, base.mode)
+    ranked = folder.ranked()
     won = winner(ranked, base.mode)
     content: dict[str, Any] = {
         "question": sweep.question,
@@ -35,6 +35,9 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
             "asked": len(trials),
             **{state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")},
         },
+        # Why the search ended before all of its points were tried; null where it did not.
+        "ended": about.get("ended"),
+        "confirmed": about.get("confirmed") or [],
         "winner": None,
         "points": [row.dump() for row in ranked],
         "baselines": {"validation": {}, "test": None},
