@@ -177,7 +177,9 @@ class SweepFolder:
         seeds = sweep.confirm.seeds if sweep.confirm else ()
         again = [trial for point in confirmed for trial in confirmation(trials, point, seeds)]
         others = [trial for trial in trials if trial.point not in confirmed]
-        return leaderboard(again, sweep.base.mode) + leaderboard(others, sweep.base.mode)
+        first, rest = leaderboard(again, sweep.base.mode), leaderboard(others, sweep.base.mode)
+        # Sorted by False before True: a point whose confirmation failed altogether wins nothing.
+        return sorted([*first, *rest], key=lambda row: row.mean is None)
 
 
 @dataclass(frozen=True)
