@@ -77,7 +77,9 @@ class Constraint:
                 inside = [(value, True) for value in values]
             case ast.UnaryOp(op=ast.Not(), operand=operand) if truth:
                 inside = [(operand, True)]
-            case ast.Compare(left=left, ops=ops, comparators=others) if truth and all(type(op) in COMPARISONS for op in ops):
+            case ast.Compare(left=left, ops=ops, comparators=others) if truth and all(
+                type(op) in COMPARISONS for op in ops
+            ):
                 inside = [(left, False), *((other, False) for other in others)]
             case ast.BinOp(left=left, op=op, right=right) if not truth and type(op) in ARITHMETIC:
                 inside = [(left, False), (right, False)]

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from lstm_lab.sweep.region import spelled
 from lstm_lab.sweep.space import Point
 from lstm_lab.tasks.base import better
 
@@ -116,8 +117,4 @@ class LiveView:
 
 def describe(overrides: Point) -> str:
     """`cell=gru lr=0.0034`: the last part of each key, numbers short."""
-    parts = []
-    for key, value in overrides.items():
-        text = f"{value:.3g}" if isinstance(value, float) else str(value)
-        parts.append(f"{key.rsplit('.', 1)[-1]}={text}")
-    return " ".join(parts)
+    return " ".join(f"{key.rsplit('.', 1)[-1]}={spelled(value)}" for key, value in overrides.items())

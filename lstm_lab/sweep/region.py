@@ -1,4 +1,4 @@
-"""The points of a sweep: domains, the conditions under which some are there at all, and constraints over all of them."""
+"""The points of a sweep: domains, the conditions of those that are not always there, and constraints over all."""
 
 from __future__ import annotations
 
@@ -188,7 +188,9 @@ class Region:
         """
         for constraint in self.constraints:
             if not any(touches(constraint, key) for key in self.domains):
-                raise ValueError(f"constraints: '{constraint}' speaks of no key of the space: {', '.join(self.domains)}")
+                raise ValueError(
+                    f"constraints: '{constraint}' speaks of no key of the space: {', '.join(self.domains)}"
+                )
             missing = set.intersection(*(constraint.unknown(self.content(point)) for point in points))
             if missing:
                 raise ValueError(f"constraints: '{constraint}': no experiment of the sweep has {sorted(missing)[0]}")
