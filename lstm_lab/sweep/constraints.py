@@ -39,11 +39,11 @@ class Constraint:
     kinds: ClassVar[tuple[type[ast.expr], ...]] = (ast.Compare, ast.BoolOp)
 
     def __init__(self, text: str) -> None:
-        self.text = text
+        self.text = text = " ".join(text.split())
         try:
             if len(text) > LONGEST:
                 raise SyntaxError(f"longer than {LONGEST} characters")
-            self.tree = ast.parse(text.strip(), mode="eval").body
+            self.tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             raise ValueError(f"'{text[:60]}': not an expression: {getattr(error, 'msg', error)}") from None
         self.keys: set[str] = set()

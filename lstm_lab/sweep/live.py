@@ -60,6 +60,20 @@ class LiveView:
         self._score(trial, row[self.metric])
         self._refresh()
 
+    def clone(self, row: dict[str, Any]) -> None:
+        """A trial that goes on from another."""
+        self.rows[row["trial"]]["parameters"] = describe(row["overrides"])
+        if self._live is None:
+            changes = " ".join(
+                f"{key.rsplit('.', 1)[-1]} {spelled(change['old'])} -> {spelled(change['new'])}"
+                for key, change in row["changes"].items()
+            )
+            self.console.print(
+                f"{row['trial']} goes on from {row['from']} after epoch {row['from_epoch']}: {changes}",
+                highlight=False, markup=False, soft_wrap=True,
+            )  # fmt: skip
+        self._refresh()
+
     def end(self, trial: str, state: str, reason: str | None = None) -> None:
         row = self.rows[trial]
         row["state"] = state

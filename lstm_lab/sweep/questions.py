@@ -92,6 +92,8 @@ class Questions(Here, TuneSearcher):
             "seed": seed,
             "wandb": self.wandb,
             "command": self.command,
+            # How many must have begun before any of them trains.
+            "together": self.total if self.scheduler.owner.clones else 0,
         }
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:

@@ -61,6 +61,13 @@ class Trial:
     parameters: int | None
     phase: str = "search"
     """search, or confirm: asked once the search had ended."""
+    lineage: tuple[dict[str, Any], ...] = ()
+    """From which trials it was cloned, at which of its epochs and theirs, and what changed: old, donor's and new."""
+
+    @property
+    def settings(self) -> Point:
+        """The values it had in the end."""
+        return self.lineage[-1]["overrides"] if self.lineage else self.overrides
 
 
 class SweepFolder:
@@ -168,6 +175,7 @@ class SweepFolder:
             seconds=rows[-1]["seconds"] if rows else 0.0,
             parameters=parameters,
             phase=row.get("phase", "search"),
+            lineage=tuple(read_jsonl(run.path / "lineage.jsonl")),
         )
 
     def ranked(self) -> list[Ranked]:
@@ -204,6 +212,7 @@ class Ranked:
             "n": self.n,
             "states": [trial.state for trial in self.trials],
             "parameters": self.trials[0].parameters,
+            "lineage": {trial.id: list(trial.lineage) for trial in self.trials if trial.lineage},
         }
 
 

@@ -124,6 +124,7 @@ class Sweep(Config):
         if limit is not None and limit < len(self.seeds):
             raise ValueError(f"budget.trials: {limit} is less than the {len(self.seeds)} seeds of one point")
         scheduler: Any = self.scheduler.owner
+        scheduler.check(self.scheduler, self)
         if self.confirm and not scheduler.stops and set(self.confirm.seeds) <= set(self.seeds):
             raise ValueError(
                 f"confirm.seeds: {list(self.confirm.seeds)} are all trained through in the search; "

@@ -51,7 +51,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     if won is not None:
         content["winner"] = {
             "trial": won.id,
-            "config": {**won.overrides, "seed": won.seed},
+            "config": {**won.settings, "seed": won.seed},
             "epoch": won.epoch,
             "validation": {},
             "test": None,
@@ -73,12 +73,14 @@ def _put(content: dict[str, Any], scores: Scores) -> None:
 
 
 def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
-    experiment = sweep.at(won.overrides, won.seed)
+    experiment = sweep.at(won.settings, won.seed)
     note = ""
+    if won.lineage:
+        note = "# Its numbers changed while it trained: see its lineage.jsonl; with the last ones alone it differs.\n"
     if won.state == "stopped":
         # Trained through it would come out otherwise; up to where it was stopped it is the same run.
         experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
-        note = f"# No point was trained through: this one was stopped after {won.epochs} epochs.\n"
+        note += f"# No point was trained through: this one was stopped after {won.epochs} epochs.\n"
     head = f"# {sweep.question}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
     write_atomic(folder.path / "best.yaml", head + config.to_yaml(experiment.dump()))
 

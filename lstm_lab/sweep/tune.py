@@ -14,14 +14,16 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ray
 from ray import tune
 from ray.tune import schedulers
 from rich.console import Console
 
-from lstm_lab.config import Interrupted
+from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.sweep import summary
 from lstm_lab.sweep.cluster import cluster
 from lstm_lab.sweep.live import LiveView
+from lstm_lab.sweep.population import Population
 from lstm_lab.sweep.questions import Confirmation, Here, Questions, Search
 from lstm_lab.sweep.record import ENDED, SweepFolder
 from lstm_lab.sweep.trial import Trial as TuneTrial
@@ -91,6 +93,15 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
     if arguments:
         arguments.update(metric=metric, mode=mode)
     scheduler = getattr(schedulers, owner.tune_class)(**arguments)
+    members = None
+    if owner.clones:
+        members = Population(folder, **questions.scheduler.choices())
+        room = int(ray.cluster_resources().get("CPU", 0) / sweep.resources.cpus)
+        if questions.total > room:
+            raise ConfigError(
+                f"scheduler: {owner.name} trains its {questions.total} trials side by side, here is room for {room}: "
+                "lower samples or resources.cpus"
+            )
     view = LiveView(metric, mode, questions.total, experiment.trainer.max_epochs, console)
     with stopping(questions.interrupted), view:
         remember(scheduler, folder, questions, view)
@@ -106,7 +117,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
                 # The run folder is the checkpoint: a trial whose process died goes on from its last epoch.
                 failure_config=tune.FailureConfig(max_failures=2),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[Watch(folder, questions, view)],
+                callbacks=[Watch(folder, questions, view, members)],
                 stop=StopAll(questions),
             ),
         )
@@ -116,8 +127,10 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
 class Watch(Here, tune.Callback):
     """Writes down what Tune decides, and shows it."""
 
-    def __init__(self, folder: SweepFolder, questions: Questions, view: LiveView) -> None:
-        self.folder, self.questions, self.view = folder, questions, view
+    def __init__(
+        self, folder: SweepFolder, questions: Questions, view: LiveView, members: Population | None = None
+    ) -> None:
+        self.folder, self.questions, self.view, self.members = folder, questions, view, members
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.view.begin(trial.config["trial"], json.loads(trial.config["overrides"]), trial.config["seed"])
@@ -125,6 +138,13 @@ class Watch(Here, tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
         if "epoch" in result:
             self.view.epoch(trial.config["trial"], result)
+            # Before Tune asks for the next epoch: that one is the clone's.
+            if (
+                self.members
+                and not self.questions.spent()
+                and (row := self.members.report(trial.config["trial"], result))
+            ):
+                self.view.clone(row)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ours = trial.config["trial"]
