@@ -15,8 +15,9 @@ def load_sweep(folder: str | Path) -> pandas.DataFrame:
     """The trials of a sweep as a table: one row a trial, in the order in which they were asked for.
 
     Columns: trial, point, seed, phase (search or confirm), state, reason, the deciding metric at its best epoch under
-    its own name (`val/loss`; NaN where there is none), epoch (that epoch, from 0), epochs, seconds, parameters, then
-    one for each key of the space (`optimizer.lr`), empty where the key was not there.
+    its own name (`val/loss`; NaN where there is none), epoch (that epoch, from 0), epochs, seconds, parameters,
+    clones and cloned_from (pbt: how often it went on from another trial, and from which last), then one for each key of
+    the space (`optimizer.lr`) as it was asked for, empty where the key was not there.
 
         >>> trials = lstm_lab.load_sweep("runs/vowels_cells-1")
         >>> trials[trials.state == "finished"].groupby("model.cell")["val/loss"].agg(["mean", "std", "count"])

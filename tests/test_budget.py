@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 
 import pytest
@@ -249,6 +250,7 @@ def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
     folder = make(
         tmp_path, base, "later", samples=40, searcher={"name": "optuna", "startup": 1}, budget={"epochs": 14},
         warm_start=[str(earlier.path)], confirm={"top": 1, "seeds": [0, 1]}, constraints=["optimizer.lr > 0.002"],
+        resources={"cpus": os.cpu_count()},  # one process, one trial after another
     )  # fmt: skip
     with (tmp_path / "said.txt").open("w") as file:
         content = sweep_on(folder, wandb="disabled", console=Console(file=file, width=200))
@@ -258,8 +260,9 @@ def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
     assert f"the search has ended: {content['ended']}" in said
     assert content["ended"].startswith("budget.epochs: ")
     searched = [trial for trial in trials if trial.phase == "search"]
-    # Those that run when it is used up finish the epoch in hand.
-    assert 14 <= sum(trial.epochs for trial in searched) <= 14 + 6
+    assert [trial.epochs for trial in searched][:3] == [6, 6, 2]
+    assert sum(trial.epochs for trial in searched) == 14
+    assert all("had not begun" in str(trial.reason) for trial in searched[3:])
     assert {trial.state for trial in searched} == {"finished", "stopped"}
     assert all(trial.overrides["optimizer.lr"] > 0.002 for trial in trials)
     again = [trial for trial in trials if trial.phase == "confirm"]

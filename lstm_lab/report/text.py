@@ -61,6 +61,8 @@ def leaderboard(summary: dict[str, Any], rows: int = 12) -> Table:
     for rank, point in enumerate(shown, 1):
         states = point["states"]
         said = states[0] if len(set(states)) == 1 else ", ".join(states)
+        for trial, clones in point.get("lineage", {}).items():
+            said += f", {trial} went on from {clones[-1]['from']}"
         values = [setting(point["overrides"].get(key)) if key in point["overrides"] else "-" for key in keys]
         table.add_row(
             str(rank),

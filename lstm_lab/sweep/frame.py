@@ -31,9 +31,12 @@ def frame(folder: str | Path) -> pandas.DataFrame:
             "epochs": trial.epochs,
             "seconds": trial.seconds,
             "parameters": trial.parameters,
+            "clones": len(trial.lineage),
+            "cloned_from": trial.lineage[-1]["from"] if trial.lineage else None,
             **{key: trial.overrides.get(key) for key in keys},
         }
         for trial in opened.trials()
     ]
     columns = ["trial", "point", "seed", "phase", "state", "reason", metric, "epoch", "epochs", "seconds", "parameters"]
+    columns += ["clones", "cloned_from"]
     return pandas.DataFrame(rows, columns=[*columns, *keys])

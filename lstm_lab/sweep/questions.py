@@ -202,7 +202,8 @@ class Search(Questions):
         if reason is not None:
             for trial in self.trials():
                 if trial.state not in ENDED:
-                    self.folder.decide(trial.id, "stopped", reason)
+                    begun = "" if trial.epochs else "; it had not begun"
+                    self.folder.decide(trial.id, "stopped", reason + begun)
             self.folder.describe(ended=reason)
         return reason
 
