@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.sweep.record import SweepFolder, Trial, leaderboard, winner
+from lstm_lab.sweep.region import Region
 from lstm_lab.sweep.schedulers import Scheduler
 from lstm_lab.sweep.searchers import Searcher
-from lstm_lab.sweep.space import Domain, corners, grid
+from lstm_lab.sweep.space import Domain
 from lstm_lab.sweep.spec import Sweep, build_corners, load_sweep
 
 ROOT = Path(__file__).parent.parent
@@ -124,7 +125,10 @@ def test_all_grid_with_samples_is_refused(tmp_path, vowels):
 
 # --- domains ----------------------------------------------------------------------------------------------------------
 
-ARGUMENTS = {"choice": [1, 2.5, "x", None], "grid": ["a", "b"], "randint": [2, 5]}
+ARGUMENTS = {
+    "choice": [1, 2.5, "x", None], "grid": ["a", "b"], "randint": [2, 5], "normal": [1.0, 0.5],
+    "quniform": [0.1, 0.5, 0.1], "qloguniform": [16, 128, 16],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", Domain.members)
@@ -138,9 +142,12 @@ def test_domains_draw_and_ask_within_their_bounds(name):
     distribution, convert = domain.distribution()
     for value in [*drawn, *asked, *domain.corners()]:
         assert distribution._contains(distribution.to_internal_repr(convert(value)))
+        assert domain.holds(value)
         json.dumps(value)
+    assert not domain.holds("elsewhere")
     if hasattr(domain, "log"):
-        low, high = domain.arguments
+        low, high = domain.bounds
+        assert not domain.holds(high + 1e-6)
         assert all(low <= value <= high for value in drawn)
     else:
         assert set(map(str, drawn)) == set(map(str, domain.arguments))
@@ -160,13 +167,13 @@ def test_randint_includes_both_ends():
 
 def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
     found = load_sweep(sweep_file)
-    seen = list(corners(found.space))
+    seen = list(found.region.corners())
     assert {point["model.cell"] for point in seen} == {"lstm", "gru"}
     assert {(p["model.cell"], p["model.hidden_size"]) for p in seen} == {
         (c, h) for c in ("lstm", "gru") for h in (4, 8)
     }
     assert {point["optimizer.lr"] for point in seen} == {1e-3, 1e-2}
-    few = list(corners(found.space, most=1))
+    few = list(found.region.corners(most=1))
     assert {point["model.cell"] for point in few} == {"lstm", "gru"}
     assert {point["model.hidden_size"] for point in few} == {4, 8}
 
@@ -176,7 +183,7 @@ def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
 
 def opened(sweep, seed=0):
     source = sweep.searcher.build()
-    source.open(sweep.space, sweep.samples, seed, "min")
+    source.open(sweep.region, sweep.samples, seed, "min")
     return source
 
 
@@ -289,4 +296,4 @@ def test_a_sweep_folder_is_refused_twice_and_named_when_absent(tmp_path, sweep_f
 
 
 def test_grid_of_nothing_is_one_point():
-    assert grid({}) == [{}]
+    assert Region({}).grid() == [{}]

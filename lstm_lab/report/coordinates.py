@@ -54,7 +54,7 @@ def _dimension(points: list[Point], key: str, name: str, domain: str) -> Row:
     missing = [key not in point.overrides for point in points]
     if domain in ("grid", "choice") or any(missing) or not all(finite(value) for value in values):
         return _listed(values, missing, name)
-    return _numeric(values, name, domain == "loguniform")
+    return _numeric(values, name, domain in ("loguniform", "qloguniform"))
 
 
 def _listed(values: list[Any], missing: list[bool], name: str) -> Row:

@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from lstm_lab.report.words import setting
+
 
 def console(stderr: bool = False) -> Console:
     """A console that wraps nothing when its output goes to a file or a pipe."""
@@ -59,10 +61,12 @@ def leaderboard(summary: dict[str, Any], rows: int = 12) -> Table:
     for rank, point in enumerate(shown, 1):
         states = point["states"]
         said = states[0] if len(set(states)) == 1 else ", ".join(states)
-        values = [point["overrides"].get(key) for key in keys]
+        for trial, clones in point.get("lineage", {}).items():
+            said += f", {trial} went on from {clones[-1]['from']}"
+        values = [setting(point["overrides"].get(key)) if key in point["overrides"] else "-" for key in keys]
         table.add_row(
             str(rank),
-            *(number(value) if isinstance(value, float) else str(value) for value in values),
+            *values,
             number(point["mean"]),
             number(point["spread"]),
             str(point["n"]),

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from lstm_lab.sweep.region import spelled
 from lstm_lab.sweep.space import Point
 from lstm_lab.tasks.base import better
 
@@ -57,6 +58,20 @@ class LiveView:
     def epoch(self, trial: str, row: dict[str, Any]) -> None:
         self.rows[trial]["epochs"] = row["epoch"] + 1
         self._score(trial, row[self.metric])
+        self._refresh()
+
+    def clone(self, row: dict[str, Any]) -> None:
+        """A trial that goes on from another."""
+        self.rows[row["trial"]]["parameters"] = describe(row["overrides"])
+        if self._live is None:
+            changes = " ".join(
+                f"{key.rsplit('.', 1)[-1]} {spelled(change['old'])} -> {spelled(change['new'])}"
+                for key, change in row["changes"].items()
+            )
+            self.console.print(
+                f"{row['trial']} goes on from {row['from']} after epoch {row['from_epoch']}: {changes}",
+                highlight=False, markup=False, soft_wrap=True,
+            )  # fmt: skip
         self._refresh()
 
     def end(self, trial: str, state: str, reason: str | None = None) -> None:
@@ -116,8 +131,4 @@ class LiveView:
 
 def describe(overrides: Point) -> str:
     """`cell=gru lr=0.0034`: the last part of each key, numbers short."""
-    parts = []
-    for key, value in overrides.items():
-        text = f"{value:.3g}" if isinstance(value, float) else str(value)
-        parts.append(f"{key.rsplit('.', 1)[-1]}={text}")
-    return " ".join(parts)
+    return " ".join(f"{key.rsplit('.', 1)[-1]}={spelled(value)}" for key, value in overrides.items())

@@ -3,6 +3,7 @@
 sweep.yaml       the resolved sweep; resume reads it
 trials.jsonl     one row for each trial when it is asked for, append-only
 events.jsonl     what the driver decided: stopped, failed, lost
+warm.jsonl       points of earlier sweeps that the searcher is told first, where there are any
 trials/<id>/     a run folder each
 summary.json     the answer
 best.yaml        the winner's experiment; `lstm-lab train` accepts it unchanged
@@ -58,6 +59,15 @@ class Trial:
     epochs: int
     seconds: float
     parameters: int | None
+    phase: str = "search"
+    """search, or confirm: asked once the search had ended."""
+    lineage: tuple[dict[str, Any], ...] = ()
+    """From which trials it was cloned, at which of its epochs and theirs, and what changed: old, donor's and new."""
+
+    @property
+    def settings(self) -> Point:
+        """The values it had in the end."""
+        return self.lineage[-1]["overrides"] if self.lineage else self.overrides
 
 
 class SweepFolder:
@@ -71,8 +81,13 @@ class SweepFolder:
         folder = cls(path)
         if is_sweep(path):
             raise ConfigError(f"{path}: is a sweep already; choose another name, or lstm-lab resume {path}")
+        warm, outside = earlier_points(sweep)
         make_folder(path / "trials")
         facts = {"name": path.name, "created": now(), "git": git_state(), "versions": versions(), **about}
+        if sweep.warm_start:
+            facts["warm_start"] = {"told": len(warm), "outside": outside}
+            # Copied, for the earlier sweep may be gone when this one is resumed.
+            write_atomic(path / "warm.jsonl", "".join(json.dumps(row) + "\n" for row in warm))
         write_atomic(path / "about.json", json.dumps(facts, indent=1))
         # Last: a folder without it is no sweep yet.
         write_atomic(path / "sweep.yaml", config.to_yaml(sweep.dump()))
@@ -112,10 +127,14 @@ class SweepFolder:
     def run(self, trial: str) -> Run:
         return Run(self.path / "trials" / trial)
 
-    def ask(self, point: int, seed: int, overrides: Point) -> str:
+    def warm(self) -> list[dict[str, Any]]:
+        """Points of earlier sweeps and what they came to."""
+        return read_jsonl(self.path / "warm.jsonl")
+
+    def ask(self, point: int, seed: int, overrides: Point, phase: str = "search") -> str:
         """Enter a trial before anything of it runs; returns its id."""
         trial = f"t{len(self.asked()):04d}"
-        row = {"trial": trial, "point": point, "seed": seed, "overrides": overrides}
+        row = {"trial": trial, "point": point, "seed": seed, "overrides": overrides, "phase": phase}
         append_jsonl(self.path / "trials.jsonl", row)
         return trial
 
@@ -155,7 +174,20 @@ class SweepFolder:
             epochs=len(rows),
             seconds=rows[-1]["seconds"] if rows else 0.0,
             parameters=parameters,
+            phase=row.get("phase", "search"),
+            lineage=tuple(read_jsonl(run.path / "lineage.jsonl")),
         )
+
+    def ranked(self) -> list[Ranked]:
+        """Points, best first: those that were confirmed by their confirmation, before all others."""
+        sweep, trials = self.sweep, self.trials()
+        confirmed = self.about.get("confirmed") or []
+        seeds = sweep.confirm.seeds if sweep.confirm else ()
+        again = [trial for point in confirmed for trial in confirmation(trials, point, seeds)]
+        others = [trial for trial in trials if trial.point not in confirmed]
+        first, rest = leaderboard(again, sweep.base.mode), leaderboard(others, sweep.base.mode)
+        # Sorted by False before True: a point whose confirmation failed altogether wins nothing.
+        return sorted([*first, *rest], key=lambda row: row.mean is None)
 
 
 @dataclass(frozen=True)
@@ -180,6 +212,7 @@ class Ranked:
             "n": self.n,
             "states": [trial.state for trial in self.trials],
             "parameters": self.trials[0].parameters,
+            "lineage": {trial.id: list(trial.lineage) for trial in self.trials if trial.lineage},
         }
 
 
@@ -205,6 +238,35 @@ def leaderboard(trials: list[Trial], mode: str) -> list[Ranked]:
         return row.mean is None, cut, sign * (row.mean or 0.0)
 
     return sorted(ranked, key=rank)
+
+
+def confirmation(trials: list[Trial], point: int, seeds: tuple[int, ...]) -> list[Trial]:
+    """What confirms a point: one trial a seed, trained through in the search or asked again afterwards."""
+    counted: dict[int, Trial] = {}
+    for trial in trials:
+        if trial.point == point and trial.seed in seeds and (trial.state == "finished" or trial.phase == "confirm"):
+            counted[trial.seed] = trial
+    return [counted[seed] for seed in seeds if seed in counted]
+
+
+def earlier_points(sweep: Sweep) -> tuple[list[dict[str, Any]], int]:
+    """Points of the sweeps in `warm_start` that lie inside the space, as rows, and how many lie outside.
+
+    Raises:
+        ConfigError: no sweep, or one whose metric, data or task is another.
+    """
+    rows, outside, region = [], 0, sweep.region
+    for path in sweep.warm_start:
+        earlier = SweepFolder.open(path)
+        base, theirs = sweep.base, earlier.sweep.base
+        if (base.decides, base.data, base.task) != (theirs.decides, theirs.data, theirs.task):
+            raise ConfigError(f"warm_start: {path}: its data, task or metric is another: its values say nothing here")
+        for ranked in leaderboard(earlier.trials(), base.mode):
+            if ranked.mean is not None and region.holds(ranked.overrides):
+                rows.append({"from": earlier.name, "overrides": ranked.overrides, "value": ranked.mean})
+            else:
+                outside += ranked.mean is not None
+    return rows, outside
 
 
 def winner(ranked: list[Ranked], mode: str) -> Trial | None:

@@ -1,14 +1,15 @@
 """Domains of hyperparameters: what a sweep file writes as `{loguniform: [1e-4, 1e-2]}`.
 
 A domain draws from a generator, offers itself to Optuna, and names its corners so that each can be checked beforehand.
+With `when: {model.cell: lstm}` its key is there only where the other key takes that value.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,16 +17,33 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from lstm_lab.registry import Registered
 
+Point = dict[str, Any]
+"""Dotted key -> value."""
+
 
 class Domain(Registered, kind="domain"):
-    """Values that one hyperparameter may take, as its YAML `{name: arguments}` says."""
+    """Values that one hyperparameter may take, as its YAML `{name: arguments}` says.
+
+    Args:
+        arguments: as written.
+        when: dotted key -> the value that it must have for this one to be there, or a list of such values.
+
+    Raises:
+        ValueError: arguments or a condition that make no sense.
+    """
 
     exhaustive: ClassVar[bool] = False
     """Every value is tried, not drawn."""
 
-    def __init__(self, arguments: Any) -> None:
+    def __init__(self, arguments: Any, when: Any = None) -> None:
         self.arguments = arguments
         self.check()
+        if when is not None and not (isinstance(when, Mapping) and when):
+            raise ValueError(f"when must be a mapping of keys to values, as in {{model.cell: lstm}}, got {when!r}")
+        self.when: dict[str, list[Any]] = {
+            str(key): value if isinstance(value, list) else [value] for key, value in (when or {}).items()
+        }
+        self._written = dict(when or {})
 
     @abstractmethod
     def check(self) -> None:
@@ -39,6 +57,14 @@ class Domain(Registered, kind="domain"):
         """Values that stand for all others when a space is checked."""
 
     @abstractmethod
+    def holds(self, value: Any) -> bool:
+        """Whether a value is one of those that may be drawn."""
+
+    @abstractmethod
+    def near(self, value: Any, random: np.random.Generator) -> Any:
+        """A value a little above or below, still inside."""
+
+    @abstractmethod
     def ask(self, key: str, trial: Any) -> Any:
         """A value suggested by an Optuna trial."""
 
@@ -46,14 +72,23 @@ class Domain(Registered, kind="domain"):
     def distribution(self) -> tuple[Any, Any]:
         """Optuna's distribution, and the function from our value to Optuna's."""
 
+    def written(self) -> dict[str, Any]:
+        """As a sweep file has it."""
+        return {self.name: self.arguments, **({"when": self._written} if self._written else {})}
+
     def __repr__(self) -> str:
-        return f"{{{self.name}: {self.arguments}}}"
+        return str(self.written())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Domain) and (self.name, self.arguments) == (other.name, other.arguments)
+        return isinstance(other, Domain) and self.written() == other.written()
 
     def __hash__(self) -> int:
         return hash(repr(self))
+
+
+def chosen(value: Any) -> Any:
+    """What a condition compares: the value, or the name of a whole section."""
+    return value["name"] if isinstance(value, Mapping) and "name" in value else value
 
 
 class Choice(Domain, name="choice"):
@@ -68,6 +103,13 @@ class Choice(Domain, name="choice"):
 
     def corners(self) -> list[Any]:
         return list(self.arguments)
+
+    def holds(self, value: Any) -> bool:
+        return value in self.arguments
+
+    def near(self, value: Any, random: np.random.Generator) -> Any:
+        place = self.arguments.index(value) + int(random.choice([-1, 1]))
+        return self.arguments[min(max(place, 0), len(self.arguments) - 1)]
 
     def ask(self, key: str, trial: Any) -> Any:
         # By index, because a value may be a whole section.
@@ -90,27 +132,44 @@ class Range(Domain):
 
     log: ClassVar[bool] = False
     whole: ClassVar[bool] = False
+    shape: ClassVar[str] = "[low, high]"
 
     def check(self) -> None:
-        bounds = self.arguments
-
         def fits(bound: Any) -> bool:
-            return (
-                isinstance(bound, int if self.whole else (int, float))
-                and type(bound) is not bool
-                and math.isfinite(bound)
-            )
+            kinds = int if self.whole else (int, float)
+            return isinstance(bound, kinds) and type(bound) is not bool and math.isfinite(bound)
 
-        if not isinstance(bounds, list) or len(bounds) != 2 or not all(map(fits, bounds)):
-            raise ValueError(f"must be [low, high] of {'whole ' if self.whole else ''}numbers, got {self.arguments!r}")
-        low, high = bounds
+        given, count = self.arguments, self.shape.count(",") + 1
+        if not isinstance(given, list) or len(given) != count or not all(map(fits, given)):
+            raise ValueError(f"must be {self.shape} of {'whole ' if self.whole else ''}numbers, got {given!r}")
+        self.check_bounds(*given)
+
+    def check_bounds(self, low: float, high: float) -> None:
         if low >= high:
-            raise ValueError(f"low must be below high, got {bounds!r}")
+            raise ValueError(f"low must be below high, got {[low, high]!r}")
         if self.log and low <= 0:
             raise ValueError(f"low must be above 0 on a log scale, got {low}")
 
+    @property
+    def bounds(self) -> tuple[Any, Any]:
+        """The lowest and the highest value there is."""
+        return self.arguments[0], self.arguments[1]
+
     def corners(self) -> list[Any]:
-        return list(self.arguments)
+        return list(self.bounds)
+
+    def holds(self, value: Any) -> bool:
+        kinds = int if self.whole else (int, float)
+        low, high = self.bounds
+        return isinstance(value, kinds) and type(value) is not bool and low <= value <= high
+
+    def near(self, value: Any, random: np.random.Generator) -> Any:
+        """A quarter more or a fifth less on a log scale, a tenth of the range else; at least 1 of what is whole."""
+        low, high = self.bounds
+        up = bool(random.integers(2))
+        step = max((high - low) / 10, 1 if self.whole else 0)
+        moved = value * (1.25 if up else 0.8) if self.log else value + (step if up else -step)
+        return min(max(round(moved) if self.whole else float(moved), low), high)
 
 
 class Uniform(Range, name="uniform"):
@@ -120,12 +179,12 @@ class Uniform(Range, name="uniform"):
         return float(random.uniform(*self.arguments))
 
     def ask(self, key: str, trial: Any) -> float:
-        return trial.suggest_float(key, *self.arguments, log=self.log)
+        return trial.suggest_float(key, *self.bounds, log=self.log)
 
     def distribution(self) -> tuple[Any, Any]:
         from optuna.distributions import FloatDistribution
 
-        low, high = self.arguments
+        low, high = self.bounds
         return FloatDistribution(float(low), float(high), log=self.log), float
 
 
@@ -135,8 +194,8 @@ class LogUniform(Uniform, name="loguniform"):
     log = True
 
     def draw(self, random: np.random.Generator) -> float:
-        low, high = self.arguments
-        return float(np.exp(random.uniform(np.log(low), np.log(high))))
+        low, high = self.bounds
+        return min(max(float(np.exp(random.uniform(np.log(low), np.log(high)))), low), high)
 
 
 class RandInt(Range, name="randint"):
@@ -157,6 +216,118 @@ class RandInt(Range, name="randint"):
         return IntDistribution(*self.arguments), int
 
 
+class Stepped(Range):
+    """Base of the domains that go from low to high in equal steps; whole numbers where all three are whole."""
+
+    shape = "[low, high, step]"
+
+    def check_bounds(self, low: float, high: float, step: float = 1) -> None:
+        super().check_bounds(low, high)
+        if step <= 0:
+            raise ValueError(f"step must be above 0, got {step}")
+        self.steps = round((high - low) / step)
+        if self.steps < 1 or not math.isclose(low + self.steps * step, high, rel_tol=1e-9, abs_tol=1e-9 * step):
+            raise ValueError(f"high must be low and a whole number of steps, got {self.arguments!r}")
+
+    def value(self, place: int) -> Any:
+        """The value that so many steps lead to."""
+        low, _, step = self.arguments
+        if all(isinstance(each, int) for each in self.arguments):
+            return low + place * step
+        # 0.1 * 3 is 0.30000000000000004: a person asked for 0.3.
+        return float(f"{low + place * step:.12g}")
+
+    def place(self, value: float) -> int:
+        """The nearest number of steps."""
+        low, _, step = self.arguments
+        return min(max(round((value - low) / step), 0), self.steps)
+
+    @property
+    def bounds(self) -> tuple[Any, Any]:
+        return self.value(0), self.value(self.steps)
+
+    def holds(self, value: Any) -> bool:
+        return super().holds(value) and self.value(self.place(value)) == value
+
+    def near(self, value: Any, random: np.random.Generator) -> Any:
+        return self.value(min(max(self.place(value) + int(random.choice([-1, 1])), 0), self.steps))
+
+
+class QUniform(Stepped, name="quniform"):
+    """One of the steps from low to high, each equally likely."""
+
+    def draw(self, random: np.random.Generator) -> Any:
+        return self.value(int(random.integers(self.steps + 1)))
+
+    def ask(self, key: str, trial: Any) -> Any:
+        return self.value(trial.suggest_int(key, 0, self.steps))
+
+    def distribution(self) -> tuple[Any, Any]:
+        from optuna.distributions import IntDistribution
+
+        return IntDistribution(0, self.steps), self.place
+
+
+class QLogUniform(Stepped, name="qloguniform"):
+    """The step nearest to a number between low and high, each decade equally likely."""
+
+    log = True
+
+    def draw(self, random: np.random.Generator) -> Any:
+        low, high = self.bounds
+        return self.value(self.place(float(np.exp(random.uniform(np.log(low), np.log(high))))))
+
+    def ask(self, key: str, trial: Any) -> Any:
+        return self.value(self.place(trial.suggest_float(key, *self.bounds, log=True)))
+
+    def distribution(self) -> tuple[Any, Any]:
+        from optuna.distributions import FloatDistribution
+
+        low, high = self.bounds
+        return FloatDistribution(float(low), float(high), log=True), float
+
+
+class Normal(Range, name="normal"):
+    """Normal with a mean and a standard deviation, cut at three of them: so that it has corners to check."""
+
+    shape = "[mean, deviation]"
+    cut: ClassVar[float] = 3.0
+
+    def check_bounds(self, mean: float, deviation: float) -> None:
+        if deviation <= 0:
+            raise ValueError(f"deviation must be above 0, got {deviation}")
+        tail = NormalDist().cdf(-self.cut)
+        self._shares = (tail, 1 - tail)
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        mean, deviation = self.arguments
+        return mean - self.cut * deviation, mean + self.cut * deviation
+
+    def _at(self, share: float) -> float:
+        """The value below which this share of the whole normal lies."""
+        mean, deviation = self.arguments
+        low, high = self.bounds
+        return min(max(mean + deviation * NormalDist().inv_cdf(share), low), high)
+
+    def draw(self, random: np.random.Generator) -> float:
+        return self._at(float(random.uniform(*self._shares)))
+
+    def ask(self, key: str, trial: Any) -> float:
+        # Optuna knows no normal: it is asked for the share, so that what it takes for equally likely is.
+        return self._at(trial.suggest_float(key, *self._shares))
+
+    def distribution(self) -> tuple[Any, Any]:
+        from optuna.distributions import FloatDistribution
+
+        def share(value: float) -> float:
+            mean, deviation = self.arguments
+            low, high = self._shares
+            return min(max(NormalDist().cdf((value - mean) / deviation), low), high)
+
+        return FloatDistribution(*self._shares), share
+
+
 class InYaml:
     """Annotation: `{loguniform: [1e-4, 1e-2]}` <-> `LogUniform([1e-4, 1e-2])`."""
 
@@ -165,63 +336,32 @@ class InYaml:
         if isinstance(value, Domain):
             return value
         members = Domain.members
-        if not isinstance(value, dict) or len(value) != 1 or next(iter(value)) not in members:
+        names = [key for key in value if key != "when"] if isinstance(value, dict) else []
+        if len(names) != 1 or names[0] not in members:
             raise PydanticCustomError(
                 "value_error",
                 "must be one domain, as in {example}, got {got}; there are: {names}",
                 {"example": "{loguniform: [1e-4, 1e-2]}", "got": repr(value), "names": ", ".join(sorted(members))},
             )
-        ((name, arguments),) = value.items()
-        return members[name](arguments)
+        return members[names[0]](value[names[0]], value.get("when"))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.read,
-            serialization=core_schema.plain_serializer_function_ser_schema(lambda d: {d.name: d.arguments}),
+            self.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda d: d.written())
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+        condition = {"type": "object", "description": "Only where other keys have these values: {model.cell: lstm}."}
         arms = [
             {
                 "type": "object",
                 "additionalProperties": False,
                 "required": [name],
-                "properties": {name: {"type": "array", "description": (member.__doc__ or "").strip()}},
+                "properties": {
+                    name: {"type": "array", "description": (member.__doc__ or "").strip()},
+                    "when": condition,
+                },
             }
             for name, member in Domain.members.items()
         ]
         return {"anyOf": arms}
-
-
-Point = dict[str, Any]
-"""Dotted key -> value."""
-
-
-def in_order(point: Mapping[str, Any]) -> Point:
-    """Sections before what is inside them, so that `model.cell` is chosen before `model.cell.forget_bias` is set."""
-    return dict(sorted(point.items(), key=lambda item: item[0].count(".")))
-
-
-def corners(space: Mapping[str, Domain], most: int = 512) -> Iterator[Point]:
-    """Points that stand for the whole space: every combination of listed values, at both ends of every range.
-
-    Where the lists have more than `most` combinations, each value is tried once with the first of all others.
-    """
-    lists = {key: domain.corners() for key, domain in space.items() if isinstance(domain, Choice)}
-    ends = {key: domain.corners() for key, domain in space.items() if not isinstance(domain, Choice)}
-    if math.prod(len(values) for values in lists.values()) <= most:
-        combinations: Iterator[Point] = (
-            dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())
-        )
-    else:
-        first = {key: values[0] for key, values in lists.items()}
-        combinations = ({**first, key: value} for key, values in lists.items() for value in values)
-    for combination in combinations:
-        for end in (0, -1) if ends else (0,):
-            yield in_order({**combination, **{key: values[end] for key, values in ends.items()}})
-
-
-def grid(space: Mapping[str, Domain]) -> list[Point]:
-    """Every combination of the exhaustive domains; one empty point if there are none."""
-    lists = {key: domain.corners() for key, domain in space.items() if domain.exhaustive}
-    return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]

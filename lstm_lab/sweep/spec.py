@@ -10,12 +10,16 @@ import torch
 from pydantic import Field, model_validator
 
 from lstm_lab import config
-from lstm_lab.config import Config, ConfigError
+from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.experiment import Experiment
 from lstm_lab.registry import Choice, Named, spell_out
+from lstm_lab.sweep.constraints import Constraint
+from lstm_lab.sweep.region import Region, said
 from lstm_lab.sweep.schedulers import FIFO, Scheduler
 from lstm_lab.sweep.searchers import Random, Searcher
-from lstm_lab.sweep.space import Domain, InYaml, Point, corners, grid
+from lstm_lab.sweep.space import Domain, InYaml, Point
+
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
 
 
 class Resources(Config):
@@ -27,6 +31,32 @@ class Resources(Config):
     """GPUs; 0.25 packs four trials on one."""
 
 
+class Budget(Config):
+    """What the search may cost; whatever is used up first ends it. Confirming comes on top."""
+
+    trials: Count | None = None
+    """Trials, rounded down to whole points: a point is trained with all of its seeds."""
+    epochs: Count | None = None
+    """Epochs over all trials; those that run finish the epoch in hand."""
+    minutes: Annotated[float, Field(gt=0.0)] | None = None
+    """Wall clock, over interruptions."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Budget:
+        if self.trials is self.epochs is self.minutes is None:
+            raise ValueError("give trials, epochs or minutes, or leave budget out")
+        return self
+
+
+class Confirm(Config):
+    """Seeds for the best points of the search, trained through, before one of them is the winner."""
+
+    top: Count = 3
+    """How many points."""
+    seeds: Seeds = (0, 1, 2)
+    """What each is trained with; a trial of the search that was trained through with one of them counts."""
+
+
 class Sweep(Config):
     """A question over experiments."""
 
@@ -36,14 +66,24 @@ class Sweep(Config):
     """The experiment that every trial starts from."""
     space: dict[str, Annotated[Domain, InYaml()]]
     """Dotted key -> domain: `optimizer.lr: {loguniform: [1e-4, 1e-2]}`."""
+    constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """What must hold at every point: `model.hidden_size * model.depth <= 256`."""
     samples: Annotated[int, Field(ge=1)] = 1
     """Points drawn for each combination of the grids."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)] = (0,)
+    seeds: Seeds = (0,)
     """Every point is trained once with each: rows of the result, not a dimension of the search."""
     searcher: Annotated[Named, Choice(Searcher, default="random")] = Random.Config()  # type: ignore[call-arg]
     """Where points come from."""
     scheduler: Annotated[Named, Choice(Scheduler, default="fifo")] = FIFO.Config()  # type: ignore[call-arg]
     """Which trials are stopped early."""
+    budget: Budget | None = None
+    """What ends the search before all of its points are tried."""
+    patience_trials: Count | None = None
+    """Trials without a better one before the search ends; null: never."""
+    confirm: Confirm | None = None
+    """How the best points are trained again before one of them wins; null: the search decides."""
+    warm_start: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Earlier sweeps over the same space whose points the searcher is told first."""
     resources: Resources = Resources()
     """What one trial holds."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -55,8 +95,6 @@ class Sweep(Config):
             raise ValueError("space is empty: give at least one key a domain, or use lstm-lab train")
         if "seed" in self.space:
             raise ValueError("space.seed: seeds are rows, not a search dimension; write seeds: [0, 1, 2]")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} holds one twice")
         grids = [key for key, domain in self.space.items() if domain.exhaustive]
         owner: Any = self.searcher.owner
         if grids and not owner.takes_grid:
@@ -69,11 +107,49 @@ class Sweep(Config):
                 f"samples: {self.samples} would repeat every point, for the space is all grid; "
                 "write seeds to repeat with other seeds"
             )
+        if self.warm_start and not owner.learns(self.searcher):
+            raise ValueError(
+                f"warm_start: searcher '{self.searcher.name}' does not learn from what it is told; "
+                "write searcher: optuna"
+            )
+        self.region.grid()
+        return self
+
+    @model_validator(mode="after")
+    def _seeds_and_budget_fit(self) -> Sweep:
+        for where, seeds in (("seeds", self.seeds), ("confirm.seeds", self.confirm.seeds if self.confirm else ())):
+            if len(set(seeds)) < len(seeds):
+                raise ValueError(f"{where}: {list(seeds)} holds one twice")
+        limit = self.budget.trials if self.budget else None
+        if limit is not None and limit < len(self.seeds):
+            raise ValueError(f"budget.trials: {limit} is less than the {len(self.seeds)} seeds of one point")
+        scheduler: Any = self.scheduler.owner
+        scheduler.check(self.scheduler, self)
+        if self.confirm and not scheduler.stops and set(self.confirm.seeds) <= set(self.seeds):
+            raise ValueError(
+                f"confirm.seeds: {list(self.confirm.seeds)} are all trained through in the search; "
+                "give others, or leave confirm out"
+            )
         return self
 
     @property
     def points(self) -> int:
-        return self.samples * len(grid(self.space))
+        """How many the search tries at most."""
+        points = self.samples * len(self.region.grid())
+        limit = self.budget.trials if self.budget else None
+        return points if limit is None else min(points, limit // len(self.seeds))
+
+    @property
+    def region(self) -> Region:
+        """The space with its conditions and constraints."""
+        return Region(self.space, [Constraint(text) for text in self.constraints], self._content)
+
+    def _content(self, point: Point) -> dict[str, Any]:
+        """The experiment at a point, with every default in it; where there can be none, what was written."""
+        try:
+            return self.at(point, 0).dump()
+        except ConfigError:
+            return config.merge(self.experiment, point)
 
     @property
     def base(self) -> Experiment:
@@ -114,10 +190,16 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
 
 def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
     """Every corner of the space as an experiment, so that a typo costs a tenth of a second and not a queue slot."""
-    base, built = sweep.base.dump(), []
-    for point in corners(sweep.space):
-        corner = ", ".join(f"{key}={value}" for key, value in point.items())
-        built.append(config.validate(Experiment, config.merge(base, point), f"{where}: at the corner {corner}"))
+    base, built, region = sweep.base.dump(), [], sweep.region
+    try:
+        points = list(region.corners())
+        if not points:
+            raise ValueError(f"constraints: none of the points of the space keeps {', '.join(sweep.constraints)}")
+        region.check_constraints(points)
+    except (ValueError, ConfigError) as error:
+        raise ConfigError(f"{where}: {error}") from None
+    for point in points:
+        built.append(config.validate(Experiment, config.merge(base, point), f"{where}: at the corner {said(point)}"))
     return built
 
 

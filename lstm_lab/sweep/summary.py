@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lstm_lab import config, tracking
 from lstm_lab.evaluate import Scores, evaluate
 from lstm_lab.run import read_json, write_atomic
-from lstm_lab.sweep.record import SweepFolder, Trial, leaderboard, winner
+from lstm_lab.sweep.record import SweepFolder, Trial, winner
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tracking import Mode
 
@@ -25,7 +25,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
             run = folder.run(trial.id)
             if (run.path / "run.json").is_file() and not tracking.is_ended(run):
                 tracking.end(run, mode=wandb, group=folder.name)
-    ranked = leaderboard(trials, base.mode)
+    ranked = folder.ranked()
     won = winner(ranked, base.mode)
     content: dict[str, Any] = {
         "question": sweep.question,
@@ -35,6 +35,9 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
             "asked": len(trials),
             **{state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")},
         },
+        # Why the search ended before all of its points were tried; null where it did not.
+        "ended": about.get("ended"),
+        "confirmed": about.get("confirmed") or [],
         "winner": None,
         "points": [row.dump() for row in ranked],
         "baselines": {"validation": {}, "test": None},
@@ -48,7 +51,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     if won is not None:
         content["winner"] = {
             "trial": won.id,
-            "config": {**won.overrides, "seed": won.seed},
+            "config": {**won.settings, "seed": won.seed},
             "epoch": won.epoch,
             "validation": {},
             "test": None,
@@ -70,12 +73,14 @@ def _put(content: dict[str, Any], scores: Scores) -> None:
 
 
 def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
-    experiment = sweep.at(won.overrides, won.seed)
+    experiment = sweep.at(won.settings, won.seed)
     note = ""
+    if won.lineage:
+        note = "# Its numbers changed while it trained: see its lineage.jsonl; with the last ones alone it differs.\n"
     if won.state == "stopped":
         # Trained through it would come out otherwise; up to where it was stopped it is the same run.
         experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
-        note = f"# No point was trained through: this one was stopped after {won.epochs} epochs.\n"
+        note += f"# No point was trained through: this one was stopped after {won.epochs} epochs.\n"
     head = f"# {sweep.question}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
     write_atomic(folder.path / "best.yaml", head + config.to_yaml(experiment.dump()))
 

@@ -19,6 +19,7 @@ from lstm_lab.config import Interrupted
 from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
+from lstm_lab.sweep import population
 from lstm_lab.train import train
 
 
@@ -45,6 +46,8 @@ class Trial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
+        if self._thread is not None and population.is_awaited(self._run()):
+            self.cleanup()
         if self._thread is None:
             self._begin()
         else:
@@ -64,13 +67,14 @@ class Trial(tune.Trainable):
     def _train(self) -> None:
         spec = self._spec
         try:
-            experiment = Experiment.of(json.loads(spec["experiment"]))
-            path = Path(spec["folder"]) / "trials" / spec["trial"]
-            run = (
-                Run.open(path)
-                if (path / "run.json").is_file()
-                else Run.create(path, experiment.dump(), command=spec["command"], job_type="trial")
-            )
+            run = self._run()
+            if not (run.path / "run.json").is_file():
+                Run.create(run.path, json.loads(spec["experiment"]), command=spec["command"], job_type="trial")
+            if spec["together"]:
+                population.together(Path(spec["folder"]), spec["together"])
+            population.adopt(run)
+            # Its own: a clone has other numbers than were asked for.
+            experiment = Experiment.of(run.experiment)
         except BaseException as error:  # noqa: BLE001 - said to the driver, which names the trial
             self._said.put(("failed", f"{type(error).__name__}: {error}"))
             return
@@ -90,6 +94,9 @@ class Trial(tune.Trainable):
         except BaseException as error:  # noqa: BLE001 - whatever it was, the trial failed and its folder says why
             run.mark_failed(error)
             self._said.put(("failed", None))
+
+    def _run(self) -> Run:
+        return Run(Path(self._spec["folder"]) / "trials" / self._spec["trial"])
 
     def _wait(self, row: dict[str, Any]) -> None:
         self._said.put(("row", row))

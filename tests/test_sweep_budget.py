@@ -1,0 +1,278 @@
+"""What ends a search, what confirms its best points, what it is told beforehand: worked out from the record alone."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import lstm_lab
+from lstm_lab import config
+from lstm_lab.config import ConfigError
+from lstm_lab.run import Run
+from lstm_lab.sweep.questions import Confirmation, Search, waited
+from lstm_lab.sweep.record import SweepFolder, Trial, confirmation, winner
+from lstm_lab.sweep.spec import load_sweep
+
+SPACE = {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}}
+
+
+def make(base, experiment, name="sweep", **more):
+    path = base / f"{name}.yaml"
+    content = {"experiment": experiment.dump(), "space": SPACE, "samples": 4, **more}
+    path.write_text(f"# Which rate?\n{config.to_yaml(content)}")
+    return SweepFolder.create(base / name, load_sweep(path))
+
+
+def phase(folder, of=Search, seconds=0.0):
+    return of(folder, "disabled", threading.Event(), lambda: seconds)
+
+
+def bring_back(folder, asked, trial, values, state="finished"):
+    """A trial ends as if it had been trained: one row an epoch."""
+    spec = next(row for row in folder.asked() if row["trial"] == trial)
+    experiment = folder.sweep.at(spec["overrides"], spec["seed"])
+    run = Run.create(folder.path / "trials" / trial, experiment.dump(), command="", job_type="trial")
+    run.describe(decides=experiment.decides, mode=experiment.mode, parameters=7)
+    for epoch, value in enumerate(values):
+        run.append({"epoch": epoch, experiment.decides: value, "seconds": float(epoch)})
+        asked.reported()
+    run.mark("finished" if state == "finished" else "interrupted")
+    if state != "finished":
+        folder.decide(trial, state, "for a test")
+    asked.settled(trial)
+
+
+def all_of(folder, asked, values):
+    """Ask until there is no more, each trial with the next of the values."""
+    values = iter(values)
+    while isinstance(spec := asked.suggest(f"tune-{len(folder.asked())}"), dict):
+        bring_back(folder, asked, spec["trial"], [9.0, next(values)])
+    return [trial.id for trial in folder.trials()]
+
+
+# --- what ends a search -----------------------------------------------------------------------------------------------
+
+
+def test_a_budget_of_trials_buys_whole_points(tmp_path, demand):
+    folder = make(tmp_path, demand, budget={"trials": 5}, seeds=[0, 1])
+    asked = phase(folder)
+    assert asked.left == 4
+    assert len(all_of(folder, asked, range(9))) == 4
+    assert asked.conclude() == "budget.trials: 4 trials are done of 8 there could be"
+    assert folder.about["ended"].startswith("budget.trials")
+    again = phase(folder)
+    assert again.left == 0
+    assert again.conclude() is None
+
+
+def test_a_budget_of_epochs_counts_those_of_an_earlier_process(tmp_path, demand):
+    folder = make(tmp_path, demand, budget={"epochs": 5})
+    asked = phase(folder)
+    for _ in range(2):
+        bring_back(folder, asked, asked.suggest("x")["trial"], [2.0, 1.0])
+        assert not asked.spent()
+    resumed = phase(folder)
+    assert not resumed.spent()
+    left = resumed.suggest("y")["trial"]
+    resumed.reported()
+    assert resumed.spent()
+    assert resumed.suggest("z") == Search.FINISHED
+    assert resumed.conclude().startswith("budget.epochs: 5 epochs")
+    (trial,) = [trial for trial in folder.trials() if trial.id == left]
+    assert (trial.state, trial.value) == ("stopped", None)
+    assert trial.reason.startswith("budget.epochs")
+
+
+def test_a_budget_of_minutes_is_of_the_clock(tmp_path, demand):
+    folder = make(tmp_path, demand, budget={"minutes": 0.5})
+    assert not phase(folder, seconds=29.0).spent()
+    asked = phase(folder, seconds=31.0)
+    assert asked.spent()
+    assert asked.conclude() == "budget.minutes: 0.5 minutes are over"
+
+
+def test_patience_ends_a_search_that_brings_nothing_better(tmp_path, demand):
+    folder = make(tmp_path, demand, samples=20, patience_trials=3)
+    asked = phase(folder)
+    assert len(all_of(folder, asked, [5.0, 6.0, 4.0, 4.0, 5.0, 7.0, 0.0])) == 6
+    reason = asked.conclude()
+    assert reason == "patience_trials: 3 trials have brought nothing better than t0002, 4"
+    assert phase(folder).left == 0
+
+
+def test_a_search_that_tried_everything_says_nothing(tmp_path, demand):
+    folder = make(tmp_path, demand, patience_trials=3, budget={"epochs": 100, "trials": 4})
+    asked = phase(folder)
+    assert len(all_of(folder, asked, [1.0, 2.0, 3.0, 4.0])) == 4
+    assert asked.conclude() is None
+    assert "ended" not in folder.about
+
+
+@given(st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=12), st.sampled_from(["min", "max"]))
+def test_waiting_is_counted_from_the_first_best(values, mode):
+    trials = [
+        Trial(f"t{place}", place, 0, {}, "failed" if value is None else "finished", None, value, 0, 1, 1.0, 1)
+        for place, value in enumerate(values)
+    ]
+    since, best = waited(trials, mode)
+    scored = [value for value in values if value is not None]
+    if not scored:
+        assert (since, best) == (len(values), None)
+    else:
+        place = values.index(min(scored) if mode == "min" else max(scored))
+        assert (since, best) == (len(values) - 1 - place, trials[place])
+
+
+# --- what confirms ----------------------------------------------------------------------------------------------------
+
+
+def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand):
+    folder = make(tmp_path, demand, confirm={"top": 2, "seeds": [0, 1, 2]})
+    searched = phase(folder)
+    all_of(folder, searched, [0.1, 0.5, 0.2, 0.9])  # points 0 and 2 lead; 0 by luck
+    asked = phase(folder, Confirmation)
+    assert folder.about["confirmed"] == [0, 2]
+    assert asked.scheduler.name == "fifo"
+    entered = [(row["point"], row["seed"], row["phase"]) for row in folder.asked()[4:]]
+    assert entered == [(0, 1, "confirm"), (0, 2, "confirm"), (2, 1, "confirm"), (2, 2, "confirm")]
+    # Killed after the first of them: nothing is asked for twice.
+    bring_back(folder, asked, asked.suggest("a")["trial"], [0.8])
+    resumed = phase(folder, Confirmation)
+    assert (resumed.left, len(folder.asked())) == (3, 8)
+    for value in (0.9, 0.2, 0.3):
+        bring_back(folder, resumed, resumed.suggest("b")["trial"], [value])
+    ranked = folder.ranked()
+    assert [(row.point, row.n) for row in ranked] == [(2, 3), (0, 3), (1, 1), (3, 1)]
+    assert ranked[0].mean == pytest.approx((0.2 + 0.2 + 0.3) / 3)
+    assert ranked[0].spread is not None
+    assert winner(ranked, "min").point == 2
+    assert phase(folder, Confirmation).left == 0
+    assert phase(folder, Search).left == 0
+
+
+def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path, demand):
+    folder = make(tmp_path, demand, samples=1, seeds=[0, 1], scheduler="asha", confirm={"top": 1, "seeds": [0, 1]})
+    searched = phase(folder)
+    bring_back(folder, searched, searched.suggest("a")["trial"], [0.1], "stopped")
+    bring_back(folder, searched, searched.suggest("b")["trial"], [0.4, 0.3])
+    asked = phase(folder, Confirmation)
+    assert [(row["seed"], row["phase"]) for row in folder.asked()[2:]] == [(0, "confirm")]
+    bring_back(folder, asked, asked.suggest("c")["trial"], [0.6, 0.5])
+    assert [trial.id for trial in confirmation(folder.trials(), 0, (0, 1))] == ["t0002", "t0001"]
+    assert folder.ranked()[0].mean == pytest.approx(0.4)
+
+
+def test_without_confirm_nothing_is_asked_again(tmp_path, demand):
+    folder = make(tmp_path, demand)
+    all_of(folder, phase(folder), [1.0, 2.0, 3.0, 4.0])
+    assert phase(folder, Confirmation).left == 0
+    assert "confirmed" not in folder.about
+
+
+# --- what is told beforehand ------------------------------------------------------------------------------------------
+
+
+def test_earlier_points_are_told_and_those_outside_are_counted(tmp_path, demand):
+    earlier = make(tmp_path, demand, "earlier", samples=6)
+    all_of(earlier, phase(earlier), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    rates = [trial.overrides["optimizer.lr"] for trial in earlier.trials()]
+    middle = sorted(rates)[2]
+    narrow = {"optimizer.lr": {"loguniform": [1e-3, float(middle)]}}
+    folder = make(tmp_path, demand, "later", space=narrow, searcher={"name": "optuna"}, warm_start=[str(earlier.path)])
+    assert folder.about["warm_start"] == {"told": 3, "outside": 3}
+    assert sorted(row["overrides"]["optimizer.lr"] for row in folder.warm()) == sorted(rates)[:3]
+    told = {row["overrides"]["optimizer.lr"]: row["value"] for row in folder.warm()}
+    assert told == {
+        rate: value for rate, value in zip(rates, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), strict=True) if rate in told
+    }
+    study = phase(folder).source.study
+    assert {t.params["optimizer.lr"]: t.value for t in study.trials} == told
+    (earlier.path / "sweep.yaml").unlink()
+    assert len(phase(folder).source.study.trials) == 3
+
+
+def test_a_warm_start_from_other_data_or_nowhere_is_refused(tmp_path, demand, vowels):
+    earlier = make(tmp_path, vowels, "earlier")
+    for where, said in ((earlier.path, "is another"), (tmp_path / "earlie", "not a sweep")):
+        with pytest.raises(ConfigError, match=said):
+            make(tmp_path, demand, "later", searcher="optuna", warm_start=[str(where)])
+        assert not (tmp_path / "later").exists()
+
+
+# --- as a table -------------------------------------------------------------------------------------------------------
+
+
+def test_a_sweep_as_a_table(tmp_path, demand):
+    space = {
+        **SPACE,
+        "model.cell": {"choice": ["lstm", "gru"]},
+        "model.cell.forget_bias": {"uniform": [0, 1], "when": {"model.cell": "lstm"}},
+    }
+    folder = make(tmp_path, demand, space=space, samples=6)
+    asked = phase(folder)
+    for value in (0.5, 0.4, 0.3):
+        bring_back(folder, asked, asked.suggest("x")["trial"], [0.9, value])
+    table = lstm_lab.load_sweep(folder.path)
+    metric = folder.sweep.base.decides
+    assert list(table.trial) == [trial.id for trial in folder.trials()] == ["t0000", "t0001", "t0002"]
+    assert list(table[metric]) == [0.5, 0.4, 0.3]
+    assert list(table.epoch) == [1, 1, 1]
+    assert set(table.phase) == {"search"}
+    assert (table["model.cell.forget_bias"].notna() == (table["model.cell"] == "lstm")).all()
+    with pytest.raises(ConfigError, match="not a sweep"):
+        lstm_lab.load_sweep(tmp_path / "swep")
+
+
+def test_importing_the_package_brings_in_neither_pandas_nor_torch():
+    import subprocess
+    import sys
+
+    code = "import sys, lstm_lab; lstm_lab.load_sweep; sys.exit(bool({'pandas', 'torch', 'ray'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# --- on Ray -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
+    """One sweep with all of it: ends cleanly, says why, and means what the record says."""
+    from rich.console import Console
+
+    from lstm_lab.sweep.tune import sweep_on
+
+    base = vowels.with_overrides({"trainer.max_epochs": 6})
+    earlier = make(tmp_path, base, "earlier", samples=2)
+    all_of(earlier, phase(earlier), [1.0, 2.0])
+    folder = make(
+        tmp_path, base, "later", samples=40, searcher={"name": "optuna", "startup": 1}, budget={"epochs": 14},
+        warm_start=[str(earlier.path)], confirm={"top": 1, "seeds": [0, 1]}, constraints=["optimizer.lr > 0.002"],
+        resources={"cpus": os.cpu_count()},  # one process, one trial after another
+    )  # fmt: skip
+    with (tmp_path / "said.txt").open("w") as file:
+        content = sweep_on(folder, wandb="disabled", console=Console(file=file, width=200))
+    said = (tmp_path / "said.txt").read_text()
+    trials = folder.trials()
+    assert "warm start: the searcher is told " in said
+    assert f"the search has ended: {content['ended']}" in said
+    assert content["ended"].startswith("budget.epochs: ")
+    searched = [trial for trial in trials if trial.phase == "search"]
+    assert [trial.epochs for trial in searched][:3] == [6, 6, 2]
+    assert sum(trial.epochs for trial in searched) == 14
+    assert all("had not begun" in str(trial.reason) for trial in searched[3:])
+    assert {trial.state for trial in searched} == {"finished", "stopped"}
+    assert all(trial.overrides["optimizer.lr"] > 0.002 for trial in trials)
+    again = [trial for trial in trials if trial.phase == "confirm"]
+    assert again
+    assert all(trial.state == "finished" and trial.epochs == 6 for trial in again)
+    assert content["confirmed"] == [again[0].point] == [content["points"][0]["point"]]
+    assert content["points"][0]["n"] == 2
+    assert content["winner"]["trial"] in content["points"][0]["trials"]
+    for trial in trials:
+        run = folder.run(trial.id)
+        if (run.path / "run.json").is_file():
+            assert run.status["state"] == trial.state
+    assert sweep_on(folder, wandb="disabled", console=Console(quiet=True)) == content
