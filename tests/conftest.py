@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
 
 torch.set_num_threads(1)  # The tensors are tiny: threads would only wait for each other.
@@ -32,6 +33,22 @@ def runs(tmp_path, monkeypatch):
     for name in ("WANDB_API_KEY", "WANDB_MODE", "WANDB_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "runs"
+
+
+@pytest.fixture
+def readable():
+    """A data set as it is, or a skip that says what is not there and where it comes from."""
+
+    def check(dataset):
+        try:
+            _ = dataset.facts
+        except DataError as error:
+            if "LSTM_LAB_DATA" not in str(error):
+                raise
+            pytest.skip(str(error))
+        return dataset
+
+    return check
 
 
 @pytest.fixture

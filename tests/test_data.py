@@ -255,11 +255,11 @@ def test_taylor_is_as_published():
 
 
 @pytest.fixture
-def dataset(request, tmp_path):
+def dataset(request, tmp_path, readable):
     path = tmp_path / "rows.csv"
     path.write_text("t,a,b\n" + "".join(f"{i},{i % 7},{i % 3}\n" for i in range(300)))
     required = {"csv": {"path": str(path), "time": "t", "targets": ["a"], "features": ["b"], "window": 9, "horizon": 3}}
-    return Dataset.members[request.param].Config.model_validate(required.get(request.param, {})).build()
+    return readable(Dataset.members[request.param].Config.model_validate(required.get(request.param, {})).build())
 
 
 @pytest.mark.parametrize("dataset", sorted(Dataset.members), indirect=True)

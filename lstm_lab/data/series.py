@@ -75,12 +75,17 @@ class Windows:
         return self.starts.unsqueeze(1) + self.window + torch.arange(self.horizon)
 
 
+def frame_values(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Of a pandas table of numbers: values (N, C) float64 and names of its columns."""
+    return frame.to_numpy(np.float64), tuple(str(column) for column in frame.columns)
+
+
 Part = Annotated[float, Field(gt=0.0, lt=1.0)]
 Steps = Count
 
 
-class SeriesDataset(Dataset):
-    """Base of the sources of one series. A source writes `read`."""
+class Windowed(Dataset):
+    """Base of the sources of series that are split by time. A source writes `read` and `_borders`."""
 
     class Config(Dataset.Config):
         window: Steps = 96
@@ -89,42 +94,33 @@ class SeriesDataset(Dataset):
         """Rows predicted ahead."""
         seasons: Annotated[tuple[Steps, ...], Field(strict=False)] = ()
         """Season lengths in rows, for the seasonal naive forecasts; the first scales MASE."""
-        validation: Part = 0.1
-        """Share of the rows, before the test part."""
-        test: Part = 0.2
-        """Share of the rows, at the end."""
         stride: Steps = 1
         """Rows between the starts of neighbouring training windows."""
-
-        @model_validator(mode="after")
-        def _leave_something_to_train_on(self) -> SeriesDataset.Config:
-            if self.validation + self.test >= 1:
-                raise ValueError(
-                    f"validation={self.validation} and test={self.test} leave nothing to train on: "
-                    "keep their sum below 1"
-                )
-            return self
 
     def __init__(self, **choices: Any) -> None:
         self.window: int = choices["window"]
         self.horizon: int = choices["horizon"]
         self.seasons: tuple[int, ...] = choices["seasons"]
-        self.shares: tuple[float, float] = (choices["validation"], choices["test"])
         self.stride: int = choices["stride"]
 
     @abstractmethod
     def read(self) -> Series:
         """The whole series."""
 
+    @abstractmethod
+    def _borders(self, rows: int) -> tuple[int, int, int]:
+        """Row after the training part, after the validation part, after the test part."""
+
     @cached_property
     def series(self) -> Series:
         series = self.read()
-        train, validation, rows = self._borders(len(series.values))
+        rows = len(series.values)
+        train, validation, end = self._borders(rows)
         need = self.window + self.horizon
         for part, have, least in (
             ("training part", train, need),
             ("validation part", validation - train, self.horizon),
-            ("test part", rows - validation, self.horizon),
+            ("test part", end - validation, self.horizon),
         ):
             if have < least:
                 raise DataError(
@@ -132,11 +128,6 @@ class SeriesDataset(Dataset):
                     f"{self.horizon} need {least} there: shorten data.window or data.horizon, or bring more rows"
                 )
         return series
-
-    def _borders(self, rows: int) -> tuple[int, int, int]:
-        """Row after the training part, after the validation part, after the test part."""
-        validation, test = self.shares
-        return int(rows * (1 - validation - test) + 1e-9), int(rows * (1 - test) + 1e-9), rows
 
     @cached_property
     def facts(self) -> SeriesFacts:
@@ -184,3 +175,30 @@ class SeriesDataset(Dataset):
     @cached_property
     def digest(self) -> str:
         return digest(self.series.values, self.series.columns, self._borders(len(self.series.values)))
+
+
+class SeriesDataset(Windowed):
+    """Base of the sources of one series that a person parts by shares. A source writes `read`."""
+
+    class Config(Windowed.Config):
+        validation: Part = 0.1
+        """Share of the rows, before the test part."""
+        test: Part = 0.2
+        """Share of the rows, at the end."""
+
+        @model_validator(mode="after")
+        def _leave_something_to_train_on(self) -> SeriesDataset.Config:
+            if self.validation + self.test >= 1:
+                raise ValueError(
+                    f"validation={self.validation} and test={self.test} leave nothing to train on: "
+                    "keep their sum below 1"
+                )
+            return self
+
+    def __init__(self, **choices: Any) -> None:
+        super().__init__(**choices)
+        self.shares: tuple[float, float] = (choices["validation"], choices["test"])
+
+    def _borders(self, rows: int) -> tuple[int, int, int]:
+        validation, test = self.shares
+        return int(rows * (1 - validation - test) + 1e-9), int(rows * (1 - test) + 1e-9), rows

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.series import SeriesDataset, SeriesFacts, Windows
+from lstm_lab.data.series import SeriesFacts, Windowed, Windows
 from lstm_lab.tasks.base import Task, score
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
@@ -61,7 +61,7 @@ class ForecastMetrics(Metric):
 class Forecast(Task, name="forecast"):
     """A direct head: every step of the horizon at once."""
 
-    accepts = SeriesDataset
+    accepts = Windowed
 
     class Config(Task.Config):
         decides: Literal["scaled_mse", "scaled_mae", "mase", "mse", "mae", "loss"] = "scaled_mse"
@@ -86,6 +86,13 @@ class Forecast(Task, name="forecast"):
                 f"task.anchor: season needs one of data.seasons {list(data.seasons)} shorter than "
                 f"data.window={data.window}; name a season, widen the window, or anchor on the last value"
             )
+
+    @classmethod
+    def reads(cls, task: Any, data: Any) -> int:
+        """Steps that a model is handed of each window."""
+        if task.anchor != "season":
+            return data.window
+        return data.window - max(season for season in data.seasons if season < data.window)
 
     @property
     def _season(self) -> int:
