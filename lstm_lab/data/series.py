@@ -1,11 +1,12 @@
-"""Windows over one regular series: look back, predict ahead. Split by time, scaled on the training part."""
+"""Windows over regular series: look back, predict ahead. Split by time, scaled on the training part of each."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -33,46 +34,117 @@ class SeriesFacts:
     naive_mae: tuple[float, ...]
     """Of each target: mean |y_t - y_{t-season}| over the training rows, season the first of `seasons` (1 if none).
     The denominator of MASE (Hyndman & Koehler, 2006)."""
+    series: int = 1
+    """How many series there are. Of more than one, each has a scale of its own, which its batches carry."""
+    known: tuple[str, ...] = ()
+    """The last columns, which are known ahead."""
+    flags: int = 0
+    """Channels behind the columns that say what is not there: one for each column, or one for all rows ahead."""
+
+
+class ScaledBatch(NamedTuple):
+    """A `Batch` of samples from many series."""
+
+    x: Tensor
+    lengths: Tensor
+    y: Tensor
+    scale: Tensor
+    """(B, 3, K) mean, deviation and error of the seasonal naive forecast, of each sample's own series in training."""
 
 
 @dataclass(frozen=True)
 class Series:
-    """A regular series as a source reads it."""
+    """Regular series as a source reads them, end to end."""
 
     values: np.ndarray
-    """(N, C) float64, the targets in the first columns."""
+    """(N, C) float64: the targets in the first columns, what is known ahead in the last; NaN where it is missing."""
     columns: tuple[str, ...]
     targets: int
     """How many of the columns are predicted."""
     place: str
     """Where it came from, for messages."""
+    known: int = 0
+    """How many of the columns, at the end, are known ahead."""
+    shared: tuple[str, ...] = ()
+    """Columns that all series measure alike: scaled together."""
+    names: tuple[str, ...] = ("",)
+    rows: tuple[int, ...] = ()
+    """Of each series, where there are many."""
+    mask: bool = False
+    """Whether values may be missing."""
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """First row of each series, and the row behind its last."""
+        ends = np.cumsum(self.rows or (len(self.values),)).tolist()
+        return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
 class Windows:
-    """All windows whose horizon lies within one stretch of rows. Views into the series: no sample is copied before use.
+    """Windows whose horizons lie within given stretches of rows. Views into the series: nothing is copied before use.
 
     Args:
-        values: (N, C) scaled series.
-        first, last: rows of the stretch, last excluded; the look-back may reach before `first`.
+        values: (N, C) scaled series, end to end; NaN where a value is missing.
+        stretches: (first row of its series, first, last row of the stretch), last excluded; the look-back may reach
+            before `first`, but not out of the series.
+        known: columns, at the end, that are known ahead: the window then reaches over the horizon, and shows them there.
+        flags: channels behind the columns that say what is not there.
+        scales: (series, 3, K) as `ScaledBatch` has them, one for each stretch.
     """
 
-    def __init__(self, values: Tensor, window: int, horizon: int, targets: int, first: int, last: int, stride: int = 1):
+    def __init__(
+        self,
+        values: Tensor,
+        window: int,
+        horizon: int,
+        targets: int,
+        stretches: Sequence[tuple[int, int, int]],
+        stride: int = 1,
+        known: int = 0,
+        flags: int = 0,
+        scales: Tensor | None = None,
+    ):
         self.values, self.window, self.horizon, self.targets = values, window, horizon, targets
-        start = max(0, first - window)
-        self.starts = torch.arange(start, last - window - horizon + 1, stride)
+        self.known, self.flags, self.scales = known, flags, scales
+        runs = [
+            torch.arange(max(begin, first - window), last - window - horizon + 1, stride)
+            for begin, first, last in stretches
+        ]
+        self.starts = torch.cat(runs)
+        counts = torch.tensor([len(run) for run in runs])
+        self.series = torch.arange(len(runs)).repeat_interleave(counts)  # (len,) number of each sample's series
+        self.origins = torch.tensor([begin for begin, _, _ in stretches])[self.series]  # its first row
         self._views = values.unfold(0, window + horizon, 1)  # (N - window - horizon + 1, C, window + horizon)
 
     def __len__(self) -> int:
         return len(self.starts)
 
-    def take(self, index: Tensor) -> Batch:
+    def take(self, index: Tensor) -> Any:
         both = self._views[self.starts[index]].transpose(1, 2)  # (B, window + horizon, C)
-        x, y = both[:, : self.window], both[:, self.window :, : self.targets]
-        return Batch(x.contiguous(), torch.full((len(index),), self.window), y.contiguous())
+        y = both[:, self.window :, : self.targets].contiguous()
+        x = shown(both, self.window, self.known, self.flags)
+        lengths = torch.full((len(index),), x.shape[1])
+        if self.scales is None:
+            return Batch(x, lengths, y)
+        return ScaledBatch(x, lengths, y, self.scales[self.series[index]])
 
     def ahead(self) -> Tensor:
         """Rows that each sample predicts: (len, horizon)."""
         return self.starts.unsqueeze(1) + self.window + torch.arange(self.horizon)
+
+
+def shown(both: Tensor, window: int, known: int, flags: int) -> Tensor:
+    """What a model may see of rows (B, window + horizon, C): the window, and ahead of it only what is known there.
+
+    Zero where nothing is known; `flags` more channels then say so with a one.
+    """
+    if not flags:
+        return both[:, :window].contiguous()
+    x = both.clone() if known else both[:, :window]
+    unknown = x.shape[2] - known
+    x[:, window:, :unknown] = torch.nan
+    missing = x.isnan()
+    return torch.cat([x.nan_to_num(0.0), missing[..., :flags].to(x.dtype)], -1)
 
 
 def frame_values(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -114,67 +186,111 @@ class Windowed(Dataset):
     @cached_property
     def series(self) -> Series:
         series = self.read()
-        rows = len(series.values)
-        train, validation, end = self._borders(rows)
         need = self.window + self.horizon
-        for part, have, least in (
-            ("training part", train, need),
-            ("validation part", validation - train, self.horizon),
-            ("test part", end - validation, self.horizon),
-        ):
-            if have < least:
-                raise DataError(
-                    f"{series.place}: {rows} rows leave {have} to the {part}, but window {self.window} + horizon "
-                    f"{self.horizon} need {least} there: shorten data.window or data.horizon, or bring more rows"
-                )
+        for name, (first, last) in zip(series.names, series.spans, strict=True):
+            train, validation, end = self._borders(last - first)
+            for part, have, least in (
+                ("training part", train, need),
+                ("validation part", validation - train, self.horizon),
+                ("test part", end - validation, self.horizon),
+            ):
+                if have < least:
+                    raise DataError(
+                        f"{series.place}: {f'series {name!r}: ' if name else ''}{last - first} rows leave "
+                        f"{max(have, 0)} to the {part}, but window {self.window} + horizon {self.horizon} need {least} "
+                        "there: shorten data.window or data.horizon, or bring more rows"
+                    )
         return series
 
     @cached_property
     def facts(self) -> SeriesFacts:
-        series = self.series
-        train = series.values[: self._borders(len(series.values))[0]]
-        targets = train[:, : series.targets]
-        season = next((season for season in self.seasons if season < len(train)), 1)
-        naive = np.abs(targets[season:] - targets[:-season]).mean(0)
-        deviation = train.std(0)
+        series, scales = self.series, self._scales
+        flags = len(series.columns) if series.mask else int(series.known > 0)
+        pooled = scales.mean(0)  # Of one series: its own.
         return SeriesFacts(
-            input_size=train.shape[1],
+            input_size=len(series.columns) + flags,
             window=self.window,
             horizon=self.horizon,
             targets=series.columns[: series.targets],
             columns=series.columns,
             seasons=self.seasons,
-            mean=tuple(train.mean(0).tolist()),
-            # What never moves in training has no scale: 1 keeps it finite should it move later.
-            deviation=tuple(np.where((np.ptp(train, axis=0) > 0) & (deviation > 0), deviation, 1.0).tolist()),
-            naive_mae=tuple(np.maximum(naive, 1e-8).tolist()),
+            mean=tuple(pooled[0].tolist()),
+            deviation=tuple(pooled[1].tolist()),
+            naive_mae=tuple(pooled[2, : series.targets].tolist()),
+            series=len(series.names),
+            known=series.columns[len(series.columns) - series.known :],
+            flags=flags,
         )
 
     @cached_property
-    def _scaled(self) -> Tensor:
-        values = (self.series.values - np.array(self.facts.mean)) / np.array(self.facts.deviation)
-        return torch.from_numpy(values.astype(np.float32))
+    def _scales(self) -> np.ndarray:
+        """(series, 3, C) mean, deviation and error of the seasonal naive forecast, over each one's training rows."""
+        series = self.series
+        trains = [series.values[first : first + self._borders(last - first)[0]] for first, last in series.spans]
+        scales = np.stack([scale_of(train, self.seasons) for train in trains])
+        together = [series.columns.index(name) for name in series.shared]
+        if together:
+            scales[:, :, together] = scale_of(np.concatenate(trains)[:, together], ())
+        return scales
 
-    def _windows(self, first: int, last: int, stride: int = 1) -> Windows:
-        # The rows behind `last` are cut off: no window of this part can touch them.
-        return Windows(self._scaled[:last], self.window, self.horizon, self.series.targets, first, last, stride=stride)
+    @cached_property
+    def _scaled(self) -> Tensor:
+        scaled = np.empty(self.series.values.shape, np.float32)
+        for (mean, deviation, _), (first, last) in zip(self._scales, self.series.spans, strict=True):
+            scaled[first:last] = (self.series.values[first:last] - mean) / deviation
+        return torch.from_numpy(scaled)
+
+    def _windows(self, part: int, stride: int = 1) -> Windows:
+        series = self.series
+        stretches = []
+        for begin, end in series.spans:
+            borders = (0, *self._borders(end - begin))
+            stretches.append((begin, begin + borders[part], begin + borders[part + 1]))
+        # The rows behind the last one are cut off: no window of this part can touch them.
+        values, targets = self._scaled[: stretches[-1][2]], series.targets
+        scales = torch.from_numpy(self._scales[..., :targets]) if len(stretches) > 1 else None
+        shape = (self.window, self.horizon, targets)
+        return Windows(values, *shape, stretches, stride, series.known, self.facts.flags, scales)
 
     @cached_property
     def train(self) -> Windows:
-        return self._windows(0, self._borders(len(self.series.values))[0], self.stride)
+        return self._windows(0, self.stride)
 
     @cached_property
     def validation(self) -> Windows:
-        train, validation, _ = self._borders(len(self.series.values))
-        return self._windows(train, validation)
+        return self._windows(1)
 
     def open_test(self) -> Windows:
-        _, validation, rows = self._borders(len(self.series.values))
-        return self._windows(validation, rows)
+        return self._windows(2)
 
     @cached_property
     def digest(self) -> str:
-        return digest(self.series.values, self.series.columns, self._borders(len(self.series.values)))
+        series = self.series
+        borders = [self._borders(last - first) for first, last in series.spans]
+        # Of one series without more to say: as runs of earlier versions wrote it down.
+        many = (borders, series.names, series.known, series.shared, series.mask)
+        plain = not (series.rows or series.known or series.shared or series.mask)
+        return digest(series.values, series.columns, borders[0] if plain else many)
+
+
+def scale_of(train: np.ndarray, seasons: Sequence[int]) -> np.ndarray:
+    """(3, C): mean, deviation, and mean |y_t - y_{t-season}| of training rows (N, C), of which some may be missing."""
+    season = next((season for season in seasons if season < len(train)), 1)
+    steps = np.abs(train[season:] - train[:-season])
+    if np.isnan(train).any():
+        there = np.where(np.isnan(train).all(0), 0.0, train)  # A column of which nothing is known has no scale.
+        mean, deviation, naive = np.nanmean(there, 0), np.nanstd(there, 0), _mean(steps)
+        moves = np.nanmax(there, 0) > np.nanmin(there, 0)
+    else:
+        mean, deviation, naive, moves = train.mean(0), train.std(0), steps.mean(0), np.ptp(train, axis=0) > 0
+    # What never moves in training has no scale: 1 keeps it finite should it move later.
+    return np.stack([mean, np.where(moves & (deviation > 0), deviation, 1.0), np.maximum(naive, 1e-8)])
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Over the rows that are there; 0 where there is none."""
+    there = ~np.isnan(values)
+    return np.where(there, values, 0.0).sum(0) / np.maximum(there.sum(0), 1)
 
 
 class SeriesDataset(Windowed):
