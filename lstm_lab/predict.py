@@ -48,7 +48,7 @@ def predict(run: Run, path: str | Path) -> tuple[tuple[str, ...], list[list[floa
     with torch.inference_mode():
         x = torch.from_numpy(recent.astype(np.float32))[None]
         output = learner(Batch(x, torch.tensor([facts.window]), torch.empty(0)))
-    return facts.targets, learner.task.answers(output)[0]
+    return getattr(learner.task, "columns", facts.targets), learner.task.answers(output)[0]
 
 
 def _tuple(value: Any) -> Any:

@@ -154,4 +154,4 @@ class SequenceData(pl.LightningDataModule):
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Values to the device; lengths stay on the CPU."""
-    return Batch(batch.x.to(device), batch.lengths, batch.y.to(device))
+    return batch._replace(x=batch.x.to(device), y=batch.y.to(device))
