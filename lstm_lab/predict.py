@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
-from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.base import Batch
-from lstm_lab.data.series import SeriesFacts
+from lstm_lab.config import ConfigError
+from lstm_lab.data.series import SeriesFacts, recent
 from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
@@ -22,7 +20,8 @@ def predict(run: Run, path: str | Path) -> tuple[tuple[str, ...], list[list[floa
 
     Args:
         run: trained on a file of the user's own (`data: csv`).
-        path: a file with the same columns, at least `window` rows long.
+        path: a file with the same columns, at least `window` rows long; where columns are known ahead, with `horizon` rows
+            more, in which only those are read.
 
     Returns:
         Names of the targets, and `horizon` rows of their values.
@@ -37,18 +36,14 @@ def predict(run: Run, path: str | Path) -> tuple[tuple[str, ...], list[list[floa
             f"{run.path}: was trained on '{experiment.data.name}', not on a file; predict takes runs on data: csv"
         )
     facts = SeriesFacts(**{key: _tuple(value) for key, value in run.about["data"]["facts"].items()})
-    series = experiment.with_overrides({"data.path": str(path)}).data.build().read()
-    if len(series.values) < facts.window:
-        raise DataError(
-            f"{path}: {len(series.values)} rows, but the model looks back on {facts.window}: bring more rows"
-        )
+    # Rows ahead may leave empty what is not known there.
+    gaps = {"data.missing": "mask"} if facts.known else {}
+    batch = recent(experiment.with_overrides({"data.path": str(path), **gaps}).data.build().read(), facts)
     learner = build_from(experiment, facts)
     load_weights(learner, run)
-    recent = (series.values[-facts.window :] - np.array(facts.mean)) / np.array(facts.deviation)
     with torch.inference_mode():
-        x = torch.from_numpy(recent.astype(np.float32))[None]
-        output = learner(Batch(x, torch.tensor([facts.window]), torch.empty(0)))
-    return getattr(learner.task, "columns", facts.targets), learner.task.answers(output)[0]
+        output = learner(batch)
+    return getattr(learner.task, "columns", facts.targets), learner.task.answers(output, batch)[0]
 
 
 def _tuple(value: Any) -> Any:

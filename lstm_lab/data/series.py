@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -145,6 +145,39 @@ def shown(both: Tensor, window: int, known: int, flags: int) -> Tensor:
     x[:, window:, :unknown] = torch.nan
     missing = x.isnan()
     return torch.cat([x.nan_to_num(0.0), missing[..., :flags].to(x.dtype)], -1)
+
+
+def recent(series: Series, facts: SeriesFacts) -> Batch:
+    """What follows the end of one series is asked: its last `window` rows, and where columns are known ahead also
+    `horizon` rows behind them, in which nothing else is read.
+
+    Raises:
+        DataError: too few rows, a gap in them, or more than one series.
+    """
+    if len(series.names) > 1:
+        raise DataError(f"{series.place}: holds {len(series.names)} series: bring a file of one, with the same columns")
+    need, ahead = facts.window, facts.horizon if facts.known else 0
+    if len(series.values) < need + ahead:
+        more = f" and asks for {ahead} rows more, of which it knows {', '.join(facts.known)}" if ahead else ""
+        raise DataError(f"{series.place}: {len(series.values)} rows, but the model looks back on {need}{more}: "
+                        "bring more rows")  # fmt: skip
+    scale = scale_of(series.values[: len(series.values) - ahead], facts.seasons)
+    if facts.series == 1:
+        scale[:2] = facts.mean, facts.deviation
+    together = [facts.columns.index(name) for name in series.shared]
+    scale[:2, together] = np.array([facts.mean, facts.deviation])[:, together]
+    values = (series.values[len(series.values) - need - ahead :] - scale[0]) / scale[1]
+    both = torch.from_numpy(values.astype(np.float32))[None]
+    unknown = len(facts.columns) - len(facts.known)
+    blank = both[:, :need].isnan().any() or both[:, need:, unknown:].isnan().any()
+    if blank and facts.flags <= 1:
+        raise DataError(f"{series.place}: a cell is empty among the rows that the model reads: fill it in")
+    x = shown(both, need, len(facts.known), facts.flags)
+    K, lengths = len(facts.targets), torch.tensor([x.shape[1]])
+    y = torch.empty(1, 0, K)
+    if facts.series == 1:
+        return Batch(x, lengths, y)
+    return cast(Batch, ScaledBatch(x, lengths, y, torch.from_numpy(scale[:, :K])[None]))
 
 
 def frame_values(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -41,6 +41,14 @@ class Segments(Model, name="segments"):
     def check(cls, model: Any, task: Any, data: Any) -> None:
         if not hasattr(task.owner, "reads"):
             raise ValueError(f"model 'segments' forecasts a series; task '{task.name}' wants model: sequence")
+        for name in ("features", "static", "future", "calendar"):
+            if getattr(data, name, ()):
+                raise ValueError(
+                    f"data.{name} would do nothing: model 'segments' reads each target alone; leave it out, or take "
+                    "model: sequence"
+                )
+        if getattr(data, "missing", "error") == "mask":
+            raise ValueError("data.missing=mask: model 'segments' reads no mask; set it to forward_fill")
         reads = task.owner.reads(task, data)
         for name, steps in (("data.window", reads), ("data.horizon", data.horizon)):
             if steps % model.segment:
@@ -67,9 +75,7 @@ class Segments(Model, name="segments"):
         s = x[..., :K].transpose(1, 2).reshape(B * K, -1, w)  # (B K, n, w)
         n = torch.full((B * K,), s.shape[1])
         state = self.encoder(torch.relu(self.read(s)), n).state
-        asked = torch.cat(
-            [self.position.expand(K, m, -1), self.channel.unsqueeze(1).expand(K, m, -1)], -1
-        )  # (K, m, d)
+        asked = torch.cat([self.position.expand(K, m, -1), self.channel.unsqueeze(1).expand(K, m, -1)], -1)  # (K, m, d)
         asked = asked.expand(B, -1, -1, -1).reshape(B * K * m, 1, -1)
         h = self.encoder(asked, torch.ones(len(asked), dtype=torch.int64), repeat(state, m)).final  # (B K m, d)
         y = self.head(self.dropout(h)).view(B, K, m * w, P)

@@ -74,6 +74,18 @@ class Forecast(Task, name="forecast"):
                 f"data.window={data.window}; name a season, widen the window, or anchor on the last value"
             )
 
+        gaps = getattr(data, "missing", "error") == "mask"
+        known = [name for name in ("static", "future", "calendar") if getattr(data, name, ())]
+        if task.anchor != "none" and gaps:
+            raise ValueError(
+                f"task.anchor={task.anchor} needs a value in every row: set data.missing to forward_fill, or leave the "
+                "anchor out"
+            )
+        if task.anchor == "season" and known:
+            raise ValueError(
+                f"task.anchor: season cannot be taken of data.{known[0]}, which is known ahead; anchor on the last value"
+            )
+
     @classmethod
     def reads(cls, task: Any, data: Any) -> int:
         """Steps that a model is handed of each window."""
@@ -135,19 +147,22 @@ class Forecast(Task, name="forecast"):
         said = ("", *(f" {level:.0%}" for level in LEVELS if level != 0.5))
         return tuple(f"{target}{part}" for target in self.facts.targets for part in said)
 
-    def answers(self, output: Tensor) -> list[Any]:
+    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         """In the units of the data: one list of rows for each sequence; of distributions, for each target the median
-        and the ends of its 90 and 80 % intervals, as `columns` names them."""
-        targets = len(self.facts.targets)
-        mean, deviation = torch.tensor(self.facts.mean[:targets]), torch.tensor(self.facts.deviation[:targets])
-        if not self.spread:
-            return (output.cpu().view(-1, *self.shape) * deviation + mean).tolist()
-        scale = Scale(mean, deviation)
+        and the ends of its 90 and 80 % intervals, as `columns` names them.
+
+        Args:
+            batch: what it answers, where many series have a scale each.
+        """
+        K = len(self.facts.targets)
+        scale = Scale(*(torch.tensor(part[:K]) for part in (self.facts.mean, self.facts.deviation)))
+        if hasattr(batch, "scale"):
+            scale = Scale(*(part.unsqueeze(1).float().cpu() for part in batch.scale.unbind(1)[:2]))
         z = self._shaped(output.cpu())
-        levels = self.output.quantiles(z, LEVELS, scale)  # (B, horizon, K, 5)
-        middle = LEVELS.index(0.5)
-        said = torch.stack([levels[..., middle], *(levels[..., i] for i in range(len(LEVELS)) if i != middle)], -1)
-        return (said * deviation.unsqueeze(-1) + mean.unsqueeze(-1)).flatten(2).tolist()
+        levels = (0.5, *(level for level in LEVELS if level != 0.5)) if self.spread else (0.5,)
+        said = self.output.quantiles(z, LEVELS if self.spread else levels, scale)  # (B, horizon, K, levels)
+        said = said[..., [LEVELS.index(level) for level in levels]] if self.spread else said
+        return (said * scale.deviation.unsqueeze(-1) + scale.mean.unsqueeze(-1)).flatten(2).tolist()
 
     def baselines(self, train: Windows, split: Windows) -> dict[str, dict[str, float]]:
         """The last value, a season before, a linear map of the window; on `task.classical` also ETS and Theta."""

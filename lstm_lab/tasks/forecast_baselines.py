@@ -49,7 +49,9 @@ def naive(facts: SeriesFacts, split: Windows, values: Tensor) -> Iterator[tuple[
     for name, rows in {
         "last value": origin.unsqueeze(1).expand_as(ahead),
         # Past one season ahead, the same season again: nothing newer is known at the origin.
-        **{f"seasonal naive ({season})": ahead - season * torch.ceil(steps / season).long() for season in facts.seasons},
+        **{
+            f"seasonal naive ({season})": ahead - season * torch.ceil(steps / season).long() for season in facts.seasons
+        },
     }.items():
         if (rows >= split.origins.unsqueeze(1)).all():
             yield name, values[rows]

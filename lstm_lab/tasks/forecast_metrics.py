@@ -19,7 +19,7 @@ MANY = ("smape", "season_smape", "season_mase")
 def scale_of(facts: SeriesFacts, batch: Any) -> tuple[Scale, Tensor]:
     """Of each sample's own series, and the error of its naive forecast: all (B or 1, 1, K)."""
     if hasattr(batch, "scale"):
-        mean, deviation, naive = (part.unsqueeze(1) for part in batch.scale.unbind(1))
+        mean, deviation, naive = (part.unsqueeze(1) for part in batch.scale.to(batch.y.device).unbind(1))
     else:
         K, device = len(facts.targets), batch.y.device
         mean, deviation, naive = (

@@ -89,7 +89,7 @@ class Quantile(Output, name="quantile"):
                 raise ValueError(
                     f"levels {list(levels)} must rise, mirror each other (q and 1 - q), and hold {list(LEVELS)}"
                 )
-            if not 0 < levels[0]:
+            if not levels[0] > 0:
                 raise ValueError(f"levels {list(levels)} must lie between 0 and 1")
             return levels
 
