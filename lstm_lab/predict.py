@@ -20,8 +20,8 @@ def predict(run: Run, path: str | Path) -> tuple[tuple[str, ...], list[list[floa
 
     Args:
         run: trained on a file of the user's own (`data: csv`).
-        path: a file with the same columns, at least `window` rows long; where columns are known ahead, with `horizon` rows
-            more, in which only those are read.
+        path: a file with the same columns, at least `window` rows long; where columns are known ahead, with
+            `horizon` rows more, in which only those are read.
 
     Returns:
         Names of the targets, and `horizon` rows of their values.
@@ -43,7 +43,8 @@ def predict(run: Run, path: str | Path) -> tuple[tuple[str, ...], list[list[floa
     load_weights(learner, run)
     with torch.inference_mode():
         output = learner(batch)
-    return getattr(learner.task, "columns", facts.targets), learner.task.answers(output, batch)[0]
+    task: Any = learner.task
+    return task.columns, task.answers(output, batch)[0]
 
 
 def _tuple(value: Any) -> Any:

@@ -25,7 +25,8 @@ class CSV(SeriesDataset, name="csv"):
 
     class Config(SeriesDataset.Config):
         path: Annotated[str, Field(min_length=1)]
-        """The file, UTF-8 text or .parquet; looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
+        """The file, UTF-8 text or .parquet; looked up from the current folder, then below the folder that LSTM_LAB_DATA
+        names."""
         time: str
         """Column of the time: dates (ISO 8601 is always understood) or numbers that count steps."""
         targets: Columns

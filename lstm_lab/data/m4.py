@@ -32,7 +32,8 @@ class M4(Windowed, name="m4"):
         def _as_in_the_competition(self) -> M4.Config:
             if self.horizon != HORIZONS[self.set]:
                 raise ValueError(
-                    f"horizon={self.horizon}: the {self.set} series are tested on {HORIZONS[self.set]} rows; set it to that"
+                    f"horizon={self.horizon}: the {self.set} series are tested on {HORIZONS[self.set]} rows; "
+                    "set it to that"
                 )
             return self
 

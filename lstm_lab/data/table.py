@@ -181,8 +181,8 @@ def fill_forward(table: Table, columns: Sequence[str], values: np.ndarray) -> np
     """(N, C) with the last value known in place of each NaN: nothing from a later row."""
     there = ~np.isnan(values)
     if not there[0].all():
-        raise table.fault(0, columns[int(np.argmin(there[0]))], "the cell is empty, and no value came before it to fill "
-                          "in: begin the series with a row that has all values")  # fmt: skip
+        raise table.fault(0, columns[int(np.argmin(there[0]))], "the cell is empty, and no value came before it to "
+                          "fill in: begin the series with a row that has all values")  # fmt: skip
     last = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], 0))
     return np.take_along_axis(values, last, 0)
 

@@ -38,8 +38,8 @@ def cycles(table: Table, column: str, times: Times, wanted: Sequence[Cycle]) -> 
     """(N, 2 cycles): sine and cosine of the angle that the clock on the wall has run through; and their names."""
     wall = times.wall
     if wall is None:
-        raise table.fault(0, column, f"{show(table.columns[column][0])} is a number, which has no calendar: write dates, "
-                          "or leave data.calendar out")  # fmt: skip
+        raise table.fault(0, column, f"{show(table.columns[column][0])} is a number, which has no calendar: write "
+                          "dates, or leave data.calendar out")  # fmt: skip
     day = ((wall - wall.normalize()).total_seconds() / 86400).to_numpy()  # 0 at midnight, 1 at the next
     turned = {
         "hour": day,

@@ -1,4 +1,4 @@
-"""SegRNN: a recurrent network over segments of each channel, which predicts all segments ahead at once (Lin et al., 2023)."""
+"""SegRNN: one recurrent network over segments of each channel, all segments ahead at once (Lin et al., 2023)."""
 
 from __future__ import annotations
 

@@ -83,7 +83,8 @@ class Forecast(Task, name="forecast"):
             )
         if task.anchor == "season" and known:
             raise ValueError(
-                f"task.anchor: season cannot be taken of data.{known[0]}, which is known ahead; anchor on the last value"
+                f"task.anchor: season cannot be taken of data.{known[0]}, which is known ahead; anchor on the last "
+                "value"
             )
 
     @classmethod

@@ -25,9 +25,9 @@ def all_of(facts: SeriesFacts, train: Windows, split: Windows, fits: int) -> For
     every = torch.arange(len(split))
     for name, output in naive(facts, split, values):
         yield name, every, output
-    output = linear(train, split, values)
-    if output is not None:
-        yield "linear", every, output
+    mapped = linear(train, split, values)
+    if mapped is not None:
+        yield "linear", every, mapped
     if fits:
         yield from classical(facts, split, values, fits)
 

@@ -70,7 +70,8 @@ class Point(Output, name="point"):
 
 
 class Quantile(Output, name="quantile"):
-    """Quantiles by the pinball loss, sum over levels q of max(q (y - z_q), (q - 1) (y - z_q)) (Koenker & Bassett, 1978).
+    """Quantiles by the pinball loss, the sum over levels q of max(q (y - z_q), (q - 1) (y - z_q)) (Koenker & Bassett,
+    1978).
 
     Read in order of size, should they cross. The CRPS is twice the mean pinball loss, which it equals for many levels.
     """
@@ -139,7 +140,7 @@ class Normal(Output, name="normal"):
 
 
 class StudentT(Output, name="student_t"):
-    """t with place z_0, width softplus(z_1) and 2 + softplus(z_2) degrees of freedom, by its negative log-likelihood."""
+    """t with place z_0, width softplus(z_1), 2 + softplus(z_2) degrees of freedom, by its negative log-likelihood."""
 
     numbers = 3
 
