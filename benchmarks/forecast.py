@@ -50,7 +50,7 @@ def score(name: str, seed: int, runs: Path) -> None:
     if run is not None and run.openings():
         return
     experiment = load_experiment(ROOT / "conf" / f"{name}.yaml", [f"seed={seed}"])
-    run = run or Run.create(experiment.dump(), folder)
+    run = run or Run.create(folder, experiment.dump())
     train(experiment, run)
     evaluate(run)
 
