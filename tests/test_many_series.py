@@ -241,7 +241,9 @@ def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_p
     sales = np.delete(sales, [5, 20, 21])
     assert found._scales[0, :2, 0] == pytest.approx([sales.mean(), sales.std()])
     made = Forecast.Config().build(found.facts)
-    assert all(math.isfinite(v) for row in made.baselines(found.train, found.open_test()).values() for v in row.values())
+    assert all(
+        math.isfinite(v) for row in made.baselines(found.train, found.open_test()).values() for v in row.values()
+    )
 
 
 @pytest.mark.parametrize(
@@ -386,7 +388,9 @@ def test_m4_tests_one_horizon_of_each_series_at_its_end(name, horizon, season, s
     naive = Forecast.Config().build(found.facts).baselines(found.train, test)[f"seasonal naive ({season})"]
     assert naive["owa"] == pytest.approx(1.0)
     if name == "weekly":
-        assert naive["smape"] == pytest.approx(9.161, abs=0.001)  # Naive2 as published: without a season, the last value
+        assert naive["smape"] == pytest.approx(
+            9.161, abs=0.001
+        )  # Naive2 as published: without a season, the last value
 
 
 def test_the_horizon_of_the_competition_is_asked():

@@ -13,10 +13,13 @@ from torch.testing import assert_close
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.series import SeriesFacts
+from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
+from lstm_lab.run import Run
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.outputs import LEVELS, Output, Scale
+from lstm_lab.train import train
 
 N, K = 4000, 1
 UNIT = Scale(torch.zeros(1), torch.ones(1))
@@ -194,4 +197,18 @@ def test_a_choice_that_would_do_nothing_is_refused():
         Experiment.of(base)
     for levels in ([0.1, 0.5, 0.9], [0.05, 0.1, 0.5, 0.9, 0.95, 0.99], [0.0, 0.05, 0.1, 0.5, 0.9, 0.95, 1.0]):
         with pytest.raises(ConfigError, match=r"task\.output\.levels"):
-            Experiment.of({"data": "taylor", "task": {"name": "forecast", "output": {"name": "quantile", "levels": levels}}})
+            Experiment.of(
+                {"data": "taylor", "task": {"name": "forecast", "output": {"name": "quantile", "levels": levels}}}
+            )
+
+
+def test_the_record_of_an_evaluation_holds_every_step_ahead(demand, tmp_path):
+    experiment = demand.with_overrides({"task.output": "quantile", "task.decides": "loss"})
+    run = Run.create(tmp_path / "run", experiment.dump())
+    train(experiment, run)
+    scores = evaluate(run)
+    assert len(scores.steps) == demand.data.horizon
+    assert run.openings()[-1]["steps"] == scores.steps
+    assert np.mean([step["crps"] for step in scores.steps]) == pytest.approx(scores.model["crps"])
+    assert 0 < scores.model["coverage_80"] <= scores.model["coverage_90"] <= 1
+    assert scores.skill["linear"] is not None
