@@ -42,6 +42,9 @@ class Scores:
         metric, mode = self.compared, "max" if self.compared in self._maximised else "min"
         return {name: skill(self.model[metric], row[metric], mode) for name, row in self.baselines.items()}
 
+    steps: list[dict[str, float]] | None = None
+    """The model's scores at each step ahead, of a task that looks ahead."""
+
     _maximised: frozenset[str] = frozenset()
 
     @property
@@ -59,6 +62,7 @@ class Scores:
             "skill": self.skill,
             "winner": self.winner or "model",
             "openings": self.openings,
+            **({"steps": self.steps} if self.steps else {}),
         }
 
 
@@ -75,8 +79,8 @@ def load_weights(learner: Learner, run: Run) -> int:
     return content["callbacks"]["Keeper"]["epochs"] - 1
 
 
-def scores_of(learner: Learner, split: Any, batch_size: int) -> dict[str, float]:
-    """Loss and every metric of a learner over a whole split."""
+def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, float], list[dict[str, float]] | None]:
+    """Loss and every metric of a learner over a whole split; and at each step ahead, where its task looks ahead."""
     metrics, total, count = learner.task.metrics(), 0.0, 0
     with torch.inference_mode():
         for batch in Loader(split, batch_size):
@@ -85,7 +89,9 @@ def scores_of(learner: Learner, split: Any, batch_size: int) -> dict[str, float]
             total += float(learner.task.loss(output, batch)) * asked
             count += asked
             metrics.update(output, batch)
-    return {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
+    whole = {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
+    by_step: Any = getattr(metrics, "by_step", None)
+    return whole, None if by_step is None else by_step()
 
 
 def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Dataset | None = None) -> Scores:
@@ -109,13 +115,15 @@ def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Da
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
     split = dataset.open_test() if part == "test" else dataset.validation
+    model, steps = scores_of(learner, split, 4 * experiment.data.batch_size)
     scores = Scores(
         part=part,
         decides=learner.task.decides,
         mode=learner.task.mode,
-        model=scores_of(learner, split, 4 * experiment.data.batch_size),
+        model=model,
         baselines=learner.task.baselines(dataset.train, split),
         openings=len(run.openings()) + (part == "test"),
+        steps=steps,
         _maximised=learner.task.maximised,
     )
     if part == "test":

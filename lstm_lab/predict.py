@@ -20,7 +20,8 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
 
     Args:
         run: trained on data that take new samples from a file.
-        path: a file with the same columns; labels are not needed.
+        path: a file with the same columns; labels are not needed. Of a series, at least `window` rows; where columns
+            are known ahead, `horizon` rows more, in which only those are read.
 
     Returns:
         A header, and rows of as many plain values.
@@ -39,5 +40,5 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
     answers: list[Any] = []
     with torch.inference_mode():
         for batch in batches:
-            answers += learner.task.answers(learner(batch))
-    return dataset.rows(answers, facts)
+            answers += learner.task.answers(learner(batch), batch)
+    return dataset.rows(answers, facts, learner.task.columns)

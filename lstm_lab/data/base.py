@@ -97,8 +97,8 @@ class Dataset(Registered, kind="dataset"):
         raise ConfigError(f"data '{self.name}' takes no new samples from a file; predict takes runs on data: "
                           f"{', '.join(takers)}")  # fmt: skip
 
-    def rows(self, answers: Sequence[Any], facts: Any) -> tuple[list[str], list[list[Any]]]:
-        """A header and rows of plain values: the answers to all batches of `unseen`."""
+    def rows(self, answers: Sequence[Any], facts: Any, columns: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
+        """A header and rows of plain values: the answers to all batches of `unseen`, `columns` naming their numbers."""
         raise NotImplementedError
 
 
@@ -178,4 +178,4 @@ class SequenceData(pl.LightningDataModule):
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Values to the device; lengths stay on the CPU."""
-    return Batch(batch.x.to(device), batch.lengths, batch.y.to(device))
+    return batch._replace(x=batch.x.to(device), y=batch.y.to(device))

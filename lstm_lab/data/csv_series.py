@@ -1,4 +1,4 @@
-"""A person's own series from one CSV file. A fault names the line, the column, the value and the way out."""
+"""A person's own series from one file, one or many. A fault names the line, the column, the value and the way out."""
 
 from __future__ import annotations
 
@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 from pydantic import BeforeValidator, Field, model_validator
 
-from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.series import Series, SeriesDataset, SeriesFacts
-from lstm_lab.data.table import find_file, read_numbers, read_table, read_text
-from lstm_lab.data.timeline import check_order, check_steps, read_times
+from lstm_lab.data.series import Series, SeriesDataset, SeriesFacts, recent
+from lstm_lab.data.table import Table, fill_forward, find_file, read_any, read_numbers, read_table
+from lstm_lab.data.timeline import Cycle, check_order, check_steps, cycles, read_times
 
 Columns = Annotated[
     tuple[str, ...], Field(strict=False), BeforeValidator(lambda name: (name,) if isinstance(name, str) else name)
@@ -22,17 +20,32 @@ Mark = Annotated[str, BeforeValidator(lambda mark: "\t" if mark == r"\t" else ma
 
 
 class CSV(SeriesDataset, name="csv"):
-    """A CSV file with a header and one row for each step of time, oldest first."""
+    """A CSV or Parquet file with one row for each step of time, oldest first; of many series, one below the other.
+
+    With columns known ahead, a model reads on over the horizon and sees them there, and nothing else.
+    """
 
     class Config(SeriesDataset.Config):
         path: Annotated[str, Field(min_length=1)]
-        """The file, UTF-8; looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
+        """The file, UTF-8 text or .parquet; looked up from the current folder, then below the folder that LSTM_LAB_DATA
+        names."""
         time: str
         """Column of the time: dates (ISO 8601 is always understood) or numbers that count steps."""
         targets: Columns
         """Columns to predict."""
         features: Columns = ()
         """Further columns to look back on, not predicted."""
+        future: Columns = ()
+        """Columns that are known ahead, as holidays are."""
+        calendar: Annotated[tuple[Cycle, ...], Field(strict=False)] = ()
+        """Places in cycles of the calendar, each as sine and cosine of the time's angle; known ahead."""
+        id: str | None = None
+        """Column that says which series a row belongs to; null: all rows are one series."""
+        static: Columns = ()
+        """Columns that stay the same within a series; known ahead."""
+        missing: Literal["error", "forward_fill", "mask"] = "error"
+        """Empty cells: a fault, the last value known, or zeros with one channel more for each column to say so; what
+        is masked is neither learnt nor scored."""
         separator: Mark = ","
         r"""Character between fields; a tab is written \t."""
         decimal: Literal[".", ","] = "."
@@ -40,12 +53,25 @@ class CSV(SeriesDataset, name="csv"):
 
         @model_validator(mode="after")
         def _names_and_marks_are_distinct(self) -> CSV.Config:
-            names = (self.time, *self.targets, *self.features)
+            names = (
+                self.time,
+                *self.targets,
+                *self.features,
+                *self.static,
+                *self.future,
+                *([self.id] if self.id else []),
+            )
             twice = next((name for name in names if names.count(name) > 1), None)
             if not self.targets:
                 raise ValueError("targets is empty: name at least one column to predict")
             if twice is not None:
                 raise ValueError(f"{twice!r} stands twice in time, targets and features: name each column once")
+            if self.static and self.id is None:
+                raise ValueError(
+                    f"static={list(self.static)} would do nothing: there is one series; name its column id"
+                )
+            if len(set(self.calendar)) < len(self.calendar):
+                raise ValueError(f"calendar={list(self.calendar)} names a cycle twice: name each once")
             if len(self.separator) != 1 or self.separator in ('"', "\r", "\n", self.decimal):
                 raise ValueError(f"separator {self.separator!r} cannot part fields: take one character that is neither "
                                  f"a quote, a line end nor the decimal mark {self.decimal!r}")  # fmt: skip
@@ -57,26 +83,74 @@ class CSV(SeriesDataset, name="csv"):
         self.time: str = choices["time"]
         self.targets: tuple[str, ...] = choices["targets"]
         self.features: tuple[str, ...] = choices["features"]
+        self.future: tuple[str, ...] = choices["future"]
+        self.calendar: tuple[Cycle, ...] = choices["calendar"]
+        self.id: str | None = choices["id"]
+        self.static: tuple[str, ...] = choices["static"]
+        self.missing: str = choices["missing"]
         self.marks: tuple[str, str] = (choices["separator"], choices["decimal"])
 
     def read(self) -> Series:
-        columns, (separator, decimal) = self.targets + self.features, self.marks
+        columns, (separator, decimal) = (*self.targets, *self.features, *self.static, *self.future), self.marks
         place = find_file(self.path)
-        table = read_table(read_text(place), place, separator, (self.time, *columns))
+        wanted = (self.time, *columns, *([self.id] if self.id else []))
+        table = read_table(read_any(place, separator, decimal), place, separator, wanted)
         times = read_times(table, self.time, decimal)
-        check_order(table, self.time, times.ticks)
-        check_steps(table, self.time, times)
-        return Series(read_numbers(table, columns, decimal), columns, len(self.targets), str(place))
+        values = read_numbers(table, columns, decimal, gaps=self.missing != "error")
+        parts = self._parts(table)
+        for rows in parts.values():
+            part, when = table.at(rows), times.at(rows)
+            check_order(part, self.time, when.ticks)
+            check_steps(part, self.time, when)
+            self._check_static(part, values[rows])
+            if self.missing == "forward_fill":
+                values[rows] = fill_forward(part, columns, values[rows])
+        names: tuple[str, ...] = columns
+        if self.calendar:
+            angles, more = cycles(table, self.time, times, self.calendar)
+            values, names = np.concatenate([values, angles], 1), (*columns, *more)
+        known = len(self.static) + len(names) - len(columns) + len(self.future)
+        shared = (*self.static, *names[len(columns) :])
+        many = tuple(len(rows) for rows in parts.values()) if self.id else ()
+        return Series(
+            values[np.concatenate(list(parts.values()))],
+            names,
+            len(self.targets),
+            str(place),
+            known=known,
+            shared=shared,
+            names=tuple(parts),
+            rows=many,
+            mask=self.missing == "mask",
+        )
+
+    def _parts(self, table: Table) -> dict[str, np.ndarray]:
+        """Rows of each series, the series in the order of their first rows."""
+        if self.id is None:
+            return {"": np.arange(len(table.lines))}
+        parts: dict[str, list[int]] = {}
+        for row, name in enumerate(table.columns[self.id]):
+            if not name:
+                raise table.fault(row, self.id, "the cell is empty: write which series the row belongs to")
+            parts.setdefault(name, []).append(row)
+        return {name: np.array(rows) for name, rows in parts.items()}
+
+    def _check_static(self, part: Table, values: np.ndarray) -> None:
+        for name in self.static:
+            column = values[:, len(self.targets) + len(self.features) + self.static.index(name)]
+            odd = np.flatnonzero(~(column == column[0]))
+            if len(odd):
+                raise part.fault(odd[0], name, f"differs from line {part.lines[0]}, though it is named in data.static: "
+                                 "write one value for all rows of a series, or name it in features")  # fmt: skip
 
     def unseen(self, path: str, facts: SeriesFacts) -> Iterator[Batch]:
-        """The last `window` rows of another file with the same columns."""
+        """The last `window` rows of another file with the same columns; and `horizon` more, where some are known."""
         self.path = path
-        values = self.read().values
-        if len(values) < facts.window:
-            raise DataError(f"{path}: {len(values)} rows, but the model looks back on {facts.window}: bring more rows")
-        recent = (values[-facts.window :] - np.array(facts.mean)) / np.array(facts.deviation)
-        x = torch.from_numpy(recent.astype(np.float32))[None]
-        yield Batch(x, torch.tensor([facts.window]), torch.empty(0))
+        if facts.known:
+            self.missing = "mask"  # Rows ahead may leave empty what is not known there.
+        yield recent(self.read(), facts)
 
-    def rows(self, answers: Sequence[Any], facts: SeriesFacts) -> tuple[list[str], list[list[Any]]]:
-        return ["ahead", *facts.targets], [[ahead, *row] for ahead, row in enumerate(answers[0], 1)]
+    def rows(
+        self, answers: Sequence[Any], facts: SeriesFacts, columns: Sequence[str]
+    ) -> tuple[list[str], list[list[Any]]]:
+        return ["ahead", *columns], [[ahead, *row] for ahead, row in enumerate(answers[0], 1)]

@@ -61,12 +61,31 @@ def read_text(place: Path, kind: str = "CSV text", needs: str = "a header and on
     return text
 
 
+def read_any(place: Path, separator: str, decimal: str) -> str:
+    """The text of a CSV file, or what a Parquet file would be as one."""
+    if place.suffix != ".parquet":
+        return read_text(place)
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(place)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{place}: cannot be read as Parquet ({str(error)[:80]}): write it again") from None
+    return frame.to_csv(index=False, sep=separator, decimal=decimal)
+
+
 class Table(NamedTuple):
     """The wanted columns as text, and the line, counted from 1, on which each row begins."""
 
     place: Path
     columns: dict[str, list[str]]
     lines: list[int]
+
+    def at(self, rows: np.ndarray) -> Table:
+        """Some of the rows."""
+        picked = rows.tolist()
+        columns = {name: [cells[row] for row in picked] for name, cells in self.columns.items()}
+        return Table(self.place, columns, [self.lines[row] for row in picked])
 
     def fault(self, row: int, column: str, text: str) -> DataError:
         return DataError(f"{self.place}: line {self.lines[row]}, column {column!r}: {text}")
@@ -133,10 +152,16 @@ def floats(cells: list[str], decimal: str) -> np.ndarray:
     return np.fromiter(map(number, cells), float, len(cells))
 
 
-def read_numbers(table: Table, columns: Sequence[str], decimal: str) -> np.ndarray:
-    """(N, C) float64, all finite."""
+_NOTHING = re.compile(r"([+-]?(nan?|n/a|null|none))?", re.IGNORECASE)
+
+
+def read_numbers(table: Table, columns: Sequence[str], decimal: str, gaps: bool = False) -> np.ndarray:
+    """(N, C) float64, all finite; with `gaps`, NaN where a cell is empty or says that there is nothing."""
     values = np.stack([floats(table.columns[column], decimal) for column in columns], axis=1)
     faulty = np.argwhere(~np.isfinite(values))
+    if gaps:
+        blank = [not _NOTHING.fullmatch(table.columns[columns[column]][row]) for row, column in faulty]
+        faulty = faulty[np.array(blank, bool)]
     if not len(faulty):
         return values
     row, column = int(faulty[0, 0]), columns[faulty[0, 1]]
@@ -144,11 +169,21 @@ def read_numbers(table: Table, columns: Sequence[str], decimal: str) -> np.ndarr
     what, way = f"{show(cell)} is not a number", f"write it like 1234{decimal}5"
     if not cell:
         what, way = "the cell is empty", "fill it in"
-    elif np.isinf(values[tuple(faulty[0])]) or re.fullmatch(r"[+-]?(nan?|n/a|null|none)", cell, re.IGNORECASE):
+    elif np.isinf(values[tuple(faulty[0])]) or _NOTHING.fullmatch(cell):
         what, way = f"{show(cell)} is not a finite number", "fill it in"
     elif decimal == "." and re.fullmatch(r"[+-]?[\d.]*,\d+", cell):
         way = "if the comma is the decimal mark, set data.decimal=','"
     raise table.fault(row, column, f"{what} ({len(faulty)} such in all): {way}")
+
+
+def fill_forward(table: Table, columns: Sequence[str], values: np.ndarray) -> np.ndarray:
+    """(N, C) with the last value known in place of each NaN: nothing from a later row."""
+    there = ~np.isnan(values)
+    if not there[0].all():
+        raise table.fault(0, columns[int(np.argmin(there[0]))], "the cell is empty, and no value came before it to "
+                          "fill in: begin the series with a row that has all values")  # fmt: skip
+    last = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], 0))
+    return np.take_along_axis(values, last, 0)
 
 
 def show(cell: str) -> str:

@@ -259,5 +259,7 @@ class Text(Classified):
         )  # fmt: skip
         return map(split.take, torch.arange(len(split)).split(self.batch_size))
 
-    def rows(self, answers: Sequence[Any], facts: TextFacts) -> tuple[list[str], list[list[Any]]]:
+    def rows(
+        self, answers: Sequence[Any], facts: TextFacts, columns: Sequence[str]
+    ) -> tuple[list[str], list[list[Any]]]:
         return ["text", "label"], [[number, answer] for number, answer in enumerate(answers, 1)]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import product
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,32 @@ class Times(NamedTuple):
     """What the clock on the wall shows, in which days and months are counted; none for numbers."""
     slack: float
     """Share of a step by which rounding may have shifted a time."""
+
+    def at(self, rows: np.ndarray) -> Times:
+        """Some of the rows."""
+        return Times(self.ticks[rows], None if self.wall is None else self.wall[rows], self.slack)
+
+
+Cycle = Literal["hour", "weekday", "month", "year"]
+"""Of the day, the week, the month, the year."""
+
+
+def cycles(table: Table, column: str, times: Times, wanted: Sequence[Cycle]) -> tuple[np.ndarray, list[str]]:
+    """(N, 2 cycles): sine and cosine of the angle that the clock on the wall has run through; and their names."""
+    wall = times.wall
+    if wall is None:
+        raise table.fault(0, column, f"{show(table.columns[column][0])} is a number, which has no calendar: write "
+                          "dates, or leave data.calendar out")  # fmt: skip
+    day = ((wall - wall.normalize()).total_seconds() / 86400).to_numpy()  # 0 at midnight, 1 at the next
+    turned = {
+        "hour": day,
+        "weekday": (wall.weekday.to_numpy() + day) / 7,
+        "month": (wall.day.to_numpy() - 1 + day) / wall.days_in_month.to_numpy(),
+        "year": (wall.dayofyear.to_numpy() - 1 + day) / np.where(wall.is_leap_year, 366, 365),
+    }
+    angles = [2 * math.pi * turned[name] for name in wanted]
+    names = [f"{name} {part}" for name in wanted for part in ("sine", "cosine")]
+    return np.stack([turn(angle) for angle in angles for turn in (np.sin, np.cos)], 1), names
 
 
 _COMPACT = re.compile(r"(1[7-9]|2[01])\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")  # 20200131 is a date, not a count.

@@ -58,6 +58,11 @@ class Task(Registered, kind="task"):
         """Answers that a batch asks for: what its mean loss is a mean over."""
         return len(batch.y)
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the numbers of an answer are, where it has several."""
+        return ()
+
     @abstractmethod
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         """Mean loss over the answers asked for, a scalar; `output` is (B, output_size) or (B, T, output_size)."""
@@ -71,7 +76,7 @@ class Task(Registered, kind="task"):
         """What needs no network, fitted on `train` and scored on `split`: name -> metric -> value."""
 
     @abstractmethod
-    def answers(self, output: Tensor) -> list[Any]:
+    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         """Each sequence's answer as plain values a person reads."""
 
 

@@ -51,7 +51,7 @@ class Classify(Task, name="classify"):
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.output_size)
 
-    def answers(self, output: Tensor) -> list[Any]:
+    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [self.classes[i] for i in output.argmax(1).tolist()]
 
     def baselines(self, train: Any, split: Any) -> dict[str, dict[str, float]]:

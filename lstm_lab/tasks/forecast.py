@@ -3,81 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor
-from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.series import SeriesDataset, SeriesFacts, Windows
-from lstm_lab.tasks.base import Task, score
+from lstm_lab.data.series import SeriesFacts, Windowed, Windows
+from lstm_lab.registry import Choice, Named
+from lstm_lab.tasks import forecast_baselines
+from lstm_lab.tasks.base import Task
+from lstm_lab.tasks.forecast_metrics import ForecastMetrics, scale_of
+from lstm_lab.tasks.outputs import LEVELS, Output, Point, Scale, build
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
-
-
-class ForecastMetrics(Metric):
-    """Errors over every predicted value.
-
-    `mse` and `mae` are in the units of the data, `scaled_*` after standardising with the training part (what papers
-    print), `mase` is the MAE divided by that of the seasonal naive over the training part, averaged over targets.
-    """
-
-    deviation: Tensor
-    naive_mae: Tensor
-    squared: Tensor
-    absolute: Tensor
-    count: Tensor
-
-    def __init__(self, facts: SeriesFacts) -> None:
-        super().__init__()
-        targets = len(facts.targets)
-        self.register_buffer("deviation", torch.tensor(facts.deviation[:targets], dtype=torch.float64))
-        self.register_buffer("naive_mae", torch.tensor(facts.naive_mae, dtype=torch.float64))
-        self.shape = (facts.horizon, targets)
-        for name in ("squared", "absolute"):
-            self.add_state(name, torch.zeros(targets, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-
-    def update(self, output: Tensor, batch: Batch) -> None:
-        error = (output.view(-1, *self.shape) - batch.y).double()
-        self.squared += error.square().sum((0, 1))
-        self.absolute += error.abs().sum((0, 1))
-        self.count += error.shape[0] * error.shape[1]
-
-    def compute(self) -> dict[str, Tensor]:
-        squared, absolute = self.squared / self.count, self.absolute / self.count  # (targets,) standardised
-        mae = absolute * self.deviation
-        return {
-            "mse": (squared * self.deviation**2).mean(),
-            "mae": mae.mean(),
-            "mase": (mae / self.naive_mae).mean(),
-            "scaled_mse": squared.mean(),
-            "scaled_mae": absolute.mean(),
-        }
+CHUNK = 1024
+"""Windows scored at once."""
+LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 
 
 class Forecast(Task, name="forecast"):
     """A direct head: every step of the horizon at once."""
 
-    accepts = SeriesDataset
+    accepts = Windowed
 
     class Config(Task.Config):
         decides: Literal["scaled_mse", "scaled_mae", "mase", "mse", "mae", "loss"] = "scaled_mse"
-        """Metric that compares epochs and trials."""
+        """Metric that compares epochs and trials; for quantiles and distributions `loss` is a proper score."""
         loss: Literal["mse", "mae", "huber"] = "mse"
-        """What training minimises, on standardised values."""
+        """What training minimises, on standardised values, where the output is a point."""
         anchor: Literal["none", "last", "season"] = "none"
         """Naive forecast that the model reads differences to and corrects: none, the last value, or one season before,
         the longest of data.seasons that is shorter than the window."""
+        output: Annotated[Named, Choice(Output, default="point")] = Point.Config()  # type: ignore[call-arg]
+        """What it says of each value: one number, quantiles, or a distribution."""
+        classical: Annotated[int, Field(ge=0)] = 0
+        """Fits at most of AutoETS, and of AutoTheta, as baselines beside a score; 0: none."""
+
+        @model_validator(mode="after")
+        def _one_loss(self) -> Forecast.Config:
+            if self.output.name != Point.name and self.loss != "mse":
+                raise ValueError(
+                    f"loss={self.loss} would do nothing: output {self.output.name} has a loss of its own; leave it out"
+                )
+            return self
 
     Facts: ClassVar = SeriesFacts
 
-    def __init__(self, facts: SeriesFacts, decides: str, loss: str, anchor: str = "none") -> None:
-        self.facts, self.decides, self._loss, self.anchor = facts, decides, LOSSES[loss], anchor
+    def __init__(
+        self,
+        facts: SeriesFacts,
+        decides: str,
+        loss: str,
+        anchor: str = "none",
+        output: Named | None = None,
+        classical: int = 0,
+    ) -> None:
+        self.facts, self.decides, self.anchor, self.classical = facts, decides, anchor, classical
+        self.output = build(output or Point.Config(), LOSSES[loss])  # type: ignore[call-arg]
+        self.spread = not isinstance(self.output, Point)
         self.shape = (facts.horizon, len(facts.targets))
-        self.output_size = facts.horizon * len(facts.targets)
+        self.output_size = facts.horizon * len(facts.targets) * self.output.numbers
 
     @classmethod
     def check(cls, task: Any, data: Any) -> None:
@@ -87,15 +74,43 @@ class Forecast(Task, name="forecast"):
                 f"data.window={data.window}; name a season, widen the window, or anchor on the last value"
             )
 
+        gaps = getattr(data, "missing", "error") == "mask"
+        known = [name for name in ("static", "future", "calendar") if getattr(data, name, ())]
+        if task.anchor != "none" and gaps:
+            raise ValueError(
+                f"task.anchor={task.anchor} needs a value in every row: set data.missing to forward_fill, or leave the "
+                "anchor out"
+            )
+        if task.anchor == "season" and known:
+            raise ValueError(
+                f"task.anchor: season cannot be taken of data.{known[0]}, which is known ahead; anchor on the last "
+                "value"
+            )
+
+    @classmethod
+    def reads(cls, task: Any, data: Any) -> int:
+        """Steps that a model is handed of each window."""
+        if task.anchor != "season":
+            return data.window
+        return data.window - max(season for season in data.seasons if season < data.window)
+
     @property
     def _season(self) -> int:
         return max(season for season in self.facts.seasons if season < self.facts.window)
 
     def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Differences to the anchor: a window of T rows leaves T of them, or T - season for the seasonal ones."""
-        x = batch.x
+        """Differences to the anchor: a window of T rows leaves T of them, or T - season for the seasonal ones.
+
+        What is known ahead, and what says that something is missing, is handed over as it is.
+        """
+        x, T = batch.x, self.facts.window
         if self.anchor == "last":
-            x = x - x[:, -1:]
+            seen = len(self.facts.columns) - len(self.facts.known)  # Columns of which the rows ahead are blank.
+            if x.shape[1] == T and seen == x.shape[2]:
+                x = x - x[:, -1:]
+            else:
+                x = x.clone()
+                x[:, :T, :seen] -= batch.x[:, T - 1 : T, :seen]
         elif self.anchor == "season":
             x = x[:, self._season :] - x[:, : -self._season]
         return x, batch.lengths - (batch.x.shape[1] - x.shape[1])
@@ -106,35 +121,56 @@ class Forecast(Task, name="forecast"):
             return output
         period = self._season if self.anchor == "season" else 1
         back = torch.arange(self.facts.horizon) % period - period  # -period .. -1, the last one known, again and again
-        return output + batch.x[:, back, : self.shape[1]].flatten(1)
+        known = batch.x[:, self.facts.window + back, : self.shape[1]]
+        return self.output.shift(self._shaped(output), known).flatten(1)
+
+    def _shaped(self, output: Tensor) -> Tensor:
+        return output.view(len(output), *self.shape, self.output.numbers)
+
+    def asked(self, batch: Batch) -> int | Tensor:
+        there = ~batch.y.isnan()
+        return len(batch.y) if there.all() else there.sum() / there[0].numel()
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        return self._loss(output.view(-1, *self.shape), batch.y)
+        there = ~batch.y.isnan()
+        scale, _ = scale_of(self.facts, batch)
+        losses = self.output.loss(self._shaped(output), batch.y.nan_to_num(0.0), scale)
+        return (losses * there).sum() / there.sum().clamp(min=1)
 
     def metrics(self) -> ForecastMetrics:
-        return ForecastMetrics(self.facts)
+        return ForecastMetrics(self.facts, self.output, self.spread)
 
-    def answers(self, output: Tensor) -> list[Any]:
-        """In the units of the data: one list of rows for each sequence."""
-        targets = len(self.facts.targets)
-        mean, deviation = torch.tensor(self.facts.mean[:targets]), torch.tensor(self.facts.deviation[:targets])
-        return (output.cpu().view(-1, *self.shape) * deviation + mean).tolist()
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """What the numbers of a row of `answers` are."""
+        if not self.spread:
+            return self.facts.targets
+        said = ("", *(f" {level:.0%}" for level in LEVELS if level != 0.5))
+        return tuple(f"{target}{part}" for target in self.facts.targets for part in said)
+
+    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
+        """In the units of the data: one list of rows for each sequence; of distributions, for each target the median
+        and the ends of its 90 and 80 % intervals, as `columns` names them.
+
+        Args:
+            batch: what it answers, where many series have a scale each.
+        """
+        K = len(self.facts.targets)
+        scale = Scale(*(torch.tensor(part[:K]) for part in (self.facts.mean, self.facts.deviation)))
+        if hasattr(batch, "scale"):
+            scale = Scale(*(part.unsqueeze(1).float().cpu() for part in batch.scale.unbind(1)[:2]))
+        z = self._shaped(output.cpu())
+        levels = (0.5, *(level for level in LEVELS if level != 0.5)) if self.spread else (0.5,)
+        said = self.output.quantiles(z, LEVELS if self.spread else levels, scale)  # (B, horizon, K, levels)
+        said = said[..., [LEVELS.index(level) for level in levels]] if self.spread else said
+        return (said * scale.deviation.unsqueeze(-1) + scale.mean.unsqueeze(-1)).flatten(2).tolist()
 
     def baselines(self, train: Windows, split: Windows) -> dict[str, dict[str, float]]:
-        """The last value, and the value one season before for each season."""
-        batch = split.take(torch.arange(len(split)))
-        ahead, targets = split.ahead(), split.values[:, : self.shape[1]]
-        origin = split.starts + split.window - 1
-        scores = {}
-        for name, rows in {
-            "last value": origin.unsqueeze(1).expand_as(ahead),
-            # Past one season ahead, the same season again: nothing newer is known at the origin.
-            **{
-                f"seasonal naive ({season})": ahead
-                - season * torch.ceil(torch.arange(1, self.shape[0] + 1) / season).long()
-                for season in self.facts.seasons
-            },
-        }.items():
-            if rows.min() >= 0:
-                scores[name] = score(self.metrics(), targets[rows].flatten(1), batch)
+        """The last value, a season before, a linear map of the window; on `task.classical` also ETS and Theta."""
+        metrics, scores = ForecastMetrics(self.facts, Point(), self.spread), {}
+        for name, index, output in forecast_baselines.all_of(self.facts, train, split, self.classical):
+            metrics.reset()
+            for rows, part in zip(index.split(CHUNK), output.split(CHUNK), strict=True):
+                metrics.update(part.flatten(1), split.take(rows))
+            scores[name] = {key: float(value) for key, value in metrics.compute().items()}
         return scores

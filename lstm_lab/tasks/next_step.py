@@ -122,7 +122,7 @@ class NextStep(Task, name="next_step"):
     def metrics(self) -> NextStepMetrics:
         return NextStepMetrics(self.tokens, self.first)
 
-    def answers(self, output: Tensor) -> list[Any]:
+    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         """The likeliest token of each step, or the names of the channels that are likelier on than off."""
         if isinstance(self.facts, FrameFacts):
             names = self.facts.channels

@@ -55,7 +55,7 @@ class Regress(Task, name="regress"):
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()
 
-    def answers(self, output: Tensor) -> list[Any]:
+    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [dict(zip(self.targets, row, strict=True)) for row in output.tolist()]
 
     def baselines(self, train: MeasuredSplit, split: MeasuredSplit) -> dict[str, dict[str, float]]:

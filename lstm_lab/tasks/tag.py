@@ -47,7 +47,7 @@ class Tag(Task, name="tag"):
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.output_size)
 
-    def answers(self, output: Tensor) -> list[Any]:
+    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [[self.classes[i] for i in row] for row in output.argmax(-1).tolist()]
 
     def baselines(self, train: TaggedSplit, split: TaggedSplit) -> dict[str, dict[str, float]]:

@@ -1,0 +1,89 @@
+"""Windows over series that lie end to end: what is looked back on, what is known ahead, what is predicted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lstm_lab.data.base import Batch
+
+
+class ScaledBatch(NamedTuple):
+    """A `Batch` of samples from many series."""
+
+    x: Tensor
+    lengths: Tensor
+    y: Tensor
+    scale: Tensor
+    """(B, 3, K) mean, deviation and error of the seasonal naive forecast, of each sample's own series in training."""
+
+
+class Windows:
+    """Windows whose horizons lie within given stretches of rows. Views into the series: nothing is copied before use.
+
+    Args:
+        values: (N, C) scaled series, end to end; NaN where a value is missing.
+        stretches: (first row of its series, first, last row of the stretch), last excluded; the look-back may reach
+            before `first`, but not out of the series.
+        known: columns, at the end, that are known ahead: what is read then reaches over the horizon, and
+            shows them there.
+        flags: channels behind the columns that say what is not there.
+        scales: (series, 3, K) as `ScaledBatch` has them, one for each stretch.
+    """
+
+    def __init__(
+        self,
+        values: Tensor,
+        window: int,
+        horizon: int,
+        targets: int,
+        stretches: Sequence[tuple[int, int, int]],
+        stride: int = 1,
+        known: int = 0,
+        flags: int = 0,
+        scales: Tensor | None = None,
+    ):
+        self.values, self.window, self.horizon, self.targets = values, window, horizon, targets
+        self.known, self.flags, self.scales = known, flags, scales
+        runs = [
+            torch.arange(max(begin, first - window), last - window - horizon + 1, stride)
+            for begin, first, last in stretches
+        ]
+        self.starts = torch.cat(runs)
+        counts = torch.tensor([len(run) for run in runs])
+        self.series = torch.arange(len(runs)).repeat_interleave(counts)  # (len,) number of each sample's series
+        self.origins = torch.tensor([begin for begin, _, _ in stretches])[self.series]  # its first row
+        self._views = values.unfold(0, window + horizon, 1)  # (N - window - horizon + 1, C, window + horizon)
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def take(self, index: Tensor) -> Any:
+        both = self._views[self.starts[index]].transpose(1, 2)  # (B, window + horizon, C)
+        y = both[:, self.window :, : self.targets].contiguous()
+        x = shown(both, self.window, self.known, self.flags)
+        lengths = torch.full((len(index),), x.shape[1])
+        if self.scales is None:
+            return Batch(x, lengths, y)
+        return ScaledBatch(x, lengths, y, self.scales[self.series[index]])
+
+    def ahead(self) -> Tensor:
+        """Rows that each sample predicts: (len, horizon)."""
+        return self.starts.unsqueeze(1) + self.window + torch.arange(self.horizon)
+
+
+def shown(both: Tensor, window: int, known: int, flags: int) -> Tensor:
+    """What a model may see of rows (B, window + horizon, C): the window, and ahead of it only what is known there.
+
+    Zero where nothing is known; `flags` more channels then say so with a one.
+    """
+    if not flags:
+        return both[:, :window].contiguous()
+    x = both.clone() if known else both[:, :window]
+    unknown = x.shape[2] - known
+    x[:, window:, :unknown] = torch.nan
+    missing = x.isnan()
+    return torch.cat([x.nan_to_num(0.0), missing[..., :flags].to(x.dtype)], -1)

@@ -1,0 +1,113 @@
+"""What forecasts a series without a network, standardised, for every window of a split or every n-th."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from lstm_lab.config import ConfigError
+from lstm_lab.data.series import SeriesFacts, Windows
+
+RIDGE = 1e-4
+"""Penalty of the linear baseline, relative to the mean square of its inputs: enough for columns that repeat others."""
+CHUNK = 4096
+"""Windows whose products are summed at once."""
+
+Forecasts = Iterator[tuple[str, Tensor, Tensor]]
+"""Name, numbers of the windows (n,), forecasts (n, horizon, K)."""
+
+
+def all_of(facts: SeriesFacts, train: Windows, split: Windows, fits: int) -> Forecasts:
+    """Naive and linear forecasts, and those of classical methods where `fits` allows any."""
+    values = filled(split)
+    every = torch.arange(len(split))
+    for name, output in naive(facts, split, values):
+        yield name, every, output
+    mapped = linear(train, split, values)
+    if mapped is not None:
+        yield "linear", every, mapped
+    if fits:
+        yield from classical(facts, split, values, fits)
+
+
+def filled(split: Windows) -> Tensor:
+    """Targets (N, K), the last value known where one is missing; 0, the mean, where none is known."""
+    values = split.values[:, : split.targets]
+    there = ~values.isnan()
+    there[split.origins.unique()] = True
+    rows = torch.arange(len(values)).unsqueeze(1)
+    return values.nan_to_num(0.0).gather(0, torch.where(there, rows, 0).cummax(0).values)
+
+
+def naive(facts: SeriesFacts, split: Windows, values: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The last value, and the value one season before for each season."""
+    ahead = split.ahead()
+    origin = split.starts + split.window - 1
+    steps = torch.arange(1, split.horizon + 1)
+    for name, rows in {
+        "last value": origin.unsqueeze(1).expand_as(ahead),
+        # Past one season ahead, the same season again: nothing newer is known at the origin.
+        **{
+            f"seasonal naive ({season})": ahead - season * torch.ceil(steps / season).long() for season in facts.seasons
+        },
+    }.items():
+        if (rows >= split.origins.unsqueeze(1)).all():
+            yield name, values[rows]
+
+
+def linear(train: Windows, split: Windows, values: Tensor) -> Tensor | None:
+    """Each target from its own window, both as differences to the window's last value, by least squares with a small
+    ridge (NLinear of Zeng et al., 2023, in closed form). None where training has no window without gaps."""
+    T, h, K = train.window, train.horizon, train.targets
+    known = filled(train)
+    windows = torch.arange(T)
+    ahead = train.starts[~train.values[train.ahead(), :K].isnan().flatten(1).any(1)]
+    if not len(ahead):
+        return None
+    forecasts = torch.empty(len(split), h, K)
+    for k in range(K):
+        A, b = torch.zeros(T + 1, T + 1, dtype=torch.float64), torch.zeros(T + 1, h, dtype=torch.float64)
+        for starts in ahead.split(CHUNK):
+            both = known[:, k].unfold(0, T + h, 1)[starts]
+            X = _inputs(both[:, :T])  # (n, T + 1)
+            A += (X.T @ X).double()
+            b += (X.T @ (both[:, T:] - both[:, T - 1 : T])).double()
+        A += RIDGE * A.diagonal()[:-1].mean() * torch.eye(T + 1, dtype=torch.float64)
+        W = torch.linalg.solve(A + 1e-9 * torch.eye(T + 1, dtype=torch.float64), b).float()  # (T + 1, horizon)
+        for at, starts in zip(torch.arange(len(split)).split(CHUNK), split.starts.split(CHUNK), strict=True):
+            x = values[starts.unsqueeze(1) + windows, k]
+            forecasts[at, :, k] = _inputs(x) @ W + x[:, -1:]
+    return forecasts
+
+
+def _inputs(x: Tensor) -> Tensor:
+    """(n, T) -> (n, T + 1): differences to the last value, and a one."""
+    return torch.cat([x - x[:, -1:], x.new_ones(len(x), 1)], 1)
+
+
+def classical(facts: SeriesFacts, split: Windows, values: Tensor, fits: int) -> Forecasts:
+    """Exponential smoothing (ETS) and Theta, chosen and fitted anew on all that came before each window's end.
+
+    Raises:
+        ConfigError: statsforecast is not installed.
+    """
+    try:
+        from statsforecast.models import AutoETS, AutoTheta
+    except ImportError:
+        raise ConfigError(
+            "task.classical needs the package statsforecast: pip install 'lstm-lab[classical]', or leave it out"
+        ) from None
+    K = values.shape[1]
+    nth = -(-len(split) * K // fits)
+    index = torch.arange(0, len(split), nth)
+    season = next((season for season in facts.seasons if 1 < season <= facts.window), 1)
+    for method in (AutoETS, AutoTheta):
+        forecasts = torch.empty(len(index), split.horizon, K)
+        for row, i in enumerate(index.tolist()):
+            known = values[int(split.origins[i]) : int(split.starts[i]) + split.window].double().numpy()
+            for k in range(K):
+                said = method(season_length=season).forecast(y=known[:, k].copy(), h=split.horizon)["mean"]
+                forecasts[row, :, k] = torch.from_numpy(said.copy()).float()
+        yield f"{method.__name__}{f' (every {nth}th window)' if nth > 1 else ''}", index, forecasts.nan_to_num(0.0)

@@ -1,0 +1,220 @@
+"""What a forecast says of each value: one number, quantiles, or a distribution.
+
+Shapes throughout: z (B, horizon, K, P) from the head, y (B, horizon, K), both standardised, and a `Scale` of the data.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from lstm_lab.registry import Named, Registered
+
+LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
+"""Quantiles that are read of every distribution: the median and the ends of the 90 and the 80 % interval."""
+
+
+class Scale(NamedTuple):
+    """From standardised values to the units of the data; each part broadcasts to (B, horizon, K)."""
+
+    mean: Tensor
+    deviation: Tensor
+
+
+class Output(Registered, kind="output"):
+    """`numbers` of the head for each value, and what they mean."""
+
+    numbers: int = 1
+
+    @abstractmethod
+    def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        """What training minimises, for each value: (B, horizon, K)."""
+
+    @abstractmethod
+    def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
+        """(B, horizon, K, levels), standardised and in order."""
+
+    @abstractmethod
+    def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        """Continuous ranked probability score (Gneiting & Raftery, 2007), standardised; of one number, its error."""
+
+    def point(self, z: Tensor, scale: Scale) -> Tensor:
+        """The one number that errors are measured of: the median, (B, horizon, K)."""
+        return self.quantiles(z, (0.5,), scale)[..., 0]
+
+    def shift(self, z: Tensor, by: Tensor) -> Tensor:
+        """The same forecast `by` (B, horizon, K) higher: of a distribution its first number is the place."""
+        return torch.cat([z[..., :1] + by.unsqueeze(-1), z[..., 1:]], -1)
+
+
+class Point(Output, name="point"):
+    """One number, by the error that `task.loss` names."""
+
+    error: Callable[..., Tensor] = F.mse_loss
+
+    def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        return self.error(z[..., 0], y, reduction="none")
+
+    def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
+        return z[..., :1].expand(*z.shape[:-1], len(levels))
+
+    def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        return (z[..., 0] - y).abs()
+
+
+class Quantile(Output, name="quantile"):
+    """Quantiles by the pinball loss, the sum over levels q of max(q (y - z_q), (q - 1) (y - z_q)) (Koenker & Bassett,
+    1978).
+
+    Read in order of size, should they cross. The CRPS is twice the mean pinball loss, which it equals for many levels.
+    """
+
+    class Config(Named):
+        levels: Annotated[tuple[float, ...], Field(strict=False)] = (
+            0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95,
+        )  # fmt: skip
+        """Levels between 0 and 1, in order and symmetric; 0.05, 0.1, 0.5, 0.9 and 0.95 among them."""
+
+        @field_validator("levels")
+        @classmethod
+        def _levels_span(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+            mirrored = all(math.isclose(low + high, 1.0) for low, high in zip(levels, levels[::-1], strict=True))
+            if not mirrored or list(levels) != sorted(set(levels)) or not set(LEVELS) <= set(levels):
+                raise ValueError(
+                    f"levels {list(levels)} must rise, mirror each other (q and 1 - q), and hold {list(LEVELS)}"
+                )
+            if not levels[0] > 0:
+                raise ValueError(f"levels {list(levels)} must lie between 0 and 1")
+            return levels
+
+    def __init__(self, levels: tuple[float, ...]) -> None:
+        self.levels, self.numbers = levels, len(levels)
+
+    def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        return self._pinball(z, y).sum(-1)
+
+    def _pinball(self, z: Tensor, y: Tensor) -> Tensor:
+        q, error = z.new_tensor(self.levels), y.unsqueeze(-1) - z
+        return torch.maximum(q * error, (q - 1) * error)
+
+    def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
+        return z.sort(-1).values[..., [self.levels.index(level) for level in levels]]
+
+    def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        return 2 * self._pinball(z.sort(-1).values, y).mean(-1)
+
+    def shift(self, z: Tensor, by: Tensor) -> Tensor:
+        return z + by.unsqueeze(-1)
+
+
+def _width(z: Tensor) -> Tensor:
+    """Positive: softplus, with a floor that keeps the likelihood finite."""
+    return F.softplus(z) + 1e-4
+
+
+class Normal(Output, name="normal"):
+    """N(mu, sigma^2), mu = z_0, sigma = softplus(z_1), by its negative log-likelihood."""
+
+    numbers = 2
+
+    def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        sigma = _width(z[..., 1])
+        return 0.5 * ((y - z[..., 0]) / sigma).square() + sigma.log() + 0.5 * math.log(2 * math.pi)
+
+    def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
+        return z[..., :1] + _width(z[..., 1:]) * torch.special.ndtri(z.new_tensor(levels))
+
+    def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        """sigma (u (2 Phi(u) - 1) + 2 phi(u) - 1 / sqrt(pi)), u = (y - mu) / sigma (Gneiting et al., 2005)."""
+        sigma = _width(z[..., 1])
+        u = (y - z[..., 0]) / sigma
+        phi = (-0.5 * u.square()).exp() / math.sqrt(2 * math.pi)
+        return sigma * (u * (2 * torch.special.ndtr(u) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
+
+
+class StudentT(Output, name="student_t"):
+    """t with place z_0, width softplus(z_1), 2 + softplus(z_2) degrees of freedom, by its negative log-likelihood."""
+
+    numbers = 3
+
+    def _parts(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return z[..., 0], _width(z[..., 1]), 2 + _width(z[..., 2])
+
+    def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        mu, sigma, nu = self._parts(z)
+        return -torch.distributions.StudentT(nu, mu, sigma, validate_args=False).log_prob(y)
+
+    def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
+        from scipy.special import stdtrit
+
+        mu, sigma, nu = self._parts(z)
+        t = stdtrit(nu.detach().cpu().double().unsqueeze(-1).numpy(), torch.tensor(levels, dtype=torch.float64).numpy())
+        return mu.unsqueeze(-1) + sigma.unsqueeze(-1) * torch.as_tensor(t).to(z)
+
+    def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        """Jordan, Krueger & Lerch (2019), appendix A; no gradient."""
+        from scipy.special import betaln, stdtr
+
+        mu, sigma, nu = self._parts(z.detach().double())
+        u = (y.double() - mu) / sigma
+        half = torch.as_tensor(0.5).double()
+        log_f = torch.lgamma((nu + 1) / 2) - torch.lgamma(nu / 2) - half * torch.log(nu * math.pi)
+        f = (log_f - (nu + 1) / 2 * torch.log1p(u.square() / nu)).exp()
+        n = nu.cpu().numpy()
+        below = torch.as_tensor(stdtr(n, u.cpu().numpy())).to(u)
+        apart = torch.as_tensor(betaln(0.5, n - 0.5) - 2 * betaln(0.5, n / 2)).to(u).exp()
+        score = u * (2 * below - 1) + 2 * f * (nu + u.square()) / (nu - 1) - 2 * nu.sqrt() / (nu - 1) * apart
+        return (sigma * score).to(z.dtype)
+
+
+class NegativeBinomial(Output, name="negative_binomial"):
+    """Counts, in the units of the data, of mean mu and variance mu + alpha mu^2, by their negative log-likelihood.
+
+    mu = s softplus(z_0 + m / s) with the data's mean m and deviation s, alpha = softplus(z_1) (Salinas et al., 2020).
+    CRPS and quantiles are those of 200 draws with a fixed seed.
+    """
+
+    numbers = 2
+    draws = 200
+
+    def _parts(self, z: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+        mean, deviation = (part.to(z) for part in scale)
+        return deviation * _width(z[..., 0] + mean / deviation), _width(z[..., 1])
+
+    def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        mu, alpha = self._parts(z, scale)
+        k = (y * scale.deviation.to(z) + scale.mean.to(z)).clamp(min=0.0).round()
+        r = 1 / alpha
+        fixed = torch.lgamma(k + 1) - torch.lgamma(k + r) + torch.lgamma(r)
+        return fixed + r * torch.log1p(alpha * mu) - k * (torch.log(alpha * mu) - torch.log1p(alpha * mu))
+
+    def _drawn(self, z: Tensor, scale: Scale) -> Tensor:
+        """(draws, B, horizon, K), standardised."""
+        mu, alpha = self._parts(z.detach(), scale)
+        generator = torch.Generator(z.device).manual_seed(0)
+        shape = (1 / alpha).expand(self.draws, *alpha.shape).contiguous()
+        rate = torch._standard_gamma(shape, generator=generator) * alpha * mu
+        return (torch.poisson(rate, generator=generator) - scale.mean.to(z)) / scale.deviation.to(z)
+
+    def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
+        return torch.quantile(self._drawn(z, scale), z.new_tensor(levels), 0, interpolation="lower").movedim(0, -1)
+
+    def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
+        """E|X - y| - E|X - X'| / 2; the second from the draws in order of size."""
+        drawn, n = self._drawn(z, scale).sort(0).values, self.draws
+        weight = (2 * torch.arange(1, n + 1, device=z.device) - n - 1).to(z).view(-1, *[1] * y.dim())
+        return (drawn - y).abs().mean(0) - (weight * drawn).sum(0) / (n * (n - 1))
+
+
+def build(output: Any, error: Callable[..., Tensor]) -> Output:
+    """The output that a config names; `error` is what a point forecast minimises."""
+    built = output.build()
+    built.error = error
+    return built

@@ -1,0 +1,405 @@
+"""Many series in one set, what is known ahead, calendars and gaps; published sets; baselines; and what windows cost."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data.csv_series import CSV
+from lstm_lab.data.ett import ETT
+from lstm_lab.data.ltsf import Illness, Weather
+from lstm_lab.data.m4 import M4
+from lstm_lab.data.series import Series, Windowed
+from lstm_lab.data.windows import Windows
+from lstm_lab.experiment import Experiment
+from lstm_lab.predict import predict
+from lstm_lab.run import Run
+from lstm_lab.tasks.base import score
+from lstm_lab.tasks.forecast import Forecast
+from lstm_lab.train import train
+
+T, HORIZON = 6, 3
+
+
+def shop(number, rows=60, level=100.0):
+    """A week's season around a level of its own, and a holiday every ninth day that doubles what follows."""
+    rng, t = np.random.default_rng(number), np.arange(rows)
+    holiday = (t % 9 == number % 9).astype(float)
+    sales = level * (1 + 0.2 * np.sin(2 * np.pi * t / 7) + 0.5 * holiday) + rng.normal(size=rows) * level / 50
+    days = pd.date_range("2024-01-01", periods=rows, freq="D")
+    return pd.DataFrame({"day": days, "store": f"s{number}", "sales": sales, "holiday": holiday, "size": number * 10.0})
+
+
+SHOPS = pd.concat([shop(0), shop(1, 80, 5000.0), shop(2, 70, 3.0)], ignore_index=True)
+
+
+def data(folder, frame=SHOPS, **choices) -> CSV:
+    place = folder / f"shops-{len(list(folder.iterdir()))}.csv"  # Read when first asked for: one file for each.
+    frame.to_csv(place, index=False)
+    choices = {"time": "day", "targets": "sales", "window": T, "horizon": HORIZON, "seasons": [7], **choices}
+    if "store" in frame:
+        choices = {"id": "store", **choices}
+    return CSV.Config.model_validate({"path": str(place), **choices}).build()
+
+
+def everything(windows):
+    return windows.take(torch.arange(len(windows)))
+
+
+def parts(dataset):
+    return {"train": dataset.train, "validation": dataset.validation, "test": dataset.open_test()}
+
+
+def test_every_window_lies_in_one_series_and_its_horizon_in_one_part(tmp_path):
+    found = data(tmp_path)
+    assert [len(part) for part in (found.series.names, found.series.rows)] == [3, 3]
+    seen = []
+    for name, windows in parts(found).items():
+        for start, ahead, series in zip(windows.starts, windows.ahead(), windows.series, strict=True):
+            first, last = found.series.spans[series]
+            borders = (0, *found._borders(last - first))
+            part = list(parts(found)).index(name)
+            assert first <= start
+            assert first + borders[part] <= ahead[0] <= ahead[-1] < first + borders[part + 1] <= last
+        seen.append(set(windows.ahead().flatten().tolist()))
+    assert not any(seen[a] & seen[b] for a, b in ((0, 1), (1, 2), (0, 2)))
+
+
+def test_each_series_has_the_scale_of_its_own_training_rows(tmp_path):
+    found = data(tmp_path)
+    for name, windows in parts(found).items():
+        batch = everything(windows)
+        for series, (shop_, rows) in enumerate(SHOPS.groupby("store")["sales"]):
+            sales = rows.to_numpy()
+            known = sales[: found._borders(len(sales))[0]]
+            own = windows.series == series
+            mean, deviation, naive = batch.scale[own][0, :, 0].tolist()
+            expected = (known.mean(), known.std(), np.abs(known[7:] - known[:-7]).mean())
+            assert (mean, deviation, naive) == pytest.approx(expected), (name, shop_)
+            first = found.series.spans[series][0]
+            wanted = sales[windows.ahead()[own].numpy() - first]
+            np.testing.assert_allclose(batch.y[own][..., 0] * deviation + mean, wanted, rtol=1e-5)
+
+
+def test_what_comes_after_training_changes_no_scale(tmp_path):
+    spoilt = SHOPS.copy()
+    for _, rows in SHOPS.groupby("store"):
+        spoilt.loc[rows.index[int(len(rows) * 0.7) :], "sales"] = 1e6
+    before, after = data(tmp_path), data(tmp_path, spoilt)
+    assert before.facts == after.facts
+    assert torch.equal(everything(before.train).x, everything(after.train).x)
+    assert before.digest != after.digest
+
+
+def test_metrics_of_many_series_equal_a_loop_and_a_naive_forecast_has_an_owa_of_one(tmp_path):
+    found = data(tmp_path, window=9)
+    made, windows = Forecast.Config().build(found.facts), found.open_test()
+    batch = everything(windows)
+    torch.manual_seed(0)
+    output = torch.randn(len(windows), HORIZON)
+    smape, mase, squared = [], [], []
+    for said, y, scale in zip(output, batch.y[..., 0], batch.scale[..., 0], strict=True):
+        mean, deviation, naive = scale.tolist()
+        for f, truth in zip(said.tolist(), y.tolist(), strict=True):
+            f, truth = f * deviation + mean, truth * deviation + mean
+            smape.append(200 * abs(f - truth) / (abs(f) + abs(truth)))
+            mase.append(abs(f - truth) / naive)
+            squared.append((f - truth) ** 2)
+    found_scores = score(made.metrics(), output, batch)
+    assert found_scores["smape"] == pytest.approx(np.mean(smape), rel=1e-4)
+    assert found_scores["mase"] == pytest.approx(np.mean(mase), rel=1e-4)
+    assert found_scores["mse"] == pytest.approx(np.mean(squared), rel=1e-4)
+    baselines = made.baselines(found.train, windows)
+    assert baselines["seasonal naive (7)"]["owa"] == pytest.approx(1.0)
+    assert set(baselines) == {"last value", "seasonal naive (7)", "linear"}
+
+
+def test_series_of_a_parquet_file_equal_those_of_the_csv(tmp_path):
+    csv = data(tmp_path)
+    SHOPS.to_parquet(tmp_path / "shops.parquet")
+    parquet = CSV.Config(
+        path=str(tmp_path / "shops.parquet"), time="day", targets=("sales",), id="store", window=T, horizon=HORIZON
+    ).build()
+    assert torch.equal(csv._scaled, parquet._scaled)
+    assert parquet.series.names == ("s0", "s1", "s2")
+
+
+# What is known ahead
+
+
+def test_ahead_a_model_sees_what_is_known_and_nothing_else(tmp_path):
+    known = data(tmp_path, future="holiday", calendar=["weekday"], static="size")
+    spoilt = SHOPS.copy()
+    test_rows = np.concatenate([rows.index[int(len(rows) * 0.8) :] for _, rows in SHOPS.groupby("store")])
+    spoilt.loc[test_rows, "sales"] += 777.0
+    assert known.facts.known == ("size", "holiday", "weekday sine", "weekday cosine")
+    assert known.facts.columns == ("sales", *known.facts.known)
+    first = torch.tensor([int((known.open_test().series == s).nonzero()[0]) for s in range(3)])
+    batch = known.open_test().take(first)
+    assert batch.x.shape == (3, T + HORIZON, known.facts.input_size) == (3, 9, 6)
+    assert batch.lengths.tolist() == [T + HORIZON] * 3
+    other = data(tmp_path, spoilt, future="holiday", calendar=["weekday"], static="size")
+    assert torch.equal(other.open_test().take(first).x, batch.x)  # the horizon's own sales are nowhere in x
+    assert not torch.equal(other.open_test().take(first).y, batch.y)
+    assert (batch.x[:, T:, 0] == 0).all()
+    assert (batch.x[:, :, -1] == (torch.arange(9) >= T)).all()  # the flag
+    series = known.series
+    rows = known.open_test().starts[first].unsqueeze(1) + torch.arange(9)
+    angle = 2 * np.pi * pd.DatetimeIndex(SHOPS["day"]).weekday.to_numpy()[rows] / 7
+    column = series.columns.index("weekday sine")
+    mean, deviation = known.facts.mean[column], known.facts.deviation[column]
+    np.testing.assert_allclose(batch.x[..., column] * deviation + mean, np.sin(angle), atol=1e-5)
+    assert batch.x[:, 0, 1].unique().numel() == 3  # sizes are scaled together, so that they tell series apart
+
+
+def test_a_model_learns_from_a_holiday_that_is_known_ahead(tmp_path):
+    frame = shop(0, 600)[["day", "sales", "holiday"]]
+    frame["holiday"] = np.random.default_rng(0).integers(0, 2, 600)
+    frame["sales"] = 10 + 5 * frame["holiday"] + np.random.default_rng(1).normal(size=600) * 0.1
+    frame.to_csv(tmp_path / "one.csv", index=False)
+    errors = {}
+    for known in ([], ["holiday"]):
+        content = {"name": "csv", "path": str(tmp_path / "one.csv"), "time": "day", "targets": "sales", "window": 4,
+                   "horizon": 1, "future": known}  # fmt: skip
+        experiment = Experiment.of(
+            {"data": content, "task": "forecast", "model": {"hidden_size": 8}, "optimizer": {"lr": 0.02},
+             "trainer": {"max_epochs": 8}}
+        )  # fmt: skip
+        run = Run.create(tmp_path / f"run-{len(known)}", experiment.dump())
+        errors[len(known)] = train(experiment, run).value
+        if known:  # What is asked for lies behind the rows known: a holiday to come, and none.
+            for holiday, wanted in ((1, 15), (0, 10)):
+                asked = frame.iloc[:50].copy().astype({"sales": object})
+                asked.loc[49, "sales"] = ""
+                asked.loc[49, "holiday"] = holiday
+                asked.to_csv(tmp_path / "asked.csv", index=False)
+                names, rows = predict(run, tmp_path / "asked.csv")
+                assert names == ["ahead", "sales"]
+                assert rows[0][1] == pytest.approx(wanted, abs=1.0)
+    assert errors[1] < 0.1 * errors[0]
+
+
+def test_cycles_of_the_calendar_are_angles_of_the_clock_on_the_wall(tmp_path):
+    times = pd.date_range("2024-02-28 12:00", periods=60, freq="6h", tz="Europe/Berlin")
+    frame = pd.DataFrame({"day": times, "sales": np.arange(60.0)})
+    read = data(tmp_path, frame, calendar=["hour", "weekday", "month", "year"], seasons=[]).read()
+    wall, values = times.tz_localize(None), dict(zip(read.columns, read.values.T, strict=True))
+    hour = wall.hour.to_numpy() / 24
+    turns = {"hour": hour, "weekday": (wall.weekday + hour) / 7, "month": (wall.day - 1 + hour) / wall.days_in_month,
+             "year": (wall.dayofyear - 1 + hour) / 366}  # fmt: skip
+    for name, turn in turns.items():
+        np.testing.assert_allclose(values[f"{name} sine"], np.sin(2 * np.pi * turn), atol=1e-12)
+        np.testing.assert_allclose(values[f"{name} cosine"], np.cos(2 * np.pi * turn), atol=1e-12)
+
+
+# What is missing
+
+
+def holed(*rows):
+    frame = SHOPS.copy()
+    frame.loc[list(rows), "sales"] = np.nan
+    return frame
+
+
+def test_a_gap_is_a_fault_unless_a_policy_says_what_to_do(tmp_path):
+    with pytest.raises(DataError, match="line 12, column 'sales': the cell is empty"):
+        data(tmp_path, holed(10)).read()
+    filled = data(tmp_path, holed(10, 11, 65), missing="forward_fill").read().values[:, 0]
+    wanted = SHOPS["sales"].to_numpy().copy()
+    wanted[[10, 11, 65]] = wanted[[9, 9, 64]]
+    np.testing.assert_allclose(filled, wanted)
+    with pytest.raises(DataError, match=r"line 62, column 'sales': .*no value came before it"):
+        data(tmp_path, holed(60), missing="forward_fill").read()  # the first of its series: not the shop before it
+    words = holed(10).astype({"sales": object})
+    words.loc[10, "sales"] = "many"
+    with pytest.raises(DataError, match="'many' is not a number"):
+        data(tmp_path, words, missing="mask").read()
+
+
+def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_path):
+    gaps = [5, 20, 21, 75, 190]
+    found = data(tmp_path, holed(*gaps), missing="mask", future="holiday")
+    assert found.facts.flags == 2
+    assert found.facts.input_size == 4
+    for windows in parts(found).values():
+        batch = everything(windows)
+        rows = windows.starts.unsqueeze(1) + torch.arange(T + HORIZON)
+        gone = torch.isin(rows, torch.tensor(gaps))
+        gone[:, T:] = True
+        assert torch.equal(batch.x[..., 2] == 1, gone)
+        assert (batch.x[..., 0][gone] == 0).all()
+        assert (batch.x[..., 3] == 0).all()
+        assert torch.equal(batch.y[..., 0].isnan(), torch.isin(windows.ahead(), torch.tensor(gaps)))
+    sales = SHOPS["sales"].to_numpy()[:42]
+    sales = np.delete(sales, [5, 20, 21])
+    assert found._scales[0, :2, 0] == pytest.approx([sales.mean(), sales.std()])
+    made = Forecast.Config().build(found.facts)
+    assert all(
+        math.isfinite(v) for row in made.baselines(found.train, found.open_test()).values() for v in row.values()
+    )
+
+
+@pytest.mark.parametrize(
+    ("choices", "said"),
+    [
+        ({"static": "size", "id": None}, "there is one series; name its column id"),
+        ({"calendar": ["hour", "hour"]}, "names a cycle twice"),
+        ({"future": "sales"}, "'sales' stands twice"),
+        ({"missing": "zero"}, "data.missing"),
+    ],
+)
+def test_choices_of_the_file_that_do_not_fit_are_refused(choices, said):
+    content = {"name": "csv", "path": "x", "time": "day", "targets": "sales", "id": "store", **choices}
+    with pytest.raises(ConfigError, match=said):
+        Experiment.of({"data": content, "task": "forecast"})
+
+
+def test_anchors_that_cannot_be_taken_are_refused():
+    content = {"name": "csv", "path": "x", "time": "day", "targets": "sales", "seasons": [7]}
+    for more, anchor, said in (
+        ({"missing": "mask"}, "last", "needs a value in every row"),
+        ({"future": "holiday"}, "season", "cannot be taken of data.future"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            Experiment.of({"data": {**content, **more}, "task": {"name": "forecast", "anchor": anchor}})
+
+
+def test_faults_of_many_series_name_the_line_and_the_series(tmp_path):
+    frame = SHOPS.copy()
+    frame.loc[100, "size"] = 11.0
+    with pytest.raises(DataError, match="line 102, column 'size': differs from line 62"):
+        data(tmp_path, frame, static="size").read()
+    with pytest.raises(DataError, match=r"line 101, column 'day': .*rows missing there: 1"):
+        data(tmp_path, SHOPS.drop(index=99)).read()
+    with pytest.raises(DataError, match="series 's0': 60 rows leave 42 to the training part"):
+        _ = data(tmp_path, window=40).facts
+    with pytest.raises(DataError, match="line 2, column 'day': '0' is a number, which has no calendar"):
+        data(tmp_path, SHOPS.assign(day=range(len(SHOPS))), calendar=["hour"]).read()
+
+
+# What windows cost
+
+
+class Long(Windowed):
+    """Three channels of noise; not registered."""
+
+    def read(self):
+        return Series(np.random.default_rng(0).normal(size=(20_000, 3)), ("a", "b", "c"), 3, "noise")
+
+    def _borders(self, rows):
+        return 12_000, 16_000, rows
+
+
+def test_windows_are_views_and_cost_the_same_whatever_their_length():
+    kept = {}
+    for window in (8, 4000):
+        found = Long(window=window, horizon=8, seasons=(), stride=1)
+        _ = found._scaled
+        tracemalloc.start()
+        windows = found.train
+        kept[window] = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert windows._views.untyped_storage().data_ptr() == found._scaled.untyped_storage().data_ptr()
+        assert windows._views.untyped_storage().nbytes() == 20_000 * 3 * 4
+        own = sum(part.untyped_storage().nbytes() for part in (windows.starts, windows.series, windows.origins))
+        assert own <= 3 * 8 * 12_000
+        batch = windows.take(torch.tensor([5]))
+        assert batch.x.untyped_storage().nbytes() <= 4 * 3 * (window + 8)
+    assert abs(kept[4000] - kept[8]) < 50_000
+
+
+# Baselines
+
+
+def test_the_linear_baseline_finds_a_linear_rule_and_uses_nothing_later():
+    class Rule(Windowed):
+        def read(self):
+            t = np.arange(400)  # Two sines are a linear function of their last four values.
+            y = [np.sin(t / 5) + np.sin(t / 1.7), 9 * np.cos(t / 3) - np.sin(t / 1.3)]
+            return Series(np.stack(y, 1), ("a", "b"), 2, "rule")
+
+        def _borders(self, rows):
+            return 240, 320, rows
+
+    found = Rule(window=6, horizon=2, seasons=(), stride=1)
+    scores = Forecast.Config().build(found.facts).baselines(found.train, found.open_test())
+    assert scores["linear"]["scaled_mse"] < 0.01 * scores["last value"]["scaled_mse"]
+    before = Forecast.Config().build(found.facts).baselines(found.train, found.validation)
+    again = Rule(window=6, horizon=2, seasons=(), stride=1)
+    again._scaled[320:] = 1e6
+    assert Forecast.Config().build(again.facts).baselines(again.train, again.validation) == before
+
+
+@pytest.mark.slow
+def test_classical_baselines_forecast_every_nth_window_by_name(tmp_path):
+    pytest.importorskip("statsforecast")
+    found = data(tmp_path, window=14)
+    scores = Forecast.Config(classical=6).build(found.facts).baselines(found.train, found.open_test())
+    nth = -(-len(found.open_test()) // 6)
+    for method in ("AutoETS", "AutoTheta"):
+        row = scores[f"{method} (every {nth}th window)"]
+        assert 0 < row["mase"] < 3
+    assert set(row) == set(scores["last value"])
+
+
+def test_without_statsforecast_the_way_out_is_said(tmp_path, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "statsforecast.models", None)
+    found = data(tmp_path)
+    with pytest.raises(ConfigError, match=r"pip install 'lstm-lab\[classical\]'"):
+        Forecast.Config(classical=6).build(found.facts).baselines(found.train, found.open_test())
+
+
+# Published sets
+
+
+@pytest.mark.parametrize(
+    ("dataset", "rows", "borders", "tested"),
+    [
+        (ETT.Config(), (14_400, 7), (8640, 11_520, 14_400), 2880 - 96 + 1),
+        (ETT.Config(set="ETTh2", horizon=720), (14_400, 7), (8640, 11_520, 14_400), 2880 - 720 + 1),
+        (ETT.Config(set="ETTm1"), (57_600, 7), (34_560, 46_080, 57_600), 11_520 - 96 + 1),
+        (Weather.Config(), (52_696, 21), (36_887, 42_157, 52_696), 10_539 - 96 + 1),
+        (Illness.Config(), (966, 7), (676, 773, 966), 193 - 24 + 1),
+    ],
+)
+def test_published_sets_are_parted_as_published(dataset, rows, borders, tested, readable):
+    found = readable(dataset.build())
+    assert found.series.values.shape == rows
+    assert found._borders(len(found.series.values)) == borders
+    assert len(found.open_test()) == tested
+    assert np.isfinite(found.series.values).all()
+
+
+@pytest.mark.parametrize(("name", "horizon", "season", "series"), [("hourly", 48, 24, 414), ("weekly", 13, 1, 359)])
+def test_m4_tests_one_horizon_of_each_series_at_its_end(name, horizon, season, series, readable):
+    found = readable(M4.Config(set=name, horizon=horizon, seasons=(season,), window=2 * horizon).build())
+    test = found.open_test()
+    assert len(test) == series == len(found.validation)
+    assert (test.ahead()[:, -1] + 1).tolist() == [last for _, last in found.series.spans]
+    naive = Forecast.Config().build(found.facts).baselines(found.train, test)[f"seasonal naive ({season})"]
+    assert naive["owa"] == pytest.approx(1.0)
+    if name == "weekly":
+        assert naive["smape"] == pytest.approx(
+            9.161, abs=0.001
+        )  # Naive2 as published: without a season, the last value
+
+
+def test_the_horizon_of_the_competition_is_asked():
+    with pytest.raises(ConfigError, match="the weekly series are tested on 13 rows"):
+        Experiment.of({"data": {"name": "m4", "set": "weekly"}, "task": "forecast"})
+
+
+def test_windows_take_one_stretch_of_one_series():
+    values = torch.arange(40.0).view(20, 2)
+    windows = Windows(values, 3, 2, 1, [(0, 4, 12)])
+    assert windows.starts.tolist() == list(range(1, 8))
+    assert_close(windows.take(torch.tensor([0])).y.flatten(), values[4:6, 0])
