@@ -154,6 +154,25 @@ def test_killed_while_it_becomes_a_clone_it_becomes_the_same(pair, monkeypatch, 
     assert torch.equal(*(next(iter(weights(each)["state_dict"].values())) for each in (run, donor)))
 
 
+def test_killed_once_it_is_a_clone_its_lineage_has_no_double(pair, monkeypatch):
+    _, _, run, row = clone(pair)
+    monkeypatch.setattr(population.shutil, "rmtree", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        adopt(run)
+    monkeypatch.undo()
+    adopt(run)
+    assert lineage(run) == [row]
+
+
+def test_a_best_checkpoint_from_after_the_newest_is_not_taken(pair):
+    """Caught between the two renames of a donor that has just become better."""
+    donor = pair[0][1].checkpoints
+    (donor / "best.ckpt").unlink()
+    (donor / "last.ckpt").replace(donor / "best.ckpt")
+    (donor / "previous.ckpt").replace(donor / "last.ckpt")
+    assert clone(pair)[3] is None
+
+
 def test_killed_while_a_clone_is_prepared_there_is_none(pair, monkeypatch):
     before = weights(pair[1][1])
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from lstm_lab.sweep.domains import Point
 from lstm_lab.sweep.region import spelled
-from lstm_lab.sweep.space import Point
 from lstm_lab.tasks.base import better
 
 COLOURS = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "interrupted": "magenta"}

@@ -22,10 +22,10 @@ from lstm_lab import config
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run, append_jsonl, now, read_jsonl
+from lstm_lab.sweep.domains import Point
 from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.region import TRIES
 from lstm_lab.sweep.schedulers import group_of
-from lstm_lab.sweep.space import Point
 from lstm_lab.train import read_checkpoint
 
 

@@ -35,7 +35,7 @@ from lstm_lab.run import (
     versions,
     write_atomic,
 )
-from lstm_lab.sweep.space import Point
+from lstm_lab.sweep.domains import Point
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tasks.base import better
 

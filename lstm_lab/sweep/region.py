@@ -12,7 +12,7 @@ import numpy as np
 
 from lstm_lab.config import ConfigError
 from lstm_lab.sweep.constraints import Constraint
-from lstm_lab.sweep.space import Choice, Domain, Point, chosen
+from lstm_lab.sweep.domains import Choice, Domain, Point, chosen
 
 TRIES = 1000
 """Draws for one point before the constraints count as impossible."""

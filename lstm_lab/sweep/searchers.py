@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from lstm_lab.registry import Named, Registered
+from lstm_lab.sweep.domains import Point
 from lstm_lab.sweep.region import Region
-from lstm_lab.sweep.space import Point
 
 
 class Searcher(Registered, kind="searcher"):

@@ -14,10 +14,11 @@ from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.experiment import Experiment
 from lstm_lab.registry import Choice, Named, spell_out
 from lstm_lab.sweep.constraints import Constraint
+from lstm_lab.sweep.domains import Domain, Point
 from lstm_lab.sweep.region import Region, said
 from lstm_lab.sweep.schedulers import FIFO, Scheduler
 from lstm_lab.sweep.searchers import Random, Searcher
-from lstm_lab.sweep.space import Domain, InYaml, Point
+from lstm_lab.sweep.space import InYaml
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
 
