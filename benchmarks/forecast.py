@@ -94,11 +94,10 @@ def table(runs: Path) -> str:
         "",
         f"`{shlex.join(['python', *sys.argv])}`",
         "",
-        f"torch {torch.__version__}, one CPU thread, {platform.machine()}, "
-        f"Python {platform.python_version()}, a machine "
-        "that others used at the same time: the seconds of a training are an upper bound. Scores are of the test part, "
-        "all windows, of the epoch that did best in validation; mean and standard deviation over the seeds. *Published "
-        "numbers in italics*; those of M4 are quoted from memory of the paper.",
+        f"torch {torch.__version__}, one CPU thread, {platform.machine()}, Python {platform.python_version()}, a "
+        "machine that others used at the same time: the seconds of a training are an upper bound. Scores are of the "
+        "test part, all windows, of the epoch that did best in validation; mean and standard deviation over the seeds. "
+        "*Published numbers in italics*; those of M4 are quoted from memory of the paper.",
         "",
         "| | | | | |",
         "|---|---|---|---|---|",

@@ -89,9 +89,9 @@ def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, 
             total += float(learner.task.loss(output, batch)) * asked
             count += asked
             metrics.update(output, batch)
+    by_step = getattr(metrics, "by_step", None)
     whole = {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
-    by_step: Any = getattr(metrics, "by_step", None)
-    return whole, None if by_step is None else by_step()
+    return whole, by_step() if callable(by_step) else None
 
 
 def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Dataset | None = None) -> Scores:

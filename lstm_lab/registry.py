@@ -185,10 +185,13 @@ def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]
         doc = " ".join((info.description or "").split())
         if choice is not None:
             yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc)
-            members = choice.base.members
-            rows = (row for name in sorted(members) for row in fields(members[name].Config, f"{path}.", name))
-            # A choice that stands in many members, as the tokenizer of texts, is spelled out once.
-            yield from dict.fromkeys(row for row in rows if row.path != f"{path}.name")
+            members, shown = choice.base.members, {(f"{path}.name", name) for name in choice.base.members}
+            for name in sorted(members):
+                for row in fields(members[name].Config, f"{path}.", name):
+                    # Two models with a cell show the fields of each cell once.
+                    if (row.path, row.of) not in shown:
+                        shown.add((row.path, row.of))
+                        yield row
         elif isinstance(info.annotation, type) and issubclass(info.annotation, Config):
             yield from fields(info.annotation, f"{path}.", of)
         else:

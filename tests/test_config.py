@@ -281,4 +281,7 @@ def test_an_experiment_needs_neither_ray_nor_wandb():
 
 def test_titles_name_the_owner():
     assert issubclass(Experiment, Config)
-    assert [Experiment.title(), type(Experiment.of(VOWELS).model.cell).title()] == ["Experiment", "LSTM"]
+    assert [Experiment.title(), type(load_experiment(CONF / "vowels_lstm.yaml").model.cell).title()] == [
+        "Experiment",
+        "LSTM",
+    ]
