@@ -5,8 +5,13 @@ A fault is one line: where (file or override), which key, what was wrong, and th
 
 from __future__ import annotations
 
+import ast
 import difflib
-from collections.abc import Iterable, Mapping
+import inspect
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -15,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 __all__ = [
     "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted",
-    "load", "merge", "parse_overrides", "to_yaml", "validate",
+    "docs", "load", "merge", "parse_overrides", "to_yaml", "validate",
 ]  # fmt: skip
 
 
@@ -54,7 +59,6 @@ class Config(BaseModel):
         extra="forbid",
         strict=True,
         allow_inf_nan=False,
-        use_attribute_docstrings=True,
         validate_default=False,
     )
 
@@ -76,6 +80,57 @@ class Config(BaseModel):
                         {"title": cls.title(), "key": str(key), "siblings": list(cls.model_fields)},
                     )
         return data
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
+        written = handler(schema)
+        fields = handler.resolve_ref_schema(written).get("properties", {})
+        for name, doc in docs(cls).items():
+            if name in fields:
+                fields[name]["description"] = doc
+        return written
+
+
+@cache
+def docs(cls: type[Config]) -> dict[str, str]:
+    """Field -> the docstring below it, the class's own or inherited.
+
+    Read from the source when somebody asks. Pydantic would read it for every class at import, and its search through
+    all modules takes longer than importing torch.
+    """
+    return {field: doc for base in reversed(cls.__mro__) for field, doc in _written(base.__module__, base.__qualname__)}
+
+
+def _written(module: str, qualname: str) -> Iterator[tuple[str, str]]:
+    """Fields of one class with a docstring below them, as its source has them."""
+    body = _classes(module).get(qualname, [])
+    for field, below in pairwise(body):
+        match field, below:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(doc))):
+                yield name, inspect.cleandoc(doc)
+
+
+@cache
+def _classes(module: str) -> dict[str, list[ast.stmt]]:
+    """Qualified name -> body of each class of a module; none where there is no source."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[module]))
+    except (KeyError, OSError, TypeError):
+        return {}
+    found: dict[str, list[ast.stmt]] = {}
+
+    def visit(node: ast.AST, prefix: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            inside = prefix
+            if isinstance(child, ast.ClassDef):
+                found[prefix + child.name] = child.body
+                inside = f"{prefix}{child.name}."
+            elif isinstance(child, ast.FunctionDef):
+                inside = f"{prefix}{child.name}.<locals>."
+            visit(child, inside)
+
+    visit(tree, "")
+    return found
 
 
 M = TypeVar("M", bound=Config)

@@ -23,7 +23,7 @@ from pydantic import create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, PydanticUndefined, core_schema
 
-from lstm_lab.config import Config
+from lstm_lab.config import Config, docs
 
 __all__ = ["Choice", "Field", "Named", "Registered", "all_kinds", "fields", "import_all", "spell_out"]
 
@@ -79,7 +79,6 @@ class Registered(ABC):
         )
         named.__qualname__ = f"{cls.__qualname__}.Config"
         named.owner = cls
-        named.model_fields["name"].description = Named.model_fields["name"].description
         cls.Config, cls.name = named, name
         cls.members[name] = cls
 
@@ -133,11 +132,11 @@ class Choice:
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        members = self.base.members
+        configs = [member.Config for member in self.base.members.values()]
         return {
             "anyOf": [
-                {"enum": sorted(members)},
-                *(handler(member.Config.__pydantic_core_schema__) for member in members.values()),
+                {"enum": sorted(self.base.members)},
+                *(config.__get_pydantic_json_schema__(config.__pydantic_core_schema__, handler) for config in configs),
             ]
         }
 
@@ -182,7 +181,7 @@ def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]
     for key, info in cls.model_fields.items():
         path = prefix + key
         choice = _choice_of(info)
-        doc = " ".join((info.description or "").split())
+        doc = " ".join(docs(cls).get(key, "").split())
         if choice is not None:
             yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc)
             members, shown = choice.base.members, {(f"{path}.name", name) for name in choice.base.members}
