@@ -235,7 +235,7 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
     assert point["lineage"][cloned[0].id] == json.loads(json.dumps(cloned[0].lineage))
 
 
-# --- budget, warm start, confirmation ----------------------------------------------------------------------------------
+# --- budget, warm start, confirmation ---------------------------------------------------------------------------------
 
 
 def began(path, experiment, values):

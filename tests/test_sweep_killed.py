@@ -1,4 +1,4 @@
-"""Sweeps through the command line, each with a Ray of its own: trials that fail, and a sweep that is killed and goes on."""
+"""Sweeps through the command line, each with a Ray of its own: trials that fail, and kills that it survives."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, model_validator
 
+import lstm_lab.sweep.hyperopt_searcher  # noqa: F401 - fills the registry
 from lstm_lab import config
 from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.experiment import Experiment
