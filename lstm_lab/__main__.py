@@ -246,6 +246,20 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
 
 
 @app.command()
+def watch(
+    folder: Annotated[str, typer.Argument(help="A sweep, running or not.")],
+    once: Annotated[bool, typer.Option("--once", help="One look instead of waiting for the end.")] = False,
+) -> None:
+    """Show how a sweep stands, from another shell, until it ends."""
+    from lstm_lab.report import text
+    from lstm_lab.sweep import watch as watching
+    from lstm_lab.sweep.record import SweepFolder
+
+    out = text.console()
+    out.print(watching.watch(SweepFolder.open(folder), out, once=once), markup=False, soft_wrap=True)
+
+
+@app.command()
 def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")]) -> None:
     """Write the page of a run or a sweep from what lies on the disk."""
     from lstm_lab.report import write_report

@@ -13,7 +13,7 @@ report.html      the page
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,10 +145,10 @@ class SweepFolder:
         """What the driver decided on a trial."""
         append_jsonl(self.path / "events.jsonl", {"trial": trial, "state": state, "reason": reason, "at": now()})
 
-    def trials(self) -> list[Trial]:
-        """Every trial, as its own folder and the driver's decisions show it."""
+    def trials(self, without: Container[str] = ()) -> list[Trial]:
+        """Every trial but those named, as its own folder and the driver's decisions show it."""
         decided = {row["trial"]: row for row in read_jsonl(self.path / "events.jsonl")}
-        return [self._trial(row, decided.get(row["trial"])) for row in self.asked()]
+        return [self._trial(row, decided.get(row["trial"])) for row in self.asked() if row["trial"] not in without]
 
     def _trial(self, row: dict[str, Any], decided: dict[str, Any] | None) -> Trial:
         run = self.run(row["trial"])

@@ -190,7 +190,7 @@ def remember(scheduler: Any, folder: SweepFolder, questions: Questions, view: Li
     for trial in questions.trials():
         if trial.state not in ENDED:
             continue
-        view.past(trial.id, trial.overrides, trial.seed, trial.state, trial.epochs, trial.value)
+        view.past(trial)
         past = SimpleNamespace(trial_id=f"past-{trial.id}", status="TERMINATED", is_finished=lambda: True)
         scheduler.on_trial_add(None, past)
         last: dict[str, Any] = {}
