@@ -201,11 +201,14 @@ def sweep(
 def resume(
     folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")], wandb: Wandb = WandbMode.auto
 ) -> None:
-    """Go on where a sweep or a run was interrupted or killed."""
+    """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
+    from lstm_lab.sweep.mend import mend
     from lstm_lab.sweep.record import SweepFolder, is_sweep
 
     if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
         return _resume_run(folder, None, wandb)
+    for line in mend(folder):
+        typer.echo(f"mended {line}")
     return _sweep([SweepFolder.open(folder)], wandb, False)
 
 
@@ -234,6 +237,8 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
             f"{count['failed']} failed; {runs['runs']} W&B runs ({runs['mode']}), "
             f"{runs['runs'] - runs['ended']} unfinished; {content['seconds']:.0f} s"
         )
+        if removed := content["removed"]["trials"]:
+            out.print(f"checkpoints of {removed} trials removed, {content['removed']['bytes'] / 1e6:.1f} MB")
         for failure in content["failures"]:
             out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
         if scores is not None:
