@@ -201,11 +201,14 @@ def sweep(
 def resume(
     folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")], wandb: Wandb = WandbMode.auto
 ) -> None:
-    """Go on where a sweep or a run was interrupted or killed."""
+    """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
+    from lstm_lab.sweep.mend import mend
     from lstm_lab.sweep.record import SweepFolder, is_sweep
 
     if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
         return _resume_run(folder, None, wandb)
+    for line in mend(folder):
+        typer.echo(f"mended {line}")
     return _sweep([SweepFolder.open(folder)], wandb, False)
 
 
@@ -234,6 +237,8 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
             f"{count['failed']} failed; {runs['runs']} W&B runs ({runs['mode']}), "
             f"{runs['runs'] - runs['ended']} unfinished; {content['seconds']:.0f} s"
         )
+        if removed := content["removed"]["trials"]:
+            out.print(f"checkpoints of {removed} trials removed, {content['removed']['bytes'] / 1e6:.1f} MB")
         for failure in content["failures"]:
             out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
         if scores is not None:
@@ -243,6 +248,20 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
             out.print(f"Again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {page}")
     if failed:
         raise SystemExit(4)
+
+
+@app.command()
+def watch(
+    folder: Annotated[str, typer.Argument(help="A sweep, running or not.")],
+    once: Annotated[bool, typer.Option("--once", help="One look instead of waiting for the end.")] = False,
+) -> None:
+    """Show how a sweep stands, from another shell, until it ends."""
+    from lstm_lab.report import text
+    from lstm_lab.sweep import watch as watching
+    from lstm_lab.sweep.record import SweepFolder
+
+    out = text.console()
+    out.print(watching.watch(SweepFolder.open(folder), out, once=once), markup=False, soft_wrap=True)
 
 
 @app.command()
