@@ -25,15 +25,15 @@ TYPED = (".jsonl", ".ndjson", ".parquet")
 
 
 class CSV(SeriesDataset, name="csv"):
-    """A CSV, Parquet or JSONL file with one row for each step of time, oldest first; of many series, one below the other.
+    """A CSV, Parquet or JSONL file, a row for each step of time, oldest first; of many series, one below the other.
 
     With columns known ahead, a model reads on over the horizon and sees them there, and nothing else.
     """
 
     class Config(SeriesDataset.Config):
         path: Annotated[str, Field(min_length=1)]
-        """The file, UTF-8 text, .jsonl or .parquet; looked up from the current folder, then below the folder that LSTM_LAB_DATA
-        names."""
+        """The file, UTF-8 text, .jsonl or .parquet; looked up from the current folder, then below the folder that
+        LSTM_LAB_DATA names."""
         time: str
         """Column of the time: dates (ISO 8601 is always understood) or numbers that count steps."""
         targets: Columns

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 
 from lstm_lab.config import DataError
@@ -131,8 +132,6 @@ class OwnSequences(Labelled):
             raise DataError(f"{path}: {sequences[0].shape[1]} channels, but the model reads {facts.input_size}")
         scaled = [(sequence - facts.mean) / facts.deviation for sequence in sequences]
         split = LabelledSplit(scaled, np.full(len(scaled), -1))
-        import torch
-
         return map(split.take, torch.arange(len(split)).split(self.batch_size))
 
     def rows(

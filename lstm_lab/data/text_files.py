@@ -80,6 +80,18 @@ def parquet_columns(place: Path, wanted: Sequence[str]) -> dict[str, list[Any]]:
     return {name: table.column(name).to_pylist() for name in wanted}
 
 
+def parquet_names(place: Path) -> list[str]:
+    """Names of all columns of a Parquet file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_schema(place).names
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{place}: not a whole Parquet file ({' '.join(str(error).split())[:120]}): "
+                        "write it again") from None  # fmt: skip
+
+
 def read_lines(place: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
     if len(wanted) > 1:
         raise DataError(f"{place}: a .txt file holds one text a line and no column {wanted[1]!r}: bring a CSV, JSONL "
