@@ -157,7 +157,9 @@ def test_classification_metrics_equal_their_definition(size):
     p = output.softmax(1).numpy()
     auroc = np.mean([roc_auc_score(true == label, p[:, label]) for label in range(3)])
     confidence, bins = p.max(1), np.minimum((p.max(1) * 15).astype(int), 14)
-    off = [abs((guess == true)[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in set(bins)]
+    off = [
+        abs((guess == true)[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in set(bins)
+    ]
     expected = {"accuracy": (guess == true).mean(), "macro_f1": np.mean(f1), "auroc": auroc, "calibration": sum(off)}
     assert in_chunks(classify().metrics(), output, batch, size) == pytest.approx(expected, rel=1e-5)
     assert_close(classify().loss(output, batch), -output.log_softmax(1)[torch.arange(50), y].mean())

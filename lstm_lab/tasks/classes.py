@@ -61,9 +61,7 @@ class Surprise:
 
     def __call__(self, output: Tensor, y: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(output)
-        return F.cross_entropy(
-            output, y, weights, ignore_index=-1, reduction="none", label_smoothing=self.smoothing
-        )
+        return F.cross_entropy(output, y, weights, ignore_index=-1, reduction="none", label_smoothing=self.smoothing)
 
 
 class ClassificationMetrics(MetricCollection):

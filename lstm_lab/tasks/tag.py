@@ -73,9 +73,7 @@ class Tag(Task, name="tag"):
             f"logistic regression, {2 * REACH + 1} steps": torch.from_numpy(chances),
         }
         batch = Batch(torch.empty(0), torch.tensor([len(rows)]), y.unsqueeze(0))
-        return {
-            name: score(self.metrics(), certain(found)[None], batch) for name, found in predicted.items()
-        }
+        return {name: score(self.metrics(), certain(found)[None], batch) for name, found in predicted.items()}
 
 
 def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:

@@ -100,12 +100,19 @@ def copies(
     """
     counts = np.bincount(keys)
     again = int((counts[counts > 1] - 1).sum())
-    facts, said = {f"copies of other {what}": again, f"{what} nearly equal to another": len({i for pair in near for i in pair})}, []
+    facts, said = (
+        {f"copies of other {what}": again, f"{what} nearly equal to another": len({i for pair in near for i in pair})},
+        [],
+    )
     label = groups_of(labels)
     pairs = np.unique(np.stack([keys, label], 1), axis=0)
     torn = int((np.bincount(pairs[:, 0]) > 1).sum())
     if again:
-        said.append(f"{again} {what} are copies of others: a cut of ours keeps them on one side")
+        sides = "" if parts is not None else ": a cut of ours keeps them on one side"
+        said.append(f"{again} {what} are copies of others{sides}")
+    if near and parts is None:
+        said.append(f"{len(near)} pairs of {what} are nearly equal: a cut may part them; name a group that keeps them "
+                    "together, if there is one")  # fmt: skip
     if torn:
         said.append(f"{torn} {what} stand there with two classes: one of them is wrong")
     if parts is None:

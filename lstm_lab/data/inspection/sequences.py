@@ -25,7 +25,9 @@ def look_at_ts(path: str, choices: Mapping[str, Any]) -> Look:
                           f"{', '.join(key for key in TS.Config.model_fields if key != 'name')}")  # fmt: skip
     data: dict[str, Any] = {"name": "ts", "path": path}
     beside = re.sub(r"_train\.ts$", lambda end: "_TEST.ts" if end[0].isupper() else "_test.ts", path, flags=re.I)
-    beside = path[: -len("_TRAIN.ts")] + ("_TEST.ts" if path[-8:-3].isupper() else "_test.ts") if beside != path else path
+    beside = (
+        path[: -len("_TRAIN.ts")] + ("_TEST.ts" if path[-8:-3].isupper() else "_test.ts") if beside != path else path
+    )
     if beside != path and "test_path" not in choices:
         try:
             find_file(beside)

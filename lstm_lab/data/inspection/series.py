@@ -13,6 +13,8 @@ from lstm_lab.data.inspection.look import Look, spread
 from lstm_lab.data.timeline import Times, read_times, regularity
 
 DAY = 86400
+SENTINELS = (-9999.0, -999.0, -99.0, -9.99e8, 9999.0, 99999.0, 999999.0)
+"""Numbers that are written where there is none."""
 MOST = 32
 """Columns that are predicted at most where nothing says which."""
 
@@ -149,6 +151,11 @@ def _missing(look: Look, columns: Columns, data: dict[str, Any], rows: dict[str,
         data["missing"] = "forward_fill" if begins and longest <= 24 else "mask"
         look.warnings.append(f"{sum(empty.values())} cells are empty, {longest} in a row at most: "
                              f"missing: {data['missing']}")  # fmt: skip
+    marks = {name: mark for name in read for mark in SENTINELS if _stands_out(columns.numbers[name], mark)}
+    if marks:
+        name, mark = next(iter(marks.items()))
+        look.warnings.append(f"column {name!r} holds {mark:g}, far from all else ({len(marks)} such in all): if it stands "
+                             "for a missing value, empty those cells")  # fmt: skip
     still = [name for name in read if np.nanstd(columns.numbers[name]) == 0]
     if still:
         look.warnings.append(f"column {still[0]!r} never moves ({len(still)} such in all): it tells nothing")
@@ -161,6 +168,12 @@ def _missing(look: Look, columns: Columns, data: dict[str, Any], rows: dict[str,
         look.facts["series that equal another"] = len(keys) - len(set(keys))
         if len(set(keys)) < len(keys):
             look.warnings.append(f"{len(keys) - len(set(keys))} series equal another one in every value")
+
+
+def _stands_out(values: np.ndarray, mark: float) -> bool:
+    """Whether some values are `mark`, and none else is near it."""
+    others = values[np.isfinite(values) & (values != mark)]
+    return bool((values == mark).any() and len(others) and abs(mark - np.median(others)) > 10 * np.ptp(others) > 0)
 
 
 def _longest(blank: np.ndarray) -> int:

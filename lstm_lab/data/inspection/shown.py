@@ -25,7 +25,9 @@ def shown(look: Look, fault: str | None) -> None:
         facts.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
     if look.classes:
         often = [f"{name} {count:,}" for name, count in list(look.classes.items())[:12]]
-        facts.add_row("of each class", ", ".join(often).replace("[", r"\[") + (", ..." if len(look.classes) > 12 else ""))
+        facts.add_row(
+            "of each class", ", ".join(often).replace("[", r"\[") + (", ..." if len(look.classes) > 12 else "")
+        )
     out.print(facts)
     for warning in look.warnings:
         out.print(f"! {warning}", markup=False)
