@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,8 @@ from lstm_lab.experiment import load_experiment
 from lstm_lab.run import Run
 from lstm_lab.train import train
 
-WORDS = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau".split()
+NAMES = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau"
+WORDS = NAMES.split()
 
 
 def texts(n=60, seed=0):
@@ -157,7 +159,7 @@ def test_a_choice_is_taken_for_a_guess(tmp_path):
     assert found.experiment["data"]["targets"] == ["wind"]
     assert found.experiment["data"]["features"] == ["load"]
     assert found.experiment["data"]["horizon"] == 7
-    with pytest.raises(ConfigError, match="targets=lod: .* has no such column; it has 'when', 'load'"):
+    with pytest.raises(ConfigError, match=r"targets=lod: .* has no such column; it has 'when', 'load'"):
         look(tmp_path, hours(), targets=["lod"])
 
 
@@ -196,7 +198,7 @@ def test_near_texts_are_those_that_share_their_words_and_pairs():
     assert (11, 302) not in near  # equal, not nearly
 
     def shared(a, b):
-        sets = [set(words) | set(zip(words, words[1:], strict=False)) for words in (made[a].split(), made[b].split())]
+        sets = [set(words) | set(pairwise(words)) for words in (made[a].split(), made[b].split())]
         return len(sets[0] & sets[1]) / len(sets[0] | sets[1])
 
     assert all(shared(a, b) >= 0.7 for a, b in near)

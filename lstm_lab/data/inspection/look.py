@@ -72,8 +72,8 @@ def balance(counts: dict[str, int]) -> list[str]:
     """A warning where one class is rare beside another, or too rare to be parted."""
     said, rare, often = [], min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
     if counts[rare] * 5 < counts[often]:
-        said.append(f"class {rare!r} has {counts[rare]}, class {often!r} {counts[often]}: accuracy rewards guessing the "
-                    "larger; macro_f1 decides, and rare classes weigh more")  # fmt: skip
+        said.append(f"class {rare!r} has {counts[rare]}, class {often!r} {counts[often]}: accuracy rewards guessing "
+                    "the larger; macro_f1 decides, and rare classes weigh more")  # fmt: skip
     few = [name for name, count in counts.items() if count < 3]
     if few:
         said.append(f"{len(few)} classes have fewer than 3 ({', '.join(map(repr, few[:5]))}): they cannot stand in all "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lab.config import ConfigError, DataError
+from lstm_lab.config import ConfigError, DataError, validate
 from lstm_lab.data.inspection.columns import IDS, TIMES, Columns
 from lstm_lab.data.inspection.copies import copies, groups_of, near_sequences
 from lstm_lab.data.inspection.look import Look, balance, classify, spread
@@ -35,21 +35,21 @@ def look_at_ts(path: str, choices: Mapping[str, Any]) -> Look:
         except DataError:
             pass
     data |= choices
-    found = TS.Config(path=data["path"], test_path=data.get("test_path")).build().find()
+    found = validate(TS.Config, data, path).build().find()
     look = Look(str(find_file(path)), "sequences", "")
     return _finish(look, found, data, [f"channel {k + 1}" for k in range(found.sequences[0].shape[1])])
 
 
 def look_at_table(columns: Columns, choices: Mapping[str, Any]) -> Look:
     """A table with a row for each step of each sequence."""
-    for key in ("id", "label", "channels", "split", "group"):
-        columns.check(key, choices.get(key))
-    key, label = columns.sequences() or (None, None)
-    key = choices.get("id") or key or columns.called(IDS, columns.names)
+    for field in ("id", "label", "channels", "split", "group"):
+        columns.check(field, choices.get(field))
+    found_id, found_label = columns.sequences() or (None, None)
+    key = choices.get("id") or found_id or columns.called(IDS, columns.names)
     if key is None:
         raise DataError(f"{columns.path}: no column says which sequence a row belongs to: id=COLUMN says which")
     steady = [name for name in columns.of_kind("category", "number") if name != key and columns.steady(name, key)]
-    label = choices.get("label") or label or columns.classes(steady)
+    label = choices.get("label") or found_label or columns.classes(steady)
     if label is None:
         raise DataError(f"{columns.path}: no column of classes was found: label=COLUMN says which")
     split = choices.get("split") or columns.split()
@@ -63,7 +63,11 @@ def look_at_table(columns: Columns, choices: Mapping[str, Any]) -> Look:
     data |= choices
     read = {field: data[field] for field in ("id", "label", "split", "group", "separator", "decimal") if field in data}
     channels = tuple([data["channels"]] if isinstance(data["channels"], str) else data["channels"])
-    found = SequenceTable.Config(path=columns.path, channels=channels, **read).build().find()
+    found = (
+        validate(SequenceTable.Config, {"path": columns.path, "channels": channels, **read}, columns.path)
+        .build()
+        .find()
+    )
     look = _finish(Look(str(columns.table.place), "sequences", ""), found, data, list(channels))
     used = {key: "sequence", label: "class", **dict.fromkeys(channels, "channel")}
     look.columns = columns.described(used | ({split: "part"} if split else {}))

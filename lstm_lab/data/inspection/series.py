@@ -50,8 +50,8 @@ def _marks(columns: Columns) -> dict[str, str]:
 def _roles(columns: Columns, choices: Mapping[str, Any]) -> dict[str, Any]:
     """Which column is what: as chosen, else as names and values suggest."""
     roles: dict[str, Any] = {}
-    for key in ("time", "id", "targets", "features", "static", "future"):
-        columns.check(key, choices.get(key))
+    for field in ("time", "id", "targets", "features", "static", "future"):
+        columns.check(field, choices.get(field))
     key = choices.get("id") or columns.called(IDS, columns.of_kind("category", "number"))
     taken = {name for field in ("targets", "features", "static", "future") for name in _names(choices.get(field))}
     roles["time"] = choices.get("time") or _time(columns, key, taken)
@@ -81,8 +81,8 @@ def _time(columns: Columns, key: str | None, taken: set[str]) -> str:
     rising = [name for name in numbers if _rises(columns, name, None) or (key and _rises(columns, name, key))]
     found = columns.called(TIMES, rising) or next((name for name in rising if name == columns.names[0]), None)
     if found is None:
-        raise DataError(f"{columns.path}: no column of times was found, neither dates nor numbers that rise from row to "
-                        "row: time=COLUMN says which it is")  # fmt: skip
+        raise DataError(f"{columns.path}: no column of times was found, neither dates nor numbers that rise from row "
+                        "to row: time=COLUMN says which it is")  # fmt: skip
     return found
 
 
@@ -154,8 +154,8 @@ def _missing(look: Look, columns: Columns, data: dict[str, Any], rows: dict[str,
     marks = {name: mark for name in read for mark in SENTINELS if _stands_out(columns.numbers[name], mark)}
     if marks:
         name, mark = next(iter(marks.items()))
-        look.warnings.append(f"column {name!r} holds {mark:g}, far from all else ({len(marks)} such in all): if it stands "
-                             "for a missing value, empty those cells")  # fmt: skip
+        look.warnings.append(f"column {name!r} holds {mark:g}, far from all else ({len(marks)} such in all): if it "
+                             "stands for a missing value, empty those cells")  # fmt: skip
     still = [name for name in read if np.nanstd(columns.numbers[name]) == 0]
     if still:
         look.warnings.append(f"column {still[0]!r} never moves ({len(still)} such in all): it tells nothing")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lab.config import ConfigError, DataError
+from lstm_lab.config import ConfigError, DataError, validate
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copies, groups_of, near_texts
 from lstm_lab.data.inspection.look import Look, balance, classify, spread
@@ -23,7 +23,7 @@ def look_at_folder(path: str, choices: Mapping[str, Any]) -> Look:
     if unknown is not None:
         raise ConfigError(f"{unknown}={choices[unknown]}: a folder of texts has no such choice; it has "
                           f"{', '.join(key for key in TextFolder.Config.model_fields if key != 'name')}")  # fmt: skip
-    found = TextFolder.Config(path=path).build().read()
+    found = validate(TextFolder.Config, {"path": path, **choices}, path).build().read()
     look = Look(found.place, "texts", "")
     look.facts["files"] = len(found.texts)
     data = {"name": "text_folder", "path": path}
