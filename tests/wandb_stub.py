@@ -181,6 +181,9 @@ class Handler(BaseHTTPRequestHandler):
     def on_ServerFeaturesQuery(self, given: Any) -> Any:
         return {"serverInfo": {"features": []}}
 
+    def on_OrganizationCoreWeaveOrganizationID(self, given: Any) -> Any:
+        return {"organization": None}
+
     def on_UpsertBucket(self, given: Any) -> Any:
         name = given["name"]
         run = self.server.runs.setdefault(name, Copy(name))

@@ -34,11 +34,12 @@ class Pen:
 
     def __init__(self, patience: float = PATIENCE) -> None:
         self.patience = patience
+        self.environment = _environment()
         self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lstm_lab.tracking.scribe"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
-            env=_environment(), start_new_session=True,  # Ctrl-C is for training; and one signal ends it and W&B's own.
+            env=self.environment, start_new_session=True,  # Ctrl-C is for training; and one signal ends it and W&B's own.
         )  # fmt: skip
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -97,14 +98,14 @@ def take_pen() -> Pen:
     """One that has come to the end of its run, or a new one."""
     while _spare:
         pen = _spare.pop()
-        if pen.lives:
+        if pen.lives and pen.environment == _environment():
             return pen
+        pen.close()
     return Pen()
 
 
 def give_back(pen: Pen) -> None:
-    if pen.lives:
-        _spare.append(pen)
+    _spare.append(pen)
 
 
 def room_in(folder: Path) -> bool:

@@ -41,10 +41,10 @@ class Tracker:
         self._folder, self._pen = run, None
         if mode == "disabled":
             return
-        past, replay = run.rows(), folder is not None
+        past = run.rows()
         if folder is None:
             shutil.rmtree(run.path / "wandb", ignore_errors=True)
-        self._files = folder or run.path
+        self._files, self._afterwards = folder or run.path, folder is not None
         self.id = wandb_id(run, group)
         run.describe(wandb={**run.about.get("wandb", {}), "mode": mode, "id": self.id, "ended": False})
         about = run.about
@@ -57,7 +57,7 @@ class Tracker:
             return
         self._pen.tell(
             "open", folder=str(self._files.resolve()), decides=about.get("decides"), direction=about.get("mode"),
-            started=self._started, quick=replay, project=PROJECT, id=self.id, name=run.id, group=group,
+            started=self._started, quick=self._afterwards, project=PROJECT, id=self.id, name=run.id, group=group,
             job_type=job_type, tags=list(tags), mode=mode, config=configuration(run),
         )  # fmt: skip
         self._pen.tell("lineage", data=data_of(run))
@@ -86,12 +86,16 @@ class Tracker:
             pen.tell("show", folder=str(run.path.resolve()))
             pen.tell("finish", summary=told, exit_code=1 if state in ("failed", "interrupted") else 0)
             answer = pen.answer("finish", self._can_answer)
-            give_back(pen)
+            if answer["error"] is None:
+                give_back(pen)
+            else:
+                pen.kill()  # It may hold what the next run would need.
         self.error = answer["error"]
         told = {**run.about["wandb"], "ended": self.error is None, "rows": answer.get("rows", 0)}
         told.pop("error", None)
         if self.error is not None:
             told["error"] = self.error
+        if self.error is not None and not self._afterwards:
             warnings.warn(
                 f"{run.path}: no whole W&B run: {self.error}; the record is kept all the same, and "
                 f"lstm-lab sync {run.path} uploads it",
