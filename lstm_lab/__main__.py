@@ -313,6 +313,37 @@ def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")]) -> 
     typer.echo(write_report(Path(folder)))
 
 
+@app.command()
+def sync(
+    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; all below runs/ without any.")] = None,
+) -> None:
+    """Upload runs to W&B from their record, each whole and once."""
+    from collections import Counter
+
+    from lstm_lab.tracking.upload import sync as send
+
+    said = {"sent": "uploaded", "there": "there already", "training": "still training", "failed": "failed",
+            "left": "left"}  # fmt: skip
+    count: Counter[str] = Counter()
+    for sent in send(folders or ()):
+        count[sent.outcome] += 1
+        if sent.outcome != "there":
+            typer.echo(f"{sent.run.path}  {said[sent.outcome]}{': ' if sent.reason else ''}{sent.reason}")
+    typer.echo(", ".join([f"{sum(count.values())} runs", *(f"{n} {said[outcome]}" for outcome, n in count.items())]))
+    if count["failed"] or count["left"]:
+        raise SystemExit(4)
+
+
+@app.command()
+def tui(
+    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; all below runs/ without any.")] = None,
+) -> None:
+    """Look through runs in W&B's own terminal view, which needs no account."""
+    from lstm_lab.tracking.terminal import tui as show
+
+    raise SystemExit(show(folders or ()))
+
+
 @app.command("list")
 def list_(as_json: Json = False) -> None:
     """Cells, tasks, data sets, optimisers, schedules, searchers, schedulers."""
