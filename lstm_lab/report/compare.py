@@ -19,15 +19,15 @@ ENOUGH = 6
 class Comparison:
     """What the page says of one hyperparameter."""
 
-    key: str
+    name: str
     table: Table
-    verdict: str
+    verdicts: list[str]
 
 
 def comparisons(sweep: SweepRecord) -> list[Comparison]:
     names = words.short(sweep.space)
     return [
-        Comparison(key, _table(sweep, key, values, names[key]), _verdict(sweep, key, values))
+        Comparison(names[key], _table(sweep, key, values, names[key]), [_verdict(sweep, key, values)])
         for key, values in categories(sweep).items()
     ]
 
