@@ -47,14 +47,13 @@ def _examples(record: Any) -> dict[str, Any]:
     from lstm_lab.config import Fault
     from lstm_lab.run import Run
 
-    winner = getattr(record, "winner", None)
-    found = winner.record if winner else record
-    run = Run(getattr(found, "path", record.path))
-    if not run.best.is_file() or getattr(found, "state", "") not in ("finished", "stopped"):
+    trial = getattr(record, "winner", record)
+    found = getattr(trial, "record", trial)
+    if found is None or trial.state not in ("finished", "stopped") or not Run(found.path).best.is_file():
         return {}
     from lstm_lab.report.examples import keep
 
     try:
-        return keep(run)
+        return keep(Run(found.path))
     except (Fault, OSError):
         return {}

@@ -112,7 +112,7 @@ def decades(low: float, high: float) -> list[float]:
     """Round values between two powers of ten: 1, 2, 5 of each decade, fewer or more as the range asks."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     ticks: list[float] = []
-    for digits in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5), (1, 2, 3, 4, 5, 7), tuple(range(1, 10))):
         ticks = [digit * 10.0**power for power in powers for digit in digits]
         ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
         if len(ticks) >= 4:

@@ -22,8 +22,7 @@ def rates(sweep: SweepRecord) -> Figure | None:
         {
             "type": "scatter", "mode": "lines" if len(rows) > 1 else "markers",
             "x": [row["epoch"] for row in rows], "y": [row["lr"] for row in rows],
-            "line": {"color": "--c1" if trial is sweep.winner else "--faint", "shape": "hv",
-                     "width": 3 if trial is sweep.winner else 1.4},
+            "line": {"color": "--c1" if trial is sweep.winner else "--faint", "width": 3 if trial is sweep.winner else 1.4},
             "marker": {"color": "--c1" if trial is sweep.winner else "--faint"},
             "name": "winner" if trial is sweep.winner else "other trials",
             "legendgroup": "winner" if trial is sweep.winner else "other",

@@ -72,7 +72,7 @@ def as_markdown(page: Page) -> str:
         f"- {_escaped(stat.label)}: **{_escaped(stat.value)}**" + (f" ({_escaped(stat.note)})" if stat.note else "")
         for stat in answer.stats
     ))  # fmt: skip
-    lines += [_escaped(verdict.text) for verdict in answer.verdicts] + [_escaped(note) for note in answer.notes]
+    lines += [_escaped(text) for text in (*(verdict.text for verdict in answer.verdicts), *answer.sure, *answer.notes)]
     lines += [f"{_escaped(what)}:\n\n```\n{command}\n```" for what, command in page.commands]
     for section in page.sections:
         lines.append(f"## {_escaped(section.title)}")

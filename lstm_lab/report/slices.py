@@ -58,7 +58,7 @@ def places(sweep: SweepRecord, key: str, points: list[Point]) -> tuple[list[Any]
     values = [point.overrides[key] for point in points]
     if not all(finite(value) for value in values):
         texts = [plain(words.setting(value)) for value in values]
-        return texts, {"type": "category", "showgrid": False}
+        return texts, {"type": "category", "showgrid": False, "range": [-0.5, len(set(texts)) - 0.5]}
     if kind in ("grid", "choice"):
         listed = sorted(set(values))
         spots = {value: place for place, value in enumerate(listed)}
