@@ -92,7 +92,7 @@ def train(
             keeper = Keeper(run, tracker, on_epoch=on_epoch, stop=stop)
             with quiet():
                 trainer = lightning(experiment, [keeper, *callbacks], progress)
-                data = SequenceData(dataset, experiment.data.batch_size, experiment.seed)
+                data = SequenceData(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
                 trainer.fit(learner, data, ckpt_path=checkpoint, weights_only=True)
             state = "finished"
         except (Interrupted, KeyboardInterrupt, SystemExit):
