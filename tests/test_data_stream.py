@@ -155,7 +155,7 @@ def test_the_vocabulary_has_seen_the_training_part_alone(text, tmp_path):
     plain = experiment(text).data.build()
     content = text.read_text()
     border = int(len(content) * 0.8)
-    (tmp_path / "b.txt").write_text(content[:border] + "ZÜ" * ((len(content) - border) // 2))
+    (tmp_path / "b.txt").write_text(content[:border] + "Z" * (len(content) - border))
     other = experiment(tmp_path / "b.txt").data.build()
     assert other.facts == plain.facts
     assert torch.equal(other.train.inputs.values, plain.train.inputs.values)
