@@ -68,7 +68,9 @@ def make(folder, name):
         place.write_text(ts())
         (folder / name.replace("TRAIN", "TEST")).write_text(ts(seed=1))
     else:
-        frame = {"mail": texts, "load": hours, "steps": long}[place.stem]()
+        frame = {"mail": texts, "load": hours, "steps": long, "gaps": lambda: hours().drop(index=[99, 200, 201])}[
+            place.stem
+        ]()
         if name.endswith(".csv"):
             frame.to_csv(place, index=False)
         elif name.endswith(".tsv"):
@@ -88,8 +90,8 @@ def lab(monkeypatch, capsys, *words):
     return ended.value.code, said.out, said.err
 
 
-FILES = ["mail.csv", "mail.tsv", "mail.jsonl", "mail.parquet", "texts", "load.csv", "load.jsonl", "load.parquet",
-         "steps.csv", "steps.parquet", "waves_TRAIN.ts", "book.txt", "books"]  # fmt: skip
+FILES = ["gaps.csv", "book.txt", "books", "mail.csv", "mail.tsv", "mail.jsonl", "mail.parquet", "texts", "load.csv",
+         "load.jsonl", "load.parquet", "steps.csv", "steps.parquet", "waves_TRAIN.ts"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -252,9 +254,9 @@ def test_what_cannot_be_guessed_is_asked_for_in_one_line(tmp_path, name, content
 
 def test_what_would_not_train_is_not_written(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    hours().drop(index=100).to_csv("a.csv", index=False)
+    pd.concat([hours()[:100], hours()[98:]]).to_csv("a.csv", index=False)
     code, out, err = lab(monkeypatch, capsys, "data", "inspect", "a.csv", "--write", "mine.yaml")
     assert code == 3
     assert "It does not train yet: a.csv: line 102" in out
-    assert "rows missing there: 1" in err
+    assert "is also the time of line" in err
     assert not (tmp_path / "mine.yaml").exists()
