@@ -174,7 +174,7 @@ app.add_typer(data_app, name="data")
 
 @data_app.command("inspect")
 def inspect_data(
-    file: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL or .ts file, or a folder of texts.")],
+    file: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, .ts or .txt file, or a folder of texts.")],
     choices: Annotated[
         list[str] | None, typer.Argument(help="Fields of data where the guess is wrong: targets=[load] label=mood")
     ] = None,

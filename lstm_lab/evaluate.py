@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -95,6 +96,21 @@ def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, 
     return whole, details() if callable(details) else {}
 
 
+def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, part: str) -> None:
+    """What the task learns of the validation part goes into the run's record, and into its scores of the test part."""
+
+    def answered() -> Iterator[tuple[torch.Tensor, Any]]:
+        for batch in Loader(dataset.validation, batch_size):
+            yield learner(batch), batch
+
+    with torch.inference_mode():
+        calibration = learner.task.calibrate(answered())
+    if calibration is not None:
+        run.describe(calibration=calibration)
+        if part == "test":  # On the part that it was learnt of, it would praise itself.
+            learner.task.recall(calibration)
+
+
 def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Dataset | None = None) -> Scores:
     """Score the best epoch of a run, with the baselines beside it.
 
@@ -115,6 +131,7 @@ def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Da
         )
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
+    calibrate(learner, run, dataset, 4 * experiment.data.batch_size, part)
     split = dataset.open_test() if part == "test" else dataset.validation
     model, details = scores_of(learner, split, 4 * experiment.data.batch_size)
     scores = Scores(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
 from lstm_lab.config import Fault
 from lstm_lab.data.base import Batch
@@ -37,9 +38,30 @@ class Learner(pl.LightningModule):
         self.validation_sums = torch.zeros(2)
         self.best: float | None = None
         self.improved = False
+        #: State that the last chunks of a stream left, and where they ended.
+        self.carried: tuple[Any, Tensor] | None = None
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.task.complete(self.model(*self.task.prepare(batch)), batch)
+        x, lengths = self.task.prepare(batch)
+        starts = getattr(batch, "starts", None)
+        if starts is None:
+            return self.task.complete(self.model(x, lengths), batch)
+        output, state = cast(Any, self.model).carry(x, lengths, self._before(starts, x, lengths))
+        self.carried = (tree_map(torch.Tensor.detach, state), starts + lengths)
+        return self.task.complete(output, batch)
+
+    def _before(self, starts: Tensor, x: Tensor, lengths: Tensor) -> Any:
+        """The state that the chunks before left, where all these begin where those ended; None: begin anew."""
+        if self.carried is None or not torch.equal(self.carried[1][: len(starts)], starts):
+            return None
+        state = self.carried[0]
+        if isinstance(state, list):  # As a checkpoint holds it: plain parts, whose form the model alone knows.
+            training = self.training
+            with torch.no_grad():
+                form = tree_structure(cast(Any, self.eval().model).carry(x, lengths, None)[1])
+            self.train(training)
+            state = tree_unflatten([part.to(x.device) for part in state], form)
+        return tree_map(lambda part: part[: len(starts)], state)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer.over(self.model.parameters())
@@ -136,6 +158,7 @@ class Learner(pl.LightningModule):
             "best": self.best,
             "schedule": self.schedule.state_dict(),
             "rng": torch.get_rng_state(),
+            "carried": None if self.carried is None else (tree_leaves(self.carried[0]), self.carried[1]),
             **({"cuda_rng": torch.cuda.get_rng_state()} if self.device.type == "cuda" else {}),
         }
 
@@ -144,6 +167,7 @@ class Learner(pl.LightningModule):
         self.sums = {name: value.clone() for name, value in kept["sums"].items()}
         self.best = kept["best"]
         self.schedule.load_state_dict(kept["schedule"])
+        self.carried = kept.get("carried")
         self._rng = (kept["rng"], kept.get("cuda_rng"))
 
     def on_train_start(self) -> None:

@@ -133,7 +133,7 @@ def fit(
     """Lightning's loop, alone or as one of several; the checkpoint is the one that the first names."""
     with quiet(), rank.together(experiment.trainer.accelerator) if rank else nullcontext():
         trainer = lightning(experiment, callbacks, progress, rank)
-        data = SequenceData(dataset, experiment.data.batch_size, experiment.seed)
+        data = SequenceData(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
         path = rank.agree(checkpoint) if rank else checkpoint
         trainer.fit(learner, data, ckpt_path=path, weights_only=True)
 

@@ -261,6 +261,7 @@ def dataset(request, tmp_path, readable):
     (tmp_path / "rows.jsonl").write_text(
         "".join(f'{{"text": "word{i % 9} {i}", "label": {i % 2}}}\n' for i in range(60))
     )
+    (tmp_path / "rows.txt").write_text("all work and no play " * 90)
     (tmp_path / "long.csv").write_text(
         "s,kind,a,b\n" + "".join(f"{i},k{i % 2},{i % 7},{t}\n" for i in range(40) for t in range(2 + i % 5))
     )
@@ -277,6 +278,7 @@ def dataset(request, tmp_path, readable):
         "text_folder": {"path": str(tmp_path / "texts")},
         "csv_sequences": {"path": str(tmp_path / "long.csv"), "id": "s", "label": "kind", "channels": ["a", "b"]},
         "ts": {"path": str(tmp_path / "rows.ts")},
+        "text_stream": {"path": str(tmp_path / "rows.jsonl").replace(".jsonl", ".txt")},
         "huggingface": {"path": str(tmp_path / "none")},
     }
     return readable(Dataset.members[request.param].Config.model_validate(required.get(request.param, {})).build())

@@ -60,11 +60,17 @@ def make(folder, name):
         for i, row in texts().iterrows():
             (place / row.kind).mkdir(parents=True, exist_ok=True)
             (place / row.kind / f"{i}.txt").write_text(row.message)
+    elif name in ("book.txt", "books"):
+        place = place / "1.txt" if name == "books" else place
+        place.parent.mkdir(exist_ok=True)
+        place.write_text("\n".join(texts().message))
     elif name.endswith(".ts"):
         place.write_text(ts())
         (folder / name.replace("TRAIN", "TEST")).write_text(ts(seed=1))
     else:
-        frame = {"mail": texts, "load": hours, "steps": long}[place.stem]()
+        frame = {"mail": texts, "load": hours, "steps": long, "gaps": lambda: hours().drop(index=[99, 200, 201])}[
+            place.stem
+        ]()
         if name.endswith(".csv"):
             frame.to_csv(place, index=False)
         elif name.endswith(".tsv"):
@@ -84,8 +90,8 @@ def lab(monkeypatch, capsys, *words):
     return ended.value.code, said.out, said.err
 
 
-FILES = ["mail.csv", "mail.tsv", "mail.jsonl", "mail.parquet", "texts", "load.csv", "load.jsonl", "load.parquet",
-         "steps.csv", "steps.parquet", "waves_TRAIN.ts"]  # fmt: skip
+FILES = ["gaps.csv", "book.txt", "books", "mail.csv", "mail.tsv", "mail.jsonl", "mail.parquet", "texts", "load.csv",
+         "load.jsonl", "load.parquet", "steps.csv", "steps.parquet", "waves_TRAIN.ts"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -101,6 +107,7 @@ def test_the_experiment_that_is_written_trains(monkeypatch, capsys, tmp_path, na
     assert len(lines) <= 20
     assert all(line in out for line in lines)
     overrides = ["trainer.max_epochs=1", "model.hidden_size=4"]
+    overrides += ["model.embedding.size=4"] if name.startswith("book") else []
     experiment = load_experiment("conf/mine.yaml", overrides)
     result = train(experiment, Run.create(tmp_path / "run", experiment.dump()))
     assert result.state == "finished"
@@ -163,6 +170,17 @@ def test_a_choice_is_taken_for_a_guess(tmp_path):
         look(tmp_path, hours(), targets=["lod"])
 
 
+def test_what_repeats_in_a_long_text_is_counted(tmp_path):
+    lines = texts().message.tolist()
+    (tmp_path / "a.txt").write_text("\n".join([*lines, *lines[:20], "short", "short"]))
+    found = inspect(str(tmp_path / "a.txt"))
+    assert found.facts["lines of 40 characters or more that stand there before"] == sum(
+        len(s) >= 40 for s in lines[:20]
+    )
+    assert found.facts["characters"] == len((tmp_path / "a.txt").read_text())
+    assert any("long lines are copies" in warning for warning in found.warnings)
+
+
 def test_semicolons_and_decimal_commas_are_seen(tmp_path):
     hours().to_csv(tmp_path / "a.csv", index=False, sep=";", decimal=",")
     found = inspect(str(tmp_path / "a.csv"))
@@ -218,7 +236,8 @@ def test_near_sequences_are_those_that_differ_by_little():
         ("a.csv", "a,b\nx,y\n", "holds neither numbers nor texts"),
         ("a.csv", "a,b\n3,1\n2,5\n", "no column of times was found"),
         ("a.csv", "t\n1\n2\n3\n", "no column of numbers is left to predict"),
-        ("a.txt", "one text a line\nand another one\n", "no column of classes was found beside 'text'"),
+        ("a.txt", "", "is empty: it needs a text to read on and on"),
+        ("a.jsonl", '{"text": "one text a line"}\n{"text": "and another one"}\n', "no column of classes was found"),
         ("a.jsonl", "{]\n", "line 1: not JSON"),
         ("a.parquet", "PAR1", "not a whole Parquet file"),
         ("a.ts", "@data\n", "has no sequences below @data"),
@@ -235,9 +254,9 @@ def test_what_cannot_be_guessed_is_asked_for_in_one_line(tmp_path, name, content
 
 def test_what_would_not_train_is_not_written(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
-    hours().drop(index=100).to_csv("a.csv", index=False)
+    pd.concat([hours()[:100], hours()[98:]]).to_csv("a.csv", index=False)
     code, out, err = lab(monkeypatch, capsys, "data", "inspect", "a.csv", "--write", "mine.yaml")
     assert code == 3
     assert "It does not train yet: a.csv: line 102" in out
-    assert "rows missing there: 1" in err
+    assert "is also the time of line" in err
     assert not (tmp_path / "mine.yaml").exists()

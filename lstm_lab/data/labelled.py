@@ -92,6 +92,7 @@ class Labelled(Classified):
     validates."""
 
     Facts = LabelledFacts
+    augments = frozenset({"jitter", "scaling", "time_warp"})
 
     #: Fixed, so that runs with different seeds are judged on the same samples.
     held_out = 0.2

@@ -36,6 +36,7 @@ class TaggedSplit:
 class Tagged(Parted):
     """Base of the sources of sequences with a label for each step. Part.targets are class indices, -1 not asked."""
 
+    augments = frozenset({"jitter", "scaling"})
     scaled = True
     """Whether channels are standardised by the training part; what is one of many stays as it is."""
 

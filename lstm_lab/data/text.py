@@ -125,6 +125,7 @@ class Text(Classified):
 
     tokens = True
     Facts = TextFacts
+    augments = frozenset({"word_dropout"})
 
     #: Of the texts for validation and for test. Fixed, so that runs with different seeds are judged on the same ones.
     shares: tuple[float, float] = (0.1, 0.2)

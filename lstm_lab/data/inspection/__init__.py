@@ -14,7 +14,7 @@ __all__ = ["Look", "inspect"]
 
 
 def inspect(path: str, choices: Mapping[str, Any] | None = None) -> Look:
-    """Look at a CSV, TSV, Parquet or JSONL file, a .ts file, or a folder of texts.
+    """Look at a CSV, TSV, Parquet or JSONL file, a .ts file, a .txt file, or a folder of texts.
 
     Args:
         choices: fields of `data` in the experiment, where a guess of ours is wrong: `targets`, `label`, `name`, ...
@@ -30,6 +30,10 @@ def inspect(path: str, choices: Mapping[str, Any] | None = None) -> Look:
     root = os.environ.get("LSTM_LAB_DATA")
     places = [Path(path), *([Path(root, path)] if root else [])]
     folder = next((place for place in places if place.is_dir()), None)
+    if path.lower().endswith(".txt") or (folder is not None and not any(entry.is_dir() for entry in folder.iterdir())):
+        from lstm_lab.data.inspection.streams import look_at_stream
+
+        return look_at_stream(path, choices)
     if folder is not None:
         from lstm_lab.data.inspection.texts import look_at_folder
 

@@ -18,7 +18,7 @@ from lstm_lab.data.csv_series import TYPED
 from lstm_lab.data.inspection.look import Column
 from lstm_lab.data.own_text import NAMES
 from lstm_lab.data.table import Table, find_file, floats, read_table, read_text, show
-from lstm_lab.data.text_files import parquet_names, read_lines, read_rows
+from lstm_lab.data.text_files import parquet_names, read_rows
 from lstm_lab.data.timeline import read_times
 
 NOTHING = re.compile(r"([+-]?(nan?|n/a|null|none))?", re.IGNORECASE)
@@ -171,8 +171,6 @@ def read_columns(path: str, choices: Mapping[str, Any]) -> Columns:
         return Columns(path, read_rows(place, parquet_names(place), numbers=True), ",", ".")
     if ending in TYPED:
         return Columns(path, read_rows(place, _fields(place), numbers=True), ",", ".")
-    if ending == ".txt":
-        return Columns(path, read_lines(place, ("text",), ""), ",", ".")
     text = read_text(place)
     head = next(line for line in text.splitlines() if line.strip())
     separator = choices.get("separator") or max(",;\t|", key=head.count)

@@ -30,7 +30,7 @@ class Look:
 
     place: str
     kind: str
-    """series, texts or sequences"""
+    """series, texts, sequences or one long text"""
     question: str
     """First line of the experiment file."""
     facts: dict[str, Any] = field(default_factory=dict)

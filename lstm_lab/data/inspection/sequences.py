@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lab.config import ConfigError, DataError, validate
+from lstm_lab.config import DataError, validate
 from lstm_lab.data.inspection.columns import IDS, TIMES, Columns
 from lstm_lab.data.inspection.copies import copies, groups_of, near_sequences
 from lstm_lab.data.inspection.look import Look, balance, classify, spread
@@ -19,15 +19,8 @@ from lstm_lab.data.table import find_file
 
 def look_at_ts(path: str, choices: Mapping[str, Any]) -> Look:
     """A .ts file; of NAME_TRAIN.ts, NAME_TEST.ts beside it is the test part."""
-    unknown = next((key for key in choices if key not in TS.Config.model_fields), None)
-    if unknown is not None:
-        raise ConfigError(f"{unknown}={choices[unknown]}: a .ts file has no such choice; it has "
-                          f"{', '.join(key for key in TS.Config.model_fields if key != 'name')}")  # fmt: skip
     data: dict[str, Any] = {"name": "ts", "path": path}
-    beside = re.sub(r"_train\.ts$", lambda end: "_TEST.ts" if end[0].isupper() else "_test.ts", path, flags=re.I)
-    beside = (
-        path[: -len("_TRAIN.ts")] + ("_TEST.ts" if path[-8:-3].isupper() else "_test.ts") if beside != path else path
-    )
+    beside = re.sub(r"_train(?=\.ts$)", lambda end: "_TEST" if end[0].isupper() else "_test", path, flags=re.IGNORECASE)
     if beside != path and "test_path" not in choices:
         try:
             find_file(beside)
@@ -61,7 +54,9 @@ def look_at_table(columns: Columns, choices: Mapping[str, Any]) -> Look:
     data |= {"separator": columns.separator} if columns.separator != "," else {}
     data |= {"decimal": columns.decimal} if columns.decimal != "." else {}
     data |= choices
-    read = {field: data[field] for field in ("id", "label", "split", "group", "separator", "decimal") if field in data}
+    read: dict[str, Any] = {
+        field: data[field] for field in ("id", "label", "split", "group", "separator", "decimal") if field in data
+    }
     channels = tuple([data["channels"]] if isinstance(data["channels"], str) else data["channels"])
     found = (
         validate(SequenceTable.Config, {"path": columns.path, "channels": channels, **read}, columns.path)

@@ -116,7 +116,7 @@ def _steps(look: Look, times: Times, rows: dict[str, np.ndarray]) -> Any:
     if len(rows) > 1:
         look.facts |= spread(lengths, "rows of a series")
     look.facts["step"] = step
-    gaps = lost = odd = early = again = 0
+    gaps = lost = odd = early = again = most = 0
     for index in rows.values():
         part = times.at(index)
         moves = np.diff(part.ticks)
@@ -126,12 +126,14 @@ def _steps(look: Look, times: Times, rows: dict[str, np.ndarray]) -> Any:
         ahead = regularity(part)[1]
         there = np.isfinite(ahead)
         gaps += int((ahead[there] > 1).sum())
+        most = max(most, int(ahead[there].max(initial=1)) - 1)
         lost += int((ahead[there & (ahead > 1)] - 1).sum())
         odd += int((~there).sum())
-    look.facts |= {"gaps": gaps, "rows missing in them": lost, "steps of another length": odd}
+    look.facts |= {"gaps": gaps, "rows missing in them": lost, "longest gap": most, "steps of another length": odd}
     if gaps or odd:
+        way = "fill them in, or set data.time to a column that counts rows" if odd else "gaps: fill puts them in empty"
         look.warnings.append(f"{gaps} gaps with {lost} rows missing, {odd} steps of another length: the reader wants "
-                             "every step; fill them in, or set data.time to a column that counts rows")  # fmt: skip
+                             f"every step; {way}")  # fmt: skip
     if early or again:
         look.warnings.append(f"{early} rows are earlier than the row before, {again} have its time: sort the rows and "
                              "keep one for each time, or name the column of the series by id=COLUMN")  # fmt: skip
@@ -145,6 +147,8 @@ def _missing(look: Look, columns: Columns, data: dict[str, Any], rows: dict[str,
     empty = {name: int(np.isnan(columns.numbers[name]).sum()) for name in read}
     longest = max((_longest(np.isnan(columns.numbers[name])) for name in read), default=0)
     look.facts |= {"empty cells": sum(empty.values()), "longest run of them": longest}
+    if look.facts["gaps"] and not look.facts["steps of another length"]:
+        data["gaps"], longest = "fill", max(longest, look.facts["longest gap"])
     if longest:
         first = [index[0] for index in rows.values()]
         begins = all(np.isfinite(columns.numbers[name][first]).all() for name in read)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lab.config import ConfigError, DataError, validate
+from lstm_lab.config import DataError, validate
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copies, groups_of, near_texts
 from lstm_lab.data.inspection.look import Look, balance, classify, spread
@@ -19,10 +19,6 @@ from lstm_lab.data.own_text import NAMES, TextFolder
 
 def look_at_folder(path: str, choices: Mapping[str, Any]) -> Look:
     """A folder with one sub-folder for each class, or with train and test above them."""
-    unknown = next((key for key in choices if key not in TextFolder.Config.model_fields), None)
-    if unknown is not None:
-        raise ConfigError(f"{unknown}={choices[unknown]}: a folder of texts has no such choice; it has "
-                          f"{', '.join(key for key in TextFolder.Config.model_fields if key != 'name')}")  # fmt: skip
     found = validate(TextFolder.Config, {"path": path, **choices}, path).build().read()
     look = Look(found.place, "texts", "")
     look.facts["files"] = len(found.texts)
