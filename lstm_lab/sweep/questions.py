@@ -204,7 +204,9 @@ class Search(Questions):
         patience = self.sweep.patience_trials
         if patience is None:
             return None
-        ended = sorted((trial for rows in self.rows.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t")))
+        ended = sorted(
+            (trial for rows in self.rows.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t"))
+        )
         since, best = waited(ended, self.base.mode)
         if since < patience or best is None:
             return None
