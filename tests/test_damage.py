@@ -303,8 +303,8 @@ def page():
     rows = [
         "# A damaged sweep",
         "",
-        "What `lstm-lab resume` says of a sweep folder to which something was done, and what becomes of it. Each row is",
-        "a case of `tests/test_damage.py`: in all that go on, every trial ends with the rows and values that it would",
+        "What `lstm-lab resume` says of a sweep folder to which something was done, and what becomes of it. Each row",
+        "is a case of `tests/test_damage.py`: in all that go on, every trial ends with the rows and values that it would",
         "have had without the damage, each row once, and the winner is the same.",
         "",
         "| what was done | what is said | what is trained again |",
