@@ -44,7 +44,8 @@ def machine() -> dict[str, Any]:
     import ray
     import torch
 
-    cpu = next((s.split(":")[1].strip() for s in open("/proc/cpuinfo") if s.startswith("model name")), platform.machine())
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
     words = ["python", "benchmarks/overhead.py", *sys.argv[1:]]
     return {
         "command": shlex.join(words), "date": str(date.today()), "cpu": cpu, "cores": os.cpu_count(),
@@ -78,7 +79,8 @@ def against_a_script(rounds: int) -> None:
             folder = Path(tempfile.mkdtemp(prefix="ov-", dir="/tmp"))
             if name == "script":
                 wall, _, out = timed([str(HERE / "script.py"), str(folder)], folder)
-                row["script best"] = json.loads(out.strip().splitlines()[-1])["val_loss"]
+                said = next(line for line in out.splitlines() if line.startswith('{"lr"'))
+                row["script best"] = json.loads(said)["val_loss"]
             else:
                 wall, _, _ = timed(["-m", "lstm_lab", "sweep", str(HERE / "ours.yaml"), "--name", "x"], folder)
                 content = json.loads((folder / "runs/x/summary.json").read_text())
@@ -142,7 +144,8 @@ def many(trials: int) -> None:
 
     def look() -> None:
         while not stop.wait(1.0):
-            done = sum(1 for _ in open(sweep.path / "trials.jsonl")) if (sweep.path / "trials.jsonl").exists() else 0
+            path = sweep.path / "trials.jsonl"
+            done = path.read_bytes().count(b"\n") if path.exists() else 0
             pages = int(Path("/proc/self/statm").read_text().split()[1])
             rows.append({"trials": done, "wall": time.monotonic() - began, "cpu": time.process_time(),
                          "mb": pages * resource.getpagesize() / 1e6})  # fmt: skip
@@ -178,10 +181,12 @@ def page() -> None:
     lines = ["# What a sweep costs beside the training", ""]
     if one := held.get("script"):
         lines += ["## Against the script that a person would write", "", *head(one)]
-        lines += ["Twelve learning rates of an LSTM on JapaneseVowels, 20 epochs each, ASHA, two CPUs, W&B offline, from the",
-                  "start of the process to its end: `sweeping/script.py` (Ray Tune's function trainable, Lightning, WandbLogger)",
-                  "against `lstm-lab sweep` (records, checkpoints, W&B, baselines and report on), in turns. The goal was 4x.", "",
-                  "| round | script, s | lstm-lab sweep, s | ratio | load before |", "|---|---|---|---|---|"]  # fmt: skip
+        lines += ["Twelve learning rates of an LSTM on JapaneseVowels, 20 epochs each, ASHA, two CPUs, W&B offline,",
+                  "from the start of the process to its end: `sweeping/script.py` (Ray Tune's function trainable, Lightning,",
+                  "WandbLogger) against `lstm-lab sweep` (records, checkpoints, W&B, baselines and report on), in turns.",
+                  "The goal was 4x.", "",
+                  "| round | script, s | lstm-lab sweep, s | ratio | load before |",
+                  "|---|---|---|---|---|"]  # fmt: skip
         lines += [f"| {place + 1} | {row['script']} | {row['sweep']} | {row['ratio']} | {row['load']} |"
                   for place, row in enumerate(one["rounds"])]  # fmt: skip
         lines += [f"\nMedian ratio {one['ratio']}.", ""]
@@ -189,16 +194,18 @@ def page() -> None:
         lines += [f"## {one['trials']} trials of a second", "", *head(one),
                   f"A trial trained for {one['seconds a trial']} s (median); the first began after "
                   f"{one['first trial after']} s, the sweep took {one['wall']} s. After the first minute "
-                  f"{100 * one['overhead after the first minute']:.1f}% of the time of the cores was not training; of the "
-                  f"whole, {100 * one['overhead of the whole']:.1f}%. The goal was 10%. Load of the machine before and after: "
-                  f"{one['load'][0]} and {one['load'][1]}.", ""]  # fmt: skip
+                  f"{100 * one['overhead after the first minute']:.1f}% of the time of the cores was not training; "
+                  f"of the whole, {100 * one['overhead of the whole']:.1f}%. The goal was 10%. "
+                  f"Load of the machine before and after: {one['load'][0]} and {one['load'][1]}.", ""]  # fmt: skip
     if one := held.get("many"):
         lines += [f"## {one['trials']} trials that train nothing", "", *head(one),
                   "The driver's wall clock, CPU time and memory for each further trial; flat was the goal. "
                   f"{one['finished']} of {one['trials']} trials finished.", "",
                   "| trials until | wall, ms a trial | driver's CPU, ms a trial | kB a trial | MB in all |",
                   "|---|---|---|---|---|"]  # fmt: skip
-        lines += [f"| {row['to']} | {row['wall ms']} | {row['cpu ms']} | {row['kB']} | {row['MB']} |" for row in one["table"]]
+        lines += [
+            f"| {row['to']} | {row['wall ms']} | {row['cpu ms']} | {row['kB']} | {row['MB']} |" for row in one["table"]
+        ]
     (Path(__file__).parent / "overhead.md").write_text("\n".join(lines).rstrip() + "\n")
 
 

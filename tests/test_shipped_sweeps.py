@@ -69,7 +69,7 @@ def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
     from lstm_lab.sweep.tune import sweep_on
 
     overrides = list(REDUCED)
-    if load_sweep(path).scheduler.owner.clones:
+    if load_sweep(path).scheduler.owner.population:
         overrides = ["samples=2", "experiment.trainer.max_epochs=5"]
     sweep = load_sweep(path, overrides)
     if sweep.points > 4:

@@ -1,6 +1,6 @@
 """The script that a person would write instead: Ray Tune, Lightning and W&B as their guides show them.
 
-    python benchmarks/sweeping/script.py FOLDER      # 12 learning rates x 20 epochs, ASHA, two CPUs, W&B offline
+python benchmarks/sweeping/script.py FOLDER      # 12 learning rates x 20 epochs, ASHA, two CPUs, W&B offline
 """
 
 from __future__ import annotations

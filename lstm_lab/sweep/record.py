@@ -3,6 +3,7 @@
 sweep.yaml       the resolved sweep; resume reads it
 trials.jsonl     one row for each trial when it is asked for, append-only
 events.jsonl     what the driver decided: stopped, failed, lost
+population.jsonl what population based training has compared
 removed.jsonl    trials whose checkpoints were removed to save space
 warm.jsonl       points of earlier sweeps that the searcher is told first, where there are any
 trials/<id>/     a run folder each
