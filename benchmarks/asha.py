@@ -3,8 +3,8 @@
     python benchmarks/asha.py            # prints the table
     python benchmarks/asha.py --write    # and keeps it in benchmarks/asha.md
 
-Real sweeps on Ray over learning rate, width and dropout of an LSTM that hears who speaks, all in one Ray; both rules get
-the same points in the same order and stop asking when the budget of epochs is spent.
+Real sweeps on Ray over learning rate, width and dropout of an LSTM that hears who speaks, all in one Ray; both get
+the same points in the same order, and end when the budget of epochs is spent.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def page() -> None:
         lines += ["## Against the script that a person would write", "", *head(one)]
         lines += ["Twelve learning rates of an LSTM on JapaneseVowels, 20 epochs each, ASHA, two CPUs, W&B offline,",
                   "from the start of the process to its end: `sweeping/script.py` (Ray Tune's function trainable,",
-                  "Lightning, WandbLogger) against `lstm-lab sweep` (records, checkpoints, W&B, baselines, report on), in turns.",
+                  "Lightning, WandbLogger) against `lstm-lab sweep` (records, checkpoints, W&B, report), in turns.",
                   "The goal was 4x.", "",
                   "| round | script, s | lstm-lab sweep, s | ratio | load before |",
                   "|---|---|---|---|---|"]  # fmt: skip
