@@ -96,7 +96,7 @@ class Rows:
         self._read += self._rows(whole)
         self._at += len(whole) + len(end)
         # A last line without its end: whole perhaps, but the next look reads it again.
-        return self._read + self._rows(rest)
+        return self._read + self._rows(rest) if rest else self._read
 
     def _rows(self, content: bytes) -> list[dict[str, Any]]:
         return [row for row in parse_jsonl(content) if self.needs <= row.keys()]
