@@ -6,14 +6,16 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.run import Run
-from lstm_lab.sweep import population
-from lstm_lab.sweep.population import Population, adopt, lineage, prepare
+from lstm_lab.sweep import bandit, population
+from lstm_lab.sweep.domains import Domain
+from lstm_lab.sweep.population import Bandits, Population, adopt, lineage, prepare
 from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.schedulers import changeable, group_of
 from lstm_lab.sweep.spec import load_sweep
@@ -205,7 +207,8 @@ def members(tmp_path, demand, monkeypatch):
         point = sweep.region.draw({}, (0, number))
         trial = folder.ask(number, 0, point)
         Run.create(folder.path / "trials" / trial, sweep.at(point, 0).dump(), command="", job_type="trial")
-    monkeypatch.setattr(population, "prepare", lambda donor, run, experiment, row: {**row, "to": experiment})
+    monkeypatch.setattr(population, "prepare", lambda donor, run, experiment, row: {
+        **row, "to": experiment, "from_epoch": row["epoch"]})  # fmt: skip
     return Population(folder, interval=2, share=0.25, resample=0.25)
 
 
@@ -230,13 +233,81 @@ def test_changed_numbers_keep_the_constraints(tmp_path, demand):
                  constraints=["optimizer.lr * (1 + model.dropout.output) < 0.02"])  # fmt: skip
     folder = SweepFolder.create(tmp_path / "c", load_sweep(path))
     found = Population(folder, 2, 0.25, 0.5)
-    import numpy as np
-
     for seed in range(50):
         point = folder.sweep.region.draw({}, (0, seed))
-        new = found.changed(point, np.random.default_rng(seed))
+        new = found.changed(point, np.random.default_rng(seed), 2)
         assert new["optimizer.lr"] * (1 + new["model.dropout.output"]) < 0.02
         assert list(new) == list(point)
+
+
+def test_a_driver_that_was_killed_knows_what_was_compared(members):
+    metric = members.base.decides
+    for epoch in range(4):
+        for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
+            members.report(trial, {"epoch": epoch, metric: float(place) - epoch})
+    again = Population(members.folder, members.interval, members.share, members.resample)
+    assert again.scores == members.scores
+    assert again.compared == members.compared
+    assert again.since == members.since
+    # One lower each epoch, and lower is better; all but the first were cloned from it, and gain from where it stood.
+    gains = {trial: [row["gain"] for row in again.compared if row["trial"] == trial] for trial in again.scores}
+    assert gains == {"t0002": [None, 1.0], "t0000": [None, 0.5], "t0003": [None, 0.0], "t0001": [None, -0.5]}
+
+
+# --- what a model expects of the numbers ------------------------------------------------------------------------------
+
+
+def test_a_process_knows_what_it_saw_and_nothing_far_away():
+    x = np.array([[0.1, 1.0], [0.5, 1.0], [0.9, 2.0]])
+    y = np.array([1.0, 3.0, 2.0])
+    process = bandit.Process(x, y, bandit.Kernel(0.05, 0.0, 1e-9))
+    mean, deviation = process(x)
+    assert mean == pytest.approx(y, abs=1e-6)
+    assert deviation == pytest.approx(0, abs=1e-3)
+    mean, deviation = process(np.array([[0.3, 1.0]]))
+    assert mean == pytest.approx(y.mean(), abs=0.01)
+    assert deviation == pytest.approx(y.std(), rel=0.01)
+
+
+def test_what_was_found_out_long_ago_counts_less():
+    x, y = np.array([[0.2, 0.0], [0.8, 0.0]]), np.array([0.0, 1.0])
+    process = bandit.Process(x, y, bandit.Kernel(0.2, 0.3, 0.01))
+    apart = [np.ptp(process(np.array([[0.2, t], [0.8, t]]))[0]) for t in (0.0, 3.0, 9.0)]
+    assert apart == sorted(apart, reverse=True)
+    assert apart[2] < 0.3 * apart[0]
+
+
+def test_what_is_pending_is_not_chosen_again():
+    x, y = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([0.0, 0.0])
+    process = bandit.Process(x, y, bandit.Kernel(0.2, 0.0, 0.01))
+    candidates = np.array([[0.45, 1.0], [0.25, 1.0]])
+    assert bandit.choose(process, candidates, np.empty((0, 2)), 1.0) == 0
+    assert bandit.choose(process, candidates, np.array([[0.5, 1.0]]), 1.0) == 1
+
+
+def test_bandits_find_the_numbers_that_gain_where_chance_does_not(tmp_path, demand):
+    """An epoch gains the more, the nearer the rate is to 0.01."""
+    experiment = demand.with_overrides({"trainer.max_epochs": 8})
+    path = write(tmp_path / "b.yaml", experiment, samples=4, scheduler={"name": "pb2", "interval": 2},
+                 space={"optimizer.lr": {"loguniform": [1e-4, 1.0]}})  # fmt: skip
+    folder = SweepFolder.create(tmp_path / "b", load_sweep(path))
+    found = Bandits(folder, 2, 0.25)
+    tried = []
+    for step in range(24):
+        point = found.changed({"optimizer.lr": 0.5}, np.random.default_rng(step), 2 * (step + 1))
+        off = abs(np.log10(point["optimizer.lr"]) + 2)
+        tried.append(off)
+        found.compared.append({"trial": "t0", "epochs": 2 * step, "score": 0.0, "gain": -off, "overrides": point})
+    assert np.mean(tried[-8:]) < 0.35 < np.mean(tried[:3])
+
+
+def test_every_domain_has_a_place_in_the_unit_cube():
+    arguments = {"choice": ["a", "b", "c"], "grid": [1, 2], "randint": [2, 5], "normal": [1.0, 0.5],
+                 "quniform": [0.1, 0.5, 0.1], "qloguniform": [16, 128, 16]}  # fmt: skip
+    for name, kind in Domain.members.items():
+        domain = kind(arguments.get(name, [0.01, 0.5]))
+        low, *_, high = (bandit.unit({"k": domain}, {"k": value})[0] for value in domain.corners())
+        assert (low, high) == (pytest.approx(0), pytest.approx(1)), name
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])

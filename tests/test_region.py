@@ -327,6 +327,11 @@ BAD = {
     "pbt that never compares": ({"scheduler": {"name": "pbt", "interval": 9}}, "never before the last"),
     "pbt of one": ({"scheduler": {"name": "pbt", "interval": 1}, "samples": 1,
                     "space": {"optimizer.lr": {"loguniform": [0.001, 0.1]}}}, "population of at least 2"),
+    "pb2 over a shape": ({"scheduler": {"name": "pb2", "interval": 1}, "space": {"model.depth": {"choice": [1, 2]}}},
+                         "space.model.depth: pb2"),
+    "pb2 with a searcher that learns": ({"scheduler": {"name": "pb2", "interval": 1}, "searcher": "hyperopt"},
+                                        "the points of pb2 all begin at once"),
+    "pb2 moves nothing by chance": ({"scheduler": {"name": "pb2", "resample": 0.5}}, "resample"),
     "pbt and confirm": ({"scheduler": "pbt", "confirm": {"seeds": [1]}}, "confirm"),
 }  # fmt: skip
 

@@ -43,7 +43,9 @@ def mend(path: str | Path) -> list[str]:
                 found += [*_asked(folder), *_trials(folder)]
             return found
     except OSError as error:
-        raise ConfigError(f"{folder.path}: cannot be written: {error.strerror}; a sweep goes on where it lies") from None
+        raise ConfigError(
+            f"{folder.path}: cannot be written: {error.strerror}; a sweep goes on where it lies"
+        ) from None
 
 
 def _about(folder: SweepFolder) -> Iterator[str]:
@@ -84,7 +86,7 @@ def _asked(folder: SweepFolder) -> Iterator[str]:
     lines = [line for line in path.read_bytes().splitlines() if line.strip()] if path.is_file() else []
     rows = {row["trial"]: row for row in reversed(folder.asked())}
     for kept in sorted((folder.path / "trials").glob("t*/asked.json")):
-        if not _torn(kept) and ASKED <= (row := read_json(kept)).keys():
+        if not _torn(kept) and (row := read_json(kept)).keys() >= ASKED:
             rows.setdefault(row["trial"], row)
     ordered = [rows[key] for key in sorted(rows, key=_number)]
     if [parse_jsonl(line) for line in lines] != [[row] for row in ordered]:

@@ -22,6 +22,7 @@ from lstm_lab import config
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run, append_jsonl, now, read_jsonl
+from lstm_lab.sweep import bandit
 from lstm_lab.sweep.domains import Point
 from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.region import TRIES
@@ -40,13 +41,43 @@ class Population:
         self.sweep = folder.sweep
         self.base, self.region = self.sweep.base, self.sweep.region
         self.scores: dict[str, float] = {}
+        self.compared: list[dict[str, Any]] = []
+        """Each trial at each multiple: its score, its numbers, and what an epoch with them has gained."""
+        self.since: dict[str, tuple[int, float]] = {}
+        """Epochs and score of a trial when it got its numbers, or was last compared with them."""
+        for row in read_jsonl(folder.path / "population.jsonl"):
+            self._note(row)
+
+    def _note(self, row: dict[str, Any]) -> None:
+        if not row.get("cloned"):
+            self.compared.append(row)
+            self.scores[row["trial"]] = row["score"]
+        self.since[row["trial"]] = (row["epochs"], row["score"])
+
+    def _begin(self, trial: str, donor: str, done: dict[str, Any]) -> None:
+        """A clone gains from where its donor stands; it is compared with others once it has trained itself."""
+        epochs = done["from_epoch"]
+        scores = [row[self.base.decides] for row in self.folder.run(donor).rows() if row["epoch"] == epochs - 1]
+        row = {"trial": trial, "epochs": epochs, "score": scores[0] if scores else self.scores[donor], "cloned": donor}
+        append_jsonl(self.folder.path / "population.jsonl", row)
+        self._note(row)
+
+    def _compare(self, trial: str, epochs: int, score: float) -> None:
+        """Onto the record, so that a driver that was killed knows it still."""
+        before, old = self.since.get(trial, (epochs, score))
+        better = (score - old) * (1 if self.base.mode == "max" else -1)
+        gain = better / (epochs - before) if epochs > before else None
+        row = {"trial": trial, "epochs": epochs, "score": score, "gain": gain}
+        row["overrides"] = settings(self.folder, trial)
+        append_jsonl(self.folder.path / "population.jsonl", row)
+        self._note(row)
 
     def report(self, trial: str, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """An epoch is done; the row of the lineage if the trial is to go on as a clone."""
         epochs = row["epoch"] + 1
         if epochs % self.interval:
             return None
-        self.scores[trial] = row[self.base.decides]
+        self._compare(trial, epochs, row[self.base.decides])
         ranked = sorted(self.scores, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
         few = min(max(1, round(self.share * len(ranked))), len(ranked) // 2)
         if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - few :]:
@@ -54,15 +85,18 @@ class Population:
         random = np.random.default_rng((self.sweep.seed, int(trial.removeprefix("t")), epochs))
         donor = ranked[int(random.integers(few))]
         old, theirs = settings(self.folder, trial), settings(self.folder, donor)
-        new = self.changed(theirs, random)
+        new = self.changed(theirs, random, epochs)
         row = {
             "trial": trial, "epoch": epochs, "from": donor, "at": now(), "overrides": new,
             "changes": {key: {"old": old[key], "donor": theirs[key], "new": new[key]} for key in new},
         }  # fmt: skip
         seed = self.folder.run(trial).experiment["seed"]
-        return prepare(self.folder.run(donor), self.folder.run(trial), self.sweep.at(new, seed), row)
+        done = prepare(self.folder.run(donor), self.folder.run(trial), self.sweep.at(new, seed), row)
+        if done is not None:
+            self._begin(trial, donor, done)
+        return done
 
-    def changed(self, point: Point, random: np.random.Generator) -> Point:
+    def changed(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
         """Each value drawn anew, or moved a little; as it is where the constraints leave no room."""
         for _ in range(TRIES):
             new = {
@@ -72,6 +106,35 @@ class Population:
             if self.region.allows(new):
                 return {key: new[key] for key in point}
         return dict(point)
+
+
+class Bandits(Population):
+    """The numbers of a clone are those of which a Gaussian process expects most, and not moved by chance."""
+
+    CANDIDATES = 200
+
+    def __init__(self, folder: SweepFolder, interval: int, share: float) -> None:
+        super().__init__(folder, interval, share, resample=1.0)
+
+    def changed(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
+        """Drawn while there is too little to learn from."""
+        seen = [row for row in self.compared if row["gain"] is not None]
+        if len(seen) < 3:
+            return super().changed(point, random, epochs)
+        x = np.array([self._place(row["overrides"], row["epochs"]) for row in seen])
+        process = bandit.Process(x, np.array([row["gain"] for row in seen]))
+        drawn = [self.region.draw({}, (int(random.integers(2**31)),)) for _ in range(self.CANDIDATES)]
+        running = {row["trial"]: row["overrides"] for row in self.compared}
+        chosen = bandit.choose(
+            process,
+            np.array([self._place(each, epochs) for each in drawn]),
+            np.array([self._place(each, epochs) for each in running.values()]),
+            epochs / self.interval,
+        )
+        return {key: drawn[chosen][key] for key in point}
+
+    def _place(self, point: Mapping[str, Any], epochs: int) -> list[float]:
+        return [*bandit.unit(self.region.domains, point), epochs / self.interval]
 
 
 def settings(folder: SweepFolder, trial: str) -> Point:

@@ -97,7 +97,7 @@ class Questions(Here, TuneSearcher):
             "command": self.command,
             "halve_batch": self.sweep.resources.halve_batch,
             # How many must have begun before any of them trains.
-            "together": self.total if self.scheduler.owner.clones else 0,
+            "together": self.total if self.scheduler.owner.population else 0,
         }
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
@@ -149,7 +149,7 @@ class Search(Questions):
             if trial.state in ENDED:
                 self.rows.setdefault(trial.point, []).append(trial)
         # The population keeps all: any of it may still be gone on from.
-        keep = None if self.scheduler.owner.clones else self.sweep.kept_points
+        keep = None if self.scheduler.owner.population else self.sweep.kept_points
         self.shelf = Shelf(self.folder, keep, self.base.mode) if keep else None
         for _, rows in sorted(self.rows.items()):
             self._tell(rows)
@@ -204,7 +204,9 @@ class Search(Questions):
         patience = self.sweep.patience_trials
         if patience is None:
             return None
-        ended = sorted((trial for rows in self.rows.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t")))
+        ended = sorted(
+            (trial for rows in self.rows.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t"))
+        )
         since, best = waited(ended, self.base.mode)
         if since < patience or best is None:
             return None

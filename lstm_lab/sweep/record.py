@@ -3,6 +3,7 @@
 sweep.yaml       the resolved sweep; resume reads it
 trials.jsonl     one row for each trial when it is asked for, append-only
 events.jsonl     what the driver decided: stopped, failed, lost
+population.jsonl what population based training has compared
 removed.jsonl    trials whose checkpoints were removed to save space
 warm.jsonl       points of earlier sweeps that the searcher is told first, where there are any
 trials/<id>/     a run folder each
@@ -95,7 +96,7 @@ class Rows:
         self._read += self._rows(whole)
         self._at += len(whole) + len(end)
         # A last line without its end: whole perhaps, but the next look reads it again.
-        return self._read + self._rows(rest)
+        return self._read + self._rows(rest) if rest else self._read
 
     def _rows(self, content: bytes) -> list[dict[str, Any]]:
         return [row for row in parse_jsonl(content) if self.needs <= row.keys()]

@@ -18,8 +18,8 @@ class Scheduler(Registered, kind="scheduler"):
 
     tune_class: ClassVar[str]
     """Name of the class in `ray.tune.schedulers`."""
-    clones: ClassVar[bool] = False
-    """Whether trials go on from one another."""
+    population: ClassVar[str] = ""
+    """Name of the class in `lstm_lab.sweep.population` by which trials go on from one another; empty: they do not."""
     stops: ClassVar[bool] = True
     """Whether it ends trials before they are trained through."""
 
@@ -115,7 +115,7 @@ class PBT(Scheduler, name="pbt"):
     # Nobody is stopped; the cloning is ours.
     tune_class = "FIFOScheduler"
     stops = False
-    clones = True
+    population = "Population"
 
     class Config(Named):
         interval: Count = 5
@@ -131,28 +131,51 @@ class PBT(Scheduler, name="pbt"):
     @classmethod
     def check(cls, config: Any, sweep: Any) -> None:
         if len(sweep.seeds) > 1:
-            raise ValueError(f"seeds: {list(sweep.seeds)}: the trials of pbt are one population; write one seed")
+            raise ValueError(f"seeds: {list(sweep.seeds)}: the trials of {cls.name} are one population; write one seed")
         if sweep.searcher.owner.learns(sweep.searcher):
-            raise ValueError("searcher: the points of pbt all begin at once, there is nothing to learn; write random")
+            raise ValueError(
+                f"searcher: the points of {cls.name} all begin at once, there is nothing to learn; write random"
+            )
         for name in ("confirm", "patience_trials"):
             if getattr(sweep, name) is not None:
-                raise ValueError(f"{name}: has no meaning for pbt, whose points change while they train; leave it out")
+                raise ValueError(
+                    f"{name}: has no meaning for {cls.name}, whose points change while they train; leave it out"
+                )
         epochs = sweep.base.trainer.max_epochs
         if config.interval >= epochs:
             raise ValueError(f"scheduler.interval: {config.interval} is never before the last of {epochs} epochs")
         for key, domain in sweep.space.items():
             if domain.when:
-                raise ValueError(f"space.{key}: pbt changes every number of every trial; leave `when` out")
+                raise ValueError(f"space.{key}: {cls.name} changes every number of every trial; leave `when` out")
             if not changeable(sweep.base, key):
                 raise ValueError(
-                    f"space.{key}: pbt copies weights between trials, and this may change their shape or meaning; it "
-                    "takes numbers of the optimizer, model.dropout.* and trainer.gradient_clip"
+                    f"space.{key}: {cls.name} copies weights between trials, and this may change their shape or "
+                    "meaning; it takes numbers of the optimizer, model.dropout.* and trainer.gradient_clip"
                 )
         if sweep.points < 2:
-            raise ValueError(f"samples: pbt needs a population of at least 2, got {sweep.points}")
+            raise ValueError(f"samples: {cls.name} needs a population of at least 2, got {sweep.points}")
 
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         return {}
+
+
+class PB2(PBT, name="pb2"):
+    """Population-based bandits (Parker-Holder et al. 2020): as pbt, but a model chooses the new numbers.
+
+    A Gaussian process over the numbers and the time says what an epoch with them would gain. Small populations, from
+    four on, are what it is for.
+    """
+
+    population = "Bandits"
+
+    class Config(Named):
+        interval: Count = 5
+        """Epochs between two comparisons."""
+        share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
+        """Of the trials: so many at the bottom go on from so many at the top."""
+
+    def __init__(self, interval: int, share: float) -> None:
+        super().__init__(interval, share, resample=1.0)
 
 
 def group_of(experiment: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ray.tune import schedulers
 from rich.console import Console
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
-from lstm_lab.sweep import summary
+from lstm_lab.sweep import population, summary
 from lstm_lab.sweep.cluster import cluster
 from lstm_lab.sweep.disk import is_full
 from lstm_lab.sweep.live import LiveView
@@ -97,8 +97,8 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
         arguments.update(metric=metric, mode=mode)
     scheduler = getattr(schedulers, owner.tune_class)(**arguments)
     members = None
-    if owner.clones:
-        members = Population(folder, **questions.scheduler.choices())
+    if owner.population:
+        members = getattr(population, owner.population)(folder, **questions.scheduler.choices())
         room = int(ray.cluster_resources().get("CPU", 0) / sweep.resources.cpus)
         if questions.total > room:
             raise ConfigError(

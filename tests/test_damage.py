@@ -1,0 +1,394 @@
+"""Damage done to a sweep's folder: what is said, what becomes of it, and that nothing finished is lost.
+
+docs/damage.md is this table; `python tests/test_damage.py` writes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lstm_lab import config
+from lstm_lab.config import ConfigError
+from lstm_lab.experiment import Experiment
+from lstm_lab.run import Run, read_json
+from lstm_lab.sweep import disk, memory, summary
+from lstm_lab.sweep.memory import OutOfMemory, train_within
+from lstm_lab.sweep.mend import mend
+from lstm_lab.sweep.questions import Search
+from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.spec import load_sweep
+from lstm_lab.train import train
+
+DOCS = Path(__file__).parent.parent / "docs" / "damage.md"
+EPOCHS = 3
+
+
+def write(path, experiment, **more):
+    space = {"optimizer.lr": {"loguniform": [1e-3, 3e-2]}}
+    content = {"experiment": experiment.dump(), "space": space, "samples": 4, **more}
+    path.write_text(f"# Which rate?\n{config.to_yaml(content)}")
+    return SweepFolder.create(path.with_suffix(""), load_sweep(path), command="lstm-lab sweep rates.yaml")
+
+
+def go_on(folder, most=99):
+    """What the driver and its workers do, without Ray: ask, train, settle."""
+    asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
+    trained = []
+    for number in range(most):
+        spec = asked.suggest(f"tune-{number}")
+        if not isinstance(spec, dict):
+            break
+        run = folder.run(spec["trial"])
+        if not (run.path / "run.json").is_file():
+            Run.create(run.path, json.loads(spec["experiment"]), command="", job_type="trial")
+        before = len(run.rows())
+        train(Experiment.of(run.experiment), run)
+        trained.append((spec["trial"], before))
+        asked.settled(spec["trial"])
+    return trained
+
+
+class Killed(Exception):
+    pass
+
+
+def kill(row):
+    if row["epoch"] == 1:
+        raise Killed
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A sweep of four trials; three are finished, the last was killed after two of its three epochs."""
+    base = tmp_path_factory.mktemp("damage")
+    experiment = Experiment.of(
+        {
+            "data": {"name": "japanese_vowels", "batch_size": 64},
+            "task": {"name": "classify", "decides": "loss"},
+            "model": {"hidden_size": 4, "pooling": "mean"},
+            "trainer": {"max_epochs": EPOCHS, "patience": None},
+        }
+    )
+    folder = write(base / "rates.yaml", experiment)
+    go_on(folder, most=3)
+    asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
+    spec = asked.suggest("last")
+    run = Run.create(folder.run(spec["trial"]).path, json.loads(spec["experiment"]), command="", job_type="trial")
+    with pytest.raises(Killed):
+        train(Experiment.of(run.experiment), run, on_epoch=kill)
+    run.mark("running")  # killed: nobody wrote how it ended
+    (folder.path / "lock").touch()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(whole, tmp_path_factory):
+    folder = copy(whole, tmp_path_factory.mktemp("undisturbed"))
+    go_on(folder)
+    return {trial.id: [row["val/loss"] for row in folder.run(trial.id).rows()] for trial in folder.trials()}
+
+
+def copy(folder, to):
+    shutil.copytree(folder.path, to / folder.name)
+    return SweepFolder(to / folder.name)
+
+
+# --- the table --------------------------------------------------------------------------------------------------------
+
+
+def cut(path, keep=0.6):
+    path.write_bytes(path.read_bytes()[: int(keep * path.stat().st_size)])
+
+
+def lines(path, change):
+    path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+
+
+def doubled(folder):
+    lines(folder.path / "trials.jsonl", lambda rows: [*rows, rows[0], rows[2]])
+
+
+def tune_state(folder):
+    """What a killed driver of Ray Tune leaves: a scratch folder with its state cut short."""
+    scratch = folder.path / "scratch-of-ray" / "tune" / "search"
+    scratch.mkdir(parents=True)
+    (scratch / "experiment_state-2026.json").write_text('{"trials": [{"conf')
+    folder.describe(scratch=str(folder.path / "scratch-of-ray"))
+
+
+def foreign(folder):
+    (folder.path / "notes.txt").write_text("mine")
+    (folder.path / "trials" / "old").mkdir()
+    (folder.path / "trials" / ".DS_Store").write_bytes(b"\0\1")
+    lines(folder.path / "trials.jsonl", lambda rows: [b'{"by": "hand"}\n', b"\xff\xfe\n", *rows])
+
+
+def no_file(name):
+    return lambda folder: (folder.path / name).unlink()
+
+
+def torn(name, keep=0.6):
+    return lambda folder: cut(folder.path / name, keep)
+
+
+def empty(name):
+    return lambda folder: (folder.path / name).write_bytes(b"")
+
+
+def no_checkpoints(folder):
+    for name in ("last", "previous"):
+        cut(folder.path / f"trials/t0003/checkpoints/{name}.ckpt", 0.5)
+
+
+def full(folder):
+    folder.run("t0003").mark("failed", reason="OSError: [Errno 28] No space left on device")
+
+
+T = "trials/t0001"
+# Damage: what is done, how, what `lstm-lab resume` says, and the trials that are trained again, from which epoch.
+DAMAGE = {
+    "the row of the last trial is torn (killed while it was written)":
+        (lambda f: lines(f.path / "trials.jsonl", lambda rows: [*rows[:-1], rows[-1][:20]]),
+         "trials.jsonl: torn, doubled or gone rows; 4 trials are known", {}),
+    "a row in the middle of trials.jsonl is torn":
+        (lambda f: lines(f.path / "trials.jsonl", lambda rows: [rows[0], rows[1][:9] + b"\n", *rows[2:]]),
+         "trials.jsonl: torn, doubled or gone rows; 4 trials are known", {}),
+    "trials.jsonl is gone": (no_file("trials.jsonl"), "trials.jsonl: torn, doubled or gone rows; 4 trials", {}),
+    "rows of trials.jsonl are doubled": (doubled, "trials.jsonl: torn, doubled or gone rows; 4 trials", {}),
+    "foreign files, and foreign rows in the record":
+        (foreign, "trials.jsonl: torn, doubled or gone rows; 4 trials", {}),
+    "about.json is torn": (torn("about.json"), "about.json: torn or gone; written anew", {}),
+    "sweep.yaml is gone": (no_file("sweep.yaml"), "sweep.yaml: torn or gone; written again from about.json", {}),
+    "sweep.yaml is empty": (empty("sweep.yaml"), "sweep.yaml: torn or gone; written again from about.json", {}),
+    "the state of Ray Tune is torn": (tune_state, "", {}),
+    "the resolved experiment of a trial is gone":
+        (no_file(f"{T}/experiment.yaml"), f"{T}/experiment.yaml: torn or gone; written again from the sweep", {}),
+    "run.json of a finished trial is torn":
+        (torn(f"{T}/run.json"), f"{T}/run.json: torn or gone; written again, and its training goes on",
+         {"t0001": EPOCHS}),
+    "status.json of a finished trial is empty":
+        (empty(f"{T}/status.json"), f"{T}/status.json: torn; its training goes on", {"t0001": EPOCHS}),
+    "rows of a trial's metrics are doubled and foreign":
+        (lambda f: lines(f.path / T / "metrics.jsonl", lambda rows: [*rows, rows[1], b'{"epoch": 7}\n', b"{"]),
+         f"{T}/metrics.jsonl: torn, doubled or foreign rows; 3 epochs are whole", {}),
+    "the newest checkpoint of a killed trial is torn":
+        (torn("trials/t0003/checkpoints/last.ckpt"), "", {"t0003": 2}),
+    "both checkpoints of a killed trial are torn": (no_checkpoints, "", {"t0003": 2}),
+    "the best checkpoint of a finished trial is torn":
+        (torn(f"{T}/checkpoints/best.ckpt"), f"{T}/checkpoints/best.ckpt: torn or gone; it is trained again",
+         {"t0001": EPOCHS}),
+    "the disk was full":
+        (full, "trials/t0003/status.json: failed for want of disk; its training goes on", {"t0003": 2}),
+}  # fmt: skip
+
+REFUSED = {
+    "sweep.yaml asks another question now":
+        (lambda f: (f.path / "sweep.yaml").write_text((f.path / "sweep.yaml").read_text().replace("0.03", "0.3")),
+         "space was changed since the sweep began, and its trials would answer two questions"),
+    "sweep.yaml and about.json are both gone":
+        (lambda f: [(f.path / name).unlink() for name in ("sweep.yaml", "about.json")],
+         "not a sweep: there is no sweep.yaml in it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DAMAGE)
+def test_a_damaged_sweep_goes_on_and_loses_nothing_that_was_finished(what, whole, undisturbed, tmp_path):
+    do, says, again = DAMAGE[what]
+    folder = copy(whole, tmp_path)
+    do(folder)
+    said = mend(folder.path)
+    assert [line for line in said if line.startswith(says)] if says else not said, said
+    assert mend(folder.path) == [], "mended is mended"
+    folder = SweepFolder.open(folder.path)
+    with pytest.warns(UserWarning, match="going on from the one before") if "checkpoint" in what and "killed" in what \
+            else nothing():  # fmt: skip
+        trained = dict(go_on(folder))
+    assert trained == {"t0003": 2, **again}
+    trials = folder.trials()
+    assert {trial.id: trial.state for trial in trials} == dict.fromkeys(undisturbed, "finished")
+    for trial in trials:
+        rows = folder.run(trial.id).rows()
+        assert [row["epoch"] for row in rows] == list(range(EPOCHS))
+        assert [row["val/loss"] for row in rows] == undisturbed[trial.id]
+    content = summary.write(folder, "disabled")
+    best = min(undisturbed, key=lambda trial: min(undisturbed[trial]))
+    assert content["winner"]["trial"] == best
+    assert content["trials"] == {"asked": 4, "finished": 4, "stopped": 0, "failed": 0}
+
+
+class nothing:
+    def __enter__(self): ...
+    def __exit__(self, *_): ...
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_cannot_be_mended_is_refused_and_left_as_it_is(what, whole, tmp_path):
+    do, says = REFUSED[what]
+    folder = copy(whole, tmp_path)
+    do(folder)
+    before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
+    with pytest.raises(ConfigError, match=re.escape(says)) as caught:
+        mend(folder.path) or SweepFolder.open(folder.path)
+    assert "\n" not in str(caught.value)
+    assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+
+
+def test_how_long_a_sweep_goes_on_may_be_edited(whole, tmp_path):
+    folder = copy(whole, tmp_path)
+    path = folder.path / "sweep.yaml"
+    path.write_text(path.read_text().replace("samples: 4", "samples: 5"))
+    assert mend(folder.path) == ["sweep.yaml: samples was changed"]
+    assert mend(folder.path) == []
+    assert [trial for trial, _ in go_on(SweepFolder.open(folder.path))] == ["t0003", "t0004"]
+
+
+def test_two_drivers_on_one_folder_are_refused(whole, tmp_path):
+    folder = copy(whole, tmp_path)
+    with folder.lock(), pytest.raises(ConfigError, match="another process is working on this sweep"):
+        mend(folder.path)
+
+
+@pytest.mark.slow
+def test_a_read_only_folder_is_refused_in_a_line(whole, tmp_path):
+    folder = copy(whole, tmp_path)
+    script = f"from lstm_lab.__main__ import main; import sys; sys.argv = ['lstm-lab', 'resume', {str(folder.path)!r}]"
+    words = [sys.executable, "-c", f"{script}; main()"]
+    if os.geteuid() == 0:
+        # Root may write anywhere, unless it gives that up.
+        if shutil.which("setpriv") is None:
+            pytest.skip("runs as root, and there is no setpriv to give up its rights")
+        words = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *words]
+    for path in (folder.path, folder.path / "lock"):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    finally:
+        folder.path.chmod(0o755)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "cannot be written: Permission denied" in done.stderr
+
+
+def test_a_disk_without_room_fails_a_trial_for_a_reason_that_resume_knows(whole, undisturbed, tmp_path):
+    """No file may grow beyond 4 kB: the record can be written, a checkpoint cannot."""
+    folder = copy(whole, tmp_path)
+    run = folder.run("t0003")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            train(Experiment.of(run.experiment), run)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert disk.is_full(run.status["reason"]), run.status
+    assert mend(folder.path) == ["trials/t0003/status.json: failed for want of disk; its training goes on"]
+    go_on(SweepFolder(folder.path))
+    assert [row["val/loss"] for row in run.rows()] == undisturbed["t0003"]
+
+
+def test_the_table_in_the_docs_is_this_one():
+    assert DOCS.read_text() == page(), "write it again: python tests/test_damage.py"
+
+
+def page():
+    rows = [
+        "# A damaged sweep",
+        "",
+        "What `lstm-lab resume` says of a sweep folder to which something was done, and what becomes of it. Each row",
+        "is a case of `tests/test_damage.py`: in all that go on, every trial ends with the rows and values that it",
+        "would have had without the damage, each row once, and the winner is the same.",
+        "",
+        "| what was done | what is said | what is trained again |",
+        "|---|---|---|",
+    ]
+    for what, (_, says, again) in DAMAGE.items():
+        redone = ", ".join(
+            f"{trial}: nothing, it is only written down again" if what.split()[0] in ("run.json", "status.json")
+            else f"{trial} from the beginning" if "best" in what else "only what was not finished"
+            for trial in again
+        ) or "nothing"  # fmt: skip
+        rows.append(f"| {what} | {f'`{says}`' if says else 'nothing; it is taken as it is'} | {redone} |")
+    for what, (_, says) in REFUSED.items():
+        rows.append(f"| {what} | refused: `{says}` | nothing; the folder is left as it is |")
+    rows += [
+        "| another process works on the folder | refused: `another process is working on this sweep` | nothing |",
+        "| the folder is read-only | refused: `cannot be written: Permission denied` | nothing |",
+    ]
+    return "\n".join(rows) + "\n"
+
+
+# --- room on the disk -------------------------------------------------------------------------------------------------
+
+
+def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp_path, vowels):
+    folder = write(tmp_path / "small.yaml", vowels.with_overrides({"trainer.max_epochs": 1}), keep_checkpoints=2,
+                   seeds=[0, 1])  # fmt: skip
+    go_on(folder)
+    content = summary.write(folder, "disabled")
+    kept = {trial.point for trial in folder.trials() if folder.run(trial.id).best.is_file()}
+    assert kept == {row["point"] for row in content["points"][:2]}
+    assert content["removed"]["trials"] == 4
+    rows = [json.loads(line) for line in (folder.path / "removed.jsonl").read_text().splitlines()]
+    assert sum(row["bytes"] for row in rows) == content["removed"]["bytes"] > 0
+    # What was removed on purpose is no damage, and nothing is removed twice.
+    assert mend(folder.path) == []
+    assert go_on(folder) == []
+    assert summary.write(folder, "disabled") == content
+
+
+def test_points_that_are_yet_to_be_confirmed_keep_theirs(tmp_path, vowels):
+    folder = write(tmp_path / "c.yaml", vowels, keep_checkpoints=1, confirm={"top": 3, "seeds": [5]})
+    assert folder.sweep.kept_points == 3
+    assert write(tmp_path / "d.yaml", vowels).sweep.kept_points is None
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """Batches above 16 do not fit, in the words of torch's allocator."""
+
+    def fit(experiment, run, **how):
+        if experiment.data.batch_size > 16:
+            run.append({"epoch": 0, experiment.decides: 1.0, "seconds": 0.1})
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:132] DefaultCPUAllocator: can't allocate memory")
+        return train(experiment, run, **how)
+
+    monkeypatch.setattr(memory, "train", fit)
+
+
+def test_out_of_memory_is_named_with_the_batch_and_the_way_out(small_memory, tmp_path, vowels):
+    run = Run.create(tmp_path / "t0000", vowels.dump())
+    with pytest.raises(OutOfMemory, match=r"batch_size 32 does not fit into memory .*halve_batch: true"):
+        train_within(vowels, run, halve=False)
+
+
+def test_halved_only_if_asked_until_it_fits(small_memory, tmp_path, vowels):
+    experiment = vowels.with_overrides({"data.batch_size": 64, "trainer.max_epochs": 2})
+    run = Run.create(tmp_path / "t0000", experiment.dump())
+    train_within(experiment, run, halve=True)
+    assert read_json(run.path / "run.json")["halved"] == [{"from": 64, "to": 32}, {"from": 32, "to": 16}]
+    assert run.experiment["data"]["batch_size"] == 16
+    alone = Run.create(tmp_path / "alone", experiment.with_overrides({"data.batch_size": 16}).dump())
+    train(Experiment.of(alone.experiment), alone)
+    assert [row["val/loss"] for row in run.rows()] == [row["val/loss"] for row in alone.rows()]
+
+
+def test_another_fault_is_not_taken_for_memory(tmp_path, vowels, monkeypatch):
+    monkeypatch.setattr(memory, "train", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train_within(vowels, Run.create(tmp_path / "t0000", vowels.dump()), halve=True)
+
+
+if __name__ == "__main__":
+    DOCS.write_text(page())

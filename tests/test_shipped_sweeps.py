@@ -1,0 +1,82 @@
+"""The sweeps that ship: each asks a question, fits at every corner, takes a step at points of it, and runs reduced."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from lstm_lab.data import SequenceData
+from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.spec import build_corners, load_sweep
+from lstm_lab.train import build
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
+QUICK = ("japanese_vowels", "taylor", "jsb_chorales", "adding")
+REDUCED = ["samples=1", "seeds=[0]", "confirm=null", "experiment.trainer.max_epochs=1"]
+
+
+def heavy(path):
+    """Text and long series take longer to read than all the rest to run."""
+    here = Path.cwd()
+    os.chdir(ROOT)
+    try:
+        data = load_sweep(path).base.data.name
+    finally:
+        os.chdir(here)
+    return pytest.param(path, marks=[] if data in QUICK else [pytest.mark.slow], id=path.stem)
+
+
+@pytest.fixture
+def shipped(monkeypatch):
+    monkeypatch.chdir(ROOT)
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_asks_a_question_in_its_first_line(path, shipped):
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("# ")
+    assert load_sweep(path).question == first[2:]
+    assert first.endswith("?")
+
+
+@pytest.mark.parametrize("path", [heavy(path) for path in FILES])
+def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped, readable):
+    sweep = load_sweep(path)
+    readable(sweep.base.data.build())
+    build_corners(sweep, str(path))
+    source = sweep.searcher.build()
+    source.open(sweep.region, sweep.samples, sweep.seed, sweep.base.mode)
+    # Of a grid, the first and the last arm.
+    for number in {0, min(len(source.combinations), sweep.points) - 1}:
+        experiment = sweep.at(source.ask(number), sweep.seeds[0])
+        dataset = experiment.data.build()
+        learner = build(experiment, dataset)
+        batch = next(iter(SequenceData(dataset, experiment.data.batch_size, 0).train_dataloader()))
+        loss = learner.task.loss(learner(batch), batch)
+        loss.backward()
+        assert torch.isfinite(loss)
+        assert any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in learner.parameters())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
+    from lstm_lab.sweep.tune import sweep_on
+
+    overrides = list(REDUCED)
+    if load_sweep(path).scheduler.owner.population:
+        overrides = ["samples=2", "experiment.trainer.max_epochs=5"]
+    sweep = load_sweep(path, overrides)
+    if sweep.points > 4:
+        sweep = load_sweep(path, [*overrides, "budget={trials: 2}"])
+    readable(sweep.base.data.build())
+    folder = SweepFolder.create(tmp_path / path.stem, sweep, command="test")
+    content = sweep_on(folder, wandb="disabled", console=Console(quiet=True))
+    assert content["trials"]["failed"] == 0
+    assert content["winner"]
+    assert (folder.path / "best.yaml").is_file()
