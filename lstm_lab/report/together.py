@@ -112,8 +112,8 @@ def _ahead(arena: Arena) -> list[str]:
         gap = abs((best.mean or 0.0) - (second.mean or 0.0))
         return [f"{best.name} is {words.number(gap)} ahead of {second.name}; they share no seed, so nothing is paired."]
     found = evidence.paired(difference)
-    ahead = "ahead of" if found.mean >= 0 else "behind"
-    text = f"Over {words.plural(found.n, 'shared seed')} {best.name} is {words.number(abs(found.mean))} {ahead} {second.name}"
+    ahead = f"{words.number(abs(found.mean))} {'ahead of' if found.mean > 0 else 'behind'}" if found.mean else "level with"
+    text = f"Over {words.plural(found.n, 'shared seed')} {best.name} is {ahead} {second.name}"
     if found.low is not None:
         text += f", 95 % interval {evidence.between(found.low, found.high)}"
         text += ": not certain" if found.low <= 0 <= (found.high or 0.0) else ""
@@ -133,7 +133,9 @@ def _table(arena: Arena, place: int) -> Table:
     test = arena.metric.rpartition("/")[2]
     tested = [entry.tested(test) for entry in entries]
     epochs = [[len(record.rows) for record in entry.records] for entry in entries]
-    intervals = [evidence.interval(list(entry.values.values())) for entry in entries]
+    held = [list(entry.values.values()) for entry in entries]
+    # Of two seeds it is too wide to say anything.
+    intervals = [evidence.interval(values) if len(values) > 2 else (None, None) for values in held]
     down = [
         [Cell(str(rank), rank, "number") for rank in range(1, len(entries) + 1)],
         [Cell(entry.name, entry.name) for entry in entries],
