@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all check train sweep resume evaluate predict report doctor bench schema clean
+.PHONY: help setup demo test test-all check train sweep resume evaluate predict report sync tui doctor bench results schema clean
 
 help: ## This help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,11 +53,20 @@ predict: $(READY) ## Answers for new data: make predict RUN=runs/my_csv-1 DATA=n
 report: $(READY) ## Write the page again: make report RUN=runs/vowels_cells-1
 	@$(LAB) report $(RUN)
 
+sync: $(READY) ## Upload to W&B from the record, each run once: make sync SWEEP=runs/vowels_cells-1, or all
+	@$(LAB) sync $(SWEEP)
+
+tui: $(READY) ## W&B's own view in the terminal: make tui SWEEP=runs/vowels_cells-1, or all
+	@$(LAB) tui $(SWEEP)
+
 doctor: $(READY) ## What this machine offers, and what stands in the way
 	@$(LAB) doctor
 
 bench: $(READY) ## Speed of the cells against torch's own layers, written to benchmarks/cells.md
 	@$(BIN)/python benchmarks/cells.py --write
+
+results: $(READY) ## Train the named sets (LSTM_LAB_DATA) over three seeds and write benchmarks/results.md (hours)
+	@$(BIN)/python benchmarks/results.py --write
 
 schema: $(READY) ## Write the JSON schemas that let an editor complete conf/ and sweeps/
 	@$(LAB) schema experiment > conf/schema.json

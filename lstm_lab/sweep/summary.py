@@ -8,6 +8,7 @@ from typing import Any, Literal
 from lstm_lab import config, tracking
 from lstm_lab.evaluate import Scores, evaluate
 from lstm_lab.run import read_json, write_atomic
+from lstm_lab.sweep.disk import removed
 from lstm_lab.sweep.record import SweepFolder, Trial, winner
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tracking import Mode
@@ -20,11 +21,8 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     """
     sweep, trials = folder.sweep, folder.trials()
     base, about = sweep.base, folder.about
-    if wandb != "disabled":
-        for trial in trials:
-            run = folder.run(trial.id)
-            if (run.path / "run.json").is_file() and not tracking.is_ended(run):
-                tracking.end(run, mode=wandb, group=folder.name)
+    begun = [run for trial in trials if ((run := folder.run(trial.id)).path / "run.json").is_file()]
+    tracking.end_all(begun, mode=wandb, group=folder.name)
     ranked = folder.ranked()
     won = winner(ranked, base.mode)
     content: dict[str, Any] = {
@@ -43,6 +41,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
         "baselines": {"validation": {}, "test": None},
         "skill": {"validation": {}, "test": None},
         "failures": [{"trial": t.id, "reason": t.reason} for t in trials if t.state == "failed"],
+        "removed": removed(folder),
         "seconds": about.get("seconds", 0.0),
         "wandb": {"mode": wandb, "runs": sum(_has_wandb(folder, t) for t in trials), "ended": sum(
             _has_wandb(folder, t) and tracking.is_ended(folder.run(t.id)) for t in trials)},
