@@ -337,9 +337,7 @@ def compare(
         raise ConfigError(f"--mode {mode}: must be min or max")
     path = Path(out) if out else runs_folder() / f"compare.{'md' if to is Form.markdown else to.value}"
     make_folder(path.parent)
-    typer.echo(
-        write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value)
-    )
+    typer.echo(write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value))
 
 
 @app.command()

@@ -33,7 +33,9 @@ def rates(sweep: SweepRecord) -> Figure | None:
         for place, (trial, rows) in reversed(list(enumerate(drawn)))
     ]  # fmt: skip
     layout = layout_of(320, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis("learning rate", **scale))
-    caption = f"Learning rate over epochs of {'the best ' if len(drawn) == RATES else ''}{words.plural(len(drawn), 'trial')}."
+    caption = (
+        f"Learning rate over epochs of {'the best ' if len(drawn) == RATES else ''}{words.plural(len(drawn), 'trial')}."
+    )
     trial, rows = drawn[0]
     alt = f"{caption} {trial.id} begins at {words.number(rows[0]['lr'])} and ends at {words.number(rows[-1]['lr'])}."
     return Figure("rates", "learning rates", caption, alt, as_json(traces, layout), 320)
@@ -108,7 +110,9 @@ def _changes(sweep: SweepRecord, rows: list[tuple[Trial, Row]]) -> Table:
         ]  # fmt: skip
         for key in keys:
             change = (row.get("changes") or {}).get(key)
-            told = words.NONE if change is None else f"{words.setting(change['donor'])} → {words.setting(change['new'])}"
+            told = (
+                words.NONE if change is None else f"{words.setting(change['donor'])} → {words.setting(change['new'])}"
+            )
             cells.append(Cell(told))
         body.append(cells)
     columns = [

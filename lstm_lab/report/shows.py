@@ -125,7 +125,9 @@ def _strip(content: Row, strip: Row, place: int) -> Figure | None:
                                             tickfont={"color": "--ink"}),
     )  # fmt: skip
     caption = f"Labels of each step, {strip['name']} of the sequences{more}: {100 * strip['right']:.0f} % are right."
-    return Figure(f"tags-{place}", strip["name"], caption, f"Two strips of labels. {caption}", as_json(traces, layout), 190)
+    return Figure(
+        f"tags-{place}", strip["name"], caption, f"Two strips of labels. {caption}", as_json(traces, layout), 190
+    )
 
 
 def _forecasts(content: Row) -> list[Figure]:
@@ -206,7 +208,8 @@ def worst(content: Row) -> Table | None:
     if not rows:
         return None
     told: list[list[Any]] = [
-        [Cell(f"{row['sample']}", row["sample"], "ids"), Cell(str(row["truth"])), Cell(str(row["answer"]))] for row in rows
+        [Cell(f"{row['sample']}", row["sample"], "ids"), Cell(str(row["truth"])), Cell(str(row["answer"]))]
+        for row in rows
     ]
     chances = aligned((row["chance"] for row in rows), lambda value: f"{value:.3f}")
     texts = [Cell(row["text"], None, "reason") if "text" in row else Cell(f"{row['length']:,}", row["length"], "number")
@@ -225,6 +228,7 @@ def covered(content: Row) -> Table | None:
     if not rows:
         return None
     body = [
-        [Cell(f"{100 * row['level']:.0f} %"), Cell(f"{100 * row['share']:.1f} %", row["share"], "number")] for row in rows
+        [Cell(f"{100 * row['level']:.0f} %"), Cell(f"{100 * row['share']:.1f} %", row["share"], "number")]
+        for row in rows
     ]
     return Table("Intervals", [Column("interval"), Column("truth inside", True)], body)

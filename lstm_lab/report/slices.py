@@ -74,7 +74,10 @@ def places(sweep: SweepRecord, key: str, points: list[Point]) -> tuple[list[floa
             told = dict(sorted(told.items(), key=lambda item: item[1]))
         spots = {same: place for place, same in enumerate(told)}
         beside = 0.3 if len(points) > MANY else 0.0
-        at = [spots[words.same(value)] + beside * _beside(point.number) for value, point in zip(values, points, strict=True)]
+        at = [
+            spots[words.same(value)] + beside * _beside(point.number)
+            for value, point in zip(values, points, strict=True)
+        ]
         texts = [plain(words.setting(value)) for value in told.values()]
         return at, {"tickvals": list(range(len(told))), "ticktext": texts, "range": [-0.5, len(told) - 0.5],
                     "showgrid": False}  # fmt: skip

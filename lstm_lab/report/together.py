@@ -112,7 +112,9 @@ def _ahead(arena: Arena) -> list[str]:
         gap = abs((best.mean or 0.0) - (second.mean or 0.0))
         return [f"{best.name} is {words.number(gap)} ahead of {second.name}; they share no seed, so nothing is paired."]
     found = evidence.paired(difference)
-    ahead = f"{words.number(abs(found.mean))} {'ahead of' if found.mean > 0 else 'behind'}" if found.mean else "level with"
+    ahead = (
+        f"{words.number(abs(found.mean))} {'ahead of' if found.mean > 0 else 'behind'}" if found.mean else "level with"
+    )
     text = f"Over {words.plural(found.n, 'shared seed')} {best.name} is {ahead} {second.name}"
     if found.low is not None:
         text += f", 95 % interval {evidence.between(found.low, found.high)}"
@@ -179,7 +181,9 @@ def _tests(arena: Arena) -> list[str]:
         told.append(f"{entry.name} {evidence.chance(p)}")
     if not told:
         return [f"For tests against the best, {evidence.ENOUGH} shared seeds are needed."]
-    return [f"Each against {best.name}, Wilcoxon's signed ranks over shared seeds, corrected (Holm): {words.listed(told)}."]
+    return [
+        f"Each against {best.name}, Wilcoxon's signed ranks over shared seeds, corrected (Holm): {words.listed(told)}."
+    ]
 
 
 def _differences(arena: Arena) -> Table | None:
@@ -253,7 +257,9 @@ def _costs(entries: list[Entry]) -> Table:
     if any(whole):
         down.append(aligned(whole, lambda value: words.NONE if value is None else f"{value:,.1f}"))
         columns.append(Column("seconds of its sweep", True, "training of all trials that were tried to find it"))
-    return Table("What each cost", columns, [list(row) for row in zip(*down, strict=True)], sortable=True, id="costs-table")
+    return Table(
+        "What each cost", columns, [list(row) for row in zip(*down, strict=True)], sortable=True, id="costs-table"
+    )
 
 
 def _search(entry: Entry) -> float | None:
