@@ -22,7 +22,8 @@ def rates(sweep: SweepRecord) -> Figure | None:
         {
             "type": "scatter", "mode": "lines" if len(rows) > 1 else "markers",
             "x": [row["epoch"] for row in rows], "y": [row["lr"] for row in rows],
-            "line": {"color": "--c1" if trial is sweep.winner else "--faint", "width": 3 if trial is sweep.winner else 1.4},
+            "line": {"color": "--c1" if trial is sweep.winner else "--faint",
+                     "width": 3 if trial is sweep.winner else 1.4},
             "marker": {"color": "--c1" if trial is sweep.winner else "--faint"},
             "name": "winner" if trial is sweep.winner else "other trials",
             "legendgroup": "winner" if trial is sweep.winner else "other",
@@ -56,7 +57,8 @@ def lineage(sweep: SweepRecord) -> tuple[Figure, Table] | None:
     traces = [trace for trial in members for trace in _line(trial, places[trial.id], colours)]
     arrows = [
         {
-            "x": row["epoch"], "y": places[trial.id], "ax": row.get("from_epoch", row["epoch"]), "ay": places[row["from"]],
+            "x": row["epoch"], "y": places[trial.id], 
+            "ax": row.get("from_epoch", row["epoch"]), "ay": places[row["from"]],
             "xref": "x", "yref": "y", "axref": "x", "ayref": "y", "text": "", "showarrow": True, "arrowhead": 2,
             "arrowsize": 1.2, "arrowwidth": 1.2, "arrowcolor": "--muted", "standoff": 7, "startstandoff": 3,
         }

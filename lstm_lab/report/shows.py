@@ -169,7 +169,8 @@ def _window(content: Row, window: Row, place: int) -> Figure:
         {"type": "scatter", "mode": "lines", "x": ahead, "y": truth, "name": "truth",
          "line": {"color": "--ink", "width": 2}, "hovertemplate": "%{x}: %{y:.5g}<extra>truth</extra>"},
         {"type": "scatter", "mode": "lines", "x": ahead, "y": said[0], "name": "forecast",
-         "line": {"color": "--c1", "width": 2.4, "dash": "dot"}, "hovertemplate": "%{x}: %{y:.5g}<extra>forecast</extra>"},
+         "line": {"color": "--c1", "width": 2.4, "dash": "dot"},
+         "hovertemplate": "%{x}: %{y:.5g}<extra>forecast</extra>"},
     ]  # fmt: skip
     target = plain(str(content["target"]))
     layout = layout_of(300, xaxis=axis("steps ahead"), yaxis=axis(target))
@@ -216,7 +217,8 @@ def worst(content: Row) -> Table | None:
              for row in rows]  # fmt: skip
     columns = [
         Column("sample", title="its place in the part"), Column("truth"), Column("answer"),
-        Column("chance given to the truth", True), Column("text" if "text" in rows[0] else "steps", "text" not in rows[0]),
+        Column("chance given to the truth", True),
+        Column("text" if "text" in rows[0] else "steps", "text" not in rows[0]),
     ]  # fmt: skip
     body = [[*row, chance, text] for row, chance, text in zip(told, chances, texts, strict=True)]
     return Table("Worst examples: wrong, and least chance for the truth", columns, body)
