@@ -57,7 +57,7 @@ def lineage(sweep: SweepRecord) -> tuple[Figure, Table] | None:
     traces = [trace for trial in members for trace in _line(trial, places[trial.id], colours)]
     arrows = [
         {
-            "x": row["epoch"], "y": places[trial.id], 
+            "x": row["epoch"], "y": places[trial.id],
             "ax": row.get("from_epoch", row["epoch"]), "ay": places[row["from"]],
             "xref": "x", "yref": "y", "axref": "x", "ayref": "y", "text": "", "showarrow": True, "arrowhead": 2,
             "arrowsize": 1.2, "arrowwidth": 1.2, "arrowcolor": "--muted", "standoff": 7, "startstandoff": 3,

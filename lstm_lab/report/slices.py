@@ -37,8 +37,8 @@ def _slice(sweep: SweepRecord, points: list[Point], key: str, name: str, scale: 
                 "marker": {"symbol": symbol, "size": size_of(points), "color": "--c1",
                            "opacity": 1 if len(points) <= MANY else 0.6, "line": {"width": 1.4, "color": "--c1"}},
                 "text": [
-                    plain(f"{' '.join(trial.id for trial in point.trials)}<br>{name} {words.setting(point.overrides[key])}")
-                    .replace("‹br›", "<br>") for _, point in chosen
+                    plain(f"{' '.join(t.id for t in point.trials)}: {name} {words.setting(point.overrides[key])}")
+                    for _, point in chosen
                 ],
                 "hovertemplate": "%{text}: %{y:.4g}<extra></extra>",
             })  # fmt: skip
@@ -62,7 +62,7 @@ def ident(key: str) -> str:
 
 
 def places(sweep: SweepRecord, key: str, points: list[Point]) -> tuple[list[float], Row]:
-    """Values of a hyperparameter on an axis, and the axis: logarithmic where its domain is, what was listed side by side.
+    """Values of a hyperparameter on an axis, and the axis: logarithmic where its domain is, a list side by side.
 
     Of many points on one value each stands a little beside the others.
     """
@@ -106,7 +106,8 @@ def interaction(sweep: SweepRecord, order: list[str]) -> Figure | None:
     trace = {
         "type": "scatter", "mode": "markers", "x": x, "y": y, "showlegend": False,
         "marker": {
-            "size": 13 if len(points) <= MANY else 8, "color": [share[id(point)] for point in points], "cmin": 0, "cmax": 1,
+            "size": 13 if len(points) <= MANY else 8,
+            "color": [share[id(point)] for point in points], "cmin": 0, "cmax": 1,
             "colorscale": [[0, "--worst"], [0.7, "--middle"], [1, "--best"]], "line": {"width": 1, "color": "--muted"},
         },
         "text": [

@@ -90,7 +90,8 @@ def _answer(grounds: list[Arena], entries: list[Entry], ranked: evidence.Ranks |
     stats.append(Stat("training", words.duration(sum(entry.seconds for entry in entries)), "of all that is compared"))
     if ranked:
         best = ranked.names[0]
-        lede = f"{words.sentence(what)} {best} ranks best over {ranked.blocks} data sets: {ranked.ranks[0]:.2f} on average."
+        lede = f"{words.sentence(what)} {best} ranks best over {ranked.blocks} data sets: {ranked.ranks[0]:.2f} on "
+        lede += "average."
         told = f"Friedman's test of all alike: {evidence.chance(ranked.p)}."
         return Answer(lede, stats, sure=[told, *(text for arena in grounds for text in _ahead(arena))])
     said = [
@@ -237,7 +238,8 @@ def _curves(arena: Arena, name: str) -> Figure | None:
         " The largest values lie above the panel." if cut else ""
     )
     best = arena.entries[0]
-    alt = f"Line chart of {metric} on {arena.data} for {len(told)} experiments; {best.name} reaches {words.number(best.mean)}."
+    alt = f"Line chart of {metric} on {arena.data} for {words.plural(len(told), 'experiment')}; "
+    alt += f"{best.name} reaches {words.number(best.mean)}."
     return Figure(name, metric, caption, alt, as_json(traces, layout), 400)
 
 
@@ -252,7 +254,8 @@ def _costs(entries: list[Entry]) -> Table:
                  for s, e in zip(spent, entries, strict=True))),
     ]  # fmt: skip
     columns = [
-        Column("experiment"), Column("runs", True), Column("seconds of training", True), Column("seconds an epoch", True),
+        Column("experiment"), Column("runs", True), Column("seconds of training", True),
+        Column("seconds an epoch", True),
     ]  # fmt: skip
     if any(whole):
         down.append(aligned(whole, lambda value: words.NONE if value is None else f"{value:,.1f}"))
