@@ -278,7 +278,7 @@ def test_intervals_and_worst_examples_are_tables(tmp_path):
     shown = page(answered(write_sweep(tmp_path / "classes", draws=2), CLASSES))
     assert "9 of 54" not in shown.text
     assert "45 of 53 lie on the diagonal" in shown.text
-    assert "Most often confused: 8 taken for 7, once." in shown.text
+    assert "Most often confused: 7 taken for 8, once." in shown.text
 
 
 # --- what it cost -----------------------------------------------------------------------------------------------------
