@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["write_report"]
+__all__ = ["write_comparison", "write_report"]
 
 
 def write_report(folder: str | Path, to: str = "html") -> Path:
@@ -28,6 +29,38 @@ def write_report(folder: str | Path, to: str = "html") -> Path:
     name, made = FORMS[to]
     record = read(folder)
     return save(folder / name, made(page_of(record, _examples(record))))
+
+
+def write_comparison(
+    folders: Sequence[str | Path], out: str | Path, *, from_wandb: str | Path | None = None, metric: str | None = None,
+    mode: str | None = None, to: str = "html",
+) -> Path:  # fmt: skip
+    """Write runs and sweeps as one page, with statistics, and return its path.
+
+    Args:
+        folders: of runs and of sweeps; of a sweep its best point is compared.
+        out: the file to write.
+        from_wandb: a folder with offline W&B runs, of whatever code, that are compared too.
+        metric: by which they are compared; without it the deciding one that all have.
+        mode: min or max; without it as the record says, or by the metric's name.
+        to: html, markdown or json.
+
+    Raises:
+        ConfigError: there is nothing to compare, or no metric to do it by.
+        DataError: a folder holds neither, or the page cannot be written.
+    """
+    from lstm_lab.config import ConfigError
+    from lstm_lab.report.foreign import read_wandb
+    from lstm_lab.report.read import read
+    from lstm_lab.report.render import FORMS
+    from lstm_lab.report.together import command_of, compare_page
+
+    paths, foreign = [Path(folder) for folder in folders], Path(from_wandb) if from_wandb else None
+    if not paths and foreign is None:
+        raise ConfigError("compare: give runs or sweeps, as runs/a-1 runs/b-1, or --from-wandb DIR")
+    theirs = read_wandb(foreign) if foreign else []
+    page = compare_page([read(path) for path in paths], theirs, metric, mode, command_of(paths, foreign))
+    return save(Path(out), FORMS[to][1](page))
 
 
 def save(path: Path, text: str) -> Path:
