@@ -6,6 +6,7 @@ All of it is worked out from the record, so that a process that was killed is go
 from __future__ import annotations
 
 import json
+import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -92,6 +93,9 @@ class Questions(Here, TuneSearcher):
             "seed": seed,
             "wandb": self.wandb,
             "command": self.command,
+            "resources": self.sweep.resources.model_dump(),
+            # Of a cluster's nodes, whose own environment is another.
+            "environment": {name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
             # How many must have begun before any of them trains.
             "together": self.total if self.scheduler.owner.clones else 0,
         }

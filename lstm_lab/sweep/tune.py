@@ -23,12 +23,16 @@ from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.sweep import summary
 from lstm_lab.sweep.cluster import cluster
 from lstm_lab.sweep.live import LiveView
+from lstm_lab.sweep.peers import bundles
 from lstm_lab.sweep.population import Population
 from lstm_lab.sweep.questions import Confirmation, Here, Questions, Search
 from lstm_lab.sweep.record import ENDED, SweepFolder
 from lstm_lab.sweep.trial import Trial as TuneTrial
 from lstm_lab.tracking import Mode
 from lstm_lab.train import stopping
+
+DEATHS = 3
+"""So often a trial's process may die without an epoch between before the trial has failed."""
 
 
 def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console) -> dict[str, Any]:
@@ -96,7 +100,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
     members = None
     if owner.clones:
         members = Population(folder, **questions.scheduler.choices())
-        room = int(ray.cluster_resources().get("CPU", 0) / sweep.resources.cpus)
+        room = int(ray.cluster_resources().get("CPU", 0) / sweep.resources.cpus / sweep.resources.workers)
         if questions.total > room:
             raise ConfigError(
                 f"scheduler: {owner.name} trains its {questions.total} trials side by side, here is room for {room}: "
@@ -106,7 +110,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
     with stopping(questions.interrupted), view:
         remember(scheduler, folder, questions, view)
         tuner = tune.Tuner(
-            tune.with_resources(TuneTrial, {"cpu": sweep.resources.cpus, "gpu": sweep.resources.gpus}),
+            tune.with_resources(TuneTrial, bundles(sweep.resources)),
             tune_config=tune.TuneConfig(
                 search_alg=questions, scheduler=scheduler, num_samples=questions.left, reuse_actors=True
             ),
@@ -115,7 +119,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
                 storage_path=str(scratch / "tune"),
                 verbose=0,
                 # The run folder is the checkpoint: a trial whose process died goes on from its last epoch.
-                failure_config=tune.FailureConfig(max_failures=2),
+                failure_config=tune.FailureConfig(max_failures=DEATHS - 1),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[Watch(folder, questions, view, members)],
                 stop=StopAll(questions),
@@ -131,12 +135,31 @@ class Watch(Here, tune.Callback):
         self, folder: SweepFolder, questions: Questions, view: LiveView, members: Population | None = None
     ) -> None:
         self.folder, self.questions, self.view, self.members = folder, questions, view, members
+        self.heard: dict[str, float] = {}
+        """Trial that runs -> when it last did an epoch, or began."""
+        self.hung: dict[str, str] = {}
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        timeout = self.questions.sweep.timeout
+        if timeout is None:
+            return
+        for trial in trials:
+            ours = trial.config.get("trial")
+            if ours in self.heard and time.monotonic() - self.heard[ours] > timeout:
+                del self.heard[ours]
+                self.hung[ours] = f"hung: no epoch for {timeout:g} s (timeout)"
+                # Its thread cannot be stopped, and whatever it holds goes with its process.
+                trial.max_failures = 0
+                ray.kill(trial.temporary_state.ray_actor)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.heard[trial.config["trial"]] = time.monotonic()
         self.view.begin(trial.config["trial"], json.loads(trial.config["overrides"]), trial.config["seed"])
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
         if "epoch" in result:
+            self.heard[trial.config["trial"]] = time.monotonic()
+            trial.max_failures = trial.num_failures + DEATHS - 1
             self.view.epoch(trial.config["trial"], result)
             # Before Tune asks for the next epoch: that one is the clone's.
             if (
@@ -146,8 +169,12 @@ class Watch(Here, tune.Callback):
             ):
                 self.view.clone(row)
 
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.heard.pop(trial.config["trial"], None)
+
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ours = trial.config["trial"]
+        self.heard.pop(ours, None)
         ended = (trial.last_result or {}).get("ended")
         if ended is None and self.questions.interrupted.is_set():
             self.view.end(ours, "interrupted")
@@ -163,8 +190,9 @@ class Watch(Here, tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ours = trial.config["trial"]
+        self.heard.pop(ours, None)
         lines = str(getattr(trial, "get_error", lambda: "")() or "").strip().splitlines() or ["killed from outside"]
-        reason = f"its process died three times: {lines[-1][:200]}"
+        reason = self.hung.get(ours) or f"its process died three times: {lines[-1][:200]}"
         self.folder.decide(ours, "failed", reason)
         self.view.end(ours, "failed", reason)
         self.questions.settled(ours)
