@@ -35,6 +35,10 @@ class WandbMode(StrEnum):
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
 Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
 Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster: host:port, or auto (RAY_ADDRESS, else the one here)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 
@@ -176,6 +180,8 @@ def sweep(
     name: Name = None,
     wandb: Wandb = WandbMode.auto,
     test: Annotated[bool, typer.Option("--test", help="Open the winner's test part at the end.")] = False,
+    address: Address = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be started, and start nothing.")] = False,
 ) -> None:
     """Answer the question of each sweep file with trials on Ray Tune."""
     from lstm_lab.experiment import command_line
@@ -191,25 +197,31 @@ def sweep(
     asked = [(path, load_sweep(path, overrides)) for path in paths]
     for path, found in asked:
         build_corners(found, path)
+    if dry_run:
+        from lstm_lab.sweep.plan import plan
+
+        return typer.echo("\n\n".join("\n".join(plan(found, path, name, address)) for path, found in asked))
     folders = [
         SweepFolder.create(_folder(name, Path(path).stem), found, command=command_line()) for path, found in asked
     ]
-    _sweep(folders, wandb, test)
+    return _sweep(folders, wandb, test, address)
 
 
 @app.command()
 def resume(
-    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")], wandb: Wandb = WandbMode.auto
+    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")],
+    wandb: Wandb = WandbMode.auto,
+    address: Address = None,
 ) -> None:
     """Go on where a sweep or a run was interrupted or killed."""
     from lstm_lab.sweep.record import SweepFolder, is_sweep
 
     if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
         return _resume_run(folder, None, wandb)
-    return _sweep([SweepFolder.open(folder)], wandb, False)
+    return _sweep([SweepFolder.open(folder)], wandb, False, address)
 
 
-def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
+def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None) -> None:
     from lstm_lab.report import text, write_report
     from lstm_lab.sweep import summary
     from lstm_lab.sweep.tune import sweep_on
@@ -221,7 +233,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
         found = folder.sweep
         trials = found.points * len(found.seeds)
         out.print(f"{found.question}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
-        content = sweep_on(folder, wandb=mode, console=out)
+        content = sweep_on(folder, wandb=mode, console=out, address=address)
         failed += content["trials"]["failed"]
         scores = summary.open_test(folder).dump() if test and content["winner"] else None
         ends.append((content, scores, write_report(folder.path), folder))

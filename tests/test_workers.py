@@ -93,8 +93,7 @@ class Watcher(threading.Thread):
                 free = ray.available_resources().get("CPU", 0.0)
                 running = {t.id for t in self.folder.trials() if t.state == "running"}
                 ended = {
-                    json.loads(line)["trial"]
-                    for line in (self.folder.path / "events.jsonl").read_text().splitlines()
+                    json.loads(line)["trial"] for line in (self.folder.path / "events.jsonl").read_text().splitlines()
                 }
                 self.notes.append((now, free, running, ended))
 
@@ -145,7 +144,11 @@ def lab(tmp_path):
         started.append(
             subprocess.Popen(
                 [sys.executable, "-m", "lstm_lab", *map(str, words)],
-                cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                cwd=tmp_path,
+                env=environment,
+                text=True,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )  # fmt: skip
         )
         return started[-1]
@@ -170,7 +173,9 @@ def test_a_trial_that_hangs_has_failed_by_name_and_the_others_go_on(lab, tmp_pat
     while stopped is None and time.monotonic() < end:
         time.sleep(0.1)
         if len(folder.run("t0000").rows()) >= 3:
-            ours = [pid for pid in processes("Trial") if re.search(r"ray::.*Trial", said(pid)) and below(pid, process.pid)]
+            ours = [
+                pid for pid in processes("Trial") if re.search(r"ray::.*Trial", said(pid)) and below(pid, process.pid)
+            ]
             for pid in ours[:1]:
                 os.kill(pid, signal.SIGSTOP)
                 stopped = pid

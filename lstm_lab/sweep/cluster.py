@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayError
+from ray._raylet import Config  # type: ignore[attr-defined]
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lstm_lab.config import ConfigError
@@ -109,7 +110,7 @@ def start(scratch: Path) -> None:
 
 
 def auth_mode(address: str) -> str:
-    """Ray's client does not ask for a token by itself: it would be refused for twenty seconds, and say nothing of why."""
+    """Whether the cluster wants a token: without one, Ray would be refused for twenty seconds and not say why."""
     if mode := os.environ.get("RAY_AUTH_MODE"):
         return mode
     path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
@@ -132,6 +133,8 @@ def connect(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=5).close()
         except OSError as error:
             raise ConfigError(f"--address {address}: nobody answers there ({error}); is the head node up?") from None
+    # Read from the environment when Ray was imported, before it was set.
+    Config.initialize("")
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True)
     except (RayError, RuntimeError, ConnectionError, OSError, ValueError) as error:
@@ -152,18 +155,20 @@ def check_nodes(folder: SweepFolder) -> None:
     place.mkdir(exist_ok=True)
     (place / nonce).write_text(nonce)
     try:
-        nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+        nodes = alive()
         wanted = {name: versions().get(name) for name in SAME}
         asked = {
-            node: _look.options(  # type: ignore[attr-defined]
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-            ).remote(str(place), nonce, node, wanted)
+            node: _look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                str(place), nonce, node, wanted
+            )
             for node in nodes
         }
         for node, answer in asked.items():
             try:
                 problem = ray.get(answer, timeout=120)
             except RayError as error:
+                if not isinstance(error, RayTaskError) and node not in alive():
+                    continue  # It has left meanwhile, as nodes may.
                 problem = f"cannot run lstm_lab: {str(error).strip().splitlines()[-1]}"
             if problem is None and not (place / f"{nonce}.{node}").is_file():
                 problem = f"what it writes to {folder.path.resolve()} is not seen here"
@@ -171,6 +176,11 @@ def check_nodes(folder: SweepFolder) -> None:
                 raise ConfigError(f"node {nodes[node]} ({node[:8]}): {problem}")
     finally:
         shutil.rmtree(place, ignore_errors=True)
+
+
+def alive() -> dict[str, str]:
+    """Nodes of the cluster: id -> name."""
+    return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
 @ray.remote(num_cpus=0, max_retries=0)

@@ -1,4 +1,4 @@
-"""Two real Ray nodes on this machine, to try what a cluster does: `python -m lstm_lab.sweep.loopback start|stop FOLDER`.
+"""Two real Ray nodes on this machine, to try what a cluster does: `python -m lstm_lab.sweep.loopback start FOLDER`.
 
 Everything about them lies in the folder: nodes.json with pids and ports, the token, logs. Only these pids are ended.
 """

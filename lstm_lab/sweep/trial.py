@@ -86,6 +86,8 @@ class Trial(tune.Trainable):
         try:
             experiment = self._prepare()
             rank = self._peers.begin(experiment, self._spec) if self._peers.resources.workers > 1 else None
+        except Lost:
+            raise
         except Exception as error:  # noqa: BLE001 - said to the driver, which names the trial
             self._said.put(("failed", f"{type(error).__name__}: {error}"))
             return
@@ -94,6 +96,9 @@ class Trial(tune.Trainable):
 
     def _prepare(self) -> Experiment:
         spec, run = self._spec, self._run()
+        if not (Path(spec["folder"]) / "sweep.yaml").is_file():
+            # A node that joined later: what is written there would be seen nowhere else.
+            raise Lost(f"{os.uname().nodename} does not see {spec['folder']}")
         if not (run.path / "run.json").is_file():
             Run.create(run.path, json.loads(spec["experiment"]), command=spec["command"], job_type="trial")
         end = time.monotonic() + HANDOVER

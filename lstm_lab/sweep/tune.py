@@ -35,12 +35,13 @@ DEATHS = 3
 """So often a trial's process may die without an epoch between before the trial has failed."""
 
 
-def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console) -> dict[str, Any]:
+def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> dict[str, Any]:
     """Run what is missing of a sweep, and write its answer.
 
     Args:
         folder: begun or new.
         wandb: resolved mode; one W&B run for each trial.
+        address: of a Ray cluster; without one, Ray runs on this machine for as long as the sweep does.
 
     Returns:
         The content of summary.json.
@@ -62,7 +63,7 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console) -> dict[str,
                     questions = phase(folder, wandb, interrupted, clock)
                     if questions.left:
                         if scratch is None:
-                            scratch = stack.enter_context(cluster(folder))
+                            scratch = stack.enter_context(cluster(folder, address))
                             tell_warm_start(folder, console)
                         run_trials(folder, questions, console, scratch)
                     if interrupted.is_set():
@@ -74,7 +75,8 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console) -> dict[str,
                 settle(folder)
                 folder.describe(seconds=round(clock(), 1))
         if interrupted.is_set():
-            raise Interrupted(f"interrupted; go on with: lstm-lab resume {folder.path}")
+            where = f" --address {address}" if address else ""
+            raise Interrupted(f"interrupted; go on with: lstm-lab resume {folder.path}{where}")
         return summary.write(folder, wandb)
 
 
