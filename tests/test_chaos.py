@@ -42,7 +42,7 @@ def holding(text):
 
 def busy(nodes):
     """Processes of trials: their title says so only while they work on one."""
-    return [pid for pid in nodes.pids() if "Trial" in title(pid)]
+    return [pid for pid in nodes.pids() if "Trainable" in title(pid)]
 
 
 def disturb(turn, nodes, driver):
@@ -55,10 +55,13 @@ def disturb(turn, nodes, driver):
         for pid in (driver.pid, *below_it):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-    elif workers := busy(nodes):
-        os.kill(random.Random(len(workers)).choice(workers), signal.SIGKILL)
     else:
-        return "nothing"
+        end = time.monotonic() + EVERY
+        while not (workers := busy(nodes)) and driver.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        if not workers:
+            return "nothing"
+        os.kill(random.Random(len(workers)).choice(workers), signal.SIGKILL)
     return turn
 
 
@@ -68,7 +71,8 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     experiment = vowels.with_overrides(
         {"trainer.max_epochs": 27, "model.hidden_size": 48, "data.batch_size": 8, "optimizer.lr": 1e-3}
     )
-    rates = [round(1e-5 * 1.25**power, 9) for power in range(24)]
+    # Far enough apart that the best one leads from the start: whoever else is stopped, in whatever order they come.
+    rates = [1e-3 * 0.6**power for power in random.Random(0).sample(range(24), 24)]
     content = {
         "experiment": experiment.dump(), "space": {"optimizer.lr": {"grid": rates}},
         "scheduler": {"name": "asha", "grace": 3, "reduction": 3}, "resources": {"cpus": 1},
@@ -81,6 +85,7 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
 
     nodes, killed, began = Loopback(tmp_path / "nodes"), [], time.monotonic()
     nodes.start(nodes=2, cpus=1)
+    driver = None
     try:
         folder, said = SweepFolder(tmp_path / "runs" / "disturbed"), []
         words = ["sweep", path, "--name", "disturbed"]
@@ -93,8 +98,8 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
                     driver.wait(EVERY)
                 if driver.poll() is None:
                     killed.append(disturb(turns[len(killed) % 3], nodes, driver))
-                    print(f"{time.monotonic() - began:.0f} s: killed {killed[-1]}, "
-                          f"{sum(t.state in ('finished', 'stopped') for t in folder.trials())} of 24 ended")  # fmt: skip
+                    ended = sum(trial.state in ("finished", "stopped") for trial in folder.trials())
+                    print(f"{time.monotonic() - began:.0f} s: {killed[-1]} killed, {ended} of 24 ended", flush=True)
             said.append(driver.communicate()[0])
             if driver.returncode != -signal.SIGKILL:
                 break
@@ -104,6 +109,8 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
             time.sleep(0.2)
         assert not busy(nodes)
     finally:
+        if driver is not None and driver.poll() is None:
+            driver.kill()
         nodes.stop()
     print(f"{len(killed)} kills in {time.monotonic() - began:.0f} s: {killed}")
     assert {"worker", "node", "driver"} <= set(killed)
