@@ -149,7 +149,7 @@ def lab(tmp_path):
                 text=True,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-            )  # fmt: skip
+            )
         )
         return started[-1]
 
