@@ -18,8 +18,8 @@ from lstm_lab import config
 from lstm_lab.sweep.loopback import Loopback, below, title
 from lstm_lab.sweep.record import SweepFolder
 
-EVERY = 20.0
-"""Seconds between two kills."""
+EVERY = float(os.environ.get("LSTM_LAB_CHAOS_EVERY", 20))
+"""Seconds between two kills; more on a machine so busy that a process needs longer than that to start."""
 
 
 def lab(*words, cwd, **environment):
