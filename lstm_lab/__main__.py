@@ -181,12 +181,16 @@ def sweep(
     wandb: Wandb = WandbMode.auto,
     test: Annotated[bool, typer.Option("--test", help="Open the winner's test part at the end.")] = False,
     address: Address = None,
+    storage: Annotated[
+        str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, where nodes share no disk.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be started, and start nothing.")] = False,
 ) -> None:
     """Answer the question of each sweep file with trials on Ray Tune."""
     from lstm_lab.experiment import command_line
     from lstm_lab.sweep.record import SweepFolder
     from lstm_lab.sweep.spec import build_corners, load_sweep
+    from lstm_lab.sweep.storage import own_place
 
     paths = [file for file in files if "=" not in file]
     overrides = [file for file in files if "=" in file]
@@ -200,10 +204,12 @@ def sweep(
     if dry_run:
         from lstm_lab.sweep.plan import plan
 
-        return typer.echo("\n\n".join("\n".join(plan(found, path, name, address)) for path, found in asked))
-    folders = [
-        SweepFolder.create(_folder(name, Path(path).stem), found, command=command_line()) for path, found in asked
-    ]
+        return typer.echo("\n\n".join("\n".join(plan(found, path, name, address, storage)) for path, found in asked))
+    folders = []
+    for path, found in asked:
+        folder = _folder(name, Path(path).stem)
+        about = {"storage": own_place(storage, folder.name, found)} if storage else {}
+        folders.append(SweepFolder.create(folder, found, command=command_line(), **about))
     return _sweep(folders, wandb, test, address)
 
 

@@ -227,3 +227,80 @@ def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_as_it_was(tmp_path, vowe
         pids = nodes.pids()
         nodes.stop()
     assert not [pid for pid in pids if loopback.began(pid)]
+
+
+# --- storage ----------------------------------------------------------------------------------------------------------
+
+
+def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
+    from lstm_lab.sweep.storage import RECORDS, Storage
+
+    ours = tmp_path / "ours"
+    (ours / "checkpoints").mkdir(parents=True)
+    (ours / "metrics.jsonl").write_text("{}\n")
+    (ours / "lock").touch()
+    (ours / "checkpoints" / "last.ckpt").write_bytes(b"1")
+    for uri in (f"file://{tmp_path}/there", "memory://there"):
+        storage, order = Storage(uri), []
+        storage.push(ours, "trials/t0")
+        write, storage.write = storage.write, lambda name, content: order.append(name) or write(name, content)
+        storage.push(ours, "trials/t0")
+        assert order == []
+        (ours / "checkpoints" / "last.ckpt").write_bytes(b"22")
+        (ours / "metrics.jsonl").write_text("{}\n{}\n")
+        storage.push(ours, "trials/t0")
+        # A kill in between leaves a record that is longer than the checkpoint, never a shorter one.
+        assert order == ["trials/t0/metrics.jsonl", "trials/t0/checkpoints/last.ckpt"]
+        back = tmp_path / "back"
+        (back / "stale").mkdir(parents=True)
+        storage.fetch("trials/t0", back)
+        found = {str(path.relative_to(back)): path.read_bytes() for path in back.rglob("*") if path.is_file()}
+        assert found == {"metrics.jsonl": b"{}\n{}\n", "checkpoints/last.ckpt": b"22"}
+        assert not (back / "stale").exists()
+        storage.pull("trials", tmp_path / uri[:4] / "records", RECORDS)
+        assert [p.name for p in (tmp_path / uri[:4] / "records").rglob("*") if p.is_file()] == ["metrics.jsonl"]
+        storage.pull("nowhere", tmp_path / "nowhere")
+        assert storage.read("nothing") is None
+        (ours / "metrics.jsonl").write_text("{}\n")
+        (ours / "checkpoints" / "last.ckpt").write_bytes(b"1")
+
+
+def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
+    from lstm_lab.sweep.storage import own_place
+
+    space = {"optimizer.lr": {"uniform": [0.01, 0.02]}}
+    sweep = load_sweep(write(tmp_path / "a.yaml", demand, space=space, samples=2))
+    assert own_place(f"file://{tmp_path}/s", "a", sweep) == f"file://{tmp_path}/s/a"
+    (tmp_path / "s" / "a" / "sweep.yaml").write_text("x")
+    with pytest.raises(ConfigError, match="is a sweep already"):
+        own_place(f"file://{tmp_path}/s", "a", sweep)
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        own_place("nonsense://x", "a", sweep)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        own_place("file:///proc/s", "a", sweep)
+    clones = write(
+        tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 8}), space=space, samples=2, scheduler="pbt"
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="pbt clones between run folders"):
+        own_place(f"file://{tmp_path}/s", "b", load_sweep(clones))
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_trials_write_to_a_uri_is_the_same_sweep(tmp_path, vowels):
+    path = write(tmp_path / "rates.yaml", vowels, space={"optimizer.lr": {"grid": [0.01, 0.02]}})
+    for name, more in (("here", ()), ("there", ("--storage", f"file://{tmp_path}/bucket"))):
+        done = subprocess.run(
+            [sys.executable, "-m", "lstm_lab", "sweep", path, "--name", name, "--wandb", "disabled", *more],
+            cwd=tmp_path, env={**os.environ, "LSTM_LAB_RUNS": str(tmp_path / "runs")},
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    here, there = (SweepFolder(tmp_path / "runs" / name) for name in ("here", "there"))
+    for trial in here.trials():
+        rows = [[row["val/loss"] for row in folder.run(trial.id).rows()] for folder in (here, there)]
+        assert rows[0] == rows[1]
+    bucket = tmp_path / "bucket" / "there"
+    assert (bucket / "summary.json").is_file()
+    for trial in there.trials():
+        assert (bucket / "trials" / trial.id / "checkpoints" / "last.ckpt").is_file()
+        assert there.run(trial.id).best.is_file()

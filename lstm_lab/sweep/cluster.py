@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lstm_lab.config import ConfigError
 from lstm_lab.run import versions
 from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.storage import Storage
 
 SAME = ("lstm-lab", "torch", "pytorch-lightning", "numpy")
 """Packages that every node must have in the driver's version: another one gives other numbers."""
@@ -146,20 +147,20 @@ def connect(address: str) -> None:
 
 
 def check_nodes(folder: SweepFolder) -> None:
-    """Every node sees the sweep's folder, can write there, and has our versions: asked before a trial finds out.
+    """Every node reads and writes where the trials will, and has our versions: asked before a trial finds out.
 
     Raises:
         ConfigError: the first node that cannot, and why.
     """
-    place, nonce = folder.path.resolve() / ".nodes", secrets.token_hex(8)
-    place.mkdir(exist_ok=True)
-    (place / nonce).write_text(nonce)
+    where, nonce = folder.about.get("storage") or str(folder.path.resolve()), secrets.token_hex(8)
+    place = Storage(where)
+    place.write(f".nodes/{nonce}", nonce.encode())
     try:
         nodes = alive()
         wanted = {name: versions().get(name) for name in SAME}
         asked = {
             node: _look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                str(place), nonce, node, wanted
+                where, nonce, node, wanted
             )
             for node in nodes
         }
@@ -170,12 +171,12 @@ def check_nodes(folder: SweepFolder) -> None:
                 if not isinstance(error, RayTaskError) and node not in alive():
                     continue  # It has left meanwhile, as nodes may.
                 problem = f"cannot run lstm_lab: {str(error).strip().splitlines()[-1]}"
-            if problem is None and not (place / f"{nonce}.{node}").is_file():
-                problem = f"what it writes to {folder.path.resolve()} is not seen here"
+            if problem is None and place.read(f".nodes/{nonce}.{node}") is None:
+                problem = f"what it writes to {where} is not seen here"
             if problem:
                 raise ConfigError(f"node {nodes[node]} ({node[:8]}): {problem}")
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        place.delete(".nodes")
 
 
 def alive() -> dict[str, str]:
@@ -190,10 +191,10 @@ def _look(place: str, nonce: str, node: str, wanted: dict[str, Any]) -> str | No
     for name, version in wanted.items():
         if here.get(name) != version:
             return f"has {name} {here.get(name)}, the driver {version}: install the same on every node"
-    if not (Path(place) / nonce).is_file():
-        return f"does not see {Path(place).parent}: put LSTM_LAB_RUNS on a disk that all nodes share, or give --storage"
     try:
-        (Path(place) / f"{nonce}.{node}").write_text(nonce)
-    except OSError as error:
-        return f"cannot write to {Path(place).parent}: {error.strerror}"
+        if Storage(place).read(f".nodes/{nonce}") is None:
+            return f"does not see {place}: put LSTM_LAB_RUNS on a disk that all nodes share, or give --storage"
+        Storage(place).write(f".nodes/{nonce}.{node}", nonce.encode())
+    except (OSError, ConfigError) as error:
+        return f"cannot use {place}: {str(error).splitlines()[0]}"
     return None

@@ -47,6 +47,7 @@ class Questions(Here, TuneSearcher):
         self.base = self.sweep.base
         super().__init__(metric=self.base.decides, mode=self.base.mode)
         self.command = folder.about.get("command", "")
+        self.storage = folder.about.get("storage")
         self.ids: dict[str, str] = {}
         """Tune's id of a trial -> ours."""
         self.over: str | None = None
@@ -94,6 +95,7 @@ class Questions(Here, TuneSearcher):
             "wandb": self.wandb,
             "command": self.command,
             "resources": self.sweep.resources.model_dump(),
+            "storage": self.storage,
             # Of a cluster's nodes, whose own environment is another.
             "environment": {name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
             # How many must have begun before any of them trains.

@@ -6,9 +6,11 @@ its last rows unwritten. Training runs in a thread that waits at the end of each
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import queue
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,6 +25,7 @@ from lstm_lab.ranks import Rank
 from lstm_lab.run import Run
 from lstm_lab.sweep import population
 from lstm_lab.sweep.peers import CLOSING, Peers, claim_gpu, shared
+from lstm_lab.sweep.storage import Storage
 from lstm_lab.train import train
 
 HANDOVER = 100.0
@@ -45,6 +48,7 @@ class Trial(tune.Trainable):
         os.environ.update(config["environment"])
         self._thread: threading.Thread | None = None
         self._peers = Peers(config)
+        self._place = Storage(config["storage"]) if config["storage"] else None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._close()
@@ -67,6 +71,7 @@ class Trial(tune.Trainable):
             if fault is None or isinstance(fault, RayError):
                 raise Lost(content)
             self._run().mark_failed(fault)
+            self._push()
             kind = "failed"
         # Tune counts a raised error as one to retry; a diverged loss or bad data would only fail again.
         return {"done": True, "ended": kind}
@@ -96,14 +101,16 @@ class Trial(tune.Trainable):
 
     def _prepare(self) -> Experiment:
         spec, run = self._spec, self._run()
-        if not (Path(spec["folder"]) / "sweep.yaml").is_file():
+        if self._place is None and not (Path(spec["folder"]) / "sweep.yaml").is_file():
             # A node that joined later: what is written there would be seen nowhere else.
             raise Lost(f"{os.uname().nodename} does not see {spec['folder']}")
+        end = time.monotonic() + HANDOVER
+        while run.path.is_dir() and run.held() and time.monotonic() < end:
+            time.sleep(0.2)
+        if self._place is not None:
+            self._place.fetch(f"trials/{spec['trial']}", run.path)
         if not (run.path / "run.json").is_file():
             Run.create(run.path, json.loads(spec["experiment"]), command=spec["command"], job_type="trial")
-        end = time.monotonic() + HANDOVER
-        while run.held() and time.monotonic() < end:
-            time.sleep(0.2)
         if spec["together"]:
             population.together(Path(spec["folder"]), spec["together"])
         population.adopt(run)
@@ -124,19 +131,33 @@ class Trial(tune.Trainable):
                 on_epoch=self._wait,
                 rank=rank,
             )
+            self._push()
             self._said.put(("finished", None))
         except Closed:
+            self._push()
             self._said.put(("closed", None))
         except Interrupted as lost:
+            self._push()
             self._said.put(("lost", str(lost)))
         except BaseException as error:  # noqa: BLE001 - whatever it was, the trial failed and its folder says why
             run.mark_failed(error)
+            self._push()
             self._said.put(("failed", None))
 
     def _run(self) -> Run:
-        return Run(Path(self._spec["folder"]) / "trials" / self._spec["trial"])
+        folder = Path(self._spec["folder"])
+        if self._place is not None:
+            # Of this node: its name is the sweep's own, whoever else has one of the same name.
+            key = hashlib.sha256(f"{self._spec['storage']} {folder}".encode()).hexdigest()[:12]
+            folder = Path(tempfile.gettempdir()) / f"lstm-lab-{key}"
+        return Run(folder / "trials" / self._spec["trial"])
+
+    def _push(self) -> None:
+        if self._place is not None:
+            self._place.push(self._run().path, f"trials/{self._spec['trial']}")
 
     def _wait(self, row: dict[str, Any]) -> None:
+        self._push()
         self._said.put(("row", row))
         self._go.acquire()
         if self._closing:

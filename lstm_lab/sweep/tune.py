@@ -27,6 +27,7 @@ from lstm_lab.sweep.peers import bundles
 from lstm_lab.sweep.population import Population
 from lstm_lab.sweep.questions import Confirmation, Here, Questions, Search
 from lstm_lab.sweep.record import ENDED, SweepFolder
+from lstm_lab.sweep.storage import RECORDS, Storage
 from lstm_lab.sweep.trial import Trial as TuneTrial
 from lstm_lab.tracking import Mode
 from lstm_lab.train import stopping
@@ -57,6 +58,9 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str
             return before + time.monotonic() - began
 
         scratch: Path | None = None
+        storage = Storage(about) if (about := folder.about.get("storage")) else None
+        if storage is not None:
+            storage.pull("trials", folder.path / "trials", RECORDS)
         try:
             with contextlib.ExitStack() as stack:
                 for phase in (Search, Confirmation):
@@ -72,12 +76,17 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str
                         console.print(f"the search has ended: {reason}", highlight=False, markup=False, soft_wrap=True)
         finally:
             if scratch is not None:
+                if storage is not None:
+                    storage.pull("trials", folder.path / "trials")
                 settle(folder)
                 folder.describe(seconds=round(clock(), 1))
         if interrupted.is_set():
             where = f" --address {address}" if address else ""
             raise Interrupted(f"interrupted; go on with: lstm-lab resume {folder.path}{where}")
-        return summary.write(folder, wandb)
+        content = summary.write(folder, wandb)
+        if storage is not None:
+            storage.push(folder.path, "")
+        return content
 
 
 def tell_warm_start(folder: SweepFolder, console: Console) -> None:
@@ -140,6 +149,7 @@ class Watch(Here, tune.Callback):
         self.heard: dict[str, float] = {}
         """Trial that runs -> when it last did an epoch, or began."""
         self.hung: dict[str, str] = {}
+        self.storage = Storage(questions.storage) if questions.storage else None
 
     def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
         timeout = self.questions.sweep.timeout
@@ -171,12 +181,19 @@ class Watch(Here, tune.Callback):
             ):
                 self.view.clone(row)
 
+    def _pull(self, trial: str) -> None:
+        """What a trial on another disk has recorded, and there what we have."""
+        if self.storage is not None:
+            self.storage.pull(f"trials/{trial}", self.folder.run(trial).path, RECORDS)
+            self.storage.push(self.folder.path, "", lambda path: path.parent == self.folder.path)
+
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.heard.pop(trial.config["trial"], None)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ours = trial.config["trial"]
         self.heard.pop(ours, None)
+        self._pull(ours)
         ended = (trial.last_result or {}).get("ended")
         if ended is None and self.questions.interrupted.is_set():
             self.view.end(ours, "interrupted")
@@ -193,6 +210,7 @@ class Watch(Here, tune.Callback):
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ours = trial.config["trial"]
         self.heard.pop(ours, None)
+        self._pull(ours)
         lines = str(getattr(trial, "get_error", lambda: "")() or "").strip().splitlines() or ["killed from outside"]
         reason = self.hung.get(ours) or f"its process died three times: {lines[-1][:200]}"
         self.folder.decide(ours, "failed", reason)
