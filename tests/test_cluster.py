@@ -243,7 +243,12 @@ def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
     for uri in (f"file://{tmp_path}/there", "memory://there"):
         storage, order = Storage(uri), []
         storage.push(ours, "trials/t0")
-        write, storage.write = storage.write, lambda name, content: order.append(name) or write(name, content)
+
+        def write(name, content, order=order, really=storage.write):
+            order.append(name)
+            really(name, content)
+
+        storage.write = write
         storage.push(ours, "trials/t0")
         assert order == []
         (ours / "checkpoints" / "last.ckpt").write_bytes(b"22")
