@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all check train sweep resume evaluate predict report compare sync tui doctor bench results schema clean
+.PHONY: help setup demo test test-all check train sweep cluster-local cluster-local-stop resume evaluate predict report compare sync tui doctor bench results schema clean
 
 help: ## This help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installed again only when what is installed has changed.
 $(READY): pyproject.toml constraints.txt
@@ -40,6 +40,12 @@ train: $(READY) ## One experiment: make train CONF=conf/vowels_lstm.yaml SET="op
 
 sweep: $(READY) ## One question: make sweep SWEEP=sweeps/vowels_cells.yaml
 	@$(LAB) sweep $(or $(SWEEP),sweeps/vowels_cells.yaml) $(SET)
+
+cluster-local: $(READY) ## Two real Ray nodes on this machine, recorded in .cluster-local, to try a cluster
+	@$(BIN)/python -m lstm_lab.sweep.loopback start .cluster-local
+
+cluster-local-stop: $(READY) ## End exactly the processes that cluster-local started
+	@$(BIN)/python -m lstm_lab.sweep.loopback stop .cluster-local
 
 resume: $(READY) ## Go on with an interrupted run or sweep: make resume RUN=runs/vowels_cells-1
 	@$(LAB) resume $(RUN)

@@ -42,6 +42,10 @@ Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in op
 Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
 Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
 To = Annotated[Form, typer.Option(help="What to write; all three say the same.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster: host:port, or auto (RAY_ADDRESS, else the one here)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 
@@ -224,11 +228,17 @@ def sweep(
     name: Name = None,
     wandb: Wandb = WandbMode.auto,
     test: Annotated[bool, typer.Option("--test", help="Open the winner's test part at the end.")] = False,
+    address: Address = None,
+    storage: Annotated[
+        str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, where nodes share no disk.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be started, and start nothing.")] = False,
 ) -> None:
     """Answer the question of each sweep file with trials on Ray Tune."""
     from lstm_lab.experiment import command_line
     from lstm_lab.sweep.record import SweepFolder
     from lstm_lab.sweep.spec import build_corners, load_sweep
+    from lstm_lab.sweep.storage import own_place
 
     paths = [file for file in files if "=" not in file]
     overrides = [file for file in files if "=" in file]
@@ -239,15 +249,23 @@ def sweep(
     asked = [(path, load_sweep(path, overrides)) for path in paths]
     for path, found in asked:
         build_corners(found, path)
-    folders = [
-        SweepFolder.create(_folder(name, Path(path).stem), found, command=command_line()) for path, found in asked
-    ]
-    _sweep(folders, wandb, test)
+    if dry_run:
+        from lstm_lab.sweep.plan import plan
+
+        return typer.echo("\n\n".join("\n".join(plan(found, path, name, address, storage)) for path, found in asked))
+    folders = []
+    for path, found in asked:
+        folder = _folder(name, Path(path).stem)
+        about = {"storage": own_place(storage, folder.name, found)} if storage else {}
+        folders.append(SweepFolder.create(folder, found, command=command_line(), **about))
+    return _sweep(folders, wandb, test, address)
 
 
 @app.command()
 def resume(
-    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")], wandb: Wandb = WandbMode.auto
+    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")],
+    wandb: Wandb = WandbMode.auto,
+    address: Address = None,
 ) -> None:
     """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
     from lstm_lab.sweep.mend import mend
@@ -257,10 +275,10 @@ def resume(
         return _resume_run(folder, None, wandb)
     for line in mend(folder):
         typer.echo(f"mended {line}")
-    return _sweep([SweepFolder.open(folder)], wandb, False)
+    return _sweep([SweepFolder.open(folder)], wandb, False, address)
 
 
-def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
+def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None) -> None:
     from lstm_lab.report import text, write_report
     from lstm_lab.sweep import summary
     from lstm_lab.sweep.tune import sweep_on
@@ -272,7 +290,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
         found = folder.sweep
         trials = found.points * len(found.seeds)
         out.print(f"{found.question}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
-        content = sweep_on(folder, wandb=mode, console=out)
+        content = sweep_on(folder, wandb=mode, console=out, address=address)
         failed += content["trials"]["failed"]
         scores = summary.open_test(folder).dump() if test and content["winner"] else None
         ends.append((content, scores, write_report(folder.path), folder))

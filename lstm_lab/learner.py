@@ -150,7 +150,7 @@ class Learner(pl.LightningModule):
 
     def over_workers(self, value: Tensor) -> Tensor:
         """A sum over all workers."""
-        return self.trainer.strategy.reduce(value, reduce_op="sum")  # type: ignore[return-value]
+        return self.trainer.strategy.reduce(value, reduce_op="sum")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["learner"] = {

@@ -6,10 +6,12 @@ The first of them, rank 0, keeps the run; the others only compute. A batch is th
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,11 +64,18 @@ class Rank:
         finally:
             dist.destroy_process_group()
 
-    def agree(self, value: Any) -> Any:
-        """What rank 0 says."""
-        said = [value]
+    @contextmanager
+    def copy(self, path: Path | None) -> Iterator[Path | None]:
+        """The file that rank 0 names, as each can read it: the others need not see its disk."""
+        said = [path.read_bytes() if path else None]
         dist.broadcast_object_list(said, src=0)
-        return said[0]
+        if path is not None or said[0] is None:
+            yield path
+            return
+        with tempfile.TemporaryDirectory(prefix="ll-rank-") as folder:
+            copied = Path(folder) / "last.ckpt"
+            copied.write_bytes(said[0])
+            yield copied
 
     def strategy(self) -> DDPStrategy:
         # Not every model uses every weight in every step: an option that is switched off, a chunk without an answer.

@@ -134,8 +134,8 @@ def fit(
     with quiet(), rank.together(experiment.trainer.accelerator) if rank else nullcontext():
         trainer = lightning(experiment, callbacks, progress, rank)
         data = SequenceData(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
-        path = rank.agree(checkpoint) if rank else checkpoint
-        trainer.fit(learner, data, ckpt_path=path, weights_only=True)
+        with rank.copy(checkpoint) if rank else nullcontext(checkpoint) as path:
+            trainer.fit(learner, data, ckpt_path=path, weights_only=True)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> Learner:

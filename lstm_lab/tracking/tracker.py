@@ -188,5 +188,3 @@ def ancestry(run: Run, before: str | None = None) -> list[tuple[int, dict[str, A
     if not donor:
         donor = [(0, {key: change["donor"] for key, change in last["changes"].items()})]
     return [step for step in donor if step[0] < last["from_epoch"]] + [(last["from_epoch"], last["overrides"])]
-
-
