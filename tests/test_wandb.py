@@ -50,7 +50,7 @@ def record(path, epochs=5, state="finished", **about):
     experiment = {"data": {"name": "vowels"}, "optimizer": {"name": "adam", "lr": 0.01}, "tags": ["quick"]}
     run = Run.create(path, experiment, command="", job_type="train", **about)
     facts = {"digest": "abc123", "facts": {}, "notes": []}
-    run.describe(decides="val/loss", mode="min", parameters=12, data=facts, group=None)
+    run.describe(decides="val/loss", mode="min", parameters=12, data=facts, group=about.get("group"))
     for epoch in range(epochs):
         run.append(row(epoch))
     run.mark(state, best={"epoch": 0, "value": 1.0})
@@ -212,6 +212,7 @@ def test_sync_says_what_keeps_it_from_sending(stub, tmp_path, runs, monkeypatch)
     assert stub.runs[run.about["wandb"]["id"]].summary["state"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_in_the_middle_ends_the_sync(stub, runs, monkeypatch):
     monkeypatch.setattr(pen, "PATIENCE", 0.5)
     monkeypatch.setattr(upload, "AT_ONCE", 1)
@@ -244,7 +245,7 @@ with run.lock():
         row = {"epoch": epoch, "val/loss": 1.0 + epoch / 7, "seconds": epoch / 2}
         run.append(row)
         tracker.log(row)
-        time.sleep(0.02)
+        time.sleep(0.06)
     run.mark("finished")
     tracker.finish("finished")
 """
@@ -266,7 +267,7 @@ def killed_and_synced(stub, runs, many, seed):
             time.sleep(0.02)
         for number, process in started.items():
             if random_.random() < 0.7:
-                time.sleep(random_.uniform(0, 0.3))
+                time.sleep(random_.uniform(0, 0.5))
                 process.send_signal(signal.SIGKILL)
             process.wait(timeout=60)
             left[number] -= 1
@@ -287,7 +288,7 @@ def test_fifty_runs_with_random_kills_are_on_the_server_as_in_the_record(stub, r
 
 
 def test_runs_with_random_kills_are_on_the_server_as_in_the_record(stub, runs):
-    killed_and_synced(stub, runs, 3, seed=4)
+    killed_and_synced(stub, runs, 3, seed=0)
 
 
 # --- when W&B fails ---------------------------------------------------------------------------------------------------
@@ -336,6 +337,7 @@ def test_a_server_that_fails_costs_no_more_than_seconds_and_no_row(fault, stub, 
     assert same(stub.runs[run.about["wandb"]["id"]], run)
 
 
+@pytest.mark.slow
 def test_a_server_that_hangs_in_the_middle_loses_nothing(stub, tmp_path):
     run = record(tmp_path / "runs" / "run", 0, "running")
     tracker = tracking.Tracker(run, mode="online")
@@ -401,10 +403,10 @@ def test_a_full_disk_below_wandb_costs_no_more_than_seconds_and_no_row(tmp_path)
 
 def test_a_killed_trainings_wandb_run_is_ended_by_its_scribe(stub, runs):
     run = record(runs / "run", 0, "running")
-    script = TRAINING.replace('mode="offline"', 'mode="online"').replace("sleep(0.02)", "sleep(0.2)")
+    script = TRAINING.replace('mode="offline"', 'mode="online"').replace("sleep(0.06)", "sleep(0.2)")
     process = subprocess.Popen([sys.executable, "-c", script, str(run.path), "200"])
     end = time.monotonic() + 30
-    while not any(copy.rows for copy in stub.runs.values()) and time.monotonic() < end:
+    while not (stub.runs and run.rows()) and time.monotonic() < end:
         time.sleep(0.05)
     process.kill()
     process.wait()
@@ -413,6 +415,7 @@ def test_a_killed_trainings_wandb_run_is_ended_by_its_scribe(stub, runs):
         time.sleep(0.05)
     assert copy.exit_code == 1
     assert copy.summary["state"] == "interrupted"
+    assert copy.rows
     assert copy.rows == run.rows()[: len(copy.rows)]
 
 
