@@ -245,12 +245,43 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
         raise SystemExit(4)
 
 
+class Form(StrEnum):
+    html = "html"
+    markdown = "markdown"
+    json = "json"
+
+
+To = Annotated[Form, typer.Option(help="What to write; all three say the same.")]
+
+
 @app.command()
-def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")]) -> None:
+def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")], to: To = Form.html) -> None:
     """Write the page of a run or a sweep from what lies on the disk."""
     from lstm_lab.report import write_report
 
-    typer.echo(write_report(Path(folder)))
+    typer.echo(write_report(Path(folder), to.value))
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps, as runs/vowels_cells-1.")] = None,
+    from_wandb: Annotated[str | None, typer.Option(help="A folder with offline W&B runs, of whatever code.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Compare by it; without it, by the deciding one.")] = None,
+    mode: Annotated[str | None, typer.Option(help="min or max, where the record does not say which is better.")] = None,
+    to: To = Form.html,
+    out: Annotated[str | None, typer.Option(help="File to write; compare.html below runs/ without it.")] = None,
+) -> None:
+    """Several runs or sweeps in one page, with statistics."""
+    from lstm_lab.report import write_comparison
+    from lstm_lab.run import make_folder, runs_folder
+
+    if mode not in (None, "min", "max"):
+        raise ConfigError(f"--mode {mode}: must be min or max")
+    path = Path(out) if out else runs_folder() / f"compare.{'md' if to is Form.markdown else to.value}"
+    make_folder(path.parent)
+    typer.echo(
+        write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value)
+    )
 
 
 @app.command()
