@@ -104,7 +104,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
 
     from lstm_lab.evaluate import evaluate
     from lstm_lab.report import text, write_report
-    from lstm_lab.tracking import resolve
+    from lstm_lab.tracking import publish, resolve
     from lstm_lab.train import stopping
     from lstm_lab.train import train as fit
 
@@ -125,7 +125,9 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
     run.describe(validation={**content, "epoch": result.epoch})
     out.print(text.scores(content, f"Validation part, best epoch {result.epoch} of {result.epochs}"))
     out.print(text.verdict(content))
-    out.print(f"{write_report(run.path)}\nTest part, still sealed: lstm-lab evaluate {run.path}")
+    page = write_report(run.path)
+    publish([run], mode=mode)
+    out.print(f"{page}\nTest part, still sealed: lstm-lab evaluate {run.path}")
 
 
 @app.command()
@@ -224,7 +226,9 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
         content = sweep_on(folder, wandb=mode, console=out)
         failed += content["trials"]["failed"]
         scores = summary.open_test(folder).dump() if test and content["winner"] else None
-        ends.append((content, scores, write_report(folder.path), folder))
+        page = write_report(folder.path)
+        content["wandb"] = summary.publish(folder, mode)
+        ends.append((content, scores, page, folder))
     for content, scores, page, folder in ends:
         out.print()
         out.print(text.leaderboard(content))

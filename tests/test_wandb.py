@@ -18,6 +18,7 @@ from wandb_stub import KEY, Stub
 
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError
+from lstm_lab.report.examples import keep
 from lstm_lab.run import Run, append_jsonl
 from lstm_lab.tracking import pen, upload
 from lstm_lab.tracking.server import server
@@ -173,6 +174,36 @@ def test_the_numbers_of_a_clone_are_those_of_its_weights(tmp_path):
         "changes": {"lr": {"old": 2.0, "donor": 1.0, "new": 7.0}},
     })  # fmt: skip
     assert ancestry(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
+
+
+@pytest.mark.parametrize(
+    ("kind", "charts"),
+    [
+        ("vowels", {"confusion_table", "precision_recall_table", "calibration_table", "worst"}),
+        ("demand", {"error_ahead_table", "forecast_the_worst_table", "forecasts"}),
+    ],
+)
+def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, stub, runs, readable, request):
+    experiment = request.getfixturevalue(kind).with_overrides({"trainer.max_epochs": 1})
+    readable(experiment.data.build())
+    run = Run.create(runs / "run", experiment.dump(), command="", job_type="train")
+    train(experiment, run)
+    assert keep(run)
+    tracking.publish([run], mode="offline")
+    assert tracking.is_ended(run)
+    assert [sent.outcome for sent in upload.sync()] == ["sent"]
+    (copy,) = stub.runs.values()
+    assert [{key: row[key] for key in row if not key.startswith("examples/")} for row in copy.rows] == run.rows()
+    shown = {key.removeprefix("examples/") for key in copy.rows[-1] if key.startswith("examples/")}
+    assert charts <= shown
+    assert {name.split("/")[-1].split(".")[0].rsplit("_", 2)[0] for name in copy.files if "media/table" in name} >= charts
+    assert copy.logged[-1] == f"model-{copy.id}"
+    assert copy.used == [f"data-{experiment.data.name}"]
+    model = next(kept for kept in stub.artifacts.values() if kept["type"] == "model")
+    assert set(model["files"]) == {"best.ckpt", "experiment.yaml"}
+    assert model["metadata"]["data_digest"] == run.about["data"]["digest"]
+    assert model["metadata"]["value"] == min(row[experiment.decides] for row in run.rows())
+    assert copy.summary["rank"] == 1
 
 
 # --- sync -------------------------------------------------------------------------------------------------------------
@@ -410,9 +441,9 @@ def test_a_killed_trainings_wandb_run_is_ended_by_its_scribe(stub, runs):
         time.sleep(0.05)
     process.kill()
     process.wait()
-    (copy,) = stub.runs.values()
-    while not copy.ended and time.monotonic() < end:
+    while not any(copy.ended for copy in stub.runs.values()) and time.monotonic() < end:
         time.sleep(0.05)
+    (copy,) = stub.runs.values()
     assert copy.exit_code == 1
     assert copy.summary["state"] == "interrupted"
     assert copy.rows

@@ -81,7 +81,8 @@ class Tracker:
             about, rows = run.about, run.rows()
             told = {
                 "state": state, "reason": run.status.get("reason"), "parameters": about.get("parameters"),
-                "seconds": rows[-1]["seconds"] if rows else 0.0, "clones": len(self._hyper.rows) or None, **summary,
+                "seconds": rows[-1]["seconds"] if rows else 0.0, "clones": len(self._hyper.rows) or None,
+                "rank": about.get("rank"), **opened(run), **summary,
             }  # fmt: skip
             pen.tell("show", folder=str(run.path.resolve()))
             pen.tell("finish", summary=told, exit_code=1 if state in ("failed", "interrupted") else 0)
@@ -140,6 +141,23 @@ def wandb_id(run: Run, group: str | None) -> str:
     known = run.about.get("wandb", {}).get("id")
     name = f"{group}-{run.id}" if group else run.id
     return known or f"{uuid.uuid4().hex[:8]}-{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"[:110]
+
+
+def publish(best: list[Run], *, mode: Mode, group: str | None = None) -> None:
+    """Tell the best runs again, the best first: now with what their models do, and the models themselves."""
+    if mode == "disabled":
+        return
+    for rank, run in enumerate(best, 1):
+        if run.about.get("rank") != rank:
+            run.describe(rank=rank)
+        run.describe(wandb={**run.about.get("wandb", {}), "ended": False})
+    end_all(best, mode=mode, group=group)
+
+
+def opened(run: Run) -> dict[str, Any]:
+    """What the test part showed when it was last opened."""
+    openings = run.openings()
+    return {f"test/{name}": value for name, value in openings[-1]["scores"].items()} if openings else {}
 
 
 def configuration(run: Run) -> dict[str, Any]:
