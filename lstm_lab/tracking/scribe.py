@@ -8,6 +8,7 @@ Told, one JSON object a line: open, log, lineage, show, finish. It answers to op
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -90,7 +91,7 @@ class Scribe:
 
 def main() -> None:
     # Only answers go to whoever started us: what W&B prints does not.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.dup(1)
     os.dup2(2, 1)
     inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
@@ -105,11 +106,9 @@ def main() -> None:
     scribe = Scribe()
     while (told := inbox.get()) is not None:
         if answer := scribe.take(told):
-            try:
-                answers.write(json.dumps(answer) + "\n")
-                answers.flush()
-            except OSError:
-                break
+            # Whoever was to hear it may be dead by now: what it had told is told all the same.
+            with contextlib.suppress(OSError):
+                os.write(answers, (json.dumps(answer) + "\n").encode())
     if scribe.run is not None:
         scribe.take({"do": "finish", "summary": {"state": "interrupted"}, "exit_code": 1})
     import wandb
