@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all check train sweep resume evaluate predict report sync tui doctor bench schema clean
+.PHONY: help setup demo test test-all check train sweep resume evaluate predict report sync tui doctor bench results schema clean
 
 help: ## This help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ doctor: $(READY) ## What this machine offers, and what stands in the way
 
 bench: $(READY) ## Speed of the cells against torch's own layers, written to benchmarks/cells.md
 	@$(BIN)/python benchmarks/cells.py --write
+
+results: $(READY) ## Train the named sets (LSTM_LAB_DATA) over three seeds and write benchmarks/results.md (hours)
+	@$(BIN)/python benchmarks/results.py --write
 
 schema: $(READY) ## Write the JSON schemas that let an editor complete conf/ and sweeps/
 	@$(LAB) schema experiment > conf/schema.json

@@ -32,9 +32,16 @@ class WandbMode(StrEnum):
     disabled = "disabled"
 
 
+class Form(StrEnum):
+    html = "html"
+    markdown = "markdown"
+    json = "json"
+
+
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
 Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
 Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
+To = Annotated[Form, typer.Option(help="What to write; all three say the same.")]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 
@@ -170,6 +177,47 @@ def predict(
     out.writerows([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows)
 
 
+data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on them.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("inspect")
+def inspect_data(
+    file: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL or .ts file, or a folder of texts.")],
+    choices: Annotated[
+        list[str] | None, typer.Argument(help="Fields of data where the guess is wrong: targets=[load] label=mood")
+    ] = None,
+    write: Annotated[str | None, typer.Option(help="Experiment file to write, as conf/my_load.yaml.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a file holds, what is wrong with it, and the experiment that trains on it."""
+    from lstm_lab.config import DataError, parse_overrides
+    from lstm_lab.data.inspection import inspect
+    from lstm_lab.experiment import Experiment
+
+    if write is not None and Path(write).exists():
+        raise ConfigError(f"{write}: exists already; choose another name")
+    look = inspect(file, dict(parse_overrides(choices or ())))
+    experiment = Experiment.of(look.experiment, f"{file}: the experiment for it")
+    fault = None
+    try:
+        _read(experiment.data.build())
+    except DataError as error:
+        fault = str(error)
+    if as_json:
+        _say({**look.dump(), "fault": fault})
+    else:
+        from lstm_lab.data.inspection.shown import shown
+
+        shown(look, fault)
+    if write is not None:
+        if fault is not None:
+            raise DataError(fault)
+        Path(write).parent.mkdir(parents=True, exist_ok=True)
+        Path(write).write_text(look.yaml(), encoding="utf-8")
+        typer.echo(f"lstm-lab train {write}", err=as_json)
+
+
 @app.command()
 def sweep(
     files: Annotated[
@@ -203,11 +251,14 @@ def sweep(
 def resume(
     folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")], wandb: Wandb = WandbMode.auto
 ) -> None:
-    """Go on where a sweep or a run was interrupted or killed."""
+    """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
+    from lstm_lab.sweep.mend import mend
     from lstm_lab.sweep.record import SweepFolder, is_sweep
 
     if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
         return _resume_run(folder, None, wandb)
+    for line in mend(folder):
+        typer.echo(f"mended {line}")
     return _sweep([SweepFolder.open(folder)], wandb, False)
 
 
@@ -238,6 +289,8 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
             f"{count['failed']} failed; {runs['runs']} W&B runs ({runs['mode']}), "
             f"{runs['runs'] - runs['ended']} unfinished; {content['seconds']:.0f} s"
         )
+        if removed := content["removed"]["trials"]:
+            out.print(f"checkpoints of {removed} trials removed, {content['removed']['bytes'] / 1e6:.1f} MB")
         for failure in content["failures"]:
             out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
         if scores is not None:
@@ -249,13 +302,18 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
         raise SystemExit(4)
 
 
-class Form(StrEnum):
-    html = "html"
-    markdown = "markdown"
-    json = "json"
+@app.command()
+def watch(
+    folder: Annotated[str, typer.Argument(help="A sweep, running or not.")],
+    once: Annotated[bool, typer.Option("--once", help="One look instead of waiting for the end.")] = False,
+) -> None:
+    """Show how a sweep stands, from another shell, until it ends."""
+    from lstm_lab.report import text
+    from lstm_lab.sweep import watch as watching
+    from lstm_lab.sweep.record import SweepFolder
 
-
-To = Annotated[Form, typer.Option(help="What to write; all three say the same.")]
+    out = text.console()
+    out.print(watching.watch(SweepFolder.open(folder), out, once=once), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -283,9 +341,7 @@ def compare(
         raise ConfigError(f"--mode {mode}: must be min or max")
     path = Path(out) if out else runs_folder() / f"compare.{'md' if to is Form.markdown else to.value}"
     make_folder(path.parent)
-    typer.echo(
-        write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value)
-    )
+    typer.echo(write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value))
 
 
 @app.command()

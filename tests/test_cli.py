@@ -193,7 +193,8 @@ def test_doctor_speaks_json(lab):
 
 def imported(statement):
     """Heavy modules that a statement brings into a fresh interpreter."""
-    script = f"import sys\n{statement}\nprint([m for m in ('torch', 'ray', 'wandb', 'pandas') if m in sys.modules])"
+    heavy = ("torch", "ray", "wandb", "optuna", "pandas")
+    script = f"import sys\n{statement}\nprint([m for m in {heavy} if m in sys.modules])"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return said.stdout.strip().splitlines()[-1]
 

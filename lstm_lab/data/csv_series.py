@@ -10,7 +10,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.series import Series, SeriesDataset, SeriesFacts, recent
-from lstm_lab.data.table import Table, fill_forward, find_file, read_any, read_numbers, read_table
+from lstm_lab.data.table import Table, fill_forward, find_file, read_numbers, read_table, read_text
+from lstm_lab.data.text_files import read_rows
 from lstm_lab.data.timeline import Cycle, check_order, check_steps, cycles, read_times
 
 Columns = Annotated[
@@ -19,16 +20,20 @@ Columns = Annotated[
 Mark = Annotated[str, BeforeValidator(lambda mark: "\t" if mark == r"\t" else mark)]
 
 
+TYPED = (".jsonl", ".ndjson", ".parquet")
+"""Endings of files that tell numbers from texts themselves, without separator or decimal mark."""
+
+
 class CSV(SeriesDataset, name="csv"):
-    """A CSV or Parquet file with one row for each step of time, oldest first; of many series, one below the other.
+    """A CSV, Parquet or JSONL file, a row for each step of time, oldest first; of many series, one below the other.
 
     With columns known ahead, a model reads on over the horizon and sees them there, and nothing else.
     """
 
     class Config(SeriesDataset.Config):
         path: Annotated[str, Field(min_length=1)]
-        """The file, UTF-8 text or .parquet; looked up from the current folder, then below the folder that LSTM_LAB_DATA
-        names."""
+        """The file, UTF-8 text, .jsonl or .parquet; looked up from the current folder, then below the folder that
+        LSTM_LAB_DATA names."""
         time: str
         """Column of the time: dates (ISO 8601 is always understood) or numbers that count steps."""
         targets: Columns
@@ -72,6 +77,8 @@ class CSV(SeriesDataset, name="csv"):
                 )
             if len(set(self.calendar)) < len(self.calendar):
                 raise ValueError(f"calendar={list(self.calendar)} names a cycle twice: name each once")
+            if self.path.lower().endswith(TYPED) and (self.separator, self.decimal) != (",", "."):
+                raise ValueError(f"separator and decimal would do nothing: {self.path} is no CSV; leave them out")
             if len(self.separator) != 1 or self.separator in ('"', "\r", "\n", self.decimal):
                 raise ValueError(f"separator {self.separator!r} cannot part fields: take one character that is neither "
                                  f"a quote, a line end nor the decimal mark {self.decimal!r}")  # fmt: skip
@@ -94,7 +101,10 @@ class CSV(SeriesDataset, name="csv"):
         columns, (separator, decimal) = (*self.targets, *self.features, *self.static, *self.future), self.marks
         place = find_file(self.path)
         wanted = (self.time, *columns, *([self.id] if self.id else []))
-        table = read_table(read_any(place, separator, decimal), place, separator, wanted)
+        if place.suffix.lower() in TYPED:
+            table = read_rows(place, wanted, numbers=True)
+        else:
+            table = read_table(read_text(place), place, separator, wanted)
         times = read_times(table, self.time, decimal)
         values = read_numbers(table, columns, decimal, gaps=self.missing != "error")
         parts = self._parts(table)

@@ -50,7 +50,10 @@ class Tagged(Parted):
             found = np.unique(np.concatenate(part.targets))
             if found[0] < -1 or found[-1] >= len(self.classes):
                 raise DataError(f"{self.name}: label {found[-1]} in the {name} part, but {len(self.classes)} classes")
-        return LabelledFacts(self.parts.train.sequences[0].shape[1], self.classes)
+        labels = np.concatenate(self.parts.train.targets)
+        counts = np.bincount(labels[labels >= 0], minlength=len(self.classes))
+        size = self.parts.train.sequences[0].shape[1]
+        return LabelledFacts(size, self.classes, tuple(counts.tolist()))
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:

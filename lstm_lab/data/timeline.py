@@ -136,14 +136,21 @@ def check_steps(table: Table, column: str, times: Times) -> None:
     """Every row is one step after the one before: of equal length, or of equally many months or business days."""
     if len(times.ticks) < 2:
         return
-    # The calendar by which most rows are neighbours, and then the one that counts what lies between the others.
-    step, ahead = max(_calendars(times), key=lambda found: (np.sum(found[1] == 1), np.isfinite(found[1]).sum()))
+    step, ahead = regularity(times)
     odd, cells = np.flatnonzero(ahead != 1), table.columns[column]
     if len(odd):
         cell, before, between = show(cells[odd[0] + 1]), show(cells[odd[0]]), ahead[odd[0]] - 1
         what = f"rows missing there: {between:.0f}" if between > 0 else "not a whole number of steps"
         raise table.fault(odd[0] + 1, column, f"{cell} follows {before}, but a step is {step}: {what} (gaps in all: "
                           f"{len(odd)}): fill them in, or set data.time to a column that counts rows")  # fmt: skip
+
+
+def regularity(times: Times) -> tuple[str, np.ndarray]:
+    """What a step is, and (N - 1,) steps from each row to the next, NaN where they are not whole."""
+    if len(times.ticks) < 2:
+        return "one row", np.empty(0)
+    # The calendar by which most rows are neighbours, and then the one that counts what lies between the others.
+    return max(_calendars(times), key=lambda found: (np.sum(found[1] == 1), np.isfinite(found[1]).sum()))
 
 
 def _calendars(times: Times) -> Iterator[tuple[str, np.ndarray]]:

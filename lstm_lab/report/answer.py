@@ -110,7 +110,9 @@ def _asked(sweep: SweepRecord) -> str:
     for key, values in categories(sweep).items():
         if sweep.space.get(key, ("", None))[0] == "grid":
             said = tested(sweep, key, values)
-            return f"{words.sentence(words.short(varying(sweep))[key])}: {said[0][0].lower()}{said[0][1:]}" if said else ""
+            return (
+                f"{words.sentence(words.short(varying(sweep))[key])}: {said[0][0].lower()}{said[0][1:]}" if said else ""
+            )
     return ""
 
 

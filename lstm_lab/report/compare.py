@@ -12,6 +12,7 @@ from lstm_lab.report.evidence import ENOUGH
 from lstm_lab.report.read import Point, SweepRecord
 from lstm_lab.report.tables import Cell, Column, Table, aligned, categories, varying
 
+
 @dataclass(frozen=True)
 class Comparison:
     """What the page says of one hyperparameter."""
@@ -24,7 +25,11 @@ class Comparison:
 def comparisons(sweep: SweepRecord) -> list[Comparison]:
     names = words.short(sweep.space)
     return [
-        Comparison(names[key], _table(sweep, key, values, names[key]), [_verdict(sweep, key, values), *tested(sweep, key, values)])
+        Comparison(
+            names[key],
+            _table(sweep, key, values, names[key]),
+            [_verdict(sweep, key, values), *tested(sweep, key, values)],
+        )
         for key, values in categories(sweep).items()
     ]
 
@@ -152,7 +157,11 @@ def tested(sweep: SweepRecord, key: str, values: list[Any]) -> list[str]:
 
 def _apart(names: list[str], differences: list[float]) -> str:
     found = evidence.paired(differences)
-    way = "the same as" if found.mean == 0 else f"{words.number(abs(found.mean))} {'above' if found.mean > 0 else 'below'}"
+    way = (
+        "the same as"
+        if found.mean == 0
+        else f"{words.number(abs(found.mean))} {'above' if found.mean > 0 else 'below'}"
+    )
     text = f"{names[1]} comes out {way} {names[0]} on average over {words.plural(found.n, 'pair')}"
     text += f", 95 % interval of the difference {evidence.between(found.low, found.high)}"
     if found.p is None:
@@ -165,7 +174,9 @@ def _level(sweep: SweepRecord, found: list[list[Point]]) -> list[list[float]]:
     """Means over seeds of each point of each block, at the epochs of the block's shortest trial."""
     rows = []
     for block in found:
-        records = [trial.record for point in block for trial in point.trials if trial.record and trial.value is not None]
+        records = [
+            trial.record for point in block for trial in point.trials if trial.record and trial.value is not None
+        ]
         epochs = min((len(record.rows) for record in records), default=0)
         row = [
             [v for t in p.trials if t.record and t.value is not None if (v := t.record.best_of(epochs)) is not None]

@@ -79,21 +79,9 @@ def _saved(sweep: SweepRecord) -> Facts:
 
 
 def _memory(records: list[Record]) -> Facts:
-    """Peak over all that recorded it."""
-    names = {
-        name for record in records for row in record.rows[-1:] for name in row if "memory" in name or "rss" in name
-    }
-    facts: Facts = []
-    for name in sorted(names):
-        held = [row[name] for record in records for row in record.rows if finite(row.get(name))]
-        if held:
-            unit = "" if name.endswith(("mb", "gb", "mib", "gib")) else " MiB"
-            facts.append(("peak memory", f"{words.number(max(held))}{unit} ({name})"))
-    for key in ("peak_memory", "memory"):
-        told = [record.about[key] for record in records if finite(record.about.get(key))]
-        if told and not facts:
-            facts.append(("peak memory", f"{max(told) / 2**20:,.0f} MiB"))
-    return facts
+    """Peak over all epochs and runs that recorded it."""
+    held = [row["memory_mib"] for record in records for row in record.rows if finite(row.get("memory_mib"))]
+    return [("peak memory", f"{max(held):,.0f} MiB, the most that one run held")] if held else []
 
 
 def _energy(seconds: float, cpus: float, gpus: float) -> tuple[str, str]:

@@ -120,8 +120,12 @@ def _arena(data: str, group: list[Entry], notes: list[str], metric: str | None, 
             notes = [*notes, f"{'More' if mode == 'max' else 'Less'} of {words.metric(chosen)} is taken to be better."]
     placed = [_by(entry, chosen, mode) for entry in group]
     if not any(entry.values for entry in placed):
-        held = sorted({name for e in group for r in e.records for row in r.rows[-1:] for name in row if finite(row[name])})
-        raise ConfigError(f"compare: no run on {data or 'these data'} holds {chosen}; there are: {', '.join(held[:12])}")
+        held = sorted(
+            {name for e in group for r in e.records for row in r.rows[-1:] for name in row if finite(row[name])}
+        )
+        raise ConfigError(
+            f"compare: no run on {data or 'these data'} holds {chosen}; there are: {', '.join(held[:12])}"
+        )
     sign = -1 if mode == "max" else 1
     placed.sort(key=lambda entry: (entry.mean is None, sign * (entry.mean or 0.0)))
     return Arena(data or "the data", chosen, mode, placed, notes)

@@ -89,7 +89,7 @@ class Ranks:
     @property
     def alike(self) -> list[tuple[int, int]]:
         """The longest runs of treatments that are not told apart, as first and last place."""
-        runs = []
+        runs: list[tuple[int, int]] = []
         for first in range(len(self.ranks)):
             last = max(place for place, rank in enumerate(self.ranks) if rank - self.ranks[first] < self.critical)
             if last > first and not any(start <= first and last <= end for start, end in runs):

@@ -90,11 +90,13 @@ def shown(task: Task, batches: list[Batch], outputs: list[Tensor]) -> dict[str, 
 @shown.register
 def _(task: Classify, batches: list[Batch], outputs: list[Tensor]) -> dict[str, Any]:
     chances, truth = torch.cat(outputs).softmax(-1), torch.cat([batch.y for batch in batches])  # (N, C), (N,)
+    lengths = torch.cat([batch.lengths for batch in batches])
     worst = chances.gather(1, truth.unsqueeze(1)).squeeze(1).argsort()[:WORST]
     rows = [
         {
             "sample": int(place), "truth": task.classes[truth[place]], "answer": task.classes[chances[place].argmax()],
-            "chance": float(chances[place, truth[place]]), "length": int(torch.cat([b.lengths for b in batches])[place]),
+            "chance": float(chances[place, truth[place]]),
+            "length": int(lengths[place]),
         }
         for place in worst
         if chances[place].argmax() != truth[place]
@@ -177,7 +179,8 @@ def _(task: Forecast, batches: list[Batch], outputs: list[Tensor]) -> dict[str, 
     windows = [
         {
             "name": name, "error": float(each[order[rank]]), "past": _plain(past[order[rank], -3 * horizon :, 0]),
-            "truth": _plain(truth[order[rank], :, 0]), "said": [_plain(column) for column in said[order[rank], :, :parts].T],
+            "truth": _plain(truth[order[rank], :, 0]),
+            "said": [_plain(column) for column in said[order[rank], :, :parts].T],
         }
         for name, rank in wanted.items()
     ]  # fmt: skip
@@ -190,7 +193,10 @@ def _(task: Forecast, batches: list[Batch], outputs: list[Tensor]) -> dict[str, 
         ends = {level: said[..., 1 + place :: parts] for place, level in enumerate(levels)}
         there = ~truth.isnan()
         found["inside"] = [
-            {"level": round(high - low, 3), "share": float(((truth >= ends[low]) & (truth <= ends[high]))[there].float().mean())}
+            {
+                "level": round(high - low, 3),
+                "share": float(((truth >= ends[low]) & (truth <= ends[high]))[there].float().mean()),
+            }
             for low, high in zip(levels[: len(levels) // 2], levels[::-1], strict=False)
         ]  # fmt: skip
     return found

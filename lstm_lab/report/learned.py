@@ -22,7 +22,8 @@ def rates(sweep: SweepRecord) -> Figure | None:
         {
             "type": "scatter", "mode": "lines" if len(rows) > 1 else "markers",
             "x": [row["epoch"] for row in rows], "y": [row["lr"] for row in rows],
-            "line": {"color": "--c1" if trial is sweep.winner else "--faint", "width": 3 if trial is sweep.winner else 1.4},
+            "line": {"color": "--c1" if trial is sweep.winner else "--faint",
+                     "width": 3 if trial is sweep.winner else 1.4},
             "marker": {"color": "--c1" if trial is sweep.winner else "--faint"},
             "name": "winner" if trial is sweep.winner else "other trials",
             "legendgroup": "winner" if trial is sweep.winner else "other",
@@ -33,7 +34,9 @@ def rates(sweep: SweepRecord) -> Figure | None:
         for place, (trial, rows) in reversed(list(enumerate(drawn)))
     ]  # fmt: skip
     layout = layout_of(320, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis("learning rate", **scale))
-    caption = f"Learning rate over epochs of {'the best ' if len(drawn) == RATES else ''}{words.plural(len(drawn), 'trial')}."
+    caption = (
+        f"Learning rate over epochs of {'the best ' if len(drawn) == RATES else ''}{words.plural(len(drawn), 'trial')}."
+    )
     trial, rows = drawn[0]
     alt = f"{caption} {trial.id} begins at {words.number(rows[0]['lr'])} and ends at {words.number(rows[-1]['lr'])}."
     return Figure("rates", "learning rates", caption, alt, as_json(traces, layout), 320)
@@ -54,7 +57,8 @@ def lineage(sweep: SweepRecord) -> tuple[Figure, Table] | None:
     traces = [trace for trial in members for trace in _line(trial, places[trial.id], colours)]
     arrows = [
         {
-            "x": row["epoch"], "y": places[trial.id], "ax": row.get("from_epoch", row["epoch"]), "ay": places[row["from"]],
+            "x": row["epoch"], "y": places[trial.id],
+            "ax": row.get("from_epoch", row["epoch"]), "ay": places[row["from"]],
             "xref": "x", "yref": "y", "axref": "x", "ayref": "y", "text": "", "showarrow": True, "arrowhead": 2,
             "arrowsize": 1.2, "arrowwidth": 1.2, "arrowcolor": "--muted", "standoff": 7, "startstandoff": 3,
         }
@@ -108,7 +112,9 @@ def _changes(sweep: SweepRecord, rows: list[tuple[Trial, Row]]) -> Table:
         ]  # fmt: skip
         for key in keys:
             change = (row.get("changes") or {}).get(key)
-            told = words.NONE if change is None else f"{words.setting(change['donor'])} → {words.setting(change['new'])}"
+            told = (
+                words.NONE if change is None else f"{words.setting(change['donor'])} → {words.setting(change['new'])}"
+            )
             cells.append(Cell(told))
         body.append(cells)
     columns = [

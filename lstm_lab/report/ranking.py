@@ -122,7 +122,7 @@ def diagram(found: Ranks) -> Figure:
     joined = words.listed(f"{found.names[first]} to {found.names[last]}" for first, last in found.alike)
     caption = (
         f"Mean ranks over {found.blocks} data sets, 1 is best; bars join what is not told apart "
-        f"(Nemenyi, critical difference {found.critical:.2f}). Friedman's test of all alike: {evidence.chance(found.p)}."
+        f"(Nemenyi, critical difference {found.critical:.2f}). Friedman's test: {evidence.chance(found.p)}."
     )
     alt = f"Critical-difference diagram. Mean ranks: {told}. Not told apart: {joined or 'none'}."
     return Figure("critical", "critical differences", caption, alt, as_json(traces, layout), height, 640)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class Record:
     def held(self) -> float | None:
         """Seconds from its beginning to its end, training and all around it; None where they are not known."""
         try:
-            return (datetime.fromisoformat(self.ended or "") - datetime.fromisoformat(self.about["created"])).total_seconds()
+            began, ended = (datetime.fromisoformat(str(text)) for text in (self.about["created"], self.ended))
+            return (ended - began).total_seconds()
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -59,7 +61,7 @@ class Record:
     def mode(self) -> str:
         return self.about.get("mode") or "min"
 
-    @property
+    @cached_property
     def best(self) -> Row | None:
         """The row of the best epoch; ties go to the first."""
         metric = self.decides

@@ -125,7 +125,9 @@ def _strip(content: Row, strip: Row, place: int) -> Figure | None:
                                             tickfont={"color": "--ink"}),
     )  # fmt: skip
     caption = f"Labels of each step, {strip['name']} of the sequences{more}: {100 * strip['right']:.0f} % are right."
-    return Figure(f"tags-{place}", strip["name"], caption, f"Two strips of labels. {caption}", as_json(traces, layout), 190)
+    return Figure(
+        f"tags-{place}", strip["name"], caption, f"Two strips of labels. {caption}", as_json(traces, layout), 190
+    )
 
 
 def _forecasts(content: Row) -> list[Figure]:
@@ -167,7 +169,8 @@ def _window(content: Row, window: Row, place: int) -> Figure:
         {"type": "scatter", "mode": "lines", "x": ahead, "y": truth, "name": "truth",
          "line": {"color": "--ink", "width": 2}, "hovertemplate": "%{x}: %{y:.5g}<extra>truth</extra>"},
         {"type": "scatter", "mode": "lines", "x": ahead, "y": said[0], "name": "forecast",
-         "line": {"color": "--c1", "width": 2.4, "dash": "dot"}, "hovertemplate": "%{x}: %{y:.5g}<extra>forecast</extra>"},
+         "line": {"color": "--c1", "width": 2.4, "dash": "dot"},
+         "hovertemplate": "%{x}: %{y:.5g}<extra>forecast</extra>"},
     ]  # fmt: skip
     target = plain(str(content["target"]))
     layout = layout_of(300, xaxis=axis("steps ahead"), yaxis=axis(target))
@@ -206,14 +209,16 @@ def worst(content: Row) -> Table | None:
     if not rows:
         return None
     told: list[list[Any]] = [
-        [Cell(f"{row['sample']}", row["sample"], "ids"), Cell(str(row["truth"])), Cell(str(row["answer"]))] for row in rows
+        [Cell(f"{row['sample']}", row["sample"], "ids"), Cell(str(row["truth"])), Cell(str(row["answer"]))]
+        for row in rows
     ]
     chances = aligned((row["chance"] for row in rows), lambda value: f"{value:.3f}")
     texts = [Cell(row["text"], None, "reason") if "text" in row else Cell(f"{row['length']:,}", row["length"], "number")
              for row in rows]  # fmt: skip
     columns = [
         Column("sample", title="its place in the part"), Column("truth"), Column("answer"),
-        Column("chance given to the truth", True), Column("text" if "text" in rows[0] else "steps", "text" not in rows[0]),
+        Column("chance given to the truth", True),
+        Column("text" if "text" in rows[0] else "steps", "text" not in rows[0]),
     ]  # fmt: skip
     body = [[*row, chance, text] for row, chance, text in zip(told, chances, texts, strict=True)]
     return Table("Worst examples: wrong, and least chance for the truth", columns, body)
@@ -225,6 +230,7 @@ def covered(content: Row) -> Table | None:
     if not rows:
         return None
     body = [
-        [Cell(f"{100 * row['level']:.0f} %"), Cell(f"{100 * row['share']:.1f} %", row["share"], "number")] for row in rows
+        [Cell(f"{100 * row['level']:.0f} %"), Cell(f"{100 * row['share']:.1f} %", row["share"], "number")]
+        for row in rows
     ]
     return Table("Intervals", [Column("interval"), Column("truth inside", True)], body)

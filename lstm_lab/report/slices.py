@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
 
 from lstm_lab.report import words
-from lstm_lab.report.figures import Figure, as_json, axis, layout_of, plain, scale_of
+from lstm_lab.report.figures import Figure, as_json, axis, decades, layout_of, plain, scale_of
 from lstm_lab.report.read import Point, Row, SweepRecord, finite
 from lstm_lab.report.tables import varying
 
-MOST = 8
-"""Hyperparameters of which a slice is drawn."""
+MOST, MANY = 8, 150
+"""Hyperparameters of which a slice is drawn, and points from which marks are small."""
 
 
 def slices(sweep: SweepRecord, order: list[str]) -> list[Figure]:
@@ -34,45 +34,63 @@ def _slice(sweep: SweepRecord, points: list[Point], key: str, name: str, scale: 
             traces.append({
                 "type": "scatter", "mode": "markers", "x": [value for value, _ in chosen],
                 "y": [point.mean for _, point in chosen], "name": label,
-                "marker": {"symbol": symbol, "size": 8, "color": "--c1", "line": {"width": 1.6, "color": "--c1"}},
-                "text": [plain(" ".join(trial.id for trial in point.trials)) for _, point in chosen],
-                "hovertemplate": f"%{{text}}<br>{plain(name)} %{{x}}: %{{y:.4g}}<extra></extra>",
+                "marker": {"symbol": symbol, "size": size_of(points), "color": "--c1",
+                           "opacity": 1 if len(points) <= MANY else 0.6, "line": {"width": 1.4, "color": "--c1"}},
+                "text": [
+                    plain(f"{' '.join(t.id for t in point.trials)}: {name} {words.setting(point.overrides[key])}")
+                    for _, point in chosen
+                ],
+                "hovertemplate": "%{text}: %{y:.4g}<extra></extra>",
             })  # fmt: skip
     layout = layout_of(290, xaxis=axis(plain(name), **more), yaxis=axis(metric, **scale), showlegend=len(traces) > 1)
     best = points[0]
     at = words.setting(best.overrides[key]) if key in best.overrides else "without it"
-    caption = f"{words.sentence(metric)} over {name}, a mark for each point." + (
+    state = "" if len(traces) > 1 else ", all trained through" if points[0].through else ", all cut short"
+    caption = f"{words.sentence(metric)} over {name}, a mark for each point{state}." + (
         " The largest values lie above the panel." if cut else ""
     )
     alt = f"Scatter of {metric} over {name} for {words.plural(len(having), 'point')}; the best point has {at}."
     return Figure(f"slice-{ident(key)}", name, caption, alt, as_json(traces, layout), 290)
 
 
+def size_of(points: list[Point]) -> float:
+    return 8 if len(points) <= MANY else 5
+
+
 def ident(key: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in key)
 
 
-def places(sweep: SweepRecord, key: str, points: list[Point]) -> tuple[list[Any], Row]:
-    """Values of a hyperparameter on an axis, and the axis: logarithmic where its domain is, names side by side."""
+def places(sweep: SweepRecord, key: str, points: list[Point]) -> tuple[list[float], Row]:
+    """Values of a hyperparameter on an axis, and the axis: logarithmic where its domain is, a list side by side.
+
+    Of many points on one value each stands a little beside the others.
+    """
     kind = sweep.space.get(key, ("", None))[0]
     values = [point.overrides[key] for point in points]
-    if not all(finite(value) for value in values):
-        texts = [plain(words.setting(value)) for value in values]
-        return texts, {"type": "category", "showgrid": False, "range": [-0.5, len(set(texts)) - 0.5]}
-    if kind in ("grid", "choice"):
-        listed = sorted(set(values))
-        spots = {value: place for place, value in enumerate(listed)}
-        marks = {"tickvals": list(range(len(listed))), "ticktext": [words.setting(value) for value in listed]}
-        return [spots[value] for value in values], {**marks, "range": [-0.5, len(listed) - 0.5], "showgrid": False}
+    if kind in ("grid", "choice") or not all(finite(value) for value in values):
+        told = {words.same(value): value for value in values}
+        if all(finite(value) for value in told.values()):
+            told = dict(sorted(told.items(), key=lambda item: item[1]))
+        spots = {same: place for place, same in enumerate(told)}
+        beside = 0.3 if len(points) > MANY else 0.0
+        at = [
+            spots[words.same(value)] + beside * _beside(point.number)
+            for value, point in zip(values, points, strict=True)
+        ]
+        texts = [plain(words.setting(value)) for value in told.values()]
+        return at, {"tickvals": list(range(len(told))), "ticktext": texts, "range": [-0.5, len(told) - 0.5],
+                    "showgrid": False}  # fmt: skip
     if kind in ("loguniform", "qloguniform"):
-        import math
-
-        from lstm_lab.report.figures import decades
-
         ticks = decades(math.log10(min(values)), math.log10(max(values)))
         marks = {"tickvals": ticks, "ticktext": [f"{tick:.6g}" for tick in ticks]} if len(ticks) > 1 else {}
         return values, {"type": "log", **marks}
     return values, {}
+
+
+def _beside(number: int) -> float:
+    """-1 .. 1, evenly over consecutive numbers (the golden ratio's multiples)."""
+    return 2 * (number * 0.618034 % 1) - 1
 
 
 def interaction(sweep: SweepRecord, order: list[str]) -> Figure | None:
@@ -88,11 +106,15 @@ def interaction(sweep: SweepRecord, order: list[str]) -> Figure | None:
     trace = {
         "type": "scatter", "mode": "markers", "x": x, "y": y, "showlegend": False,
         "marker": {
-            "size": 13, "color": [share[id(point)] for point in points], "cmin": 0, "cmax": 1,
+            "size": 13 if len(points) <= MANY else 8,
+            "color": [share[id(point)] for point in points], "cmin": 0, "cmax": 1,
             "colorscale": [[0, "--worst"], [0.7, "--middle"], [1, "--best"]], "line": {"width": 1, "color": "--muted"},
         },
-        "text": [f"{words.number(point.mean)}" for point in points],
-        "hovertemplate": f"{plain(names[one])} %{{x}}, {plain(names[other])} %{{y}}: %{{text}}<extra></extra>",
+        "text": [
+            plain(f"{words.settings({key: p.overrides[key] for key in (one, other)}, names)}: {words.number(p.mean)}")
+            for p in points
+        ],
+        "hovertemplate": "%{text}<extra></extra>",
     }  # fmt: skip
     layout = layout_of(340, xaxis=axis(plain(names[one]), **across), yaxis=axis(plain(names[other]), **up))
     caption = (

@@ -90,7 +90,8 @@ def _answer(grounds: list[Arena], entries: list[Entry], ranked: evidence.Ranks |
     stats.append(Stat("training", words.duration(sum(entry.seconds for entry in entries)), "of all that is compared"))
     if ranked:
         best = ranked.names[0]
-        lede = f"{words.sentence(what)} {best} ranks best over {ranked.blocks} data sets: {ranked.ranks[0]:.2f} on average."
+        lede = f"{words.sentence(what)} {best} ranks best over {ranked.blocks} data sets: {ranked.ranks[0]:.2f} on "
+        lede += "average."
         told = f"Friedman's test of all alike: {evidence.chance(ranked.p)}."
         return Answer(lede, stats, sure=[told, *(text for arena in grounds for text in _ahead(arena))])
     said = [
@@ -112,8 +113,10 @@ def _ahead(arena: Arena) -> list[str]:
         gap = abs((best.mean or 0.0) - (second.mean or 0.0))
         return [f"{best.name} is {words.number(gap)} ahead of {second.name}; they share no seed, so nothing is paired."]
     found = evidence.paired(difference)
-    ahead = "ahead of" if found.mean >= 0 else "behind"
-    text = f"Over {words.plural(found.n, 'shared seed')} {best.name} is {words.number(abs(found.mean))} {ahead} {second.name}"
+    ahead = (
+        f"{words.number(abs(found.mean))} {'ahead of' if found.mean > 0 else 'behind'}" if found.mean else "level with"
+    )
+    text = f"Over {words.plural(found.n, 'shared seed')} {best.name} is {ahead} {second.name}"
     if found.low is not None:
         text += f", 95 % interval {evidence.between(found.low, found.high)}"
         text += ": not certain" if found.low <= 0 <= (found.high or 0.0) else ""
@@ -133,7 +136,9 @@ def _table(arena: Arena, place: int) -> Table:
     test = arena.metric.rpartition("/")[2]
     tested = [entry.tested(test) for entry in entries]
     epochs = [[len(record.rows) for record in entry.records] for entry in entries]
-    intervals = [evidence.interval(list(entry.values.values())) for entry in entries]
+    held = [list(entry.values.values()) for entry in entries]
+    # Of two seeds it is too wide to say anything.
+    intervals = [evidence.interval(values) if len(values) > 2 else (None, None) for values in held]
     down = [
         [Cell(str(rank), rank, "number") for rank in range(1, len(entries) + 1)],
         [Cell(entry.name, entry.name) for entry in entries],
@@ -177,7 +182,9 @@ def _tests(arena: Arena) -> list[str]:
         told.append(f"{entry.name} {evidence.chance(p)}")
     if not told:
         return [f"For tests against the best, {evidence.ENOUGH} shared seeds are needed."]
-    return [f"Each against {best.name}, Wilcoxon's signed ranks over shared seeds, corrected (Holm): {words.listed(told)}."]
+    return [
+        f"Each against {best.name}, Wilcoxon's signed ranks over shared seeds, corrected (Holm): {words.listed(told)}."
+    ]
 
 
 def _differences(arena: Arena) -> Table | None:
@@ -231,7 +238,8 @@ def _curves(arena: Arena, name: str) -> Figure | None:
         " The largest values lie above the panel." if cut else ""
     )
     best = arena.entries[0]
-    alt = f"Line chart of {metric} on {arena.data} for {len(told)} experiments; {best.name} reaches {words.number(best.mean)}."
+    alt = f"Line chart of {metric} on {arena.data} for {words.plural(len(told), 'experiment')}; "
+    alt += f"{best.name} reaches {words.number(best.mean)}."
     return Figure(name, metric, caption, alt, as_json(traces, layout), 400)
 
 
@@ -246,12 +254,15 @@ def _costs(entries: list[Entry]) -> Table:
                  for s, e in zip(spent, entries, strict=True))),
     ]  # fmt: skip
     columns = [
-        Column("experiment"), Column("runs", True), Column("seconds of training", True), Column("seconds an epoch", True),
+        Column("experiment"), Column("runs", True), Column("seconds of training", True),
+        Column("seconds an epoch", True),
     ]  # fmt: skip
     if any(whole):
         down.append(aligned(whole, lambda value: words.NONE if value is None else f"{value:,.1f}"))
         columns.append(Column("seconds of its sweep", True, "training of all trials that were tried to find it"))
-    return Table("What each cost", columns, [list(row) for row in zip(*down, strict=True)], sortable=True, id="costs-table")
+    return Table(
+        "What each cost", columns, [list(row) for row in zip(*down, strict=True)], sortable=True, id="costs-table"
+    )
 
 
 def _search(entry: Entry) -> float | None:

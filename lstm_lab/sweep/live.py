@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import time
+from collections import Counter
+from itertools import islice
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from lstm_lab.sweep.domains import Point
+from lstm_lab.sweep.record import ENDED, Trial
 from lstm_lab.sweep.region import spelled
 from lstm_lab.tasks.base import better
 
@@ -28,9 +31,11 @@ class LiveView:
     def __init__(self, metric: str, mode: str, asked: int, max_epochs: int, console: Console) -> None:
         self.metric, self.mode, self.asked, self.max_epochs, self.console = metric, mode, asked, max_epochs, console
         self.rows: dict[str, dict[str, Any]] = {}
+        self.running: dict[str, dict[str, Any]] = {}
+        self.counts: Counter[str] = Counter()
+        """Of what has ended: trials by state, and their epochs; kept up, for a sweep may have ten thousand of them."""
+        self.seconds = 0.0
         self.best: tuple[float, str] | None = None
-        self.began = time.monotonic()
-        self._already: set[str] = set()
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
 
     def __enter__(self) -> LiveView:
@@ -43,20 +48,29 @@ class LiveView:
             self._live.stop()
 
     def begin(self, trial: str, overrides: Point, seed: int) -> None:
-        self.rows.setdefault(
-            trial, {"parameters": describe(overrides), "seed": seed, "epochs": 0, "value": None, "state": "running"}
-        )
+        if trial not in self.rows:
+            row = {"parameters": describe(overrides), "seed": seed, "epochs": 0, "seconds": 0.0, "value": None}
+            self.rows[trial] = row
+        self.rows[trial]["state"] = "running"
+        self.running[trial] = self.rows[trial]
         self._refresh()
 
-    def past(self, trial: str, overrides: Point, seed: int, state: str, epochs: int, value: float | None) -> None:
-        """A trial that an earlier process brought to its end."""
-        self.begin(trial, overrides, seed)
-        self._already.add(trial)
-        self.rows[trial].update(state=state, epochs=epochs)
-        self._score(trial, value)
+    def past(self, trial: Trial) -> None:
+        """A trial that has ended, as the record has it."""
+        self.begin(trial.id, trial.settings, trial.seed)
+        self.rows[trial.id].update(epochs=trial.epochs, seconds=trial.seconds)
+        self._score(trial.id, trial.value)
+        self._close(trial.id, trial.state)
+
+    def _close(self, trial: str, state: str) -> None:
+        row = self.running.pop(trial)
+        row["state"] = state
+        self.counts[state] += 1
+        self.counts["epochs"] += row["epochs"]
+        self.seconds += row["seconds"]
 
     def epoch(self, trial: str, row: dict[str, Any]) -> None:
-        self.rows[trial]["epochs"] = row["epoch"] + 1
+        self.rows[trial].update(epochs=row["epoch"] + 1, seconds=row["seconds"])
         self._score(trial, row[self.metric])
         self._refresh()
 
@@ -76,13 +90,12 @@ class LiveView:
 
     def end(self, trial: str, state: str, reason: str | None = None) -> None:
         row = self.rows[trial]
-        row["state"] = state
+        self._close(trial, state)
         if self._live is None:
             value = "-" if row["value"] is None else f"{row['value']:.4g}"
-            best = "-" if self.best is None else f"{self.best[0]:.4g} ({self.best[1]})"
             self.console.print(
-                f"{trial} {state:<8} epochs {row['epochs']:>3}  {self.metric} {value:<9} best {best:<18} "
-                f"{row['parameters']}{f'  {reason}' if reason else ''}  [{self._count()}]",
+                f"{trial} {state:<8} epochs {row['epochs']:>3}  {self.metric} {value:<9} best {self.best_said():<18} "
+                f"{row['parameters']}{f'  {reason}' if reason else ''}  [{self.said()}]",
                 highlight=False, markup=False, soft_wrap=True,
             )  # fmt: skip
         self._refresh()
@@ -94,39 +107,51 @@ class LiveView:
             if better(value, self.best[0] if self.best else None, self.mode):
                 self.best = (value, trial)
 
-    def _count(self) -> str:
-        ended = sum(row["state"] != "running" for row in self.rows.values())
-        return f"{ended}/{self.asked} trials, {self._left()} left"
+    @property
+    def ended(self) -> int:
+        return sum(self.counts[state] for state in ENDED)
+
+    def said(self) -> str:
+        """How far it is: `7/24 trials: 2 running, 3 finished, 2 stopped, 0 failed, 1:42 left`."""
+        counts = ", ".join(f"{self.counts[state]} {state}" for state in ENDED)
+        return f"{self.ended}/{self.asked} trials: {len(self.running)} running, {counts}, {self._left()} left"
+
+    def best_said(self) -> str:
+        return "-" if self.best is None else f"{self.best[0]:.4g} ({self.best[1]})"
 
     def _left(self) -> str:
-        """Time left: trials to come, at the pace of those this process has ended."""
-        here = [row for name, row in self.rows.items() if name not in self._already and row["state"] != "running"]
-        if not here:
+        """Time left: epochs to come at the pace of those that are done, so many side by side as run now."""
+        running = list(self.running.values())
+        done = self.counts["epochs"] + sum(row["epochs"] for row in running)
+        if not done:
             return "?"
-        ended = len(here) + len(self._already)
-        seconds = (time.monotonic() - self.began) / len(here) * (self.asked - ended)
-        minutes, seconds = divmod(round(seconds), 60)
+        # Early stopping makes the usual trial shorter than the longest.
+        usual = self.counts["epochs"] / self.ended if self.ended else self.max_epochs
+        to_come = max(0, self.asked - self.ended - len(running)) * usual
+        to_come += sum(max(usual - row["epochs"], 0) for row in running)
+        pace = (self.seconds + sum(row["seconds"] for row in running)) / done
+        minutes, seconds = divmod(round(to_come * pace / max(1, len(running))), 60)
         return f"{minutes}:{seconds:02d}"
 
     def _refresh(self) -> None:
         if self._live is not None:
-            self._live.update(self._table())
+            self._live.update(self.table())
 
-    def _table(self) -> Table:
-        best = "" if self.best is None else f", best {self.best[0]:.4g} ({self.best[1]})"
-        table = Table(title=f"{self._count()}{best}", title_justify="left", box=None, pad_edge=False)
+    def table(self) -> Group:
+        """The line that counts, and a row for each trial there is room for."""
+        table = Table(box=None, pad_edge=False)
         for column in ("trial", "parameters", "seed", "epoch", self.metric, "state"):
             table.add_column(column, justify="right" if column in ("seed", "epoch", self.metric) else "left")
         # What runs comes first; of what has ended, the newest: a terminal has few lines.
-        running = [item for item in self.rows.items() if item[1]["state"] == "running"]
-        ended = [item for item in self.rows.items() if item[1]["state"] != "running"]
-        for trial, row in running + ended[::-1][: max(4, self.console.height - len(running) - 6)]:
+        room = max(4, self.console.height - len(self.running) - 6)
+        newest = (item for item in reversed(self.rows.items()) if item[1]["state"] != "running")
+        for trial, row in [*self.running.items(), *islice(newest, room)]:
             value = "" if row["value"] is None else f"{row['value']:.4g}"
             star = " *" if self.best and self.best[1] == trial else ""
             state = f"[{COLOURS.get(row['state'], 'white')}]{row['state']}[/]"
             epochs = f"{row['epochs']}/{self.max_epochs}"
             table.add_row(trial, row["parameters"], str(row["seed"]), epochs, value + star, state)
-        return table
+        return Group(Text(f"{self.said()}, best {self.best_said()}", no_wrap=True, overflow="ellipsis"), table)
 
 
 def describe(overrides: Point) -> str:

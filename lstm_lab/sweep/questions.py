@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 from ray.tune.search import Searcher as TuneSearcher
 
+from lstm_lab.sweep.disk import Shelf
 from lstm_lab.sweep.domains import Point
 from lstm_lab.sweep.record import ENDED, SweepFolder, Trial, confirmation, leaderboard
 from lstm_lab.sweep.schedulers import FIFO
@@ -50,6 +51,8 @@ class Questions(Here, TuneSearcher):
         """Tune's id of a trial -> ours."""
         self.over: str | None = None
         """Why no trial goes on."""
+        self.halt: str | None = None
+        """Why nothing goes on for now: no room on the disk."""
         self.total, self.left = 0, 0
         """Trials in all, and those that have not ended."""
         trials = self.trials()
@@ -92,6 +95,7 @@ class Questions(Here, TuneSearcher):
             "seed": seed,
             "wandb": self.wandb,
             "command": self.command,
+            "halve_batch": self.sweep.resources.halve_batch,
             # How many must have begun before any of them trains.
             "together": self.total if self.scheduler.owner.clones else 0,
         }
@@ -139,24 +143,36 @@ class Search(Questions):
         self.epochs = sum(trial.epochs for trial in trials)
         for place, row in enumerate(self.folder.warm()):
             self.source.tell(-1 - place, row["overrides"], row["value"])
-        for point in sorted({trial.point for trial in trials}):
-            self._tell([trial for trial in trials if trial.point == point])
+        self.rows: dict[int, list[Trial]] = {}
+        """Trials by point, those that have ended."""
+        for trial in trials:
+            if trial.state in ENDED:
+                self.rows.setdefault(trial.point, []).append(trial)
+        # The population keeps all: any of it may still be gone on from.
+        keep = None if self.scheduler.owner.clones else self.sweep.kept_points
+        self.shelf = Shelf(self.folder, keep, self.base.mode) if keep else None
+        for _, rows in sorted(self.rows.items()):
+            self._tell(rows)
         self.closed: str | None = self.folder.about.get("ended")
         """Why there are to be no new points."""
         if self.closed:
             return
         # Killed between the first and the last seed of a point: the seeds that were never entered.
-        for point in sorted({trial.point for trial in trials}):
-            rows = [trial for trial in trials if trial.point == point]
-            known = {row.seed for row in rows}
-            self.enter(point, rows[0].overrides, [seed for seed in self.sweep.seeds if seed not in known])
-        self.closed = self._worn_out(trials)
+        known: dict[int, set[int]] = {}
+        for trial in trials:
+            known.setdefault(trial.point, set()).add(trial.seed)
+        overrides = {trial.point: trial.overrides for trial in trials}
+        for point, seeds in sorted(known.items()):
+            self.enter(point, overrides[point], [seed for seed in self.sweep.seeds if seed not in seeds])
+        self.closed = self._worn_out()
         self.left = len(self.waiting) if self.closed else self.total - sum(t.state in ENDED for t in trials)
 
     def _tell(self, rows: list[Trial]) -> None:
-        if len(rows) == len(self.sweep.seeds) and all(row.state in ENDED for row in rows):
+        if len(rows) == len(self.sweep.seeds):
             values = [row.value for row in rows if row.value is not None]
             self.source.tell(rows[0].point, rows[0].overrides, mean(values) if values else None)
+            if self.shelf:
+                self.shelf.place(rows)
 
     def more(self) -> bool:
         if self.closed or self.next_point >= self.points:
@@ -166,10 +182,11 @@ class Search(Questions):
         return True
 
     def settled(self, ours: str) -> None:
-        trials = self.trials()
-        point = next(trial.point for trial in trials if trial.id == ours)
-        self._tell([trial for trial in trials if trial.point == point])
-        self.closed = self.closed or self._worn_out(trials)
+        trial = self.folder.trial(ours)
+        rows = self.rows.setdefault(trial.point, [])
+        rows.append(trial)
+        self._tell(rows)
+        self.closed = self.closed or self._worn_out()
 
     def reported(self) -> None:
         self.epochs += 1
@@ -183,11 +200,12 @@ class Search(Questions):
                 self.over = f"budget.minutes: {budget.minutes:g} minutes are over"
         return self.over is not None
 
-    def _worn_out(self, trials: list[Trial]) -> str | None:
+    def _worn_out(self) -> str | None:
         patience = self.sweep.patience_trials
         if patience is None:
             return None
-        since, best = waited(trials, self.base.mode)
+        ended = sorted((trial for rows in self.rows.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t")))
+        since, best = waited(ended, self.base.mode)
         if since < patience or best is None:
             return None
         return f"patience_trials: {since} trials have brought nothing better than {best.id}, {best.value:.4g}"

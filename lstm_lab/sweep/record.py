@@ -3,6 +3,7 @@
 sweep.yaml       the resolved sweep; resume reads it
 trials.jsonl     one row for each trial when it is asked for, append-only
 events.jsonl     what the driver decided: stopped, failed, lost
+removed.jsonl    trials whose checkpoints were removed to save space
 warm.jsonl       points of earlier sweeps that the searcher is told first, where there are any
 trials/<id>/     a run folder each
 summary.json     the answer
@@ -13,7 +14,7 @@ report.html      the page
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from lstm_lab.run import (
     make_folder,
     near_run,
     now,
+    parse_jsonl,
     read_json,
     read_jsonl,
     versions,
@@ -40,6 +42,8 @@ from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tasks.base import better
 
 ENDED = ("finished", "stopped", "failed")
+ASKED = {"trial", "point", "seed", "overrides"}
+"""What a row of trials.jsonl must hold to be one."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +74,42 @@ class Trial:
         return self.lineage[-1]["overrides"] if self.lineage else self.overrides
 
 
+class Rows:
+    """Rows of an append-only file; each look reads only what was added since the last."""
+
+    def __init__(self, path: Path, needs: set[str]) -> None:
+        self.path, self.needs = path, needs
+        self._read: list[dict[str, Any]] = []
+        self._at = 0
+
+    def __call__(self) -> list[dict[str, Any]]:
+        """All rows until now; a line that a kill tore is none."""
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        if size < self._at:
+            self._read, self._at = [], 0
+        if size == self._at:
+            return self._read
+        with self.path.open("rb") as file:
+            file.seek(self._at)
+            whole, end, rest = file.read().rpartition(b"\n")
+        self._read += self._rows(whole)
+        self._at += len(whole) + len(end)
+        # A last line without its end: whole perhaps, but the next look reads it again.
+        return self._read + self._rows(rest)
+
+    def _rows(self, content: bytes) -> list[dict[str, Any]]:
+        return [row for row in parse_jsonl(content) if self.needs <= row.keys()]
+
+
 class SweepFolder:
     """The folder of a sweep."""
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self.asked = Rows(self.path / "trials.jsonl", ASKED)
+        """The trials that were asked for."""
+        self.decided = Rows(self.path / "events.jsonl", {"trial", "state", "reason"})
+        """What the driver decided on them."""
 
     @classmethod
     def create(cls, path: Path, sweep: Sweep, **about: Any) -> SweepFolder:
@@ -84,6 +119,7 @@ class SweepFolder:
         warm, outside = earlier_points(sweep)
         make_folder(path / "trials")
         facts = {"name": path.name, "created": now(), "git": git_state(), "versions": versions(), **about}
+        facts["sweep"] = sweep.dump()
         if sweep.warm_start:
             facts["warm_start"] = {"told": len(warm), "outside": outside}
             # Copied, for the earlier sweep may be gone when this one is resumed.
@@ -133,22 +169,30 @@ class SweepFolder:
 
     def ask(self, point: int, seed: int, overrides: Point, phase: str = "search") -> str:
         """Enter a trial before anything of it runs; returns its id."""
-        trial = f"t{len(self.asked()):04d}"
+        rows = self.asked()
+        trial = f"t{int(rows[-1]['trial'].removeprefix('t')) + 1 if rows else 0:04d}"
         row = {"trial": trial, "point": point, "seed": seed, "overrides": overrides, "phase": phase}
+        # Twice, for one of the two may be torn one day.
+        make_folder(self.run(trial).path)
+        write_atomic(self.run(trial).path / "asked.json", json.dumps(row))
         append_jsonl(self.path / "trials.jsonl", row)
         return trial
-
-    def asked(self) -> list[dict[str, Any]]:
-        return read_jsonl(self.path / "trials.jsonl")
 
     def decide(self, trial: str, state: str, reason: str | None = None) -> None:
         """What the driver decided on a trial."""
         append_jsonl(self.path / "events.jsonl", {"trial": trial, "state": state, "reason": reason, "at": now()})
 
-    def trials(self) -> list[Trial]:
-        """Every trial, as its own folder and the driver's decisions show it."""
-        decided = {row["trial"]: row for row in read_jsonl(self.path / "events.jsonl")}
-        return [self._trial(row, decided.get(row["trial"])) for row in self.asked()]
+    def trials(self, without: Container[str] = ()) -> list[Trial]:
+        """Every trial but those named, as its own folder and the driver's decisions show it."""
+        decided = {row["trial"]: row for row in self.decided()}
+        # Once each: a file copied together may hold a row twice.
+        rows = {row["trial"]: row for row in reversed(self.asked())}
+        return [self._trial(row, decided.get(id)) for id, row in reversed(rows.items()) if id not in without]
+
+    def trial(self, id: str) -> Trial:
+        """One trial; of ten thousand, the others are not looked at."""
+        row = next(row for row in reversed(self.asked()) if row["trial"] == id)
+        return self._trial(row, next((each for each in reversed(self.decided()) if each["trial"] == id), None))
 
     def _trial(self, row: dict[str, Any], decided: dict[str, Any] | None) -> Trial:
         run = self.run(row["trial"])
@@ -171,7 +215,7 @@ class SweepFolder:
             reason=reason,
             value=None if state == "failed" else value,
             epoch=epoch,
-            epochs=len(rows),
+            epochs=rows[-1]["epoch"] + 1 if rows else 0,
             seconds=rows[-1]["seconds"] if rows else 0.0,
             parameters=parameters,
             phase=row.get("phase", "search"),

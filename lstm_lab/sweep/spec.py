@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, model_validator
 
+import lstm_lab.sweep.hyperopt_searcher  # noqa: F401 - fills the registry
 from lstm_lab import config
 from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.experiment import Experiment
@@ -30,6 +31,8 @@ class Resources(Config):
     """CPU cores."""
     gpus: Annotated[float, Field(ge=0.0)] = 0
     """GPUs; 0.25 packs four trials on one."""
+    halve_batch: bool = False
+    """Begin a trial that runs out of memory again with half its batch; otherwise it fails."""
 
 
 class Budget(Config):
@@ -85,6 +88,8 @@ class Sweep(Config):
     """How the best points are trained again before one of them wins; null: the search decides."""
     warm_start: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Earlier sweeps over the same space whose points the searcher is told first."""
+    keep_checkpoints: Count | None = None
+    """Best points whose checkpoints stay when the disk is small; null: all."""
     resources: Resources = Resources()
     """What one trial holds."""
     seed: Annotated[int, Field(ge=0)] = 0
@@ -139,6 +144,11 @@ class Sweep(Config):
         points = self.samples * len(self.region.grid())
         limit = self.budget.trials if self.budget else None
         return points if limit is None else min(points, limit // len(self.seeds))
+
+    @property
+    def kept_points(self) -> int | None:
+        """Points whose checkpoints stay: no fewer than are yet to be confirmed."""
+        return self.keep_checkpoints and max(self.keep_checkpoints, self.confirm.top if self.confirm else 1)
 
     @property
     def region(self) -> Region:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from lstm_lab import config, tracking
 from lstm_lab.evaluate import Scores, evaluate
 from lstm_lab.run import read_json, write_atomic
+from lstm_lab.sweep.disk import removed
 from lstm_lab.sweep.record import SweepFolder, Trial, winner
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tracking import Mode
@@ -40,6 +41,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
         "baselines": {"validation": {}, "test": None},
         "skill": {"validation": {}, "test": None},
         "failures": [{"trial": t.id, "reason": t.reason} for t in trials if t.state == "failed"],
+        "removed": removed(folder),
         "seconds": about.get("seconds", 0.0),
         "wandb": audit(folder, wandb),
         "command": about.get("command", ""),

@@ -6,6 +6,7 @@ its last rows unwritten. Training runs in a thread that waits at the end of each
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -20,7 +21,7 @@ from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
 from lstm_lab.sweep import population
-from lstm_lab.train import train
+from lstm_lab.sweep.memory import train_within
 
 
 class Closed(Interrupted):
@@ -56,7 +57,7 @@ class Trial(tune.Trainable):
         if kind == "row":
             return {**content, "epochs": content["epoch"] + 1}
         # Tune counts a raised error as one to retry; a diverged loss or bad data would only fail again.
-        return {"done": True, "ended": kind}
+        return {"done": True, "ended": kind, "reason": content}
 
     def _begin(self) -> None:
         self._go, self._said = threading.Semaphore(0), queue.SimpleQueue[tuple[str, Any]]()
@@ -79,9 +80,10 @@ class Trial(tune.Trainable):
             self._said.put(("failed", f"{type(error).__name__}: {error}"))
             return
         try:
-            train(
+            train_within(
                 experiment,
                 run,
+                halve=spec["halve_batch"],
                 dataset=shared(experiment.data),
                 wandb=spec["wandb"],
                 group=spec["group"],
@@ -92,8 +94,10 @@ class Trial(tune.Trainable):
         except Closed:
             self._said.put(("closed", None))
         except BaseException as error:  # noqa: BLE001 - whatever it was, the trial failed and its folder says why
-            run.mark_failed(error)
-            self._said.put(("failed", None))
+            # Said even if the disk has no room for it: the driver waits for a word.
+            with contextlib.suppress(OSError):
+                run.mark_failed(error)
+            self._said.put(("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
 
     def _run(self) -> Run:
         return Run(Path(self._spec["folder"]) / "trials" / self._spec["trial"])

@@ -19,9 +19,10 @@ from ray import tune
 from ray.tune import schedulers
 from rich.console import Console
 
-from lstm_lab.config import ConfigError, Interrupted
+from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.sweep import summary
 from lstm_lab.sweep.cluster import cluster
+from lstm_lab.sweep.disk import is_full
 from lstm_lab.sweep.live import LiveView
 from lstm_lab.sweep.population import Population
 from lstm_lab.sweep.questions import Confirmation, Here, Questions, Search
@@ -69,6 +70,8 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console) -> dict[str,
             if scratch is not None:
                 settle(folder)
                 folder.describe(seconds=round(clock(), 1))
+        if questions.halt:
+            raise DataError(f"{folder.path}: {questions.halt}: make room, then: lstm-lab resume {folder.path}")
         if interrupted.is_set():
             raise Interrupted(f"interrupted; go on with: lstm-lab resume {folder.path}")
         return summary.write(folder, wandb)
@@ -154,7 +157,12 @@ class Watch(Here, tune.Callback):
             return
         reason = None
         if ended == "failed":
-            reason = self.folder.run(ours).status.get("reason")
+            reason = self.folder.run(ours).status.get("reason") or trial.last_result.get("reason")
+            if is_full(reason):
+                self.questions.halt = str(reason)
+                self.questions.interrupted.set()
+                self.view.end(ours, "interrupted", reason)
+                return
         elif ended is None:
             reason = self.questions.over
             self.folder.decide(ours, "stopped", self.questions.why_stopped())
@@ -190,7 +198,7 @@ def remember(scheduler: Any, folder: SweepFolder, questions: Questions, view: Li
     for trial in questions.trials():
         if trial.state not in ENDED:
             continue
-        view.past(trial.id, trial.overrides, trial.seed, trial.state, trial.epochs, trial.value)
+        view.past(trial)
         past = SimpleNamespace(trial_id=f"past-{trial.id}", status="TERMINATED", is_finished=lambda: True)
         scheduler.on_trial_add(None, past)
         last: dict[str, Any] = {}

@@ -111,6 +111,10 @@ class ForecastMetrics(Metric):
         shares = {name.replace("inside", "coverage"): mean[name] for name in SPREAD}
         return {**shares, **errors}
 
+    def details(self) -> dict[str, Any]:
+        """What a record of an evaluation keeps beside the scores."""
+        return {"steps": self.by_step()}
+
     def by_step(self) -> list[dict[str, float]]:
         """The scores of each step ahead, averaged over targets."""
         steps = self._means()[1].mean(2)  # (names, horizon)
