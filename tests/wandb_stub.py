@@ -208,6 +208,27 @@ class Handler(BaseHTTPRequestHandler):
         ]
         return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": files}}
 
+    # --- reports ------------------------------------------------------------------------------------------------------
+
+    def on_ProjectInternalId(self, given: Any) -> Any:
+        return {"project": {"id": "UHJvamVjdDox", "internalId": "UHJvamVjdEludGVybmFsSWQ6MQ=="}}
+
+    def on_GetProjects(self, given: Any) -> Any:
+        page = {"endCursor": None, "hasNextPage": False}
+        return {"models": {"edges": [], "pageInfo": page}}
+
+    def on_UpsertModel(self, given: Any) -> Any:
+        return {"upsertModel": {"project": None, "model": None, "inserted": True}}
+
+    def on_upsertView(self, given: Any) -> Any:
+        self.server.reports.append(given)
+        return {"upsertView": {"inserted": True, "view": {
+            "id": f"Vmlldzox{len(self.server.reports)}", "type": given["type"], "name": given["name"],
+            "displayName": given["displayName"], "description": given["description"], "spec": given["spec"],
+            "project": {"id": "p", "name": given["projectName"], "entityName": given["entityName"]},
+            "updatedAt": "2026-01-01T00:00:00Z", "createdAt": "2026-01-01T00:00:00Z",
+        }}}  # fmt: skip
+
     # --- artifacts ----------------------------------------------------------------------------------------------------
 
     def on_ArtifactType(self, given: Any) -> Any:
