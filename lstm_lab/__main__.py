@@ -38,6 +38,13 @@ class Form(StrEnum):
     json = "json"
 
 
+class Target(StrEnum):
+    html = "html"
+    markdown = "markdown"
+    json = "json"
+    wandb = "wandb"
+
+
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
 Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
 Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
@@ -317,11 +324,21 @@ def watch(
 
 
 @app.command()
-def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")], to: To = Form.html) -> None:
+def report(
+    folder: Annotated[str, typer.Argument(help="A run or a sweep.")],
+    to: Annotated[Target, typer.Option(help="What to write; wandb saves a W&B Report of a sweep.")] = Target.html,
+    final: Annotated[bool, typer.Option("--final", help="A W&B Report that is no draft.")] = False,
+) -> None:
     """Write the page of a run or a sweep from what lies on the disk."""
+    if to is Target.wandb:
+        from lstm_lab.report.wandb_report import publish
+
+        return typer.echo(publish(Path(folder), final))
+    if final:
+        raise ConfigError("--final: goes with --to wandb alone: a page is no draft")
     from lstm_lab.report import write_report
 
-    typer.echo(write_report(Path(folder), to.value))
+    return typer.echo(write_report(Path(folder), to.value))
 
 
 @app.command()

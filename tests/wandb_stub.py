@@ -178,6 +178,9 @@ class Handler(BaseHTTPRequestHandler):
             "capabilities": [], "features": {"restrictedToTeams": []},
         }}  # fmt: skip
 
+    def on_GetDefaultEntity(self, given: Any) -> Any:
+        return {"viewer": {"id": "VXNlcjox", "entity": ENTITY}}
+
     def on_ServerFeaturesQuery(self, given: Any) -> Any:
         return {"serverInfo": {"features": []}}
 
@@ -214,11 +217,14 @@ class Handler(BaseHTTPRequestHandler):
         return {"project": {"id": "UHJvamVjdDox", "internalId": "UHJvamVjdEludGVybmFsSWQ6MQ=="}}
 
     def on_GetProjects(self, given: Any) -> Any:
-        page = {"endCursor": None, "hasNextPage": False}
+        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
         return {"models": {"edges": [], "pageInfo": page}}
 
-    def on_UpsertModel(self, given: Any) -> Any:
-        return {"upsertModel": {"project": None, "model": None, "inserted": True}}
+    def on_CreateProject(self, given: Any) -> Any:
+        model = {"id": "p", "name": given["name"], "entityName": ENTITY, "description": None, "access": "PRIVATE"}
+        return {"result": {"project": model, "model": model, "inserted": True}}
+
+    on_UpsertModel = on_CreateProject
 
     def on_upsertView(self, given: Any) -> Any:
         self.server.reports.append(given)

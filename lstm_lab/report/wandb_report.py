@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,8 @@ from lstm_lab.report.tables import varying
 from lstm_lab.run import Run
 from lstm_lab.tracking import PROJECT
 from lstm_lab.tracking.server import server
-from lstm_lab.tracking.tracker import configuration, sweep_name
-from lstm_lab.tracking.upload import Unreachable
+from lstm_lab.tracking.tracker import configuration
+from lstm_lab.tracking.upload import Unreachable, sync
 
 SECONDS = 120
 """Patience with the server once it has answered."""
@@ -35,16 +36,21 @@ Block = Any
 
 
 def publish(folder: Path, final: bool = False) -> str:
-    """Save the report of a sweep, a draft unless it is final; its address.
+    """Upload the runs of a sweep that are not there yet, and save its report, a draft unless it is final; its address.
 
     Raises:
-        ConfigError: it is no sweep, or wandb-workspaces is not installed.
+        ConfigError: it is no sweep, or `wandb-workspaces` is not installed.
         Unreachable: there is no server or no account, or it did not come to an end.
     """
     if not isinstance(read(folder), SweepRecord):
         raise ConfigError(f"{folder}: a W&B Report is made of a sweep; of a run W&B has its own page")
+    if find_spec("wandb_workspaces") is None:
+        raise ConfigError("report --to wandb needs the package wandb-workspaces: pip install 'lstm-lab[reports]'")
     if refusal := server().refusal():
         raise Unreachable(f"report: {refusal}; the page needs neither: lstm-lab report {folder}")
+    unsent = [sent for sent in sync([folder]) if sent.outcome in ("failed", "left")]
+    if unsent:
+        raise Unreachable(f"report: {len(unsent)} runs could not be uploaded, {unsent[0].run.path}: {unsent[0].reason}")
     process = subprocess.Popen(
         [sys.executable, "-m", "lstm_lab.report.wandb_report", str(folder), *(["final"] if final else [])],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -115,7 +121,7 @@ class Panels:
         runs = [Run(trial.record.path) for trial in sweep.trials if trial.record]
         if not runs:
             raise DataError(f"{sweep.path}: no trial has begun: there is nothing to draw")
-        self.name = sweep_name(runs[0])
+        self.ids = [told["id"] for run in runs if (told := run.about.get("wandb", {})).get("id")]
         self.keys = {key: path for key in varying(sweep) if (path := logged_as(key, runs))}
 
     def below(self, section: str) -> list[Block]:
@@ -135,14 +141,18 @@ class Panels:
         return []
 
     def runset(self, name: str, grouped: bool) -> Any:
-        """The runs of this sweep alone, best first; grouped: of one point together, over its seeds."""
+        """The runs of this sweep, best first; grouped: of one point together, over its seeds.
+
+        By their ids: many machines have a sweep of that name, and filters over the configuration name its keys in a
+        way of their own.
+        """
         import wandb_workspaces.reports.v2 as wr
         from wandb_workspaces import expr
 
         columns = [f"config:{_valued(path)}" for path in self.keys.values()]
         return wr.Runset(
             entity=self.entity, project=PROJECT if self.entity else "", name=name,
-            filters=[expr.Config("sweep") == self.name],
+            filters=expr.And(expr.Metric("ID").isin(self.ids)),
             groupby=[f"config.{path}" for path in self.keys.values()] if grouped else [],
             order=[wr.OrderBy(wr.SummaryMetric("best"), ascending=self.sweep.mode == "min")],
             pinned_columns=["run:displayName", "summary:best", "summary:state", *columns],

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.run import Run, State, read_json, read_jsonl
+from lstm_lab.run import Run, State, read_jsonl
 from lstm_lab.tracking.pen import Pen, give_back, room_in, take_pen
 from lstm_lab.tracking.server import Mode, server
 
@@ -166,22 +166,12 @@ def configuration(run: Run) -> dict[str, Any]:
     data = about.get("data") or {}
     return {
         **run.experiment,
-        "sweep": sweep_name(run),
         "data_digest": data.get("digest"),
         "parameters": about.get("parameters"),
         "device": about.get("device"),
         "code": about.get("git"),
         "versions": about.get("versions"),
     }
-
-
-def sweep_name(run: Run) -> str | None:
-    """The sweep of a trial as nobody else's: many machines have a `vowels_cells-1`."""
-    about = run.path.resolve().parents[1] / "about.json"
-    if run.about.get("group") is None or not about.is_file():
-        return None
-    sweep = read_json(about)
-    return f"{sweep['name']} of {sweep['created']}"
 
 
 def data_of(run: Run) -> dict[str, Any]:
