@@ -142,7 +142,7 @@ def test_the_specification_is_as_it_was(swept):
         "kinds": [kind for kind, _ in groupby(block["type"] for block in blocks)],
         "panels": [block for block in blocks if block["type"] == "panel-grid"],
     }
-    text = re.sub(r'"(id|ref)": "[a-z0-9]{8,12}"', r'"\1": "random"', json.dumps(content, indent=1)) + "\n"
+    text = re.sub(r'"(id|__id__)": "[a-z0-9]+"', r'"\1": "random"', json.dumps(content, indent=1)) + "\n"
     if os.environ.get("LSTM_LAB_GOLDEN"):
         GOLDEN.parent.mkdir(exist_ok=True)
         GOLDEN.write_text(text)
