@@ -383,6 +383,25 @@ def sync(
 
 
 @app.command()
+def convert(
+    file: Annotated[str, typer.Argument(help="A sweep file of W&B, or one of ours.")],
+    names: Annotated[list[str] | None, typer.Argument(help="theirs=ours, as lr=optimizer.lr")] = None,
+    experiment: Annotated[str | None, typer.Option(help="What a W&B sweep's trials start from.")] = None,
+) -> None:
+    """A W&B sweep file as one of ours, or the other way round, on standard output."""
+    from lstm_lab import config
+    from lstm_lab.sweep.wandb_yaml import from_wandb, is_wandb, read, to_wandb
+
+    if is_wandb(read(file)):
+        renamed = {key: str(value) for key, value in config.parse_overrides(names or ())}
+        typer.echo(from_wandb(file, experiment, renamed), nl=False)
+    elif names or experiment:
+        raise ConfigError(f"{file}: is a sweep of ours: names and --experiment go with one of W&B")
+    else:
+        typer.echo(to_wandb(file), nl=False)
+
+
+@app.command()
 def tui(
     folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; all below runs/ without any.")] = None,
 ) -> None:

@@ -196,7 +196,9 @@ def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, 
     assert [{key: row[key] for key in row if not key.startswith("examples/")} for row in copy.rows] == run.rows()
     shown = {key.removeprefix("examples/") for key in copy.rows[-1] if key.startswith("examples/")}
     assert charts <= shown
-    assert {name.split("/")[-1].split(".")[0].rsplit("_", 2)[0] for name in copy.files if "media/table" in name} >= charts
+    assert {
+        name.split("/")[-1].split(".")[0].rsplit("_", 2)[0] for name in copy.files if "media/table" in name
+    } >= charts
     assert copy.logged[-1] == f"model-{copy.id}"
     assert copy.used == [f"data-{experiment.data.name}"]
     model = next(kept for kept in stub.artifacts.values() if kept["type"] == "model")
@@ -286,7 +288,7 @@ def killed_and_synced(stub, runs, many, seed):
     """Runs logged by processes that are killed at random and some of them begun again, then sent."""
     random_ = random.Random(seed)
     found = [record(runs / f"r{number:02}", 0, "running", group="killed") for number in range(many)]
-    left = {number: 2 for number in range(many)}
+    left = dict.fromkeys(range(many), 2)
     while left:
         now = random_.sample(sorted(left), min(3, len(left)))
         started = {

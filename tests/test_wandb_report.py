@@ -1,4 +1,4 @@
-"""A W&B Report: saved end to end on a server on loopback, its specification as it was, every accessor in what is logged."""
+"""A W&B Report: saved on a server on loopback, its specification as it was, every accessor in what is logged."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def values(content, key):
 
 
 def resolved(accessor, run):
-    """What stands at `config:optimizer.value.lr` in a run's configuration as W&B has it; KeyError where nothing does."""
+    """What stands at `config:optimizer.value.lr` in the configuration that W&B has; KeyError where nothing does."""
     wrapped = {key: {"value": value} for key, value in configuration(run).items()}
     for part in accessor.split("."):
         wrapped = wrapped[part]
@@ -104,7 +104,8 @@ def test_every_accessor_is_in_what_the_runs_log(swept):
     spec, run = spec_of(swept), Run(swept / "trials" / "t0000")
     columns = list(values(spec, "accessor"))
     assert columns == [
-        "config:model.value.cell.name", "config:optimizer.value.lr", "config:model.value.dropout.output", "summary:best",
+        "config:model.value.cell.name", "config:optimizer.value.lr", "config:model.value.dropout.output",
+        "summary:best",
     ]  # fmt: skip
     groups = [row["name"] for grouping in values(spec, "grouping") for row in grouping]
     assert sorted(groups) == sorted(column.removeprefix("config:") for column in columns[:-1])
@@ -124,7 +125,8 @@ def test_parallel_coordinates_see_runs_and_curves_see_points(swept):
         for panel in grid["metadata"]["panelBankSectionConfig"]["panels"]
     }
     assert kinds == {
-        "Run Comparer": False, "Parallel Coordinates Plot": False, "Parameter Importance": False, "Run History Line Plot": True,
+        "Run Comparer": False, "Parallel Coordinates Plot": False, "Parameter Importance": False,
+        "Run History Line Plot": True,
     }  # fmt: skip
     for grid in grids:
         (found,) = grid["metadata"]["runSets"][0]["filters"]["filters"]

@@ -145,7 +145,7 @@ def _classes(classes: tuple[str, ...], chances: Tensor, truth: Tensor) -> dict[s
     }  # fmt: skip
 
 
-def _precision(classes: tuple[str, ...], chances: Tensor, truth: Tensor) -> dict[str, list[float]]:
+def _precision(classes: tuple[str, ...], chances: Tensor, truth: Tensor) -> dict[str, list[float | None]]:
     """The best precision at each recall or more, of the most frequent classes against all others."""
     found = {}
     for place in torch.bincount(truth, minlength=len(classes)).argsort(descending=True)[:CURVES].tolist():

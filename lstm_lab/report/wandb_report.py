@@ -1,7 +1,7 @@
 """The page of a sweep as a W&B Report: its words and tables, and in place of its figures panels that W&B draws.
 
-The only file that knows `wandb_workspaces`, whose classes are private enough to be pinned. It is run in a process of its
-own, `python -m lstm_lab.report.wandb_report SWEEP`, for what it calls may wait for a server without end.
+The only file that knows `wandb_workspaces`, whose classes are private enough to be pinned. It is run in a process of
+its own, `python -m lstm_lab.report.wandb_report SWEEP`, for what it calls may wait for a server without end.
 """
 
 from __future__ import annotations
@@ -84,7 +84,12 @@ def report_of(sweep: SweepRecord, page: Page, entity: str) -> Any:
             blocks += _blocks(part)
         blocks += panels.below(section.id)
     return wr.Report(
-        project=PROJECT, entity=entity or "nobody", title=page.title[:128], description=page.about, blocks=blocks, width="fluid"
+        project=PROJECT,
+        entity=entity or "nobody",
+        title=page.title[:128],
+        description=page.about,
+        blocks=blocks,
+        width="fluid",
     )
 
 
@@ -219,12 +224,11 @@ def _valued(path: str) -> str:
 
 
 def main(folder: str, *final: str) -> None:
-    import wandb
+    import wandb_workspaces.reports.v2 as wr
 
     record = read(Path(folder))
     assert isinstance(record, SweepRecord)
-    entity = wandb.Api().default_entity
-    report = report_of(record, page_of(record), entity)
+    report = report_of(record, page_of(record), wr.Report(project=PROJECT).entity)
     report.save(draft=not final)
     sys.stdout.write(report.url + "\n")
 

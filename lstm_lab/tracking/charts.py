@@ -12,6 +12,9 @@ from typing import Any
 
 from lstm_lab.run import read_json, read_jsonl
 
+WORST = ("sample", "truth", "answer", "chance", "length", "text")
+"""Columns of the table of the worst examples, as far as there are."""
+
 
 def show(run: Any, folder: Path, step: int) -> None:
     """Log the charts beside the last row, and the model of a run that is among the best of its sweep."""
@@ -74,7 +77,10 @@ def _classes(content: dict[str, Any]) -> dict[str, Any]:
     sure = wandb.Table(["confidence", "right", "n"], [[b["sure"], b["right"], b["n"]] for b in content["calibration"]])
     charts: dict[str, Any] = {
         "confusion": wandb.plot_table(
-            "wandb/confusion_matrix/v1", counts, {name: name for name in counts.columns}, {"title": "Confusion"}
+            "wandb/confusion_matrix/v1",
+            counts,
+            {str(name): str(name) for name in counts.columns},
+            {"title": "Confusion"},
         ),
         "calibration": wandb.plot.scatter(sure, "confidence", "right", "Share right at each confidence"),
     }
@@ -88,7 +94,9 @@ def _classes(content: dict[str, Any]) -> dict[str, Any]:
             {"title": "Precision and recall", "x-axis-title": "Recall", "y-axis-title": "Precision"},
         )  # fmt: skip
     if content.get("worst"):
-        columns = [name for name in ("sample", "truth", "answer", "chance", "length", "text") if name in content["worst"][0]]
+        columns = [
+            name for name in ("sample", "truth", "answer", "chance", "length", "text") if name in content["worst"][0]
+        ]
         charts["worst"] = wandb.Table(columns, [[row.get(name) for name in columns] for row in content["worst"]])
     return charts
 

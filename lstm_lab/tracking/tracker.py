@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lab.run import Run, State, read_jsonl
-from lstm_lab.tracking.pen import Pen, give_back, room_in, take_pen
+from lstm_lab.tracking.pen import give_back, room_in, take_pen
 from lstm_lab.tracking.server import Mode, server
 
 PROJECT = "lstm-lab"
@@ -206,5 +206,3 @@ def ancestry(run: Run, before: str | None = None) -> list[tuple[int, dict[str, A
     if not donor:
         donor = [(0, {key: change["donor"] for key, change in last["changes"].items()})]
     return [step for step in donor if step[0] < last["from_epoch"]] + [(last["from_epoch"], last["overrides"])]
-
-
