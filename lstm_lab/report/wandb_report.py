@@ -228,7 +228,7 @@ def main(folder: str, *final: str) -> None:
 
     record = read(Path(folder))
     assert isinstance(record, SweepRecord)
-    report = report_of(record, page_of(record), wr.Report(project=PROJECT).entity)
+    report = report_of(record, page_of(record), wr.Report(project=PROJECT).entity)  # type: ignore[call-arg]
     report.save(draft=not final)
     sys.stdout.write(report.url + "\n")
 

@@ -94,9 +94,7 @@ def _classes(content: dict[str, Any]) -> dict[str, Any]:
             {"title": "Precision and recall", "x-axis-title": "Recall", "y-axis-title": "Precision"},
         )  # fmt: skip
     if content.get("worst"):
-        columns = [
-            name for name in ("sample", "truth", "answer", "chance", "length", "text") if name in content["worst"][0]
-        ]
+        columns: list[Any] = [name for name in WORST if name in content["worst"][0]]
         charts["worst"] = wandb.Table(columns, [[row.get(name) for name in columns] for row in content["worst"]])
     return charts
 
