@@ -23,7 +23,7 @@ from lstm_lab.run import Run, append_jsonl
 from lstm_lab.tracking import pen, upload
 from lstm_lab.tracking.server import server
 from lstm_lab.tracking.terminal import gather
-from lstm_lab.tracking.tracker import ancestry
+from lstm_lab.tracking.tracker import ancestry, wandb_id
 from lstm_lab.train import train
 
 EXTRA = 5.0
@@ -133,6 +133,14 @@ def test_ids_are_stable_and_nobody_elses(tmp_path):
     before = one.about["wandb"]["id"]
     tracking.end(one, mode="offline")
     assert one.about["wandb"]["id"] == before
+
+
+def test_a_run_that_wandbs_own_agent_asks_for_has_its_id(tmp_path, monkeypatch):
+    run = record(tmp_path / "run")
+    monkeypatch.setenv("WANDB_RUN_ID", "asked")
+    assert wandb_id(run, None).endswith("-run")
+    monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
+    assert wandb_id(run, None) == "asked"
 
 
 def test_a_resumed_run_is_one_history(stub, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import uuid
@@ -139,6 +140,8 @@ def is_ended(run: Run) -> bool:
 def wandb_id(run: Run, group: str | None) -> str:
     """The id it has there for ever: readable, and nobody else's, for a project holds the runs of many machines."""
     known = run.about.get("wandb", {}).get("id")
+    if known is None and os.environ.get("WANDB_SWEEP_ID"):
+        known = os.environ.get("WANDB_RUN_ID")  # W&B's own agent asked for it, and looks for it under that id.
     name = f"{group}-{run.id}" if group else run.id
     return known or f"{uuid.uuid4().hex[:8]}-{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"[:110]
 
