@@ -125,6 +125,7 @@ def test_a_run_online_is_the_record(stub, tmp_path, vowels):
     assert tracking.is_ended(run)
 
 
+@pytest.mark.slow
 def test_ids_are_stable_and_nobody_elses(tmp_path):
     one, two = record(tmp_path / "a" / "run"), record(tmp_path / "b" / "run")
     for run in (one, two):
