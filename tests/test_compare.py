@@ -80,7 +80,9 @@ def test_critical_differences_over_data_sets(tmp_path):
     folders, order = [], ["lstm", "mgu", "gru"]
     for number in range(5):
         for place, cell in enumerate(order):
-            folders.append(run(tmp_path / f"{cell}-{number}", 0.05 + 0.1 * place, 0, cell, f"set{number}", f"d{number}"))
+            folders.append(
+                run(tmp_path / f"{cell}-{number}", 0.05 + 0.1 * place, 0, cell, f"set{number}", f"d{number}")
+            )
     grounds = entries.arenas([read(folder) for folder in folders], [])
     what, scores = ranking.treatments(grounds)
     found = ranking.ranked(grounds, scores)

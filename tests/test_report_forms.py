@@ -100,7 +100,9 @@ def test_colours_of_text_have_contrast_and_those_of_lines_can_be_seen(scheme):
 
     style = resources.files("lstm_lab.report").joinpath("style.css").read_text()
     first, second = style.split("@media screen and (prefers-color-scheme: dark)")
-    colours = dict(re.findall(r"--([\w-]+): (#\w{6})", first if scheme == "light" else second.split("color-scheme: dark")[0]))
+    colours = dict(
+        re.findall(r"--([\w-]+): (#\w{6})", first if scheme == "light" else second.split("color-scheme: dark")[0])
+    )
 
     def light(name):
         parts = [int(colours[name][place : place + 2], 16) / 255 for place in (1, 3, 5)]

@@ -49,7 +49,9 @@ def synthetic(count, stop=False, seed=0, noise=0.02):
              "c": {"uniform": [0, 1]}}  # fmt: skip
     points = [Point(t.point, t.overrides, [t], t.value, None, 1) for t in trials]
     points.sort(key=lambda point: (not point.through, point.mean))
-    return SweepRecord(Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, points[0].trials[0], None, None)
+    return SweepRecord(
+        Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, points[0].trials[0], None, None
+    )
 
 
 @pytest.mark.parametrize(("stop", "seed"), [(False, 0), (True, 1), (True, 2)])
