@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all check train sweep resume evaluate predict report sync tui doctor bench results schema clean
+.PHONY: help setup demo test test-all check train sweep resume evaluate predict report compare sync tui doctor bench results schema clean
 
 help: ## This help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ predict: $(READY) ## Answers for new data: make predict RUN=runs/my_csv-1 DATA=n
 
 report: $(READY) ## Write the page again: make report RUN=runs/vowels_cells-1
 	@$(LAB) report $(RUN)
+
+compare: $(READY) ## Several runs or sweeps in one page: make compare RUNS="runs/a-1 runs/b-1"
+	@$(LAB) compare $(RUNS)
 
 sync: $(READY) ## Upload to W&B from the record, each run once: make sync SWEEP=runs/vowels_cells-1, or all
 	@$(LAB) sync $(SWEEP)

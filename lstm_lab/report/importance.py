@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean, quantiles, stdev
 from typing import Any
 
 from lstm_lab.report import words
@@ -78,14 +78,13 @@ def _shares(sweep: SweepRecord, scored: list[tuple[Trial, float]], keys: list[st
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         drawn = random.Random(seed).sample(scored, min(MOST, len(scored)))
-        # As values are spread over decades where training went wrong, their ranks are explained, not they themselves.
-        order = sorted(value for _, value in drawn)
+        low, high = fences([value for _, value in drawn])
         domains = {key: _domain(sweep, key, [trial.overrides[key] for trial, _ in scored]) for key in keys}
         study = optuna.create_study()
         study.add_trials([
             optuna.trial.create_trial(
                 params={key: _told(trial.overrides[key], domains[key]) for key in keys}, distributions=domains,
-                value=float(order.index(value)),
+                value=min(max(value, low), high),
             )
             for trial, value in drawn
         ])  # fmt: skip
@@ -94,6 +93,12 @@ def _shares(sweep: SweepRecord, scored: list[tuple[Trial, float]], keys: list[st
     finally:
         optuna.logging.set_verbosity(said)
     return {key: float(found.get(key, 0.0)) for key in keys}
+
+
+def fences(values: list[float]) -> tuple[float, float]:
+    """Tukey's outer ones: what lies beyond counts as lying there, or one trial that went wrong would explain it all."""
+    first, _, third = quantiles(values, n=4)
+    return first - 3 * (third - first), third + 3 * (third - first)
 
 
 def _domain(sweep: SweepRecord, key: str, values: list[Any]) -> Any:
@@ -127,7 +132,7 @@ def figure(found: Importance, metric: str) -> Figure:
     )  # fmt: skip
     at = "points" if found.points < found.trials else "trials"
     caption = (
-        f"Share of the variance of the trials' order by {words.metric(metric)} that each hyperparameter explains by "
+        f"Share of the variance of {words.metric(metric)} that each hyperparameter explains by "
         f"itself (fANOVA), from {found.trials} trials"
         + (f" of {found.points} points" if at == "points" else "")
         + f", each with the best of its first {words.plural(found.epochs, 'epoch')}, which all were given; mean and "

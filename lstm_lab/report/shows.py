@@ -60,7 +60,7 @@ def confusion(content: Row) -> Figure | None:
     caption = f"Counts, coloured by the share of the true class; {right:,} of {total:,} lie on the diagonal."
     if swapped:
         count, truth, answer = max(swapped)
-        caption += f" Most often confused: {truth} taken for {answer}, {count:,} times."
+        caption += f" Most often confused: {truth} taken for {answer}, {'once' if count == 1 else f'{count:,} times'}."
     alt = f"Confusion matrix of {len(classes)} classes. {caption}"
     return Figure("confusion", "confusion", caption, alt, as_json([trace], layout), side)
 

@@ -82,7 +82,11 @@ def places(sweep: SweepRecord, key: str, points: list[Point]) -> tuple[list[floa
         return at, {"tickvals": list(range(len(told))), "ticktext": texts, "range": [-0.5, len(told) - 0.5],
                     "showgrid": False}  # fmt: skip
     if kind in ("loguniform", "qloguniform"):
-        ticks = decades(math.log10(min(values)), math.log10(max(values)))
+        low, high = math.log10(min(values)), math.log10(max(values))
+        ticks = []
+        for tick in decades(low, high):  # So far apart that they can be read on a phone.
+            if not ticks or math.log10(tick / ticks[-1]) > 0.17 * (high - low):
+                ticks.append(tick)
         marks = {"tickvals": ticks, "ticktext": [f"{tick:.6g}" for tick in ticks]} if len(ticks) > 1 else {}
         return values, {"type": "log", **marks}
     return values, {}
