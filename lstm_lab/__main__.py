@@ -38,6 +38,13 @@ class Form(StrEnum):
     json = "json"
 
 
+class Target(StrEnum):
+    html = "html"
+    markdown = "markdown"
+    json = "json"
+    wandb = "wandb"
+
+
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
 Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
 Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
@@ -115,7 +122,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
 
     from lstm_lab.evaluate import evaluate
     from lstm_lab.report import text, write_report
-    from lstm_lab.tracking import resolve
+    from lstm_lab.tracking import publish, resolve
     from lstm_lab.train import stopping
     from lstm_lab.train import train as fit
 
@@ -136,7 +143,9 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
     run.describe(validation={**content, "epoch": result.epoch})
     out.print(text.scores(content, f"Validation part, best epoch {result.epoch} of {result.epochs}"))
     out.print(text.verdict(content))
-    out.print(f"{write_report(run.path)}\nTest part, still sealed: lstm-lab evaluate {run.path}")
+    page = write_report(run.path)
+    publish([run], mode=mode)
+    out.print(f"{page}\nTest part, still sealed: lstm-lab evaluate {run.path}")
 
 
 @app.command()
@@ -293,7 +302,9 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None
         content = sweep_on(folder, wandb=mode, console=out, address=address)
         failed += content["trials"]["failed"]
         scores = summary.open_test(folder).dump() if test and content["winner"] else None
-        ends.append((content, scores, write_report(folder.path), folder))
+        page = write_report(folder.path)
+        content["wandb"] = summary.publish(folder, mode)
+        ends.append((content, scores, page, folder))
     for content, scores, page, folder in ends:
         out.print()
         out.print(text.leaderboard(content))
@@ -331,11 +342,21 @@ def watch(
 
 
 @app.command()
-def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")], to: To = Form.html) -> None:
+def report(
+    folder: Annotated[str, typer.Argument(help="A run or a sweep.")],
+    to: Annotated[Target, typer.Option(help="What to write; wandb saves a W&B Report of a sweep.")] = Target.html,
+    final: Annotated[bool, typer.Option("--final", help="A W&B Report that is no draft.")] = False,
+) -> None:
     """Write the page of a run or a sweep from what lies on the disk."""
+    if to is Target.wandb:
+        from lstm_lab.report.wandb_report import publish
+
+        return typer.echo(publish(Path(folder), final))
+    if final:
+        raise ConfigError("--final: goes with --to wandb alone: a page is no draft")
     from lstm_lab.report import write_report
 
-    typer.echo(write_report(Path(folder), to.value))
+    return typer.echo(write_report(Path(folder), to.value))
 
 
 @app.command()
@@ -377,6 +398,25 @@ def sync(
     typer.echo(", ".join([f"{sum(count.values())} runs", *(f"{n} {said[outcome]}" for outcome, n in count.items())]))
     if count["failed"] or count["left"]:
         raise SystemExit(4)
+
+
+@app.command()
+def convert(
+    file: Annotated[str, typer.Argument(help="A sweep file of W&B, or one of ours.")],
+    names: Annotated[list[str] | None, typer.Argument(help="theirs=ours, as lr=optimizer.lr")] = None,
+    experiment: Annotated[str | None, typer.Option(help="What a W&B sweep's trials start from.")] = None,
+) -> None:
+    """A W&B sweep file as one of ours, or the other way round, on standard output."""
+    from lstm_lab import config
+    from lstm_lab.sweep.wandb_yaml import from_wandb, is_wandb, read, to_wandb
+
+    if is_wandb(read(file)):
+        renamed = {key: str(value) for key, value in config.parse_overrides(names or ())}
+        typer.echo(from_wandb(file, experiment, renamed), nl=False)
+    elif names or experiment:
+        raise ConfigError(f"{file}: is a sweep of ours: names and --experiment go with one of W&B")
+    else:
+        typer.echo(to_wandb(file), nl=False)
 
 
 @app.command()

@@ -29,6 +29,9 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError
 
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
+MEASURED = ("samples_per_second", "memory_mib", "seconds")
+"""Columns of the record that another execution of the same run measures anew: an epoch's training samples by its whole
+time, peak memory, seconds since the beginning."""
 PACKAGES = ("lstm-lab", "torch", "pytorch-lightning", "torchmetrics", "ray", "optuna", "wandb", "numpy")
 
 

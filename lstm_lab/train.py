@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import resource
 import signal
+import sys
 import threading
 import time
 import warnings
@@ -208,7 +210,8 @@ class Keeper(Keeping):
         self.run, self.tracker, self.on_epoch, self.stop = run, tracker, on_epoch, stop
         self.epochs = 0
         rows = run.rows()
-        self.began = time.monotonic() - (rows[-1]["seconds"] if rows else 0.0)
+        self.told = rows[-1]["seconds"] if rows else 0.0
+        self.began = time.monotonic() - self.told
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self.epochs}
@@ -225,12 +228,17 @@ class Keeper(Keeping):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Learner)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        seconds = time.monotonic() - self.began
+        data: Any = trainer.datamodule  # type: ignore[attr-defined]
         row = {
             "epoch": self.epochs,
             "step": trainer.global_step,
             **metrics,
-            "seconds": round(time.monotonic() - self.began, 3),
+            "samples_per_second": round(len(data.dataset.train) / max(seconds - self.told, 1e-6), 1),
+            "memory_mib": round(memory() / 2**20, 1),
+            "seconds": round(seconds, 3),
         }
+        self.told = seconds
         self.epochs += 1
         self.run.append(row)
         self.tracker.log(row)
@@ -260,6 +268,14 @@ class Keeper(Keeping):
         return Interrupted(
             f"interrupted after {self.epochs} epochs; go on with: lstm-lab train --resume {self.run.path}"
         )
+
+
+def memory() -> int:
+    """Bytes at the peak: of the accelerator's memory where there is one, else of this process so far."""
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        return torch.cuda.max_memory_allocated()
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else held * 1024
 
 
 def newest_checkpoint(run: Run) -> tuple[Path | None, int]:

@@ -87,7 +87,7 @@ def test_critical_differences_over_data_sets(tmp_path):
     what, scores = ranking.treatments(grounds)
     found = ranking.ranked(grounds, scores)
     assert what == "experiment"
-    assert found.names == ["cell.name lstm", "cell.name mgu", "cell.name gru"]
+    assert found.names == ["lstm", "mgu", "gru"]
     assert (found.ranks, found.blocks) == ([1.0, 2.0, 3.0], 5)
     shown = compared(folders, tmp_path)
     assert "critical" in shown.figures

@@ -28,7 +28,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data.labelled import LabelledParts
 from lstm_lab.evaluate import evaluate
 from lstm_lab.models.encoder import Encoder
-from lstm_lab.run import Run
+from lstm_lab.run import MEASURED, Run
 from lstm_lab.train import train
 
 DOC = (Path(__file__).parent.parent / "docs" / "lstm.md").read_text(encoding="utf-8")
@@ -331,7 +331,7 @@ def rows_with(experiment, run_path, noise, validate_on_test):
         data.__dict__["validation"] = data.open_test()
     run = Run.create(run_path, experiment.dump(), command="test", job_type="train")
     train(experiment, run, dataset=data)
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in run.rows()]
+    return [{k: v for k, v in row.items() if k not in MEASURED} for row in run.rows()]
 
 
 def test_4_validating_on_test_leaks_and_a_run_here_never_opens_it(tmp_path, vowels, monkeypatch):

@@ -29,7 +29,7 @@ from lstm_lab.data.vectors import read_vectors
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
 from lstm_lab.predict import predict
-from lstm_lab.run import Run
+from lstm_lab.run import MEASURED, Run
 from lstm_lab.train import train
 
 CORPUS = ["The film was good, very good.", "A bad film!", "don't see this film", "see it; it was good fun"] * 2
@@ -378,7 +378,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(own, tmp_path):
     with pytest.raises(Interrupted):
         train(experiment, runs[1], stop=StopAt(15))
     train(experiment, runs[1])
-    rows = [[{key: row[key] for key in row if key != "seconds"} for row in run.rows()] for run in runs]
+    rows = [[{key: row[key] for key in row if key not in MEASURED} for row in run.rows()] for run in runs]
     assert rows[0] == rows[1]
     assert len(rows[0]) == 3
 

@@ -14,7 +14,7 @@ from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Diverged
-from lstm_lab.run import Run
+from lstm_lab.run import MEASURED, Run
 from lstm_lab.tracking import pen
 from lstm_lab.train import newest_checkpoint, train
 
@@ -24,7 +24,7 @@ def start(path, experiment):
 
 
 def without_clock(rows):
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in rows]
+    return [{key: value for key, value in row.items() if key not in MEASURED} for row in rows]
 
 
 def weights(run):

@@ -178,6 +178,9 @@ class Handler(BaseHTTPRequestHandler):
             "capabilities": [], "features": {"restrictedToTeams": []},
         }}  # fmt: skip
 
+    def on_GetDefaultEntity(self, given: Any) -> Any:
+        return {"viewer": {"id": "VXNlcjox", "entity": ENTITY}}
+
     def on_ServerFeaturesQuery(self, given: Any) -> Any:
         return {"serverInfo": {"features": []}}
 
@@ -207,6 +210,30 @@ class Handler(BaseHTTPRequestHandler):
             {"name": name, "uploadUrl": f"{self.server.url}/storage/{run}/{name}"} for name in given.get("files") or ()
         ]
         return {"createRunFiles": {"runID": run, "uploadHeaders": [], "files": files}}
+
+    # --- reports ------------------------------------------------------------------------------------------------------
+
+    def on_ProjectInternalId(self, given: Any) -> Any:
+        return {"project": {"id": "UHJvamVjdDox", "internalId": "UHJvamVjdEludGVybmFsSWQ6MQ=="}}
+
+    def on_GetProjects(self, given: Any) -> Any:
+        page = {"__typename": "PageInfo", "endCursor": None, "hasNextPage": False}
+        return {"models": {"edges": [], "pageInfo": page}}
+
+    def on_CreateProject(self, given: Any) -> Any:
+        model = {"id": "p", "name": given["name"], "entityName": ENTITY, "description": None, "access": "PRIVATE"}
+        return {"result": {"project": model, "model": model, "inserted": True}}
+
+    on_UpsertModel = on_CreateProject
+
+    def on_upsertView(self, given: Any) -> Any:
+        self.server.reports.append(given)
+        return {"upsertView": {"inserted": True, "view": {
+            "id": f"Vmlldzox{len(self.server.reports)}", "type": given["type"], "name": given["name"],
+            "displayName": given["displayName"], "description": given["description"], "spec": given["spec"],
+            "project": {"id": "p", "name": given["projectName"], "entityName": given["entityName"]},
+            "updatedAt": "2026-01-01T00:00:00Z", "createdAt": "2026-01-01T00:00:00Z",
+        }}}  # fmt: skip
 
     # --- artifacts ----------------------------------------------------------------------------------------------------
 

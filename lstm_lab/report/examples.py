@@ -28,6 +28,8 @@ from lstm_lab.train import build
 
 SAMPLES, CHUNK, WORST, STEPS = 2048, 64, 8, 120
 BINS = 10
+CURVES, RECALL = 12, [step / 20 for step in range(21)]
+"""Classes that get a curve of precision over recall, and where it is read."""
 
 
 def examples_of(run: Run) -> dict[str, Any]:
@@ -137,7 +139,24 @@ def _classes(classes: tuple[str, ...], chances: Tensor, truth: Tensor) -> dict[s
         for b in range(BINS)
         if (place == b).any()
     ]
-    return {"classes": list(classes), "confusion": confusion.tolist(), "calibration": bins}
+    return {
+        "classes": list(classes), "confusion": confusion.tolist(), "calibration": bins,
+        "recall": RECALL, "precision": _precision(classes, chances, truth),
+    }  # fmt: skip
+
+
+def _precision(classes: tuple[str, ...], chances: Tensor, truth: Tensor) -> dict[str, list[float | None]]:
+    """The best precision at each recall or more, of the most frequent classes against all others."""
+    found = {}
+    for place in torch.bincount(truth, minlength=len(classes)).argsort(descending=True)[:CURVES].tolist():
+        hits = (truth == place)[chances[:, place].argsort(descending=True)].double().cumsum(0)
+        if hits[-1] == 0:
+            continue
+        precision = hits / torch.arange(1, len(hits) + 1)
+        best = precision.flip(0).cummax(0).values.flip(0)  # At each recall the best of it or more.
+        at = torch.searchsorted(hits / hits[-1], torch.tensor(RECALL, dtype=torch.float64) - 1e-9)
+        found[str(classes[place])] = _plain(best[at])
+    return found
 
 
 @shown.register

@@ -48,6 +48,8 @@ def _experiments(arenas: list[Arena]) -> Scores:
     scores: Scores = {}
     for data, entry in entries:
         label = words.settings({key: entry.settings[key] for key in keys if key in entry.settings}, names) or entry.name
+        if len(keys) == 1:
+            label = words.setting(entry.settings.get(keys[0]))
         if entry.mean is not None:
             scores.setdefault(label, {}).setdefault(data, entry.mean)
     return {name: row for name, row in scores.items() if len(row) == len(arenas)}

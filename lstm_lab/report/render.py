@@ -84,7 +84,7 @@ def as_markdown(page: Page) -> str:
 def _part(part: Part) -> list[str]:
     lines = [f"### {_escaped(part.title)}"] if part.title else []
     lines += [_escaped(text) for text in part.text]
-    lines += [_table(table) for table in part.tables]
+    lines += [table_text(table) for table in part.tables]
     lines += [_escaped(text) for text in part.after]
     lines += [f"*Figure, {_escaped(figure.title)}.* {_escaped(figure.alt)}" for figure in part.figures]
     if part.code:
@@ -95,7 +95,9 @@ def _part(part: Part) -> list[str]:
     return lines
 
 
-def _table(table: Table) -> str:
+def table_text(table: Table) -> str:
+    """A table as Markdown has it."""
+
     def row(cells: list[str]) -> str:
         return f"| {' | '.join(cells)} |"
 

@@ -89,17 +89,18 @@ def _answer(grounds: list[Arena], entries: list[Entry], ranked: evidence.Ranks |
         stats += [Stat("experiments", str(len(entries)))]
     stats.append(Stat("training", words.duration(sum(entry.seconds for entry in entries)), "of all that is compared"))
     if ranked:
-        best = ranked.names[0]
-        lede = f"{words.sentence(what)} {best} ranks best over {ranked.blocks} data sets: {ranked.ranks[0]:.2f} on "
+        top = [name for name, rank in zip(ranked.names, ranked.ranks, strict=True) if rank == ranked.ranks[0]]
+        best = f"{words.listed(top)} {'ranks' if len(top) == 1 else 'rank'} best"
+        lede = f"{words.sentence(what)} {best} over {ranked.blocks} data sets: {ranked.ranks[0]:.2f} on "
         lede += "average."
         told = f"Friedman's test of all alike: {evidence.chance(ranked.p)}."
-        return Answer(lede, stats, sure=[told, *(text for arena in grounds for text in _ahead(arena))])
+        return Answer(lede, stats, sure=[told])
     said = [
         f"{best.name} is best{f' on {arena.data}' if len(grounds) > 1 else ''}: {words.metric(arena.metric)} "
         f"{words.with_spread(best.mean, best.spread)} ({words.plural(len(best.values), 'seed')})."
         for arena, best in won
     ]
-    return Answer(" ".join(said[:3]), stats, sure=[text for arena in grounds for text in _ahead(arena)])
+    return Answer(" ".join(said[:3]), stats, sure=[text for arena in grounds[:3] for text in _ahead(arena)])
 
 
 def _ahead(arena: Arena) -> list[str]:

@@ -43,8 +43,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
         "failures": [{"trial": t.id, "reason": t.reason} for t in trials if t.state == "failed"],
         "removed": removed(folder),
         "seconds": about.get("seconds", 0.0),
-        "wandb": {"mode": wandb, "runs": sum(_has_wandb(folder, t) for t in trials), "ended": sum(
-            _has_wandb(folder, t) and tracking.is_ended(folder.run(t.id)) for t in trials)},
+        "wandb": audit(folder, wandb),
         "command": about.get("command", ""),
     }  # fmt: skip
     if won is not None:
@@ -61,8 +60,18 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     return content
 
 
-def _has_wandb(folder: SweepFolder, trial: Trial) -> bool:
-    return any((folder.run(trial.id).path / "wandb").glob("*run-*"))
+def audit(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
+    """How many trials have a W&B run, and how many of those are ended and hold every row."""
+    runs = [run for trial in folder.trials() if any(((run := folder.run(trial.id)).path / "wandb").glob("*run-*"))]
+    return {"mode": wandb, "runs": len(runs), "ended": sum(map(tracking.is_ended, runs))}
+
+
+def publish(folder: SweepFolder, wandb: Mode, top: int = 3) -> dict[str, Any]:
+    """Tell W&B what the models of the best points do, and hand them over; the audit after that."""
+    mode = folder.sweep.base.mode
+    best = [won for row in folder.ranked()[:top] if (won := winner([row], mode)) is not None]
+    tracking.publish([folder.run(won.id) for won in best], mode=wandb, group=folder.name)
+    return audit(folder, wandb)
 
 
 def _put(content: dict[str, Any], scores: Scores) -> None:

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lstm_lab
 from lstm_lab.run import runs_folder
 
 PATIENCE = 2.5
@@ -39,7 +38,7 @@ class Pen:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lstm_lab.tracking.scribe"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
-            env=self.environment, start_new_session=True,  # Ctrl-C is for training; and one signal ends it and W&B's own.
+            env=self.environment, start_new_session=True,  # Ctrl-C is for training alone.
         )  # fmt: skip
         threading.Thread(target=self._listen, daemon=True).start()
 
@@ -119,7 +118,7 @@ def room_in(folder: Path) -> bool:
 def _environment() -> dict[str, str]:
     """W&B stages and caches below the home folder unless told; keep it all with the runs."""
     home = str(runs_folder().resolve() / ".wandb")
-    package = str(Path(lstm_lab.__file__).parent.parent)
+    package = str(Path(__file__).parents[2])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     kept = {f"WANDB_{name}_DIR": home for name in ("DATA", "CACHE", "CONFIG")}
     # A parent's service would be shared, and hold the id of a run whose process was killed.

@@ -8,14 +8,16 @@ Told, one JSON object a line: open, log, lineage, show, finish. It answers to op
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
-import re
 import sys
 import threading
 from pathlib import Path
 from typing import Any
+
+from lstm_lab.tracking import charts
 
 LAST_WORDS = 10.0
 """Seconds to end a W&B run whose training process died."""
@@ -27,7 +29,7 @@ class Scribe:
     def __init__(self) -> None:
         self.run: Any = None
         self.error: str | None = None
-        self.rows = 0
+        self.rows = self.last = 0
 
     def take(self, told: dict[str, Any]) -> dict[str, Any] | None:
         """Do what is told; the answer where one is waited for. After a fault the run is only ended."""
@@ -64,21 +66,21 @@ class Scribe:
             self.run.define_metric(decides, step_metric="epoch", summary=direction)
 
     def do_log(self, row: dict[str, Any], at: float) -> None:
+        # Not committed before the next: what is shown in the end stands beside the last row, not in one of its own.
         self.run.log({**row, "_timestamp": at}, step=row["epoch"])
-        self.rows += 1
+        self.rows, self.last = self.rows + 1, row["epoch"]
 
     def do_lineage(self, data: dict[str, Any]) -> None:
         """The data as an artifact that this run used. Offline W&B knows no such thing: it is told when synced."""
         import wandb
 
         if not self.run.offline:
-            self.run.use_artifact(wandb.Artifact(_name(f"data-{data['name']}"), "dataset", metadata=data))
+            self.run.use_artifact(wandb.Artifact(charts.plain_name(f"data-{data['name']}"), "dataset", metadata=data))
 
     def do_show(self, folder: str) -> None:
         """Tables, charts and the model, as far as the run folder has them."""
-        from lstm_lab.tracking import charts
-
-        charts.show(self.run, Path(folder))
+        if self.rows:
+            charts.show(self.run, Path(folder), self.last)
 
     def do_finish(self, summary: dict[str, Any], exit_code: int) -> None:
         run, self.run = self.run, None
@@ -87,13 +89,9 @@ class Scribe:
             run.finish(exit_code=exit_code)
 
 
-def _name(text: str) -> str:
-    return re.sub(r"[^\w.-]", "-", text)[:120]
-
-
 def main() -> None:
     # Only answers go to whoever started us: what W&B prints does not.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answers = os.dup(1)
     os.dup2(2, 1)
     inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
@@ -108,11 +106,9 @@ def main() -> None:
     scribe = Scribe()
     while (told := inbox.get()) is not None:
         if answer := scribe.take(told):
-            try:
-                answers.write(json.dumps(answer) + "\n")
-                answers.flush()
-            except OSError:
-                break
+            # Whoever was to hear it may be dead by now: what it had told is told all the same.
+            with contextlib.suppress(OSError):
+                os.write(answers, (json.dumps(answer) + "\n").encode())
     if scribe.run is not None:
         scribe.take({"do": "finish", "summary": {"state": "interrupted"}, "exit_code": 1})
     import wandb

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import uuid
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lab.run import Run, State, read_jsonl
-from lstm_lab.tracking.pen import Pen, give_back, room_in, take_pen
+from lstm_lab.tracking.pen import give_back, room_in, take_pen
 from lstm_lab.tracking.server import Mode, server
 
 PROJECT = "lstm-lab"
@@ -81,7 +82,8 @@ class Tracker:
             about, rows = run.about, run.rows()
             told = {
                 "state": state, "reason": run.status.get("reason"), "parameters": about.get("parameters"),
-                "seconds": rows[-1]["seconds"] if rows else 0.0, "clones": len(self._hyper.rows) or None, **summary,
+                "seconds": rows[-1]["seconds"] if rows else 0.0, "clones": len(self._hyper.rows) or None,
+                "rank": about.get("rank"), **opened(run), **summary,
             }  # fmt: skip
             pen.tell("show", folder=str(run.path.resolve()))
             pen.tell("finish", summary=told, exit_code=1 if state in ("failed", "interrupted") else 0)
@@ -138,8 +140,27 @@ def is_ended(run: Run) -> bool:
 def wandb_id(run: Run, group: str | None) -> str:
     """The id it has there for ever: readable, and nobody else's, for a project holds the runs of many machines."""
     known = run.about.get("wandb", {}).get("id")
+    if known is None and os.environ.get("WANDB_SWEEP_ID"):
+        known = os.environ.get("WANDB_RUN_ID")  # W&B's own agent asked for it, and looks for it under that id.
     name = f"{group}-{run.id}" if group else run.id
     return known or f"{uuid.uuid4().hex[:8]}-{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"[:110]
+
+
+def publish(best: list[Run], *, mode: Mode, group: str | None = None) -> None:
+    """Tell the best runs again, the best first: now with what their models do, and the models themselves."""
+    if mode == "disabled":
+        return
+    for rank, run in enumerate(best, 1):
+        if run.about.get("rank") != rank:
+            run.describe(rank=rank)
+        run.describe(wandb={**run.about.get("wandb", {}), "ended": False})
+    end_all(best, mode=mode, group=group)
+
+
+def opened(run: Run) -> dict[str, Any]:
+    """What the test part showed when it was last opened."""
+    openings = run.openings()
+    return {f"test/{name}": value for name, value in openings[-1]["scores"].items()} if openings else {}
 
 
 def configuration(run: Run) -> dict[str, Any]:

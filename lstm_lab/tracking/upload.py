@@ -17,7 +17,7 @@ from lstm_lab.tracking.tracker import end
 
 AT_ONCE = 4
 """Runs that are sent side by side: most of the time is waiting for answers."""
-RECORD = ("experiment.yaml", "metrics.jsonl", "status.json", "lineage.jsonl", "examples.json", "model.json")
+RECORD = ("experiment.yaml", "metrics.jsonl", "status.json", "lineage.jsonl", "examples.json", "tests.jsonl")
 
 
 class Unreachable(Fault):
@@ -82,7 +82,7 @@ def send(run: Run, folder: Path) -> Sent:
 
 def fingerprint(run: Run) -> str:
     """Of all in the folder that W&B is told."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(str(run.about.get("rank")).encode())
     for name in RECORD:
         path = run.path / name
         digest.update(path.read_bytes() if path.is_file() else b"-")
