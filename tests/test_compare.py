@@ -117,7 +117,7 @@ def test_sweeps_over_several_data_sets_rank_what_all_of_them_crossed(tmp_path):
 
 def test_a_metric_that_not_all_have_is_refused_in_one_line(tmp_path):
     one = run(tmp_path / "a", 0.05)
-    with pytest.raises(ConfigError, match="holds val/nonsense; there are: .*val/loss") as fault:
+    with pytest.raises(ConfigError, match=r"holds val/nonsense; there are: .*val/loss") as fault:
         write_comparison([one], tmp_path / "c.html", metric="val/nonsense")
     assert "\n" not in str(fault.value)
     with pytest.raises(ConfigError, match="give runs or sweeps"):
@@ -185,7 +185,7 @@ def test_folders_without_wandb_runs_are_refused_in_one_line(tmp_path):
     with pytest.raises(DataError, match="no such folder"):
         foreign.read_wandb(tmp_path / "absent")
     (tmp_path / "run-x.wandb").write_bytes(b"not one of theirs")
-    with pytest.raises(DataError, match="none of its 1 .wandb files holds a run") as fault:
+    with pytest.raises(DataError, match=r"none of its 1 \.wandb files holds a run") as fault:
         foreign.read_wandb(tmp_path)
     assert "\n" not in str(fault.value)
 

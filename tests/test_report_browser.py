@@ -22,7 +22,8 @@ FORECAST = {
     "inside": [{"level": 0.9, "share": 0.88}, {"level": 0.8, "share": 0.81}],
 }  # fmt: skip
 CLASSES = {
-    "part": "validation", "epoch": 20, "samples": 54, "of": 54, "kind": "classes", "classes": [str(n) for n in range(9)],
+    "part": "validation", "epoch": 20, "samples": 54, "of": 54, "kind": "classes",
+    "classes": [str(n) for n in range(9)],
     "confusion": [[5 if a == b else int(b == a + 1) for b in range(9)] for a in range(9)],
     "calibration": [{"sure": 0.5, "right": 0.4, "n": 10}, {"sure": 0.95, "right": 0.9, "n": 44}],
     "worst": [{"sample": 7, "truth": "1", "answer": "2", "chance": 0.04, "length": 18}],
@@ -53,7 +54,8 @@ def bred(folder):
         rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
         change = {"optimizer.lr": {"old": 0.001, "donor": 0.002, "new": 0.0024}}
         write_rows(path, [*rows, {"trial": trial, "epoch": epoch, "from": donor, "from_epoch": epoch + 1,
-                                  "at": f"2026-11-21T05:30:{epoch:02}+00:00", "overrides": {}, "changes": change}])  # fmt: skip
+                                  "at": f"2026-11-21T05:30:{epoch:02}+00:00", "overrides": {},
+                                  "changes": change}])  # fmt: skip
     return folder
 
 

@@ -1,4 +1,4 @@
-"""What the sections of a page say: importance finds what mattered, tests are the textbook's, pictures are the record."""
+"""What the sections of a page say: importance finds what mattered, tests are the textbook's."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_one_trial_that_went_wrong_does_not_explain_everything():
 
 
 def test_values_at_the_end_would_name_the_wrong_one_where_trials_were_stopped():
-    """Why a common rung is needed: what stopped trials had reached says when they were stopped, not how good they are."""
+    """Why a common rung is needed: where stopped trials ended says when they were stopped, not how good they are."""
     sweep = synthetic(60, stop=True)
     assert importance.rung(sweep.trials) == 4
     for trial in sweep.trials:

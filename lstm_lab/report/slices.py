@@ -83,7 +83,7 @@ def places(sweep: SweepRecord, key: str, points: list[Point]) -> tuple[list[floa
                     "showgrid": False}  # fmt: skip
     if kind in ("loguniform", "qloguniform"):
         low, high = math.log10(min(values)), math.log10(max(values))
-        ticks = []
+        ticks: list[float] = []
         for tick in decades(low, high):  # So far apart that they can be read on a phone.
             if not ticks or math.log10(tick / ticks[-1]) > 0.17 * (high - low):
                 ticks.append(tick)
