@@ -8,10 +8,10 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all check train sweep resume evaluate predict report doctor bench schema clean
+.PHONY: help setup demo test test-all check train sweep cluster-local cluster-local-stop resume evaluate predict report compare sync tui doctor bench results schema clean
 
 help: ## This help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installed again only when what is installed has changed.
 $(READY): pyproject.toml constraints.txt
@@ -41,6 +41,12 @@ train: $(READY) ## One experiment: make train CONF=conf/vowels_lstm.yaml SET="op
 sweep: $(READY) ## One question: make sweep SWEEP=sweeps/vowels_cells.yaml
 	@$(LAB) sweep $(or $(SWEEP),sweeps/vowels_cells.yaml) $(SET)
 
+cluster-local: $(READY) ## Two real Ray nodes on this machine, recorded in .cluster-local, to try a cluster
+	@$(BIN)/python -m lstm_lab.sweep.loopback start .cluster-local
+
+cluster-local-stop: $(READY) ## End exactly the processes that cluster-local started
+	@$(BIN)/python -m lstm_lab.sweep.loopback stop .cluster-local
+
 resume: $(READY) ## Go on with an interrupted run or sweep: make resume RUN=runs/vowels_cells-1
 	@$(LAB) resume $(RUN)
 
@@ -53,11 +59,23 @@ predict: $(READY) ## Answers for new data: make predict RUN=runs/my_csv-1 DATA=n
 report: $(READY) ## Write the page again: make report RUN=runs/vowels_cells-1
 	@$(LAB) report $(RUN)
 
+compare: $(READY) ## Several runs or sweeps in one page: make compare RUNS="runs/a-1 runs/b-1"
+	@$(LAB) compare $(RUNS)
+
+sync: $(READY) ## Upload to W&B from the record, each run once: make sync SWEEP=runs/vowels_cells-1, or all
+	@$(LAB) sync $(SWEEP)
+
+tui: $(READY) ## W&B's own view in the terminal: make tui SWEEP=runs/vowels_cells-1, or all
+	@$(LAB) tui $(SWEEP)
+
 doctor: $(READY) ## What this machine offers, and what stands in the way
 	@$(LAB) doctor
 
 bench: $(READY) ## Speed of the cells against torch's own layers, written to benchmarks/cells.md
 	@$(BIN)/python benchmarks/cells.py --write
+
+results: $(READY) ## Train the named sets (LSTM_LAB_DATA) over three seeds and write benchmarks/results.md (hours)
+	@$(BIN)/python benchmarks/results.py --write
 
 schema: $(READY) ## Write the JSON schemas that let an editor complete conf/ and sweeps/
 	@$(LAB) schema experiment > conf/schema.json

@@ -32,9 +32,20 @@ class WandbMode(StrEnum):
     disabled = "disabled"
 
 
+class Form(StrEnum):
+    html = "html"
+    markdown = "markdown"
+    json = "json"
+
+
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
 Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
 Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
+To = Annotated[Form, typer.Option(help="What to write; all three say the same.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster: host:port, or auto (RAY_ADDRESS, else the one here)."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 
@@ -168,6 +179,47 @@ def predict(
     out.writerows([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows)
 
 
+data_app = typer.Typer(no_args_is_help=True, help="Look at data before training on them.")
+app.add_typer(data_app, name="data")
+
+
+@data_app.command("inspect")
+def inspect_data(
+    file: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, .ts or .txt file, or a folder of texts.")],
+    choices: Annotated[
+        list[str] | None, typer.Argument(help="Fields of data where the guess is wrong: targets=[load] label=mood")
+    ] = None,
+    write: Annotated[str | None, typer.Option(help="Experiment file to write, as conf/my_load.yaml.")] = None,
+    as_json: Json = False,
+) -> None:
+    """What a file holds, what is wrong with it, and the experiment that trains on it."""
+    from lstm_lab.config import DataError, parse_overrides
+    from lstm_lab.data.inspection import inspect
+    from lstm_lab.experiment import Experiment
+
+    if write is not None and Path(write).exists():
+        raise ConfigError(f"{write}: exists already; choose another name")
+    look = inspect(file, dict(parse_overrides(choices or ())))
+    experiment = Experiment.of(look.experiment, f"{file}: the experiment for it")
+    fault = None
+    try:
+        _read(experiment.data.build())
+    except DataError as error:
+        fault = str(error)
+    if as_json:
+        _say({**look.dump(), "fault": fault})
+    else:
+        from lstm_lab.data.inspection.shown import shown
+
+        shown(look, fault)
+    if write is not None:
+        if fault is not None:
+            raise DataError(fault)
+        Path(write).parent.mkdir(parents=True, exist_ok=True)
+        Path(write).write_text(look.yaml(), encoding="utf-8")
+        typer.echo(f"lstm-lab train {write}", err=as_json)
+
+
 @app.command()
 def sweep(
     files: Annotated[
@@ -176,11 +228,17 @@ def sweep(
     name: Name = None,
     wandb: Wandb = WandbMode.auto,
     test: Annotated[bool, typer.Option("--test", help="Open the winner's test part at the end.")] = False,
+    address: Address = None,
+    storage: Annotated[
+        str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, where nodes share no disk.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be started, and start nothing.")] = False,
 ) -> None:
     """Answer the question of each sweep file with trials on Ray Tune."""
     from lstm_lab.experiment import command_line
     from lstm_lab.sweep.record import SweepFolder
     from lstm_lab.sweep.spec import build_corners, load_sweep
+    from lstm_lab.sweep.storage import own_place
 
     paths = [file for file in files if "=" not in file]
     overrides = [file for file in files if "=" in file]
@@ -191,15 +249,23 @@ def sweep(
     asked = [(path, load_sweep(path, overrides)) for path in paths]
     for path, found in asked:
         build_corners(found, path)
-    folders = [
-        SweepFolder.create(_folder(name, Path(path).stem), found, command=command_line()) for path, found in asked
-    ]
-    _sweep(folders, wandb, test)
+    if dry_run:
+        from lstm_lab.sweep.plan import plan
+
+        return typer.echo("\n\n".join("\n".join(plan(found, path, name, address, storage)) for path, found in asked))
+    folders = []
+    for path, found in asked:
+        folder = _folder(name, Path(path).stem)
+        about = {"storage": own_place(storage, folder.name, found)} if storage else {}
+        folders.append(SweepFolder.create(folder, found, command=command_line(), **about))
+    return _sweep(folders, wandb, test, address)
 
 
 @app.command()
 def resume(
-    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")], wandb: Wandb = WandbMode.auto
+    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")],
+    wandb: Wandb = WandbMode.auto,
+    address: Address = None,
 ) -> None:
     """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
     from lstm_lab.sweep.mend import mend
@@ -209,10 +275,10 @@ def resume(
         return _resume_run(folder, None, wandb)
     for line in mend(folder):
         typer.echo(f"mended {line}")
-    return _sweep([SweepFolder.open(folder)], wandb, False)
+    return _sweep([SweepFolder.open(folder)], wandb, False, address)
 
 
-def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
+def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None) -> None:
     from lstm_lab.report import text, write_report
     from lstm_lab.sweep import summary
     from lstm_lab.sweep.tune import sweep_on
@@ -224,7 +290,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool) -> None:
         found = folder.sweep
         trials = found.points * len(found.seeds)
         out.print(f"{found.question}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
-        content = sweep_on(folder, wandb=mode, console=out)
+        content = sweep_on(folder, wandb=mode, console=out, address=address)
         failed += content["trials"]["failed"]
         scores = summary.open_test(folder).dump() if test and content["winner"] else None
         ends.append((content, scores, write_report(folder.path), folder))
@@ -265,11 +331,62 @@ def watch(
 
 
 @app.command()
-def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")]) -> None:
+def report(folder: Annotated[str, typer.Argument(help="A run or a sweep.")], to: To = Form.html) -> None:
     """Write the page of a run or a sweep from what lies on the disk."""
     from lstm_lab.report import write_report
 
-    typer.echo(write_report(Path(folder)))
+    typer.echo(write_report(Path(folder), to.value))
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps, as runs/vowels_cells-1.")] = None,
+    from_wandb: Annotated[str | None, typer.Option(help="A folder with offline W&B runs, of whatever code.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Compare by it; without it, by the deciding one.")] = None,
+    mode: Annotated[str | None, typer.Option(help="min or max, where the record does not say which is better.")] = None,
+    to: To = Form.html,
+    out: Annotated[str | None, typer.Option(help="File to write; compare.html below runs/ without it.")] = None,
+) -> None:
+    """Several runs or sweeps in one page, with statistics."""
+    from lstm_lab.report import write_comparison
+    from lstm_lab.run import make_folder, runs_folder
+
+    if mode not in (None, "min", "max"):
+        raise ConfigError(f"--mode {mode}: must be min or max")
+    path = Path(out) if out else runs_folder() / f"compare.{'md' if to is Form.markdown else to.value}"
+    make_folder(path.parent)
+    typer.echo(write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value))
+
+
+@app.command()
+def sync(
+    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; all below runs/ without any.")] = None,
+) -> None:
+    """Upload runs to W&B from their record, each whole and once."""
+    from collections import Counter
+
+    from lstm_lab.tracking.upload import sync as send
+
+    said = {"sent": "uploaded", "there": "there already", "training": "still training", "failed": "failed",
+            "left": "left"}  # fmt: skip
+    count: Counter[str] = Counter()
+    for sent in send(folders or ()):
+        count[sent.outcome] += 1
+        if sent.outcome != "there":
+            typer.echo(f"{sent.run.path}  {said[sent.outcome]}{': ' if sent.reason else ''}{sent.reason}")
+    typer.echo(", ".join([f"{sum(count.values())} runs", *(f"{n} {said[outcome]}" for outcome, n in count.items())]))
+    if count["failed"] or count["left"]:
+        raise SystemExit(4)
+
+
+@app.command()
+def tui(
+    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; all below runs/ without any.")] = None,
+) -> None:
+    """Look through runs in W&B's own terminal view, which needs no account."""
+    from lstm_lab.tracking.terminal import tui as show
+
+    raise SystemExit(show(folders or ()))
 
 
 @app.command("list")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -42,8 +43,9 @@ class Scores:
         metric, mode = self.compared, "max" if self.compared in self._maximised else "min"
         return {name: skill(self.model[metric], row[metric], mode) for name, row in self.baselines.items()}
 
-    steps: list[dict[str, float]] | None = None
-    """The model's scores at each step ahead, of a task that looks ahead."""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What the model's metrics say beside their numbers: `steps`, the scores at each step ahead of a task that looks
+    ahead; `confusion`, classes and counts of a task that asks for classes."""
 
     _maximised: frozenset[str] = frozenset()
 
@@ -62,7 +64,7 @@ class Scores:
             "skill": self.skill,
             "winner": self.winner or "model",
             "openings": self.openings,
-            **({"steps": self.steps} if self.steps else {}),
+            **self.details,
         }
 
 
@@ -79,8 +81,8 @@ def load_weights(learner: Learner, run: Run) -> int:
     return content["callbacks"]["Keeper"]["epochs"] - 1
 
 
-def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, float], list[dict[str, float]] | None]:
-    """Loss and every metric of a learner over a whole split; and at each step ahead, where its task looks ahead."""
+def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, float], dict[str, Any]]:
+    """Loss and every metric of a learner over a whole split; and what its metrics say beside them."""
     metrics, total, count = learner.task.metrics(), 0.0, 0
     with torch.inference_mode():
         for batch in Loader(split, batch_size):
@@ -89,9 +91,24 @@ def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, 
             total += float(learner.task.loss(output, batch)) * asked
             count += asked
             metrics.update(output, batch)
-    by_step = getattr(metrics, "by_step", None)
+    details = getattr(metrics, "details", None)
     whole = {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
-    return whole, by_step() if callable(by_step) else None
+    return whole, details() if callable(details) else {}
+
+
+def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, part: str) -> None:
+    """What the task learns of the validation part goes into the run's record, and into its scores of the test part."""
+
+    def answered() -> Iterator[tuple[torch.Tensor, Any]]:
+        for batch in Loader(dataset.validation, batch_size):
+            yield learner(batch), batch
+
+    with torch.inference_mode():
+        calibration = learner.task.calibrate(answered())
+    if calibration is not None:
+        run.describe(calibration=calibration)
+        if part == "test":  # On the part that it was learnt of, it would praise itself.
+            learner.task.recall(calibration)
 
 
 def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Dataset | None = None) -> Scores:
@@ -114,8 +131,9 @@ def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Da
         )
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
+    calibrate(learner, run, dataset, 4 * experiment.data.batch_size, part)
     split = dataset.open_test() if part == "test" else dataset.validation
-    model, steps = scores_of(learner, split, 4 * experiment.data.batch_size)
+    model, details = scores_of(learner, split, 4 * experiment.data.batch_size)
     scores = Scores(
         part=part,
         decides=learner.task.decides,
@@ -123,7 +141,7 @@ def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Da
         model=model,
         baselines=learner.task.baselines(dataset.train, split),
         openings=len(run.openings()) + (part == "test"),
-        steps=steps,
+        details=details,
         _maximised=learner.task.maximised,
     )
     if part == "test":

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_map, tree_structure, tree_unflatten
 
 from lstm_lab.config import Fault
 from lstm_lab.data.base import Batch
@@ -36,9 +38,30 @@ class Learner(pl.LightningModule):
         self.validation_sums = torch.zeros(2)
         self.best: float | None = None
         self.improved = False
+        #: State that the last chunks of a stream left, and where they ended.
+        self.carried: tuple[Any, Tensor] | None = None
 
     def forward(self, batch: Batch) -> Tensor:
-        return self.task.complete(self.model(*self.task.prepare(batch)), batch)
+        x, lengths = self.task.prepare(batch)
+        starts = getattr(batch, "starts", None)
+        if starts is None:
+            return self.task.complete(self.model(x, lengths), batch)
+        output, state = cast(Any, self.model).carry(x, lengths, self._before(starts, x, lengths))
+        self.carried = (tree_map(torch.Tensor.detach, state), starts + lengths)
+        return self.task.complete(output, batch)
+
+    def _before(self, starts: Tensor, x: Tensor, lengths: Tensor) -> Any:
+        """The state that the chunks before left, where all these begin where those ended; None: begin anew."""
+        if self.carried is None or not torch.equal(self.carried[1][: len(starts)], starts):
+            return None
+        state = self.carried[0]
+        if isinstance(state, list):  # As a checkpoint holds it: plain parts, whose form the model alone knows.
+            training = self.training
+            with torch.no_grad():
+                form = tree_structure(cast(Any, self.eval().model).carry(x, lengths, None)[1])
+            self.train(training)
+            state = tree_unflatten([part.to(x.device) for part in state], form)
+        return tree_map(lambda part: part[: len(starts)], state)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optimizer.over(self.model.parameters())
@@ -53,12 +76,29 @@ class Learner(pl.LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
+    def on_train_epoch_start(self) -> None:
+        if self.trainer.global_rank > 0:
+            # Each worker drops out on its own; a function of the epoch, so that a resumed run does the same.
+            seeds = (self.trainer.datamodule.seed, self.current_epoch, self.trainer.global_rank)  # type: ignore[attr-defined]
+            torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
+
+    def share(self, batch: Batch) -> Batch:
+        """This worker's samples of a batch; all of them where it is alone."""
+        rank, count = self.trainer.global_rank, self.trainer.world_size
+        return batch if count == 1 else Batch(*(values[rank::count] for values in batch))
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        loss = self.task.loss(self(batch), batch)
-        asked = self.task.asked(batch)
+        mine = self.share(batch)
+        if len(mine.x) == 0:  # More workers than samples: one of them counted as nothing keeps the others company.
+            return 0.0 * self.task.loss(self(first := Batch(*(values[:1] for values in batch))), first)
+        loss = self.task.loss(self(mine), mine)
+        asked = self.task.asked(mine)
         self.sums["loss"] += loss.detach() * asked
         self.sums["samples"] += asked
-        return loss
+        if mine is batch:
+            return loss
+        # Gradients are averaged with equal weights, so that each loss is weighted by what it answers.
+        return loss * self.trainer.world_size * asked / max(int(self.task.asked(batch)), 1)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -71,6 +111,10 @@ class Learner(pl.LightningModule):
         self.validation_sums = torch.zeros(2, device=self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        if self.trainer.state.fn == "fit":
+            batch = self.share(batch)
+        if len(batch.x) == 0:
+            return
         output = self(batch)
         n = self.task.asked(batch)
         self.validation_sums[0] += self.task.loss(output, batch) * n
@@ -81,10 +125,12 @@ class Learner(pl.LightningModule):
         if self.trainer.state.fn != "fit":
             return
         sums, steps = self.sums, self.trainer.num_training_batches
+        trained = self.over_workers(torch.stack([sums["loss"], sums["samples"]]))
+        validated = self.over_workers(self.validation_sums)
         row = {
-            "train/loss": float(sums["loss"] / sums["samples"]),
+            "train/loss": float(trained[0] / trained[1]),
             "train/grad_norm": float(sums["grad_norm"] / steps),
-            "val/loss": float(self.validation_sums[0] / self.validation_sums[1]),
+            "val/loss": float(validated[0] / validated[1]),
             **{f"val/{name}": float(value) for name, value in self.scores.compute().items()},
             "lr": float(self.trainer.optimizers[0].param_groups[0]["lr"]),
         }
@@ -102,12 +148,17 @@ class Learner(pl.LightningModule):
         self.schedule.observe(self.improved)
         self.log_dict(row, logger=False, batch_size=1)
 
+    def over_workers(self, value: Tensor) -> Tensor:
+        """A sum over all workers."""
+        return self.trainer.strategy.reduce(value, reduce_op="sum")
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["learner"] = {
             "sums": {name: value.cpu() for name, value in self.sums.items()},
             "best": self.best,
             "schedule": self.schedule.state_dict(),
             "rng": torch.get_rng_state(),
+            "carried": None if self.carried is None else (tree_leaves(self.carried[0]), self.carried[1]),
             **({"cuda_rng": torch.cuda.get_rng_state()} if self.device.type == "cuda" else {}),
         }
 
@@ -116,6 +167,7 @@ class Learner(pl.LightningModule):
         self.sums = {name: value.clone() for name, value in kept["sums"].items()}
         self.best = kept["best"]
         self.schedule.load_state_dict(kept["schedule"])
+        self.carried = kept.get("carried")
         self._rng = (kept["rng"], kept.get("cuda_rng"))
 
     def on_train_start(self) -> None:

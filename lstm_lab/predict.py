@@ -37,6 +37,9 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
     torch.set_num_threads(experiment.trainer.threads)
     learner = build_from(experiment, facts)
     load_weights(learner, run)
+    calibration = run.about.get("calibration")
+    if calibration is not None:
+        learner.task.recall(calibration)
     answers: list[Any] = []
     with torch.inference_mode():
         for batch in batches:

@@ -129,7 +129,7 @@ class Run:
         """status.json; a run that says `running` while nobody holds its lock was killed: interrupted."""
         path = self.path / "status.json"
         status = read_json(path) if path.is_file() else {"state": "interrupted"}
-        if status["state"] == "running" and not self._held():
+        if status["state"] == "running" and not self.held():
             status = {**status, "state": "interrupted"}
         return status
 
@@ -137,7 +137,8 @@ class Run:
     def ended(self) -> bool:
         return self.status["state"] in ("finished", "stopped", "failed")
 
-    def _held(self) -> bool:
+    def held(self) -> bool:
+        """Whether some process is at work on it."""
         try:
             with self.lock():
                 return False

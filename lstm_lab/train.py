@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import PickleError
@@ -24,6 +24,7 @@ from lstm_lab.config import DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceData
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
+from lstm_lab.ranks import Rank, is_lost
 from lstm_lab.run import Run, State
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode, Tracker
@@ -60,6 +61,7 @@ def train(
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     stop: threading.Event | None = None,
     progress: bool = False,
+    rank: Rank | None = None,
 ) -> Result:
     """Train, or go on where the run's newest whole checkpoint stands.
 
@@ -68,9 +70,10 @@ def train(
         wandb: resolved mode of the W&B run beside the record.
         on_epoch: told each row once it is on the disk, with its checkpoint.
         stop: once set, the step in hand is finished, everything is saved, and `Interrupted` is raised.
+        rank: the first of several processes that train it together; the others call `follow`.
 
     Raises:
-        Interrupted: after `stop`; calling again resumes.
+        Interrupted: after `stop`, or another process was lost; calling again resumes.
         Fault: bad data, or a loss that left the numbers; the run is marked failed.
     """
     with run.lock():
@@ -90,15 +93,15 @@ def train(
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group, job_type="trial" if group else "train", tags=tuple(tags))
             keeper = Keeper(run, tracker, on_epoch=on_epoch, stop=stop)
-            with quiet():
-                trainer = lightning(experiment, [keeper, *callbacks], progress)
-                data = SequenceData(dataset, experiment.data.batch_size, experiment.seed)
-                trainer.fit(learner, data, ckpt_path=checkpoint, weights_only=True)
+            fit(experiment, learner, dataset, checkpoint, [keeper, *callbacks], progress, rank)
             state = "finished"
         except (Interrupted, KeyboardInterrupt, SystemExit):
             state = "interrupted"
             raise
         except BaseException as error:
+            if rank is not None and is_lost(error):
+                state = "interrupted"
+                raise Interrupted(f"{run.path}: another of its {rank.count} workers has gone; it can go on") from error
             run.mark_failed(error)
             raise
         finally:
@@ -108,6 +111,31 @@ def train(
                 said: State = "stopped" if group and state == "interrupted" else state
                 tracker.finish(said, best=result.value, best_epoch=result.epoch)
     return result
+
+
+def follow(experiment: Experiment, rank: Rank, *, dataset: Dataset | None = None) -> None:
+    """What all processes but the first do for a run that several train: their share of each batch."""
+    torch.set_num_threads(experiment.trainer.threads)
+    kernels.tune_memory()
+    dataset = dataset or experiment.data.build()
+    fit(experiment, build(experiment, dataset), dataset, None, [Keeping()], False, rank)
+
+
+def fit(
+    experiment: Experiment,
+    learner: Learner,
+    dataset: Dataset,
+    checkpoint: Path | None,
+    callbacks: list[Callback],
+    progress: bool,
+    rank: Rank | None,
+) -> None:
+    """Lightning's loop, alone or as one of several; the checkpoint is the one that the first names."""
+    with quiet(), rank.together(experiment.trainer.accelerator) if rank else nullcontext():
+        trainer = lightning(experiment, callbacks, progress, rank)
+        data = SequenceData(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
+        with rank.copy(checkpoint) if rank else nullcontext(checkpoint) as path:
+            trainer.fit(learner, data, ckpt_path=path, weights_only=True)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> Learner:
@@ -123,7 +151,9 @@ def build_from(experiment: Experiment, facts: Any) -> Learner:
     return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build())
 
 
-def lightning(experiment: Experiment, callbacks: list[Callback], progress: bool) -> pl.Trainer:
+def lightning(
+    experiment: Experiment, callbacks: list[Callback], progress: bool, rank: Rank | None = None
+) -> pl.Trainer:
     settings = experiment.trainer
     if settings.patience is not None:
         stopping = EarlyStopping(
@@ -133,6 +163,8 @@ def lightning(experiment: Experiment, callbacks: list[Callback], progress: bool)
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,
+        num_nodes=rank.count if rank else 1,
+        strategy=rank.strategy() if rank else "auto",
         precision=settings.precision,
         max_epochs=settings.max_epochs,
         gradient_clip_val=settings.gradient_clip,
@@ -146,7 +178,24 @@ def lightning(experiment: Experiment, callbacks: list[Callback], progress: bool)
     )
 
 
-class Keeper(Callback):
+class Keeping(Callback):
+    """The part in it of every process but the first: a checkpoint is written once all of them have come to it."""
+
+    @property
+    def state_key(self) -> str:
+        return "Keeper"
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        # Killed between its last epoch and its last word, a run must not train one epoch more than it would have.
+        stopping = trainer.early_stopping_callback
+        if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        trainer.save_checkpoint(os.devnull, weights_only=False)
+
+
+class Keeper(Keeping):
     """Keeps what must not be lost: a row and a checkpoint after each epoch, a checkpoint when asked to stop."""
 
     def __init__(
@@ -166,12 +215,6 @@ class Keeper(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.epochs = state_dict["epochs"]
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Killed between its last epoch and its last word, a run must not train one epoch more than it would have.
-        stopping = trainer.early_stopping_callback
-        if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
-            trainer.should_stop = True
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         # The last batch of an epoch goes on into validation, and the epoch is kept whole.
@@ -280,6 +323,8 @@ def quiet() -> Iterator[None]:
             # Batches come from memory in the training process: workers would only slow them down.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            # They are summed over the workers already.
+            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
             # Lightning's own call of a torch function that torch is about to retire.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
             yield

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from pathlib import Path
 
 import jsonschema
@@ -184,7 +182,7 @@ FAULTS = [
     (["seed=4294967296"], ["seed:", "less than 4294967296"]),
     (["seed.x=1"], ["override 'seed.x=1'", "seed: must be a valid integer"]),
     (["trainer.patience=none"], ["trainer.patience:", "valid integer or null", "got 'none'"]),
-    (["task.decides=acuracy"], ["task.decides:", "'accuracy', 'macro_f1' or 'loss'", "got 'acuracy'"]),
+    (["task.decides=acuracy"], ["task.decides:", "'macro_f1', 'auroc', 'calibration' or 'loss'", "got 'acuracy'"]),
     (["model.dropout.between=0.3"], ["override 'model.dropout.between=0.3'", "depth is 1", "set depth to 2"]),
     (["model.dropout.output=1.0"], ["model.dropout.output:", "less than 1", "got 1.0"]),
     (["task=forecast"], ["cannot be asked of data 'japanese_vowels'", "ask classify"]),
@@ -217,7 +215,7 @@ def test_a_fault_is_one_line_with_a_way_out(wrong, says, write):
     line = str(fault.value)
     assert len(line.splitlines()) == 1
     assert str(path) in line or "override '" in line
-    assert len(line.replace(str(path), "")) < 330
+    assert len(line.replace(str(path), "")) < 400
     for part in says:
         assert part in line
     assert fault.value.exit_code == 2
@@ -272,11 +270,6 @@ def test_any_file_gives_an_experiment_or_one_line(content, write):
     with pytest.raises(ConfigError) as fault:
         load_experiment(write(content))
     assert len(str(fault.value).splitlines()) == 1
-
-
-def test_an_experiment_needs_neither_ray_nor_wandb():
-    code = "import sys, lstm_lab.experiment; print(sorted({'ray', 'wandb', 'optuna'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_titles_name_the_owner():

@@ -422,3 +422,35 @@ def damage(data_, content: bytes) -> bytes:
             return (
                 content[:at] + data_.draw(st.sampled_from([b"\xff", b"\xc3", b"\xe9", b"\xed\xa0\x80"])) + content[at:]
             )
+
+
+def test_rows_that_are_missing_are_put_in_empty(tmp_path):
+    days = [str(day.date()) for day in pd.date_range("2020-01-01", periods=60)]
+    kept = [i for i in range(60) if i not in (7, 20, 21, 22)]
+    text = table([days[i] for i in kept], kept)
+    values = series(tmp_path / "a.csv", text, gaps="fill", missing="mask").values[:, 0]
+    assert np.flatnonzero(np.isnan(values)).tolist() == [7, 20, 21, 22]
+    assert [int(values[i]) for i in kept] == kept
+    filled = series(tmp_path / "a.csv", text, gaps="fill", missing="forward_fill").values[:, 0]
+    assert filled.tolist() == [6 if i == 7 else 19 if i in (20, 21, 22) else i for i in range(60)]
+    whole = table(days)
+    plain, asked = (series(tmp_path / "b.csv", whole, missing="mask", gaps=gaps) for gaps in ("error", "fill"))
+    assert np.array_equal(plain.values, asked.values)
+    with pytest.raises(DataError, match=r"rows missing there: 1 \(gaps in all: 2\): fill them in, set data.gaps=fill"):
+        series(tmp_path / "a.csv", text, missing="mask")
+    with pytest.raises(DataError, match="not a whole number of steps"):
+        series(tmp_path / "c.csv", text + "2020-03-01T07:00,1\n", gaps="fill", missing="mask")
+    with pytest.raises(DataError, match="to fill the gaps would put in"):
+        series(tmp_path / "c.csv", text + "2820-03-01,1\n", gaps="fill", missing="mask")
+    with pytest.raises(ConfigError, match="missing=error refuses"):
+        validate(CSV.Config, {"path": "a.csv", "time": "t", "targets": ["y"], "gaps": "fill"}, "x")
+
+
+def test_gaps_of_many_series_are_their_own_and_what_stays_the_same_is_known_in_them(tmp_path):
+    rows = [f"{t},{name},{t},{size}" for name, size, gone in (("a", 3, 5), ("b", 9, 11))
+            for t in range(40) if t != gone]  # fmt: skip
+    read = series(tmp_path / "a.csv", "\n".join(["t,who,y,size", *rows]), id="who", static=("size",), gaps="fill",
+                  missing="mask")  # fmt: skip
+    assert read.rows == (40, 40)
+    assert np.flatnonzero(np.isnan(read.values[:, 0])).tolist() == [5, 51]
+    assert read.values[:, 1].tolist() == [3.0] * 40 + [9.0] * 40

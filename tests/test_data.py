@@ -261,6 +261,14 @@ def dataset(request, tmp_path, readable):
     (tmp_path / "rows.jsonl").write_text(
         "".join(f'{{"text": "word{i % 9} {i}", "label": {i % 2}}}\n' for i in range(60))
     )
+    (tmp_path / "rows.txt").write_text("all work and no play " * 90)
+    (tmp_path / "long.csv").write_text(
+        "s,kind,a,b\n" + "".join(f"{i},k{i % 2},{i % 7},{t}\n" for i in range(40) for t in range(2 + i % 5))
+    )
+    (tmp_path / "rows.ts").write_text(
+        "@equalLength false\n@classLabel true x y\n@data\n"
+        + "".join(f"{','.join(str(i + t) for t in range(2 + i % 5))}:{'xy'[i % 2]}\n" for i in range(40))
+    )
     for i in range(60):
         (tmp_path / "texts" / str(i % 2)).mkdir(parents=True, exist_ok=True)
         (tmp_path / "texts" / str(i % 2) / f"{i}.txt").write_text(f"word{i % 9} {i}")
@@ -268,6 +276,9 @@ def dataset(request, tmp_path, readable):
         "csv": {"path": str(path), "time": "t", "targets": ["a"], "features": ["b"], "window": 9, "horizon": 3},
         "csv_text": {"path": str(tmp_path / "rows.jsonl")},
         "text_folder": {"path": str(tmp_path / "texts")},
+        "csv_sequences": {"path": str(tmp_path / "long.csv"), "id": "s", "label": "kind", "channels": ["a", "b"]},
+        "ts": {"path": str(tmp_path / "rows.ts")},
+        "text_stream": {"path": str(tmp_path / "rows.jsonl").replace(".jsonl", ".txt")},
         "huggingface": {"path": str(tmp_path / "none")},
     }
     return readable(Dataset.members[request.param].Config.model_validate(required.get(request.param, {})).build())

@@ -21,6 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lstm_lab import kernels
 from lstm_lab.cells import Cell
+from lstm_lab.cells.base import unroll as step_by_step
 from lstm_lab.cells.lstm import LSTM, LSTMState
 from lstm_lab.cells.rnn import RNN
 from lstm_lab.config import ConfigError
@@ -299,7 +300,7 @@ def test_3_smaller_batches_take_more_steps_for_the_same_arithmetic(tmp_path, vow
         cell, x = as_cell(some_weights()), draw(64, 5, 3)
         with FlopCounterMode(display=False) as counter, CountCalls() as calls:
             for part in x.split(size):
-                Cell.forward(cell, part, torch.full((size,), 5))[0].sum().backward()
+                step_by_step(cell.step, part, torch.full((size,), 5), cell.initial_state(part))[0].sum().backward()
         return calls.mm, counter.get_total_flops()
 
     (few, work), (many, same_work) = cost(64), cost(8)

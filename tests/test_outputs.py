@@ -207,8 +207,8 @@ def test_the_record_of_an_evaluation_holds_every_step_ahead(demand, tmp_path):
     run = Run.create(tmp_path / "run", experiment.dump())
     train(experiment, run)
     scores = evaluate(run)
-    assert len(scores.steps) == demand.data.horizon
-    assert run.openings()[-1]["steps"] == scores.steps
-    assert np.mean([step["crps"] for step in scores.steps]) == pytest.approx(scores.model["crps"])
+    assert len(scores.details["steps"]) == demand.data.horizon
+    assert run.openings()[-1]["steps"] == scores.details["steps"]
+    assert np.mean([step["crps"] for step in scores.details["steps"]]) == pytest.approx(scores.model["crps"])
     assert 0 < scores.model["coverage_80"] <= scores.model["coverage_90"] <= 1
     assert scores.skill["linear"] is not None

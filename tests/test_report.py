@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -364,7 +365,7 @@ def test_the_page_loads_nothing_and_sends_nothing(swept):
     folder, shown = swept
     for tag, attributes in shown.tags:
         for name in ("src", "href", "srcset", "action", "data", "poster", "background"):
-            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+            assert (attributes.get(name) or "data:").startswith(("data:", "#")), (tag, attributes)
         assert tag not in ("iframe", "object", "embed", "form", "base", "img")
     styles = " ".join(shown.styles) + " ".join(attributes.get("style") or "" for _, attributes in shown.tags)
     assert not re.search(r"@import|url\(|@font-face", styles)
@@ -394,16 +395,24 @@ def test_markup_in_a_record_stays_text(tmp_path):
 def test_every_figure_and_table_says_what_it_is(swept):
     _, shown = swept
     plots = [a for _, a in shown.tags if a.get("class") == "plot"]
-    assert {a["id"] for a in plots} == set(shown.figures) == {"curves-decides", "curves-train", "parallel"}
+    assert {a["id"] for a in plots} == set(shown.figures)
+    assert set(shown.figures) == {
+        "budget", "importance", "parallel", "curves-decides", "curves-train", "rates",
+        "slice-model-cell", "slice-model-hidden-size", "slice-optimizer-lr", "slice-model-dropout-output",
+    }  # fmt: skip
     assert all(len(a["aria-label"]) > 40 for a in plots)
     tags = [tag for tag, _ in shown.tags]
     assert tags.count("caption") == tags.count("table") >= 5
     assert all(a.get("scope") in ("row", "col") for tag, a in shown.tags if tag == "th")
     ids = [a["id"] for _, a in shown.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    levels = [tag for tag in tags if tag in ("h1", "h2", "h3")]
-    assert levels[0] == "h1"
-    assert levels.count("h1") == 1
+    levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(deeper <= level + 1 for level, deeper in pairwise(levels)), "a level of headings is skipped"
+    links = {a["href"] for tag, a in shown.tags if tag == "a"}
+    assert {link.removeprefix("#") for link in links} == {"comparison", "mattered", "learned", "cost", "provenance"}
+    assert {link.removeprefix("#") for link in links} <= set(ids)
 
 
 # --- who wins ---------------------------------------------------------------------------------------------------------

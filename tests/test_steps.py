@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from torch.testing import assert_close
 
 from lstm_lab.data import Batch
@@ -102,7 +103,11 @@ def test_metrics_equal_their_definition_in_any_chunks(kind, first, size):
             said = {(i, t) for i, t in asked if guess[i, t] == label}
             was = {(i, t) for i, t in asked if batch.y[i, t] == label}
             f1.append(2 * len(said & was) / (len(said) + len(was)))
+        places = tuple(torch.tensor(asked).T)
+        p, true = output[places].softmax(-1).numpy(), batch.y[places].numpy()
         expected = {"accuracy": right / len(asked), "macro_f1": np.mean(f1)}
+        expected["auroc"] = np.mean([roc_auc_score(true == k, p[:, k]) for k in range(3)])
+        expected["calibration"] = found["calibration"]  # test_tasks.py holds it to its definition
     elif kind == "frames":
         on = {(i, t, k) for i, t in asked for k in range(5) if batch.y[i, t, k]}
         said = {(i, t, k) for i, t in asked for k in range(5) if output[i, t, k] > 0}
@@ -276,6 +281,24 @@ def pairs_of(split, first):
     return found
 
 
+def seen_of(split, first):
+    """Each token asked about, and the four before it, the last one first, 0 where there is none."""
+    batch = all_of(split)
+    for row, length in zip(batch.x.tolist(), batch.lengths.tolist(), strict=True):
+        for t in range(0 if first else 1, length):
+            yield tuple(row[t - k] if t >= k else 0 for k in range(1, 5)), row[t]
+
+
+def witten_bell(seen, p, w, h):
+    seen, chance = list(seen), p[w]
+    for k in range(1, 5):
+        behind = [now for before, now in seen if before[:k] == h[:k]]
+        if behind:
+            kinds = len(set(behind))
+            chance = (behind.count(w) + kinds * chance) / (len(behind) + kinds)
+    return chance
+
+
 @pytest.mark.parametrize("first", [False, True])
 def test_token_baselines_by_hand(first):
     train, split = draw("tokens", lengths=(9, 8, 7)), draw("tokens", seed=1)
@@ -291,7 +314,9 @@ def test_token_baselines_by_hand(first):
     k = max(strengths, key=lambda k: sum(math.log(after(w, v, k, 1)) for v, w in seen))
     unigram = -sum(math.log(p[w]) for _, w in asked) / len(asked)
     bigram = -sum(math.log(after(w, v, k)) for v, w in asked) / len(asked)
-    assert {name: row["nll"] for name, row in found.items()} == pytest.approx({"unigram": unigram, "bigram": bigram})
+    ngram = -sum(math.log(witten_bell(seen_of(train, first), p, w, h)) for h, w in seen_of(split, first)) / len(asked)
+    expected = {"unigram": unigram, "bigram": bigram, "5-gram": ngram}
+    assert {name: row["nll"] for name, row in found.items()} == pytest.approx(expected)
     assert found["bigram"]["perplexity"] == pytest.approx(math.exp(bigram))
     assert found["bigram"]["accuracy"] == pytest.approx(
         np.mean([w == max(p, key=lambda w: after(w, v, k)) for v, w in asked])

@@ -418,7 +418,9 @@ def test_a_run_answers_new_texts_without_its_data(trained, tmp_path):
 def test_a_run_on_shipped_numbers_takes_no_file(vowels, tmp_path):
     run = Run.create(tmp_path / "run", vowels.dump(), command="", job_type="")
     run.describe(data={"facts": {"input_size": 12, "classes": ["a"]}})
-    with pytest.raises(ConfigError, match=r"japanese_vowels' takes no new samples.*csv, csv_text, huggingface, imdb"):
+    with pytest.raises(
+        ConfigError, match=r"japanese_vowels' takes no new samples.*csv, csv_sequences, csv_text, huggingface, imdb"
+    ):
         predict(run, "new.csv")
 
 

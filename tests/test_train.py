@@ -15,6 +15,7 @@ from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Diverged
 from lstm_lab.run import Run
+from lstm_lab.tracking import pen
 from lstm_lab.train import newest_checkpoint, train
 
 
@@ -297,14 +298,11 @@ def test_stop_is_an_ordinary_event(tmp_path, vowels):
 
 
 def test_a_wandb_that_cannot_open_stops_nothing(tmp_path, vowels, monkeypatch):
-    import wandb
-
-    def refuse(**settings):
-        raise wandb.Error("run ID is in use")
-
-    monkeypatch.setattr(wandb, "init", refuse)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "wandb.py").write_text("raise RuntimeError('out of order')")
+    monkeypatch.setattr(pen, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")})
     run = start(tmp_path / "run", vowels)
-    with pytest.warns(UserWarning, match="run ID is in use"):
+    with pytest.warns(UserWarning, match="out of order"):
         assert train(vowels, run, wandb="offline").state == "finished"
     assert run.about["wandb"]["ended"] is False
     assert len(run.rows()) == 4
@@ -317,5 +315,5 @@ def test_a_wandb_run_left_open_by_a_kill_is_written_again(tmp_path, vowels):
     tracking.end(run, mode="offline")
     assert tracking.is_ended(run)
     assert len(list((run.path / "wandb").glob("offline-run-*"))) == 1
-    # Processes started from here must not share this one's service: a run killed in one would block its id in all.
+    # Processes started from here must not share a service: a run killed in one would block its id in all.
     assert "WANDB_SERVICE" not in os.environ

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
 from lstm_lab.config import ConfigError, Count
+from lstm_lab.data.augment import Augment
 from lstm_lab.data.buckets import Even
 from lstm_lab.registry import Named, Registered
 
@@ -51,9 +53,27 @@ class Dataset(Registered, kind="dataset"):
     Facts: ClassVar[Any]
     """Class of `facts`."""
 
+    augments: ClassVar[frozenset[str]] = frozenset()
+    """Fields of `Augment` that leave what is asked true."""
+
     class Config(Named):
         batch_size: Count = 32
         """Samples in one step."""
+        augment: Augment = Augment()
+        """What chance does to training batches."""
+
+        def choices(self) -> dict[str, Any]:
+            """Without what is done to batches: the data are the same."""
+            return {key: value for key, value in super().choices().items() if key != "augment"}
+
+        @model_validator(mode="after")
+        def _augments_what_it_may(self) -> Dataset.Config:
+            allowed: frozenset[str] = self.owner.augments  # type: ignore[attr-defined]
+            wrong = next((name for name in self.augment.chosen if name not in allowed), None)
+            if wrong is not None:
+                way = f"it takes {', '.join(sorted(allowed))}" if allowed else "leave it out"
+                raise ValueError(f"augment.{wrong} does not go with data '{self.name}'; {way}")
+            return self
 
     @property
     @abstractmethod
@@ -130,9 +150,12 @@ class Loader:
     interrupted in the middle of an epoch goes on with the very next batch.
     """
 
-    def __init__(self, split: Split, batch_size: int, *, seed: int | None = None) -> None:
-        """A `seed` shuffles; without one the order is that of the split, or of its plan."""
+    def __init__(
+        self, split: Split, batch_size: int, *, seed: int | None = None, augment: Augment | None = None
+    ) -> None:
+        """A `seed` shuffles; without one the order is that of the split, or of its plan. `augment` needs one."""
         self.split, self.batch_size, self.seed = split, batch_size, seed
+        self.augment = augment if augment is not None and augment.chosen else None
         plan = getattr(split, "plan", None)
         self.plan = plan(batch_size) if plan else Even(len(split), batch_size)
         self.sampler = _Order()
@@ -148,7 +171,14 @@ class Loader:
         for number, index in enumerate(self.plan.batches(shuffle)):
             if number >= start:
                 self._position = number + 1
-                yield self.split.take(torch.from_numpy(index))
+                yield self._changed(self.split.take(torch.from_numpy(index)), number)
+
+    def _changed(self, batch: Any, number: int) -> Any:
+        """By a chance that is a function of seed, epoch and number alone, as the order is."""
+        if self.augment is None:
+            return batch
+        rng = np.random.default_rng((cast(int, self.seed), self.sampler.epoch, number))
+        return self.augment(batch, rng, getattr(self.split, "measured", None))
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of this epoch were handed out; a whole epoch counts as none of the next."""
@@ -161,12 +191,12 @@ class Loader:
 class SequenceData(pl.LightningDataModule):
     """Train and validation loaders of a data set."""
 
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int) -> None:
+    def __init__(self, dataset: Dataset, batch_size: int, seed: int, augment: Augment | None = None) -> None:
         super().__init__()
-        self.dataset, self.batch_size, self.seed = dataset, batch_size, seed
+        self.dataset, self.batch_size, self.seed, self.augment = dataset, batch_size, seed, augment
 
     def train_dataloader(self) -> Loader:
-        return Loader(self.dataset.train, self.batch_size, seed=self.seed)
+        return Loader(self.dataset.train, self.batch_size, seed=self.seed, augment=self.augment)
 
     def val_dataloader(self) -> Loader:
         # Validation keeps no gradients, so it can take larger steps.

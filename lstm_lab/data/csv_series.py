@@ -10,8 +10,9 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.series import Series, SeriesDataset, SeriesFacts, recent
-from lstm_lab.data.table import Table, fill_forward, find_file, read_any, read_numbers, read_table
-from lstm_lab.data.timeline import Cycle, check_order, check_steps, cycles, read_times
+from lstm_lab.data.table import Table, fill_forward, find_file, read_numbers, read_table, read_text
+from lstm_lab.data.text_files import read_rows
+from lstm_lab.data.timeline import Cycle, check_order, cycles, places, read_times
 
 Columns = Annotated[
     tuple[str, ...], Field(strict=False), BeforeValidator(lambda name: (name,) if isinstance(name, str) else name)
@@ -19,16 +20,20 @@ Columns = Annotated[
 Mark = Annotated[str, BeforeValidator(lambda mark: "\t" if mark == r"\t" else mark)]
 
 
+TYPED = (".jsonl", ".ndjson", ".parquet")
+"""Endings of files that tell numbers from texts themselves, without separator or decimal mark."""
+
+
 class CSV(SeriesDataset, name="csv"):
-    """A CSV or Parquet file with one row for each step of time, oldest first; of many series, one below the other.
+    """A CSV, Parquet or JSONL file, a row for each step of time, oldest first; of many series, one below the other.
 
     With columns known ahead, a model reads on over the horizon and sees them there, and nothing else.
     """
 
     class Config(SeriesDataset.Config):
         path: Annotated[str, Field(min_length=1)]
-        """The file, UTF-8 text or .parquet; looked up from the current folder, then below the folder that LSTM_LAB_DATA
-        names."""
+        """The file, UTF-8 text, .jsonl or .parquet; looked up from the current folder, then below the folder that
+        LSTM_LAB_DATA names."""
         time: str
         """Column of the time: dates (ISO 8601 is always understood) or numbers that count steps."""
         targets: Columns
@@ -46,6 +51,8 @@ class CSV(SeriesDataset, name="csv"):
         missing: Literal["error", "forward_fill", "mask"] = "error"
         """Empty cells: a fault, the last value known, or zeros with one channel more for each column to say so; what
         is masked is neither learnt nor scored."""
+        gaps: Literal["error", "fill"] = "error"
+        """Rows that are missing between two steps: a fault, or put in empty, for `missing` to deal with."""
         separator: Mark = ","
         r"""Character between fields; a tab is written \t."""
         decimal: Literal[".", ","] = "."
@@ -70,8 +77,17 @@ class CSV(SeriesDataset, name="csv"):
                 raise ValueError(
                     f"static={list(self.static)} would do nothing: there is one series; name its column id"
                 )
+            if self.gaps == "fill" and self.missing == "error":
+                raise ValueError("gaps=fill puts in empty rows, which missing=error refuses: set missing to "
+                                 "forward_fill or mask")  # fmt: skip
+            if self.gaps == "fill" and self.calendar:
+                raise ValueError(
+                    "gaps=fill puts in rows without a time, of which calendar knows nothing: leave one out"
+                )
             if len(set(self.calendar)) < len(self.calendar):
                 raise ValueError(f"calendar={list(self.calendar)} names a cycle twice: name each once")
+            if self.path.lower().endswith(TYPED) and (self.separator, self.decimal) != (",", "."):
+                raise ValueError(f"separator and decimal would do nothing: {self.path} is no CSV; leave them out")
             if len(self.separator) != 1 or self.separator in ('"', "\r", "\n", self.decimal):
                 raise ValueError(f"separator {self.separator!r} cannot part fields: take one character that is neither "
                                  f"a quote, a line end nor the decimal mark {self.decimal!r}")  # fmt: skip
@@ -88,32 +104,38 @@ class CSV(SeriesDataset, name="csv"):
         self.id: str | None = choices["id"]
         self.static: tuple[str, ...] = choices["static"]
         self.missing: str = choices["missing"]
+        self.gaps: str = choices["gaps"]
         self.marks: tuple[str, str] = (choices["separator"], choices["decimal"])
 
     def read(self) -> Series:
         columns, (separator, decimal) = (*self.targets, *self.features, *self.static, *self.future), self.marks
         place = find_file(self.path)
         wanted = (self.time, *columns, *([self.id] if self.id else []))
-        table = read_table(read_any(place, separator, decimal), place, separator, wanted)
+        if place.suffix.lower() in TYPED:
+            table = read_rows(place, wanted, numbers=True)
+        else:
+            table = read_table(read_text(place), place, separator, wanted)
         times = read_times(table, self.time, decimal)
         values = read_numbers(table, columns, decimal, gaps=self.missing != "error")
         parts = self._parts(table)
+        pieces = []
         for rows in parts.values():
-            part, when = table.at(rows), times.at(rows)
+            part, when, piece = table.at(rows), times.at(rows), values[rows]
             check_order(part, self.time, when.ticks)
-            check_steps(part, self.time, when)
-            self._check_static(part, values[rows])
-            if self.missing == "forward_fill":
-                values[rows] = fill_forward(part, columns, values[rows])
-        names: tuple[str, ...] = columns
+            where = places(part, self.time, when, fill=self.gaps == "fill")
+            self._check_static(part, piece)
+            piece = self._spread_out(piece, where)
+            pieces.append(fill_forward(part, columns, piece) if self.missing == "forward_fill" else piece)
+        values, names = np.concatenate(pieces), columns
         if self.calendar:
             angles, more = cycles(table, self.time, times, self.calendar)
-            values, names = np.concatenate([values, angles], 1), (*columns, *more)
+            values = np.concatenate([values, angles[np.concatenate(list(parts.values()))]], 1)
+            names = (*columns, *more)
         known = len(self.static) + len(names) - len(columns) + len(self.future)
         shared = (*self.static, *names[len(columns) :])
-        many = tuple(len(rows) for rows in parts.values()) if self.id else ()
+        many = tuple(len(piece) for piece in pieces) if self.id else ()
         return Series(
-            values[np.concatenate(list(parts.values()))],
+            values,
             names,
             len(self.targets),
             str(place),
@@ -123,6 +145,14 @@ class CSV(SeriesDataset, name="csv"):
             rows=many,
             mask=self.missing == "mask",
         )
+
+    def _spread_out(self, piece: np.ndarray, where: np.ndarray) -> np.ndarray:
+        """Rows (N, C) of one series at their places, NaN in those between; what never changes is known there too."""
+        whole = np.full((where[-1] + 1, piece.shape[1]), np.nan)
+        whole[where] = piece
+        first = len(self.targets) + len(self.features)
+        whole[:, first : first + len(self.static)] = piece[0, first : first + len(self.static)]
+        return whole
 
     def _parts(self, table: Table) -> dict[str, np.ndarray]:
         """Rows of each series, the series in the order of their first rows."""

@@ -24,6 +24,8 @@ class Classified(Dataset):
 class LabelledFacts:
     input_size: int
     classes: tuple[str, ...]
+    counts: tuple[int, ...] = ()
+    """How many answers of each class the training part holds."""
 
 
 class LabelledSplit:
@@ -90,6 +92,7 @@ class Labelled(Classified):
     validates."""
 
     Facts = LabelledFacts
+    augments = frozenset({"jitter", "scaling", "time_warp"})
 
     #: Fixed, so that runs with different seeds are judged on the same samples.
     held_out = 0.2
@@ -106,16 +109,22 @@ class Labelled(Classified):
         return self.read()
 
     @cached_property
-    def facts(self) -> LabelledFacts:
-        sequences, labels = self._parts.train
+    def _classes(self) -> tuple[str, ...]:
+        _, labels = self._parts.train
         classes = tuple(sorted({str(label) for label in labels}))
         unseen = sorted({str(label) for label in self._parts.test[1]} - set(classes))
         if unseen:
             raise DataError(f"{self.name}: class {unseen[0]!r} stands in the test part only: nothing can learn it")
-        return LabelledFacts(sequences[0].shape[1], classes)
+        return classes
+
+    @cached_property
+    def facts(self) -> LabelledFacts:
+        sequences, labels = self._parts.train
+        counts = np.bincount(self._indices(labels[self._held_out[0]]), minlength=len(self._classes))
+        return LabelledFacts(sequences[0].shape[1], self._classes, tuple(counts.tolist()))
 
     def _indices(self, labels: np.ndarray) -> np.ndarray:
-        return np.searchsorted(np.array(self.facts.classes), labels.astype(str))
+        return np.searchsorted(np.array(self._classes), labels.astype(str))
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:

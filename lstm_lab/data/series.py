@@ -117,6 +117,7 @@ class Windowed(Dataset):
     """Base of the sources of series that are split by time. A source writes `read` and `_borders`."""
 
     Facts = SeriesFacts
+    augments = frozenset({"jitter", "scaling"})
 
     class Config(Dataset.Config):
         window: Steps = 96

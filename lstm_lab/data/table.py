@@ -61,19 +61,6 @@ def read_text(place: Path, kind: str = "CSV text", needs: str = "a header and on
     return text
 
 
-def read_any(place: Path, separator: str, decimal: str) -> str:
-    """The text of a CSV file, or what a Parquet file would be as one."""
-    if place.suffix != ".parquet":
-        return read_text(place)
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(place)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{place}: cannot be read as Parquet ({str(error)[:80]}): write it again") from None
-    return frame.to_csv(index=False, sep=separator, decimal=decimal)
-
-
 class Table(NamedTuple):
     """The wanted columns as text, and the line, counted from 1, on which each row begins."""
 
@@ -85,7 +72,7 @@ class Table(NamedTuple):
         """Some of the rows."""
         picked = rows.tolist()
         columns = {name: [cells[row] for row in picked] for name, cells in self.columns.items()}
-        return Table(self.place, columns, [self.lines[row] for row in picked])
+        return type(self)(self.place, columns, [self.lines[row] for row in picked])
 
     def fault(self, row: int, column: str, text: str) -> DataError:
         return DataError(f"{self.place}: line {self.lines[row]}, column {column!r}: {text}")

@@ -36,6 +36,7 @@ class TaggedSplit:
 class Tagged(Parted):
     """Base of the sources of sequences with a label for each step. Part.targets are class indices, -1 not asked."""
 
+    augments = frozenset({"jitter", "scaling"})
     scaled = True
     """Whether channels are standardised by the training part; what is one of many stays as it is."""
 
@@ -50,7 +51,10 @@ class Tagged(Parted):
             found = np.unique(np.concatenate(part.targets))
             if found[0] < -1 or found[-1] >= len(self.classes):
                 raise DataError(f"{self.name}: label {found[-1]} in the {name} part, but {len(self.classes)} classes")
-        return LabelledFacts(self.parts.train.sequences[0].shape[1], self.classes)
+        labels = np.concatenate(self.parts.train.targets)
+        counts = np.bincount(labels[labels >= 0], minlength=len(self.classes))
+        size = self.parts.train.sequences[0].shape[1]
+        return LabelledFacts(size, self.classes, tuple(counts.tolist()))
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:

@@ -39,6 +39,8 @@ class TextFacts:
     classes: tuple[str, ...]
     tokenizer: str
     """As JSON text."""
+    counts: tuple[int, ...] = ()
+    """How many texts of each class the training part holds."""
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -123,6 +125,7 @@ class Text(Classified):
 
     tokens = True
     Facts = TextFacts
+    augments = frozenset({"word_dropout"})
 
     #: Of the texts for validation and for test. Fixed, so that runs with different seeds are judged on the same ones.
     shares: tuple[float, float] = (0.1, 0.2)
@@ -199,7 +202,9 @@ class Text(Classified):
     def facts(self) -> TextFacts:
         plain = self._prepared.plain
         size = len(Vocabulary(plain["tokenizer"]).tokens)
-        return TextFacts(size, tuple(plain["classes"]), plain["tokenizer"])
+        arrays = self._prepared.arrays
+        counts = np.bincount(arrays["labels"][arrays["parts"] == 0], minlength=len(plain["classes"]))
+        return TextFacts(size, tuple(plain["classes"]), plain["tokenizer"], tuple(counts.tolist()))
 
     @cached_property
     def _tokens(self) -> Tensor:

@@ -1,9 +1,12 @@
-"""Files of texts become named columns of text. A fault names the line, the column and the way out."""
+"""Files of rows become named columns of text, by the ending of their name. A fault names the line, the column and the
+way out."""
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,11 @@ class Rows(Table):
         return DataError(f"{self.place}: row {self.lines[row]}, column {column!r}: {text}")
 
 
-def read_csv(place: Path, wanted: Sequence[str], separator: str) -> Table:
+def read_csv(place: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
     return read_table(read_text(place, needs="a header and one row for each text"), place, separator, wanted)
 
 
-def read_jsonl(place: Path, wanted: Sequence[str], separator: str) -> Table:
+def read_jsonl(place: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     table = Table(place, columns, [])
     # Not splitlines(): a JSON text may hold the line ends of Unicode as they are.
@@ -41,18 +44,19 @@ def read_jsonl(place: Path, wanted: Sequence[str], separator: str) -> Table:
         for name in wanted:
             if name not in row:
                 raise DataError(f"{place}: line {line}: no field {name!r}; it has {_names(list(row))}")
-            columns[name].append(cell(row[name], table, len(table.lines) - 1, name))
+            columns[name].append(cell(row[name], table, len(table.lines) - 1, name, numbers))
     if not table.lines:
         raise DataError(f"{place}: has no rows: write one JSON object a line")
     return table
 
 
-def read_parquet(place: Path, wanted: Sequence[str], separator: str = "") -> Table:
+def read_parquet(place: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
     columns = parquet_columns(place, wanted)
     table = Rows(place, {}, list(range(1, len(next(iter(columns.values()))) + 1)))
     for name, values in columns.items():
         texts = all(type(value) is str for value in values)
-        table.columns[name] = values if texts else [cell(value, table, row, name) for row, value in enumerate(values)]
+        cells = values if texts else [cell(value, table, row, name, numbers) for row, value in enumerate(values)]
+        table.columns[name] = cells
     return table
 
 
@@ -72,11 +76,23 @@ def parquet_columns(place: Path, wanted: Sequence[str]) -> dict[str, list[Any]]:
         raise DataError(f"{place}: not a whole Parquet file ({' '.join(str(error).split())[:120]}): "
                         "write it again") from None  # fmt: skip
     if not table.num_rows:
-        raise DataError(f"{place}: has no rows: it needs one for each text")
+        raise DataError(f"{place}: has no rows: write them below its columns")
     return {name: table.column(name).to_pylist() for name in wanted}
 
 
-def read_lines(place: Path, wanted: Sequence[str], separator: str) -> Table:
+def parquet_names(place: Path) -> list[str]:
+    """Names of all columns of a Parquet file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return parquet.read_schema(place).names
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{place}: not a whole Parquet file ({' '.join(str(error).split())[:120]}): "
+                        "write it again") from None  # fmt: skip
+
+
+def read_lines(place: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
     if len(wanted) > 1:
         raise DataError(f"{place}: a .txt file holds one text a line and no column {wanted[1]!r}: bring a CSV, JSONL "
                         "or Parquet file")  # fmt: skip
@@ -85,7 +101,7 @@ def read_lines(place: Path, wanted: Sequence[str], separator: str) -> Table:
     return Table(place, {wanted[0]: [lines[number - 1].strip() for number in rows]}, rows)
 
 
-READERS: dict[str, Callable[[Path, Sequence[str], str], Table]] = {
+READERS: dict[str, Callable[[Path, Sequence[str], str, bool], Table]] = {
     ".csv": read_csv,
     ".tsv": read_csv,
     ".jsonl": read_jsonl,
@@ -95,13 +111,18 @@ READERS: dict[str, Callable[[Path, Sequence[str], str], Table]] = {
 }
 
 
-def read_rows(place: Path, wanted: Sequence[str], separator: str | None = None) -> Table:
-    """The wanted columns of a file, by the ending of its name; `separator` parts the fields of a CSV."""
+def read_rows(place: Path, wanted: Sequence[str], separator: str | None = None, numbers: bool = False) -> Table:
+    """The wanted columns of a file, by the ending of its name.
+
+    Args:
+        separator: parts the fields of a CSV.
+        numbers: whether cells may be times and numbers of any kind, not texts and labels alone.
+    """
     ending = place.suffix.lower()
     if ending not in READERS:
         raise DataError(f"{place}: {ending or 'no ending'} says nothing of what is inside: name it "
                         f"{', '.join(READERS)}, whichever it is")  # fmt: skip
-    return READERS[ending](place, wanted, separator or ("\t" if ending == ".tsv" else ","))
+    return READERS[ending](place, wanted, separator or ("\t" if ending == ".tsv" else ","), numbers)
 
 
 def texts_of(table: Table, column: str) -> list[str]:
@@ -131,15 +152,20 @@ def labels_of(table: Table, column: str) -> np.ndarray:
     return np.array(labels)
 
 
-def cell(value: Any, table: Table, row: int, column: str) -> str:
-    """A label may be a whole number or yes and no; a text is text."""
+def cell(value: Any, table: Table, row: int, column: str, numbers: bool = False) -> str:
+    """A label may be a whole number or yes and no; a text is text; with `numbers`, any number and any time will do."""
     if isinstance(value, str):
         return value
     if value is None:
         return ""
     if isinstance(value, bool | int):
         return str(value)
-    raise table.fault(row, column, f"{show(str(value))} is neither text nor a whole number: write it as text")
+    if numbers and isinstance(value, datetime.date):
+        return value.isoformat()
+    if numbers and isinstance(value, float | Decimal):
+        return str(value)
+    what = "no text, number or time" if numbers else "neither text nor a whole number"
+    raise table.fault(row, column, f"{show(str(value))} is {what}: write it as {'one' if numbers else 'text'}")
 
 
 def _names(names: list[str]) -> str:

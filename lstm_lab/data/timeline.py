@@ -17,6 +17,10 @@ if TYPE_CHECKING:  # Half a second that only a reader of CSV files should wait f
     import pandas as pd
 
 
+MOST = 10
+"""Rows, for each that is there, beyond which a gap is taken for a slip of the pen."""
+
+
 class Times(NamedTuple):
     ticks: np.ndarray
     """(N,) float64 numbers or datetime64, UTC: what orders the rows."""
@@ -132,18 +136,33 @@ def check_order(table: Table, column: str, ticks: np.ndarray) -> None:
                       "the rows by time, oldest first")  # fmt: skip
 
 
-def check_steps(table: Table, column: str, times: Times) -> None:
-    """Every row is one step after the one before: of equal length, or of equally many months or business days."""
-    if len(times.ticks) < 2:
-        return
-    # The calendar by which most rows are neighbours, and then the one that counts what lies between the others.
-    step, ahead = max(_calendars(times), key=lambda found: (np.sum(found[1] == 1), np.isfinite(found[1]).sum()))
-    odd, cells = np.flatnonzero(ahead != 1), table.columns[column]
+def places(table: Table, column: str, times: Times, fill: bool) -> np.ndarray:
+    """(N,) steps from the first row to each: of equal length, or of equally many months or business days.
+
+    Every row is one step after the one before; with `fill`, any whole number of them.
+    """
+    step, ahead = regularity(times)
+    odd, cells = np.flatnonzero(~(ahead >= 1) if fill else ahead != 1), table.columns[column]
     if len(odd):
         cell, before, between = show(cells[odd[0] + 1]), show(cells[odd[0]]), ahead[odd[0]] - 1
         what = f"rows missing there: {between:.0f}" if between > 0 else "not a whole number of steps"
         raise table.fault(odd[0] + 1, column, f"{cell} follows {before}, but a step is {step}: {what} (gaps in all: "
-                          f"{len(odd)}): fill them in, or set data.time to a column that counts rows")  # fmt: skip
+                          f"{len(odd)}): fill them in, set data.gaps=fill, or data.time to a column that counts "
+                          "rows")  # fmt: skip
+    if ahead.sum() > MOST * len(times.ticks):
+        row = int(ahead.argmax()) + 1
+        raise table.fault(row, column, f"{show(cells[row])} follows {show(cells[row - 1])}: to fill the gaps would put "
+                          f"in {ahead.sum() - len(ahead):.0f} rows for {len(cells)} that are there: mend the time, or "
+                          "part the file")  # fmt: skip
+    return np.concatenate([[0], ahead.cumsum()]).astype(np.int64)
+
+
+def regularity(times: Times) -> tuple[str, np.ndarray]:
+    """What a step is, and (N - 1,) steps from each row to the next, NaN where they are not whole."""
+    if len(times.ticks) < 2:
+        return "one row", np.empty(0)
+    # The calendar by which most rows are neighbours, and then the one that counts what lies between the others.
+    return max(_calendars(times), key=lambda found: (np.sum(found[1] == 1), np.isfinite(found[1]).sum()))
 
 
 def _calendars(times: Times) -> Iterator[tuple[str, np.ndarray]]:

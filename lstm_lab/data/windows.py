@@ -48,6 +48,7 @@ class Windows:
     ):
         self.values, self.window, self.horizon, self.targets = values, window, horizon, targets
         self.known, self.flags, self.scales = known, flags, scales
+        self.measured = values.shape[1] - known
         runs = [
             torch.arange(max(begin, first - window), last - window - horizon + 1, stride)
             for begin, first, last in stretches

@@ -14,6 +14,19 @@ from lstm_lab.config import Count
 from lstm_lab.data.vectors import read_vectors
 
 
+class TiedHead(nn.Module):
+    """(..., E) -> logits of tokens (..., V): the product with each one's vector, of padding none, and a bias."""
+
+    def __init__(self, embedding: TokenEmbedding) -> None:
+        super().__init__()
+        self.weight = embedding.weight
+        self.bias = nn.Parameter(torch.zeros(len(embedding.weight)))
+
+    def forward(self, shown: Tensor) -> Tensor:
+        vectors = torch.cat([torch.zeros_like(self.weight[:1]), self.weight[1:]])
+        return nn.functional.linear(shown, vectors, self.bias)
+
+
 class TokenEmbedding(nn.Embedding):
     """Token numbers (B, T) -> vectors (B, T, E); number 0 is padding and stays the zero vector."""
 
@@ -23,6 +36,8 @@ class TokenEmbedding(nn.Embedding):
         dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
         """Share of the vocabulary whose vectors are zeroed for a step of training (Gal & Ghahramani 2016)."""
 
+        tied: bool = False
+        """Whether the head that names the next token reads with these vectors too (Press & Wolf 2017)."""
         vectors: Annotated[str, Field(min_length=1)] | None = None
         """Text file of trained vectors, a token and its E numbers a line (GloVe, word2vec, fastText): where training
         begins; null: at random."""

@@ -13,7 +13,7 @@ from lstm_lab import config
 from lstm_lab.cells import Cell
 from lstm_lab.models.base import Asked, Model, Seen
 from lstm_lab.models.budget import largest
-from lstm_lab.models.embedding import TokenEmbedding
+from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.initial import Initial, Start
 from lstm_lab.models.pooling import Last, Pooling
@@ -135,6 +135,16 @@ class SequenceModel(Model, name="sequence"):
             raise ValueError(
                 f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave the section out"
             )
+        if model.embedding.tied:
+            if not (task.owner.causal and data.owner.tokens):
+                raise ValueError(
+                    f"model.embedding.tied: task '{task.name}' on data '{data.name}' does not name tokens; leave it out"
+                )
+            if model.embedding.size != model.hidden_size:
+                raise ValueError(
+                    f"model.embedding.tied: embedding.size={model.embedding.size} and hidden_size={model.hidden_size} "
+                    "must be equal"
+                )
         if task.owner.per_step and model.pooling != defaults.pooling:
             raise ValueError(
                 f"model.pooling={model.pooling.name} would do nothing: task '{task.name}' asks for every step; "
@@ -183,7 +193,11 @@ class SequenceModel(Model, name="sequence"):
         )
         self.pooling = None if task.per_step else pooling.build(self.encoder.output_size)
         self.dropout = nn.Dropout(dropout.output)
-        self.head = nn.Linear(self.encoder.output_size, task.output_size)
+        self.head = (
+            TiedHead(self.embedding)
+            if self.embedding is not None and embedding.tied
+            else nn.Linear(self.encoder.output_size, task.output_size)
+        )
 
     def begin(self, facts: Any) -> dict[str, Any]:
         if self.embedding is None or self.vectors is None:

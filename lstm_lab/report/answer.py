@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from lstm_lab.report import words
+from lstm_lab.report.compare import runner_up, tested
 from lstm_lab.report.read import Record, Row, SweepRecord, Trial
-from lstm_lab.report.tables import compared, varying
+from lstm_lab.report.tables import categories, compared, varying
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Answer:
     lede: str
     stats: list[Stat] = field(default_factory=list)
     verdicts: list[Verdict] = field(default_factory=list)
+    sure: list[str] = field(default_factory=list)
+    """By how much, and how sure that is."""
     notes: list[str] = field(default_factory=list)
 
 
@@ -97,8 +100,20 @@ def answer_of_sweep(sweep: SweepRecord) -> Answer:
         lede=f"{words.sentence(setting)} {verb}: {metric} {score} ({means}).",
         stats=[*_scores(sweep, won), *_cost(sweep)],
         verdicts=verdicts,
+        sure=[text for text in (runner_up(sweep), _asked(sweep)) if text],
         notes=_notes(sweep, won),
     )
+
+
+def _asked(sweep: SweepRecord) -> str:
+    """What the tests say of the first hyperparameter that was crossed with all others, which the question is about."""
+    for key, values in categories(sweep).items():
+        if sweep.space.get(key, ("", None))[0] == "grid":
+            said = tested(sweep, key, values)
+            return (
+                f"{words.sentence(words.short(varying(sweep))[key])}: {said[0][0].lower()}{said[0][1:]}" if said else ""
+            )
+    return ""
 
 
 def _scores(sweep: SweepRecord, won: Trial) -> list[Stat]:
@@ -139,6 +154,12 @@ def _notes(sweep: SweepRecord, won: Trial) -> list[str]:
         if len(sweep.seeds) > 1:
             kept += " Being the best of its seeds, it flatters; the mean is the fairer number."
         notes.append(kept)
+    if won.lineage:
+        changed = words.plural(len(won.lineage), "time")
+        notes.append(
+            f"Its numbers changed {changed} while it trained: those above are the ones it began with, and the "
+            "population below says what became of them."
+        )
     if sweep.summary and not any(point.through for point in sweep.points):
         notes.append("No point was trained through with all its seeds: the winner might not have stayed ahead.")
     return notes

@@ -7,27 +7,29 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from lstm_lab.report import words
+from lstm_lab.report import evidence, words
+from lstm_lab.report.evidence import ENOUGH
 from lstm_lab.report.read import Point, SweepRecord
-from lstm_lab.report.tables import Cell, Column, Table, aligned, categories
-
-ENOUGH = 6
-"""Fewest pairs of which all can go one way by chance less often than one time in twenty (sign test, two-sided)."""
+from lstm_lab.report.tables import Cell, Column, Table, aligned, categories, varying
 
 
 @dataclass(frozen=True)
 class Comparison:
     """What the page says of one hyperparameter."""
 
-    key: str
+    name: str
     table: Table
-    verdict: str
+    verdicts: list[str]
 
 
 def comparisons(sweep: SweepRecord) -> list[Comparison]:
     names = words.short(sweep.space)
     return [
-        Comparison(key, _table(sweep, key, values, names[key]), _verdict(sweep, key, values))
+        Comparison(
+            names[key],
+            _table(sweep, key, values, names[key]),
+            [_verdict(sweep, key, values), *tested(sweep, key, values)],
+        )
         for key, values in categories(sweep).items()
     ]
 
@@ -125,3 +127,86 @@ def _difference(found: list[list[Point]], values: list[Any], mode: str) -> str:
     return (
         f"{one} is better in {counts[0]} and {other} in {counts[1]}{ties}, and on average {other} comes out {way} {one}"
     )
+
+
+def tested(sweep: SweepRecord, key: str, values: list[Any]) -> list[str]:
+    """How sure that is, a sentence or none: tests over blocks at equal epochs, so that nobody had more of them."""
+    found = _level(sweep, blocks(sweep, key, values))
+    if len(found) < 2:
+        return []
+    names = [words.setting(value) for value in values]
+    how = f"At equal epochs (each {'pair' if len(values) == 2 else 'block'} cut to its shortest trial)"
+    if len(values) == 2:
+        return [f"{how} {_apart(names, [row[1] - row[0] for row in found])}"]
+    ranked = evidence.ranks(names, found, sweep.mode)
+    if ranked is None:
+        return []
+    best = names.index(ranked.names[0])
+    others = [place for place in range(len(names)) if place != best]
+    chances = [evidence.signed_rank([row[place] - row[best] for row in found]) for place in others]
+    text = f"{how} the mean ranks over {ranked.blocks} blocks are " + words.listed(
+        f"{name} {rank:.2f}" for name, rank in zip(ranked.names, ranked.ranks, strict=True)
+    )
+    text += f"; Friedman's test of all alike: {evidence.chance(ranked.p)}."
+    if any(chance is None for chance in chances):
+        return [f"{text} For a test of each against {names[best]} there are too few blocks."]
+    told = zip(others, evidence.holm([chance or 0.0 for chance in chances]), strict=True)
+    against = words.listed(f"{names[place]} {evidence.chance(p)}" for place, p in told)
+    return [f"{text} Each against {names[best]} by Wilcoxon's test, corrected for their number (Holm): {against}."]
+
+
+def _apart(names: list[str], differences: list[float]) -> str:
+    found = evidence.paired(differences)
+    way = (
+        "the same as"
+        if found.mean == 0
+        else f"{words.number(abs(found.mean))} {'above' if found.mean > 0 else 'below'}"
+    )
+    text = f"{names[1]} comes out {way} {names[0]} on average over {words.plural(found.n, 'pair')}"
+    text += f", 95 % interval of the difference {evidence.between(found.low, found.high)}"
+    if found.p is None:
+        return f"{text}; for a test there are too few pairs ({ENOUGH} at least)."
+    sure = "more than chance would show" if found.shown else "no more than chance would show"
+    return f"{text}; Wilcoxon's signed ranks: {evidence.chance(found.p)}, {sure}."
+
+
+def _level(sweep: SweepRecord, found: list[list[Point]]) -> list[list[float]]:
+    """Means over seeds of each point of each block, at the epochs of the block's shortest trial."""
+    rows = []
+    for block in found:
+        records = [
+            trial.record for point in block for trial in point.trials if trial.record and trial.value is not None
+        ]
+        epochs = min((len(record.rows) for record in records), default=0)
+        row = [
+            [v for t in p.trials if t.record and t.value is not None if (v := t.record.best_of(epochs)) is not None]
+            for p in block
+        ]
+        if all(row):
+            rows.append([mean(values) for values in row])
+    return rows
+
+
+def runner_up(sweep: SweepRecord) -> str:
+    """How far the best point is ahead of the second over the seeds that both have; empty where nothing can be said."""
+    ranked = [point for point in sweep.points if point.mean is not None]
+    if len(ranked) < 2 or any(trial.lineage for trial in sweep.trials):
+        return ""
+    first, second = ({t.seed: t.value for t in point.trials if t.value is not None} for point in ranked[:2])
+    sign = -1 if sweep.mode == "max" else 1
+    differences = [sign * (second[seed] - first[seed]) for seed in first if seed in second]
+    names = words.short(varying(sweep))
+    if not differences:
+        return ""
+    found = evidence.paired(differences)
+    other = words.settings(ranked[1].overrides, names)
+    better = f"{words.number(abs(found.mean))} {'better' if found.mean >= 0 else 'worse'} than the next point ({other})"
+    if found.n == 1:
+        return f"It is {better} with one seed: how much of that is luck, more seeds would show."
+    text = f"Over the {found.n} seeds that both have it is {better} on average, 95 % interval of the difference "
+    text += evidence.between(found.low, found.high)
+    if found.low is not None and found.low <= 0 <= (found.high or 0.0):
+        text += ", which holds zero: the order of these two is not certain"
+    if found.p is not None:
+        text += f"; Wilcoxon's signed ranks: {evidence.chance(found.p)}"
+    return text + "."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from lstm_lab.report import words
@@ -45,8 +46,9 @@ def coordinates(sweep: SweepRecord) -> Figure | None:
         f"Parallel coordinates of {words.listed(names.values())} and {words.metric(sweep.metric)} for {len(points)} "
         f"points; the leaderboard holds the same values. The best is {words.settings(points[0].overrides, names)}."
     )
+    room = max(116, 16 + max(4 * (len(a["label"]) + len(b["label"])) for a, b in pairwise(axes)))
     layout = layout_of(420, margin={"l": 64, "r": 72, "t": 56, "b": 24})
-    return Figure("parallel", "parallel coordinates", caption, alt, as_json([trace], layout), 420, 116 * len(axes))
+    return Figure("parallel", "parallel coordinates", caption, alt, as_json([trace], layout), 420, room * len(axes))
 
 
 def _dimension(points: list[Point], key: str, name: str, domain: str) -> Row:

@@ -47,7 +47,7 @@ def plain(text: str) -> str:
     return text.replace("<", "‹").replace(">", "›").replace("&", "＆")
 
 
-def _axis(title: str, **more: Any) -> Row:
+def axis(title: str, **more: Any) -> Row:
     return {
         "title": {"text": title, "standoff": 8},
         "gridcolor": "--grid",
@@ -112,7 +112,7 @@ def decades(low: float, high: float) -> list[float]:
     """Round values between two powers of ten: 1, 2, 5 of each decade, fewer or more as the range asks."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     ticks: list[float] = []
-    for digits in ((1,), (1, 3), (1, 2, 5), tuple(range(1, 10))):
+    for digits in ((1,), (1, 3), (1, 2, 5), (1, 2, 3, 5), (1, 2, 3, 4, 5, 7), tuple(range(1, 10))):
         ticks = [digit * 10.0**power for power in powers for digit in digits]
         ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
         if len(ticks) >= 4:
@@ -169,7 +169,7 @@ def _curves(sweep: SweepRecord, shown: list[Trial], name: str, column: str) -> F
         caption += " The largest values lie above the panel."
     best = f"the winner {won.id} reaches {words.number(won.value)}" if won else "no trial has won yet"
     alt = f"Line chart of {words_of} over epochs for {words.plural(len(drawn), 'trial')}; {best}."
-    layout = layout_of(400, xaxis=_axis("epoch", rangemode="tozero"), yaxis=_axis(words_of, **scale))
+    layout = layout_of(400, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis(words_of, **scale))
     return Figure(f"curves-{name}", words_of, caption, alt, as_json(traces, layout), 400)
 
 
@@ -271,7 +271,7 @@ def _run_panel(record: Record, name: str, title: str, lines: dict[str, list[Row]
     if record.best and record.decides in lines:
         traces.append(_star(record.name, record.best, record.decides))
     layout = layout_of(
-        340, xaxis=_axis("epoch", rangemode="tozero"), yaxis=_axis(title, **scale), showlegend=len(traces) > 1
+        340, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis(title, **scale), showlegend=len(traces) > 1
     )
     caption = f"{title[0].upper()}{title[1:]} over epochs." + (
         " The largest values lie above the panel." if cut else ""

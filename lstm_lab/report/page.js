@@ -35,7 +35,51 @@
     });
     table.tBodies[0].append(...rows);
   };
+
+  // Words that a row must hold, and comparisons of its columns: `gru lr<0.003 hiddensize>=64`.
+  const plain = (text) => text.toLowerCase().replaceAll(/[\s.]/g, "");
+  const kept = (row, names, words) => words.every((word) => {
+    const [, name, sign, wanted] = word.match(/^([^<>=]+)(<=|>=|<|>|=)(.+)$/) ?? [];
+    const place = name === undefined ? -1 : names.indexOf(plain(name));
+    if (place < 0) return row.dataset.words.includes(word);
+    const cell = row.cells[place];
+    const value = cell.dataset.value;
+    if (sign === "=") return value === wanted || plain(cell.textContent) === plain(wanted);
+    if (value === undefined || Number.isNaN(Number(value)) || Number.isNaN(Number(wanted))) return false;
+    const apart = Number(value) - Number(wanted);
+    return {"<": apart < 0, ">": apart > 0, "<=": apart <= 0, ">=": apart >= 0}[sign];
+  });
+  const filterable = (table) => {
+    const rows = [...table.tBodies[0].rows];
+    if (rows.length < 13) return;
+    const names = [...table.tHead.rows[0].cells].map((cell) => plain(cell.textContent));
+    const box = Object.assign(document.createElement("div"), {className: "filter"});
+    const label = Object.assign(document.createElement("label"), {textContent: "Keep rows with "});
+    // An example of its own: the first column of numbers behind the rank, and what stands there.
+    const place = [...table.tHead.rows[0].cells].findIndex((cell, at) => at > 0 && cell.classList.contains("number"));
+    const example = place < 0 ? "words" : `words, or ${names[place]}<=${Number(rows[0].cells[place].dataset.value)}`;
+    const input = Object.assign(document.createElement("input"), {
+      type: "search", placeholder: example, spellcheck: false,
+    });
+    const count = Object.assign(document.createElement("output"), {textContent: `${rows.length} rows`});
+    label.append(input);
+    box.append(label, count);
+    table.parentElement.before(box);
+    const apply = () => {
+      const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
+      let shown = 0;
+      for (const row of rows) {
+        row.dataset.words ??= row.textContent.toLowerCase();
+        row.hidden = !kept(row, names, words);
+        shown += !row.hidden;
+      }
+      count.textContent = words.length ? `${shown} of ${rows.length} rows` : `${rows.length} rows`;
+    };
+    input.addEventListener("input", apply);
+  };
+
   for (const table of document.querySelectorAll("table.sortable")) {
+    filterable(table);
     [...table.tHead.rows[0].cells].forEach((head, place) => {
       head.querySelector("button").addEventListener("click", () => sort(table, place, head));
     });

@@ -2,111 +2,96 @@
 
 from __future__ import annotations
 
-import json
 import shlex
-from dataclasses import dataclass, field
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.report import provenance, tables, words
-from lstm_lab.report.answer import Answer, answer_of_run, answer_of_sweep
+from lstm_lab.report import costs, importance, learned, provenance, shows, slices, tables, words
+from lstm_lab.report.answer import answer_of_run, answer_of_sweep
+from lstm_lab.report.budget import equal_budget
 from lstm_lab.report.compare import comparisons
 from lstm_lab.report.coordinates import coordinates
-from lstm_lab.report.figures import Figure, curves, run_curves
-from lstm_lab.report.read import Record, SweepRecord
-from lstm_lab.report.tables import Table
+from lstm_lab.report.figures import curves, run_curves
+from lstm_lab.report.read import Record, Row, SweepRecord
+from lstm_lab.report.spec import Page, Part, Section
+from lstm_lab.report.tables import Table, varying
 
 
-@dataclass(frozen=True)
-class Section:
-    """One heading and what stands below it."""
-
-    id: str
-    title: str
-    text: list[str] = field(default_factory=list)
-    tables: list[Table] = field(default_factory=list)
-    figures: list[Figure] = field(default_factory=list)
-    code: str = ""
-    facts: list[tuple[str, str]] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        """A heading with nothing below it is left out."""
-        return bool(self.tables or self.figures or self.code or self.facts)
+def page_of(record: Record | SweepRecord, examples: Row | None = None) -> Page:
+    """The page of a run or of a sweep; `examples` are what its best model answers."""
+    build: Any = sweep_page if isinstance(record, SweepRecord) else run_page
+    return build(record, examples or {})
 
 
-@dataclass(frozen=True)
-class Page:
-    """All that the template shows."""
-
-    title: str
-    about: str
-    """The line above the title."""
-    notice: str
-    """What a reader must know first: that it has not ended, or has failed."""
-    answer: Answer
-    commands: list[tuple[str, str]]
-    """What it does, and how it is typed."""
-    sections: list[Section]
-
-
-def page_of(record: Record | SweepRecord) -> str:
-    """The whole page as HTML, with its style, script and plotly.js inside."""
-    return render(sweep_page(record) if isinstance(record, SweepRecord) else run_page(record))
-
-
-def render(page: Page) -> str:
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-    from plotly.offline import get_plotlyjs
-
-    here = resources.files(__package__)
-
-    def part(name: str) -> Markup:
-        return Markup(here.joinpath(name).read_text(encoding="utf-8"))
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["script"] = in_script
-    template = environment.from_string(here.joinpath("page.html.jinja").read_text(encoding="utf-8"))
-    plotly = Markup(get_plotlyjs()) if any(section.figures for section in page.sections) else ""
-    return template.render(page=page, style=part("style.css"), script=part("page.js"), plotly=plotly)
-
-
-def in_script(content: str) -> Any:
-    """JSON that cannot end the script element it stands in."""
-    from markupsafe import Markup
-
-    escaped = content.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-    json.loads(escaped)
-    return Markup(escaped)
-
-
-def sweep_page(sweep: SweepRecord) -> Page:
-    figure = coordinates(sweep)
-    compared = comparisons(sweep)
-    ranking = (
-        "Points are ranked by the mean over seeds of each trial's best epoch. A point that was cut short with any of "
-        "its seeds ranks behind those trained through: it was not given the same chance."
-    )
-    drawn = curves(sweep)
-    sections = [
-        Section("leaderboard", "Leaderboard", [ranking], [tables.leaderboard(sweep)] if sweep.points else []),
-        Section("comparison", "Comparison", [c.verdict for c in compared], [c.table for c in compared]),
-        Section("baselines", "Baselines", [], baselines(sweep)),
-        Section("curves", "Learning curves", [], [], drawn),
-        Section("coordinates", "Parallel coordinates", [], [], [figure] if figure else []),
-        Section("failures", "Failures", [], [tables.failures(sweep)] if sweep.count("failed") else []),
-        Section("best", "Best configuration", code=sweep.best or ""),
-        Section("provenance", "Provenance", facts=provenance.of_sweep(sweep)),
-    ]
-    return Page(
+def sweep_page(sweep: SweepRecord, examples: Row) -> Page:
+    found = importance.importance(sweep)
+    return Page.of(
         title=sweep.question,
         about=_about("Sweep", sweep.path, sweep.about.get("created")),
         notice=_unfinished(sweep),
         answer=answer_of_sweep(sweep),
         commands=_sweep_commands(sweep),
-        sections=[section for section in sections if section],
+        sections=[
+            Section("comparison", "Comparison", _comparison(sweep)),
+            Section("mattered", "What mattered", _mattered(sweep, found)),
+            Section("learned", "How it learned", _learned(sweep)),
+            Section("does", "What it does", _does(examples, sweep.winner.id if sweep.winner else "", _steps(sweep))),
+            Section("cost", "Cost", [Part(facts=costs.of_sweep(sweep))]),
+            Section("provenance", "Provenance", [
+                Part("Best configuration", code=sweep.best or ""),
+                Part("Where it comes from", facts=provenance.of_sweep(sweep)),
+            ]),
+        ],
+    )  # fmt: skip
+
+
+def _comparison(sweep: SweepRecord) -> list[Part]:
+    ranking = (
+        "Points are ranked by the mean over seeds of each trial's best epoch. A point that was cut short with any of "
+        "its seeds ranks behind those trained through: it was not given the same chance."
     )
+    budget = equal_budget(sweep)
+    return [
+        Part("Leaderboard", [ranking], [tables.leaderboard(sweep)] if sweep.points else []),
+        *(Part(words.sentence(c.name), (), [c.table], c.verdicts) for c in comparisons(sweep)),
+        Part("Baselines", (), baselines(sweep)),
+        Part("At equal budget", (), figures=[budget] if budget else []),
+    ]
+
+
+def _mattered(sweep: SweepRecord, found: importance.Importance | None) -> list[Part]:
+    order = list(found.shares) + found.left_out if found else varying(sweep)
+    figure, pair = coordinates(sweep), slices.interaction(sweep, order) if found else None
+    return [
+        Part("Importance", (), [importance.table(found)] if found else [],
+             figures=[importance.figure(found, sweep.metric)] if found else []),
+        Part("One at a time", (), figures=slices.slices(sweep, order)),
+        Part("Two together", (), figures=[pair] if pair else []),
+        Part("All together", (), figures=[figure] if figure else []),
+    ]  # fmt: skip
+
+
+def _learned(sweep: SweepRecord) -> list[Part]:
+    rates, population = learned.rates(sweep), learned.lineage(sweep)
+    return [
+        Part("Curves", (), figures=curves(sweep)),
+        Part("Learning rates", (), figures=[rates] if rates else []),
+        Part("Population", (), [population[1]], figures=[population[0]]) if population else Part(),
+        Part("Failures", (), [tables.failures(sweep)] if sweep.count("failed") else []),
+    ]
+
+
+def _steps(sweep: SweepRecord) -> list[Row]:
+    record = sweep.winner.record if sweep.winner else None
+    return record.openings[-1].get("steps") or [] if record and record.openings else []
+
+
+def _does(examples: Row, name: str, steps: list[Row]) -> list[Part]:
+    if not examples:
+        return []
+    listed = [table for table in (shows.covered(examples), shows.worst(examples)) if table]
+    said = (f"Of trial {name}. " if name else "") + shows.about(examples)
+    return [Part("", [said], listed, figures=shows.figures_of(examples))]
 
 
 def _unfinished(sweep: SweepRecord) -> str:
@@ -145,7 +130,7 @@ def baselines(sweep: SweepRecord) -> list[Table]:
     return found
 
 
-def run_page(record: Record) -> Page:
+def run_page(record: Record, examples: Row) -> Page:
     folder = provenance.shown(record.path)
     config = record.path / "experiment.yaml"
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
@@ -161,25 +146,27 @@ def run_page(record: Record) -> Page:
         )
         for row in ([validation] if validation else []) + record.openings[-1:]
     ]
-    sections = [
-        Section("baselines", "Scores beside baselines", [], scored),
-        Section("curves", "Learning curves", [], [], run_curves(record)),
-        Section("best", "Configuration", code=text),
-        Section("provenance", "Provenance", facts=provenance.of_run(record)),
-    ]
     commands = [("Train it again", f"lstm-lab train {shlex.quote(f'{folder}/experiment.yaml')}")]
     if record.state in ("interrupted", "failed"):
         commands.insert(0, ("Go on with the run", f"lstm-lab train --resume {shlex.quote(folder)}"))
     elif record.state == "finished" and not record.openings:
         commands.append(("Open the sealed test part", f"lstm-lab evaluate {shlex.quote(folder)}"))
-    return Page(
+    return Page.of(
         title=record.about.get("name") or record.name,
         about=_about("Run", record.path, record.about.get("created")),
         notice=_not_finished(record),
         answer=answer_of_run(record),
         commands=commands,
-        sections=[section for section in sections if section],
-    )
+        sections=[
+            Section("comparison", "Comparison", [Part("Scores beside baselines", (), scored)]),
+            Section("learned", "How it learned", [Part("Curves", (), figures=run_curves(record))]),
+            Section("does", "What it does", _does(examples, "", [])),
+            Section("cost", "Cost", [Part(facts=costs.of_run(record))]),
+            Section("provenance", "Provenance", [
+                Part("Configuration", code=text), Part("Where it comes from", facts=provenance.of_run(record)),
+            ]),
+        ],
+    )  # fmt: skip
 
 
 def _not_finished(record: Record) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,23 @@ class Record:
     """One an epoch."""
     openings: list[Row]
     """One for each time the test part was opened."""
+    ended: str | None = None
+    """When its state was last written."""
+
+    @property
+    def held(self) -> float | None:
+        """Seconds from its beginning to its end, training and all around it; None where they are not known."""
+        try:
+            began, ended = (datetime.fromisoformat(str(text)) for text in (self.about["created"], self.ended))
+            return (ended - began).total_seconds()
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    def best_of(self, epochs: int) -> float | None:
+        """The deciding metric at the best of the first so many epochs."""
+        metric = self.decides or ""
+        values = [row[metric] for row in self.rows[:epochs] if finite(row.get(metric))]
+        return (max if self.mode == "max" else min)(values) if values else None
 
     @property
     def name(self) -> str:
@@ -42,7 +61,7 @@ class Record:
     def mode(self) -> str:
         return self.about.get("mode") or "min"
 
-    @property
+    @cached_property
     def best(self) -> Row | None:
         """The row of the best epoch; ties go to the first."""
         metric = self.decides
@@ -72,6 +91,8 @@ class Trial:
     """finished, stopped, failed, interrupted, running, or asked where nothing has run yet."""
     reason: str | None
     record: Record | None
+    lineage: list[Row] = field(default_factory=list)
+    """Each time it went on as a clone of another trial: from which, at which epochs, with what changed."""
 
     @property
     def value(self) -> float | None:
@@ -166,6 +187,7 @@ def read_run(folder: Path) -> Record:
         reason=status.get("reason"),
         rows=[row for row in read_jsonl(folder / "metrics.jsonl") if finite(row.get("epoch"))],
         openings=read_jsonl(folder / "tests.jsonl"),
+        ended=status.get("at"),
     )
 
 
@@ -207,7 +229,8 @@ def _trial(folder: Path, row: Row, decided: Row | None) -> Trial:
     state, reason = (record.state, record.reason) if record else ("asked", None)
     if decided is not None and state != "finished":
         state, reason = decided["state"], decided.get("reason") or reason
-    return Trial(row["trial"], row["point"], row["seed"], row["overrides"], state, reason, record)
+    lineage = read_jsonl(path / "lineage.jsonl")
+    return Trial(row["trial"], row["point"], row["seed"], row["overrides"], state, reason, record, lineage)
 
 
 def _decides(spec: Row, summary: Row | None, trials: Iterable[Trial]) -> tuple[str, str]:

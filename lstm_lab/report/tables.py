@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from lstm_lab.report import words
+from lstm_lab.report import evidence, words
 from lstm_lab.report.read import Point, Row, SweepRecord, finite
 
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
@@ -58,9 +58,9 @@ def aligned(values: Iterable[Any], show: Any = words.number) -> list[Cell]:
 
 def states(point: Point) -> str:
     counts = Counter(trial.state for trial in point.trials)
-    if len(counts) == 1:
-        return next(iter(counts))
-    return ", ".join(f"{count} {state}" for state, count in counts.items())
+    text = ", ".join(state if len(counts) == 1 else f"{count} {state}" for state, count in counts.items())
+    clones = [trial.lineage[-1]["from"] for trial in point.trials if trial.lineage]
+    return f"{text}, went on from {' '.join(clones)}" if clones else text
 
 
 def leaderboard(sweep: SweepRecord) -> Table:
@@ -70,11 +70,13 @@ def leaderboard(sweep: SweepRecord) -> Table:
     points = sweep.points
     records = [[trial.record for trial in point.trials if trial.record] for point in points]
     epochs = [[len(record.rows) for record in row] for row in records]
+    sure = any(point.n > 2 for point in points)  # Of two seeds it is too wide to say anything.
     columns = [
         Column("rank", True),
         *(Column(names[key], all(finite(p.overrides.get(key, 0)) for p in points), key) for key in keys),
         Column(words.metric(sweep.metric), True, f"{sweep.metric}: mean over seeds of each trial's best epoch"),
         Column("spread", True, "standard deviation over seeds"),
+        *([Column("95 % interval", True, "of the mean, over seeds")] if sure else []),
         Column("n", True, "seeds with a value"),
         Column("parameters", True, "numbers that training adjusts"),
         Column("epochs", True, "epochs trained, from the shortest to the longest trial"),
@@ -87,6 +89,7 @@ def leaderboard(sweep: SweepRecord) -> Table:
         *(_settings(points, key) for key in keys),
         aligned(point.mean for point in points),
         aligned(point.spread for point in points),
+        *([[_sure(point) for point in points]] if sure else []),
         [Cell(str(point.n), point.n, "number") for point in points],
         aligned(point.parameters for point in points),
         [Cell(words.span(row), max(row, default=None), "number") for row in epochs],
@@ -103,6 +106,12 @@ def leaderboard(sweep: SweepRecord) -> Table:
         marked=frozenset(won),
         id="leaderboard-table",
     )
+
+
+def _sure(point: Point) -> Cell:
+    values = [trial.value for trial in point.trials if trial.value is not None]
+    low, high = evidence.interval(values) if len(values) > 2 else (None, None)
+    return Cell(evidence.between(low, high), low, "number")
 
 
 def _settings(points: list[Point], key: str) -> list[Cell]:

@@ -34,7 +34,9 @@ def scores(content: dict[str, Any], title: str) -> Table:
     table.add_row("model", *(number(content["scores"][name]) for name in metrics), "", style="bold")
     for baseline, row in content["baselines"].items():
         gained = content["skill"][baseline]
-        table.add_row(baseline, *(number(row[name]) for name in metrics), "-" if gained is None else f"{gained:+.3f}")
+        table.add_row(
+            baseline, *(number(row.get(name)) for name in metrics), "-" if gained is None else f"{gained:+.3f}"
+        )
     return table
 
 

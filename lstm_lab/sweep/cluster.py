@@ -1,4 +1,4 @@
-"""A Ray for one sweep on this machine: locked to it, and gone afterwards."""
+"""Where a sweep runs: a Ray of its own on this machine, gone afterwards, or a cluster that others keep."""
 
 from __future__ import annotations
 
@@ -7,14 +7,25 @@ import logging
 import os
 import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import ray
+from ray._raylet import Config  # type: ignore[attr-defined]
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from lstm_lab.config import ConfigError
+from lstm_lab.run import versions
 from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.storage import Storage
+
+SAME = ("lstm-lab", "torch", "pytorch-lightning", "numpy")
+"""Packages that every node must have in the driver's version: another one gives other numbers."""
 
 
 @cache
@@ -24,50 +35,166 @@ def secret() -> str:
 
 
 @contextlib.contextmanager
-def cluster(folder: SweepFolder) -> Iterator[Path]:
-    """An embedded Ray on this machine, and a scratch folder; both are gone afterwards."""
+def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
+    """Ray for one sweep, and a scratch folder that is gone afterwards.
+
+    Args:
+        address: of a cluster, `host:port` or `auto`; without one, Ray is started here and ended again.
+
+    Raises:
+        ConfigError: no cluster there, no token for it, or a node that cannot do its part.
+    """
     # What a killed driver of this sweep left behind.
     shutil.rmtree(folder.about.get("scratch") or "", ignore_errors=True)
     # Socket paths have a length limit, and a folder of its own keeps stale cluster files away.
     scratch = Path(tempfile.mkdtemp(prefix="ll-", dir="/tmp"))
     folder.describe(scratch=str(scratch))
-    token = scratch / "token"
-    token.touch(mode=0o600)
-    token.write_text(secret())
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
-        # Ray listens on every interface: without the token, anybody on the network could run code here.
-        "RAY_AUTH_TOKEN_PATH": str(token),
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-        "TUNE_MAX_PENDING_TRIALS_PG": str(2 * (os.cpu_count() or 1)),
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        **(own_token(scratch) if address is None else {"RAY_AUTH_MODE": auth_mode(address)}),
     }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
     # Failures are named by the record; Tune's own telling of them is a page each.
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    with environment(settings):
+        try:
+            start(scratch) if address is None else connect(address)
+            cpus = int(ray.cluster_resources().get("CPU", 1))
+            with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(2 * max(cpus, 1))}):
+                if address is not None:
+                    check_nodes(folder)
+                yield scratch
+        finally:
+            ray.shutdown()
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def environment(settings: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
     try:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=200 * 1024**2,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            configure_logging=True,
-            _temp_dir=str(scratch),
-            _node_ip_address="127.0.0.1",
-        )
-        yield scratch
+        yield
     finally:
-        ray.shutdown()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def own_token(scratch: Path) -> dict[str, str]:
+    """Ray listens on every interface: without the token, anybody on the network could run code here."""
+    token = scratch / "token"
+    token.touch(mode=0o600)
+    token.write_text(secret())
+    return {"RAY_AUTH_TOKEN_PATH": str(token)}
+
+
+def start(scratch: Path) -> None:
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        object_store_memory=200 * 1024**2,
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+        configure_logging=True,
+        _temp_dir=str(scratch),
+        _node_ip_address="127.0.0.1",
+    )
+
+
+def auth_mode(address: str) -> str:
+    """Whether the cluster wants a token: without one, Ray would be refused for twenty seconds and not say why."""
+    if mode := os.environ.get("RAY_AUTH_MODE"):
+        return mode
+    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if os.environ.get("RAY_AUTH_TOKEN") or path.is_file():
+        return "token"
+    raise ConfigError(
+        f"--address {address}: no token for the cluster: {path} is not there; copy it from the head node and set "
+        "RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE=disabled if the cluster has none"
+    )
+
+
+def connect(address: str) -> None:
+    address = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(f"--address {address}: must be auto or host:port, as 10.0.0.5:6379")
+        try:
+            # Ray would try for a minute.
+            socket.create_connection((host, int(port)), timeout=5).close()
+        except OSError as error:
+            raise ConfigError(f"--address {address}: nobody answers there ({error}); is the head node up?") from None
+    # Read from the environment when Ray was imported, before it was set.
+    Config.initialize("")
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True)
+    except (RayError, RuntimeError, ConnectionError, OSError, ValueError) as error:
+        said = str(error).strip().splitlines()
+        raise ConfigError(
+            f"--address {address}: Ray refuses: {said[0] if said else type(error).__name__}; the token, Ray's and "
+            "Python's versions must be the cluster's, and this machine one of its nodes"
+        ) from None
+
+
+def check_nodes(folder: SweepFolder) -> None:
+    """Every node reads and writes where the trials will, and has our versions: asked before a trial finds out.
+
+    Raises:
+        ConfigError: the first node that cannot, and why.
+    """
+    where, nonce = folder.about.get("storage") or str(folder.path.resolve()), secrets.token_hex(8)
+    place = Storage(where)
+    place.write(f".nodes/{nonce}", nonce.encode())
+    try:
+        nodes = alive()
+        wanted = {name: versions().get(name) for name in SAME}
+        asked = {
+            node: _look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                where, nonce, node, wanted
+            )
+            for node in nodes
+        }
+        for node, answer in asked.items():
+            try:
+                problem = ray.get(answer, timeout=120)
+            except RayError as error:
+                if not isinstance(error, RayTaskError) and node not in alive():
+                    continue  # It has left meanwhile, as nodes may.
+                problem = f"cannot run lstm_lab: {str(error).strip().splitlines()[-1]}"
+            if problem is None and place.read(f".nodes/{nonce}.{node}") is None:
+                problem = f"what it writes to {where} is not seen here"
+            if problem:
+                raise ConfigError(f"node {nodes[node]} ({node[:8]}): {problem}")
+    finally:
+        place.delete(".nodes")
+
+
+def alive() -> dict[str, str]:
+    """Nodes of the cluster: id -> name."""
+    return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _look(place: str, nonce: str, node: str, wanted: dict[str, Any]) -> str | None:
+    """What keeps this node from taking part, if anything."""
+    here = versions()
+    for name, version in wanted.items():
+        if here.get(name) != version:
+            return f"has {name} {here.get(name)}, the driver {version}: install the same on every node"
+    try:
+        if Storage(place).read(f".nodes/{nonce}") is None:
+            return f"does not see {place}: put LSTM_LAB_RUNS on a disk that all nodes share, or give --storage"
+        Storage(place).write(f".nodes/{nonce}.{node}", nonce.encode())
+    except (OSError, ConfigError) as error:
+        return f"cannot use {place}: {str(error).splitlines()[0]}"
+    return None

@@ -6,6 +6,7 @@ All of it is worked out from the record, so that a process that was killed is go
 from __future__ import annotations
 
 import json
+import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -47,6 +48,7 @@ class Questions(Here, TuneSearcher):
         self.base = self.sweep.base
         super().__init__(metric=self.base.decides, mode=self.base.mode)
         self.command = folder.about.get("command", "")
+        self.storage = folder.about.get("storage")
         self.ids: dict[str, str] = {}
         """Tune's id of a trial -> ours."""
         self.over: str | None = None
@@ -95,7 +97,10 @@ class Questions(Here, TuneSearcher):
             "seed": seed,
             "wandb": self.wandb,
             "command": self.command,
-            "halve_batch": self.sweep.resources.halve_batch,
+            "resources": self.sweep.resources.model_dump(),
+            "storage": self.storage,
+            # Of a cluster's nodes, whose own environment is another.
+            "environment": {name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
             # How many must have begun before any of them trains.
             "together": self.total if self.scheduler.owner.population else 0,
         }

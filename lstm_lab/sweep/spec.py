@@ -28,11 +28,27 @@ class Resources(Config):
     """What one trial holds while it runs."""
 
     cpus: Annotated[float, Field(gt=0.0)] = 1
-    """CPU cores."""
-    gpus: Annotated[float, Field(ge=0.0)] = 0
-    """GPUs; 0.25 packs four trials on one."""
+    """CPU cores of each worker."""
+    gpus: Annotated[float, Field(ge=0.0, le=1.0)] = 0
+    """GPU of each worker; 0.25 packs four trials on one, each held to its quarter of the memory."""
+    workers: Count = 1
+    """Processes that train one trial together, each on its share of every batch; on several nodes where one is full."""
     halve_batch: bool = False
     """Begin a trial that runs out of memory again with half its batch; otherwise it fails."""
+
+    @model_validator(mode="after")
+    def _one_gpu_each(self) -> Resources:
+        if self.workers > 1 and self.halve_batch:
+            raise ValueError(
+                f"halve_batch with {self.workers} workers: one that runs out of memory ends them all; set "
+                "halve_batch: false, or workers: 1"
+            )
+        if self.workers > 1 and 0 < self.gpus < 1:
+            raise ValueError(
+                f"gpus: {self.gpus:g} with {self.workers} workers: workers of one trial cannot share a GPU; write "
+                "gpus: 1, or workers: 1"
+            )
+        return self
 
 
 class Budget(Config):
@@ -92,6 +108,8 @@ class Sweep(Config):
     """Best points whose checkpoints stay when the disk is small; null: all."""
     resources: Resources = Resources()
     """What one trial holds."""
+    timeout: Annotated[float, Field(gt=0.0)] | None = None
+    """Seconds without a new epoch after which a trial is ended as hung; null: never."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the draws from the space."""
 

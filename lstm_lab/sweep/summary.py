@@ -21,11 +21,8 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     """
     sweep, trials = folder.sweep, folder.trials()
     base, about = sweep.base, folder.about
-    if wandb != "disabled":
-        for trial in trials:
-            run = folder.run(trial.id)
-            if (run.path / "run.json").is_file() and not tracking.is_ended(run):
-                tracking.end(run, mode=wandb, group=folder.name)
+    begun = [run for trial in trials if ((run := folder.run(trial.id)).path / "run.json").is_file()]
+    tracking.end_all(begun, mode=wandb, group=folder.name)
     ranked = folder.ranked()
     won = winner(ranked, base.mode)
     content: dict[str, Any] = {

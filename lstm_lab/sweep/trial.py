@@ -7,31 +7,38 @@ its last rows unwritten. Training runs in a thread that waits at the end of each
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
+import os
 import queue
+import tempfile
 import threading
-from functools import lru_cache
+import time
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.exceptions import RayError
 
 from lstm_lab.config import Interrupted
-from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
+from lstm_lab.ranks import Rank
 from lstm_lab.run import Run
 from lstm_lab.sweep import population
 from lstm_lab.sweep.memory import train_within
+from lstm_lab.sweep.peers import CLOSING, Peers, claim_gpu, shared
+from lstm_lab.sweep.storage import Storage
+
+HANDOVER = 100.0
+"""Seconds that a trial waits for one who was cut off to let go of its folder: a file server's lease is 90."""
 
 
 class Closed(Interrupted):
     """Tune wants no further epoch."""
 
 
-@lru_cache(maxsize=2)
-def shared(data: Any) -> Dataset:
-    """A data set, read once for all the trials that this process runs."""
-    return data.build()
+class Lost(Exception):
+    """Another process that the trial needs has gone; begun again, it goes on from its last epoch."""
 
 
 class Trial(tune.Trainable):
@@ -39,78 +46,138 @@ class Trial(tune.Trainable):
 
     def setup(self, config: dict[str, Any]) -> None:
         self._spec = config
+        os.environ.update(config["environment"])
         self._thread: threading.Thread | None = None
+        self._peers = Peers(config)
+        self._place = Storage(config["storage"]) if config["storage"] else None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        self.cleanup()
-        self.setup(new_config)
+        self._close()
+        self._spec = new_config
         return True
 
     def step(self) -> dict[str, Any]:
         if self._thread is not None and population.is_awaited(self._run()):
-            self.cleanup()
+            self._close()
         if self._thread is None:
             self._begin()
         else:
             self._go.release()
-        kind, content = self._said.get()
+        kind, content = self._hear()
         if kind == "row":
             return {**content, "epochs": content["epoch"] + 1}
+        if kind == "lost":
+            fault = self._peers.fault(CLOSING)
+            self._peers.kill()
+            if fault is None or isinstance(fault, RayError):
+                raise Lost(content)
+            self._run().mark_failed(fault)
+            self._push()
+            kind = "failed"
         # Tune counts a raised error as one to retry; a diverged loss or bad data would only fail again.
         return {"done": True, "ended": kind, "reason": content}
+
+    def _hear(self) -> tuple[str, Any]:
+        while True:
+            try:
+                return self._said.get(timeout=1.0)
+            except queue.Empty:
+                # With NCCL this process would wait for one that has died until its watchdog barks.
+                if isinstance(fault := self._peers.fault(), RayError):
+                    raise Lost(str(fault)) from None
 
     def _begin(self) -> None:
         self._go, self._said = threading.Semaphore(0), queue.SimpleQueue[tuple[str, Any]]()
         self._closing = False
-        self._thread = threading.Thread(target=self._train, daemon=True)
-        self._thread.start()
-
-    def _train(self) -> None:
-        spec = self._spec
         try:
-            run = self._run()
-            if not (run.path / "run.json").is_file():
-                Run.create(run.path, json.loads(spec["experiment"]), command=spec["command"], job_type="trial")
-            if spec["together"]:
-                population.together(Path(spec["folder"]), spec["together"])
-            population.adopt(run)
-            # Its own: a clone has other numbers than were asked for.
-            experiment = Experiment.of(run.experiment)
-        except BaseException as error:  # noqa: BLE001 - said to the driver, which names the trial
+            experiment = self._prepare()
+            rank = self._peers.begin(experiment, self._spec) if self._peers.resources.workers > 1 else None
+        except Lost:
+            raise
+        except Exception as error:  # noqa: BLE001 - said to the driver, which names the trial
             self._said.put(("failed", f"{type(error).__name__}: {error}"))
             return
+        self._thread = threading.Thread(target=self._train, args=(experiment, rank), daemon=True)
+        self._thread.start()
+
+    def _prepare(self) -> Experiment:
+        spec, run = self._spec, self._run()
+        if self._place is None and not (Path(spec["folder"]) / "sweep.yaml").is_file():
+            # A node that joined later: what is written there would be seen nowhere else.
+            raise Lost(f"{os.uname().nodename} does not see {spec['folder']}")
+        end = time.monotonic() + HANDOVER
+        while run.path.is_dir() and run.held() and time.monotonic() < end:
+            time.sleep(0.2)
+        if self._place is not None:
+            self._place.fetch(f"trials/{spec['trial']}", run.path)
+        if not (run.path / "run.json").is_file():
+            Run.create(run.path, json.loads(spec["experiment"]), command=spec["command"], job_type="trial")
+        if spec["together"]:
+            population.together(Path(spec["folder"]), spec["together"])
+        population.adopt(run)
+        # Its own: a clone has other numbers than were asked for.
+        return Experiment.of(run.experiment)
+
+    def _train(self, experiment: Experiment, rank: Rank | None) -> None:
+        spec, run = self._spec, self._run()
         try:
+            claim_gpu(spec["resources"]["gpus"])
             train_within(
                 experiment,
                 run,
-                halve=spec["halve_batch"],
+                halve=spec["resources"]["halve_batch"],
                 dataset=shared(experiment.data),
                 wandb=spec["wandb"],
                 group=spec["group"],
                 tags=experiment.tags,
                 on_epoch=self._wait,
+                rank=rank,
             )
+            self._push()
             self._said.put(("finished", None))
         except Closed:
+            self._push()
             self._said.put(("closed", None))
+        except Interrupted as lost:
+            self._push()
+            self._said.put(("lost", str(lost)))
         except BaseException as error:  # noqa: BLE001 - whatever it was, the trial failed and its folder says why
             # Said even if the disk has no room for it: the driver waits for a word.
             with contextlib.suppress(OSError):
                 run.mark_failed(error)
+                self._push()
             self._said.put(("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
 
     def _run(self) -> Run:
-        return Run(Path(self._spec["folder"]) / "trials" / self._spec["trial"])
+        folder = Path(self._spec["folder"])
+        if self._place is not None:
+            # Of this node: its name is the sweep's own, whoever else has one of the same name.
+            key = hashlib.sha256(f"{self._spec['storage']} {folder}".encode()).hexdigest()[:12]
+            folder = Path(tempfile.gettempdir()) / f"lstm-lab-{key}"
+        return Run(folder / "trials" / self._spec["trial"])
+
+    def _push(self) -> None:
+        if self._place is not None:
+            self._place.push(self._run().path, f"trials/{self._spec['trial']}")
 
     def _wait(self, row: dict[str, Any]) -> None:
+        self._push()
         self._said.put(("row", row))
         self._go.acquire()
         if self._closing:
             raise Closed("closed by the sweep")
 
-    def cleanup(self) -> None:
+    def _close(self) -> None:
         if self._thread is not None:
             self._closing = True
             self._go.release()
-            self._thread.join()
+            self._thread.join(None if self._peers.resources.workers == 1 else 2 * CLOSING)
+            if self._thread.is_alive():
+                # In a collective that nobody will come to: with its process go its memory, its bundle and its peers.
+                os._exit(1)
             self._thread = None
+        self._peers.end()
+
+    def cleanup(self) -> None:
+        self._close()
+        self._peers.kill()

@@ -24,20 +24,26 @@ from lstm_lab.sweep import population, summary
 from lstm_lab.sweep.cluster import cluster
 from lstm_lab.sweep.disk import is_full
 from lstm_lab.sweep.live import LiveView
+from lstm_lab.sweep.peers import bundles
 from lstm_lab.sweep.population import Population
 from lstm_lab.sweep.questions import Confirmation, Here, Questions, Search
 from lstm_lab.sweep.record import ENDED, SweepFolder
+from lstm_lab.sweep.storage import RECORDS, Storage
 from lstm_lab.sweep.trial import Trial as TuneTrial
 from lstm_lab.tracking import Mode
 from lstm_lab.train import stopping
 
+DEATHS = 3
+"""So often a trial's process may die without an epoch between before the trial has failed."""
 
-def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console) -> dict[str, Any]:
+
+def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> dict[str, Any]:
     """Run what is missing of a sweep, and write its answer.
 
     Args:
         folder: begun or new.
         wandb: resolved mode; one W&B run for each trial.
+        address: of a Ray cluster; without one, Ray runs on this machine for as long as the sweep does.
 
     Returns:
         The content of summary.json.
@@ -53,13 +59,16 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console) -> dict[str,
             return before + time.monotonic() - began
 
         scratch: Path | None = None
+        storage = Storage(about) if (about := folder.about.get("storage")) else None
+        if storage is not None:
+            storage.pull("trials", folder.path / "trials", RECORDS)
         try:
             with contextlib.ExitStack() as stack:
                 for phase in (Search, Confirmation):
                     questions = phase(folder, wandb, interrupted, clock)
                     if questions.left:
                         if scratch is None:
-                            scratch = stack.enter_context(cluster(folder))
+                            scratch = stack.enter_context(cluster(folder, address))
                             tell_warm_start(folder, console)
                         run_trials(folder, questions, console, scratch)
                     if interrupted.is_set():
@@ -68,13 +77,19 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console) -> dict[str,
                         console.print(f"the search has ended: {reason}", highlight=False, markup=False, soft_wrap=True)
         finally:
             if scratch is not None:
+                if storage is not None:
+                    storage.pull("trials", folder.path / "trials")
                 settle(folder)
                 folder.describe(seconds=round(clock(), 1))
         if questions.halt:
             raise DataError(f"{folder.path}: {questions.halt}: make room, then: lstm-lab resume {folder.path}")
         if interrupted.is_set():
-            raise Interrupted(f"interrupted; go on with: lstm-lab resume {folder.path}")
-        return summary.write(folder, wandb)
+            where = f" --address {address}" if address else ""
+            raise Interrupted(f"interrupted; go on with: lstm-lab resume {folder.path}{where}")
+        content = summary.write(folder, wandb)
+        if storage is not None:
+            storage.push(folder.path, "")
+        return content
 
 
 def tell_warm_start(folder: SweepFolder, console: Console) -> None:
@@ -99,7 +114,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
     members = None
     if owner.population:
         members = getattr(population, owner.population)(folder, **questions.scheduler.choices())
-        room = int(ray.cluster_resources().get("CPU", 0) / sweep.resources.cpus)
+        room = int(ray.cluster_resources().get("CPU", 0) / sweep.resources.cpus / sweep.resources.workers)
         if questions.total > room:
             raise ConfigError(
                 f"scheduler: {owner.name} trains its {questions.total} trials side by side, here is room for {room}: "
@@ -109,7 +124,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
     with stopping(questions.interrupted), view:
         remember(scheduler, folder, questions, view)
         tuner = tune.Tuner(
-            tune.with_resources(TuneTrial, {"cpu": sweep.resources.cpus, "gpu": sweep.resources.gpus}),
+            tune.with_resources(TuneTrial, bundles(sweep.resources)),
             tune_config=tune.TuneConfig(
                 search_alg=questions, scheduler=scheduler, num_samples=questions.left, reuse_actors=True
             ),
@@ -118,7 +133,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
                 storage_path=str(scratch / "tune"),
                 verbose=0,
                 # The run folder is the checkpoint: a trial whose process died goes on from its last epoch.
-                failure_config=tune.FailureConfig(max_failures=2),
+                failure_config=tune.FailureConfig(max_failures=DEATHS - 1),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
                 callbacks=[Watch(folder, questions, view, members)],
                 stop=StopAll(questions),
@@ -134,12 +149,32 @@ class Watch(Here, tune.Callback):
         self, folder: SweepFolder, questions: Questions, view: LiveView, members: Population | None = None
     ) -> None:
         self.folder, self.questions, self.view, self.members = folder, questions, view, members
+        self.heard: dict[str, float] = {}
+        """Trial that runs -> when it last did an epoch, or began."""
+        self.hung: dict[str, str] = {}
+        self.storage = Storage(questions.storage) if questions.storage else None
+
+    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
+        timeout = self.questions.sweep.timeout
+        if timeout is None:
+            return
+        for trial in trials:
+            ours = trial.config.get("trial")
+            if ours in self.heard and time.monotonic() - self.heard[ours] > timeout:
+                del self.heard[ours]
+                self.hung[ours] = f"hung: no epoch for {timeout:g} s (timeout)"
+                # Its thread cannot be stopped, and whatever it holds goes with its process.
+                trial.max_failures = 0
+                ray.kill(trial.temporary_state.ray_actor)
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.heard[trial.config["trial"]] = time.monotonic()
         self.view.begin(trial.config["trial"], json.loads(trial.config["overrides"]), trial.config["seed"])
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
         if "epoch" in result:
+            self.heard[trial.config["trial"]] = time.monotonic()
+            trial.max_failures = trial.num_failures + DEATHS - 1
             self.view.epoch(trial.config["trial"], result)
             # Before Tune asks for the next epoch: that one is the clone's.
             if (
@@ -149,8 +184,19 @@ class Watch(Here, tune.Callback):
             ):
                 self.view.clone(row)
 
+    def _pull(self, trial: str) -> None:
+        """What a trial on another disk has recorded, and there what we have."""
+        if self.storage is not None:
+            self.storage.pull(f"trials/{trial}", self.folder.run(trial).path, RECORDS)
+            self.storage.push(self.folder.path, "", lambda path: path.parent == self.folder.path)
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.heard.pop(trial.config["trial"], None)
+
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ours = trial.config["trial"]
+        self.heard.pop(ours, None)
+        self._pull(ours)
         ended = (trial.last_result or {}).get("ended")
         if ended is None and self.questions.interrupted.is_set():
             self.view.end(ours, "interrupted")
@@ -171,8 +217,10 @@ class Watch(Here, tune.Callback):
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         ours = trial.config["trial"]
+        self.heard.pop(ours, None)
+        self._pull(ours)
         lines = str(getattr(trial, "get_error", lambda: "")() or "").strip().splitlines() or ["killed from outside"]
-        reason = f"its process died three times: {lines[-1][:200]}"
+        reason = self.hung.get(ours) or f"its process died three times: {lines[-1][:200]}"
         self.folder.decide(ours, "failed", reason)
         self.view.end(ours, "failed", reason)
         self.questions.settled(ours)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -57,6 +58,13 @@ class Task(Registered, kind="task"):
     def asked(self, batch: Batch) -> int | Tensor:
         """Answers that a batch asks for: what its mean loss is a mean over."""
         return len(batch.y)
+
+    def calibrate(self, answered: Iterable[tuple[Tensor, Batch]]) -> Any:
+        """Plain values that a finished model's validation outputs teach, for `recall`; None where nothing is asked."""
+        return None
+
+    def recall(self, calibration: Any) -> None:
+        """Take what `calibrate` returned: scores and answers from now on say more."""
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -5,51 +5,37 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.labelled import Classified, LabelledFacts
 from lstm_lab.tasks.base import Task, score
-
-
-class ClassificationMetrics(MetricCollection):
-    """Accuracy over all answers, and F1 averaged over classes; y is -1 where nothing is asked."""
-
-    def __init__(self, classes: int) -> None:
-        super().__init__(
-            {
-                "accuracy": MulticlassAccuracy(classes, average="micro", ignore_index=-1, validate_args=False),
-                "macro_f1": MulticlassF1Score(classes, average="macro", ignore_index=-1, validate_args=False),
-            }
-        )
-
-    def update(self, output: Tensor, batch: Batch) -> None:  # type: ignore[override]
-        super().update(output.flatten(0, -2), batch.y.flatten())
+from lstm_lab.tasks.classes import MAXIMISED, ClassConfig, ClassificationMetrics, Surprise, certain, probabilities
 
 
 class Classify(Task, name="classify"):
     """Cross-entropy over classes."""
 
     accepts = Classified
-    maximised = frozenset({"accuracy", "macro_f1"})
+    maximised = MAXIMISED
 
-    class Config(Task.Config):
-        decides: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    class Config(ClassConfig):
+        decides: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
         """Metric that compares epochs and trials; `loss` is finer where the validation part is small."""
 
     Facts: ClassVar = LabelledFacts
 
-    def __init__(self, facts: LabelledFacts, decides: str) -> None:
+    def __init__(
+        self, facts: LabelledFacts, decides: str, weights: str | tuple[float, ...] = "none", smoothing: float = 0.0
+    ) -> None:
         self.classes, self.output_size, self.decides = facts.classes, len(facts.classes), decides
+        self.surprise = Surprise(facts, weights, smoothing)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        return F.cross_entropy(output, batch.y)
+        return self.surprise(output, batch.y).mean()
 
     def metrics(self) -> ClassificationMetrics:
-        return ClassificationMetrics(self.output_size)
+        return ClassificationMetrics(self.classes)
 
     def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [self.classes[i] for i in output.argmax(1).tolist()]
@@ -63,6 +49,5 @@ class Classify(Task, name="classify"):
         scores = {}
         for name, model in {"majority class": DummyClassifier(strategy="most_frequent"), **train.rivals()}.items():
             model.fit(seen, train.labels.numpy())
-            predicted = F.one_hot(torch.from_numpy(model.predict(asked)), self.output_size).float()
-            scores[name] = score(self.metrics(), predicted, batch)
+            scores[name] = score(self.metrics(), certain(probabilities(model, asked, self.output_size)), batch)
         return scores

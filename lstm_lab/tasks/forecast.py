@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from lstm_lab.data.base import Batch
 from lstm_lab.data.series import SeriesFacts, Windowed, Windows
 from lstm_lab.registry import Choice, Named
-from lstm_lab.tasks import forecast_baselines
+from lstm_lab.tasks import conformal, forecast_baselines
 from lstm_lab.tasks.base import Task
 from lstm_lab.tasks.forecast_metrics import ForecastMetrics, scale_of
 from lstm_lab.tasks.outputs import LEVELS, Output, Point, Scale, build
@@ -38,6 +38,9 @@ class Forecast(Task, name="forecast"):
         the longest of data.seasons that is shorter than the window."""
         output: Annotated[Named, Choice(Output, default="point")] = Point.Config()  # type: ignore[call-arg]
         """What it says of each value: one number, quantiles, or a distribution."""
+        conformal: bool = False
+        """Widen or narrow the 80 and 90 % intervals until that share of the validation part lies inside, for each step
+        ahead and target; of a point they are made of its errors there. Scored on the test part, and predicted."""
         classical: Annotated[int, Field(ge=0)] = 0
         """Fits at most of AutoETS, and of AutoTheta, as baselines beside a score; 0: none."""
 
@@ -58,11 +61,14 @@ class Forecast(Task, name="forecast"):
         loss: str,
         anchor: str = "none",
         output: Named | None = None,
+        conformal: bool = False,
         classical: int = 0,
     ) -> None:
         self.facts, self.decides, self.anchor, self.classical = facts, decides, anchor, classical
         self.output = build(output or Point.Config(), LOSSES[loss])  # type: ignore[call-arg]
         self.spread = not isinstance(self.output, Point)
+        self.conformal = conformal
+        self.margins: Tensor | None = None
         self.shape = (facts.horizon, len(facts.targets))
         self.output_size = facts.horizon * len(facts.targets) * self.output.numbers
 
@@ -138,12 +144,21 @@ class Forecast(Task, name="forecast"):
         return (losses * there).sum() / there.sum().clamp(min=1)
 
     def metrics(self) -> ForecastMetrics:
-        return ForecastMetrics(self.facts, self.output, self.spread)
+        return ForecastMetrics(self.facts, self.output, self.spread, self.margins)
+
+    def calibrate(self, answered: Iterable[tuple[Tensor, Batch]]) -> Any:
+        if not self.conformal:
+            return None
+        scores = conformal.scores(self.output, ((self._shaped(z), batch) for z, batch in answered), self.facts)
+        return conformal.margins(scores).tolist()
+
+    def recall(self, calibration: Any) -> None:
+        self.margins = torch.tensor(calibration)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """What the numbers of a row of `answers` are."""
-        if not self.spread:
+        if not self.spread and self.margins is None:
             return self.facts.targets
         said = ("", *(f" {level:.0%}" for level in LEVELS if level != 0.5))
         return tuple(f"{target}{part}" for target in self.facts.targets for part in said)
@@ -160,6 +175,10 @@ class Forecast(Task, name="forecast"):
         if hasattr(batch, "scale"):
             scale = Scale(*(part.unsqueeze(1).float().cpu() for part in batch.scale.unbind(1)[:2]))
         z = self._shaped(output.cpu())
+        if self.margins is not None:
+            said = conformal.quantiles(self.output, z, self.margins, scale)
+            said = said[..., [LEVELS.index(0.5), *(i for i, level in enumerate(LEVELS) if level != 0.5)]]
+            return (said * scale.deviation.unsqueeze(-1) + scale.mean.unsqueeze(-1)).flatten(2).tolist()
         levels = (0.5, *(level for level in LEVELS if level != 0.5)) if self.spread else (0.5,)
         said = self.output.quantiles(z, LEVELS if self.spread else levels, scale)  # (B, horizon, K, levels)
         said = said[..., [LEVELS.index(level) for level in levels]] if self.spread else said

@@ -9,24 +9,14 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.series import SeriesFacts
+from lstm_lab.tasks import conformal
 from lstm_lab.tasks.outputs import LEVELS, Output, Scale
+from lstm_lab.tasks.scales import scale_of
 
 ERRORS = ("squared", "absolute", "scaled_squared", "scaled_absolute", "naive")
 SPREAD = ("crps", "inside_80", "inside_90", "width_80", "width_90")
+CALIBRATED = ("calibrated_inside_80", "calibrated_inside_90", "calibrated_width_80", "calibrated_width_90")
 MANY = ("smape", "season_smape", "season_mase")
-
-
-def scale_of(facts: SeriesFacts, batch: Any) -> tuple[Scale, Tensor]:
-    """Of each sample's own series, and the error of its naive forecast: all (B or 1, 1, K)."""
-    if hasattr(batch, "scale"):
-        mean, deviation, naive = (part.unsqueeze(1) for part in batch.scale.to(batch.y.device).unbind(1))
-    else:
-        K, device = len(facts.targets), batch.y.device
-        mean, deviation, naive = (
-            torch.tensor(part[:K], dtype=torch.float64, device=device).view(1, 1, K)
-            for part in (facts.mean, facts.deviation, facts.naive_mae)
-        )
-    return Scale(mean, deviation), naive
 
 
 class ForecastMetrics(Metric):
@@ -35,8 +25,9 @@ class ForecastMetrics(Metric):
     `mse` and `mae` are in the units of the data, `scaled_*` after standardising with the training part (what papers
     print), `mase` is the MAE divided by that of the seasonal naive over the training part. Of distributions also the
     CRPS, the share of values inside the central 80 and 90 % interval, and the intervals' mean width, in the units of
-    the data. Of many series also M4's sMAPE (in percent), and OWA against the seasonal naive of the window
-    (Makridakis et al., 2020): the mean of the two ratios of sMAPE and MASE.
+    the data; with `margins` (`conformal`), share and width of the calibrated intervals too. Of many series also M4's
+    sMAPE (in percent), and OWA against the seasonal naive of the window (Makridakis et al., 2020): the mean of the two
+    ratios of sMAPE and MASE.
 
     Args:
         spread: whether to score more than one number for each value.
@@ -45,13 +36,14 @@ class ForecastMetrics(Metric):
     sums: Tensor
     count: Tensor
 
-    def __init__(self, facts: SeriesFacts, output: Output, spread: bool) -> None:
+    def __init__(self, facts: SeriesFacts, output: Output, spread: bool, margins: Tensor | None = None) -> None:
         super().__init__()
-        self.facts, self.output, self.spread = facts, output, spread
+        self.facts, self.output, self.spread, self.margins = facts, output, spread, margins
         self.shape = (facts.horizon, len(facts.targets), -1)
         self.many = facts.series > 1
         self.season = next((season for season in facts.seasons if season <= facts.window), 1)
         self.names = (*ERRORS, *(SPREAD if spread else ()), *(MANY if self.many else ()))
+        self.names += CALIBRATED if margins is not None else ()
         shape = (len(self.names), facts.horizon, len(facts.targets))
         self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros(shape[1:], dtype=torch.float64), dist_reduce_fx="sum")
@@ -71,13 +63,20 @@ class ForecastMetrics(Metric):
             season = self._seasonal(batch).double()
             off = (season - y).abs() * scale.deviation
             found += [_smape(point, y, scale), _smape(season, y, scale), off / naive]
+        if self.margins is not None:
+            said = conformal.quantiles(self.output, z, self.margins, scale)
+            found += self._inside(said, batch.y.nan_to_num(0.0), scale)
         self.sums += torch.stack([(part.double() * there).sum(0) for part in found])
         self.count += there.sum(0)
 
     def _spread(self, z: Tensor, y: Tensor, scale: Scale) -> list[Tensor]:
-        low_90, low_80, _, high_80, high_90 = self.output.quantiles(z, LEVELS, scale).unbind(-1)
+        said = self.output.quantiles(z, LEVELS, scale)
+        return [self.output.crps(z, y, scale) * scale.deviation, *self._inside(said, y, scale)]
+
+    def _inside(self, said: Tensor, y: Tensor, scale: Scale) -> list[Tensor]:
+        """Whether y lies within the 80 and 90 % interval of said (B, horizon, K, levels), and their widths."""
+        low_90, low_80, _, high_80, high_90 = said.unbind(-1)
         return [
-            self.output.crps(z, y, scale) * scale.deviation,
             (low_80 <= y) & (y <= high_80),
             (low_90 <= y) & (y <= high_90),
             (high_80 - low_80) * scale.deviation,
@@ -106,10 +105,13 @@ class ForecastMetrics(Metric):
         if self.many:
             owa = 0.5 * (mean["smape"] / mean["season_smape"] + mean["naive"] / mean["season_mase"])
             errors = {"smape": mean["smape"], **errors, "owa": owa}
-        if not self.spread:
-            return errors
-        shares = {name.replace("inside", "coverage"): mean[name] for name in SPREAD}
+        said = (*(SPREAD if self.spread else ()), *(CALIBRATED if self.margins is not None else ()))
+        shares = {name.replace("inside", "coverage"): mean[name] for name in said}
         return {**shares, **errors}
+
+    def details(self) -> dict[str, Any]:
+        """What a record of an evaluation keeps beside the scores."""
+        return {"steps": self.by_step()}
 
     def by_step(self) -> list[dict[str, float]]:
         """The scores of each step ahead, averaged over targets."""
@@ -117,6 +119,8 @@ class ForecastMetrics(Metric):
         shown = {"mae": "absolute", "scaled_mse": "scaled_squared", "scaled_mae": "scaled_absolute"}
         if self.spread:
             shown |= {"crps": "crps", "coverage_80": "inside_80", "coverage_90": "inside_90"}
+        if self.margins is not None:
+            shown |= {name.replace("inside", "coverage"): name for name in CALIBRATED[:2]}
         return [
             {name: float(steps[self.names.index(of), step]) for name, of in shown.items()}
             for step in range(self.facts.horizon)

@@ -11,6 +11,10 @@ from torch import Tensor
 Predict = Callable[[Tensor], Tensor]
 """Steps before -> logits of the steps, (N, K)."""
 
+REACH = 4
+"""Tokens that the longest n-gram looks back on."""
+SMALL = 1000
+"""Tokens up to which it does; of more, two, because each costs a row of all tokens."""
 STRENGTHS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
 """Of the bigram's belief in the unigram, in observations; leave-one-out over the training part chooses."""
 
@@ -35,14 +39,15 @@ def _after_itself(previous: Tensor, target: Tensor) -> Predict:
 
 
 def of_tokens(previous: Tensor, target: Tensor, tokens: int) -> dict[str, Predict]:
-    """previous, target (N,) token numbers, 0 none.
+    """previous (N, REACH) token numbers, the last one first, 0 none; target (N,).
 
     The unigram adds one to every count. The bigram falls back on it: (c(v, w) + k p(w)) / (c(v) + k) (MacKay & Peto
-    1995).
+    1995). The n-gram falls back from context to shorter context h by Witten & Bell (1991): with t(h) different tokens
+    seen behind h, p(w | h) = (c(h, w) + t(h) p(w | shorter)) / (c(h) + t(h)).
     """
     from scipy.sparse import csr_array
 
-    v, w = previous.numpy(), target.numpy()
+    v, w = previous[:, 0].numpy(), target.numpy()
     p = np.bincount(w, minlength=tokens) + 1.0
     p[0] = 0.0
     p /= p.sum()
@@ -54,8 +59,43 @@ def of_tokens(previous: Tensor, target: Tensor, tokens: int) -> dict[str, Predic
     unigram = torch.from_numpy(p).float().log()
 
     def bigram(before: Tensor) -> Tensor:
-        rows = before.numpy()
+        rows = before[:, 0].numpy()
         counts = pairs[rows].toarray() + k * p
         return torch.from_numpy(counts / (totals[rows] + k)[:, None]).log()
 
-    return {"unigram": lambda before: unigram.expand(len(before), tokens), "bigram": bigram}
+    n = REACH + 1 if tokens <= SMALL else 3
+    orders = [_Order(previous[:, :k].numpy(), w, tokens) for k in range(1, n)]
+
+    def ngram(before: Tensor) -> Tensor:
+        chances = np.broadcast_to(p, (len(before), tokens))
+        for k, order in enumerate(orders, 1):
+            chances = order.refine(before[:, :k].numpy(), chances)
+        return torch.from_numpy(chances).log()
+
+    return {"unigram": lambda before: unigram.expand(len(before), tokens), "bigram": bigram, f"{n}-gram": ngram}
+
+
+class _Order:
+    """Counts of tokens behind contexts of k tokens (N, k)."""
+
+    def __init__(self, contexts: np.ndarray, target: np.ndarray, tokens: int) -> None:
+        from scipy.sparse import csr_array
+
+        self.tokens = tokens
+        self.known, place = np.unique(self._keys(contexts), return_inverse=True)
+        self.counts = csr_array((np.ones(len(target)), (place, target)), shape=(len(self.known), tokens))
+        self.counts.sum_duplicates()
+        self.total, self.kinds = self.counts.sum(1), np.diff(self.counts.indptr)
+
+    def _keys(self, contexts: np.ndarray) -> np.ndarray:
+        """A number for each context; of more than 2^63 contexts some share one, by an accident that costs little."""
+        return contexts @ (np.int64(self.tokens) ** np.arange(contexts.shape[1]))
+
+    def refine(self, contexts: np.ndarray, shorter: np.ndarray) -> np.ndarray:
+        """Chances (N, V) by the context, where it was seen; `shorter` by one token less."""
+        keys = self._keys(contexts)
+        place = np.searchsorted(self.known, keys).clip(max=len(self.known) - 1)
+        seen = self.known[place] == keys
+        found, kinds, total = np.array(shorter), self.kinds[place[seen], None], self.total[place[seen], None]
+        found[seen] = (self.counts[place[seen]].toarray() + kinds * found[seen]) / (total + kinds)
+        return found

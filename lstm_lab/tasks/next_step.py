@@ -74,11 +74,13 @@ class NextStepMetrics(Metric):
         return {**found, "perplexity": nll.exp(), "bits": nll / math.log(2)} if self.tokens else found
 
 
-def asked_steps(batch: Batch, first: bool) -> Tensor:
-    """(B, T) whether a step is asked about."""
+def asked_steps(batch: Any, first: bool) -> Tensor:
+    """(B, T) whether a step is asked about. The first step of a chunk stands behind the token before it."""
     t = torch.arange(batch.y.shape[1], device=batch.y.device)
     valid = t < batch.lengths.to(t.device).unsqueeze(1)
-    valid = valid if first else valid & (t > 0)
+    if not first:
+        before = getattr(batch, "before", None)
+        valid = valid & ((t > 0) if before is None else (t > 0) | (before.to(t.device).unsqueeze(1) > 0))
     return valid & (batch.y >= 0) if batch.y.dim() == 2 else valid
 
 
@@ -87,7 +89,7 @@ class NextStep(Task, name="next_step"):
 
     The loss is the negative log likelihood of a step in nats, averaged over all steps of all sequences: of a frame the
     binary cross-entropy summed over its channels (Boulanger-Lewandowski et al. 2012), of a token its cross-entropy.
-    Every sequence starts anew: no state is carried from one to the next.
+    Every sequence starts anew; chunks of one stream may begin where the chunk before them ended.
     """
 
     accepts = Sequences
@@ -105,9 +107,11 @@ class NextStep(Task, name="next_step"):
         self.facts, self.output_size, self.decides, self.first = facts, facts.input_size, decides, first
         self.tokens = hasattr(facts, "tokens")
 
-    def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def prepare(self, batch: Any) -> tuple[Tensor, Tensor]:
         """x one step late, so that no step is read before it is asked about."""
-        return torch.cat([torch.zeros_like(batch.x[:, :1]), batch.x[:, :-1]], 1), batch.lengths
+        before = getattr(batch, "before", None)
+        begin = torch.zeros_like(batch.x[:, :1]) if before is None else before.to(batch.x.device).unsqueeze(1)
+        return torch.cat([begin, batch.x[:, :-1]], 1), batch.lengths
 
     def asked(self, batch: Batch) -> Tensor:
         return asked_steps(batch, self.first).sum()
@@ -131,9 +135,9 @@ class NextStep(Task, name="next_step"):
         return [[self.facts.tokens[i] for i in row] for row in output.argmax(-1).tolist()]
 
     def baselines(self, train: SequenceSplit, split: SequenceSplit) -> dict[str, dict[str, float]]:
-        """What knows nothing but frequencies, or no more than the step just before."""
+        """What knows nothing but frequencies, or no more than the step just before, or the few tokens before."""
         previous, target = self._pairs(train)
-        fit = frequencies.of_tokens if self.tokens else frequencies.of_frames
+        fit: Any = frequencies.of_tokens if self.tokens else frequencies.of_frames
         scores = {}
         for name, predict in fit(previous, target, self.output_size).items():
             metrics = NextStepMetrics(self.tokens, first=True)
@@ -146,11 +150,17 @@ class NextStep(Task, name="next_step"):
         return scores
 
     def _pairs(self, split: SequenceSplit) -> tuple[Tensor, Tensor]:
-        """Each step asked about and the one before it, 0 before the first: (N, K) float32 or (N,) int64, twice."""
+        """Of each step asked about what stood before, 0 before the first, and the step itself: frames (N, K) float32,
+        the last one and this one; tokens (N, REACH) and (N,) int64, the last one first."""
         values = split.inputs.values.long() if self.tokens else split.inputs.values.float()
         begins = torch.zeros(len(values), dtype=torch.bool)
         begins[split.inputs.starts] = True
-        previous = torch.cat([torch.zeros_like(values[:1]), values[:-1]])
-        previous[begins] = 0
+        seen: list[Tensor] = []
+        for _ in range(frequencies.REACH if self.tokens else 1):
+            last = seen[-1] if seen else values
+            last = torch.cat([torch.zeros_like(last[:1]), last[:-1]])
+            last[begins] = 0
+            seen.append(last)
         asked = torch.ones_like(begins) if self.first else ~begins
+        previous = torch.stack(seen, 1) if self.tokens else seen[0]
         return previous[asked], values[asked]

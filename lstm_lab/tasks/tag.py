@@ -13,7 +13,7 @@ from lstm_lab.data.base import Batch
 from lstm_lab.data.labelled import LabelledFacts
 from lstm_lab.data.tagged import Tagged, TaggedSplit
 from lstm_lab.tasks.base import Task, score
-from lstm_lab.tasks.classify import ClassificationMetrics
+from lstm_lab.tasks.classes import MAXIMISED, ClassConfig, ClassificationMetrics, Surprise, certain
 
 REACH = 5
 """Steps on either side that the logistic regression sees."""
@@ -25,15 +25,18 @@ class Tag(Task, name="tag"):
     """Cross-entropy over the classes of each step that is asked about; steps labelled -1 count nowhere."""
 
     accepts = Tagged
-    maximised = frozenset({"accuracy", "macro_f1"})
+    maximised = MAXIMISED
     per_step = True
 
-    class Config(Task.Config):
-        decides: Literal["accuracy", "macro_f1", "loss"] = "accuracy"
+    class Config(ClassConfig):
+        decides: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
         """Metric that compares epochs and trials: over all steps asked about, or averaged over classes."""
 
-    def __init__(self, facts: LabelledFacts, decides: str) -> None:
+    def __init__(
+        self, facts: LabelledFacts, decides: str, weights: str | tuple[float, ...] = "none", smoothing: float = 0.0
+    ) -> None:
         self.classes, self.output_size, self.decides = facts.classes, len(facts.classes), decides
+        self.surprise = Surprise(facts, weights, smoothing)
 
     def asked(self, batch: Batch) -> Tensor:
         return (batch.y >= 0).sum()
@@ -41,11 +44,10 @@ class Tag(Task, name="tag"):
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         # What stands where nothing is asked must not even reach the gradient: 0 * nan is nan.
         output = output.masked_fill((batch.y < 0).unsqueeze(-1), 0.0)
-        total = F.cross_entropy(output.flatten(0, 1), batch.y.flatten(), ignore_index=-1, reduction="sum")
-        return total / self.asked(batch).clamp(min=1)
+        return self.surprise(output.flatten(0, 1), batch.y.flatten()).sum() / self.asked(batch).clamp(min=1)
 
     def metrics(self) -> ClassificationMetrics:
-        return ClassificationMetrics(self.output_size)
+        return ClassificationMetrics(self.classes)
 
     def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [[self.classes[i] for i in row] for row in output.argmax(-1).tolist()]
@@ -63,15 +65,15 @@ class Tag(Task, name="tag"):
         y = split.labels.values[torch.from_numpy(rows)].long()
         logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200, tol=1e-3))
         logistic.fit(seen, labels)
+        often = np.full(len(rows), np.bincount(train.labels.values[asked]).argmax())
+        chances = np.zeros((len(rows), self.output_size), np.float32)
+        chances[:, logistic.classes_] = in_chunks(logistic, split, rows)
         predicted = {
-            "most frequent label": np.full(len(rows), np.bincount(train.labels.values[asked]).argmax()),
-            f"logistic regression, {2 * REACH + 1} steps": in_chunks(logistic, split, rows),
+            "most frequent label": F.one_hot(torch.from_numpy(often), self.output_size).float(),
+            f"logistic regression, {2 * REACH + 1} steps": torch.from_numpy(chances),
         }
         batch = Batch(torch.empty(0), torch.tensor([len(rows)]), y.unsqueeze(0))
-        return {
-            name: score(self.metrics(), F.one_hot(torch.from_numpy(found), self.output_size).float()[None], batch)
-            for name, found in predicted.items()
-        }
+        return {name: score(self.metrics(), certain(found)[None], batch) for name, found in predicted.items()}
 
 
 def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
@@ -89,6 +91,6 @@ def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
 
 
 def in_chunks(model: Any, split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
-    """What a fitted model answers at many rows, without all their neighbours in memory at once."""
+    """Probabilities (N, its classes) of a fitted model at many rows, without all neighbours in memory at once."""
     parts = np.array_split(rows, max(1, len(rows) // ROWS))
-    return np.concatenate([model.predict(neighbours(split, part)) for part in parts]).astype(np.int64)
+    return np.concatenate([model.predict_proba(neighbours(split, part)) for part in parts])

@@ -1,0 +1,120 @@
+"""What `classify` and `tag` share: the loss over classes, and the scores of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+from torchmetrics import MetricCollection
+from torchmetrics.classification import (
+    MulticlassAccuracy,
+    MulticlassAUROC,
+    MulticlassCalibrationError,
+    MulticlassConfusionMatrix,
+    MulticlassF1Score,
+)
+
+from lstm_lab.config import ConfigError
+from lstm_lab.data.base import Batch
+from lstm_lab.tasks.base import Task
+
+MAXIMISED = frozenset({"accuracy", "macro_f1", "auroc"})
+BINS = 15
+"""Of confidence, for the calibration error."""
+
+Weights = Annotated[tuple[Annotated[float, Field(gt=0.0, strict=False)], ...], Field(strict=False)]
+
+
+class ClassConfig(Task.Config):
+    """Fields of every task that asks for classes."""
+
+    weights: Literal["none", "balanced"] | Weights = "none"
+    """What an answer of each class counts in the loss: all the same; balanced: N / (K n_c), so that each class counts
+    as much as another in training; or a number for each class, in the order of their names."""
+    smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    """Share of the target spread over all classes alike (Szegedy et al. 2016)."""
+
+
+class Surprise:
+    """Cross-entropy of each answer, weighted by its class: (N, K), (N,) -> (N,); 0 where y is -1.
+
+    Not divided by the weights of a batch: so the loss over many answers is the mean over each, in batches of any size.
+    """
+
+    def __init__(self, facts: Any, weights: str | tuple[float, ...], smoothing: float) -> None:
+        self.smoothing, self.weights = smoothing, None
+        K, counts = len(facts.classes), getattr(facts, "counts", ())
+        if isinstance(weights, tuple):
+            if len(weights) != K:
+                raise ConfigError(f"task.weights has {len(weights)} numbers, but there are {K} classes: "
+                                  f"{', '.join(facts.classes[:12])}")  # fmt: skip
+            self.weights = torch.tensor(weights)
+        elif weights == "balanced" and counts:  # Of a run that only predicts, counts may be unknown: no loss is asked.
+            n = torch.tensor(counts, dtype=torch.float32)
+            self.weights = n.sum() / (K * n.clamp(min=1))
+
+    def __call__(self, output: Tensor, y: Tensor) -> Tensor:
+        weights = None if self.weights is None else self.weights.to(output)
+        return F.cross_entropy(output, y, weights, ignore_index=-1, reduction="none", label_smoothing=self.smoothing)
+
+
+class ClassificationMetrics(MetricCollection):
+    """Over all answers asked for, y = -1 being none:
+
+    `accuracy`; `macro_f1`, averaged over classes; `auroc`, of each class against the others, averaged over those that
+    occur; `calibration`, the expected calibration error (Naeini et al. 2015): how far confidence is from accuracy, over
+    15 bins of confidence. `details` has the confusion matrix.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        K: Any = len(classes)
+        super().__init__(
+            {
+                "accuracy": MulticlassAccuracy(K, average="micro", validate_args=False),
+                "macro_f1": MulticlassF1Score(K, average="macro", validate_args=False),
+                "auroc": MulticlassAUROC(K, average="none", validate_args=False),
+                "calibration": MulticlassCalibrationError(K, n_bins=BINS, validate_args=False),
+                "confusion": MulticlassConfusionMatrix(K, validate_args=False),
+            }
+        )
+        self.classes = tuple(classes)
+
+    def update(self, output: Tensor, batch: Batch) -> None:  # type: ignore[override]
+        output, y = output.flatten(0, -2), batch.y.flatten()
+        asked = y >= 0
+        if asked.any():
+            super().update(output[asked].float().softmax(-1), y[asked])
+
+    def compute(self) -> dict[str, Any]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # Of a class that does not occur; it is left out below.
+            found = super().compute()
+        true = found.pop("confusion").sum(1)
+        occurs = (true > 0) & (true < true.sum())
+        return {**found, "auroc": found["auroc"][occurs].mean()}
+
+    def details(self) -> dict[str, Any]:
+        """What a record of an evaluation keeps beside the scores: rows are true classes, columns what was answered."""
+        confusion: Any = self["confusion"]
+        return {"confusion": {"classes": list(self.classes), "counts": confusion.compute().tolist()}}
+
+
+def probabilities(model: Any, inputs: Any, K: int) -> Tensor:
+    """(N, K) of a fitted classifier; of one that has none, all on its answer."""
+    found = np.zeros((len(inputs), K), np.float32)
+    try:
+        found[:, model.classes_] = model.predict_proba(inputs)
+    except AttributeError:
+        found[np.arange(len(inputs)), model.predict(inputs)] = 1.0
+    return torch.from_numpy(found)
+
+
+def certain(chances: Tensor) -> Tensor:
+    """Logits whose softmax these probabilities are."""
+    return chances.log()

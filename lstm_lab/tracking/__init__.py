@@ -1,0 +1,10 @@
+"""W&B beside the local record: a view of it, and the only room that knows wandb.
+
+The record on the disk is the truth. A W&B run can be absent, offline or a day late: all that stands in it is written
+from the run folder, so it can be written again, under the same id, from that folder alone.
+"""
+
+from lstm_lab.tracking.server import Mode, resolve
+from lstm_lab.tracking.tracker import PROJECT, Tracker, end, end_all, is_ended
+
+__all__ = ["PROJECT", "Mode", "Tracker", "end", "end_all", "is_ended", "resolve"]

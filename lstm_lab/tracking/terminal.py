@@ -1,0 +1,35 @@
+"""W&B's own view in a terminal, over runs that lie in many folders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lstm_lab.config import ConfigError
+from lstm_lab.run import runs_folder
+from lstm_lab.tracking.upload import runs_below
+
+
+def gather(paths: Iterable[str | Path], folder: Path) -> int:
+    """Links to the W&B runs of the folders, in one folder, as the view wants them; how many there are."""
+    found = [directory for run in runs_below(paths) for directory in sorted(run.path.glob("wandb/*run-*-*"))]
+    for directory in found:
+        (folder / directory.name).symlink_to(directory.resolve())
+    return len(found)
+
+
+def tui(paths: Iterable[str | Path] = ()) -> int:
+    """Show the W&B runs of runs and sweeps, of all without any; the view's exit code.
+
+    Raises:
+        ConfigError: there is no W&B run.
+    """
+    paths = list(paths)
+    with tempfile.TemporaryDirectory(prefix="lstm-lab-tui-") as folder:
+        if not gather(paths, Path(folder)):
+            where = ", ".join(map(str, paths)) or str(runs_folder())
+            raise ConfigError(f"{where}: no W&B run lies there; train with --wandb offline to have one")
+        return subprocess.run([sys.executable, "-m", "wandb", "leet", folder], check=False).returncode

@@ -1,0 +1,129 @@
+"""Whatever dies meanwhile, a sweep on a cluster ends with every trial accounted for and the same answer."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lstm_lab import config
+from lstm_lab.sweep.loopback import Loopback, below, title
+from lstm_lab.sweep.record import SweepFolder
+
+EVERY = float(os.environ.get("LSTM_LAB_CHAOS_EVERY", 20))
+"""Seconds between two kills; more on a machine so busy that a process needs longer than that to start."""
+
+
+def lab(*words, cwd, **environment):
+    return subprocess.Popen(
+        [sys.executable, "-m", "lstm_lab", *map(str, words), "--wandb", "disabled"],
+        cwd=cwd, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        env={**os.environ, "LSTM_LAB_RUNS": str(cwd / "runs"), **environment},
+    )  # fmt: skip
+
+
+def holding(text):
+    """Processes that were started with it in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if text.encode() in (entry / "environ").read_bytes():
+                found.append((int(entry.name), title(int(entry.name))))
+    return found
+
+
+def busy(nodes):
+    """Processes of trials: their title says so only while they work on one."""
+    return [pid for pid in nodes.pids() if "Trainable" in title(pid)]
+
+
+def disturb(turn, nodes, driver):
+    """Kill one thing; what it was."""
+    if turn == "node":
+        nodes.kill_node(1)
+        nodes.start_node(1)
+    elif turn == "driver":
+        below_it = below(driver.pid)
+        for pid in (driver.pid, *below_it):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    else:
+        end = time.monotonic() + EVERY
+        while not (workers := busy(nodes)) and driver.poll() is None and time.monotonic() < end:
+            time.sleep(0.1)
+        if not workers:
+            return "nothing"
+        os.kill(random.Random(len(workers)).choice(workers), signal.SIGKILL)
+    return turn
+
+
+@pytest.mark.slow
+def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
+    """A worker, a node and the driver in turn, one every 20 s, for as long as the sweep runs."""
+    experiment = vowels.with_overrides(
+        {"trainer.max_epochs": 27, "model.hidden_size": 48, "data.batch_size": 8, "optimizer.lr": 1e-3}
+    )
+    # Far enough apart that the best one leads from the start: whoever else is stopped, in whatever order they come.
+    rates = [1e-3 * 0.6**power for power in random.Random(0).sample(range(24), 24)]
+    content = {
+        "experiment": experiment.dump(), "space": {"optimizer.lr": {"grid": rates}},
+        "scheduler": {"name": "asha", "grace": 3, "reduction": 3}, "resources": {"cpus": 1},
+    }  # fmt: skip
+    path = tmp_path / "rates.yaml"
+    path.write_text(f"# Which rate?\n{config.to_yaml(content)}")
+    undisturbed = lab("sweep", path, "--name", "undisturbed", cwd=tmp_path)
+    out, _ = undisturbed.communicate(timeout=900)
+    assert undisturbed.returncode == 0, out
+
+    nodes, killed, began = Loopback(tmp_path / "nodes"), [], time.monotonic()
+    nodes.start(nodes=2, cpus=1)
+    driver = None
+    try:
+        folder, said = SweepFolder(tmp_path / "runs" / "disturbed"), []
+        words = ["sweep", path, "--name", "disturbed"]
+        turns = ["worker", "node", "driver"]
+        while time.monotonic() - began < 1500:
+            driver = lab(*words, "--address", nodes.address, cwd=tmp_path, **nodes.environment)
+            words = ["resume", folder.path]
+            while driver.poll() is None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    driver.wait(EVERY)
+                if driver.poll() is None:
+                    killed.append(disturb(turns[len(killed) % 3], nodes, driver))
+                    ended = sum(trial.state in ("finished", "stopped") for trial in folder.trials())
+                    print(f"{time.monotonic() - began:.0f} s: {killed[-1]} killed, {ended} of 24 ended", flush=True)
+            said.append(driver.communicate()[0])
+            if driver.returncode != -signal.SIGKILL:
+                break
+        assert driver.returncode == 0, said[-1]
+        end = time.monotonic() + 10
+        while busy(nodes) and time.monotonic() < end:
+            time.sleep(0.2)
+        assert not busy(nodes)
+    finally:
+        if driver is not None and driver.poll() is None:
+            driver.kill()
+        nodes.stop()
+    print(f"{len(killed)} kills in {time.monotonic() - began:.0f} s: {killed}")
+    assert {"worker", "node", "driver"} <= set(killed)
+    assert not holding(str(tmp_path / "nodes"))
+    trials = folder.trials()
+    assert len(trials) == 24
+    assert {trial.state for trial in trials} <= {"finished", "stopped"}
+    for trial in trials:
+        epochs = [row["epoch"] for row in folder.run(trial.id).rows()]
+        assert epochs == list(range(len(epochs))), trial.id
+    ours, theirs = (json.loads((tmp_path / "runs" / name / "summary.json").read_text()) for name in
+                    ("disturbed", "undisturbed"))  # fmt: skip
+    assert ours["trials"]["asked"] == 24
+    assert ours["winner"]["config"] == theirs["winner"]["config"]
+    assert ours["winner"]["validation"] == theirs["winner"]["validation"]
+    assert ours["winner"]["epoch"] == theirs["winner"]["epoch"]

@@ -1,0 +1,311 @@
+"""What a team needs for sweeps on a cluster: templates that say what they are for, refusals in one line, two nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from lstm_lab import config
+from lstm_lab.__main__ import app
+from lstm_lab.config import ConfigError
+from lstm_lab.sweep import loopback
+from lstm_lab.sweep.loopback import Loopback
+from lstm_lab.sweep.plan import plan
+from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.spec import load_sweep
+
+TEMPLATES = Path(__file__).parent.parent / "sweeps" / "cluster"
+
+
+def write(path, experiment, **more):
+    path.write_text(f"# Which rate?\n{config.to_yaml({'experiment': experiment.dump(), **more})}")
+    return path
+
+
+# --- templates --------------------------------------------------------------------------------------------------------
+
+
+def check_command(words):
+    """A command line of ours, read as our own parser reads it, without running it."""
+    assert words[0] == "lstm-lab"
+    verb = typer.main.get_command(app).commands[words[1]]
+    verb.make_context(words[1], list(words[2:]))
+
+
+def comments(path):
+    return " ".join(line for line in path.read_text().splitlines() if line.startswith("#"))
+
+
+def test_the_slurm_script_runs_our_command_on_every_node(tmp_path):
+    """Run for real, with stand-ins for Slurm and Ray that say what they were asked."""
+    script = TEMPLATES / "slurm.sh"
+    subprocess.run(["bash", "-n", script], check=True)
+    place = tmp_path / ".venv" / "bin"
+    place.mkdir(parents=True)
+    stand_ins = {
+        "scontrol": "echo node1; echo node2",
+        "srun": 'echo "$@" > said; echo "$RAY_AUTH_MODE" >> said; stat -c %a "$RAY_AUTH_TOKEN_PATH" >> said; '
+        'wc -c < "$RAY_AUTH_TOKEN_PATH" >> said; exit 4',
+    }
+    for name, body in stand_ins.items():
+        (place / name).write_text(f"#!/bin/bash\n{body}\n")
+        (place / name).chmod(0o755)
+    (place / "python").symlink_to(sys.executable)
+    slurm = {"SLURM_JOB_ID": "7", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "2",
+             "SLURM_CPUS_PER_TASK": "8"}  # fmt: skip
+    asked = {
+        ("sweeps/vowels_cells.yaml", "--test"): "lstm-lab sweep sweeps/vowels_cells.yaml --test --address auto",
+        ("--resume", "runs/vowels-1"): "lstm-lab resume runs/vowels-1 --address auto",
+    }
+    for words, ours in asked.items():
+        environment = {**os.environ, **slurm, "LSTM_LAB_RUNS": str(tmp_path / "runs")}
+        code = subprocess.run(["bash", script, *words], cwd=tmp_path, env=environment).returncode
+        assert code == 4  # the sweep's own
+        line, mode, rights, length = (tmp_path / "said").read_text().splitlines()
+        start, _, command = line.partition(" -- ")
+        assert command == ours
+        check_command(command.split())
+        assert "ray symmetric-run --address node1:20007 --min-nodes 2 --num-cpus=8 --num-gpus=0" in start
+        assert (mode, rights, int(length)) == ("token", "600", 64)
+        assert not list((tmp_path / "runs").glob(".token*"))
+    # Ray would refuse what only a head may be told.
+    assert not re.search(r"--(head|block|port|node-ip-address)\b", script.read_text())
+
+
+def test_the_kubernetes_manifest_is_a_ray_job_of_ours():
+    content = yaml.safe_load((TEMPLATES / "rayjob.yaml").read_text())
+    assert (content["apiVersion"], content["kind"]) == ("ray.io/v1", "RayJob")
+    check_command(content["spec"]["entrypoint"].split())
+    assert Path(TEMPLATES.parent.parent, content["spec"]["entrypoint"].split()[2]).is_file()
+    cluster = content["spec"]["rayClusterSpec"]
+    assert cluster["authOptions"] == {"mode": "token"}
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    for group in groups:
+        pod = group["template"]["spec"]
+        (container,) = pod["containers"]
+        assert container["image"] == "IMAGE"
+        (mounted,) = container["volumeMounts"]
+        assert {"name": "LSTM_LAB_RUNS", "value": mounted["mountPath"]} in container["env"]
+        assert [volume["name"] for volume in pod["volumes"]] == [mounted["name"]]
+        assert group["rayStartParams"] is not None
+    for said in ("IMAGE", "lstm-lab-runs"):
+        assert said in comments(TEMPLATES / "rayjob.yaml")
+
+
+def test_the_ray_cluster_file_is_one_that_ray_takes():
+    import jsonschema
+    import ray.autoscaler
+
+    content = yaml.safe_load((TEMPLATES / "ray.yaml").read_text())
+    schema = json.loads((Path(ray.autoscaler.__file__).parent / "ray-schema.json").read_text())
+    jsonschema.validate(content, schema)
+    for commands in (content["head_start_ray_commands"], content["worker_start_ray_commands"]):
+        assert "RAY_AUTH_MODE=token" in commands[-1]
+        assert "LSTM_LAB_RUNS=/shared" in commands[-1]
+    for said in ("HEAD-ADDRESS", "WORKER-ADDRESS", "USER", "/shared"):
+        assert said in comments(TEMPLATES / "ray.yaml")
+    check_command(comments(TEMPLATES / "ray.yaml").partition("on the head: ")[2].split(" # ")[0].split())
+
+
+# --- what would be started --------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_be_started_and_makes_nothing(tmp_path, vowels, runs):
+    path = write(
+        tmp_path / "rates.yaml", vowels, space={"optimizer.lr": {"grid": [0.01, 0.02, 0.03]}}, seeds=[0, 1],
+        resources={"cpus": 0.25, "workers": 2}, timeout=30,
+    )  # fmt: skip
+    code = (
+        "import sys; from lstm_lab.__main__ import app; "
+        f"app(['sweep', {str(path)!r}, '--dry-run'], standalone_mode=False); sys.exit('ray' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert "trials     6: 3 points x 2 seeds, at most 4 epochs each" in done.stdout
+    assert "each holds 0.25 CPUs for each of 2 workers" in done.stdout
+    assert f"at once    {min(6, 2 * (os.cpu_count() or 1))}, on {os.cpu_count()} CPUs" in done.stdout
+    assert "hung       after 30 s" in done.stdout
+    assert str(runs.resolve() / "rates-N") in done.stdout
+    assert not runs.exists()
+
+
+def test_a_dry_run_says_when_nothing_has_room(tmp_path, vowels):
+    path = write(
+        tmp_path / "s.yaml", vowels, space={"optimizer.lr": {"grid": [0.01]}}, resources={"cpus": 10_000}
+    )  # fmt: skip
+    assert any(line.startswith("problem    no trial has room") for line in plan(load_sweep(path), "s", None, None))
+    assert not any("problem" in line for line in plan(load_sweep(path), "s", None, "a:1"))
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("address", "why"), [("nonsense", "host:port"), ("127.0.0.1:1", "nobody answers"), (":5", "host:port")]
+)
+def test_an_address_where_nobody_is_is_refused_at_once(address, why, monkeypatch):
+    from lstm_lab.sweep.cluster import connect
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    with pytest.raises(ConfigError, match=why):
+        connect(address)
+
+
+def test_a_cluster_without_a_token_is_refused_before_ray_is_asked(tmp_path, monkeypatch):
+    from lstm_lab.sweep.cluster import auth_mode
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ConfigError, match="no token for the cluster"):
+        auth_mode("a:1")
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text("x")
+    assert auth_mode("a:1") == "token"
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    assert auth_mode("a:1") == "disabled"
+
+
+def test_only_what_was_started_is_ended(tmp_path):
+    """A recorded pid that belongs to somebody else by now is left alone."""
+    nodes = Loopback(tmp_path)
+    stranger = subprocess.Popen(["sleep", "60"])
+    ours = subprocess.Popen(["sleep", "60"])
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    about = {
+        "address": "127.0.0.1:1", "cpus": 1, "scratch": str(scratch),
+        "nodes": [{"pid": stranger.pid, "started": "1"}, {"pid": ours.pid, "started": loopback.began(ours.pid)}, None],
+    }  # fmt: skip
+    (tmp_path / "nodes.json").write_text(json.dumps(about))
+    nodes.stop()
+    try:
+        assert ours.wait(5) == -9
+        assert stranger.poll() is None
+        assert not scratch.exists()
+        assert not (tmp_path / "nodes.json").exists()
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+# --- two nodes --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_as_it_was(tmp_path, vowels):
+    experiment = vowels.with_overrides({"trainer.max_epochs": 4})
+    path = write(tmp_path / "rates.yaml", experiment, space={"optimizer.lr": {"grid": [0.01, 0.02, 0.03, 0.04]}})
+    nodes = Loopback(tmp_path / "nodes")
+    nodes.start(nodes=2, cpus=1)
+    try:
+        environment = {**os.environ, **nodes.environment, "LSTM_LAB_RUNS": str(tmp_path / "runs")}
+
+        def lab(*words, **more):
+            return subprocess.run(
+                [sys.executable, "-m", "lstm_lab", *map(str, words), "--wandb", "disabled", "--address", "auto"],
+                cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True, timeout=200,
+            )  # fmt: skip
+
+        done = lab("sweep", path, "--name", "rates")
+        assert done.returncode == 0, done.stdout + done.stderr
+        folder = SweepFolder(tmp_path / "runs" / "rates")
+        assert [trial.state for trial in folder.trials()] == ["finished"] * 4
+        assert not (folder.path / ".nodes").exists()
+        refused = lab("sweep", path, "--name", "again", RAY_AUTH_TOKEN_PATH=str(tmp_path / "rates.yaml"))
+        assert refused.returncode == 2
+        assert "Ray refuses" in refused.stderr.strip().splitlines()[-1]
+        assert len([pid for pid in nodes.pids() if "raylet/raylet" in loopback.title(pid)]) == 2
+    finally:
+        pids = nodes.pids()
+        nodes.stop()
+    assert not [pid for pid in pids if loopback.began(pid)]
+
+
+# --- storage ----------------------------------------------------------------------------------------------------------
+
+
+def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
+    from lstm_lab.sweep.storage import RECORDS, Storage
+
+    ours = tmp_path / "ours"
+    (ours / "checkpoints").mkdir(parents=True)
+    (ours / "metrics.jsonl").write_text("{}\n")
+    (ours / "lock").touch()
+    (ours / "checkpoints" / "last.ckpt").write_bytes(b"1")
+    for uri in (f"file://{tmp_path}/there", "memory://there"):
+        storage, order = Storage(uri), []
+        storage.push(ours, "trials/t0")
+
+        def write(name, content, order=order, really=storage.write):
+            order.append(name)
+            really(name, content)
+
+        storage.write = write
+        storage.push(ours, "trials/t0")
+        assert order == []
+        (ours / "checkpoints" / "last.ckpt").write_bytes(b"22")
+        (ours / "metrics.jsonl").write_text("{}\n{}\n")
+        storage.push(ours, "trials/t0")
+        # A kill in between leaves a record that is longer than the checkpoint, never a shorter one.
+        assert order == ["trials/t0/metrics.jsonl", "trials/t0/checkpoints/last.ckpt"]
+        back = tmp_path / "back"
+        (back / "stale").mkdir(parents=True)
+        storage.fetch("trials/t0", back)
+        found = {str(path.relative_to(back)): path.read_bytes() for path in back.rglob("*") if path.is_file()}
+        assert found == {"metrics.jsonl": b"{}\n{}\n", "checkpoints/last.ckpt": b"22"}
+        assert not (back / "stale").exists()
+        storage.pull("trials", tmp_path / uri[:4] / "records", RECORDS)
+        assert [p.name for p in (tmp_path / uri[:4] / "records").rglob("*") if p.is_file()] == ["metrics.jsonl"]
+        storage.pull("nowhere", tmp_path / "nowhere")
+        assert storage.read("nothing") is None
+        (ours / "metrics.jsonl").write_text("{}\n")
+        (ours / "checkpoints" / "last.ckpt").write_bytes(b"1")
+
+
+def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
+    from lstm_lab.sweep.storage import own_place
+
+    space = {"optimizer.lr": {"uniform": [0.01, 0.02]}}
+    sweep = load_sweep(write(tmp_path / "a.yaml", demand, space=space, samples=2))
+    assert own_place(f"file://{tmp_path}/s", "a", sweep) == f"file://{tmp_path}/s/a"
+    (tmp_path / "s" / "a" / "sweep.yaml").write_text("x")
+    with pytest.raises(ConfigError, match="is a sweep already"):
+        own_place(f"file://{tmp_path}/s", "a", sweep)
+    with pytest.raises(ConfigError, match="cannot be opened"):
+        own_place("nonsense://x", "a", sweep)
+    with pytest.raises(ConfigError, match="cannot be written"):
+        own_place("file:///proc/s", "a", sweep)
+    clones = write(
+        tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 8}), space=space, samples=2, scheduler="pbt"
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match="pbt clones between run folders"):
+        own_place(f"file://{tmp_path}/s", "b", load_sweep(clones))
+
+
+@pytest.mark.slow
+def test_a_sweep_whose_trials_write_to_a_uri_is_the_same_sweep(tmp_path, vowels):
+    path = write(tmp_path / "rates.yaml", vowels, space={"optimizer.lr": {"grid": [0.01, 0.02]}})
+    for name, more in (("here", ()), ("there", ("--storage", f"file://{tmp_path}/bucket"))):
+        done = subprocess.run(
+            [sys.executable, "-m", "lstm_lab", "sweep", path, "--name", name, "--wandb", "disabled", *more],
+            cwd=tmp_path, env={**os.environ, "LSTM_LAB_RUNS": str(tmp_path / "runs")},
+            capture_output=True, text=True, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    here, there = (SweepFolder(tmp_path / "runs" / name) for name in ("here", "there"))
+    for trial in here.trials():
+        rows = [[row["val/loss"] for row in folder.run(trial.id).rows()] for folder in (here, there)]
+        assert rows[0] == rows[1]
+    bucket = tmp_path / "bucket" / "there"
+    assert (bucket / "summary.json").is_file()
+    for trial in there.trials():
+        assert (bucket / "trials" / trial.id / "checkpoints" / "last.ckpt").is_file()
+        assert there.run(trial.id).best.is_file()

@@ -1,0 +1,224 @@
+"""One long text: chunks with a carried state are the whole, every token is asked once, and padding has no say."""
+
+from __future__ import annotations
+
+import threading
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from lstm_lab.config import ConfigError, DataError, Interrupted
+from lstm_lab.data.base import Loader
+from lstm_lab.data.sequences import TokenFacts
+from lstm_lab.data.stream import Lanes, StreamSplit
+from lstm_lab.evaluate import scores_of
+from lstm_lab.experiment import Experiment
+from lstm_lab.learner import Learner
+from lstm_lab.models import SequenceModel
+from lstm_lab.optimizers import Adam, Constant
+from lstm_lab.run import Run
+from lstm_lab.tasks.next_step import NextStep
+from lstm_lab.train import train
+
+TOKENS = ("<pad>", *"abcde")
+CELLS = [{"cell": "lstm"}, {"cell": "gru", "depth": 2}, {"cell": "lstm", "depth": 2, "dilation": 2},
+         {"embedding": {"size": 8, "tied": True}}, {"cell": "slstm"}]  # fmt: skip
+
+
+def stream(n=60, seed=0):
+    return np.random.default_rng(seed).integers(1, 6, n).astype(np.int32)
+
+
+def learner(more=None, seed=0) -> Learner:
+    torch.manual_seed(seed)
+    facts = TokenFacts(6, TOKENS)
+    task = NextStep(facts, "nll", first=False)
+    model = SequenceModel.Config.model_validate({"hidden_size": 8, "embedding": {"size": 4}, **(more or {})})
+    return Learner(model.build(facts, task), task, Adam.Config().build(), Constant.Config().build())
+
+
+def outputs(model, split, batch_size=1):
+    """Of each batch in the order of the plan, with its positions."""
+    return [(batch, model(batch)) for batch in Loader(split, batch_size)]
+
+
+@pytest.mark.parametrize("more", CELLS, ids=str)
+@pytest.mark.parametrize("chunk", [2, 7, 13])
+def test_chunks_with_a_carried_state_are_the_whole(more, chunk):
+    model = learner(more).eval()
+    ((_, whole),) = outputs(model, StreamSplit(stream(), 60, carry=True))
+    parts = [output for _, output in outputs(model, StreamSplit(stream(), chunk, carry=True))]
+    assert_close(torch.cat(parts, 1), whole, rtol=1e-5, atol=1e-6)
+    anew = [output for _, output in outputs(model, StreamSplit(stream(), chunk, carry=False))]
+    assert_close(anew[0], parts[0])
+    assert not torch.allclose(torch.cat(anew, 1)[:, chunk:], whole[:, chunk:], atol=1e-4)
+
+
+@pytest.mark.parametrize("lanes", [2, 3, 4])
+def test_each_lane_is_read_as_if_it_were_alone(lanes):
+    model, split = learner().eval(), StreamSplit(stream(), 7, carry=True)  # 9 chunks, the last one shorter
+    found = {}
+    for batch, output in outputs(model, split, lanes):
+        for start, length, row in zip(batch.starts.tolist(), batch.lengths.tolist(), output, strict=True):
+            found[start] = row[:length]
+    for lane in Lanes(9, lanes).lanes:
+        model.carried = None
+        alone = [model(split.take(torch.tensor([chunk]))) for chunk in lane]
+        together = torch.cat([found[int(chunk) * 7] for chunk in lane])
+        assert_close(together, torch.cat(alone, 1)[0], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("carry", [True, False])
+@pytest.mark.parametrize(("chunk", "lanes"), [(2, 1), (7, 4), (60, 3), (9, 50)])
+def test_every_token_but_the_first_is_asked_once(carry, chunk, lanes):
+    split, task = StreamSplit(stream(), chunk, carry), learner().task
+    asked, read = 0, []
+    for batch in Loader(split, lanes, seed=1):
+        asked += int(task.asked(batch))
+        x, lengths = task.prepare(batch)
+        for row, before, length in zip(batch.y.tolist(), x.tolist(), lengths.tolist(), strict=True):
+            read += list(zip(before[:length], row[:length], strict=True))
+    text = stream().tolist()
+    assert asked == len(text) - 1
+    assert sorted(read) == sorted(zip([0, *text[:-1]], text, strict=True))
+
+
+def test_the_score_does_not_depend_on_the_chunk_where_the_state_is_carried():
+    model = learner().eval()
+    scores = [scores_of(model, StreamSplit(stream(), chunk, carry=True), 1)[0] for chunk in (3, 10, 60)]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-5)
+    assert scores[0] == pytest.approx(scores[2], rel=1e-5)
+    assert scores[0]["bits"] == pytest.approx(scores[0]["nll"] / np.log(2))
+    assert scores[0]["perplexity"] == pytest.approx(np.exp(scores[0]["loss"]), rel=1e-5)
+
+
+def test_no_gradient_flows_into_the_chunk_before():
+    model, split = learner(), StreamSplit(stream(), 20, carry=True)
+    batches = [split.take(torch.tensor([k])) for k in range(2)]
+    model.task.loss(model(batches[0]), batches[0]).backward()
+    model.zero_grad()
+    model.task.loss(model(batches[1]), batches[1]).backward()  # would fail on a freed graph
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.model.parameters())
+
+
+def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
+    model, split = learner({"embedding": {"size": 8, "tied": True}}), StreamSplit(stream(), 20, carry=True)
+    assert model.model.head.weight is model.model.embedding.weight
+    optimizer = model.configure_optimizers()
+    before = model.model.embedding.weight.detach().clone()
+    for batch in Loader(split, 2):
+        optimizer.zero_grad()
+        model.task.loss(model(batch), batch).backward()
+        optimizer.step()
+    after = model.model.embedding.weight.detach()
+    assert (after[0] == 0).all()
+    assert (after[1:] != before[1:]).all()
+    untied = learner({"embedding": {"size": 8}})
+    count = [sum(p.numel() for p in one.model.parameters()) for one in (model, untied)]
+    assert count[1] - count[0] == 6 * 8
+
+
+@pytest.mark.parametrize(
+    ("data", "task", "model", "said"),
+    [
+        ("sms_spam", "classify", {"embedding": {"size": 64, "tied": True}}, "does not name tokens"),
+        ("embedded_reber", "next_step", {"embedding": {"size": 8, "tied": True}}, "must be equal"),
+        ("jsb_chorales", "next_step", {"embedding": {"tied": True}}, "would do nothing"),
+        ("python_docs", "next_step", {"bidirectional": True}, "the backward direction has seen it"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused(data, task, model, said):
+    with pytest.raises(ConfigError, match=said):
+        Experiment.of({"data": data, "task": task, "model": model})
+
+
+@pytest.fixture
+def text(tmp_path):
+    rng = np.random.default_rng(0)
+    words = ["the cat ", "sat on ", "a mat. ", "then it ", "slept. "]
+    place = tmp_path / "a.txt"
+    place.write_text("".join(rng.choice(words, 150)))
+    return place
+
+
+def experiment(path, **more):
+    return Experiment.of({
+        "data": {"name": "text_stream", "path": str(path), "chunk": 16, "batch_size": 4}, "task": "next_step",
+        "model": {"hidden_size": 8, "dropout": {"output": 0.2}}, "optimizer": {"lr": 0.02},
+        "trainer": {"max_epochs": 2},
+    }).with_overrides(more)  # fmt: skip
+
+
+def test_the_vocabulary_has_seen_the_training_part_alone(text, tmp_path):
+    plain = experiment(text).data.build()
+    content = text.read_text()
+    border = int(len(content) * 0.8)
+    (tmp_path / "b.txt").write_text(content[:border] + "Z" * (len(content) - border))
+    other = experiment(tmp_path / "b.txt").data.build()
+    assert other.facts == plain.facts
+    assert torch.equal(other.train.inputs.values, plain.train.inputs.values)
+    assert other.digest != plain.digest
+    (tmp_path / "many").mkdir()
+    (tmp_path / "many" / "1.txt").write_text(content[:1000])
+    (tmp_path / "many" / "2.txt").write_text(content[1000:])
+    assert len(experiment(tmp_path / "many").data.build().train.inputs.values) == pytest.approx(border, abs=2)
+
+
+class StopAt(threading.Event):
+    def __init__(self, looks):
+        self.looks = looks
+
+    def is_set(self):
+        self.looks -= 1
+        return self.looks < 0
+
+
+def test_a_run_that_is_cut_inside_an_epoch_goes_on_with_the_same_state(text, tmp_path):
+    asked = experiment(text)
+    runs = [Run.create(tmp_path / name, asked.dump()) for name in ("whole", "cut")]
+    train(asked, runs[0])
+    with pytest.raises(Interrupted):
+        train(asked, runs[1], stop=StopAt(7))
+    train(asked, runs[1])
+    rows = [[{key: row[key] for key in row if key != "seconds"} for row in run.rows()] for run in runs]
+    assert rows[0] == rows[1]
+    assert len(rows[0]) == 2
+    anew = Run.create(tmp_path / "anew", asked.dump())
+    train(asked.with_overrides({"data.carry": False}), anew)
+    assert anew.rows()[0]["train/loss"] != rows[0][0]["train/loss"]
+
+
+def test_an_ngram_knows_what_repeats():
+    tokens = np.tile([1, 2, 1, 3, 1, 2, 1, 4], 60).astype(np.int32)
+    split = StreamSplit(tokens, 10, carry=True)
+    found = learner().task.baselines(split, split)
+    assert found["5-gram"]["nll"] < 0.1 < found["bigram"]["nll"] < found["unigram"]["nll"]
+    assert found["5-gram"]["accuracy"] == pytest.approx(1.0, abs=0.02)
+
+
+MALFORMED = {
+    "no such file": ("none.txt", None, "no such file"),
+    "empty": ("a.txt", " \n", "is empty: it needs a text"),
+    "not UTF-8": ("a.txt", b"caf\xe9", "line 1: not UTF-8 text"),
+    "UTF-16": ("a.txt", "hallo".encode("utf-16"), "UTF-16 text"),
+    "too short": ("a.txt", "abc", "3 characters leave"),
+    "an empty folder": ("texts", {}, "holds no .txt file"),
+    "an empty file in it": ("texts", {"1.txt": "some text", "2.txt": ""}, "2.txt: is empty"),
+}
+
+
+@pytest.mark.parametrize(("name", "content", "said"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_text_is_one_line(tmp_path, name, content, said):
+    place = tmp_path / name
+    if isinstance(content, dict):
+        place.mkdir()
+        for file, inside in content.items():
+            (place / file).write_text(inside)
+    elif content is not None:
+        place.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError) as fault:
+        _ = experiment(place).data.build().facts
+    assert said in str(fault.value)
+    assert fault.value.exit_code == 3

@@ -1,0 +1,109 @@
+"""Several processes train one run: the same numbers as one alone, and one that is lost can be gone on without."""
+
+from __future__ import annotations
+
+import multiprocessing
+import threading
+
+import pytest
+import torch
+
+from lstm_lab.config import Interrupted
+from lstm_lab.experiment import Experiment
+from lstm_lab.ranks import Rank, is_lost
+from lstm_lab.run import Run
+from lstm_lab.train import follow, read_checkpoint, train
+
+METRICS = ("train/loss", "train/grad_norm", "val/loss")
+
+
+def followed(content, number, count, port):
+    torch.set_num_threads(1)
+    try:
+        follow(Experiment.of(content), Rank.join(number, count, "127.0.0.1", port))
+    except RuntimeError as error:
+        if not is_lost(error):
+            raise
+
+
+def trained(folder, experiment, count=1, **more):
+    """The run, trained by so many processes."""
+    run = Run(folder)
+    if not (folder / "run.json").is_file():
+        run = Run.create(folder, experiment.dump(), command="", job_type="")
+    if count == 1:
+        train(experiment, run, **more)
+        return run
+    rank = Rank.host(count, "127.0.0.1")
+    start = multiprocessing.get_context("spawn").Process
+    others = [start(target=followed, args=(experiment.dump(), each, count, rank.port)) for each in range(1, count)]
+    for other in others:
+        other.start()
+    try:
+        train(experiment, run, rank=rank, **more)
+    finally:
+        for other in others:
+            other.join(60)
+            assert other.exitcode == 0
+    return run
+
+
+@pytest.fixture
+def steady(vowels):
+    # 7 batches of 32 and one of 4: three workers cannot share the last of them evenly.
+    return vowels.with_overrides({"model.dropout.input": 0.0, "model.dropout.output": 0.0, "trainer.max_epochs": 2})
+
+
+def same(ours, theirs):
+    for mine, other in zip(ours.rows(), theirs.rows(), strict=True):
+        for name in METRICS:
+            assert mine[name] == pytest.approx(other[name], rel=1e-4), name
+        assert mine["step"] == other["step"]
+    weights = [read_checkpoint(run.best)["state_dict"] for run in (ours, theirs)]
+    for name, value in weights[0].items():
+        torch.testing.assert_close(value, weights[1][name], rtol=1e-4, atol=1e-5)
+
+
+def test_two_workers_at_half_a_batch_each_are_one_at_a_whole_one(tmp_path, steady):
+    same(trained(tmp_path / "two", steady, 2), trained(tmp_path / "one", steady))
+
+
+@pytest.mark.slow
+def test_shares_may_be_uneven_and_the_answers_unequal_in_number(tmp_path, demand):
+    experiment = demand.with_overrides({"data.batch_size": 250})
+    same(trained(tmp_path / "three", experiment, 3), trained(tmp_path / "one", experiment))
+
+
+@pytest.mark.slow
+def test_workers_resume_where_they_stood(tmp_path, vowels):
+    experiment = vowels.with_overrides({"trainer.max_epochs": 4})
+    undisturbed = trained(tmp_path / "through", experiment, 2)
+
+    class Enough(Exception):
+        pass
+
+    def interrupt(row):
+        if row["epoch"] == 1:
+            raise Interrupted("enough")
+
+    with pytest.raises(Interrupted, match="enough"):
+        trained(tmp_path / "twice", experiment, 2, on_epoch=interrupt)
+    resumed = trained(tmp_path / "twice", experiment, 2)
+    assert [row["epoch"] for row in resumed.rows()] == [0, 1, 2, 3]
+    # Dropout is drawn for each epoch anew: the same masks, however often it was resumed.
+    assert [row["val/loss"] for row in resumed.rows()] == [row["val/loss"] for row in undisturbed.rows()]
+
+
+@pytest.mark.slow
+def test_one_that_is_lost_interrupts_the_run_and_does_not_fail_it(tmp_path, steady):
+    experiment = steady.with_overrides({"trainer.max_epochs": 50})
+    run = Run.create(tmp_path / "run", experiment.dump(), command="", job_type="")
+    rank = Rank.host(2, "127.0.0.1")
+    other = multiprocessing.get_context("spawn").Process(target=followed, args=(experiment.dump(), 1, 2, rank.port))
+    other.start()
+    with pytest.raises(Interrupted, match="another of its 2 workers has gone"):
+        train(experiment, run, rank=rank, on_epoch=lambda row: row["epoch"] == 2 and other.kill())
+    other.join(10)
+    assert run.status["state"] == "interrupted"
+    assert len(run.rows()) >= 3
+    assert threading.active_count() < 50

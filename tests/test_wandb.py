@@ -1,0 +1,428 @@
+"""W&B is a view: the server's copy is the record, whatever was killed, and nothing it does costs training anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from wandb_stub import KEY, Stub
+
+from lstm_lab import tracking
+from lstm_lab.config import ConfigError
+from lstm_lab.run import Run, append_jsonl
+from lstm_lab.tracking import pen, upload
+from lstm_lab.tracking.server import server
+from lstm_lab.tracking.terminal import gather
+from lstm_lab.tracking.tracker import ancestry
+from lstm_lab.train import train
+
+EXTRA = 5.0
+"""Seconds that W&B may cost a training that ends."""
+
+
+@pytest.fixture
+def stub(monkeypatch):
+    with Stub() as found:
+        monkeypatch.setenv("WANDB_BASE_URL", found.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        yield found
+        assert found.unknown == []
+
+
+@pytest.fixture(autouse=True)
+def no_pen_is_left():
+    yield
+    while pen._spare:
+        pen._spare.pop().close()
+
+
+def record(path, epochs=5, state="finished", **about):
+    """A run as training leaves it, without training."""
+    experiment = {"data": {"name": "vowels"}, "optimizer": {"name": "adam", "lr": 0.01}, "tags": ["quick"]}
+    run = Run.create(path, experiment, command="", job_type="train", **about)
+    facts = {"digest": "abc123", "facts": {}, "notes": []}
+    run.describe(decides="val/loss", mode="min", parameters=12, data=facts, group=None)
+    for epoch in range(epochs):
+        run.append(row(epoch))
+    run.mark(state, best={"epoch": 0, "value": 1.0})
+    return run
+
+
+def row(epoch):
+    return {"epoch": epoch, "step": 4 * epoch, "val/loss": 1.0 + epoch / 7, "lr": 0.01, "seconds": epoch / 2}
+
+
+def same(copy, run):
+    """The server's copy is the record, row by row."""
+    assert copy.rows == run.rows()
+    assert copy.ended
+    return True
+
+
+# --- which mode -------------------------------------------------------------------------------------------------------
+
+
+def test_auto_goes_online_only_where_the_server_takes_the_key(stub, monkeypatch):
+    assert tracking.resolve("auto") == ("online", "logged in at 127.0.0.1")
+    monkeypatch.setenv("WANDB_API_KEY", "9" * 40)
+    assert tracking.resolve("auto") == ("offline", "127.0.0.1 refuses the key")
+    assert tracking.resolve("online") == ("offline", "127.0.0.1 refuses the key; upload later with lstm-lab sync")
+
+
+def test_without_an_account_nothing_is_asked(monkeypatch):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("NETRC", os.devnull)
+    assert tracking.resolve("auto") == ("offline", "no W&B account is logged in")
+
+
+def test_a_server_that_is_down_or_hangs_costs_two_seconds(stub, monkeypatch):
+    stub.hang.set()
+    began = time.monotonic()
+    assert tracking.resolve("auto") == ("offline", "127.0.0.1 does not answer")
+    assert time.monotonic() - began < 4
+    stub.hang.clear()
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
+    assert tracking.resolve("auto") == ("offline", "127.0.0.1 does not answer")
+
+
+@pytest.mark.parametrize("mode", ["offline", "disabled"])
+def test_what_the_environment_or_a_person_says_is_not_asked_about(mode, monkeypatch):
+    monkeypatch.setattr(server.__module__ + ".server", lambda: pytest.fail("asked"), raising=False)
+    assert tracking.resolve(mode) == (mode, "as asked")
+    monkeypatch.setenv("WANDB_MODE", mode)
+    assert tracking.resolve("auto") == (mode, "WANDB_MODE says so")
+
+
+# --- what W&B is told -------------------------------------------------------------------------------------------------
+
+
+def test_a_run_online_is_the_record(stub, tmp_path, vowels):
+    run = Run.create(tmp_path / "run", vowels.dump(), command="", job_type="train")
+    train(vowels, run, wandb="online", group="cells", tags=["a", "b"])
+    (copy,) = stub.runs.values()
+    assert same(copy, run)
+    assert copy.id == run.about["wandb"]["id"]
+    assert (copy.group, copy.job_type, copy.tags, copy.exit_code) == ("cells", "trial", ["a", "b"], 0)
+    # Nested: a flattened key leaves a report's panel empty.
+    assert copy.config["optimizer"]["value"]["lr"] == vowels.dump()["optimizer"]["lr"]
+    assert copy.config["data_digest"]["value"] == run.about["data"]["digest"]
+    values = [row["val/loss"] for row in run.rows()]
+    assert copy.summary["val/loss"] == {"min": min(values)}
+    assert copy.summary["state"] == "finished"
+    assert copy.summary["best"] == min(values)
+    assert copy.used == ["data-japanese_vowels"]
+    assert stub.artifacts.popitem()[1]["metadata"]["digest"] == run.about["data"]["digest"]
+    assert tracking.is_ended(run)
+
+
+def test_ids_are_stable_and_nobody_elses(tmp_path):
+    one, two = record(tmp_path / "a" / "run"), record(tmp_path / "b" / "run")
+    for run in (one, two):
+        tracking.end(run, mode="offline")
+    assert one.about["wandb"]["id"] != two.about["wandb"]["id"]
+    before = one.about["wandb"]["id"]
+    tracking.end(one, mode="offline")
+    assert one.about["wandb"]["id"] == before
+
+
+def test_a_resumed_run_is_one_history(stub, tmp_path):
+    run = record(tmp_path / "run", 0, "running")
+    first = tracking.Tracker(run, mode="online")
+    for epoch in range(3):
+        run.append(row(epoch))
+        first.log(row(epoch))
+    first.finish("interrupted")
+    assert stub.runs[first.id].exit_code == 1
+    run.truncate(2)  # The checkpoint was one epoch behind.
+    second = tracking.Tracker(run, mode="online")
+    for epoch in range(2, 5):
+        run.append(row(epoch))
+        second.log(row(epoch))
+    second.finish("finished")
+    assert second.id == first.id
+    assert [row["epoch"] for row in stub.runs[first.id].rows] == [0, 1, 2, 3, 4]
+    assert same(stub.runs[first.id], run)
+
+
+def test_the_numbers_of_a_clone_are_those_of_its_weights(tmp_path):
+    for trial, rows in {
+        "t0": [],
+        "t1": [{"from": "t0", "from_epoch": 2, "at": "2026-01-01T00:00:02", "overrides": {"lr": 2.0},
+                "changes": {"lr": {"old": 9.0, "donor": 1.0, "new": 2.0}}}],
+        "t2": [{"from": "t1", "from_epoch": 4, "at": "2026-01-01T00:00:04", "overrides": {"lr": 3.0},
+                "changes": {"lr": {"old": 8.0, "donor": 2.0, "new": 3.0}}}],
+    }.items():  # fmt: skip
+        (tmp_path / trial).mkdir()
+        for each in rows:
+            append_jsonl(tmp_path / trial / "lineage.jsonl", each)
+    assert ancestry(Run(tmp_path / "t0")) == []
+    # Its first two epochs are t0's, the next two t1's.
+    assert ancestry(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
+    # What t1 became after it was cloned says nothing of the clone.
+    append_jsonl(tmp_path / "t1" / "lineage.jsonl", {
+        "from": "t0", "from_epoch": 6, "at": "2026-01-01T00:00:06", "overrides": {"lr": 7.0},
+        "changes": {"lr": {"old": 2.0, "donor": 1.0, "new": 7.0}},
+    })  # fmt: skip
+    assert ancestry(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
+
+
+# --- sync -------------------------------------------------------------------------------------------------------------
+
+
+def test_sync_sends_each_run_once(stub, tmp_path, runs):
+    one, two = record(runs / "one"), record(runs / "cells" / "trials" / "t0", state="failed", epochs=2)
+    (runs / "cells" / "sweep.yaml").write_text("question: which?\n")
+    assert [sent.outcome for sent in upload.sync()] == ["sent", "sent"]
+    assert [sent.outcome for sent in upload.sync()] == ["there", "there"]
+    for run, code in ((one, 0), (two, 1)):
+        copy = stub.runs[run.about["wandb"]["id"]]
+        assert same(copy, run)
+        assert copy.exit_code == code
+    one.append(row(5))
+    assert [sent.outcome for sent in upload.sync([runs / "one", runs / "cells"])] == ["sent", "there"]
+    assert same(stub.runs[one.about["wandb"]["id"]], one)
+    # Even without what the folder remembers of it there is no second run.
+    one.describe(wandb={"id": one.about["wandb"]["id"]})
+    assert [sent.outcome for sent in upload.sync()] == ["there", "sent"]
+    assert len(stub.runs) == 2
+
+
+def test_sync_says_what_keeps_it_from_sending(stub, tmp_path, runs, monkeypatch):
+    run = record(runs / "one")
+    with pytest.raises(ConfigError, match="neither a run nor a sweep; did you mean"):
+        list(upload.sync([runs / "ona"]))
+    stub.key = "8" * 40
+    with pytest.raises(upload.Unreachable, match="refuses the key; nothing was sent, and nothing is lost"):
+        list(upload.sync())
+    assert "wandb" not in run.about
+    stub.key = KEY
+    run.mark("running")
+    with run.lock():
+        assert [sent.outcome for sent in upload.sync()] == ["training"]
+    assert [sent.outcome for sent in upload.sync()] == ["sent"]
+    assert stub.runs[run.about["wandb"]["id"]].summary["state"] == "interrupted"
+
+
+def test_a_server_that_goes_away_in_the_middle_ends_the_sync(stub, runs, monkeypatch):
+    monkeypatch.setattr(pen, "PATIENCE", 0.5)
+    monkeypatch.setattr(upload, "AT_ONCE", 1)
+    found = [record(runs / f"r{number}") for number in range(3)]
+    sending = upload.sync()
+    assert next(sending).outcome == "sent"
+    stub.hang.set()
+    began = time.monotonic()
+    assert {sent.outcome for sent in sending} <= {"sent", "failed", "left"}
+    assert time.monotonic() - began < 15
+    stub.hang.clear()
+    assert "failed" not in {sent.outcome for sent in upload.sync()}
+    for run in found:
+        assert same(stub.runs[run.about["wandb"]["id"]], run)
+
+
+TRAINING = """
+import sys, time
+from pathlib import Path
+from lstm_lab.run import Run
+from lstm_lab.tracking import Tracker
+
+run, epochs = Run(sys.argv[1]), int(sys.argv[2])
+begin = len(run.rows())
+run.truncate(max(begin - 1, 0))
+run.mark("running")
+with run.lock():
+    tracker = Tracker(run, mode="offline", group="killed", job_type="trial")
+    for epoch in range(max(begin - 1, 0), epochs):
+        row = {"epoch": epoch, "val/loss": 1.0 + epoch / 7, "seconds": epoch / 2}
+        run.append(row)
+        tracker.log(row)
+        time.sleep(0.02)
+    run.mark("finished")
+    tracker.finish("finished")
+"""
+
+
+def killed_and_synced(stub, runs, many, seed):
+    """Runs logged by processes that are killed at random and some of them begun again, then sent."""
+    random_ = random.Random(seed)
+    found = [record(runs / f"r{number:02}", 0, "running", group="killed") for number in range(many)]
+    left = {number: 2 for number in range(many)}
+    while left:
+        now = random_.sample(sorted(left), min(3, len(left)))
+        started = {
+            number: subprocess.Popen([sys.executable, "-c", TRAINING, str(found[number].path), "25"]) for number in now
+        }
+        end = time.monotonic() + 60
+        while not all(len(found[number].rows()) > 3 or started[number].poll() is not None for number in now):
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        for number, process in started.items():
+            if random_.random() < 0.7:
+                time.sleep(random_.uniform(0, 0.3))
+                process.send_signal(signal.SIGKILL)
+            process.wait(timeout=60)
+            left[number] -= 1
+            if not left[number] or process.returncode == 0:
+                del left[number]
+    states = {run.status["state"] for run in found}
+    assert states == {"finished", "interrupted"}
+    assert {sent.outcome for sent in upload.sync()} == {"sent"}
+    assert len(stub.runs) == many
+    for run in found:
+        assert [row["epoch"] for row in run.rows()] == list(range(len(run.rows())))
+        assert same(stub.runs[run.about["wandb"]["id"]], run)
+
+
+@pytest.mark.slow
+def test_fifty_runs_with_random_kills_are_on_the_server_as_in_the_record(stub, runs):
+    killed_and_synced(stub, runs, 50, seed=1)
+
+
+def test_runs_with_random_kills_are_on_the_server_as_in_the_record(stub, runs):
+    killed_and_synced(stub, runs, 3, seed=4)
+
+
+# --- when W&B fails ---------------------------------------------------------------------------------------------------
+
+
+def timed(run, mode):
+    """Seconds that W&B adds to a training which takes none, and what it warns of."""
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        began = time.monotonic()
+        tracker = tracking.Tracker(run, mode=mode)
+        for epoch in range(len(run.rows()), 40):
+            run.append(row(epoch))
+            tracker.log(row(epoch))
+        run.mark("finished", best={"epoch": 0, "value": 1.0})
+        tracker.finish("finished")
+        return time.monotonic() - began, [str(each.message) for each in said if each.category is UserWarning]
+
+
+def fault_hangs(stub, monkeypatch):
+    stub.hang.set()
+
+
+def fault_down(stub, monkeypatch):
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
+
+
+def fault_key(stub, monkeypatch):
+    stub.key = "7" * 40
+
+
+@pytest.mark.parametrize("fault", [fault_hangs, fault_down, fault_key], ids=lambda fault: fault.__name__)
+def test_a_server_that_fails_costs_no_more_than_seconds_and_no_row(fault, stub, tmp_path, monkeypatch):
+    run = record(tmp_path / "runs" / "run", 0, "running")
+    with monkeypatch.context() as broken:
+        fault(stub, broken)
+        seconds, said = timed(run, "online")
+    assert seconds < EXTRA
+    (line,) = said
+    assert "the record is kept all the same, and lstm-lab sync" in line
+    assert [each["epoch"] for each in run.rows()] == list(range(40))
+    assert not tracking.is_ended(run)
+    stub.hang.clear()
+    stub.key = KEY
+    assert [sent.outcome for sent in upload.sync()] == ["sent"]
+    assert same(stub.runs[run.about["wandb"]["id"]], run)
+
+
+def test_a_server_that_hangs_in_the_middle_loses_nothing(stub, tmp_path):
+    run = record(tmp_path / "runs" / "run", 0, "running")
+    tracker = tracking.Tracker(run, mode="online")
+    run.append(row(0))
+    tracker.log(row(0))
+    end = time.monotonic() + 20
+    while not stub.runs and time.monotonic() < end:
+        time.sleep(0.02)
+    stub.hang.set()
+    run.append(row(1))
+    tracker.log(row(1))
+    began = time.monotonic()
+    run.mark("finished")
+    with pytest.warns(UserWarning, match="does not come to an end"):
+        tracker.finish("finished")
+    assert time.monotonic() - began < EXTRA
+    # At the end of a sweep it is asked once, not once a trial.
+    began = time.monotonic()
+    tracking.end_all([run], mode="online")
+    assert time.monotonic() - began < 3 + EXTRA
+    assert run.about["wandb"]["mode"] == "offline"
+    assert tracking.is_ended(run)
+    stub.hang.clear()
+    assert [sent.outcome for sent in upload.sync()] == ["sent"]
+    assert same(stub.runs[run.about["wandb"]["id"]], run)
+
+
+FULL = """
+import json, os, subprocess, sys, time, warnings
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+base = Path(sys.argv[1])
+run_folder = base / "runs" / "run"
+from test_wandb import record, timed
+run = record(run_folder, 0, "running")
+(run_folder / "wandb").mkdir()
+subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(run_folder / "wandb")], check=True)
+(run_folder / "wandb" / "full").write_bytes(b"0" * 65536)
+import shutil
+shutil.rmtree = lambda *a, **k: None  # It is a mount: what an earlier process left there cannot go.
+seconds, said = timed(run, "offline")
+print(json.dumps({"seconds": seconds, "said": said, "rows": len(run.rows()), "about": run.about["wandb"]}))
+"""
+
+
+@pytest.mark.skipif(
+    shutil.which("unshare") is None
+    or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode != 0,
+    reason="needs a mount namespace of its own, for a file system that is full",
+)
+def test_a_full_disk_below_wandb_costs_no_more_than_seconds_and_no_row(tmp_path):
+    done = subprocess.run(
+        ["unshare", "-rm", sys.executable, "-c", FULL, str(tmp_path), str(Path(__file__).parent)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert told["rows"] == 40
+    assert told["seconds"] < EXTRA
+    assert told["about"]["ended"] is False
+    assert len(told["said"]) == 1
+
+
+def test_a_killed_trainings_wandb_run_is_ended_by_its_scribe(stub, runs):
+    run = record(runs / "run", 0, "running")
+    script = TRAINING.replace('mode="offline"', 'mode="online"').replace("sleep(0.02)", "sleep(0.2)")
+    process = subprocess.Popen([sys.executable, "-c", script, str(run.path), "200"])
+    end = time.monotonic() + 30
+    while not any(copy.rows for copy in stub.runs.values()) and time.monotonic() < end:
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    (copy,) = stub.runs.values()
+    while not copy.ended and time.monotonic() < end:
+        time.sleep(0.05)
+    assert copy.exit_code == 1
+    assert copy.summary["state"] == "interrupted"
+    assert copy.rows == run.rows()[: len(copy.rows)]
+
+
+# --- the terminal -----------------------------------------------------------------------------------------------------
+
+
+def test_the_terminal_view_sees_the_runs_of_all_folders(runs, tmp_path):
+    for name in ("one", "cells/trials/t0"):
+        tracking.end(record(runs / name), mode="offline")
+    (tmp_path / "seen").mkdir()
+    assert gather((), tmp_path / "seen") == 2
+    for link in (tmp_path / "seen").iterdir():
+        assert list(link.glob("*.wandb"))
