@@ -26,8 +26,8 @@ setup: $(READY) ## Create .venv and install into it, if that is not done
 demo: $(READY) ## Tune LSTM against GRU on real speech and real electricity demand (under five minutes)
 	@$(LAB) sweep sweeps/vowels_cells.yaml sweeps/demand_cells.yaml --test
 
-test: $(READY) ## The tests and the checks, under five minutes
-	@$(BIN)/python -m pytest
+test: $(READY) ## The tests and the checks, under five minutes on two cores
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(READY) ## The slow tests too, and those for a GPU where there is one
 	@$(BIN)/python -m pytest -m ''

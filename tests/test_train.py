@@ -308,7 +308,8 @@ def test_a_wandb_that_cannot_open_stops_nothing(tmp_path, vowels, monkeypatch):
     assert len(run.rows()) == 4
 
 
-def test_a_wandb_run_left_open_by_a_kill_is_written_again(tmp_path, vowels):
+def test_a_wandb_run_left_open_by_a_kill_is_written_again(tmp_path, vowels, monkeypatch):
+    monkeypatch.delenv("WANDB_SERVICE", raising=False)
     run = start(tmp_path / "run", vowels)
     train(vowels, run, wandb="offline")
     run.describe(wandb={**run.about["wandb"], "ended": False})

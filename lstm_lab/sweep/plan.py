@@ -40,7 +40,7 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         yield f"at once    {min(room, sweep.points * seeds)}, on {cpus} CPUs and {gpus} GPUs of this machine"
         if room == 0:
             yield "problem    no trial has room here: lower resources, or give --address of a cluster"
-        elif scheduler.clones and room < sweep.points:
+        elif scheduler.population and room < sweep.points:
             yield f"problem    {sweep.scheduler.name} trains its {sweep.points} trials side by side: lower samples"
     if sweep.timeout is not None:
         yield f"hung       after {sweep.timeout:g} s without an epoch"

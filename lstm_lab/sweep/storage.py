@@ -94,7 +94,7 @@ def own_place(uri: str, name: str, sweep: Any) -> str:
     Raises:
         ConfigError: another is there, nobody may write there, or its trials must see each other's folders.
     """
-    if sweep.scheduler.owner.clones:
+    if sweep.scheduler.owner.population:
         raise ConfigError(
             f"--storage {uri}: {sweep.scheduler.name} clones between run folders; use a disk that all nodes share"
         )
