@@ -127,9 +127,13 @@ class Loopback:
 
     @staticmethod
     def kill_pids(pids: list[int]) -> None:
+        """Gone when this returns: a killed process still holds its ports and memory until the kernel took them back."""
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + 10
+        while any(began(pid) for pid in pids) and time.monotonic() < end:
+            time.sleep(0.02)
 
     def _write(self, about: dict[str, Any]) -> None:
         write_atomic(self.folder / FILE, json.dumps(about, indent=1))
