@@ -5,8 +5,12 @@ Heavy imports stand inside the verbs: `--help` brings in neither torch, nor ray,
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import json
+import os
 import sys
+import threading
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -535,5 +539,20 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+def command() -> None:
+    """`main`, in a process that has nothing else to do."""
+    try:
+        main()
+    except SystemExit as end:
+        if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+            raise
+        atexit._run_exitfuncs()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        # To take torch and Ray apart, object by object, takes up to two seconds; the kernel does it at once.
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
 if __name__ == "__main__":
-    main()
+    command()
