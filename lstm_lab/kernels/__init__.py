@@ -178,9 +178,8 @@ def rnn(
     H = _check(x, lengths, W, U, (b, b_h), (h0,), 1)
     if native.serves(x, W, U, b, b_h, h0):
         flags = _RELU * relu
-        return native_layers.sequence(native_layers.RNN, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None)[
-            :2
-        ]
+        family = native_layers.RNN
+        return native_layers.sequence(family, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None)[:2]
     state = (_start(x, h0, H),)
     name = "rnn_relu" if relu else "rnn_tanh"
     done = reference.torch_layer(name, x, lengths, state, _weights(W, U, b, b_h), reverse)

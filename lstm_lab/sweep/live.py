@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lab.sweep.domains import Point
-from lstm_lab.sweep.record import ENDED, Trial
+from lstm_lab.sweep.ranking import Trial
+from lstm_lab.sweep.record import ENDED
 from lstm_lab.sweep.region import spelled
 from lstm_lab.tasks.base import better
 

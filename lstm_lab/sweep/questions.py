@@ -17,7 +17,8 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from lstm_lab.sweep.disk import Shelf
 from lstm_lab.sweep.domains import Point
-from lstm_lab.sweep.record import ENDED, SweepFolder, Trial, confirmation, leaderboard
+from lstm_lab.sweep.ranking import Trial, confirmation, leaderboard
+from lstm_lab.sweep.record import ENDED, SweepFolder
 from lstm_lab.sweep.schedulers import FIFO
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode

@@ -9,7 +9,8 @@ from lstm_lab import config, tracking
 from lstm_lab.evaluate import Scores, evaluate
 from lstm_lab.run import read_json, write_atomic
 from lstm_lab.sweep.disk import removed
-from lstm_lab.sweep.record import SweepFolder, Trial, winner
+from lstm_lab.sweep.ranking import Trial, winner
+from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tracking import Mode
 

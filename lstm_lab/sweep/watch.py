@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from lstm_lab.sweep.live import LiveView
-from lstm_lab.sweep.record import ENDED, SweepFolder, Trial
+from lstm_lab.sweep.ranking import Trial
+from lstm_lab.sweep.record import ENDED, SweepFolder
 
 
 class Watched:
