@@ -13,10 +13,11 @@ from lstm_lab import tracking
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
+from lstm_lab.keeper import newest_checkpoint
 from lstm_lab.learner import Diverged
 from lstm_lab.run import MEASURED, Run
 from lstm_lab.tracking import pen
-from lstm_lab.train import newest_checkpoint, train
+from lstm_lab.train import train
 
 
 def start(path, experiment):
