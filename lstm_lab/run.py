@@ -196,6 +196,7 @@ def claim(stem: str) -> Path:
 
 
 def near_run(path: Path) -> str:
+    """A run whose name is close to one that is not there, as the end of a message; else nothing."""
     import difflib
 
     folder = path.parent if path.parent.is_dir() else runs_folder()
@@ -205,6 +206,7 @@ def near_run(path: Path) -> str:
 
 
 def now() -> str:
+    """The time now, UTC, as ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -236,6 +238,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def parse_jsonl(content: bytes) -> list[dict[str, Any]]:
+    """Rows of a record; a line that is no JSON object is left out."""
     rows = []
     for line in content.splitlines():
         try:
@@ -248,6 +251,11 @@ def parse_jsonl(content: bytes) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: no such file, or a torn one.
+    """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -152,6 +152,7 @@ def build_from(experiment: Experiment, facts: Any) -> Learner:
 def lightning(
     experiment: Experiment, callbacks: list[Callback], progress: bool, rank: Rank | None = None
 ) -> pl.Trainer:
+    """Lightning's trainer: no logger and no checkpoints of its own, for `Keeper` keeps both."""
     settings = experiment.trainer
     if settings.patience is not None:
         stopping = EarlyStopping(
@@ -177,6 +178,7 @@ def lightning(
 
 
 def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
+    """Enter in run.json what is known before the first step: data, metric, model and device."""
     run.describe(
         data={"digest": dataset.digest, "facts": asdict(dataset.facts), "notes": dataset.notes},
         decides=experiment.decides,

@@ -41,6 +41,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
+    """The three parts of a data set."""
+
     train: Part
     validation: Part
     test: Part

@@ -113,6 +113,7 @@ class Character(Tokenizer, name="character"):
 
 
 def word_trainer(vocabulary: int, least: int) -> Any:
+    """Learns a vocabulary of whole words, those that stand at least `least` times."""
     from tokenizers import trainers
 
     return trainers.WordLevelTrainer(
@@ -158,6 +159,7 @@ class Vocabulary:
 
 
 def chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The items in lists of `size`, the last one shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

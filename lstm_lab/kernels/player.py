@@ -60,6 +60,7 @@ class Packing(NamedTuple):
 
 
 def rows_of(lengths: Tensor, T: int) -> Packing:
+    """How a batch of lengths (B,), each in 0..T, is packed."""
     lengths = lengths.to("cpu", torch.int64)
     B = len(lengths)
     if B and not 0 <= int(lengths.min()) <= int(lengths.max()) <= T:

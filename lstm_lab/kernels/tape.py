@@ -35,6 +35,8 @@ class Refused(Exception):
 
 
 class Slot(NamedTuple):
+    """A place in one of the spaces."""
+
     space: str
     at: int
     """Elements from the start of the row."""

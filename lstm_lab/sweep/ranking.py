@@ -101,4 +101,4 @@ def winner(ranked: list[Ranked], mode: str) -> Trial | None:
     if not ranked or ranked[0].mean is None:
         return None
     scored = [trial for trial in ranked[0].trials if trial.value is not None]
-    return sorted(scored, key=lambda trial: (trial.value or 0.0) * (-1 if mode == "max" else 1))[0]
+    return min(scored, key=lambda trial: (trial.value or 0.0) * (-1 if mode == "max" else 1))

@@ -227,4 +227,5 @@ def earlier_points(sweep: Sweep) -> tuple[list[dict[str, Any]], int]:
 
 
 def is_sweep(path: Path) -> bool:
+    """Whether a folder is a sweep's."""
     return (path / "sweep.yaml").is_file()

@@ -193,7 +193,7 @@ class Region:
                 )
             missing = set.intersection(*(constraint.unknown(self.content(point)) for point in points))
             if missing:
-                raise ValueError(f"constraints: '{constraint}': no experiment of the sweep has {sorted(missing)[0]}")
+                raise ValueError(f"constraints: '{constraint}': no experiment of the sweep has {min(missing)}")
 
 
 def touches(constraint: Constraint, key: str) -> bool:

@@ -82,6 +82,7 @@ def _put(content: dict[str, Any], scores: Scores) -> None:
 
 
 def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
+    """best.yaml: the experiment that won, with a note where running it again would differ."""
     experiment = sweep.at(won.settings, won.seed)
     note = ""
     if won.lineage:

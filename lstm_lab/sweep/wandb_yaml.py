@@ -36,6 +36,7 @@ def read(path: str | Path) -> Content:
 
 
 def is_wandb(content: Mapping[str, Any]) -> bool:
+    """Whether the content is a sweep of W&B, and not one of ours."""
     return "parameters" in content
 
 

@@ -97,6 +97,7 @@ def is_running(folder: SweepFolder) -> bool:
 
 
 def said(folder: SweepFolder) -> str:
+    """How a sweep stands, in a line."""
     if is_running(folder):
         return f"{folder.path}: runs"
     if (folder.path / "summary.json").is_file():

@@ -178,6 +178,7 @@ def configuration(run: Run) -> dict[str, Any]:
 
 
 def data_of(run: Run) -> dict[str, Any]:
+    """Name and digest of the data that a run was trained on."""
     return {"name": run.experiment["data"]["name"], "digest": (run.about.get("data") or {}).get("digest")}
 
 

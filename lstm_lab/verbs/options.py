@@ -13,6 +13,8 @@ from lstm_lab.config import ConfigError
 
 
 class WandbMode(StrEnum):
+    """Where W&B runs go."""
+
     auto = "auto"
     online = "online"
     offline = "offline"
@@ -20,12 +22,16 @@ class WandbMode(StrEnum):
 
 
 class Form(StrEnum):
+    """Forms of a page."""
+
     html = "html"
     markdown = "markdown"
     json = "json"
 
 
 class Target(StrEnum):
+    """Forms of a page, and a W&B Report."""
+
     html = "html"
     markdown = "markdown"
     json = "json"
@@ -44,7 +50,7 @@ Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard outpu
 
 
 def free_folder(name: str | None, stem: str) -> Path:
-    """Where a new run or sweep goes: the name asked for, if nothing lies there yet, else the stem with a free number."""
+    """Where a new run or sweep goes: the name asked for, if that is free, else the stem with a free number."""
     from lstm_lab.run import claim, runs_folder
 
     if name is None:
