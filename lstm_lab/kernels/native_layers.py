@@ -95,7 +95,9 @@ def _checked(code: int, steps: int) -> None:
     if code == -1:
         raise ValueError(f"every length must lie in 0..{steps}, the steps of the batch")
     if code < 0:
-        raise MemoryError("the native engine could not allocate its scratch memory")
+        raise MemoryError(
+            "the native engine could not allocate its scratch memory: lower the batch size, or LSTM_LAB_KERNELS=off"
+        )
 
 
 def once(grads: tuple) -> tuple:

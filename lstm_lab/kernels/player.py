@@ -64,7 +64,9 @@ def rows_of(lengths: Tensor, T: int) -> Packing:
     lengths = lengths.to("cpu", torch.int64)
     B = len(lengths)
     if B and not 0 <= int(lengths.min()) <= int(lengths.max()) <= T:
-        raise ValueError(f"every length must lie in 0..{T}, the steps of the batch")
+        raise ValueError(
+            f"every length must lie in 0..{T}, the steps of the batch, got {int(lengths.min())}..{int(lengths.max())}"
+        )
     if not B or int(lengths.min()) == T:
         return Packing(None, torch.full((T,), B), torch.arange(T) * B, None)
     ordered, order = lengths.sort(descending=True, stable=True)
@@ -208,7 +210,9 @@ class _Pass:
         job.matrices, job.n_matrices = ctypes.addressof(known), len(matrices)
         job.sum = sums.data_ptr()
         if native.engine_now().play[self.like.dtype](ctypes.byref(job)):
-            raise MemoryError("the native engine could not allocate its scratch memory")
+            raise MemoryError(
+                "the native engine could not allocate its scratch memory: lower the batch size, or LSTM_LAB_KERNELS=off"
+            )
         return sums
 
     def threads(self) -> int:

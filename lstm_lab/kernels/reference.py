@@ -35,7 +35,9 @@ class Variant(NamedTuple):
 
     def checked(self) -> Variant:
         if self.coupled and not (self.input_gate and self.forget_gate):
-            raise ValueError("coupled gates need the input gate: f = 1 - i")
+            raise ValueError(
+                "coupled=True needs both gates, for f = 1 - i: leave out input_gate=False and forget_gate=False"
+            )
         return self
 
 

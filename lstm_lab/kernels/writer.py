@@ -78,50 +78,49 @@ class Writer:
         calls, again = self.one[2], self.two[2]
         if [call[0] for call in calls] != [call[0] for call in again]:
             raise Refused("the step does other things for another number of rows")
-        for (function, args, kwargs, out), (_, args2, kwargs2, out2) in zip(calls, again, strict=True):
-            if function is torch.ops.aten.lift_fresh.default:  # torch.tensor(...): numbers, whatever the input
-                if not torch.equal(out, out2):
+        for one, two in zip(calls, again, strict=True):
+            if one[0] is torch.ops.aten.lift_fresh.default:  # torch.tensor(...): numbers, whatever the input
+                if not torch.equal(one[3], two[3]):
                     raise Refused("the step does other things for another number of rows")
-                self.tape.numbers[self.node(0, (out, out2))] = out
-                continue
-            flat, form = tree_flatten((args, kwargs))
-            flat2, _ = tree_flatten((args2, kwargs2))
-            for value in flat:
-                if isinstance(value, Tensor) and id(value) not in self.known:
-                    raise Refused(f"{function} reads a tensor that is neither parameter, buffer, input nor state")
-            numbers = [self.known[id(value)] for value in flat if isinstance(value, Tensor)]
-            # Shapes may tell the number of rows; what is computed with may not.
-            fixed = function.overloadpacket.__name__.startswith("new_") or all(
-                isinstance(a, Tensor) or a == b for a, b in zip(flat, flat2, strict=True)
-            )
-            depends = max((self.nodes[number].depends for number in numbers), default=0)
-            pairs = [
-                pair for pair in zip(tree_flatten(out)[0], tree_flatten(out2)[0], strict=True)
-                if isinstance(pair[0], Tensor)
-            ]  # fmt: skip
-            if depends < 2:
-                # Made from nothing, yet as many as there are rows: zeros for each, say.
-                depends = max(depends, int(any(a.shape != b.shape for a, b in pairs)))
-                arguments = _named(form, flat, flat2, self.known)
-                made = [self.node(depends, pair) for pair in pairs]
-                self.tape.prologue.append(Call(function, arguments, made))
-                if (
-                    depends
-                    and fixed
-                    and function.overloadpacket.__name__ in RULES
-                    and self.nodes[made[0]].base == made[0]
-                ):
-                    self.makers[made[0]] = (function, args, kwargs, pairs)
-                continue
-            owner = pairs[0][0].untyped_storage().data_ptr()
-            if owner in self.owners:
-                for pair in pairs:
-                    self.node(2, pair)
-            elif not fixed:
-                raise Refused(f"{function} computes with the number of rows")
+                self.tape.numbers[self.node(0, (one[3], two[3]))] = one[3]
             else:
-                self._emit(function, args, kwargs, pairs)
+                self._take(one, two)
         self._end()
+
+    def _take(self, one: tuple, two: tuple) -> None:
+        """Write down one operation, as it was called in either take: function, arguments and result."""
+        (function, args, kwargs, out), (_, args2, kwargs2, out2) = one, two
+        name = function.overloadpacket.__name__
+        flat, form = tree_flatten((args, kwargs))
+        flat2, _ = tree_flatten((args2, kwargs2))
+        for value in flat:
+            if isinstance(value, Tensor) and id(value) not in self.known:
+                raise Refused(f"{function} reads a tensor that is neither parameter, buffer, input nor state")
+        numbers = [self.known[id(value)] for value in flat if isinstance(value, Tensor)]
+        # Shapes may tell the number of rows; what is computed with may not.
+        fixed = name.startswith("new_") or all(
+            isinstance(a, Tensor) or a == b for a, b in zip(flat, flat2, strict=True)
+        )
+        depends = max((self.nodes[number].depends for number in numbers), default=0)
+        pairs = [
+            pair for pair in zip(tree_flatten(out)[0], tree_flatten(out2)[0], strict=True)
+            if isinstance(pair[0], Tensor)
+        ]  # fmt: skip
+        if depends < 2:
+            # Made from nothing, yet as many as there are rows: zeros for each, say.
+            depends = max(depends, int(any(a.shape != b.shape for a, b in pairs)))
+            arguments = _named(form, flat, flat2, self.known)
+            made = [self.node(depends, pair) for pair in pairs]
+            self.tape.prologue.append(Call(function, arguments, made))
+            if depends and fixed and name in RULES and self.nodes[made[0]].base == made[0]:
+                self.makers[made[0]] = (function, args, kwargs, pairs)
+        elif pairs[0][0].untyped_storage().data_ptr() in self.owners:
+            for pair in pairs:
+                self.node(2, pair)
+        elif not fixed:
+            raise Refused(f"{function} computes with the number of rows")
+        else:
+            self._emit(function, args, kwargs, pairs)
 
     def _end(self) -> None:
         shown = (self.one[3], self.two[3])
