@@ -57,6 +57,7 @@ class ExponentialCell(Cell):
         check_heads(config.heads, hidden_size)
 
     def log_forget(self, f: Tensor) -> Tensor:
+        """log f (B, heads or H) of what stands inside the gate."""
         return f if self.forget == "exp" else logsigmoid(f)
 
 

@@ -151,6 +151,11 @@ class Windowed(Dataset):
 
     @cached_property
     def series(self) -> Series:
+        """The rows as read.
+
+        Raises:
+            DataError: a series is too short for its three parts.
+        """
         series = self.read()
         need = self.window + self.horizon
         for name, (first, last) in zip(series.names, series.spans, strict=True):

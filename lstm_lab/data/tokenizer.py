@@ -140,6 +140,7 @@ class Vocabulary:
         return Tokenizer.from_str(self.fitted)
 
     def normalise(self, text: str) -> str:
+        """A text as the tokenizer sees it: its normal form, without markup, in lower case if so chosen."""
         return self._tokenizer.normalizer.normalize_str(text)
 
     def encode(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:

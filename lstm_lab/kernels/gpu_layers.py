@@ -109,6 +109,7 @@ class LSTM(torch.autograd.Function):
 
     @staticmethod
     def way_back(ctx: Any, grads: tuple[Tensor, ...]) -> tuple:
+        """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_lstm
 
         U, p, lengths, hs, cs, gates = ctx.saved_tensors
@@ -154,6 +155,7 @@ class NormLSTM(torch.autograd.Function):
 
     @staticmethod
     def way_back(ctx: Any, grads: tuple[Tensor, ...]) -> tuple:
+        """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_norm
 
         U, *norms, lengths, hs, cs, gates, a, stats = ctx.saved_tensors

@@ -34,6 +34,11 @@ class Variant(NamedTuple):
         return "".join(gate for gate, there in present.items() if there)
 
     def checked(self) -> Variant:
+        """Itself.
+
+        Raises:
+            ValueError: f = 1 - i without one of the two gates.
+        """
         if self.coupled and not (self.input_gate and self.forget_gate):
             raise ValueError(
                 "coupled=True needs both gates, for f = 1 - i: leave out input_gate=False and forget_gate=False"

@@ -59,6 +59,7 @@ class Writer:
             self.tape.moves.append(Move("COPY", start, (Slot(f"state{part}", 0),), pair[0].shape[1]))
 
     def node(self, depends: int, pair: tuple[Tensor, Tensor], base: Any = None) -> int:
+        """Enter a tensor, as it was in either take; returns its number. `base` as of `Node`."""
         number = len(self.nodes)
         owner = pair[0].untyped_storage().data_ptr()
         if base is None:
@@ -70,6 +71,7 @@ class Writer:
         return number
 
     def field(self, width: int) -> int:
+        """Room for `width` elements in the record; returns the first."""
         self.tape.fields.append((self.tape.width, width))
         self.tape.width += width
         return self.tape.width - width
@@ -153,6 +155,11 @@ class Writer:
     # ---- where things lie
 
     def inside(self, pair: tuple[Tensor, Tensor]) -> Inside:
+        """How it lies within a row.
+
+        Raises:
+            Refused: it mixes rows.
+        """
         one, two = pair
         rows = [d for d, (a, b) in enumerate(zip(one.shape, two.shape, strict=True)) if a != b]
         if len(rows) != 1 or (one.shape[rows[0]], two.shape[rows[0]]) != ROWS:
@@ -261,6 +268,7 @@ class Writer:
         self.node(2, pairs[0], base=self._do(function, args, kwargs, pairs).at)
 
     def twin(self, tensor: Tensor) -> tuple[Tensor, Tensor]:
+        """A tensor of the first take with its like of the second."""
         return self.nodes[self.number(tensor)].pair
 
     def operand(self, value: Tensor, out: tuple[Tensor, Tensor]) -> Slot:

@@ -71,6 +71,7 @@ class LiveView:
         self.seconds += row["seconds"]
 
     def epoch(self, trial: str, row: dict[str, Any]) -> None:
+        """A trial has done an epoch."""
         self.rows[trial].update(epochs=row["epoch"] + 1, seconds=row["seconds"])
         self._score(trial, row[self.metric])
         self._refresh()

@@ -85,6 +85,11 @@ class SweepFolder:
 
     @classmethod
     def create(cls, path: Path, sweep: Sweep, **about: Any) -> SweepFolder:
+        """A new folder for a sweep, its parents made as needed.
+
+        Raises:
+            ConfigError: it is a sweep already, or `warm_start` does not fit.
+        """
         folder = cls(path)
         if is_sweep(path):
             raise ConfigError(f"{path}: is a sweep already; choose another name, or lstm-lab resume {path}")
@@ -103,6 +108,11 @@ class SweepFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> SweepFolder:
+        """The sweep in a folder.
+
+        Raises:
+            ConfigError: there is none.
+        """
         folder = cls(path)
         if not is_sweep(folder.path):
             raise ConfigError(f"{path}: not a sweep: there is no sweep.yaml in it{near_run(folder.path)}")
@@ -114,6 +124,7 @@ class SweepFolder:
 
     @property
     def about(self) -> dict[str, Any]:
+        """about.json: command, git state, versions, and the sweep as it began."""
         return read_json(self.path / "about.json")
 
     def describe(self, **facts: Any) -> None:
@@ -122,17 +133,28 @@ class SweepFolder:
 
     @property
     def sweep(self) -> Sweep:
+        """The resolved sweep, read from sweep.yaml each time.
+
+        Raises:
+            ConfigError: the file was edited into something faulty.
+        """
         where = self.path / "sweep.yaml"
         return config.validate(Sweep, config.load(where), str(where))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
+        """Inside, no other process works on the sweep.
+
+        Raises:
+            ConfigError: one does already.
+        """
         with folder_lock(self.path, "sweep"):
             yield
 
     # --- trials -------------------------------------------------------------------------------------------------------
 
     def run(self, trial: str) -> Run:
+        """The run folder of a trial, made or not."""
         return Run(self.path / "trials" / trial)
 
     def warm(self) -> list[dict[str, Any]]:

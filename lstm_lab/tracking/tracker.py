@@ -66,6 +66,7 @@ class Tracker:
             self.log(row)
 
     def log(self, row: dict[str, Any]) -> None:
+        """Send one row, dated by its seconds since the run began."""
         if self._pen is not None:
             self._pen.tell("log", row={**row, **self._hyper.at(row["epoch"])}, at=self._started + row["seconds"])
 
