@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import threading
 from itertools import islice
 
 import numpy as np
 import pytest
 import torch
+from stops import StopAt
 from texts import corpus, write
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
@@ -50,15 +50,6 @@ def test_resuming_inside_an_epoch_gives_the_remaining_batches(own_texts, budget)
         seen = [batch.x.tolist() for batch in islice(first, k)]
         rest.load_state_dict(first.state_dict())
         assert seen + order(rest) == whole
-
-
-class StopAt(threading.Event):
-    def __init__(self, looks):
-        self.looks = looks
-
-    def is_set(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 def test_a_resumed_run_equals_the_uninterrupted_one(own_texts, tmp_path):
