@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import os
 import sys
+import threading
 
 import typer
 
@@ -56,5 +60,20 @@ def main() -> None:
     sys.exit(code or 0)
 
 
+def command() -> None:
+    """`main`, in a process that has nothing else to do."""
+    try:
+        main()
+    except SystemExit as end:
+        if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
+            raise
+        atexit._run_exitfuncs()
+        with contextlib.suppress(OSError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        # To take torch and Ray apart, object by object, takes up to two seconds; the kernel does it at once.
+        os._exit(end.code if isinstance(end.code, int) else 1)
+
+
 if __name__ == "__main__":
-    main()
+    command()

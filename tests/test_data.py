@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from itertools import chain, islice
 
@@ -170,6 +172,17 @@ def test_japanese_vowels_is_as_published():
     rows = data.train.values  # (sum of T, 12): every frame counts the same
     torch.testing.assert_close(rows.mean(0), torch.zeros(12), atol=1e-5, rtol=0)
     torch.testing.assert_close(rows.std(0, correction=0), torch.ones(12), atol=1e-5, rtol=0)
+
+
+def test_a_process_that_finds_the_vowels_kept_imports_no_reader_and_sees_the_same(runs):
+    first = JapaneseVowels(batch_size=16)
+    known = (first.facts, first.digest)
+    code = (
+        "import sys; from lstm_lab.data.japanese_vowels import JapaneseVowels as J; d = J(batch_size=16); "
+        "print((d.facts, d.digest)); sys.exit(bool({'aeon', 'sklearn'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    assert done.stdout.strip() == str(known)
 
 
 class Ramp(SeriesDataset):

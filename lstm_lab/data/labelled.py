@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset, digest
+from lstm_lab.data.cache import Kept, kept
 
 
 class Classified(Dataset):
@@ -137,13 +139,19 @@ class Labelled(Classified):
 
     @cached_property
     def _held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        from sklearn.model_selection import train_test_split
-
         labels = self._indices(self._parts.train[1])
-        train, validation = train_test_split(
-            np.arange(len(labels)), test_size=self.held_out, stratify=labels, random_state=0
-        )
-        return np.sort(train), np.sort(validation)
+
+        def split() -> Kept:
+            from sklearn.model_selection import train_test_split
+
+            train, validation = train_test_split(
+                np.arange(len(labels)), test_size=self.held_out, stratify=labels, random_state=0
+            )
+            return Kept({"train": np.sort(train), "validation": np.sort(validation)}, {})
+
+        # To import scikit-learn takes a second, in every process of a sweep.
+        found = kept(f"split-{digest(labels, self.held_out, version('scikit-learn'))}", split).arrays
+        return found["train"], found["validation"]
 
     def _split(self, sequences: list[np.ndarray], labels: np.ndarray) -> LabelledSplit:
         mean, deviation = self._scale

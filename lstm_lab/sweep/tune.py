@@ -19,6 +19,7 @@ from ray import tune
 from ray.tune import schedulers
 from rich.console import Console
 
+from lstm_lab import tracking
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.sweep import population, summary
 from lstm_lab.sweep.cluster import cluster
@@ -75,6 +76,8 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str
                         break
                     if reason := questions.conclude():
                         console.print(f"the search has ended: {reason}", highlight=False, markup=False, soft_wrap=True)
+                # The best are shown there at the end; its process begins while Ray's go.
+                tracking.prepare(wandb)
         finally:
             if scratch is not None:
                 if storage is not None:

@@ -5,6 +5,6 @@ from the run folder, so it can be written again, under the same id, from that fo
 """
 
 from lstm_lab.tracking.server import Mode, resolve
-from lstm_lab.tracking.tracker import PROJECT, Tracker, end, end_all, is_ended, publish
+from lstm_lab.tracking.tracker import PROJECT, Tracker, end, end_all, is_ended, prepare, publish
 
-__all__ = ["PROJECT", "Mode", "Tracker", "end", "end_all", "is_ended", "publish", "resolve"]
+__all__ = ["PROJECT", "Mode", "Tracker", "end", "end_all", "is_ended", "prepare", "publish", "resolve"]

@@ -122,6 +122,10 @@ def _environment() -> dict[str, str]:
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     kept = {f"WANDB_{name}_DIR": home for name in ("DATA", "CACHE", "CONFIG")}
-    # A parent's service would be shared, and hold the id of a run whose process was killed.
-    inherited = {key: value for key, value in os.environ.items() if key not in ("WANDB_SERVICE", "WANDB_MODE")}
+    # A parent's service would be shared, and hold the id of a run whose process was killed; Ray is nothing to W&B.
+    inherited = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("WANDB_SERVICE", "WANDB_MODE") and not key.startswith("RAY_")
+    }
     return {**kept, **inherited, "PYTHONPATH": path}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -130,6 +131,13 @@ def end_all(runs: list[Run], *, mode: Mode, group: str | None = None) -> None:
         mode = "offline"
     for run in left:
         end(run, mode=mode, group=group)
+
+
+def prepare(mode: Mode) -> None:
+    """There is to be a run soon: W&B takes a second to begin."""
+    if mode != "disabled":
+        with contextlib.suppress(OSError):
+            give_back(take_pen())
 
 
 def is_ended(run: Run) -> bool:
