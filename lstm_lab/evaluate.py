@@ -12,10 +12,11 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset
 from lstm_lab.data.base import Loader
 from lstm_lab.experiment import Experiment
+from lstm_lab.keeper import epochs_in, read_checkpoint
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run, append_jsonl, now
 from lstm_lab.tasks.base import skill
-from lstm_lab.train import build, read_checkpoint
+from lstm_lab.train import build
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def load_weights(learner: Learner, run: Run) -> int:
     except RuntimeError:
         raise DataError(f"{run.best}: holds the weights of another model than {run.path}/experiment.yaml") from None
     learner.eval()
-    return content["callbacks"]["Keeper"]["epochs"] - 1
+    return epochs_in(content) - 1
 
 
 def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, float], dict[str, Any]]:

@@ -75,6 +75,7 @@ class Experiment(Config):
 
     @property
     def mode(self) -> Literal["min", "max"]:
+        """Which end of the deciding metric is the better one."""
         owner: Any = self.task.owner
         return owner.mode_of(self.task.decides)
 
@@ -90,6 +91,11 @@ class Experiment(Config):
 
     @classmethod
     def of(cls, content: Mapping[str, Any], where: str = "experiment") -> Experiment:
+        """From plain content.
+
+        Raises:
+            ConfigError: with `where` as the place of the fault.
+        """
         return config.validate(cls, content, where)
 
     def with_overrides(self, overrides: Mapping[str, Any], where: str = "overrides") -> Experiment:

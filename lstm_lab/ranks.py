@@ -45,10 +45,12 @@ class Rank:
 
     @classmethod
     def join(cls, number: int, count: int, address: str, port: int) -> Rank:
+        """Any rank but 0, which finds the store of rank 0 at `address` and `port`."""
         return cls(number, count, dist.TCPStore(address, port, None, is_master=False, timeout=MEETING))
 
     @property
     def port(self) -> int:
+        """Where the store of rank 0 listens."""
         return self.store.port
 
     @contextmanager
@@ -78,6 +80,7 @@ class Rank:
             yield copied
 
     def strategy(self) -> DDPStrategy:
+        """How Lightning trains over all of them."""
         # Not every model uses every weight in every step: an option that is switched off, a chunk without an answer.
         return DDPStrategy(cluster_environment=Place(self), find_unused_parameters=True)
 

@@ -106,6 +106,7 @@ class Choice:
         self.base, self.default = base, default
 
     def validate(self, value: Any) -> Named:
+        """The config of the class that a value names, or of the default."""
         members = self.base.members
         if isinstance(value, Named) and isinstance(value, tuple(member.Config for member in members.values())):
             return value

@@ -63,6 +63,11 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
+        """The run in a folder.
+
+        Raises:
+            ConfigError: there is none.
+        """
         run = cls(path)
         if not (run.path / "run.json").is_file():
             raise ConfigError(f"{run.path}: not a run: there is no run.json in it{near_run(run.path)}")
@@ -72,6 +77,7 @@ class Run:
 
     @property
     def about(self) -> dict[str, Any]:
+        """run.json: what is known of it, apart from how it stands."""
         return read_json(self.path / "run.json")
 
     def describe(self, **facts: Any) -> None:
@@ -81,6 +87,7 @@ class Run:
 
     @property
     def experiment(self) -> dict[str, Any]:
+        """The resolved experiment, as plain content for `Experiment.of`."""
         return config.load(self.path / "experiment.yaml")
 
     @property
@@ -89,6 +96,7 @@ class Run:
 
     @property
     def best(self) -> Path:
+        """The checkpoint of the best epoch by the deciding metric."""
         return self.checkpoints / "best.ckpt"
 
     def resumable(self) -> list[Path]:
@@ -117,6 +125,7 @@ class Run:
     # --- how it stands ------------------------------------------------------------------------------------------------
 
     def mark(self, state: State, **more: Any) -> None:
+        """Write status.json anew: the state, when, and whatever else is given."""
         write_atomic(self.path / "status.json", json.dumps({"state": state, "at": now(), **more}, indent=1))
 
     def mark_failed(self, error: BaseException) -> None:
@@ -138,6 +147,7 @@ class Run:
 
     @property
     def ended(self) -> bool:
+        """Whether nothing is left to train; an interrupted run has not ended."""
         return self.status["state"] in ("finished", "stopped", "failed")
 
     def held(self) -> bool:
@@ -196,6 +206,7 @@ def claim(stem: str) -> Path:
 
 
 def near_run(path: Path) -> str:
+    """A run whose name is close to one that is not there, as the end of a message; else nothing."""
     import difflib
 
     folder = path.parent if path.parent.is_dir() else runs_folder()
@@ -205,6 +216,7 @@ def near_run(path: Path) -> str:
 
 
 def now() -> str:
+    """The time now, UTC, as ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -236,6 +248,7 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
 
 
 def parse_jsonl(content: bytes) -> list[dict[str, Any]]:
+    """Rows of a record; a line that is no JSON object is left out."""
     rows = []
     for line in content.splitlines():
         try:
@@ -248,6 +261,11 @@ def parse_jsonl(content: bytes) -> list[dict[str, Any]]:
 
 
 def read_json(path: Path) -> dict[str, Any]:
+    """The content of a JSON file.
+
+    Raises:
+        DataError: no such file, or a torn one.
+    """
     try:
         return json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+
 import pytest
 import torch
+from texts import corpus
 
+from lstm_lab import kernels
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
+from lstm_lab.kernels import build
 
 torch.set_num_threads(1)  # The tensors are tiny: threads would only wait for each other.
 
@@ -50,6 +56,41 @@ def readable():
         return dataset
 
     return check
+
+
+@pytest.fixture(scope="session")
+def engine():
+    """The compiled engine, built if there is a compiler."""
+    if not kernels.status().active and "LSTM_LAB_KERNELS" not in os.environ:
+        try:
+            build.build()
+        except build.BuildError:
+            return
+        kernels.reload()
+
+
+@pytest.fixture
+def needs_engine(engine):
+    if not kernels.status().active:
+        pytest.skip(kernels.status().reason)
+
+
+@pytest.fixture
+def own_texts(tmp_path, monkeypatch):
+    """A file of one's own with texts, and the experiment that reads it: `own_texts(tokenizer="bpe")`."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.jsonl").write_text("".join(json.dumps({"text": t, "label": y}) + "\n" for t, y in corpus()))
+
+    def experiment(**choices):
+        return Experiment.of({
+            "data": {"name": "csv_text", "path": "own.jsonl", "batch_size": 8, **choices},
+            "task": "classify",
+            "model": {"hidden_size": 6, "embedding": {"size": 8}, "pooling": "max"},
+            "optimizer": {"lr": 0.03},
+            "trainer": {"max_epochs": 3, "patience": None},
+        })  # fmt: skip
+
+    return experiment
 
 
 @pytest.fixture

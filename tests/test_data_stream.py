@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 import torch
+from stops import StopAt
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
@@ -164,15 +163,6 @@ def test_the_vocabulary_has_seen_the_training_part_alone(text, tmp_path):
     (tmp_path / "many" / "1.txt").write_text(content[:1000])
     (tmp_path / "many" / "2.txt").write_text(content[1000:])
     assert len(experiment(tmp_path / "many").data.build().train.inputs.values) == pytest.approx(border, abs=2)
-
-
-class StopAt(threading.Event):
-    def __init__(self, looks):
-        self.looks = looks
-
-    def is_set(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 def test_a_run_that_is_cut_inside_an_epoch_goes_on_with_the_same_state(text, tmp_path):

@@ -1,22 +1,18 @@
-"""Many series in one set, what is known ahead, calendars and gaps; published sets; baselines; and what windows cost."""
+"""Many series in one set, what is known of them ahead, calendars and gaps."""
 
 from __future__ import annotations
 
 import math
-import tracemalloc
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from shops import HORIZON, SHOPS, T, data, everything, parts, shop
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.csv_series import CSV
-from lstm_lab.data.ett import ETT
-from lstm_lab.data.ltsf import Illness, Weather
-from lstm_lab.data.m4 import M4
-from lstm_lab.data.series import Series, Windowed
 from lstm_lab.data.windows import Windows
 from lstm_lab.experiment import Experiment
 from lstm_lab.predict import predict
@@ -24,37 +20,6 @@ from lstm_lab.run import Run
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.train import train
-
-T, HORIZON = 6, 3
-
-
-def shop(number, rows=60, level=100.0):
-    """A week's season around a level of its own, and a holiday every ninth day that doubles what follows."""
-    rng, t = np.random.default_rng(number), np.arange(rows)
-    holiday = (t % 9 == number % 9).astype(float)
-    sales = level * (1 + 0.2 * np.sin(2 * np.pi * t / 7) + 0.5 * holiday) + rng.normal(size=rows) * level / 50
-    days = pd.date_range("2024-01-01", periods=rows, freq="D")
-    return pd.DataFrame({"day": days, "store": f"s{number}", "sales": sales, "holiday": holiday, "size": number * 10.0})
-
-
-SHOPS = pd.concat([shop(0), shop(1, 80, 5000.0), shop(2, 70, 3.0)], ignore_index=True)
-
-
-def data(folder, frame=SHOPS, **choices) -> CSV:
-    place = folder / f"shops-{len(list(folder.iterdir()))}.csv"  # Read when first asked for: one file for each.
-    frame.to_csv(place, index=False)
-    choices = {"time": "day", "targets": "sales", "window": T, "horizon": HORIZON, "seasons": [7], **choices}
-    if "store" in frame:
-        choices = {"id": "store", **choices}
-    return CSV.Config.model_validate({"path": str(place), **choices}).build()
-
-
-def everything(windows):
-    return windows.take(torch.arange(len(windows)))
-
-
-def parts(dataset):
-    return {"train": dataset.train, "validation": dataset.validation, "test": dataset.open_test()}
 
 
 def test_every_window_lies_in_one_series_and_its_horizon_in_one_part(tmp_path):
@@ -284,120 +249,6 @@ def test_faults_of_many_series_name_the_line_and_the_series(tmp_path):
         _ = data(tmp_path, window=40).facts
     with pytest.raises(DataError, match="line 2, column 'day': '0' is a number, which has no calendar"):
         data(tmp_path, SHOPS.assign(day=range(len(SHOPS))), calendar=["hour"]).read()
-
-
-# What windows cost
-
-
-class Long(Windowed):
-    """Three channels of noise; not registered."""
-
-    def read(self):
-        return Series(np.random.default_rng(0).normal(size=(20_000, 3)), ("a", "b", "c"), 3, "noise")
-
-    def _borders(self, rows):
-        return 12_000, 16_000, rows
-
-
-def test_windows_are_views_and_cost_the_same_whatever_their_length():
-    kept = {}
-    for window in (8, 4000):
-        found = Long(window=window, horizon=8, seasons=(), stride=1)
-        _ = found._scaled
-        tracemalloc.start()
-        windows = found.train
-        kept[window] = tracemalloc.get_traced_memory()[0]
-        tracemalloc.stop()
-        assert windows._views.untyped_storage().data_ptr() == found._scaled.untyped_storage().data_ptr()
-        assert windows._views.untyped_storage().nbytes() == 20_000 * 3 * 4
-        own = sum(part.untyped_storage().nbytes() for part in (windows.starts, windows.series, windows.origins))
-        assert own <= 3 * 8 * 12_000
-        batch = windows.take(torch.tensor([5]))
-        assert batch.x.untyped_storage().nbytes() <= 4 * 3 * (window + 8)
-    assert abs(kept[4000] - kept[8]) < 50_000
-
-
-# Baselines
-
-
-def test_the_linear_baseline_finds_a_linear_rule_and_uses_nothing_later():
-    class Rule(Windowed):
-        def read(self):
-            t = np.arange(400)  # Two sines are a linear function of their last four values.
-            y = [np.sin(t / 5) + np.sin(t / 1.7), 9 * np.cos(t / 3) - np.sin(t / 1.3)]
-            return Series(np.stack(y, 1), ("a", "b"), 2, "rule")
-
-        def _borders(self, rows):
-            return 240, 320, rows
-
-    found = Rule(window=6, horizon=2, seasons=(), stride=1)
-    scores = Forecast.Config().build(found.facts).baselines(found.train, found.open_test())
-    assert scores["linear"]["scaled_mse"] < 0.01 * scores["last value"]["scaled_mse"]
-    before = Forecast.Config().build(found.facts).baselines(found.train, found.validation)
-    again = Rule(window=6, horizon=2, seasons=(), stride=1)
-    again._scaled[320:] = 1e6
-    assert Forecast.Config().build(again.facts).baselines(again.train, again.validation) == before
-
-
-@pytest.mark.slow
-def test_classical_baselines_forecast_every_nth_window_by_name(tmp_path):
-    pytest.importorskip("statsforecast")
-    found = data(tmp_path, window=14)
-    scores = Forecast.Config(classical=6).build(found.facts).baselines(found.train, found.open_test())
-    nth = -(-len(found.open_test()) // 6)
-    for method in ("AutoETS", "AutoTheta"):
-        row = scores[f"{method} (every {nth}th window)"]
-        assert 0 < row["mase"] < 3
-    assert set(row) == set(scores["last value"])
-
-
-def test_without_statsforecast_the_way_out_is_said(tmp_path, monkeypatch):
-    import sys
-
-    monkeypatch.setitem(sys.modules, "statsforecast.models", None)
-    found = data(tmp_path)
-    with pytest.raises(ConfigError, match=r"pip install 'lstm-lab\[classical\]'"):
-        Forecast.Config(classical=6).build(found.facts).baselines(found.train, found.open_test())
-
-
-# Published sets
-
-
-@pytest.mark.parametrize(
-    ("dataset", "rows", "borders", "tested"),
-    [
-        (ETT.Config(), (14_400, 7), (8640, 11_520, 14_400), 2880 - 96 + 1),
-        (ETT.Config(set="ETTh2", horizon=720), (14_400, 7), (8640, 11_520, 14_400), 2880 - 720 + 1),
-        (ETT.Config(set="ETTm1"), (57_600, 7), (34_560, 46_080, 57_600), 11_520 - 96 + 1),
-        (Weather.Config(), (52_696, 21), (36_887, 42_157, 52_696), 10_539 - 96 + 1),
-        (Illness.Config(), (966, 7), (676, 773, 966), 193 - 24 + 1),
-    ],
-)
-def test_published_sets_are_parted_as_published(dataset, rows, borders, tested, readable):
-    found = readable(dataset.build())
-    assert found.series.values.shape == rows
-    assert found._borders(len(found.series.values)) == borders
-    assert len(found.open_test()) == tested
-    assert np.isfinite(found.series.values).all()
-
-
-@pytest.mark.parametrize(("name", "horizon", "season", "series"), [("hourly", 48, 24, 414), ("weekly", 13, 1, 359)])
-def test_m4_tests_one_horizon_of_each_series_at_its_end(name, horizon, season, series, readable):
-    found = readable(M4.Config(set=name, horizon=horizon, seasons=(season,), window=2 * horizon).build())
-    test = found.open_test()
-    assert len(test) == series == len(found.validation)
-    assert (test.ahead()[:, -1] + 1).tolist() == [last for _, last in found.series.spans]
-    naive = Forecast.Config().build(found.facts).baselines(found.train, test)[f"seasonal naive ({season})"]
-    assert naive["owa"] == pytest.approx(1.0)
-    if name == "weekly":
-        assert naive["smape"] == pytest.approx(
-            9.161, abs=0.001
-        )  # Naive2 as published: without a season, the last value
-
-
-def test_the_horizon_of_the_competition_is_asked():
-    with pytest.raises(ConfigError, match="the weekly series are tested on 13 rows"):
-        Experiment.of({"data": {"name": "m4", "set": "weekly"}, "task": "forecast"})
 
 
 def test_windows_take_one_stretch_of_one_series():

@@ -10,9 +10,10 @@ import torch
 
 from lstm_lab.config import Interrupted
 from lstm_lab.experiment import Experiment
+from lstm_lab.keeper import read_checkpoint
 from lstm_lab.ranks import Rank, is_lost
 from lstm_lab.run import Run
-from lstm_lab.train import follow, read_checkpoint, train
+from lstm_lab.train import follow, train
 
 METRICS = ("train/loss", "train/grad_norm", "val/loss")
 

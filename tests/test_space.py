@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.sweep.domains import Domain
-from lstm_lab.sweep.record import SweepFolder, Trial, leaderboard, winner
+from lstm_lab.sweep.ranking import Trial, leaderboard, winner
+from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.region import Region
 from lstm_lab.sweep.schedulers import Scheduler
 from lstm_lab.sweep.searchers import Searcher

@@ -13,7 +13,8 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.run import Run
 from lstm_lab.sweep.questions import Confirmation, Search, waited
-from lstm_lab.sweep.record import SweepFolder, Trial, confirmation, winner
+from lstm_lab.sweep.ranking import Trial, confirmation, winner
+from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.spec import load_sweep
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}}

@@ -8,15 +8,17 @@ import threading
 
 import pytest
 import torch
+from stops import StopAt
 
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
+from lstm_lab.keeper import newest_checkpoint
 from lstm_lab.learner import Diverged
 from lstm_lab.run import MEASURED, Run
 from lstm_lab.tracking import pen
-from lstm_lab.train import newest_checkpoint, train
+from lstm_lab.train import train
 
 
 def start(path, experiment):
@@ -37,17 +39,6 @@ def assert_same(run, other):
     assert ours.keys() == theirs.keys()
     for name, value in ours.items():
         assert torch.equal(value, theirs[name]), name
-
-
-class StopAt:
-    """An event that is set from the n-th time on that training looks at it."""
-
-    def __init__(self, looks):
-        self.looks = looks
-
-    def is_set(self):
-        self.looks -= 1
-        return self.looks < 0
 
 
 def uninterrupted(tmp_path, experiment):

@@ -14,6 +14,8 @@ from lstm_lab.registry import Named
 
 
 class LSTMState(NamedTuple):
+    """What the LSTM carries from step to step."""
+
     h: Tensor
     """(B, H) what the cell shows."""
     c: Tensor

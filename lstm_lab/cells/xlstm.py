@@ -57,10 +57,12 @@ class ExponentialCell(Cell):
         check_heads(config.heads, hidden_size)
 
     def log_forget(self, f: Tensor) -> Tensor:
+        """log f (B, heads or H) of what stands inside the gate."""
         return f if self.forget == "exp" else logsigmoid(f)
 
 
 def check_heads(heads: int, hidden_size: int) -> None:
+    """Raise ValueError where the heads cannot share the hidden units evenly."""
     if hidden_size % heads:
         raise ValueError(
             f"heads={heads} does not divide hidden_size={hidden_size}: "
@@ -69,6 +71,8 @@ def check_heads(heads: int, hidden_size: int) -> None:
 
 
 class SLSTMState(NamedTuple):
+    """What the sLSTM carries from step to step; m keeps its exponentials in range."""
+
     h: Tensor
     """(B, H) what the cell shows."""
     c: Tensor
@@ -127,6 +131,8 @@ class SLSTM(ExponentialCell, name="slstm"):
 
 
 class MLSTMState(NamedTuple):
+    """What the mLSTM carries from step to step; m keeps its exponentials in range."""
+
     h: Tensor
     """(B, H) what the cell shows."""
     C: Tensor

@@ -15,6 +15,8 @@ import numpy as np
 
 
 class Kept(NamedTuple):
+    """What one entry of the cache holds."""
+
     arrays: dict[str, np.ndarray]
     plain: dict[str, Any]
     """What JSON can hold."""

@@ -24,6 +24,15 @@ TYPED = (".jsonl", ".ndjson", ".parquet")
 """Endings of files that tell numbers from texts themselves, without separator or decimal mark."""
 
 
+def check_marks(path: str, separator: str, decimal: str) -> None:
+    """Raise ValueError where a separator cannot part fields, or the two marks would do nothing."""
+    if path.lower().endswith(TYPED) and (separator, decimal) != (",", "."):
+        raise ValueError(f"separator and decimal would do nothing: {path} is no CSV; leave them out")
+    if len(separator) != 1 or separator in ('"', "\r", "\n", decimal):
+        raise ValueError(f"separator {separator!r} cannot part fields: take one character that is neither a quote, "
+                         f"a line end nor the decimal mark {decimal!r}")  # fmt: skip
+
+
 class CSV(SeriesDataset, name="csv"):
     """A CSV, Parquet or JSONL file, a row for each step of time, oldest first; of many series, one below the other.
 
@@ -86,11 +95,7 @@ class CSV(SeriesDataset, name="csv"):
                 )
             if len(set(self.calendar)) < len(self.calendar):
                 raise ValueError(f"calendar={list(self.calendar)} names a cycle twice: name each once")
-            if self.path.lower().endswith(TYPED) and (self.separator, self.decimal) != (",", "."):
-                raise ValueError(f"separator and decimal would do nothing: {self.path} is no CSV; leave them out")
-            if len(self.separator) != 1 or self.separator in ('"', "\r", "\n", self.decimal):
-                raise ValueError(f"separator {self.separator!r} cannot part fields: take one character that is neither "
-                                 f"a quote, a line end nor the decimal mark {self.decimal!r}")  # fmt: skip
+            check_marks(self.path, self.separator, self.decimal)
             return self
 
     def __init__(self, **choices: Any) -> None:

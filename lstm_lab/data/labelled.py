@@ -24,6 +24,8 @@ class Classified(Dataset):
 
 @dataclass(frozen=True)
 class LabelledFacts:
+    """What a model and a task must know of labelled sequences."""
+
     input_size: int
     classes: tuple[str, ...]
     counts: tuple[int, ...] = ()

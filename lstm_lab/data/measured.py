@@ -16,6 +16,8 @@ from lstm_lab.data.parted import Part, Parted, Ragged
 
 @dataclass(frozen=True)
 class MeasuredFacts:
+    """What a model and a task must know of sequences with numbers to tell."""
+
     input_size: int
     targets: tuple[str, ...]
 

@@ -14,11 +14,11 @@ from pydantic import Field, model_validator
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset
-from lstm_lab.data.csv_series import TYPED, Columns, Mark
+from lstm_lab.data.csv_series import TYPED, Columns, Mark, check_marks
 from lstm_lab.data.labelled import Labelled, LabelledFacts, LabelledParts, LabelledSplit
 from lstm_lab.data.own_text import parts_of
 from lstm_lab.data.parts import cut
-from lstm_lab.data.series import Part
+from lstm_lab.data.series import Part, check_shares
 from lstm_lab.data.table import Table, find_file, read_numbers, read_table, read_text, show
 from lstm_lab.data.text_files import labels_of, read_rows
 from lstm_lab.data.ts_file import read_ts
@@ -62,9 +62,7 @@ class OwnSequences(Labelled):
 
         @model_validator(mode="after")
         def _leave_something_to_train_on(self) -> OwnSequences.Config:
-            if self.validation + self.test >= 1:
-                raise ValueError(f"validation={self.validation} and test={self.test} leave nothing to train on: keep "
-                                 "their sum below 1")  # fmt: skip
+            check_shares(self.validation, self.test)
             return self
 
     def __init__(self, **choices: Any) -> None:
@@ -196,11 +194,7 @@ class SequenceTable(OwnSequences, name="csv_sequences"):
                 raise ValueError("channels is empty: name at least one column of numbers")
             if twice is not None:
                 raise ValueError(f"{twice!r} stands twice in id, label, channels, split and group: name each once")
-            if self.path.lower().endswith(TYPED) and (self.separator, self.decimal) != (",", "."):
-                raise ValueError(f"separator and decimal would do nothing: {self.path} is no CSV; leave them out")
-            if len(self.separator) != 1 or self.separator in ('"', "\r", "\n", self.decimal):
-                raise ValueError(f"separator {self.separator!r} cannot part fields: take one character that is neither "
-                                 f"a quote, a line end nor the decimal mark {self.decimal!r}")  # fmt: skip
+            check_marks(self.path, self.separator, self.decimal)
             return self
 
     def __init__(self, **choices: Any) -> None:

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from lstm_lab.config import DataError
 from lstm_lab.data.parts import PARTS, Texts
-from lstm_lab.data.series import Part
+from lstm_lab.data.series import Part, check_shares
 from lstm_lab.data.table import Table, find_file, read_text, show
 from lstm_lab.data.text import Text
 from lstm_lab.data.text_files import labels_of, read_rows, texts_of
@@ -36,9 +36,7 @@ class OwnText(Text):
 
         @model_validator(mode="after")
         def _leave_something_to_train_on(self) -> OwnText.Config:
-            if self.validation + self.test >= 1:
-                raise ValueError(f"validation={self.validation} and test={self.test} leave nothing to train on: keep "
-                                 "their sum below 1")  # fmt: skip
+            check_shares(self.validation, self.test)
             return self
 
     def __init__(self, **choices: Any) -> None:

@@ -41,6 +41,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Parts:
+    """The three parts of a data set."""
+
     train: Part
     validation: Part
     test: Part
@@ -98,7 +100,7 @@ class Parted(Dataset):
         seen: dict[Hashable, str] = {}
         for name, part in named.items():
             if not len(part):
-                raise DataError(f"{self.name}: the {name} part is empty")
+                raise DataError(f"{self.name}: the {name} part is empty: it needs one sequence at least")
             for group in dict.fromkeys(part.groups):
                 if group in seen:
                     said = repr(group) if len(repr(group)) < 40 else f"a group of {name}"

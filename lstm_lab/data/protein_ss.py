@@ -57,4 +57,5 @@ def codes(text: str, alphabet: str) -> np.ndarray:
 
 
 def one_hot(seq: str) -> np.ndarray:
+    """Letters of T residues -> (T, 1 + their kinds); the last column is for any other letter."""
     return np.eye(len(RESIDUES) + 1, dtype=np.uint8)[codes(seq, RESIDUES)]

@@ -16,6 +16,8 @@ from lstm_lab.data.parted import Part, Parted, Ragged
 
 @dataclass(frozen=True)
 class FrameFacts:
+    """What a model and a task must know of frames."""
+
     input_size: int
     channels: tuple[str, ...]
     """Name of each channel, which is on (1) or off (0) in a frame."""
@@ -23,6 +25,8 @@ class FrameFacts:
 
 @dataclass(frozen=True)
 class TokenFacts:
+    """What a model and a task must know of sequences of tokens."""
+
     input_size: int
     """Tokens that there are, padding included."""
     tokens: tuple[str, ...]

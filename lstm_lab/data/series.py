@@ -113,6 +113,12 @@ Part = Annotated[float, Field(gt=0.0, lt=1.0)]
 Steps = Count
 
 
+def check_shares(validation: float, test: float) -> None:
+    """Raise ValueError where the two shares leave nothing to train on."""
+    if validation + test >= 1:
+        raise ValueError(f"validation={validation} and test={test} leave nothing to train on: keep their sum below 1")
+
+
 class Windowed(Dataset):
     """Base of the sources of series that are split by time. A source writes `read` and `_borders`."""
 
@@ -145,6 +151,11 @@ class Windowed(Dataset):
 
     @cached_property
     def series(self) -> Series:
+        """The rows as read.
+
+        Raises:
+            DataError: a series is too short for its three parts.
+        """
         series = self.read()
         need = self.window + self.horizon
         for name, (first, last) in zip(series.names, series.spans, strict=True):
@@ -264,11 +275,7 @@ class SeriesDataset(Windowed):
 
         @model_validator(mode="after")
         def _leave_something_to_train_on(self) -> SeriesDataset.Config:
-            if self.validation + self.test >= 1:
-                raise ValueError(
-                    f"validation={self.validation} and test={self.test} leave nothing to train on: "
-                    "keep their sum below 1"
-                )
+            check_shares(self.validation, self.test)
             return self
 
     def __init__(self, **choices: Any) -> None:

@@ -19,7 +19,7 @@ from lstm_lab.data.buckets import Even, Plan
 from lstm_lab.data.parted import Part as Stretch
 from lstm_lab.data.parted import Parts, Ragged
 from lstm_lab.data.sequences import Sequences
-from lstm_lab.data.series import Part
+from lstm_lab.data.series import Part, check_shares
 from lstm_lab.data.table import find_file, read_text
 from lstm_lab.data.tokenizer import Character, Tokenizer, Vocabulary
 from lstm_lab.registry import Choice, Named
@@ -106,9 +106,7 @@ class TextStream(Sequences):
 
         @model_validator(mode="after")
         def _leave_something_to_train_on(self) -> TextStream.Config:
-            if self.validation + self.test >= 1:
-                raise ValueError(f"validation={self.validation} and test={self.test} leave nothing to train on: keep "
-                                 "their sum below 1")  # fmt: skip
+            check_shares(self.validation, self.test)
             return self
 
     def __init__(self, **choices: Any) -> None:

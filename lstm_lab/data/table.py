@@ -174,4 +174,5 @@ def fill_forward(table: Table, columns: Sequence[str], values: np.ndarray) -> np
 
 
 def show(cell: str) -> str:
+    """A cell as messages show it: quoted, and cut to 40 characters."""
     return repr(cell if len(cell) <= 40 else cell[:37] + "...")

@@ -101,7 +101,7 @@ class TextSplit:
     def features(self) -> list[str]:
         """The texts themselves, whole."""
         if self._read is None:
-            raise ValueError("these texts were given as tokens alone")
+            raise ValueError("these texts were given as tokens alone: give `read` to have the texts themselves")
         return self._read()
 
     def rivals(self) -> dict[str, Any]:
@@ -151,7 +151,9 @@ class Text(Classified):
                 raise ValueError(f"tokens_per_batch={self.tokens_per_batch} has no room for a text of longest="
                                  f"{self.longest} tokens: raise it or lower longest")  # fmt: skip
             if self.keep == "both" and self.longest < 2:
-                raise ValueError("keep=both needs longest to be at least 2")
+                raise ValueError(
+                    f"keep=both needs longest to be at least 2, got {self.longest}: raise it, or keep head or tail"
+                )
             return self
 
     def __init__(self, **choices: Any) -> None:

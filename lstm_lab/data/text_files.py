@@ -24,10 +24,12 @@ class Rows(Table):
 
 
 def read_csv(place: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
+    """The columns wanted of a CSV or TSV file."""
     return read_table(read_text(place, needs="a header and one row for each text"), place, separator, wanted)
 
 
 def read_jsonl(place: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
+    """The columns wanted of a file with one JSON object a line."""
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     table = Table(place, columns, [])
     # Not splitlines(): a JSON text may hold the line ends of Unicode as they are.
@@ -51,6 +53,7 @@ def read_jsonl(place: Path, wanted: Sequence[str], separator: str, numbers: bool
 
 
 def read_parquet(place: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+    """The columns wanted of a Parquet file."""
     columns = parquet_columns(place, wanted)
     table = Rows(place, {}, list(range(1, len(next(iter(columns.values()))) + 1)))
     for name, values in columns.items():
@@ -93,6 +96,7 @@ def parquet_names(place: Path) -> list[str]:
 
 
 def read_lines(place: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
+    """The one column wanted of a file with one text a line."""
     if len(wanted) > 1:
         raise DataError(f"{place}: a .txt file holds one text a line and no column {wanted[1]!r}: bring a CSV, JSONL "
                         "or Parquet file")  # fmt: skip

@@ -22,6 +22,8 @@ MOST = 10
 
 
 class Times(NamedTuple):
+    """The times of N rows."""
+
     ticks: np.ndarray
     """(N,) float64 numbers or datetime64, UTC: what orders the rows."""
     wall: pd.DatetimeIndex | None

@@ -113,6 +113,7 @@ class Character(Tokenizer, name="character"):
 
 
 def word_trainer(vocabulary: int, least: int) -> Any:
+    """Learns a vocabulary of whole words, those that stand at least `least` times."""
     from tokenizers import trainers
 
     return trainers.WordLevelTrainer(
@@ -139,6 +140,7 @@ class Vocabulary:
         return Tokenizer.from_str(self.fitted)
 
     def normalise(self, text: str) -> str:
+        """A text as the tokenizer sees it: its normal form, without markup, in lower case if so chosen."""
         return self._tokenizer.normalizer.normalize_str(text)
 
     def encode(self, texts: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -158,6 +160,7 @@ class Vocabulary:
 
 
 def chunks(items: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The items in lists of `size`, the last one shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk

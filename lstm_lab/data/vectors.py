@@ -42,6 +42,7 @@ def read_vectors(path: str, wanted: Set[str], size: int) -> dict[str, np.ndarray
 
 
 def vector(cells: list[str], where: str) -> np.ndarray:
+    """The numbers of one line; a DataError where one is not finite."""
     try:
         values = np.array(cells, np.float32)
     except ValueError:

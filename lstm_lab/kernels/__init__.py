@@ -24,7 +24,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lstm_lab.kernels import gpu, native, reference
+from lstm_lab.kernels import gpu, native, native_layers, reference
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
 from lstm_lab.kernels.player import play
 from lstm_lab.kernels.reference import PLAIN, Variant
@@ -92,7 +92,7 @@ def lstm(
             | _PEEPHOLE * (peephole is not None)
             | _CIFG * variant.coupled
         )
-        return native.sequence(native.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole)
+        return native_layers.sequence(native_layers.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole)
     if plain:
         done = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
         if done is not None:
@@ -134,7 +134,7 @@ def norm_lstm(
         return gpu.norm_lstm(x, lengths, *state, W, U, b, gain_x, gain_h, gain_c, shift_c, reverse)
     if native.serves(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
         norm = torch.cat((gain_h, gain_x, b, gain_c, shift_c))
-        return native.sequence(native.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
+        return native_layers.sequence(native_layers.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
     weights = {"gain_x": gain_x, "gain_h": gain_h, "gain_c": gain_c, "shift_c": shift_c}
     step = partial(reference.norm_lstm_step, W=W, U=U, b=b, **weights)
     return reference.unroll(step, x, lengths, state, reverse)
@@ -154,7 +154,7 @@ def gru(
     """A GRU layer in torch's form (r acts after U); gates in the order r, z, n -> outputs, final h."""
     H = _check(x, lengths, W, U, (b, b_h), (h0,), 3)
     if native.serves(x, W, U, b, b_h, h0):
-        return native.sequence(native.GRU, 0, reverse, 3, x, lengths, h0, None, W, U, b, b_h, None)[:2]
+        return native_layers.sequence(native_layers.GRU, 0, reverse, 3, x, lengths, h0, None, W, U, b, b_h, None)[:2]
     state = (_start(x, h0, H),)
     done = reference.torch_layer("gru", x, lengths, state, _weights(W, U, b, b_h), reverse)
     if done is None:
@@ -178,7 +178,8 @@ def rnn(
     H = _check(x, lengths, W, U, (b, b_h), (h0,), 1)
     if native.serves(x, W, U, b, b_h, h0):
         flags = _RELU * relu
-        return native.sequence(native.RNN, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None)[:2]
+        family = native_layers.RNN
+        return native_layers.sequence(family, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None)[:2]
     state = (_start(x, h0, H),)
     name = "rnn_relu" if relu else "rnn_tanh"
     done = reference.torch_layer(name, x, lengths, state, _weights(W, U, b, b_h), reverse)

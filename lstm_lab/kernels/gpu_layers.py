@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_lab.kernels import native
+from lstm_lab.kernels import native_layers
 from lstm_lab.kernels.reference import Variant
 
 _ROWS = 16  # samples of a program: the fewest that tensor cores take
@@ -105,10 +105,11 @@ class LSTM(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple:
         with torch.no_grad():
             results = LSTM.way_back(ctx, grads)
-        return native.once(results)
+        return native_layers.once(results)
 
     @staticmethod
     def way_back(ctx: Any, grads: tuple[Tensor, ...]) -> tuple:
+        """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_lstm
 
         U, p, lengths, hs, cs, gates = ctx.saved_tensors
@@ -150,10 +151,11 @@ class NormLSTM(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple:
         with torch.no_grad():
             results = NormLSTM.way_back(ctx, grads)
-        return native.once(results)
+        return native_layers.once(results)
 
     @staticmethod
     def way_back(ctx: Any, grads: tuple[Tensor, ...]) -> tuple:
+        """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_norm
 
         U, *norms, lengths, hs, cs, gates, a, stats = ctx.saved_tensors

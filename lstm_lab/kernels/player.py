@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.kernels import native
+from lstm_lab.kernels import native, native_layers
 from lstm_lab.kernels.tape import KINDS, Move, Refused, Slot, Tape, replay
 
 _FIXED, _ROW, _SAMPLE, _LOCAL, _SUM, _GRID, _AFTER, _BEFORE = range(8)
@@ -60,10 +60,13 @@ class Packing(NamedTuple):
 
 
 def rows_of(lengths: Tensor, T: int) -> Packing:
+    """How a batch of lengths (B,), each in 0..T, is packed."""
     lengths = lengths.to("cpu", torch.int64)
     B = len(lengths)
     if B and not 0 <= int(lengths.min()) <= int(lengths.max()) <= T:
-        raise ValueError(f"every length must lie in 0..{T}, the steps of the batch")
+        raise ValueError(
+            f"every length must lie in 0..{T}, the steps of the batch, got {int(lengths.min())}..{int(lengths.max())}"
+        )
     if not B or int(lengths.min()) == T:
         return Packing(None, torch.full((T,), B), torch.arange(T) * B, None)
     ordered, order = lengths.sort(descending=True, stable=True)
@@ -171,7 +174,7 @@ class _Pass:
     def put(self, name: str, tensor: Tensor | None, width: int, by: int) -> None:
         """A space in a tensor, or in what is set aside for each block of rows or for each thread."""
         if by == _LOCAL:
-            stride = native.stride(width, self.like.element_size())
+            stride = native_layers.stride(width, self.like.element_size())
             self.spaces[name] = (self.scratch, stride, by, 0)
             self.scratch += stride
         elif by == _SUM:
@@ -207,7 +210,9 @@ class _Pass:
         job.matrices, job.n_matrices = ctypes.addressof(known), len(matrices)
         job.sum = sums.data_ptr()
         if native.engine_now().play[self.like.dtype](ctypes.byref(job)):
-            raise MemoryError("the native engine could not allocate its scratch memory")
+            raise MemoryError(
+                "the native engine could not allocate its scratch memory: lower the batch size, or LSTM_LAB_KERNELS=off"
+            )
         return sums
 
     def threads(self) -> int:
@@ -233,7 +238,7 @@ class _Sequence(torch.autograd.Function):
         start, const, feeds, matrices = _parts(tensors, parts, fed)
         R = int(rows.alive.sum())
         keep = any(ctx.needs_input_grad)
-        record = const.new_empty(R, native.stride(made.width, const.element_size())) if keep else None
+        record = const.new_empty(R, native_layers.stride(made.width, const.element_size())) if keep else None
         ends = [part.contiguous().clone() for part in start]
         shown = _room(made, rows, shape, const)
         run = _Pass(made, rows, shape, const)
@@ -256,7 +261,7 @@ class _Sequence(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple:
         with torch.no_grad():
             results = _Sequence.way_back(ctx, *grads)
-        return (None, None, None, None, *native.once(results))
+        return (None, None, None, None, *native_layers.once(results))
 
     @staticmethod
     def way_back(ctx: Any, dout: Tensor, *dends: Tensor) -> tuple:

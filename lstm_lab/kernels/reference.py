@@ -34,8 +34,15 @@ class Variant(NamedTuple):
         return "".join(gate for gate, there in present.items() if there)
 
     def checked(self) -> Variant:
+        """Itself.
+
+        Raises:
+            ValueError: f = 1 - i without one of the two gates.
+        """
         if self.coupled and not (self.input_gate and self.forget_gate):
-            raise ValueError("coupled gates need the input gate: f = 1 - i")
+            raise ValueError(
+                "coupled=True needs both gates, for f = 1 - i: leave out input_gate=False and forget_gate=False"
+            )
         return self
 
 
@@ -108,6 +115,7 @@ def norm_lstm_step(
 
 
 def gru_step(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None) -> tuple[Tensor]:
+    """A GRU step as torch has it (Cho et al. 2014, the reset gate behind U_n): gates r, z, n; b, b_h (3 H,)."""
     x_r, x_z, x_n = _affine(x, W, b).chunk(3, 1)  # (B, H)
     h_r, h_z, h_n = _affine(h, U, b_h).chunk(3, 1)
     r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
@@ -118,6 +126,7 @@ def gru_step(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: 
 def rnn_step(
     x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None, relu: bool = False
 ) -> tuple[Tensor]:
+    """An Elman step (Elman 1990): tanh or relu of W x + U h + b + b_h."""
     z = _affine(x, W, b) + _affine(h, U, b_h)  # (B, H)
     return (torch.relu(z) if relu else torch.tanh(z),)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from lstm_lab.kernels.tape import ROWS, Move, Refused, Slot
 
 if TYPE_CHECKING:
-    from lstm_lab.kernels.recorder import Writer
+    from lstm_lab.kernels.writer import Writer
 
 _MOST_RUNS = 256
 

@@ -1,8 +1,8 @@
 """Tapes: a cell's step as a list of small operations on rows, which the engine plays over whole sequences.
 
-`recorder.py` writes a tape down, `rules.py` says what a step may do, `reverse.py` derives the way back, `player.py`
-plays it. What depends on weights alone is done by torch, once for all steps (the *prologue*), and so is what depends
-on the input and has no rule.
+`recorder.py` watches a step, `writer.py` writes the tape down, `rules.py` says what a step may do, `reverse.py` derives
+the way back, `settle.py` says where everything lies, `player.py` plays it. What depends on weights alone is done by
+torch, once for all steps (the *prologue*), and so is what depends on the input and has no rule.
 
 Spaces are where rows lie: `record` keeps what the way back needs of a step, `spare` is the rest of it, `feed0`, ...
 are the input or what the prologue made of it, `const` what all rows share, `state0`, ... the state of each sample,
@@ -35,6 +35,8 @@ class Refused(Exception):
 
 
 class Slot(NamedTuple):
+    """A place in one of the spaces."""
+
     space: str
     at: int
     """Elements from the start of the row."""

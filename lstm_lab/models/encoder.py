@@ -17,6 +17,8 @@ from lstm_lab.registry import Named
 
 
 class Encoded(NamedTuple):
+    """What an encoder gives back of a batch."""
+
     outputs: Tensor
     """(B, T, D) of the top layer, zero on padding; D = H, or 2 H for both directions."""
     final: Tensor

@@ -77,6 +77,7 @@ def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def environment(settings: dict[str, str]) -> Iterator[None]:
+    """Inside, these environment variables are set; afterwards they are as they were."""
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     try:
@@ -98,6 +99,7 @@ def own_token(scratch: Path) -> dict[str, str]:
 
 
 def start(scratch: Path) -> None:
+    """Begin a Ray of our own on this machine, which ends with the sweep; `scratch` holds its sessions."""
     ray.init(
         address="local",
         include_dashboard=False,
@@ -124,6 +126,7 @@ def auth_mode(address: str) -> str:
 
 
 def connect(address: str) -> None:
+    """Join the Ray cluster at host:port, or the one that `auto` finds."""
     address = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
     if address != "auto":
         host, _, port = address.rpartition(":")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 
 from lstm_lab.run import append_jsonl, now, read_jsonl
-from lstm_lab.sweep.record import Ranked, SweepFolder, Trial, leaderboard
+from lstm_lab.sweep.ranking import Ranked, Trial, leaderboard
+from lstm_lab.sweep.record import SweepFolder
 
 
 class Shelf:

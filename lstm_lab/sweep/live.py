@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lab.sweep.domains import Point
-from lstm_lab.sweep.record import ENDED, Trial
+from lstm_lab.sweep.ranking import Trial
+from lstm_lab.sweep.record import ENDED
 from lstm_lab.sweep.region import spelled
 from lstm_lab.tasks.base import better
 
@@ -70,6 +71,7 @@ class LiveView:
         self.seconds += row["seconds"]
 
     def epoch(self, trial: str, row: dict[str, Any]) -> None:
+        """A trial has done an epoch."""
         self.rows[trial].update(epochs=row["epoch"] + 1, seconds=row["seconds"])
         self._score(trial, row[self.metric])
         self._refresh()

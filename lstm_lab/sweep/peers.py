@@ -62,6 +62,7 @@ class Peer:
     """A rank but the first."""
 
     def follow(self, experiment: dict[str, Any], spec: dict[str, Any], number: int, address: str, port: int) -> None:
+        """Train its share of a trial, until the first rank has done."""
         os.environ.update(spec["environment"])
         claim_gpu(spec["resources"]["gpus"])
         asked = Experiment.of(experiment)

@@ -21,13 +21,13 @@ import torch
 from lstm_lab import config
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
+from lstm_lab.keeper import epochs_in, read_checkpoint
 from lstm_lab.run import Run, append_jsonl, now, read_jsonl
 from lstm_lab.sweep import bandit
 from lstm_lab.sweep.domains import Point
 from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.region import TRIES
 from lstm_lab.sweep.schedulers import group_of
-from lstm_lab.train import read_checkpoint
 
 
 class Population:
@@ -180,17 +180,13 @@ def _hold(donor: Run, folder: Path) -> int | None:
         try:
             os.link(donor.checkpoints / "last.ckpt", folder / "last.ckpt")
             os.link(donor.best, folder / "best.ckpt")
-            epochs, best = (epochs_in(folder / name) for name in ("last.ckpt", "best.ckpt"))
+            epochs, best = (epochs_in(read_checkpoint(folder / name)) for name in ("last.ckpt", "best.ckpt"))
             if best <= epochs:
                 return epochs
         except (FileNotFoundError, DataError):
             pass  # Between two renames of the donor.
         time.sleep(0.02)
     return None
-
-
-def epochs_in(checkpoint: Path) -> int:
-    return read_checkpoint(checkpoint)["callbacks"]["Keeper"]["epochs"]
 
 
 def retune(checkpoint: dict[str, Any], old: Experiment, new: Experiment) -> None:

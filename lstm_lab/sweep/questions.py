@@ -17,7 +17,8 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from lstm_lab.sweep.disk import Shelf
 from lstm_lab.sweep.domains import Point
-from lstm_lab.sweep.record import ENDED, SweepFolder, Trial, confirmation, leaderboard
+from lstm_lab.sweep.ranking import Trial, confirmation, leaderboard
+from lstm_lab.sweep.record import ENDED, SweepFolder
 from lstm_lab.sweep.schedulers import FIFO
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode
@@ -74,6 +75,7 @@ class Questions(Here, TuneSearcher):
         return [trial for trial in self.folder.trials() if trial.phase == self.phase]
 
     def enter(self, point: int, overrides: Point, seeds: Iterable[int]) -> None:
+        """Ask for a point once with each seed."""
         for seed in seeds:
             ours = self.folder.ask(point, seed, overrides, self.phase)
             self.waiting.append((ours, point, seed, overrides))
@@ -83,6 +85,7 @@ class Questions(Here, TuneSearcher):
         return False
 
     def suggest(self, trial_id: str) -> Any:
+        """The config of Tune's next trial; FINISHED where there is none."""
         if self.over or (not self.waiting and not self.more()):
             return TuneSearcher.FINISHED
         ours, _, seed, overrides = self.waiting.pop(0)

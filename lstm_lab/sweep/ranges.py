@@ -29,6 +29,7 @@ class Range(Domain):
         self.check_bounds(*given)
 
     def check_bounds(self, low: float, high: float) -> None:
+        """Raise ValueError for numbers that span no range."""
         if low >= high:
             raise ValueError(f"low must be below high, got {[low, high]!r}")
         if self.log and low <= 0:

@@ -17,9 +17,7 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, stdev
 from typing import Any
 
 from lstm_lab import config
@@ -39,40 +37,13 @@ from lstm_lab.run import (
     write_atomic,
 )
 from lstm_lab.sweep.domains import Point
+from lstm_lab.sweep.ranking import Ranked, Trial, confirmation, leaderboard
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tasks.base import better
 
 ENDED = ("finished", "stopped", "failed")
 ASKED = {"trial", "point", "seed", "overrides"}
 """What a row of trials.jsonl must hold to be one."""
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A run made by a sweep, as its record shows it."""
-
-    id: str
-    point: int
-    seed: int
-    overrides: Point
-    state: str
-    """finished, stopped, failed, interrupted, or asked where nothing has run yet."""
-    reason: str | None
-    value: float | None
-    """The deciding metric at its best epoch."""
-    epoch: int | None
-    epochs: int
-    seconds: float
-    parameters: int | None
-    phase: str = "search"
-    """search, or confirm: asked once the search had ended."""
-    lineage: tuple[dict[str, Any], ...] = ()
-    """From which trials it was cloned, at which of its epochs and theirs, and what changed: old, donor's and new."""
-
-    @property
-    def settings(self) -> Point:
-        """The values it had in the end."""
-        return self.lineage[-1]["overrides"] if self.lineage else self.overrides
 
 
 class Rows:
@@ -114,6 +85,11 @@ class SweepFolder:
 
     @classmethod
     def create(cls, path: Path, sweep: Sweep, **about: Any) -> SweepFolder:
+        """A new folder for a sweep, its parents made as needed.
+
+        Raises:
+            ConfigError: it is a sweep already, or `warm_start` does not fit.
+        """
         folder = cls(path)
         if is_sweep(path):
             raise ConfigError(f"{path}: is a sweep already; choose another name, or lstm-lab resume {path}")
@@ -132,6 +108,11 @@ class SweepFolder:
 
     @classmethod
     def open(cls, path: str | Path) -> SweepFolder:
+        """The sweep in a folder.
+
+        Raises:
+            ConfigError: there is none.
+        """
         folder = cls(path)
         if not is_sweep(folder.path):
             raise ConfigError(f"{path}: not a sweep: there is no sweep.yaml in it{near_run(folder.path)}")
@@ -143,6 +124,7 @@ class SweepFolder:
 
     @property
     def about(self) -> dict[str, Any]:
+        """about.json: command, git state, versions, and the sweep as it began."""
         return read_json(self.path / "about.json")
 
     def describe(self, **facts: Any) -> None:
@@ -151,17 +133,28 @@ class SweepFolder:
 
     @property
     def sweep(self) -> Sweep:
+        """The resolved sweep, read from sweep.yaml each time.
+
+        Raises:
+            ConfigError: the file was edited into something faulty.
+        """
         where = self.path / "sweep.yaml"
         return config.validate(Sweep, config.load(where), str(where))
 
     @contextmanager
     def lock(self) -> Iterator[None]:
+        """Inside, no other process works on the sweep.
+
+        Raises:
+            ConfigError: one does already.
+        """
         with folder_lock(self.path, "sweep"):
             yield
 
     # --- trials -------------------------------------------------------------------------------------------------------
 
     def run(self, trial: str) -> Run:
+        """The run folder of a trial, made or not."""
         return Run(self.path / "trials" / trial)
 
     def warm(self) -> list[dict[str, Any]]:
@@ -235,65 +228,6 @@ class SweepFolder:
         return sorted([*first, *rest], key=lambda row: row.mean is None)
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """A point of the space over its seeds."""
-
-    point: int
-    overrides: Point
-    trials: tuple[Trial, ...]
-    mean: float | None
-    spread: float | None
-    """Standard deviation over seeds; None for one seed."""
-    n: int
-
-    def dump(self) -> dict[str, Any]:
-        return {
-            "point": self.point,
-            "overrides": self.overrides,
-            "trials": [trial.id for trial in self.trials],
-            "mean": self.mean,
-            "spread": self.spread,
-            "n": self.n,
-            "states": [trial.state for trial in self.trials],
-            "parameters": self.trials[0].parameters,
-            "lineage": {trial.id: list(trial.lineage) for trial in self.trials if trial.lineage},
-        }
-
-
-def leaderboard(trials: list[Trial], mode: str) -> list[Ranked]:
-    """Points, best first: by the mean over seeds of each trial's best epoch.
-
-    A point that was cut short with any of its seeds ranks behind all that were trained through: it was not given the
-    same chance, and its experiment run again would not stop where the scheduler stopped it.
-    """
-    points: dict[int, list[Trial]] = {}
-    for trial in trials:
-        points.setdefault(trial.point, []).append(trial)
-    ranked = []
-    for number, rows in points.items():
-        values = [trial.value for trial in rows if trial.value is not None]
-        spread = stdev(values) if len(values) > 1 else None
-        average = mean(values) if values else None
-        ranked.append(Ranked(number, rows[0].overrides, tuple(rows), average, spread, len(values)))
-
-    def rank(row: Ranked) -> tuple[bool, int, float]:
-        cut = sum(trial.state != "finished" for trial in row.trials)
-        sign = -1.0 if mode == "max" else 1.0
-        return row.mean is None, cut, sign * (row.mean or 0.0)
-
-    return sorted(ranked, key=rank)
-
-
-def confirmation(trials: list[Trial], point: int, seeds: tuple[int, ...]) -> list[Trial]:
-    """What confirms a point: one trial a seed, trained through in the search or asked again afterwards."""
-    counted: dict[int, Trial] = {}
-    for trial in trials:
-        if trial.point == point and trial.seed in seeds and (trial.state == "finished" or trial.phase == "confirm"):
-            counted[trial.seed] = trial
-    return [counted[seed] for seed in seeds if seed in counted]
-
-
 def earlier_points(sweep: Sweep) -> tuple[list[dict[str, Any]], int]:
     """Points of the sweeps in `warm_start` that lie inside the space, as rows, and how many lie outside.
 
@@ -314,13 +248,6 @@ def earlier_points(sweep: Sweep) -> tuple[list[dict[str, Any]], int]:
     return rows, outside
 
 
-def winner(ranked: list[Ranked], mode: str) -> Trial | None:
-    """The best seed of the best point."""
-    if not ranked or ranked[0].mean is None:
-        return None
-    scored = [trial for trial in ranked[0].trials if trial.value is not None]
-    return sorted(scored, key=lambda trial: (trial.value or 0.0) * (-1 if mode == "max" else 1))[0]
-
-
 def is_sweep(path: Path) -> bool:
+    """Whether a folder is a sweep's."""
     return (path / "sweep.yaml").is_file()

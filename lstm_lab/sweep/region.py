@@ -134,6 +134,7 @@ class Region:
         raise self.hopeless(combination)
 
     def hopeless(self, combination: Point) -> ConfigError:
+        """The fault to raise where no draw keeps the constraints."""
         at = f" at {said(combination)}" if combination else ""
         rules = ", ".join(f"'{each}'" for each in self.constraints)
         return ConfigError(f"constraints: {TRIES} draws{at} kept none of them inside {rules}; widen the space or them")
@@ -193,7 +194,7 @@ class Region:
                 )
             missing = set.intersection(*(constraint.unknown(self.content(point)) for point in points))
             if missing:
-                raise ValueError(f"constraints: '{constraint}': no experiment of the sweep has {sorted(missing)[0]}")
+                raise ValueError(f"constraints: '{constraint}': no experiment of the sweep has {min(missing)}")
 
 
 def touches(constraint: Constraint, key: str) -> bool:

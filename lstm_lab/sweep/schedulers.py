@@ -28,7 +28,8 @@ class Scheduler(Registered, kind="scheduler"):
         """Raise ValueError, with place and way out, for a sweep that this rule cannot run."""
 
     @abstractmethod
-    def arguments(self, max_epochs: int) -> dict[str, Any]: ...
+    def arguments(self, max_epochs: int) -> dict[str, Any]:
+        """Arguments of Ray Tune's class, for trials of at most so many epochs."""
 
 
 class FIFO(Scheduler, name="fifo"):

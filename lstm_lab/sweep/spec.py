@@ -182,6 +182,7 @@ class Sweep(Config):
 
     @property
     def base(self) -> Experiment:
+        """The experiment that every point changes."""
         return Experiment.of(self.experiment)
 
     def dump(self) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Storage:
             return None
 
     def delete(self, name: str) -> None:
+        """Remove a folder and all that lies in it."""
         self.files.delete_dir(f"{self.root}/{name}")
 
     def push(self, folder: Path, name: str, wanted: Callable[[Path], bool] = lambda path: True) -> None:

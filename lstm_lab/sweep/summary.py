@@ -9,7 +9,8 @@ from lstm_lab import config, tracking
 from lstm_lab.evaluate import Scores, evaluate
 from lstm_lab.run import read_json, write_atomic
 from lstm_lab.sweep.disk import removed
-from lstm_lab.sweep.record import SweepFolder, Trial, winner
+from lstm_lab.sweep.ranking import Trial, winner
+from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.tracking import Mode
 
@@ -81,6 +82,7 @@ def _put(content: dict[str, Any], scores: Scores) -> None:
 
 
 def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
+    """best.yaml: the experiment that won, with a note where running it again would differ."""
     experiment = sweep.at(won.settings, won.seed)
     note = ""
     if won.lineage:

@@ -104,7 +104,8 @@ class Trial(tune.Trainable):
         spec, run = self._spec, self._run()
         if self._place is None and not (Path(spec["folder"]) / "sweep.yaml").is_file():
             # A node that joined later: what is written there would be seen nowhere else.
-            raise Lost(f"{os.uname().nodename} does not see {spec['folder']}")
+            raise Lost(f"{os.uname().nodename} does not see {spec['folder']}: put LSTM_LAB_RUNS on a disk that all "
+                       "nodes share, or give --storage")  # fmt: skip
         end = time.monotonic() + HANDOVER
         while run.path.is_dir() and run.held() and time.monotonic() < end:
             time.sleep(0.2)

@@ -96,6 +96,7 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str
 
 
 def tell_warm_start(folder: SweepFolder, console: Console) -> None:
+    """Say how many earlier points the searcher is told, if it is told any."""
     if warm := folder.about.get("warm_start"):
         console.print(
             f"warm start: the searcher is told {warm['told']} earlier points; "

@@ -36,6 +36,7 @@ def read(path: str | Path) -> Content:
 
 
 def is_wandb(content: Mapping[str, Any]) -> bool:
+    """Whether the content is a sweep of W&B, and not one of ours."""
     return "parameters" in content
 
 
@@ -115,7 +116,7 @@ def _parameter(domain: Domain, where: str) -> Content:
     spelled = {"uniform": "uniform", "loguniform": "log_uniform_values", "randint": "int_uniform",
                "qloguniform": "q_log_uniform_values"}  # fmt: skip
     if domain.name not in spelled:
-        raise ConfigError(f"{where}: W&B knows no '{domain.name}'")
+        raise ConfigError(f"{where}: W&B knows no '{domain.name}'; it has {', '.join(['choice', 'normal', *spelled])}")
     found = {"distribution": spelled[domain.name], "min": given[0], "max": given[1]}
     return {**found, "q": given[2]} if domain.name == "qloguniform" else found
 

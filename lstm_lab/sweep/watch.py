@@ -9,7 +9,8 @@ from typing import Any
 from rich.console import Console
 
 from lstm_lab.sweep.live import LiveView
-from lstm_lab.sweep.record import ENDED, SweepFolder, Trial
+from lstm_lab.sweep.ranking import Trial
+from lstm_lab.sweep.record import ENDED, SweepFolder
 
 
 class Watched:
@@ -96,6 +97,7 @@ def is_running(folder: SweepFolder) -> bool:
 
 
 def said(folder: SweepFolder) -> str:
+    """How a sweep stands, in a line."""
     if is_running(folder):
         return f"{folder.path}: runs"
     if (folder.path / "summary.json").is_file():

@@ -37,10 +37,12 @@ class Task(Registered, kind="task"):
 
     @classmethod
     def mode_of(cls, metric: str) -> Literal["min", "max"]:
+        """Which end of a metric of this task is the better one."""
         return "max" if metric in cls.maximised else "min"
 
     @property
     def mode(self) -> Literal["min", "max"]:
+        """The same of the metric that decides."""
         return self.mode_of(self.decides)
 
     @classmethod

@@ -86,12 +86,14 @@ class ClassificationMetrics(MetricCollection):
         self.classes = tuple(classes)
 
     def update(self, output: Tensor, batch: Batch) -> None:  # type: ignore[override]
+        """Add logits (B, ..., K) of a batch whose y (B, ...) is below 0 where nothing is asked."""
         output, y = output.flatten(0, -2), batch.y.flatten()
         asked = y >= 0
         if asked.any():
             super().update(output[asked].float().softmax(-1), y[asked])
 
     def compute(self) -> dict[str, Any]:
+        """Metric -> its value; auroc is the mean over the classes that occur."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # Of a class that does not occur; it is left out below.
             found = super().compute()

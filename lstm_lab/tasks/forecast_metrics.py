@@ -49,6 +49,7 @@ class ForecastMetrics(Metric):
         self.add_state("count", torch.zeros(shape[1:], dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, output: Tensor, batch: Any) -> None:
+        """Add the head's numbers (B, ...) for a batch with y (B, horizon, targets), scaled, NaN where it is unknown."""
         z, y = output.view(len(output), *self.shape), batch.y
         scale, naive = scale_of(self.facts, batch)
         there = ~y.isnan()

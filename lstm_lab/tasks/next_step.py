@@ -61,6 +61,7 @@ class NextStepMetrics(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, output: Tensor, batch: Batch) -> None:
+        """Add what the head gives for each step (B, T, ...) of a batch."""
         form, mask = (Tokens if self.tokens else Frames), asked_steps(batch, self.first)
         right, tried = form.hits(output, batch.y)
         self.nats += form.surprise(output, batch.y).double().where(mask, 0.0).sum()

@@ -28,6 +28,7 @@ class RegressionMetrics(Metric):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, output: Tensor, batch: Batch) -> None:
+        """Add answers (B, K), in the units of y."""
         error = (output - batch.y).double()
         self.squared += error.square().sum()
         self.absolute += error.abs().sum()

@@ -104,6 +104,7 @@ def take_pen() -> Pen:
 
 
 def give_back(pen: Pen) -> None:
+    """Keep a pen for the next run."""
     _spare.append(pen)
 
 

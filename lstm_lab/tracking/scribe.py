@@ -90,6 +90,7 @@ class Scribe:
 
 
 def main() -> None:
+    """Write down what comes in on standard input, and answer on standard output."""
     # Only answers go to whoever started us: what W&B prints does not.
     answers = os.dup(1)
     os.dup2(2, 1)

@@ -67,6 +67,7 @@ class Tracker:
             self.log(row)
 
     def log(self, row: dict[str, Any]) -> None:
+        """Send one row, dated by its seconds since the run began."""
         if self._pen is not None:
             self._pen.tell("log", row={**row, **self._hyper.at(row["epoch"])}, at=self._started + row["seconds"])
 
@@ -186,6 +187,7 @@ def configuration(run: Run) -> dict[str, Any]:
 
 
 def data_of(run: Run) -> dict[str, Any]:
+    """Name and digest of the data that a run was trained on."""
     return {"name": run.experiment["data"]["name"], "digest": (run.about.get("data") or {}).get("digest")}
 
 

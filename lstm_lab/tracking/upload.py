@@ -26,6 +26,8 @@ class Unreachable(Fault):
 
 @dataclass(frozen=True)
 class Sent:
+    """What became of one run."""
+
     run: Run
     outcome: Literal["sent", "there", "training", "failed", "left"]
     """`there`: as it is since it was last sent; `left`: the server had gone away before its turn."""

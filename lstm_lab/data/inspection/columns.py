@@ -79,6 +79,7 @@ class Columns:
             return False
 
     def of_kind(self, *kinds: str) -> list[str]:
+        """Names of the columns of these kinds."""
         return [name for name, kind in self.kinds.items() if kind in kinds]
 
     def called(self, wanted: tuple[str, ...], among: list[str]) -> str | None:

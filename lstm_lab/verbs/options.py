@@ -1,0 +1,67 @@
+"""Options that several verbs share, and what they say with them."""
+
+from __future__ import annotations
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lstm_lab.config import ConfigError
+
+
+class WandbMode(StrEnum):
+    """Where W&B runs go."""
+
+    auto = "auto"
+    online = "online"
+    offline = "offline"
+    disabled = "disabled"
+
+
+class Form(StrEnum):
+    """Forms of a page."""
+
+    html = "html"
+    markdown = "markdown"
+    json = "json"
+
+
+class Target(StrEnum):
+    """Forms of a page, and a W&B Report."""
+
+    html = "html"
+    markdown = "markdown"
+    json = "json"
+    wandb = "wandb"
+
+
+Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
+Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
+Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
+To = Annotated[Form, typer.Option(help="What to write; all three say the same.")]
+Address = Annotated[
+    str | None,
+    typer.Option(help="Ray cluster: host:port, or auto (RAY_ADDRESS, else the one here)."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
+
+
+def free_folder(name: str | None, stem: str) -> Path:
+    """Where a new run or sweep goes: the name asked for, if that is free, else the stem with a free number."""
+    from lstm_lab.run import claim, runs_folder
+
+    if name is None:
+        return claim(stem)
+    if Path(name).name != name or name in (".", ".."):
+        raise ConfigError(f"--name {name}: must be a plain folder name; LSTM_LAB_RUNS says where it goes")
+    if (runs_folder() / name).exists():
+        raise ConfigError(f"{runs_folder() / name}: exists already; choose another name")
+    return runs_folder() / name
+
+
+def say(content: Any) -> None:
+    """As JSON on standard output."""
+    typer.echo(json.dumps(content, indent=1))

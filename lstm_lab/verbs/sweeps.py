@@ -1,0 +1,139 @@
+"""A sweep: started, gone on with, watched, converted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lstm_lab.config import ConfigError
+from lstm_lab.verbs.options import Address, Name, Wandb, WandbMode, free_folder
+from lstm_lab.verbs.runs import go_on
+
+
+def sweep(
+    files: Annotated[
+        list[str], typer.Argument(help="Sweep files, as sweeps/vowels_cells.yaml, and key=value overrides.")
+    ],
+    name: Name = None,
+    wandb: Wandb = WandbMode.auto,
+    test: Annotated[bool, typer.Option("--test", help="Open the winner's test part at the end.")] = False,
+    address: Address = None,
+    storage: Annotated[
+        str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, where nodes share no disk.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be started, and start nothing.")] = False,
+) -> None:
+    """Answer the question of each sweep file with trials on Ray Tune."""
+    from lstm_lab.experiment import command_line
+    from lstm_lab.sweep.record import SweepFolder
+    from lstm_lab.sweep.spec import build_corners, load_sweep
+    from lstm_lab.sweep.storage import own_place
+
+    paths = [file for file in files if "=" not in file]
+    overrides = [file for file in files if "=" in file]
+    if not paths:
+        raise ConfigError("sweep: give a sweep file, as sweeps/vowels_cells.yaml")
+    if name is not None and len(paths) > 1:
+        raise ConfigError(f"--name {name}: goes with one sweep file, not with {len(paths)}")
+    asked = [(path, load_sweep(path, overrides)) for path in paths]
+    for path, found in asked:
+        build_corners(found, path)
+    if dry_run:
+        from lstm_lab.sweep.plan import plan
+
+        return typer.echo("\n\n".join("\n".join(plan(found, path, name, address, storage)) for path, found in asked))
+    folders = []
+    for path, found in asked:
+        folder = free_folder(name, Path(path).stem)
+        about = {"storage": own_place(storage, folder.name, found)} if storage else {}
+        folders.append(SweepFolder.create(folder, found, command=command_line(), **about))
+    return _sweep(folders, wandb, test, address)
+
+
+def resume(
+    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")],
+    wandb: Wandb = WandbMode.auto,
+    address: Address = None,
+) -> None:
+    """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
+    from lstm_lab.sweep.mend import mend
+    from lstm_lab.sweep.record import SweepFolder, is_sweep
+
+    if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
+        return go_on(folder, None, wandb)
+    for line in mend(folder):
+        typer.echo(f"mended {line}")
+    return _sweep([SweepFolder.open(folder)], wandb, False, address)
+
+
+def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None) -> None:
+    from lstm_lab.report import text, write_report
+    from lstm_lab.sweep import summary
+    from lstm_lab.sweep.tune import sweep_on
+    from lstm_lab.tracking import resolve
+
+    out, ends, failed = text.console(), [], 0
+    mode, reason = resolve(wandb.value)
+    for folder in folders:
+        found = folder.sweep
+        trials = found.points * len(found.seeds)
+        out.print(f"{found.question}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
+        content = sweep_on(folder, wandb=mode, console=out, address=address)
+        failed += content["trials"]["failed"]
+        scores = summary.open_test(folder).dump() if test and content["winner"] else None
+        page = write_report(folder.path)
+        content["wandb"] = summary.publish(folder, mode)
+        ends.append((content, scores, page, folder))
+    for content, scores, page, folder in ends:
+        out.print()
+        out.print(text.leaderboard(content))
+        count, runs = content["trials"], content["wandb"]
+        out.print(
+            f"{count['asked']} trials: {count['finished']} finished, {count['stopped']} stopped early, "
+            f"{count['failed']} failed; {runs['runs']} W&B runs ({runs['mode']}), "
+            f"{runs['runs'] - runs['ended']} unfinished; {content['seconds']:.0f} s"
+        )
+        if removed := content["removed"]["trials"]:
+            out.print(f"checkpoints of {removed} trials removed, {content['removed']['bytes'] / 1e6:.1f} MB")
+        for failure in content["failures"]:
+            out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
+        if scores is not None:
+            out.print(text.scores(scores, f"Test part, winner {content['winner']['trial']}"))
+            out.print(text.verdict(scores))
+        if content["winner"]:
+            out.print(f"Again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {page}")
+    if failed:
+        raise SystemExit(4)
+
+
+def watch(
+    folder: Annotated[str, typer.Argument(help="A sweep, running or not.")],
+    once: Annotated[bool, typer.Option("--once", help="One look instead of waiting for the end.")] = False,
+) -> None:
+    """Show how a sweep stands, from another shell, until it ends."""
+    from lstm_lab.report import text
+    from lstm_lab.sweep import watch as watching
+    from lstm_lab.sweep.record import SweepFolder
+
+    out = text.console()
+    out.print(watching.watch(SweepFolder.open(folder), out, once=once), markup=False, soft_wrap=True)
+
+
+def convert(
+    file: Annotated[str, typer.Argument(help="A sweep file of W&B, or one of ours.")],
+    names: Annotated[list[str] | None, typer.Argument(help="theirs=ours, as lr=optimizer.lr")] = None,
+    experiment: Annotated[str | None, typer.Option(help="What a W&B sweep's trials start from.")] = None,
+) -> None:
+    """A W&B sweep file as one of ours, or the other way round, on standard output."""
+    from lstm_lab import config
+    from lstm_lab.sweep.wandb_yaml import from_wandb, is_wandb, read, to_wandb
+
+    if is_wandb(read(file)):
+        renamed = {key: str(value) for key, value in config.parse_overrides(names or ())}
+        typer.echo(from_wandb(file, experiment, renamed), nl=False)
+    elif names or experiment:
+        raise ConfigError(f"{file}: is a sweep of ours: names and --experiment go with one of W&B")
+    else:
+        typer.echo(to_wandb(file), nl=False)

@@ -1,0 +1,39 @@
+"""A sweep on one thread, without Ray."""
+
+from __future__ import annotations
+
+import json
+import threading
+
+from lstm_lab import config
+from lstm_lab.experiment import Experiment
+from lstm_lab.run import Run
+from lstm_lab.sweep.questions import Search
+from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.spec import load_sweep
+from lstm_lab.train import train
+
+
+def write(path, experiment, **more):
+    space = {"optimizer.lr": {"loguniform": [1e-3, 3e-2]}}
+    content = {"experiment": experiment.dump(), "space": space, "samples": 4, **more}
+    path.write_text(f"# Which rate?\n{config.to_yaml(content)}")
+    return SweepFolder.create(path.with_suffix(""), load_sweep(path), command="lstm-lab sweep rates.yaml")
+
+
+def go_on(folder, most=99):
+    """What the driver and its workers do, without Ray: ask, train, settle."""
+    asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
+    trained = []
+    for number in range(most):
+        spec = asked.suggest(f"tune-{number}")
+        if not isinstance(spec, dict):
+            break
+        run = folder.run(spec["trial"])
+        if not (run.path / "run.json").is_file():
+            Run.create(run.path, json.loads(spec["experiment"]), command="", job_type="trial")
+        before = len(run.rows())
+        train(Experiment.of(run.experiment), run)
+        trained.append((spec["trial"], before))
+        asked.settled(spec["trial"])
+    return trained

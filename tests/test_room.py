@@ -1,0 +1,78 @@
+"""Room: what is removed to save the disk, and batches that do not fit into memory."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from sweeping import go_on, write
+
+from lstm_lab.experiment import Experiment
+from lstm_lab.run import Run, read_json
+from lstm_lab.sweep import memory, summary
+from lstm_lab.sweep.memory import OutOfMemory, train_within
+from lstm_lab.sweep.mend import mend
+from lstm_lab.train import train
+
+# --- room on the disk -------------------------------------------------------------------------------------------------
+
+
+def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp_path, vowels):
+    folder = write(tmp_path / "small.yaml", vowels.with_overrides({"trainer.max_epochs": 1}), keep_checkpoints=2,
+                   seeds=[0, 1])  # fmt: skip
+    go_on(folder)
+    content = summary.write(folder, "disabled")
+    kept = {trial.point for trial in folder.trials() if folder.run(trial.id).best.is_file()}
+    assert kept == {row["point"] for row in content["points"][:2]}
+    assert content["removed"]["trials"] == 4
+    rows = [json.loads(line) for line in (folder.path / "removed.jsonl").read_text().splitlines()]
+    assert sum(row["bytes"] for row in rows) == content["removed"]["bytes"] > 0
+    # What was removed on purpose is no damage, and nothing is removed twice.
+    assert mend(folder.path) == []
+    assert go_on(folder) == []
+    assert summary.write(folder, "disabled") == content
+
+
+def test_points_that_are_yet_to_be_confirmed_keep_theirs(tmp_path, vowels):
+    folder = write(tmp_path / "c.yaml", vowels, keep_checkpoints=1, confirm={"top": 3, "seeds": [5]})
+    assert folder.sweep.kept_points == 3
+    assert write(tmp_path / "d.yaml", vowels).sweep.kept_points is None
+
+
+# --- memory -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def small_memory(monkeypatch):
+    """Batches above 16 do not fit, in the words of torch's allocator."""
+
+    def fit(experiment, run, **how):
+        if experiment.data.batch_size > 16:
+            run.append({"epoch": 0, experiment.decides: 1.0, "seconds": 0.1})
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp:132] DefaultCPUAllocator: can't allocate memory")
+        return train(experiment, run, **how)
+
+    monkeypatch.setattr(memory, "train", fit)
+
+
+def test_out_of_memory_is_named_with_the_batch_and_the_way_out(small_memory, tmp_path, vowels):
+    run = Run.create(tmp_path / "t0000", vowels.dump())
+    with pytest.raises(OutOfMemory, match=r"batch_size 32 does not fit into memory .*halve_batch: true"):
+        train_within(vowels, run, halve=False)
+
+
+def test_halved_only_if_asked_until_it_fits(small_memory, tmp_path, vowels):
+    experiment = vowels.with_overrides({"data.batch_size": 64, "trainer.max_epochs": 2})
+    run = Run.create(tmp_path / "t0000", experiment.dump())
+    train_within(experiment, run, halve=True)
+    assert read_json(run.path / "run.json")["halved"] == [{"from": 64, "to": 32}, {"from": 32, "to": 16}]
+    assert run.experiment["data"]["batch_size"] == 16
+    alone = Run.create(tmp_path / "alone", experiment.with_overrides({"data.batch_size": 16}).dump())
+    train(Experiment.of(alone.experiment), alone)
+    assert [row["val/loss"] for row in run.rows()] == [row["val/loss"] for row in alone.rows()]
+
+
+def test_another_fault_is_not_taken_for_memory(tmp_path, vowels, monkeypatch):
+    monkeypatch.setattr(memory, "train", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("shapes differ")))
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train_within(vowels, Run.create(tmp_path / "t0000", vowels.dump()), halve=True)

@@ -1,0 +1,161 @@
+"""A person's own texts: every form of a file reads the same, and what is wrong with one is a line."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+from texts import corpus, same, write
+
+import lstm_lab.__main__ as cli
+from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data import Dataset
+from lstm_lab.experiment import Experiment
+
+ROWS = "".join(f"{text},{label}\n" for text, label in corpus(20))
+LINES = "".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in corpus(20))
+MALFORMED = {
+    "no such file": ("none.csv", None, {}, "none.csv: no such file"),
+    "empty": ("a.csv", "", {}, "is empty: it needs a header and one row for each text"),
+    "header only": ("a.csv", "text,label\n", {}, "has a header but no rows"),
+    "no text column": ("a.csv", "txt,label\na,b\n", {}, "line 1: no column 'text'; did you mean 'txt'?"),
+    "two text columns": ("a.csv", "text,text,label\na,b,c\n", {}, "2 columns are named 'text'"),
+    "ragged row": ("a.csv", "text,label\n" + ROWS + "oh, well,no\n", {}, "line 22, column 'label': the row has 3"),
+    "open quote": ("a.csv", 'text,label\n"good,no\n', {}, "quotes do not close"),
+    "empty text": ("a.csv", "text,label\n" + ROWS + ",no\n", {}, "line 22, column 'text': the text is empty (1 such"),
+    "empty label": ("a.csv", "text,label\ngood,\n" + ROWS, {}, "line 2, column 'label': the label is empty"),
+    "one class": ("a.csv", "text,label\n" + ROWS.replace(",no", ",yes"), {}, "has 1 class ('yes')"),
+    "texts as labels": ("a.csv", "text,label\n" + ROWS, {"text": "label", "label": "text"}, "holds 20 classes for 20"),
+    "too few": ("a.csv", "text,label\ngood,yes\nbad,no\n", {}, "2 texts leave none to the test"),
+    "Latin-1": ("a.csv", b"text,label\ncaf\xe9,no\n", {}, "line 2: not UTF-8 text (byte 14 is 0xe9"),
+    "Excel": ("a.csv", b"PK\x03\x04abc", {}, "a zip archive or an Excel sheet"),
+    "no ending": ("a", "text,label\n" + ROWS, {}, "no ending says nothing of what is inside"),
+    "text without labels": ("a.txt", "good\nbad\n", {}, "no column 'label'"),
+    "no JSON": ("a.jsonl", LINES + "{'text': 1}\n", {}, "line 21: not JSON"),
+    "JSON list": ("a.jsonl", LINES + '["a", "b"]\n', {}, "line 21: '[\"a\", \"b\"]' is not a JSON object"),
+    "missing field": ("a.jsonl", LINES + '{"text": "a", "lab": 1}\n', {}, "line 21: no field 'label'; it has 'text'"),
+    "null text": ("a.jsonl", LINES + '{"text": null, "label": 1}\n', {}, "line 21, column 'text': the text is empty"),
+    "list for a text": ("a.jsonl", LINES + '{"text": ["a"], "label": 1}\n', {}, "is neither text nor a whole number"),
+    "half a character": ("a.jsonl", LINES + '{"text": "\\ud800", "label": "no"}\n', {}, "half of a pair (\\ud800)"),
+    "empty JSONL": ("a.jsonl", "\n\n", {}, "is empty: it needs one object a line"),
+    "torn Parquet": ("a.parquet", b"PAR1torn", {}, "not a whole Parquet file"),
+    "odd part": ("a.csv", "text,label,s\ngood,y,train\nbad,n,tset\n", {"split": "s"}, "column 's': 'tset' is no part"),
+    "dead share": ("a.csv", "text,label,s\na,x,train\nb,y,test\n", {"split": "s", "test": 0.5}, "would do nothing"),
+    "unlearnt class": ("a.csv", "text,label,s\na,x,train\nb,y,train\nc,z,test\n", {"split": "s"}, "class 'z' does not"),
+    "a folder": ("folder.csv", {}, {}, "is a folder"),
+}  # fmt: skip
+
+
+def fault_of(monkeypatch, capsys, tmp_path, data):
+    """What the command line says to it: one line, exit code 3, nothing left behind."""
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    words = ["data=" + json.dumps(data), "task=classify"]
+    (conf := tmp_path / "x.yaml").write_text("{}")
+    monkeypatch.setattr(sys, "argv", ["lstm-lab", "train", "x.yaml", *words])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    conf.unlink()
+    said = capsys.readouterr()
+    assert ended.value.code == 3, said.err
+    assert said.out == ""
+    assert len(said.err.strip().splitlines()) == 1
+    assert sorted(tmp_path.rglob("*")) == before
+    return said.err
+
+
+@pytest.mark.parametrize(("name", "content", "choices", "said"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_file_is_one_line_with_place_value_and_way_out(
+    monkeypatch, capsys, tmp_path, name, content, choices, said
+):
+    write(tmp_path / name, content)
+    fault = fault_of(monkeypatch, capsys, tmp_path, {"name": "csv_text", "path": name, **choices})
+    assert said in fault
+    assert name in fault
+
+
+FOLDERS = {
+    "no such folder": (None, "no such folder: set data.path"),
+    "a file": ("good", "is a file"),
+    "nothing inside": ({}, "has no folders inside"),
+    "a class without texts": ({"no": {"1.txt": "bad"}, "yes": {}}, "yes: holds no .txt file"),
+    "an empty text": ({"no": {"1.txt": "bad"}, "yes": {"1.txt": " "}}, "1.txt: is empty: it needs the text"),
+    "not UTF-8": ({"no": {"1.txt": b"\xe9"}, "yes": {"1.txt": "good"}}, "no/1.txt: line 1: not UTF-8"),
+    "a test part alone": ({"test": {"no": {"1.txt": "bad"}, "yes": {"1.txt": "good"}}}, "none for train"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), FOLDERS.values(), ids=FOLDERS)
+def test_a_malformed_folder_is_one_line(monkeypatch, capsys, tmp_path, content, said):
+    write(tmp_path / "texts", content)
+    assert said in fault_of(monkeypatch, capsys, tmp_path, {"name": "text_folder", "path": "texts"})
+
+
+def test_every_form_of_the_same_texts_is_the_same_data(tmp_path, monkeypatch):
+    import pandas as pd
+
+    monkeypatch.chdir(tmp_path)
+    rows = corpus(40)
+    frame = pd.DataFrame(rows, columns=["text", "label"])
+    frame.to_csv("a.csv", index=False)
+    frame.to_csv("a.tsv", index=False, sep="\t")
+    frame.to_csv("b.csv", index=False, sep=";")
+    frame.to_json("a.jsonl", orient="records", lines=True)
+    frame.to_parquet("a.parquet")
+    build = lambda path, **choices: Dataset.members["csv_text"].Config(path=path, **choices).build()  # noqa: E731
+    data = [build(path) for path in ("a.csv", "a.tsv", "a.jsonl", "a.parquet")] + [build("b.csv", separator=";")]
+    for other in data[1:]:
+        same(other, data[0])
+    folder = {
+        name: {f"{i:03}.txt": text for i, (text, label) in enumerate(rows) if label == name} for name in ("no", "yes")
+    }
+    write(tmp_path / "texts", folder)
+    found = Dataset.members["text_folder"].Config(path="texts").build()
+    assert found.facts.classes == data[0].facts.classes
+    assert (len(found.train), len(found.validation)) == (len(data[0].train), len(data[0].validation))
+    write(tmp_path / "parts", {"train": folder, "test": {"no": {"1.txt": "w1 awful"}, "yes": {"1.txt": "w1 great"}}})
+    found = Dataset.members["text_folder"].Config(path="parts").build()
+    assert (len(found.train), len(found.validation), len(found.open_test())) == (36, 4, 2)
+
+
+def test_sets_of_hugging_face(tmp_path, monkeypatch):
+    data = Dataset.members["huggingface"].Config(path=str(tmp_path / "set")).build()
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "datasets", None)
+        with pytest.raises(DataError, match="needs the package 'datasets': pip install datasets, or bring"):
+            _ = data.facts
+    hub = pytest.importorskip("datasets", reason="the package 'datasets' of Hugging Face is not installed")
+    hub.disable_progress_bars()
+    texts, labels = zip(*corpus(40), strict=True)
+    kinds = hub.Features({"text": hub.Value("string"), "label": hub.ClassLabel(names=["no", "yes"])})
+    rows = {"text": list(texts), "label": [["no", "yes"].index(label) for label in labels]}
+    train = hub.Dataset.from_dict(rows, features=kinds)
+    hub.DatasetDict({"train": train, "test": train.select(range(6)), "extra": train}).save_to_disk(tmp_path / "set")
+    data = Dataset.members["huggingface"].Config(path=str(tmp_path / "set")).build()
+    assert (len(data.train), len(data.validation), len(data.open_test())) == (36, 4, 6)
+    known = dict(corpus(40))
+    names = [data.facts.classes[label] for label in data.train.labels.tolist()]
+    assert names == [known[text] for text in data.train.features()]
+    train.save_to_disk(tmp_path / "alone")
+    data = Dataset.members["huggingface"].Config(path=str(tmp_path / "alone")).build()
+    assert (len(data.train), len(data.validation), len(data.open_test())) == (28, 4, 8)
+
+
+DEAD = [
+    ({"data": {"name": "csv_text", "path": "a.jsonl", "separator": ";"}}, "separator would do nothing"),
+    ({"data": {"name": "csv_text", "path": "a.csv", "label": "text"}}, "'text' stands twice"),
+    ({"data": {"name": "csv_text", "path": "a.csv", "test": 0.95}}, "leave nothing to train on"),
+    ({"data": {"name": "csv_text", "path": "a.csv", "tokens_per_batch": 300}}, "no room for a text of longest=400"),
+    ({"data": {"name": "sst", "tokenizer": "wrod"}}, "did you mean 'word'?"),
+    ({"data": {"name": "sst", "tokenizer": {"name": "bpe", "vocabulary": 100}}}, "greater than or equal to 258"),
+    ({"data": {"name": "sst", "longest": 1, "keep": "both"}}, "keep=both needs longest"),
+    ({"data": {"name": "sst"}, "task": "forecast"}, "cannot be asked of data 'sst'"),
+]
+
+
+@pytest.mark.parametrize(("content", "said"), DEAD)
+def test_choices_that_would_do_nothing_are_refused(content, said):
+    with pytest.raises(ConfigError) as fault:
+        Experiment.of({"task": "classify", **content})
+    assert said in str(fault.value)

@@ -1,0 +1,36 @@
+"""Texts that the tests share: a corpus with its labels, and files of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def corpus(n=120, seed=0):
+    """Texts whose label is which of two words they hold; some words stand in one part only."""
+    rng = np.random.default_rng(seed)
+    words = np.array([f"w{i}" for i in range(40)])
+    rows = []
+    for i in range(n):
+        label = ("no", "yes")[i % 2]
+        filler = rng.choice(words, rng.integers(1, 20)).tolist()
+        filler.insert(int(rng.integers(len(filler) + 1)), {"no": "awful", "yes": "great"}[label])
+        rows.append((" ".join(filler) + f" only{i} only{i}", label))
+    return rows
+
+
+def same(one, other):
+    assert one.facts == other.facts
+    assert one.digest == other.digest
+    for part in ("train", "validation"):
+        ours, theirs = (getattr(data, part).take(torch.arange(len(getattr(data, part)))) for data in (one, other))
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def write(place, content):
+    if isinstance(content, dict):
+        place.mkdir()
+        for name, inside in content.items():
+            write(place / name, inside)
+    elif content is not None:
+        place.write_bytes(content if isinstance(content, bytes) else content.encode())
