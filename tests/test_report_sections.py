@@ -11,10 +11,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 from scipy.stats import chi2
-from test_report import page, write_json, write_run, write_sweep
+from test_report import opening, page, write_json, write_rows, write_run, write_sweep
 from test_report_browser import CLASSES, FORECAST, answered, bred
 
-from lstm_lab.report import budget, costs, evidence, examples, importance, learned, shows
+from lstm_lab.evaluate import evaluate
+from lstm_lab.report import budget, costs, evidence, examples, importance, learned, shows, write_report
 from lstm_lab.report.read import Point, Record, SweepRecord, Trial, read
 
 # --- what mattered ----------------------------------------------------------------------------------------------------
@@ -272,6 +273,53 @@ def test_labels_of_each_step_are_counted_where_they_are_asked():
     found = examples.shown.dispatch(Tag)(task, [batch], [output])
     assert found["confusion"] == [[2, 0], [1, 2]]
     assert [strip["right"] for strip in found["strips"]] == [0.5, 1.0]
+
+
+def test_the_confusion_of_the_test_part_is_the_one_that_the_record_kept(vowels, runs):
+    """Nothing is opened for the page: it comes with the evaluation's record, and says which part it is of."""
+    run = trained(vowels, runs)
+    assert "confusion-test" not in page(run.path).figures
+    evaluate(run)
+    (opening,) = run.openings()
+    counts = opening["confusion"]["counts"]
+    shown = page(run.path)
+    (trace,) = shown.figures["confusion-test"]["data"]
+    assert trace["customdata"] == counts != shown.figures["confusion"]["data"][0]["customdata"]
+    assert trace["y"] == opening["confusion"]["classes"]
+    right = sum(row[place] for place, row in enumerate(counts))
+    assert right / sum(map(sum, counts)) == pytest.approx(opening["scores"]["accuracy"])
+    told = f"Counts of the test part, coloured by the share of the true class; {right:,} of {sum(map(sum, counts)):,}"
+    assert told in shown.text
+    assert "Counts of the validation part, coloured" in shown.text
+    table = next(t for t in shown.tables if t[0][0][0] == "class")
+    assert [int(row[1][1]) for row in table[1:]] == [sum(row) for row in counts]
+    found = [row[place] / sum(row) for place, row in enumerate(counts)]
+    assert [float(row[2][1]) for row in table[1:]] == pytest.approx(found)
+    assert len(run.openings()) == 1
+    run.best.unlink()
+    alone = page(run.path)
+    assert "confusion-test" in alone.figures, "the record is enough: no checkpoint, no data"
+    assert "confusion" not in alone.figures
+    assert told in write_report(run.path, "markdown").read_text().replace("\\", "")
+    parts = json.loads(write_report(run.path, "json").read_text())["sections"]
+    does = next(section for section in parts if section["id"] == "does")
+    assert [figure["id"] for part in does["parts"] for figure in part["figures"]] == ["confusion-test"]
+
+
+def test_a_sweep_shows_what_was_opened_of_its_winner(tmp_path):
+    folder = write_sweep(tmp_path / "swept", draws=2)
+    trial = json.loads((folder / "summary.json").read_text())["winner"]["trial"]
+    held = {"classes": ["a", "b"], "counts": [[7, 3], [0, 0]]}
+    steps = [{"mae": 1.0, "scaled_mse": 1.0}, {"mae": 2.5, "scaled_mse": 2.0}]
+    write_rows(folder / "trials" / trial / "tests.jsonl", [{**opening(), "confusion": held, "steps": steps}])
+    shown = page(folder)
+    assert shown.figures["confusion-test"]["data"][0]["customdata"] == [[7, 3], [0, 0]]
+    assert shown.figures["steps-test"]["data"][0]["y"] == [1.0, 2.5]
+    assert f"Of trial {trial}. From its opening of 2026-11-21 05:40 UTC" in shown.text
+    rows = next(t for t in shown.tables if t[0][0][0] == "class")[1:]
+    assert [[text for text, _ in row] for row in rows] == [
+        ["a", "10", "70.0 %", "100.0 %", "b, 3 times"], ["b", "0", "–", "0.0 %", "–"],
+    ]  # fmt: skip
 
 
 def test_intervals_and_worst_examples_are_tables(tmp_path):

@@ -28,8 +28,12 @@ def about(content: Row) -> str:
 
 
 def confusion(content: Row) -> Figure | None:
+    return matrix(content["classes"], content["confusion"], "validation")
+
+
+def matrix(names: list[Any], counts: list[list[int]], part: str) -> Figure | None:
     """Truth down, answer across; shares of each true class, with the counts in the cells."""
-    classes, counts = [plain(str(c)) for c in content["classes"]], content["confusion"]
+    classes = [plain(str(name)) for name in names]
     if not 1 < len(classes) <= MOST_CLASSES:
         return None
     shares = [[count / sum(row) if sum(row) else 0.0 for count in row] for row in counts]
@@ -57,12 +61,16 @@ def confusion(content: Row) -> Figure | None:
         for across in range(len(classes))
         if down != across and counts[down][across]
     ]
-    caption = f"Counts, coloured by the share of the true class; {right:,} of {total:,} lie on the diagonal."
+    caption = (
+        f"Counts of the {part} part, coloured by the share of the true class; {right:,} of {total:,} lie on the "
+        "diagonal."
+    )
     if swapped:
         count, truth, answer = max(swapped)
-        caption += f" Most often confused: {truth} taken for {answer}, {'once' if count == 1 else f'{count:,} times'}."
+        caption += f" Most often confused: {truth} taken for {answer}, {words.times(count)}."
     alt = f"Confusion matrix of {len(classes)} classes. {caption}"
-    return Figure("confusion", "confusion", caption, alt, as_json([trace], layout), side)
+    name, title = ("confusion-test", "confusion, test part") if part == "test" else ("confusion", "confusion")
+    return Figure(name, title, caption, alt, as_json([trace], layout), side)
 
 
 def calibration(content: Row) -> Figure | None:
@@ -132,22 +140,27 @@ def _strip(content: Row, strip: Row, place: int) -> Figure | None:
 
 def _forecasts(content: Row) -> list[Figure]:
     found = [_window(content, window, place) for place, window in enumerate(content["windows"])]
-    steps = content["steps"]
-    if len(steps) > 1:
-        trace = {
-            "type": "scatter", "mode": "lines", "x": list(range(1, len(steps) + 1)), "y": steps,
-            "line": {"color": "--c1", "width": 2.4}, "hovertemplate": "%{x} ahead: %{y:.4g}<extra></extra>",
-        }  # fmt: skip
-        layout = layout_of(
-            300, xaxis=axis("steps ahead"), yaxis=axis("mean absolute error", rangemode="tozero"), showlegend=False
-        )
-        caption = (
-            f"Mean absolute error at each step ahead{', over all targets' if content['targets'] > 1 else ''}: "
-            f"{words.number(steps[0])} at the first, {words.number(steps[-1])} at the last."
-        )
-        alt = f"Line chart of the error over {len(steps)} steps ahead. {caption}"
-        found.append(Figure("steps", "error by step ahead", caption, alt, as_json([trace], layout), 300))
-    return found
+    last = ahead(content["steps"], ", over all targets" if content["targets"] > 1 else "", "steps")
+    return [*found, last] if last else found
+
+
+def ahead(steps: list[float], of: str, name: str) -> Figure | None:
+    """The error over the steps ahead; nothing where there is but one."""
+    if len(steps) < 2:
+        return None
+    trace = {
+        "type": "scatter", "mode": "lines", "x": list(range(1, len(steps) + 1)), "y": steps,
+        "line": {"color": "--c1", "width": 2.4}, "hovertemplate": "%{x} ahead: %{y:.4g}<extra></extra>",
+    }  # fmt: skip
+    layout = layout_of(
+        300, xaxis=axis("steps ahead"), yaxis=axis("mean absolute error", rangemode="tozero"), showlegend=False
+    )
+    caption = (
+        f"Mean absolute error at each step ahead{of}: {words.number(steps[0])} at the first, "
+        f"{words.number(steps[-1])} at the last."
+    )
+    alt = f"Line chart of the error over {len(steps)} steps ahead. {caption}"
+    return Figure(name, "error by step ahead", caption, alt, as_json([trace], layout), 300)
 
 
 def _window(content: Row, window: Row, place: int) -> Figure:
