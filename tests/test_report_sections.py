@@ -270,7 +270,7 @@ def test_labels_of_each_step_are_counted_where_they_are_asked():
     batch = SimpleNamespace(y=y, lengths=torch.tensor([3, 2]))
     from lstm_lab.tasks.tag import Tag
 
-    found = examples.shown.dispatch(Tag)(task, [batch], [output])
+    found = examples.shown.dispatch(Tag)(task, [(batch, output)])
     assert found["confusion"] == [[2, 0], [1, 2]]
     assert [strip["right"] for strip in found["strips"]] == [0.5, 1.0]
 

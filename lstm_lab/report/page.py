@@ -90,9 +90,11 @@ def _does(examples: Row, name: str, record: Record | None) -> list[Part]:
     tested = Part("On the test part", [of + opened.about(opening)], [classes] if classes else [], figures=after)
     if not examples:
         return [tested]
-    listed = [table for table in (shows.covered(examples), shows.worst(examples)) if table]
     head = "On the validation part" if tested else ""
-    return [Part(head, [of + shows.about(examples)], listed, figures=shows.figures_of(examples)), tested]
+    return [
+        Part(head, [of + shows.about(examples)], shows.tables_of(examples), figures=shows.figures_of(examples)),
+        tested,
+    ]
 
 
 def _unfinished(sweep: SweepRecord) -> str:

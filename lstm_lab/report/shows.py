@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lstm_lab.report import words
+from lstm_lab.report import going_on, words
 from lstm_lab.report.figures import COLOURS, Figure, as_json, axis, layout_of, plain
 from lstm_lab.report.read import Row
 from lstm_lab.report.tables import Cell, Column, Table, aligned
@@ -21,10 +21,13 @@ def figures_of(content: Row) -> list[Figure]:
 def about(content: Row) -> str:
     whole = content["samples"] == content["of"]
     count = f"all {content['of']:,}" if whole else f"{content['samples']:,} of {content['of']:,}, evenly chosen,"
-    return (
+    if content.get("first") and not whole:
+        count = f"the first {content['samples']:,} of {content['of']:,}"
+    said = (
         f"From the answers of the best epoch ({content['epoch']}) to {count} samples of the {content['part']} part, by "
         "which that epoch was chosen; the test part is not opened for this page."
     )
+    return f"{said} {going_on.summary(content)}" if content["kind"] == "next_step" else said
 
 
 def confusion(content: Row) -> Figure | None:
@@ -109,7 +112,7 @@ def _tags(content: Row) -> list[Figure]:
 
 
 def _strip(content: Row, strip: Row, place: int) -> Figure | None:
-    """Truth above, answer below, a colour for each class; steps where nothing is asked stay blank."""
+    """Truth above, answer below, a colour for each class; the truth is blank where nothing is asked."""
     classes = [plain(str(name)) for name in content["classes"]]
     if len(classes) > len(COLOURS):
         return None
@@ -133,6 +136,7 @@ def _strip(content: Row, strip: Row, place: int) -> Figure | None:
                                             tickfont={"color": "--ink"}),
     )  # fmt: skip
     caption = f"Labels of each step, {strip['name']} of the sequences{more}: {100 * strip['right']:.0f} % are right."
+    caption += " Where the truth is blank nothing was asked." if min(strip["truth"]) < 0 else ""
     return Figure(
         f"tags-{place}", strip["name"], caption, f"Two strips of labels. {caption}", as_json(traces, layout), 190
     )
@@ -212,8 +216,14 @@ def _numbers(content: Row) -> list[Figure]:
 
 
 DRAWN: dict[str, Callable[[Row], list[Figure]]] = {
-    "classes": _classes, "tags": _tags, "forecasts": _forecasts, "numbers": _numbers,
+    "classes": _classes, "tags": _tags, "forecasts": _forecasts, "numbers": _numbers, "next_step": going_on.figures_of,
 }  # fmt: skip
+
+
+def tables_of(content: Row) -> list[Table]:
+    if content.get("kind") == "next_step":
+        return going_on.tables_of(content)
+    return [table for table in (covered(content), worst(content)) if table]
 
 
 def worst(content: Row) -> Table | None:
