@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from scipy.stats import chi2
+from scipy.stats import chi2, kendalltau
 from test_report import opening, page, write_json, write_rows, write_run, write_sweep
 from test_report_browser import CLASSES, FORECAST, answered, bred
 
@@ -65,6 +65,59 @@ def test_importance_recovers_the_order_of_what_mattered(stop, seed):
     for share, truth in zip(found.shares.values(), known, strict=True):
         assert share == pytest.approx(truth / sum(known), abs=0.16)
     assert (found.trials, found.epochs) == (120, 4 if stop else 20)
+
+
+RUNGS = (4, 12, 36)
+
+
+def raced(count, seed):
+    """A sweep as asynchronous halving leaves it, whose truth is known: `strong` decides most, `weak` some, `none` nothing.
+
+    Every trial learns at a speed of its own, so that curves cross: some that would have ended well are stopped. Returned
+    beside it: where each would have ended.
+    """
+    dice = random.Random(seed)
+    trials, ends, seen = [], [], {rung: [] for rung in RUNGS[:-1]}
+    for number in range(count):
+        over = {"strong": 10 ** dice.uniform(-4, -1), "weak": dice.choice(["lstm", "gru"]), "none": dice.uniform(0, 1)}
+        end = 2.0 * (math.log10(over["strong"]) + 2.5) ** 2 / 1.5**2 + 0.6 * (over["weak"] == "gru")
+        speed = math.exp(dice.uniform(math.log(1.5), math.log(6.0)))
+        losses = [end + 2 * math.exp(-(epoch + 1) / speed) + dice.gauss(0, 0.03) for epoch in range(RUNGS[-1])]
+        length = RUNGS[-1]
+        for rung, others in seen.items():
+            others.append(min(losses[:rung]))
+            if len(others) > 2 and others[-1] > sorted(others)[max(len(others) // 3 - 1, 0)]:
+                length = rung
+                break
+        rows = [{"epoch": epoch, "val/loss": losses[epoch], "seconds": epoch + 1.0} for epoch in range(length)]
+        state = "finished" if length == RUNGS[-1] else "stopped"
+        record = Record(Path(f"t{number:04}"), {"decides": "val/loss", "mode": "min"}, state, None, rows, [])
+        trials.append(Trial(f"t{number:04}", number, 0, over, state, None, record))
+        ends.append(end)
+    space = {"strong": {"loguniform": [1e-4, 0.1]}, "weak": {"grid": ["lstm", "gru"]}, "none": {"uniform": [0, 1]}}
+    points = [Point(t.point, t.overrides, [t], t.value, None, 1) for t in trials]
+    points.sort(key=lambda point: (not point.through, point.mean))
+    won = points[0].trials[0]
+    return SweepRecord(Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, won, None, None), ends
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_importance_recovers_the_order_where_curves_cross_and_halving_stopped_the_worse(seed):
+    """Of 20 such sweeps 19 come out so; in the other one the weak and the useless one are level."""
+    sweep, ends = raced(120, seed)
+    lengths = [len(trial.record.rows) for trial in sweep.trials]
+    assert [lengths.count(rung) > 0 for rung in RUNGS] == [True, True, True]
+    assert lengths.count(RUNGS[0]) > 60, "most were stopped at the first rung"
+    # The curves cross: some that were stopped would have ended better than some that were trained through.
+    through = [end for end, length in zip(ends, lengths, strict=True) if length == RUNGS[-1]]
+    assert sum(end < max(through) for end, length in zip(ends, lengths, strict=True) if length == RUNGS[0]) > 5
+    early = [trial.record.best_of(RUNGS[0]) for trial in sweep.trials]
+    assert kendalltau(early, ends).statistic < 0.8
+    found = importance.importance(sweep)
+    assert list(found.shares) == ["strong", "weak", "none"]
+    assert found.shares["strong"] > 2 * found.shares["weak"]
+    assert (found.trials, found.epochs, found.longest) == (120, 4, 36)
+    assert "what makes learning fast counts" in importance.figure(found, "val/loss").caption
 
 
 def test_importance_with_few_trials_names_the_first_and_the_last_and_says_how_sure():
