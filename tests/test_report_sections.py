@@ -71,10 +71,10 @@ RUNGS = (4, 12, 36)
 
 
 def raced(count, seed):
-    """A sweep as asynchronous halving leaves it, whose truth is known: `strong` decides most, `weak` some, `none` nothing.
+    """A sweep as asynchronous halving leaves it; `strong` decides most, `weak` some, `none` nothing.
 
-    Every trial learns at a speed of its own, so that curves cross: some that would have ended well are stopped. Returned
-    beside it: where each would have ended.
+    Every trial learns at a speed of its own, so that curves cross: some that would have ended well are stopped.
+    Returned beside it: where each would have ended.
     """
     dice = random.Random(seed)
     trials, ends, seen = [], [], {rung: [] for rung in RUNGS[:-1]}
