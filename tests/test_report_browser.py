@@ -6,7 +6,7 @@ import json
 
 import pytest
 from browser import looked_at, needs_browser
-from test_report import write_json, write_rows, write_run, write_sweep
+from report_folders import write_json, write_rows, write_run, write_sweep
 
 from lstm_lab.report import write_comparison, write_report
 

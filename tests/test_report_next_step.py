@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 from browser import looked_at, needs_browser
-from test_report import page, write_sweep
+from report_folders import page, write_sweep
 from test_report_browser import answered, sound
 
 from lstm_lab.data import Batch
