@@ -63,10 +63,16 @@ def _comparison(sweep: SweepRecord) -> list[Part]:
 def _mattered(sweep: SweepRecord, found: importance.Importance | None) -> list[Part]:
     order = list(found.shares) + found.left_out if found else varying(sweep)
     figure, pair = coordinates(sweep), slices.interaction(sweep, order) if found else None
+    # What a clone reached it owes in part to numbers that it did not begin with.
+    cloned = any(trial.lineage for trial in sweep.trials)
+    told = [
+        "Of a population a member stands where it began, with the best of its record; a clone's record is its donor's "
+        "up to where it went on. Which numbers followed which stands under Population."
+    ] if cloned else []  # fmt: skip
     return [
         Part("Importance", (), [importance.table(found)] if found else [],
              figures=[importance.figure(found, sweep.metric)] if found else []),
-        Part("One at a time", (), figures=slices.slices(sweep, order)),
+        Part("One at a time", told, figures=slices.slices(sweep, order)),
         Part("Two together", (), figures=[pair] if pair else []),
         Part("All together", (), figures=[figure] if figure else []),
     ]  # fmt: skip
