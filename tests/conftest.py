@@ -30,6 +30,13 @@ DEMAND = {
     "optimizer": {"lr": 0.01},
     "trainer": {"max_epochs": 2, "patience": None},
 }
+REBER = {
+    "data": {"name": "embedded_reber", "batch_size": 50, "sequences": 200, "held_out": 60},
+    "task": "next_step",
+    "model": {"hidden_size": 6, "embedding": {"size": 4}},
+    "optimizer": {"lr": 0.03},
+    "trainer": {"max_epochs": 2, "patience": None},
+}
 
 
 @pytest.fixture(autouse=True)
@@ -101,3 +108,8 @@ def vowels() -> Experiment:
 @pytest.fixture
 def demand() -> Experiment:
     return Experiment.of(DEMAND)
+
+
+@pytest.fixture
+def reber() -> Experiment:
+    return Experiment.of(REBER)

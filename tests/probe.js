@@ -58,6 +58,25 @@ addEventListener("load", () => setTimeout(() => {
     };
     filtered = {gru: count("gru"), small: count("cell=lstm hiddensize<=32"), none: count("nothing-like-this"), all: count("")};
   }
+  // A range along the axis of the learning rate, as the mouse drags it: from its middle to its top.
+  const brushed = table && document.getElementById("parallel") ? (() => {
+    const plot = document.getElementById("parallel");
+    const at = plot.data[0].dimensions.findIndex((axis) => axis.label === "lr");
+    const bar = [...plot.querySelectorAll(".y-axis")][at].querySelector(".axis-brush");
+    const rows = () => [...table.tBodies[0].rows].filter((row) => !row.hidden);
+    const rates = () => { const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === "lr");
+      return rows().map((row) => Number(row.cells[head].dataset.value)); };
+    const told = () => [...document.querySelectorAll(".filter output")].map((output) => output.textContent);
+    const box = bar.getBoundingClientRect();
+    const mouse = (type, y) => (type === "mousedown" ? bar.querySelector(".background") ?? bar : window)
+      .dispatchEvent(new MouseEvent(type, {bubbles: true, cancelable: true, view: window, clientX: box.left + box.width / 2, clientY: y}));
+    mouse("mousedown", box.top + box.height / 2);
+    for (const share of [0.45, 0.3, 0.1]) mouse("mousemove", box.top + share * box.height);
+    mouse("mouseup", box.top + 0.1 * box.height);
+    const found = {range: plot.data[0].dimensions[at].constraintrange ?? null, kept: rates(), told: told()};
+    [...document.querySelectorAll(".filter button")].at(-1).click();
+    return {...found, after: rows().length, open: plot.data[0].dimensions.filter((axis) => axis.constraintrange).length, last: told()};
+  })() : null;
   const sorted = table ? (() => {
     const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === "lr");
     table.tHead.rows[0].cells[head]?.querySelector("button").click();
@@ -65,7 +84,7 @@ addEventListener("load", () => setTimeout(() => {
   })() : null;
   parent.postMessage({
     name: window.name, paper: getComputedStyle(document.body).backgroundColor, wide: document.documentElement.scrollWidth - innerWidth,
-    height: document.documentElement.scrollHeight, faint, crossed, plots, filtered, sorted, refused: window.refused ?? [],
+    height: document.documentElement.scrollHeight, faint, crossed, plots, filtered, brushed, sorted, refused: window.refused ?? [],
     loaded: performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
   }, "*");
 }, 1500));

@@ -9,7 +9,7 @@ import sys
 from statistics import mean
 
 import pytest
-from test_report import EXPERIMENT, Parsed, rows_of, write_json, write_run, write_sweep
+from report_folders import EXPERIMENT, Parsed, rows_of, write_json, write_run, write_sweep
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError

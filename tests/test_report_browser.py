@@ -6,7 +6,7 @@ import json
 
 import pytest
 from browser import looked_at, needs_browser
-from test_report import write_json, write_rows, write_run, write_sweep
+from report_folders import write_json, write_rows, write_run, write_sweep
 
 from lstm_lab.report import write_comparison, write_report
 
@@ -89,6 +89,17 @@ def test_a_page_can_be_read_filtered_and_sorted_and_loads_nothing(tmp_path):
     assert seen["filtered"] == {"gru": gru, "small": small, "none": 0, "all": len(points)}
     assert 0 < small < len(points)
     assert seen["sorted"] == sorted(row["optimizer.lr"] for row in points)
+    brushed = seen["brushed"]
+    low, high = (10**end for end in brushed["range"])
+    board = json.loads((folder / "summary.json").read_text())["points"]
+    rates = [point["overrides"]["optimizer.lr"] for point in board if point["mean"] is not None]
+    inside = [rate for rate in rates if low <= rate <= high]
+    assert 0 < len(inside) < len(rates)
+    assert sorted(brushed["kept"]) == sorted(inside), "the leaderboard keeps what is kept along the axis"
+    told = f"{len(inside)} of {len(board)} shown, by ranges of the parallel coordinates"
+    assert brushed["told"] == [told, told], "above the leaderboard and below the figure"
+    assert (brushed["after"], brushed["open"]) == (len(board), 0), "one button lets everything go"
+    assert brushed["last"] == [f"{len(board)} of {len(board)} shown", ""]
 
 
 @needs_browser

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from test_report import page, write_run, write_sweep
+from report_folders import page, write_run, write_sweep
 
 from lstm_lab.report import write_report
 

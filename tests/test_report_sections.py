@@ -1,116 +1,17 @@
-"""What the sections of a page say: importance finds what mattered, tests are the textbook's."""
+"""What the sections of a page say: tests are the textbook's, lineage is who went on from whom, costs add up."""
 
 from __future__ import annotations
 
 import json
-import math
 import random
-from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
-import torch
+from report_folders import page, write_json, write_run, write_sweep
 from scipy.stats import chi2
-from test_report import page, write_json, write_run, write_sweep
-from test_report_browser import CLASSES, FORECAST, answered, bred
+from test_report_browser import bred
 
-from lstm_lab.report import budget, costs, evidence, examples, importance, learned, shows
-from lstm_lab.report.read import Point, Record, SweepRecord, Trial, read
-
-# --- what mattered ----------------------------------------------------------------------------------------------------
-
-
-def synthetic(count, stop=False, seed=0, noise=0.02):
-    """A sweep whose truth is known: `a` decides most, then the cell, then `b`; `c` does nothing.
-
-    Stopped trials are the worse half, cut after 4 of 20 epochs: at their end they stand far above the others.
-    """
-    dice = random.Random(seed)
-    drawn = []
-    for number in range(count):
-        over = {
-            "a": 10 ** dice.uniform(-4, -1), "cell": dice.choice(["lstm", "gru"]), "b": dice.uniform(0, 1),
-            "c": dice.uniform(0, 1),
-        }  # fmt: skip
-        level = 1.6 * (math.log10(over["a"]) + 2.5) ** 2 / 1.5**2 + 0.6 * (over["cell"] == "gru") + 0.5 * over["b"]
-        drawn.append((level + dice.gauss(0, noise), number, over))
-    middle = sorted(level for level, _, _ in drawn)[count // 2]
-    trials = []
-    for level, number, over in drawn:
-        cut = stop and level > middle
-        rows = [
-            {"epoch": epoch, "val/loss": level + 3 * math.exp(-epoch / 3), "seconds": float(epoch + 1)}
-            for epoch in range(4 if cut else 20)
-        ]
-        record = Record(Path(f"t{number:04}"), {"decides": "val/loss", "mode": "min"}, "finished", None, rows, [])
-        state = "stopped" if cut else "finished"
-        trials.append(Trial(f"t{number:04}", number, 0, over, state, None, record))
-    space = {"a": {"loguniform": [1e-4, 0.1]}, "cell": {"grid": ["lstm", "gru"]}, "b": {"uniform": [0, 1]},
-             "c": {"uniform": [0, 1]}}  # fmt: skip
-    points = [Point(t.point, t.overrides, [t], t.value, None, 1) for t in trials]
-    points.sort(key=lambda point: (not point.through, point.mean))
-    return SweepRecord(
-        Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, points[0].trials[0], None, None
-    )
-
-
-@pytest.mark.parametrize(("stop", "seed"), [(False, 0), (True, 1), (True, 2)])
-def test_importance_recovers_the_order_of_what_mattered(stop, seed):
-    found = importance.importance(synthetic(120, stop, seed))
-    assert list(found.shares) == ["a", "cell", "b", "c"]
-    assert sum(found.shares.values()) == pytest.approx(1)
-    # What each part of the sum varies by is known: u^2 of u in -1..1 by 4/45, a coin by 1/4, u of u in 0..1 by 1/12.
-    known = [1.6**2 * 4 / 45, 0.6**2 / 4, 0.5**2 / 12, 0.0]
-    for share, truth in zip(found.shares.values(), known, strict=True):
-        assert share == pytest.approx(truth / sum(known), abs=0.16)
-    assert (found.trials, found.epochs) == (120, 4 if stop else 20)
-
-
-def test_importance_with_few_trials_names_the_first_and_the_last_and_says_how_sure():
-    found = importance.importance(synthetic(24, stop=True))
-    assert set(list(found.shares)[:2]) == {"a", "cell"}
-    assert all(spread >= 0 for spread in found.spreads.values())
-
-
-def test_one_trial_that_went_wrong_does_not_explain_everything():
-    sweep = synthetic(60)
-    before = importance.importance(sweep)
-    for row in sweep.trials[7].record.rows:
-        row["val/loss"] = 1e6
-    after = importance.importance(sweep)
-    assert list(after.shares)[:2] == list(before.shares)[:2]
-    assert all(abs(after.shares[key] - before.shares[key]) < 0.15 for key in before.shares)
-
-
-def test_values_at_the_end_would_name_the_wrong_one_where_trials_were_stopped():
-    """Why a common rung is needed: where stopped trials ended says when they were stopped, not how good they are."""
-    sweep = synthetic(60, stop=True)
-    assert importance.rung(sweep.trials) == 4
-    for trial in sweep.trials:
-        assert len(trial.record.rows[:4]) == 4
-        assert trial.record.best_of(4) == pytest.approx(min(row["val/loss"] for row in trial.record.rows[:4]))
-    stopped = [trial for trial in sweep.trials if trial.state == "stopped"]
-    finished = [trial for trial in sweep.trials if trial.state == "finished"]
-    assert min(t.value for t in stopped) > max(t.value for t in finished), "the ends are two worlds"
-    assert min(t.record.best_of(4) for t in stopped) > min(t.record.best_of(4) for t in finished)
-
-
-def test_importance_is_shown_from_20_trials_on_and_never_of_a_population():
-    assert importance.importance(synthetic(19)) is None
-    assert importance.importance(synthetic(20)) is not None
-    sweep = synthetic(30)
-    sweep.trials[3].lineage.append({"from": "t0001", "epoch": 4})
-    assert importance.importance(sweep) is None
-
-
-def test_what_only_some_trials_have_is_left_out_and_named():
-    sweep = synthetic(40)
-    for trial in sweep.trials[::2]:
-        trial.overrides["d"] = trial.point
-    found = importance.importance(sweep)
-    assert found.left_out == ["d"]
-    assert "Left out, for not every trial has them: d." in importance.figure(found, "val/loss").caption
-
+from lstm_lab.report import costs, evidence, learned
+from lstm_lab.report.read import read
 
 # --- how sure ---------------------------------------------------------------------------------------------------------
 
@@ -166,21 +67,6 @@ def test_the_answer_says_by_how_much_and_how_sure(tmp_path):
     assert "95 % interval" in heads
 
 
-# --- at equal budget --------------------------------------------------------------------------------------------------
-
-
-def test_the_best_to_be_expected_only_gets_better_and_ends_at_the_best():
-    sweep = synthetic(30)
-    traces = json.loads(budget.equal_budget(sweep).content)["data"]
-    lines = {trace["name"]: trace for trace in traces if "fill" not in trace}
-    assert set(lines) == {"lstm", "gru"}
-    for cell, line in lines.items():
-        trials = [trial for trial in sweep.trials if trial.overrides["cell"] == cell]
-        assert all(after <= before + 1e-12 for before, after in zip(line["y"], line["y"][1:], strict=False))
-        assert line["y"][-1] == pytest.approx(min(trial.value for trial in trials))
-        assert line["x"][-1] == pytest.approx(sum(trial.record.seconds for trial in trials))
-
-
 # --- how it learned ---------------------------------------------------------------------------------------------------
 
 
@@ -209,78 +95,6 @@ def test_the_learning_rate_is_drawn_where_it_moves(tmp_path):
         rows = [{**json.loads(line), "lr": 0.01} for line in path.read_text().splitlines()]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert "rates" not in page(folder).figures
-
-
-# --- what it does -----------------------------------------------------------------------------------------------------
-
-
-def trained(experiment, runs):
-    from lstm_lab.run import Run
-    from lstm_lab.train import train
-
-    run = Run.create(runs / "run", experiment.dump(), command="", job_type="train")
-    train(experiment, run, wandb="disabled")
-    return run
-
-
-def test_the_confusion_matrix_is_that_of_the_best_epoch(vowels, runs):
-    run = trained(vowels, runs)
-    found = examples.keep(run)
-    best = run.rows()[run.status["best"]["epoch"]]
-    counts = torch.tensor(found["confusion"])
-    assert counts.sum() == found["samples"] == found["of"]
-    assert counts.diagonal().sum() / counts.sum() == pytest.approx(best["val/accuracy"], abs=1e-6)
-    right = sum(row["right"] * row["n"] for row in found["calibration"]) / sum(row["n"] for row in found["calibration"])
-    assert right == pytest.approx(best["val/accuracy"], abs=1e-6)
-    assert [row["chance"] for row in found["worst"]] == sorted(row["chance"] for row in found["worst"])
-    assert all(row["truth"] != row["answer"] for row in found["worst"])
-    assert examples.keep(run) == found
-    shown = page(run.path)
-    assert {"confusion", "calibration"} <= set(shown.figures)
-    assert any(table[0][0][0] == "sample" for table in shown.tables)
-    assert run.openings() == [], "the test part stays sealed"
-
-
-def test_drawn_forecasts_have_the_error_that_the_record_says(demand, runs):
-    run = trained(demand, runs)
-    found = examples.keep(run)
-    best = run.rows()[run.status["best"]["epoch"]]
-    assert len(found["steps"]) == 8
-    assert sum(found["steps"]) / 8 == pytest.approx(best["val/mae"], rel=1e-4)
-    for window in found["windows"]:
-        said, truth = window["said"][0], window["truth"]
-        assert sum(abs(a - b) for a, b in zip(said, truth, strict=True)) / 8 == pytest.approx(window["error"], rel=1e-3)
-    assert found["windows"][0]["error"] <= found["windows"][1]["error"] <= found["windows"][2]["error"]
-    assert {"window-0", "window-1", "window-2", "steps"} <= set(page(run.path).figures)
-
-
-def test_a_page_is_written_without_answers_where_the_data_are_gone_or_others(vowels, runs):
-    run = trained(vowels, runs)
-    run.describe(data={**run.about["data"], "digest": "another"})
-    assert "confusion" not in page(run.path).figures
-    run.best.unlink()
-    assert "What it does" not in page(run.path).text
-
-
-def test_labels_of_each_step_are_counted_where_they_are_asked():
-    task = SimpleNamespace(classes=("a", "b"))
-    y = torch.tensor([[0, 1, -1], [1, 1, 0]])
-    output = torch.nn.functional.one_hot(torch.tensor([[0, 0, 1], [1, 1, 0]]), 2).float() * 9
-    batch = SimpleNamespace(y=y, lengths=torch.tensor([3, 2]))
-    from lstm_lab.tasks.tag import Tag
-
-    found = examples.shown.dispatch(Tag)(task, [batch], [output])
-    assert found["confusion"] == [[2, 0], [1, 2]]
-    assert [strip["right"] for strip in found["strips"]] == [0.5, 1.0]
-
-
-def test_intervals_and_worst_examples_are_tables(tmp_path):
-    covered = shows.covered(FORECAST)
-    assert [[cell.text for cell in row] for row in covered.rows] == [["90 %", "88.0 %"], ["80 %", "81.0 %"]]
-    shown = page(answered(write_sweep(tmp_path / "classes", draws=2), CLASSES))
-    assert "9 of 54" not in shown.text
-    assert "45 of 53 lie on the diagonal" in shown.text
-    assert "Most often confused: 7 taken for 8, once." in shown.text
 
 
 # --- what it cost -----------------------------------------------------------------------------------------------------

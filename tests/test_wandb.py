@@ -190,6 +190,7 @@ def test_the_numbers_of_a_clone_are_those_of_its_weights(tmp_path):
     [
         ("vowels", {"confusion_table", "precision_recall_table", "calibration_table", "worst"}),
         ("demand", {"error_ahead_table", "forecast_the_worst_table", "forecasts"}),
+        ("reber", {"loss_lies", "loss_by_step_table", "continuations"}),
     ],
 )
 def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, stub, runs, readable, request):

@@ -100,6 +100,16 @@ def resolved(accessor, run):
     return wrapped
 
 
+def test_what_the_test_part_showed_of_the_winner_stands_in_the_report(swept):
+    held = {"classes": ["a", "b"], "counts": [[7, 3], [0, 9]]}
+    opening = {"opened": "2026-01-01T00:00:00+00:00", "epoch": 2, "scores": {"loss": 0.5}, "confusion": held}
+    assert "Classes of the test part" not in json.dumps(spec_of(swept))
+    append_jsonl(swept / "trials" / "t0000" / "tests.jsonl", opening)
+    said = json.dumps(spec_of(swept), ensure_ascii=False)
+    assert "Classes of the test part" in said
+    assert "| a | 10 | 70.0 % | 100.0 % | b, 3 times |" in said
+
+
 def test_every_accessor_is_in_what_the_runs_log(swept):
     spec, run = spec_of(swept), Run(swept / "trials" / "t0000")
     columns = list(values(spec, "accessor"))

@@ -181,8 +181,7 @@ def answer_of_run(record: Record) -> Answer:
     if record.openings:
         row = record.openings[-1]
         name = compared(row["scores"], {}, metric)
-        opened = len(record.openings)
-        note = "opened once" if opened == 1 else f"opened {opened} times"
+        note = f"opened {words.times(len(record.openings))}"
         stats.append(Stat(f"test {words.metric(name)}", words.number(row["scores"][name]), note))
         said = verdict("test", row["scores"], row.get("baselines") or {}, row.get("skill") or {}, metric)
         verdicts += [said] if said else []

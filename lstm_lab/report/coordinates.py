@@ -12,6 +12,9 @@ from lstm_lab.report.figures import Figure, as_json, decades, layout_of, plain, 
 from lstm_lab.report.read import Point, Row, SweepRecord, finite
 from lstm_lab.report.tables import varying
 
+FEW = 24
+"""Points whose lines do not hide each other, so that the worst may be seen as well."""
+
 
 def coordinates(sweep: SweepRecord) -> Figure | None:
     """A line for each point through all hyperparameters that vary, to the deciding metric."""
@@ -29,17 +32,20 @@ def coordinates(sweep: SweepRecord) -> Figure | None:
     # Plotly paints in the order of the values: best last, on top.
     line = {
         "color": [1 - share[place] for place in range(len(means))], "cmin": 0, "cmax": 1, "showscale": False,
-        "colorscale": [[0, "--worst"], [0.7, "--middle"], [1, "--best"]],
+        "colorscale": [[0, "--faint" if len(points) <= FEW else "--worst"], [0.7, "--middle"], [1, "--best"]],
     }  # fmt: skip
+    # Where each stands in the leaderboard, of which the page keeps what is kept along an axis.
+    ids = [str(place) for place, point in enumerate(sweep.points) if finite(point.mean)]
     trace = {
-        "type": "parcoords", "dimensions": axes, "line": line, "labelfont": {"size": 13, "color": "--ink"},
+        "type": "parcoords", "dimensions": axes, "ids": ids, "line": line, "labelfont": {"size": 13, "color": "--ink"},
         "tickfont": {"size": 12, "color": "--muted"}, "rangefont": {"size": 1, "color": "rgba(0,0,0,0)"},
         "unselected": {"line": {"color": "--grid", "opacity": 0.3}},
     }  # fmt: skip
     left_out = len(sweep.points) - len(points)
     caption = (
         f"One line for each of {len(points)} points, strongest where {words.metric(sweep.metric)} is best. Drag along "
-        "an axis to keep a range, click to let it go, drag a name to move its axis."
+        "an axis to keep a range, in the leaderboard too; click to let it go; drag a name to move its axis. By "
+        "keyboard: type ranges above the leaderboard, as in its example."
         + (f" Left out: {words.plural(left_out, 'point')} without a value." if left_out else "")
     )
     alt = (

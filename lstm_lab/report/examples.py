@@ -6,6 +6,7 @@ The test part is never opened here. Of a large part samples evenly over it are t
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from functools import singledispatch
 from typing import Any
 
@@ -16,16 +17,20 @@ from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch
 from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import Experiment
+from lstm_lab.report.next_steps import next_steps
 from lstm_lab.run import Run, write_atomic
 from lstm_lab.tasks.base import Task
 from lstm_lab.tasks.classify import Classify
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.forecast_metrics import scale_of
+from lstm_lab.tasks.next_step import NextStep
 from lstm_lab.tasks.outputs import LEVELS
 from lstm_lab.tasks.regress import Regress
 from lstm_lab.tasks.tag import Tag
 from lstm_lab.train import build
 
+Answer = tuple[Batch, Tensor]
+"""A batch, and what the model put out for it."""
 SAMPLES, CHUNK, WORST, STEPS = 2048, 64, 8, 120
 BINS = 10
 CURVES, RECALL = 12, [step / 20 for step in range(21)]
@@ -45,23 +50,36 @@ def examples_of(run: Run) -> dict[str, Any]:
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
     split = dataset.validation
-    index = torch.linspace(0, len(split) - 1, min(len(split), SAMPLES)).round().long().unique()
-    batches, outputs = [], []
-    with torch.inference_mode():
-        for rows in index.split(CHUNK):
+    index = _asked(split, 4 * experiment.data.batch_size)
+
+    def answers() -> Iterator[Answer]:
+        for rows in index:
             batch = split.take(rows)
-            batches.append(batch)
-            outputs.append(learner(batch))
-        found = shown(learner.task, batches, outputs)
+            yield batch, learner(batch)
+
+    with torch.inference_mode():
+        found = shown(learner.task, answers())
     if not found:
         return {}
     if found["kind"] == "classes":
         texts = split.features() if hasattr(split, "features") else ()
+        places = torch.cat(index)
         for row in found["worst"]:
-            row["sample"] = int(index[row["sample"]])
+            row["sample"] = int(places[row["sample"]])
             if len(texts) > row["sample"] and isinstance(texts[row["sample"]], str):
                 row["text"] = texts[row["sample"]][:400]
-    return {"part": "validation", "epoch": epoch, "samples": len(index), "of": len(split), **found}
+    how = {"first": True} if getattr(split, "carry", False) else {}
+    return {"part": "validation", "epoch": epoch, "samples": sum(map(len, index)), "of": len(split), **how, **found}
+
+
+def _asked(split: Any, batch_size: int) -> list[Tensor]:
+    """Places of the samples that are asked for, batch by batch."""
+    if getattr(split, "carry", False):
+        # What a chunk is answered depends on the chunks before it: as validation reads them, from the beginning.
+        batches = [torch.from_numpy(rows) for rows in split.plan(batch_size).batches(None)]
+        so_far = torch.tensor([len(rows) for rows in batches]).cumsum(0)
+        return batches[: max(int((so_far <= SAMPLES).sum()), 1)]
+    return list(torch.linspace(0, len(split) - 1, min(len(split), SAMPLES)).round().long().unique().split(CHUNK))
 
 
 def keep(run: Run) -> dict[str, Any]:
@@ -82,13 +100,14 @@ def keep(run: Run) -> dict[str, Any]:
 
 
 @singledispatch
-def shown(task: Task, batches: list[Batch], outputs: list[Tensor]) -> dict[str, Any]:
+def shown(task: Task, answers: Iterable[Answer]) -> dict[str, Any]:
     """What there is to see in the answers; a task without anything to show says nothing."""
     return {}
 
 
 @shown.register
-def _(task: Classify, batches: list[Batch], outputs: list[Tensor]) -> dict[str, Any]:
+def _(task: Classify, answers: Iterable[Answer]) -> dict[str, Any]:
+    batches, outputs = zip(*answers, strict=True)
     chances, truth = torch.cat(outputs).softmax(-1), torch.cat([batch.y for batch in batches])  # (N, C), (N,)
     lengths = torch.cat([batch.lengths for batch in batches])
     worst = chances.gather(1, truth.unsqueeze(1)).squeeze(1).argsort()[:WORST]
@@ -105,7 +124,8 @@ def _(task: Classify, batches: list[Batch], outputs: list[Tensor]) -> dict[str, 
 
 
 @shown.register
-def _(task: Tag, batches: list[Batch], outputs: list[Tensor]) -> dict[str, Any]:
+def _(task: Tag, answers: Iterable[Answer]) -> dict[str, Any]:
+    batches, outputs = zip(*answers, strict=True)
     chances = torch.cat([output.flatten(0, 1) for output in outputs]).softmax(-1)
     truth = torch.cat([batch.y.flatten() for batch in batches])
     asked = truth >= 0
@@ -160,7 +180,8 @@ def _precision(classes: tuple[str, ...], chances: Tensor, truth: Tensor) -> dict
 
 
 @shown.register
-def _(task: Forecast, batches: list[Batch], outputs: list[Tensor]) -> dict[str, Any]:
+def _(task: Forecast, answers: Iterable[Answer]) -> dict[str, Any]:
+    batches, outputs = zip(*answers, strict=True)
     horizon, K = task.shape
     rows, truths, pasts = [], [], []
     for batch, output in zip(batches, outputs, strict=True):
@@ -203,7 +224,13 @@ def _(task: Forecast, batches: list[Batch], outputs: list[Tensor]) -> dict[str, 
 
 
 @shown.register
-def _(task: Regress, batches: list[Batch], outputs: list[Tensor]) -> dict[str, Any]:
+def _(task: NextStep, answers: Iterable[Answer]) -> dict[str, Any]:
+    return next_steps(task, answers)
+
+
+@shown.register
+def _(task: Regress, answers: Iterable[Answer]) -> dict[str, Any]:
+    batches, outputs = zip(*answers, strict=True)
     said, truth = torch.cat(outputs)[:, 0], torch.cat([batch.y for batch in batches])[:, 0]
     drawn = torch.linspace(0, len(said) - 1, min(len(said), 400)).round().long()
     return {

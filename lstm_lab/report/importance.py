@@ -32,6 +32,8 @@ class Importance:
     points: int
     epochs: int
     """The common rung."""
+    longest: int
+    """Epochs of the trial that was trained longest."""
     left_out: list[str]
     """Hyperparameters that not every trial has."""
 
@@ -66,6 +68,7 @@ def importance(sweep: SweepRecord) -> Importance | None:
         trials=len(scored),
         points=len({trial.point for trial, _ in scored}),
         epochs=epochs,
+        longest=max(len(trial.record.rows) for trial, _ in scored if trial.record),
         left_out=[key for key in varying(sweep) if key not in everywhere],
     )
 
@@ -138,6 +141,8 @@ def figure(found: Importance, metric: str) -> Figure:
         + f", each with the best of its first {words.plural(found.epochs, 'epoch')}, which all were given; mean and "
         f"standard deviation over {SEEDS} forests."
     )
+    if found.epochs < found.longest:
+        caption += " So what makes learning fast counts beside what makes it good."
     if found.points < FEWEST:
         caption += f" With fewer than {FEWEST} different points this is a hint."
     if found.left_out:

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.report import costs, importance, learned, provenance, shows, slices, tables, words
+from lstm_lab.report import costs, importance, learned, opened, provenance, shows, slices, tables, words
 from lstm_lab.report.answer import answer_of_run, answer_of_sweep
 from lstm_lab.report.budget import equal_budget
 from lstm_lab.report.compare import comparisons
@@ -35,7 +35,8 @@ def sweep_page(sweep: SweepRecord, examples: Row) -> Page:
             Section("comparison", "Comparison", _comparison(sweep)),
             Section("mattered", "What mattered", _mattered(sweep, found)),
             Section("learned", "How it learned", _learned(sweep)),
-            Section("does", "What it does", _does(examples, sweep.winner.id if sweep.winner else "", _steps(sweep))),
+            Section("does", "What it does", _does(
+                examples, sweep.winner.id if sweep.winner else "", sweep.winner.record if sweep.winner else None)),
             Section("cost", "Cost", [Part(facts=costs.of_sweep(sweep))]),
             Section("provenance", "Provenance", [
                 Part("Best configuration", code=sweep.best or ""),
@@ -62,10 +63,16 @@ def _comparison(sweep: SweepRecord) -> list[Part]:
 def _mattered(sweep: SweepRecord, found: importance.Importance | None) -> list[Part]:
     order = list(found.shares) + found.left_out if found else varying(sweep)
     figure, pair = coordinates(sweep), slices.interaction(sweep, order) if found else None
+    # What a clone reached it owes in part to numbers that it did not begin with.
+    cloned = any(trial.lineage for trial in sweep.trials)
+    told = [
+        "Of a population a member stands where it began, with the best of its record; a clone's record is its donor's "
+        "up to where it went on. Which numbers followed which stands under Population."
+    ] if cloned else []  # fmt: skip
     return [
         Part("Importance", (), [importance.table(found)] if found else [],
              figures=[importance.figure(found, sweep.metric)] if found else []),
-        Part("One at a time", (), figures=slices.slices(sweep, order)),
+        Part("One at a time", told, figures=slices.slices(sweep, order)),
         Part("Two together", (), figures=[pair] if pair else []),
         Part("All together", (), figures=[figure] if figure else []),
     ]  # fmt: skip
@@ -81,17 +88,19 @@ def _learned(sweep: SweepRecord) -> list[Part]:
     ]
 
 
-def _steps(sweep: SweepRecord) -> list[Row]:
-    record = sweep.winner.record if sweep.winner else None
-    return record.openings[-1].get("steps") or [] if record and record.openings else []
-
-
-def _does(examples: Row, name: str, steps: list[Row]) -> list[Part]:
+def _does(examples: Row, name: str, record: Record | None) -> list[Part]:
+    """What the best epoch answers to the validation part, and what the record kept of the last opening of the test."""
+    of = f"Of trial {name}. " if name else ""
+    opening = record.openings[-1] if record and record.openings else {}
+    after, classes = opened.figures_of(opening), opened.each_class(opening)
+    tested = Part("On the test part", [of + opened.about(opening)], [classes] if classes else [], figures=after)
     if not examples:
-        return []
-    listed = [table for table in (shows.covered(examples), shows.worst(examples)) if table]
-    said = (f"Of trial {name}. " if name else "") + shows.about(examples)
-    return [Part("", [said], listed, figures=shows.figures_of(examples))]
+        return [tested]
+    head = "On the validation part" if tested else ""
+    return [
+        Part(head, [of + shows.about(examples)], shows.tables_of(examples), figures=shows.figures_of(examples)),
+        tested,
+    ]
 
 
 def _unfinished(sweep: SweepRecord) -> str:
@@ -160,7 +169,7 @@ def run_page(record: Record, examples: Row) -> Page:
         sections=[
             Section("comparison", "Comparison", [Part("Scores beside baselines", (), scored)]),
             Section("learned", "How it learned", [Part("Curves", (), figures=run_curves(record))]),
-            Section("does", "What it does", _does(examples, "", [])),
+            Section("does", "What it does", _does(examples, "", record)),
             Section("cost", "Cost", [Part(facts=costs.of_run(record))]),
             Section("provenance", "Provenance", [
                 Part("Configuration", code=text), Part("Where it comes from", facts=provenance.of_run(record)),

@@ -102,4 +102,4 @@ def _domain(kind: str, arguments: Any) -> str:
 def _openings(when: list[str]) -> str:
     if not when:
         return "sealed: never opened"
-    return f"opened {'once' if len(when) == 1 else f'{len(when)} times'}: {'; '.join(when)}"
+    return f"opened {words.times(len(when))}: {'; '.join(when)}"

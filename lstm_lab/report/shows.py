@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from lstm_lab.report import words
+from lstm_lab.report import going_on, words
 from lstm_lab.report.figures import COLOURS, Figure, as_json, axis, layout_of, plain
 from lstm_lab.report.read import Row
 from lstm_lab.report.tables import Cell, Column, Table, aligned
@@ -21,15 +21,22 @@ def figures_of(content: Row) -> list[Figure]:
 def about(content: Row) -> str:
     whole = content["samples"] == content["of"]
     count = f"all {content['of']:,}" if whole else f"{content['samples']:,} of {content['of']:,}, evenly chosen,"
-    return (
+    if content.get("first") and not whole:
+        count = f"the first {content['samples']:,} of {content['of']:,}"
+    said = (
         f"From the answers of the best epoch ({content['epoch']}) to {count} samples of the {content['part']} part, by "
         "which that epoch was chosen; the test part is not opened for this page."
     )
+    return f"{said} {going_on.summary(content)}" if content["kind"] == "next_step" else said
 
 
 def confusion(content: Row) -> Figure | None:
+    return matrix(content["classes"], content["confusion"], "validation")
+
+
+def matrix(names: list[Any], counts: list[list[int]], part: str) -> Figure | None:
     """Truth down, answer across; shares of each true class, with the counts in the cells."""
-    classes, counts = [plain(str(c)) for c in content["classes"]], content["confusion"]
+    classes = [plain(str(name)) for name in names]
     if not 1 < len(classes) <= MOST_CLASSES:
         return None
     shares = [[count / sum(row) if sum(row) else 0.0 for count in row] for row in counts]
@@ -57,12 +64,16 @@ def confusion(content: Row) -> Figure | None:
         for across in range(len(classes))
         if down != across and counts[down][across]
     ]
-    caption = f"Counts, coloured by the share of the true class; {right:,} of {total:,} lie on the diagonal."
+    caption = (
+        f"Counts of the {part} part, coloured by the share of the true class; {right:,} of {total:,} lie on the "
+        "diagonal."
+    )
     if swapped:
         count, truth, answer = max(swapped)
-        caption += f" Most often confused: {truth} taken for {answer}, {'once' if count == 1 else f'{count:,} times'}."
+        caption += f" Most often confused: {truth} taken for {answer}, {words.times(count)}."
     alt = f"Confusion matrix of {len(classes)} classes. {caption}"
-    return Figure("confusion", "confusion", caption, alt, as_json([trace], layout), side)
+    name, title = ("confusion-test", "confusion, test part") if part == "test" else ("confusion", "confusion")
+    return Figure(name, title, caption, alt, as_json([trace], layout), side)
 
 
 def calibration(content: Row) -> Figure | None:
@@ -101,7 +112,7 @@ def _tags(content: Row) -> list[Figure]:
 
 
 def _strip(content: Row, strip: Row, place: int) -> Figure | None:
-    """Truth above, answer below, a colour for each class; steps where nothing is asked stay blank."""
+    """Truth above, answer below, a colour for each class; the truth is blank where nothing is asked."""
     classes = [plain(str(name)) for name in content["classes"]]
     if len(classes) > len(COLOURS):
         return None
@@ -125,6 +136,7 @@ def _strip(content: Row, strip: Row, place: int) -> Figure | None:
                                             tickfont={"color": "--ink"}),
     )  # fmt: skip
     caption = f"Labels of each step, {strip['name']} of the sequences{more}: {100 * strip['right']:.0f} % are right."
+    caption += " Where the truth is blank nothing was asked." if min(strip["truth"]) < 0 else ""
     return Figure(
         f"tags-{place}", strip["name"], caption, f"Two strips of labels. {caption}", as_json(traces, layout), 190
     )
@@ -132,22 +144,27 @@ def _strip(content: Row, strip: Row, place: int) -> Figure | None:
 
 def _forecasts(content: Row) -> list[Figure]:
     found = [_window(content, window, place) for place, window in enumerate(content["windows"])]
-    steps = content["steps"]
-    if len(steps) > 1:
-        trace = {
-            "type": "scatter", "mode": "lines", "x": list(range(1, len(steps) + 1)), "y": steps,
-            "line": {"color": "--c1", "width": 2.4}, "hovertemplate": "%{x} ahead: %{y:.4g}<extra></extra>",
-        }  # fmt: skip
-        layout = layout_of(
-            300, xaxis=axis("steps ahead"), yaxis=axis("mean absolute error", rangemode="tozero"), showlegend=False
-        )
-        caption = (
-            f"Mean absolute error at each step ahead{', over all targets' if content['targets'] > 1 else ''}: "
-            f"{words.number(steps[0])} at the first, {words.number(steps[-1])} at the last."
-        )
-        alt = f"Line chart of the error over {len(steps)} steps ahead. {caption}"
-        found.append(Figure("steps", "error by step ahead", caption, alt, as_json([trace], layout), 300))
-    return found
+    last = ahead(content["steps"], ", over all targets" if content["targets"] > 1 else "", "steps")
+    return [*found, last] if last else found
+
+
+def ahead(steps: list[float], of: str, name: str) -> Figure | None:
+    """The error over the steps ahead; nothing where there is but one."""
+    if len(steps) < 2:
+        return None
+    trace = {
+        "type": "scatter", "mode": "lines", "x": list(range(1, len(steps) + 1)), "y": steps,
+        "line": {"color": "--c1", "width": 2.4}, "hovertemplate": "%{x} ahead: %{y:.4g}<extra></extra>",
+    }  # fmt: skip
+    layout = layout_of(
+        300, xaxis=axis("steps ahead"), yaxis=axis("mean absolute error", rangemode="tozero"), showlegend=False
+    )
+    caption = (
+        f"Mean absolute error at each step ahead{of}: {words.number(steps[0])} at the first, "
+        f"{words.number(steps[-1])} at the last."
+    )
+    alt = f"Line chart of the error over {len(steps)} steps ahead. {caption}"
+    return Figure(name, "error by step ahead", caption, alt, as_json([trace], layout), 300)
 
 
 def _window(content: Row, window: Row, place: int) -> Figure:
@@ -199,8 +216,14 @@ def _numbers(content: Row) -> list[Figure]:
 
 
 DRAWN: dict[str, Callable[[Row], list[Figure]]] = {
-    "classes": _classes, "tags": _tags, "forecasts": _forecasts, "numbers": _numbers,
+    "classes": _classes, "tags": _tags, "forecasts": _forecasts, "numbers": _numbers, "next_step": going_on.figures_of,
 }  # fmt: skip
+
+
+def tables_of(content: Row) -> list[Table]:
+    if content.get("kind") == "next_step":
+        return going_on.tables_of(content)
+    return [table for table in (covered(content), worst(content)) if table]
 
 
 def worst(content: Row) -> Table | None:

@@ -132,3 +132,7 @@ def span(values: Iterable[int]) -> str:
         return NONE
     low, high = min(found), max(found)
     return f"{low}" if low == high else f"{low}–{high}"
+
+
+def times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"

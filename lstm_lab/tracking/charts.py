@@ -139,5 +139,26 @@ def _numbers(content: dict[str, Any]) -> dict[str, Any]:
     return {"answers": wandb.plot.scatter(pairs, "truth", "said", f"{content['target']}: said against true")}
 
 
-DRAWN = {"classes": _classes, "tags": _tags, "forecasts": _forecasts, "numbers": _numbers}
+def _next_step(content: dict[str, Any]) -> dict[str, Any]:
+    import wandb
+
+    told = ("name", "n", "steps", "loss", "nats", "found", "said")
+    parts: list[Any] = [[row[name] for name in told] for row in content["parts"]]
+    places = [(place, nats) for place, nats in enumerate(content["places"], 1) if nats is not None]
+    charts: dict[str, Any] = {"loss_lies": wandb.Table([*told], parts)}
+    if places:
+        x, y = [list(column) for column in zip(*places, strict=True)]
+        charts["loss_by_step"] = wandb.plot.line_series(x, [y], ["nats"], "Loss by the place of a step", "step")
+    if content.get("continuations"):
+        columns: list[Any] = ["before", "truth", "chance", "expected"]
+        rows: list[Any] = [
+            [r["before"], r["truth"], r["chance"], json.dumps(r["expected"])] for r in content["continuations"]
+        ]
+        charts["continuations"] = wandb.Table(columns, rows)
+    return charts
+
+
+DRAWN = {
+    "classes": _classes, "tags": _tags, "forecasts": _forecasts, "numbers": _numbers, "next_step": _next_step,
+}  # fmt: skip
 """Kind of examples.json -> its charts."""

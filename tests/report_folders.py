@@ -1,0 +1,219 @@
+"""Folders of runs and sweeps as their producers write them, and their pages as a browser takes them apart."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from html.parser import HTMLParser
+from pathlib import Path
+from statistics import mean, stdev
+
+from lstm_lab import config
+from lstm_lab.report import write_report
+
+QUESTION = "Which cell hears best who speaks, LSTM or GRU?"
+SPACE = {
+    "model.cell": {"grid": ["lstm", "gru"]},
+    "model.hidden_size": {"choice": [32, 64, 96]},
+    "optimizer.lr": {"loguniform": [0.002, 0.01]},
+    "model.dropout.output": {"uniform": [0.0, 0.5]},
+}
+EXPERIMENT = {
+    "data": {"name": "japanese_vowels", "batch_size": 16},
+    "task": {"name": "classify", "decides": "loss"},
+    "model": {"cell": {"name": "lstm", "forget_bias": 1.0}, "hidden_size": 64, "bidirectional": True},
+    "optimizer": {"name": "adam", "lr": 0.005},
+    "trainer": {"max_epochs": 40},
+    "seed": 0,
+}
+VERSIONS = {"python": "3.11.7", "lstm-lab": "0.1.0", "torch": "2.13.0", "ray": "2.60.0", "numpy": "2.3.5"}
+ENDED = ("finished", "stopped", "failed")
+BASELINES = {
+    "majority class": {"accuracy": 0.1296, "macro_f1": 0.0255},
+    "nearest centroid": {"accuracy": 0.8889, "macro_f1": 0.8853},
+    "logistic regression": {"accuracy": 0.9444, "macro_f1": 0.9431},
+}
+
+
+# --- folders as the producers write them ------------------------------------------------------------------------------
+
+
+def write_json(path, content):
+    path.write_text(json.dumps(content, indent=1))
+
+
+def write_rows(path, rows, torn=False):
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.write_text(text + ('{"epoch": 99, "val/lo' if torn else ""))
+
+
+def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, group=None, seed=0, decides="val/loss",
+              torn=False, rate=0.005):  # fmt: skip
+    """A run folder whose loss falls towards `level` and then rises a little."""
+    dice = random.Random(f"{path.name}{seed}")
+    rows = []
+    for epoch in range(epochs):
+        loss = level + (2.2 - level) * math.exp(-epoch / 4) + 0.0004 * max(0, epoch - 25) ** 1.5
+        loss *= math.exp(dice.gauss(0, 0.05))
+        accuracy = min(1.0, round((1 - 0.35 * loss) * 54) / 54)
+        rows.append({
+            "epoch": epoch, "step": 14 * (epoch + 1), "train/loss": 0.8 * loss * math.exp(-epoch / 40),
+            "train/grad_norm": 1 / (1 + epoch), "val/loss": loss, "val/accuracy": accuracy,
+            "val/macro_f1": accuracy - 0.004, "lr": rate * (1 + math.cos(math.pi * epoch / 40)) / 2,
+            "seconds": round(0.31 * (epoch + 1), 3),
+        })  # fmt: skip
+    (path / "checkpoints").mkdir(parents=True)
+    (path / "experiment.yaml").write_text(config.to_yaml(EXPERIMENT))
+    write_json(path / "run.json", {
+        "id": path.name, "name": path.name, "created": "2026-11-21T05:28:20+00:00",
+        "command": "lstm-lab train conf/vowels_lstm.yaml", "git": {"commit": "eb6f499329d3", "dirty": True},
+        "versions": VERSIONS, "data": {"digest": "efd1dc4bc7b3ecf3", "facts": {"input_size": 12}}, "decides": decides,
+        "mode": "max" if decides != "val/loss" else "min", "parameters": 41097, "device": "cpu", "group": group,
+        "job_type": "trial" if group else "train",
+    })  # fmt: skip
+    write_rows(path / "metrics.jsonl", rows, torn)
+    write_json(path / "status.json", {"state": state, "reason": reason, "epochs": epochs, "seconds": 0.31 * epochs})
+    return rows
+
+
+def opening(accuracy=0.9703, baselines=BASELINES):
+    skill = {name: 1 - (1 - accuracy) / (1 - row["accuracy"]) for name, row in baselines.items()}
+    return {
+        "opened": "2026-11-21T05:40:00+00:00", "epoch": 20, "part": "test",
+        "scores": {"loss": 0.0876, "accuracy": accuracy, "macro_f1": accuracy - 0.001},
+        "baselines": baselines, "skill": skill,
+    }  # fmt: skip
+
+
+def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=True, ended=True, most=40, name=None):
+    """A sweep folder: each draw with both cells and every seed, some stopped early, one point failed."""
+    dice = random.Random(7)
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = {
+        "question": name or QUESTION, "experiment": EXPERIMENT, "space": SPACE, "seeds": list(seeds),
+        "samples": draws, "searcher": {"name": "random"}, "scheduler": {"name": "asha", "grace": 6, "reduction": 3.0},
+        "resources": {"cpus": 1.0, "gpus": 0.0}, "seed": 0,
+    }  # fmt: skip
+    (folder / "sweep.yaml").write_text(config.to_yaml(spec))
+    asked, events, points = [], [], []
+    for draw in range(draws):
+        size, rate = dice.choice([32, 64, 96]), 10 ** dice.uniform(-2.7, -2)
+        drop = dice.uniform(0, 0.5)
+        for place, cell in enumerate(["lstm", "gru"]):
+            overrides = {
+                "model.cell": cell, "model.hidden_size": size, "optimizer.lr": rate, "model.dropout.output": drop,
+            }  # fmt: skip
+            level = (
+                0.05 + 2 * abs(math.log10(rate) + 2.3) * 0.1 + (0.02 if cell == "gru" else 0) + 0.1 * abs(drop - 0.2)
+            )
+            state, epochs = ("finished", most) if level < 0.12 else ("stopped", 18 if level < 0.14 else 6)
+            if draw == draws - 1 and cell == "gru":
+                state, epochs = "failed", 3
+            number = 2 * draw + place
+            for seed in seeds:
+                trial = f"t{len(asked):04d}"
+                asked.append({"trial": trial, "point": number, "seed": seed, "overrides": overrides})
+                reason = {"failed": "Diverged: the loss of epoch 3 is not a number; lower optimizer.lr",
+                          "stopped": "asha: worse than the others"}.get(state)  # fmt: skip
+                rows = write_run(folder / "trials" / trial, level=level, epochs=epochs, state=state, reason=reason,
+                                 group=folder.name, seed=seed, rate=rate)  # fmt: skip
+                value = min(row["val/loss"] for row in rows)
+                points.append((number, overrides, trial, state, value))
+                if state != "finished":
+                    events.append({"trial": trial, "state": state, "reason": reason})
+    write_rows(folder / "trials.jsonl", asked, torn=True)
+    write_rows(folder / "events.jsonl", events)
+    write_json(folder / "about.json", {
+        "name": folder.name, "created": "2026-11-21T05:28:10+00:00", "git": {"commit": "eb6f499329d3", "dirty": False},
+        "versions": VERSIONS, "command": "lstm-lab sweep sweeps/vowels_cells.yaml", "seconds": 74.2,
+    })  # fmt: skip
+    if ended:
+        _end(folder, points, baselines, tested)
+    return folder
+
+
+def _end(folder, trials, baselines, tested):
+    """summary.json and best.yaml, ranked here anew: the page must not change what they say."""
+    points = {}
+    for number, overrides, trial, state, value in trials:
+        points.setdefault(number, (overrides, []))[1].append((trial, state, value))
+    rows = []
+    for number, (overrides, members) in points.items():
+        values = [value for _, state, value in members if state != "failed"]
+        rows.append({
+            "point": number, "overrides": overrides, "trials": [trial for trial, _, _ in members],
+            "mean": mean(values) if values else None, "spread": stdev(values) if len(values) > 1 else None,
+            "n": len(values), "states": [state for _, state, _ in members], "parameters": 41097,
+        })  # fmt: skip
+    rows.sort(key=lambda row: (row["mean"] is None, sum(s != "finished" for s in row["states"]), row["mean"] or 0))
+    won = min(points[rows[0]["point"]][1], key=lambda member: member[2])[0]
+    test = opening(baselines=baselines)
+    validation = {"loss": 0.0521, "accuracy": 0.9630, "macro_f1": 0.9627}
+    skill = {name: 1 - (1 - 0.9630) / (1 - row["accuracy"]) for name, row in baselines.items()}
+    failed = [trial for _, _, trial, state, _ in trials if state == "failed"]
+    write_json(folder / "summary.json", {
+        "question": config.load(folder / "sweep.yaml")["question"], "metric": "val/loss", "mode": "min",
+        "trials": {"asked": len(trials), **{state: sum(t[3] == state for t in trials) for state in ENDED}},
+        "winner": {"trial": won, "config": {**rows[0]["overrides"], "seed": 0}, "epoch": 20, "validation": validation,
+                   "test": test["scores"] if tested else None},
+        "points": rows,
+        "baselines": {"validation": baselines, "test": baselines if tested else None},
+        "skill": {"validation": skill, "test": test["skill"] if tested else None},
+        "failures": [{"trial": t, "reason": "Diverged: the loss of epoch 3 is not a number"} for t in failed],
+        "seconds": 74.2, "wandb": {"mode": "offline", "runs": len(trials)},
+        "command": "lstm-lab sweep sweeps/vowels_cells.yaml",
+    })  # fmt: skip
+    (folder / "best.yaml").write_text(f"# {QUESTION}\n{config.to_yaml(EXPERIMENT)}")
+    if tested:
+        write_rows(folder / "trials" / won / "tests.jsonl", [test])
+
+
+# --- pages as a browser takes them apart ------------------------------------------------------------------------------
+
+
+class Parsed(HTMLParser):
+    """Tags with their attributes, text outside scripts, rows of tables, and the JSON of the figures."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.words, self.styles, self.figures, self.scripts = [], [], [], {}, []
+        self.tables, self._open, self._attributes = [], "", {}
+        self.feed(html)
+        self.text = " ".join(" ".join(self.words).split())
+
+    def handle_starttag(self, tag, attributes):
+        self._open, self._attributes = tag, dict(attributes)
+        self.tags.append((tag, self._attributes))
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("td", "th"):
+            self.tables[-1][-1].append(["", self._attributes.get("data-value")])
+
+    def handle_endtag(self, tag):
+        self._open = ""
+
+    def handle_data(self, data):
+        if self._open == "script":
+            if "data-for" in self._attributes:
+                self.figures[self._attributes["data-for"]] = json.loads(data)
+            else:
+                self.scripts.append(data)
+        elif self._open == "style":
+            self.styles.append(data)
+        else:
+            self.words.append(data)
+            if self._open in ("td", "th", "button") and self.tables and self.tables[-1][-1:]:
+                self.tables[-1][-1][-1][0] += data.strip()
+
+
+def page(folder):
+    path = write_report(folder)
+    assert path == Path(folder) / "report.html"
+    return Parsed(path.read_text(encoding="utf-8"))
+
+
+def rows_of(folder, trial):
+    return [json.loads(line) for line in (folder / "trials" / trial / "metrics.jsonl").read_text().splitlines()]
