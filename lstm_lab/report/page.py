@@ -62,10 +62,12 @@ def _comparison(sweep: SweepRecord) -> list[Part]:
 
 def _mattered(sweep: SweepRecord, found: importance.Importance | None) -> list[Part]:
     order = list(found.shares) + found.left_out if found else varying(sweep)
+    apart = importance.arms(sweep) if found else None
     figure, pair = coordinates(sweep), slices.interaction(sweep, order) if found else None
     return [
         Part("Importance", (), [importance.table(found)] if found else [],
              figures=[importance.figure(found, sweep.metric)] if found else []),
+        Part("Arm by arm", (), [importance.arms_table(*apart)] if apart else []),
         Part("One at a time", (), figures=slices.slices(sweep, order)),
         Part("Two together", (), figures=[pair] if pair else []),
         Part("All together", (), figures=[figure] if figure else []),
