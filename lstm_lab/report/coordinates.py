@@ -12,6 +12,9 @@ from lstm_lab.report.figures import Figure, as_json, decades, layout_of, plain, 
 from lstm_lab.report.read import Point, Row, SweepRecord, finite
 from lstm_lab.report.tables import varying
 
+FEW = 24
+"""Points whose lines do not hide each other, so that the worst may be seen as well."""
+
 
 def coordinates(sweep: SweepRecord) -> Figure | None:
     """A line for each point through all hyperparameters that vary, to the deciding metric."""
@@ -29,7 +32,7 @@ def coordinates(sweep: SweepRecord) -> Figure | None:
     # Plotly paints in the order of the values: best last, on top.
     line = {
         "color": [1 - share[place] for place in range(len(means))], "cmin": 0, "cmax": 1, "showscale": False,
-        "colorscale": [[0, "--worst"], [0.7, "--middle"], [1, "--best"]],
+        "colorscale": [[0, "--faint" if len(points) <= FEW else "--worst"], [0.7, "--middle"], [1, "--best"]],
     }  # fmt: skip
     # Where each stands in the leaderboard, of which the page keeps what is kept along an axis.
     ids = [str(place) for place, point in enumerate(sweep.points) if finite(point.mean)]

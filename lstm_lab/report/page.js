@@ -60,7 +60,7 @@
     const label = made("label", {textContent: "Keep rows with "});
     // An example of its own: the first column of numbers behind the rank, and what stands there.
     const place = [...table.tHead.rows[0].cells].findIndex((cell, at) => at > 0 && cell.classList.contains("number"));
-    const example = place < 0 ? "words" : `words, or ${names[place]}<=${Number(rows[0].cells[place].dataset.value)}`;
+    const example = place < 0 ? "words" : `words, or ${names[place]}<=${Number(Number(rows[0].cells[place].dataset.value).toPrecision(3))}`;
     const input = made("input", {type: "search", placeholder: example, spellcheck: false});
     const count = made("output", {});
     const all = made("button", {type: "button", textContent: "Show all", hidden: true});
