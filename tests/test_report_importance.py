@@ -115,6 +115,34 @@ def test_importance_recovers_the_order_where_curves_cross_and_halving_stopped_th
     assert "what makes learning fast counts" in importance.figure(found, "val/loss").caption
 
 
+def two_arms(count):
+    """Two cells: what `lr` decides of one, `b` decides of the other."""
+    dice = random.Random(3)
+    trials = []
+    for number in range(count):
+        over = {"cell": ("lstm", "gru")[number % 2], "lr": dice.uniform(0, 1), "b": dice.uniform(0, 1)}
+        level = over["lr" if over["cell"] == "lstm" else "b"] + dice.gauss(0, 0.02)
+        rows = [{"epoch": 0, "val/loss": level, "seconds": 1.0}]
+        record = Record(Path(f"t{number:04}"), {"decides": "val/loss", "mode": "min"}, "finished", None, rows, [])
+        trials.append(Trial(f"t{number:04}", number, 0, over, "finished", None, record))
+    space = {"cell": {"grid": ["lstm", "gru"]}, "lr": {"uniform": [0, 1]}, "b": {"uniform": [0, 1]}}
+    points = [Point(t.point, t.overrides, [t], t.value, None, 1) for t in trials]
+    return SweepRecord(
+        Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, points[0].trials[0], None, None
+    )
+
+
+def test_each_arm_of_a_grid_has_an_importance_of_its_own():
+    key, found = importance.arms(two_arms(80))
+    assert (key, set(found)) == ("cell", {"lstm", "gru"})
+    assert found["lstm"].shares["lr"] > 0.9
+    assert found["gru"].shares["b"] > 0.9
+    shown = importance.arms_table(key, found)
+    assert [column.name for column in shown.columns][:2] == ["cell", "trials"]
+    assert len(shown.rows) == 2
+    assert importance.arms(two_arms(2 * importance.FEWEST - 1)) is None
+
+
 def test_importance_with_few_trials_names_the_first_and_the_last_and_says_how_sure():
     found = importance.importance(synthetic(24, stop=True))
     assert set(list(found.shares)[:2]) == {"a", "cell"}

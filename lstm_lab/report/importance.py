@@ -46,10 +46,35 @@ def rung(trials: list[Trial]) -> int:
 
 def importance(sweep: SweepRecord) -> Importance | None:
     """None with fewer than 20 trials, fewer than two hyperparameters, or values that changed while trials ran."""
-    if any(trial.lineage for trial in sweep.trials):
+    return _among(sweep, sweep.trials)
+
+
+def arms(sweep: SweepRecord) -> tuple[str, dict[str, Importance]] | None:
+    """What the others depend on under each value of a grid: the first grid that has 20 trials at each of its values.
+
+    Returns:
+        Its key, and what was found at each value; None where no grid has as many.
+    """
+    for key in varying(sweep):
+        if sweep.space.get(key, ("", None))[0] != "grid":
+            continue
+        split: dict[str, list[Trial]] = {}
+        for trial in sweep.trials:
+            if key in trial.overrides:
+                split.setdefault(words.setting(trial.overrides[key]), []).append(trial)
+        found = {value: _among(sweep, trials) for value, trials in split.items()}
+        whole = {value: one for value, one in found.items() if one is not None}
+        if len(whole) == len(found) > 1:
+            return key, whole
+    return None
+
+
+def _among(sweep: SweepRecord, trials: list[Trial]) -> Importance | None:
+    if any(trial.lineage for trial in trials):
         return None
+    # Of the whole sweep, so that what is said of a part of it can be compared.
     epochs = rung(sweep.trials)
-    held = [(t, t.record.best_of(epochs)) for t in sweep.trials if t.record and len(t.record.rows) >= epochs > 0]
+    held = [(t, t.record.best_of(epochs)) for t in trials if t.record and len(t.record.rows) >= epochs > 0]
     scored = [(trial, value) for trial, value in held if value is not None]
     everywhere = [
         key
@@ -162,3 +187,21 @@ def table(found: Importance) -> Table:
     ]
     columns = [Column("hyperparameter"), Column("share", True), Column("spread", True, "over forests")]
     return Table("Importance", columns, [list(row) for row in zip(*down, strict=True)])
+
+
+def arms_table(key: str, found: dict[str, Importance]) -> Table:
+    """A row for each value of the grid, a column for each hyperparameter, those that matter most on average first."""
+    keys = {other for one in found.values() for other in one.shares}
+    order = sorted(keys, key=lambda other: (-mean(one.shares.get(other, 0.0) for one in found.values()), other))
+    names = words.short([key, *order])
+    down = [
+        [Cell(value) for value in found],
+        aligned(one.trials for one in found.values()),
+        *(
+            aligned((one.shares.get(other) for one in found.values()), lambda share: f"{100 * share:.0f} %")
+            for other in order
+        ),
+    ]
+    columns = [Column(names[key]), Column("trials", True), *(Column(names[other], True) for other in order)]
+    caption = f"Share of the variance that each hyperparameter explains under each {names[key]}"
+    return Table(caption, columns, [list(row) for row in zip(*down, strict=True)])

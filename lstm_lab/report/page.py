@@ -62,6 +62,7 @@ def _comparison(sweep: SweepRecord) -> list[Part]:
 
 def _mattered(sweep: SweepRecord, found: importance.Importance | None) -> list[Part]:
     order = list(found.shares) + found.left_out if found else varying(sweep)
+    apart = importance.arms(sweep) if found else None
     figure, pair = coordinates(sweep), slices.interaction(sweep, order) if found else None
     # What a clone reached it owes in part to numbers that it did not begin with.
     cloned = any(trial.lineage for trial in sweep.trials)
@@ -72,6 +73,7 @@ def _mattered(sweep: SweepRecord, found: importance.Importance | None) -> list[P
     return [
         Part("Importance", (), [importance.table(found)] if found else [],
              figures=[importance.figure(found, sweep.metric)] if found else []),
+        Part("Arm by arm", (), [importance.arms_table(*apart)] if apart else []),
         Part("One at a time", told, figures=slices.slices(sweep, order)),
         Part("Two together", (), figures=[pair] if pair else []),
         Part("All together", (), figures=[figure] if figure else []),
