@@ -120,8 +120,15 @@ def score(asked: Asked, seed: int, runs: Path) -> None:
 
 
 def finished(asked: Asked, runs: Path) -> list[Run]:
-    """The runs of all seeds that opened their test part."""
-    return [Run.open(path) for seed in SEEDS if ((path := asked.folder(runs, seed)) / "tests.jsonl").is_file()]
+    """The runs of all seeds that opened their test part; one of an experiment that has changed since is none of them."""
+    found = []
+    for seed in SEEDS:
+        path = asked.folder(runs, seed)
+        if (path / "tests.jsonl").is_file():
+            run = Run.open(path)
+            if Experiment.of(run.experiment) == asked.experiment(seed):
+                found.append(run)
+    return found
 
 
 def spread(values: Sequence[float]) -> str:
