@@ -255,11 +255,13 @@ def test_a_disk_without_room_fails_a_trial_for_a_reason_that_resume_knows(whole,
     """No file may grow beyond 4 kB: the record can be written, a checkpoint cannot."""
     folder = copy(whole, tmp_path)
     run = folder.run("t0003")
+    data = Experiment.of(run.experiment).data.build()
+    _ = data.facts  # read while there is room to keep them
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
     try:
         with pytest.raises(OSError, match="File too large"):
-            train(Experiment.of(run.experiment), run)
+            train(Experiment.of(run.experiment), run, dataset=data)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert disk.is_full(run.status["reason"]), run.status
