@@ -120,7 +120,7 @@ def score(asked: Asked, seed: int, runs: Path) -> None:
 
 
 def finished(asked: Asked, runs: Path) -> list[Run]:
-    """The runs of all seeds that opened their test part; one of an experiment that has changed since is none of them."""
+    """The runs of all seeds that opened their test part, of this experiment as it is now."""
     found = []
     for seed in SEEDS:
         path = asked.folder(runs, seed)

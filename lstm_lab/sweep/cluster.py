@@ -57,6 +57,8 @@ def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
         "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        # An actor gets a process of its own: those that Ray starts in advance would only take its time.
+        "RAY_prestart_worker_first_driver": "0",
         **(own_token(scratch) if address is None else {"RAY_AUTH_MODE": auth_mode(address)}),
     }
     # Failures are named by the record; Tune's own telling of them is a page each.

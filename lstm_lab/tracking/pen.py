@@ -97,7 +97,7 @@ def take_pen() -> Pen:
     """One that has come to the end of its run, or a new one."""
     while _spare:
         pen = _spare.pop()
-        if pen.lives and pen.environment == _environment():
+        if pen.lives and _decisive(pen.environment) == _decisive(_environment()):
             return pen
         pen.close()
     return Pen()
@@ -116,16 +116,22 @@ def room_in(folder: Path) -> bool:
         return False
 
 
+def _decisive(environment: dict[str, str]) -> dict[str, str]:
+    """What of an environment W&B heeds; libraries set much else while they are imported."""
+    names = ("HOME", "NETRC", "PYTHONPATH")
+    return {
+        key: value
+        for key, value in environment.items()
+        if key.startswith("WANDB_") or key in names or key.lower().endswith("_proxy")
+    }
+
+
 def _environment() -> dict[str, str]:
     """W&B stages and caches below the home folder unless told; keep it all with the runs."""
     home = str(runs_folder().resolve() / ".wandb")
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
     kept = {f"WANDB_{name}_DIR": home for name in ("DATA", "CACHE", "CONFIG")}
-    # A parent's service would be shared, and hold the id of a run whose process was killed; Ray is nothing to W&B.
-    inherited = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in ("WANDB_SERVICE", "WANDB_MODE") and not key.startswith("RAY_")
-    }
+    # A parent's service would be shared, and hold the id of a run whose process was killed.
+    inherited = {key: value for key, value in os.environ.items() if key not in ("WANDB_SERVICE", "WANDB_MODE")}
     return {**kept, **inherited, "PYTHONPATH": path}
