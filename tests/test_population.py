@@ -341,3 +341,27 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
     asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
     with pytest.raises(ConfigError, match=r"its 3 trials side by side, here is room for 2: lower samples or resources"):
         tune.run_trials(folder, asked, Console(quiet=True), tmp_path)
+
+
+@pytest.mark.slow
+def test_bandits_choose_what_a_clone_goes_on_with_and_the_record_says_so(tmp_path, demand):
+    from rich.console import Console
+
+    from lstm_lab.sweep.tune import sweep_on
+
+    path = write(
+        tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 6}), samples=4, resources={"cpus": 0.25},
+        scheduler={"name": "pb2", "interval": 1, "share": 0.25}, space={"optimizer.lr": {"loguniform": [1e-5, 1e-1]}},
+    )  # fmt: skip
+    folder = SweepFolder.create(tmp_path / "b", load_sweep(path))
+    content = sweep_on(folder, wandb="disabled", console=Console(quiet=True))
+    trials = folder.trials()
+    assert (content["trials"]["finished"], content["trials"]["failed"]) == (4, 0)
+    cloned = [trial for trial in trials if trial.lineage]
+    assert cloned
+    for trial in trials:
+        assert [row["epoch"] for row in folder.run(trial.id).rows()] == list(range(6))
+    for trial in cloned:
+        rate = trial.lineage[-1]["overrides"]["optimizer.lr"]
+        assert 1e-5 <= rate <= 1e-1
+        assert folder.run(trial.id).rows()[-1]["lr"] == pytest.approx(rate)
