@@ -76,8 +76,9 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str
                         break
                     if reason := questions.conclude():
                         console.print(f"the search has ended: {reason}", highlight=False, markup=False, soft_wrap=True)
-                # The best are shown there at the end; its process begins while Ray's go.
-                tracking.prepare(wandb)
+                if not interrupted.is_set():
+                    # The best are shown there at the end; its process begins while Ray's go.
+                    tracking.prepare(wandb)
         finally:
             if scratch is not None:
                 if storage is not None:
