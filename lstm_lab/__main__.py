@@ -10,6 +10,7 @@ import threading
 
 import typer
 
+from lstm_lab import lean
 from lstm_lab.config import Fault, Interrupted
 from lstm_lab.verbs import about, data, runs, sweeps, views
 
@@ -62,6 +63,7 @@ def main() -> None:
 
 def command() -> None:
     """`main`, in a process that has nothing else to do."""
+    lean.imports()
     try:
         main()
     except SystemExit as end:

@@ -21,6 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lstm_lab.config import ConfigError
 from lstm_lab.run import versions
+from lstm_lab.sweep.head import lean_head
 from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.storage import Storage
 
@@ -102,16 +103,17 @@ def own_token(scratch: Path) -> dict[str, str]:
 
 def start(scratch: Path) -> None:
     """Begin a Ray of our own on this machine, which ends with the sweep; `scratch` holds its sessions."""
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        object_store_memory=200 * 1024**2,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-        configure_logging=True,
-        _temp_dir=str(scratch),
-        _node_ip_address="127.0.0.1",
-    )
+    with lean_head():
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            object_store_memory=200 * 1024**2,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            configure_logging=True,
+            _temp_dir=str(scratch),
+            _node_ip_address="127.0.0.1",
+        )
 
 
 def auth_mode(address: str) -> str:

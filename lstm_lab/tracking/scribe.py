@@ -104,6 +104,9 @@ def main() -> None:
         threading.Timer(LAST_WORDS, os.killpg, (os.getpgrp(), 9)).start()
 
     threading.Thread(target=listen, daemon=True).start()
+    with contextlib.suppress(Exception):
+        # Before it is asked for, which may be a while; what is wrong with it is said then.
+        import wandb
     scribe = Scribe()
     while (told := inbox.get()) is not None:
         if answer := scribe.take(told):

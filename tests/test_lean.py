@@ -1,0 +1,109 @@
+"""Imports put to sleep stay asleep through a run, and awake they are what an ordinary import gives."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from lstm_lab.sweep.worker import command
+
+
+def told(code: str) -> str:
+    """The last line that a fresh process prints, lean from its start."""
+    begin = "from lstm_lab import lean; lean.imports(); import sys\n"
+    done = subprocess.run(
+        [sys.executable, "-c", begin + code], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip().splitlines()[-1]
+
+
+def test_training_wakes_nobody(tmp_path):
+    code = f"""
+from lstm_lab.experiment import Experiment
+from lstm_lab.run import Run
+from lstm_lab.train import train
+asked = {{"data": {{"name": "japanese_vowels"}}, "task": {{"name": "classify"}}, "model": {{"hidden_size": 8}},
+         "trainer": {{"max_epochs": 2}}}}
+experiment = Experiment.of(asked)
+train(experiment, Run.create({str(tmp_path / "run")!r}, experiment.dump(), command="test"), wandb="disabled")
+print([name for name in lean.ASLEEP if name in sys.modules and not lean.is_asleep(name)])
+"""
+    assert told(code) == "[]"
+    assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
+
+
+def test_the_compiler_wakes_and_works():
+    code = """
+import torch, pytorch_lightning
+from lightning_fabric.wrappers import OptimizedModule
+from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultCollection
+model = torch.nn.Linear(3, 1)
+optimizer = torch.optim.Adam(model.parameters())
+assert not isinstance(model, OptimizedModule) and lean.is_asleep("torch._dynamo")
+compiled = torch.compile(model, backend="eager")
+compiled(torch.ones(2, 3)).sum().backward()
+optimizer.step()
+import torch._dynamo.utils
+assert torch._dynamo.utils.counters["stats"]["calls_captured"] > 0
+assert isinstance(compiled, OptimizedModule) and not isinstance(model, OptimizedModule)
+assert torch._dynamo.disable.__module__.startswith("torch._dynamo")
+assert torch._dynamo is sys.modules["torch._dynamo"] and torch._dynamo.utils is sys.modules["torch._dynamo.utils"]
+_ResultCollection(training=True).valid_items()
+print(type(torch._dynamo).__name__, type(torch._dynamo.__loader__).__name__)
+"""
+    assert told(code) == "module SourceFileLoader"
+
+
+@pytest.mark.parametrize("how", ["import scipy.signal._ltisys", "from scipy import signal; signal.hilbert"])
+def test_a_part_wakes_the_whole_and_runs_once(how):
+    code = f"""
+import scipy.signal
+assert scipy.signal.hamming is None and lean.is_asleep("scipy.signal")
+{how}
+assert not lean.is_asleep("scipy.signal") and not hasattr(scipy.signal, "hamming")
+from scipy.signal import _ltisys
+assert scipy.signal.lti is _ltisys.lti
+print(_ltisys.__spec__.name, type(_ltisys.__loader__).__name__)
+"""
+    assert told(code) == "scipy.signal._ltisys SourceFileLoader"
+
+
+def test_threads_that_wake_it_together_see_it_whole():
+    code = """
+import threading, scipy.signal
+found, begin = [], threading.Barrier(8)
+def look():
+    begin.wait()
+    found.append(scipy.signal.windows.hann(3)[1])
+threads = [threading.Thread(target=look) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(found == [1.0] * 8)
+"""
+    assert told(code) == "True"
+
+
+RAYS = ["/ray/workers/default_worker.py", "--node-ip-address=10.0.0.5", "--webui="]
+
+
+@pytest.mark.parametrize("context", ["", "{}", '{"env_vars": {}}'])
+def test_a_worker_with_nothing_to_prepare_begins_at_once(context):
+    given = [f"--serialized-runtime-env-context={context}", "--language=PYTHON", *RAYS]
+    assert command(given) == [sys.executable, *RAYS]
+    assert command([*RAYS, *given[:2]]) == [sys.executable, *RAYS]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        [*RAYS, "--serialized-runtime-env-context=" + json.dumps({"env_vars": {"A": "1"}}), "--language=PYTHON"],
+        [*RAYS, "--serialized-runtime-env-context={}", "--language=JAVA"],
+        [*RAYS, "--serialized-runtime-env-context", "{}", "--language", "PYTHON"],
+    ],
+)
+def test_what_has_something_to_prepare_is_left_to_ray(given):
+    assert command(given) == [sys.executable, "/ray/workers/setup_worker.py", *given]
