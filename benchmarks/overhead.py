@@ -134,7 +134,7 @@ def seconds_each(trials: int, epochs: int) -> None:
     overhead = 1 - busy / (slots * (last - after))
     shutil.rmtree(folder, ignore_errors=True)
     keep("seconds", {
-        "trials": len(spans), "epochs": epochs, "wall": round(wall, 1), "cpu": round(cpu, 1),
+        "trials": len(spans), "epochs": epochs, "wall": round(wall, 1), "CPU": round(cpu, 1),
         "load": [round(each, 1) for each in load], "first trial after": round(min(start for start, _ in spans), 1),
         "seconds a trial": round(statistics.median(end - start for start, end in spans), 2),
         "overhead after the first minute": round(overhead, 3),

@@ -69,7 +69,7 @@ def disturb(turn, nodes, driver):
 def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     """A worker, a node and the driver in turn, one every 20 s, for as long as the sweep runs."""
     experiment = vowels.with_overrides(
-        {"trainer.max_epochs": 81, "model.hidden_size": 96, "data.batch_size": 8, "optimizer.lr": 1e-3}
+        {"trainer.max_epochs": 243, "model.hidden_size": 96, "data.batch_size": 4, "optimizer.lr": 1e-3}
     )
     # Far enough apart that the best one leads from the start: whoever else is stopped, in whatever order they come.
     rates = [1e-3 * 0.6**power for power in random.Random(0).sample(range(24), 24)]

@@ -106,7 +106,14 @@ class Questions(Here, TuneSearcher):
             "environment": {name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
             # How many must have begun before any of them trains.
             "together": self.total if self.scheduler.owner.population else 0,
+            "decides": self.decides(),
         }
+
+    def decides(self) -> list[int] | None:
+        """After how many epochs a trial waits for an answer; None: after each."""
+        if self.sweep.budget is not None and self.sweep.budget.epochs is not None:
+            return None  # Counted to the epoch.
+        return self.scheduler.build().decides(self.base.trainer.max_epochs)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """The searcher is told by `settled`, once the record knows."""

@@ -31,6 +31,10 @@ class Scheduler(Registered, kind="scheduler"):
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         """Arguments of Ray Tune's class, for trials of at most so many epochs."""
 
+    def decides(self, max_epochs: int) -> list[int] | None:
+        """After how many epochs a trial has to wait for what the rule makes of it; None: after each."""
+        return None
+
 
 class FIFO(Scheduler, name="fifo"):
     """No trial is stopped for another's sake."""
@@ -40,6 +44,9 @@ class FIFO(Scheduler, name="fifo"):
 
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         return {}
+
+    def decides(self, max_epochs: int) -> list[int] | None:
+        return []
 
 
 class ASHA(Scheduler, name="asha"):
@@ -64,6 +71,13 @@ class ASHA(Scheduler, name="asha"):
             "grace_period": min(self.grace, max_epochs),
             "reduction_factor": self.reduction,
         }
+
+    def decides(self, max_epochs: int) -> list[int] | None:
+        rungs, rung = [], float(min(self.grace, max_epochs))
+        while rung <= max_epochs:
+            rungs.append(math.ceil(rung))
+            rung *= self.reduction
+        return rungs
 
 
 class Hyperband(ASHA, name="hyperband"):

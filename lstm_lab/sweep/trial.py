@@ -1,7 +1,8 @@
 """A trial: the one `train()`, an epoch at a time, inside Tune.
 
 A class with a cleanup, because an early stop reaches nothing else: a function would be killed with its W&B run open and
-its last rows unwritten. Training runs in a thread that waits at the end of each epoch until Tune asks for the next.
+its last rows unwritten. Training runs in a thread that waits at the end of an epoch until Tune asks for the next; after
+short epochs only where the scheduler decides, for the answer would take as long as they do.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ray import tune
 from ray.exceptions import RayError
@@ -33,6 +34,10 @@ HANDOVER = 100.0
 """Seconds that a trial waits for one who was cut off to let go of its folder: a file server's lease is 90."""
 
 
+SHORT = 1.0
+"""Seconds: after an epoch that took longer a trial waits in any case, so that a stop never costs one more of them."""
+
+
 class Closed(Interrupted):
     """Tune wants no further epoch."""
 
@@ -41,13 +46,26 @@ class Lost(Exception):
     """Another process that the trial needs has gone; begun again, it goes on from its last epoch."""
 
 
+class Said(NamedTuple):
+    """What the training thread has to say: a row, or how it ended."""
+
+    kind: str
+    content: Any = None
+    waits: bool = False
+    """Whether it waits for an answer."""
+
+
 class Trial(tune.Trainable):
-    """One `step()` is one epoch. The run folder is the state: a restarted actor goes on from its last checkpoint."""
+    """One `step()` is one epoch, or the short ones since the last.
+
+    The run folder is the state: a restarted actor goes on from its last checkpoint.
+    """
 
     def setup(self, config: dict[str, Any]) -> None:
         self._spec = config
         os.environ.update(config["environment"])
         self._thread: threading.Thread | None = None
+        self._later: Said | None = None
         self._peers = Peers(config)
         self._place = Storage(config["storage"]) if config["storage"] else None
 
@@ -61,7 +79,7 @@ class Trial(tune.Trainable):
             self._close()
         if self._thread is None:
             self._begin()
-        else:
+        elif self._waits:
             self._go.release()
         kind, content = self._hear()
         if kind == "row":
@@ -78,6 +96,22 @@ class Trial(tune.Trainable):
         return {"done": True, "ended": kind, "reason": content}
 
     def _hear(self) -> tuple[str, Any]:
+        """What training said last: its newest row, but for one that waits for an answer, or how it ended."""
+        said = self._later or self._listen()
+        self._later = None
+        while said.kind == "row" and not said.waits and self._later is None:
+            try:
+                later = self._said.get_nowait()
+            except queue.Empty:
+                break
+            if later.kind == "row":
+                said = later
+            else:
+                self._later = later
+        self._waits = said.waits
+        return said.kind, said.content
+
+    def _listen(self) -> Said:
         while True:
             try:
                 return self._said.get(timeout=1.0)
@@ -87,16 +121,21 @@ class Trial(tune.Trainable):
                     raise Lost(str(fault)) from None
 
     def _begin(self) -> None:
-        self._go, self._said = threading.Semaphore(0), queue.SimpleQueue[tuple[str, Any]]()
-        self._closing = False
+        self._go, self._said = threading.Semaphore(0), queue.SimpleQueue[Said]()
+        self._later = None
+        self._closing, self._waits = False, False
         try:
             experiment = self._prepare()
             rank = self._peers.begin(experiment, self._spec) if self._peers.resources.workers > 1 else None
         except Lost:
             raise
         except Exception as error:  # noqa: BLE001 - said to the driver, which names the trial
-            self._said.put(("failed", f"{type(error).__name__}: {error}"))
+            self._said.put(Said("failed", f"{type(error).__name__}: {error}"))
             return
+        rows = self._run().rows()
+        # A scheduler that was begun anew decides about what goes on as soon as it hears of it.
+        self._decides = None if rows else self._spec["decides"]
+        self._seconds = rows[-1]["seconds"] if rows else 0.0
         self._thread = threading.Thread(target=self._train, args=(experiment, rank), daemon=True)
         self._thread.start()
 
@@ -135,19 +174,19 @@ class Trial(tune.Trainable):
                 rank=rank,
             )
             self._push()
-            self._said.put(("finished", None))
+            self._said.put(Said("finished"))
         except Closed:
             self._push()
-            self._said.put(("closed", None))
+            self._said.put(Said("closed"))
         except Interrupted as lost:
             self._push()
-            self._said.put(("lost", str(lost)))
+            self._said.put(Said("lost", str(lost)))
         except BaseException as error:  # noqa: BLE001 - whatever it was, the trial failed and its folder says why
             # Said even if the disk has no room for it: the driver waits for a word.
             with contextlib.suppress(OSError):
                 run.mark_failed(error)
                 self._push()
-            self._said.put(("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
+            self._said.put(Said("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
 
     def _run(self) -> Run:
         folder = Path(self._spec["folder"])
@@ -163,8 +202,11 @@ class Trial(tune.Trainable):
 
     def _wait(self, row: dict[str, Any]) -> None:
         self._push()
-        self._said.put(("row", row))
-        self._go.acquire()
+        seconds, self._seconds = row["seconds"] - self._seconds, row["seconds"]
+        waits = self._decides is None or row["epoch"] + 1 in self._decides or seconds > SHORT
+        self._said.put(Said("row", row, waits))
+        if waits:
+            self._go.acquire()
         if self._closing:
             raise Closed("closed by the sweep")
 

@@ -1,0 +1,119 @@
+"""A trial trains on through its short epochs, and waits where somebody decides."""
+
+from __future__ import annotations
+
+import json
+import threading
+from types import SimpleNamespace
+
+import hypothesis.strategies as st
+import pytest
+import sweeping
+from hypothesis import given, settings
+from ray.tune import schedulers as tunes
+
+from lstm_lab.experiment import Experiment
+from lstm_lab.sweep import trial as trials
+from lstm_lab.sweep.questions import Search
+from lstm_lab.sweep.schedulers import Scheduler
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    name=st.sampled_from(["fifo", "asha", "hyperband"]),
+    epochs=st.integers(1, 60),
+    grace=st.integers(1, 9),
+    reduction=st.sampled_from([1.5, 2, 2.5, 3, 4]),
+    seed=st.randoms(use_true_random=False),
+)
+def test_tune_stops_nobody_between(name, epochs, grace, reduction, seed):
+    """Whatever Tune's rule makes of random curves, heard at every epoch: it stops only where a trial waits for it."""
+    owner = Scheduler.members[name]
+    rule = owner.Config(**({} if name == "fifo" else {"grace": grace, "reduction": reduction})).build()
+    waits = rule.decides(epochs)
+    arguments = rule.arguments(epochs)
+    theirs = getattr(tunes, owner.tune_class)(**arguments, **({"metric": "m", "mode": "min"} if arguments else {}))
+    for number in range(12):
+        one = SimpleNamespace(trial_id=str(number), status="RUNNING", is_finished=lambda: False)
+        theirs.on_trial_add(None, one)
+        for epoch in range(1, epochs + 1):
+            row = {"epochs": epoch, "training_iteration": epoch, "m": seed.random()}
+            if theirs.on_trial_result(None, one, row) == "STOP":
+                assert epoch in waits
+                break
+
+
+@pytest.mark.parametrize("name", ["median", "pbt", "pb2"])
+def test_rules_that_decide_at_any_epoch_are_waited_for_at_each(name):
+    assert Scheduler.members[name].Config().build().decides(20) is None
+
+
+@pytest.fixture
+def one(tmp_path, demand):
+    """A trial of eight epochs under asha, without Ray; as many as are asked for."""
+    made = []
+
+    def make(**more):
+        base = Experiment.of(demand.dump()).with_overrides({"trainer.max_epochs": 8})
+        asha = {"scheduler": {"name": "asha", "grace": 2, "reduction": 2}, **more}
+        folder = sweeping.write(tmp_path / f"s{len(made)}.yaml", base, **asha)
+        spec = Search(folder, "disabled", threading.Event(), lambda: 0.0).suggest("a")
+        made.append(trials.Trial(spec))
+        return made[-1], folder.run(spec["trial"])
+
+    yield make
+    for trial in made:
+        trial.cleanup()
+
+
+def heard(trial):
+    """The epochs that Tune hears of, one row a step, and how it ended."""
+    epochs = []
+    while "ended" not in (result := trial.step()):
+        epochs.append(result["epochs"])
+    return epochs, result["ended"]
+
+
+def test_every_rung_is_heard_and_every_row_recorded(one):
+    trial, run = one()
+    epochs, ended = heard(trial)
+    assert ended == "finished" and epochs == sorted(set(epochs))
+    assert {2, 4, 8} <= set(epochs)
+    assert [row["epoch"] for row in run.rows()] == list(range(8))
+
+
+def test_it_stands_still_at_a_rung_and_goes_no_further_when_stopped_there(one):
+    trial, run = one()
+    while trial.step()["epochs"] < 4:
+        pass
+    trial._thread.join(0.5)
+    assert trial._thread.is_alive()
+    trial.cleanup()
+    assert len(run.rows()) == 4
+
+
+@pytest.mark.parametrize(
+    ("short", "more"), [(0.0, {}), (60.0, {"budget": {"epochs": 30}}), (60.0, {"scheduler": "median"})]
+)
+def test_long_epochs_budgets_in_epochs_and_other_rules_are_answered_one_by_one(one, monkeypatch, short, more):
+    monkeypatch.setattr(trials, "SHORT", short)
+    trial, run = one(**more)
+    for epoch in range(1, 4):
+        assert trial.step()["epochs"] == epoch == len(run.rows())
+    trial.cleanup()
+    assert len(run.rows()) == 3
+
+
+def test_what_is_gone_on_with_is_answered_one_by_one(one):
+    """The scheduler may be a new one, which knows nothing of it."""
+    trial, run = one()
+    while trial.step()["epochs"] < 2:
+        pass
+    trial.cleanup()
+    assert len(run.rows()) == 2
+    again = trials.Trial({**trial._spec, "experiment": json.dumps(run.experiment)})
+    try:
+        for epoch in range(3, 6):
+            assert again.step()["epochs"] == epoch == len(run.rows())
+    finally:
+        again.cleanup()
