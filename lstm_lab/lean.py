@@ -1,4 +1,4 @@
-"""Imports that Lightning and Tune ask for and a run never uses: put to sleep, and woken by the first who does use them.
+"""Imports that Lightning, Tune and W&B ask for and a run never uses: put to sleep, and woken by who does use them.
 
 torch.compile's tracer and scipy's filters are more than half of what `import pytorch_lightning` costs, in the driver of
 a sweep and in each of its actors. Asleep, a module is its own, still empty object, which answers the few questions that
@@ -37,7 +37,8 @@ class Sleeper(ModuleType):
         return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if not name.startswith("__"):
+        # A part that sleeps, too, wakes nobody.
+        if not name.startswith("__") and type(value) is not Sleeper:
             wake(self)
         object.__setattr__(self, name, value)
 
@@ -54,6 +55,9 @@ def wake(module: ModuleType) -> None:
             spec.loader.exec_module(module)
         finally:
             object.__setattr__(module, "__class__", ModuleType)
+        for name, part in list(sys.modules.items()):
+            if name.startswith(f"{spec.name}."):
+                wake(part)
 
 
 def is_asleep(name: str) -> bool:
@@ -148,7 +152,14 @@ def disable(fn: Callable[..., Any] | None = None, recursive: bool = True, **how:
     return untraced
 
 
-DYNAMO = "torch._dynamo"
+class StagedLaunchInputs:
+    """What W&B's launcher was told to hand to a run: here it is not used."""
+
+    def apply(self, run: Any) -> None:
+        """Nothing was."""
+
+
+DYNAMO, LAUNCH = "torch._dynamo", "wandb.sdk.launch"
 ASLEEP: dict[str, dict[str, Any]] = {
     DYNAMO: {"OptimizedModule": OptimizedModule, "graph_break": graph_break, "disable": disable},
     # torchmetrics asks only whether an old name is there.
@@ -156,7 +167,9 @@ ASLEEP: dict[str, dict[str, Any]] = {
     # Tune names the class of data sets it refuses to save, and of the callback that it counts: here is neither.
     "ray.data": {"Dataset": type("Dataset", (), {})},
     "ray.air.integrations.wandb": {"WandbLoggerCallback": type("WandbLoggerCallback", (), {})},
-}
+    # W&B asks at the start of each run.
+    LAUNCH: {}, f"{LAUNCH}.inputs": {}, f"{LAUNCH}.inputs.internal": {"StagedLaunchInputs": StagedLaunchInputs},
+}  # fmt: skip
 """Module -> what it answers in its sleep."""
 
 

@@ -87,6 +87,23 @@ print(found == [1.0] * 8)
     assert told(code) == "True"
 
 
+def test_a_run_of_wandb_wakes_no_launcher_and_launching_works(tmp_path):
+    code = f"""
+import wandb
+run = wandb.init(mode="offline", dir={str(tmp_path)!r}, settings=wandb.Settings(silent=True))
+run.log({{"loss": 1.0}})
+run.finish()
+sleeping = [name for name in lean.ASLEEP if name.startswith(lean.LAUNCH) and lean.is_asleep(name)]
+from wandb.sdk.launch import launch, load_wandb_config
+assert callable(launch)
+from wandb.sdk.launch.inputs import internal
+internal.StagedLaunchInputs().add_staged_input("x")
+assert internal.StagedLaunchInputs()._staged_inputs == ["x"] and not lean.is_asleep(lean.LAUNCH)
+print(len(sleeping))
+"""
+    assert told(code) == "3"
+
+
 RAYS = ["/ray/workers/default_worker.py", "--node-ip-address=10.0.0.5", "--webui="]
 
 

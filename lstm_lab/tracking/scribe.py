@@ -17,6 +17,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from lstm_lab import lean
 from lstm_lab.tracking import charts
 
 LAST_WORDS = 10.0
@@ -104,6 +105,7 @@ def main() -> None:
         threading.Timer(LAST_WORDS, os.killpg, (os.getpgrp(), 9)).start()
 
     threading.Thread(target=listen, daemon=True).start()
+    lean.imports()
     with contextlib.suppress(Exception):
         # Before it is asked for, which may be a while; what is wrong with it is said then.
         import wandb
