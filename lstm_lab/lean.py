@@ -37,8 +37,8 @@ class Sleeper(ModuleType):
         return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A part that sleeps, too, wakes nobody.
-        if not name.startswith("__") and type(value) is not Sleeper:
+        # A part of it that was imported without waking it goes on sleeping.
+        if not name.startswith("__") and not isinstance(value, ModuleType):
             wake(self)
         object.__setattr__(self, name, value)
 

@@ -16,6 +16,7 @@ import json
 import os
 import platform
 import subprocess
+import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +30,7 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError
 
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
+_DESCRIBING = threading.Lock()
 MEASURED = ("samples_per_second", "memory_mib", "seconds")
 """Columns of the record that another execution of the same run measures anew: an epoch's training samples by its whole
 time, peak memory, seconds since the beginning."""
@@ -83,7 +85,8 @@ class Run:
     def describe(self, **facts: Any) -> None:
         """Add to run.json."""
         path = self.path / "run.json"
-        write_atomic(path, json.dumps({**(read_json(path) if path.exists() else {}), **facts}, indent=1))
+        with _DESCRIBING:  # W&B's part of a trial may be written beside its scores.
+            write_atomic(path, json.dumps({**(read_json(path) if path.exists() else {}), **facts}, indent=1))
 
     @property
     def experiment(self) -> dict[str, Any]:

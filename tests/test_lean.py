@@ -101,7 +101,7 @@ internal.StagedLaunchInputs().add_staged_input("x")
 assert internal.StagedLaunchInputs()._staged_inputs == ["x"] and not lean.is_asleep(lean.LAUNCH)
 print(len(sleeping))
 """
-    assert told(code) == "3"
+    assert told(code) == "2"
 
 
 RAYS = ["/ray/workers/default_worker.py", "--node-ip-address=10.0.0.5", "--webui="]

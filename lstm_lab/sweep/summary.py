@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any, Literal
 
 from lstm_lab import config, tracking
@@ -18,7 +19,8 @@ from lstm_lab.tracking import Mode
 def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     """Summary of a sweep whose trials have all ended; opens nothing that is sealed.
 
-    W&B runs that a killed process left open are written again from the record and ended.
+    W&B runs that a killed process left open are written again from the record and ended. W&B is shown the best models
+    while the winner is scored here.
     """
     sweep, trials = folder.sweep, folder.trials()
     base, about = sweep.base, folder.about
@@ -26,6 +28,8 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     tracking.end_all(begun, mode=wandb, group=folder.name)
     ranked = folder.ranked()
     won = winner(ranked, base.mode)
+    showing = threading.Thread(target=publish, args=(folder, wandb), daemon=True)
+    showing.start()
     content: dict[str, Any] = {
         "question": sweep.question,
         "metric": base.decides,
@@ -44,7 +48,6 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
         "failures": [{"trial": t.id, "reason": t.reason} for t in trials if t.state == "failed"],
         "removed": removed(folder),
         "seconds": about.get("seconds", 0.0),
-        "wandb": audit(folder, wandb),
         "command": about.get("command", ""),
     }  # fmt: skip
     if won is not None:
@@ -57,6 +60,8 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
         }
         _put(content, evaluate(folder.run(won.id), "validation"))
         write_best(folder, sweep, won, base.decides)
+    showing.join()
+    content["wandb"] = audit(folder, wandb)
     write_atomic(folder.path / "summary.json", json.dumps(content, indent=1))
     return content
 

@@ -82,9 +82,11 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None
         out.print(f"{found.question}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
         content = sweep_on(folder, wandb=mode, console=out, address=address)
         failed += content["trials"]["failed"]
-        scores = summary.open_test(folder).dump() if test and content["winner"] else None
+        scores = None
+        if test and content["winner"]:
+            scores = summary.open_test(folder).dump()
+            content["wandb"] = summary.publish(folder, mode, top=1)
         page = write_report(folder.path)
-        content["wandb"] = summary.publish(folder, mode)
         ends.append((content, scores, page, folder))
     for content, scores, page, folder in ends:
         out.print()
