@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.run import Run
+from lstm_lab.run import Run, read_jsonl
 from lstm_lab.sweep import bandit, population
 from lstm_lab.sweep.domains import Domain
 from lstm_lab.sweep.population import Bandits, Population, adopt, lineage, prepare
@@ -185,6 +186,21 @@ def test_killed_while_a_clone_is_prepared_there_is_none(pair, monkeypatch):
     assert lineage(run) == []
     assert weights(run)["epoch"] == before["epoch"]
     assert clone(pair)[3] is not None
+
+
+def test_a_donor_that_becomes_a_clone_itself_is_waited_for(pair):
+    (first, ahead), (second, behind) = pair
+    row = {"trial": "t0000", "epoch": 3, "from": "t0001", "at": "2026-01-01T00:00:00+00:00", "overrides": NEW}
+    assert prepare(behind, ahead, first.with_overrides(NEW), {**row, "changes": {}})["from_epoch"] == 2
+    # Halfway: the record is the other's already, the weights are not.
+    (ahead.path / "clone" / "metrics.jsonl").replace(ahead.path / "metrics.jsonl")
+    later = threading.Timer(0.1, adopt, (ahead,))
+    later.start()
+    done = prepare(ahead, behind, second.with_overrides(NEW), {**row, "from": "t0000", "changes": {}})
+    later.join()
+    assert done["from_epoch"] == 2
+    held = read_jsonl(behind.path / "clone" / "metrics.jsonl")
+    assert [each["epoch"] for each in held] == [0, 1]
 
 
 def test_a_donor_at_its_end_is_not_cloned(pair, tmp_path):

@@ -178,13 +178,15 @@ def _hold(donor: Run, folder: Path) -> int | None:
         shutil.rmtree(folder)
         folder.mkdir()
         try:
+            if is_awaited(donor):
+                raise FileNotFoundError  # It becomes a clone itself: its record may be of one, its weights of another.
             os.link(donor.checkpoints / "last.ckpt", folder / "last.ckpt")
             os.link(donor.best, folder / "best.ckpt")
             epochs, best = (epochs_in(read_checkpoint(folder / name)) for name in ("last.ckpt", "best.ckpt"))
             if best <= epochs:
                 return epochs
         except (FileNotFoundError, DataError):
-            pass  # Between two renames of the donor.
+            pass  # Or between two renames of the donor.
         time.sleep(0.02)
     return None
 
