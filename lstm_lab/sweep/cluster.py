@@ -54,6 +54,8 @@ def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
+        # What Tune would write again and again, all trials each time, nobody reads.
+        "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
         "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
         "RAY_AIR_NEW_OUTPUT": "0",
         "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",

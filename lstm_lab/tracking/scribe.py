@@ -109,6 +109,8 @@ def main() -> None:
     with contextlib.suppress(Exception):
         # Before it is asked for, which may be a while; what is wrong with it is said then.
         import wandb
+
+        wandb.setup()
     scribe = Scribe()
     while (told := inbox.get()) is not None:
         if answer := scribe.take(told):
