@@ -13,6 +13,7 @@ import importlib.machinery
 import inspect
 import sys
 import threading
+import typing
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -48,13 +49,16 @@ def wake(module: ModuleType) -> None:
     with _LOCK:
         if type(module) is not Sleeper or "_answers" not in module.__dict__:
             return  # Awake, or being woken further up in this thread.
-        del module.__dict__["_answers"]
-        spec: Any = module.__spec__
-        module.__loader__ = spec.loader = spec.loader.loader
+        answers, spec = module.__dict__.pop("_answers"), typing.cast(Any, module.__spec__)
+        later, spec.loader = spec.loader, spec.loader.loader
+        module.__loader__ = spec.loader
         try:
             spec.loader.exec_module(module)
-        finally:
-            object.__setattr__(module, "__class__", ModuleType)
+        except BaseException:
+            # Whoever asks next is told again why it cannot be had.
+            module.__dict__["_answers"], spec.loader = answers, later
+            raise
+        object.__setattr__(module, "__class__", ModuleType)
         for name, part in list(sys.modules.items()):
             if name.startswith(f"{spec.name}."):
                 wake(part)

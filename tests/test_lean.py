@@ -87,6 +87,21 @@ print(found == [1.0] * 8)
     assert told(code) == "True"
 
 
+def test_what_cannot_be_imported_says_so_whenever_it_is_asked():
+    code = """
+import scipy.signal
+sys.modules["scipy.signal._signaltools"] = None
+for _ in range(2):
+    try:
+        scipy.signal.hilbert
+    except ImportError as error:
+        print(type(error).__name__)
+del sys.modules["scipy.signal._signaltools"]
+print(callable(scipy.signal.hilbert))
+"""
+    assert told(code) == "True"
+
+
 def test_a_run_of_wandb_wakes_no_launcher_and_launching_works(tmp_path):
     code = f"""
 import wandb
