@@ -127,3 +127,33 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     assert ours["winner"]["config"] == theirs["winner"]["config"]
     assert ours["winner"]["validation"] == theirs["winner"]["validation"]
     assert ours["winner"]["epoch"] == theirs["winner"]["epoch"]
+
+
+@pytest.mark.slow
+def test_when_the_head_has_gone_the_line_that_goes_on_is_said(tmp_path, vowels):
+    experiment = vowels.with_overrides({"trainer.max_epochs": 60, "data.batch_size": 4})
+    content = {"experiment": experiment.dump(), "space": {"optimizer.lr": {"grid": [0.001, 0.002, 0.003, 0.004]}}}
+    (tmp_path / "rates.yaml").write_text(f"# Which rate?\n{config.to_yaml(content)}")
+    folder, nodes = SweepFolder(tmp_path / "runs" / "lost"), Loopback(tmp_path / "nodes")
+    nodes.start(nodes=2, cpus=1)
+    driver = lab("sweep", "rates.yaml", "--name", "lost", "--address", nodes.address, cwd=tmp_path, **nodes.environment)
+    try:
+        end = time.monotonic() + 90
+        while not list(folder.path.glob("trials/*/metrics.jsonl")) and time.monotonic() < end:
+            time.sleep(0.2)
+        nodes.kill_node(0)
+        out, _ = driver.communicate(timeout=120)
+        assert driver.returncode == 130, out
+        assert f"has gone; go on with: lstm-lab resume {folder.path} --address {nodes.address}" in out
+        nodes.kill_node(1)
+        nodes.start_node(0)
+        driver = lab("resume", folder.path, "--address", nodes.address, cwd=tmp_path, **nodes.environment)
+        out, _ = driver.communicate(timeout=300)
+        assert driver.returncode == 0, out
+    finally:
+        if driver.poll() is None:
+            driver.kill()
+        nodes.stop()
+    for trial in folder.trials():
+        assert trial.state == "finished"
+        assert [row["epoch"] for row in folder.run(trial.id).rows()] == list(range(60))

@@ -9,6 +9,8 @@ import secrets
 import shutil
 import socket
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -19,12 +21,14 @@ from ray._raylet import Config  # type: ignore[attr-defined]
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.run import versions
 from lstm_lab.sweep.head import lean_head
 from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.storage import Storage
 
+LOOK, GONE = 5.0, 45.0
+"""Seconds between two looks at Ray's head, and without it until it is given up: for a minute Ray waits for another."""
 SAME = ("lstm-lab", "torch", "pytorch-lightning", "numpy")
 """Packages that every node must have in the driver's version: another one gives other numbers."""
 
@@ -74,7 +78,8 @@ def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
             with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(2 * max(cpus, 1))}):
                 if address is not None:
                     check_nodes(folder)
-                yield scratch
+                with watched(folder, address):
+                    yield scratch
         finally:
             ray.shutdown()
             shutil.rmtree(scratch, ignore_errors=True)
@@ -129,6 +134,33 @@ def auth_mode(address: str) -> str:
         f"--address {address}: no token for the cluster: {path} is not there; copy it from the head node and set "
         "RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE=disabled if the cluster has none"
     )
+
+
+@contextlib.contextmanager
+def watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
+    """Inside, the loss of Ray's head ends the process with the line that goes on: Ray would end it without one."""
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    over = threading.Event()
+
+    def watch() -> None:
+        seen = time.monotonic()
+        while not over.wait(LOOK):
+            with contextlib.suppress(OSError):
+                socket.create_connection((host, int(port)), timeout=LOOK).close()
+                seen = time.monotonic()
+            if time.monotonic() - seen > GONE:
+                where = f" --address {address}" if address else ""
+                message = f"Ray's head at {host}:{port} has gone; go on with: lstm-lab resume {folder.path}{where}"
+                with contextlib.suppress(OSError):
+                    os.write(2, f"\nlstm-lab: {message}\n".encode())
+                # Whatever would be said to Ray now waits for an answer; what the sweep knows is on the disk.
+                os._exit(Interrupted.exit_code)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def connect(address: str) -> None:
