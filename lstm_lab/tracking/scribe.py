@@ -9,10 +9,13 @@ Told, one JSON object a line: open, log, lineage, show, finish. It answers to op
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import queue
+import shutil
 import sys
+import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from typing import Any
 from lstm_lab import lean
 from lstm_lab.tracking import charts
 
+HELD = "held"
+"""The file in a temporary folder that its process has locked."""
 LAST_WORDS = 10.0
 """Seconds to end a W&B run whose training process died."""
 
@@ -90,6 +95,27 @@ class Scribe:
             run.finish(exit_code=exit_code)
 
 
+def temporary_folder() -> Path | None:
+    """A folder for what W&B lays down in the temporary one, and in part leaves there when its process is killed.
+
+    It is held by a lock for as long as this process lives; folders that nobody holds any more are removed.
+    """
+    with contextlib.suppress(OSError):
+        home = Path(tempfile.gettempdir()) / f"lstm-lab-wandb-{os.getuid()}"
+        home.mkdir(mode=0o700, exist_ok=True)
+        for old in home.iterdir():
+            with contextlib.suppress(OSError), (old / HELD).open() as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(old, ignore_errors=True)
+        own = Path(tempfile.mkdtemp(dir=home))
+        lock = os.open(own / "new", os.O_CREAT | os.O_RDWR)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (own / "new").rename(own / HELD)  # Only now others look at it.
+        os.environ["TMPDIR"] = tempfile.tempdir = str(own)
+        return own
+    return None
+
+
 def main() -> None:
     """Write down what comes in on standard input, and answer on standard output."""
     # Only answers go to whoever started us: what W&B prints does not.
@@ -106,6 +132,7 @@ def main() -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     lean.imports()
+    own = temporary_folder()
     with contextlib.suppress(Exception):
         # Before it is asked for, which may be a while; what is wrong with it is said then.
         import wandb
@@ -122,6 +149,8 @@ def main() -> None:
     import wandb
 
     wandb.teardown()
+    if own is not None:
+        shutil.rmtree(own, ignore_errors=True)
     os._exit(0)
 
 
