@@ -36,6 +36,16 @@ print([name for name in lean.ASLEEP if name in sys.modules and not lean.is_aslee
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+def test_who_imports_us_keeps_imports_as_they_are():
+    code = """
+import sys, lstm_lab.sweep.frame, lstm_lab.sweep.tune, lstm_lab.train
+changed = [type(each).__name__ for each in sys.meta_path if type(each).__module__ == "lstm_lab.lean"]
+print(changed, [name for name, module in sys.modules.items() if type(module).__name__ == "Sleeper"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.strip() == "[] []"
+
+
 def test_the_compiler_wakes_and_works():
     code = """
 import torch, pytorch_lightning
