@@ -49,7 +49,7 @@ print(changed, [name for name, module in sys.modules.items() if type(module).__n
 def test_the_compiler_wakes_and_works():
     code = """
 import torch, pytorch_lightning
-from lightning_fabric.wrappers import OptimizedModule
+from pytorch_lightning.utilities.compile import OptimizedModule
 from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultCollection
 model = torch.nn.Linear(3, 1)
 optimizer = torch.optim.Adam(model.parameters())

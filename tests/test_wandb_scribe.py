@@ -1,0 +1,28 @@
+"""The process that speaks to W&B, by itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+
+def test_what_a_killed_process_left_in_the_temporary_folder_goes_with_the_next(tmp_path):
+    words, home = [sys.executable, "-m", "lstm_lab.tracking.scribe"], tmp_path / f"lstm-lab-wandb-{os.getuid()}"
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
+    ) as first:
+        told = {"do": "open", "folder": str(tmp_path), "decides": None, "direction": None, "started": 0.0}
+        first.stdin.write(json.dumps({**told, "quick": True, "project": "x", "mode": "offline"}) + "\n")
+        first.stdin.flush()
+        assert json.loads(first.stdout.readline())["error"] is None
+        (its,) = home.iterdir()
+        subprocess.run(words, input="", env=environment, text=True, check=True, timeout=60)
+        assert list(home.iterdir()) == [its]
+        os.killpg(first.pid, signal.SIGKILL)
+    subprocess.run(words, input="", env=environment, text=True, check=True, timeout=60)
+    assert not list(home.iterdir())
+    assert not list(tmp_path.glob("tmp*"))
