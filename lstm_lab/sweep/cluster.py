@@ -143,12 +143,13 @@ def watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
-        seen = time.monotonic()
+        seen: float | None = None
         while not over.wait(LOOK):
             with contextlib.suppress(OSError):
-                socket.create_connection((host, int(port)), timeout=LOOK).close()
+                socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK).close()
                 seen = time.monotonic()
-            if time.monotonic() - seen > GONE:
+            # Where it never answered us, it is for Ray to say whether it is there.
+            if seen is not None and time.monotonic() - seen > GONE:
                 where = f" --address {address}" if address else ""
                 message = f"Ray's head at {host}:{port} has gone; go on with: lstm-lab resume {folder.path}{where}"
                 with contextlib.suppress(OSError):
