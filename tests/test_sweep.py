@@ -10,9 +10,11 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from statistics import mean
 
 import pytest
+import ray
 import torch
 from rich.console import Console
 
@@ -21,6 +23,7 @@ from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.run import Run
 from lstm_lab.sweep import population, tune
 from lstm_lab.sweep.cluster import cluster
+from lstm_lab.sweep.loopback import below, title
 from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.spec import load_sweep
 from lstm_lab.sweep.tune import sweep_on
@@ -195,6 +198,16 @@ def test_a_finished_sweep_resumes_to_the_same_answer_without_ray(swept):
     folder, content, _ = swept
     again = sweep_on(folder, wandb="offline", console=Console(file=None, quiet=True))
     assert again == content
+
+
+def test_its_own_ray_has_only_what_runs_trials():
+    """Would Ray no longer be begun as `lean_head` expects, every sweep would be slower and nobody would know."""
+    served = " ".join(Path(word).name for pid in below(os.getpid()) for word in title(pid).split() if "/" in word)
+    assert "raylet" in served
+    assert "gcs_server" in served
+    for spared in ("monitor.py", "log_monitor.py", "dashboard.py"):
+        assert spared not in served
+    assert Path(ray._private.worker._global_node._ray_params.setup_worker_path).name == "worker.py"
 
 
 # --- population based training ----------------------------------------------------------------------------------------
