@@ -144,7 +144,7 @@ def watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
 
     def watch() -> None:
         seen: float | None = None
-        while not over.wait(LOOK):
+        while True:
             with contextlib.suppress(OSError):
                 socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK).close()
                 seen = time.monotonic()
@@ -156,6 +156,8 @@ def watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
                     os.write(2, f"\nlstm-lab: {message}\n".encode())
                 # Whatever would be said to Ray now waits for an answer; what the sweep knows is on the disk.
                 os._exit(Interrupted.exit_code)
+            if over.wait(LOOK):
+                return
 
     threading.Thread(target=watch, daemon=True).start()
     try:
