@@ -42,10 +42,10 @@ sweep: $(READY) ## One question: make sweep SWEEP=sweeps/vowels_cells.yaml
 	@$(LAB) sweep $(or $(SWEEP),sweeps/vowels_cells.yaml) $(SET)
 
 cluster-local: $(READY) ## Two real Ray nodes on this machine, recorded in .cluster-local, to try a cluster
-	@$(BIN)/python -m lstm_lab.sweep.loopback start .cluster-local
+	@$(BIN)/python benchmarks/local_cluster.py start .cluster-local
 
 cluster-local-stop: $(READY) ## End exactly the processes that cluster-local started
-	@$(BIN)/python -m lstm_lab.sweep.loopback stop .cluster-local
+	@$(BIN)/python benchmarks/local_cluster.py stop .cluster-local
 
 resume: $(READY) ## Go on with an interrupted run or sweep: make resume RUN=runs/vowels_cells-1
 	@$(LAB) resume $(RUN)

@@ -21,10 +21,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lstm_lab.sweep import tune
-from lstm_lab.sweep.cluster import cluster
-from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.execution import driver
+from lstm_lab.sweep.execution.ray_cluster import cluster
 from lstm_lab.sweep.spec import load_sweep
+from lstm_lab.sweep.store.folder import SweepFolder
 
 SWEEP = """# What does early stopping bring at equal compute?
 experiment:
@@ -48,7 +48,7 @@ def search(rule: str, seed: int, epochs: int, base: Path) -> dict[str, float]:
     path = base / f"{rule}-{seed}.yaml"
     path.write_text(SWEEP % (seed, epochs, RULES[rule]))
     folder = SweepFolder.create(base / path.stem, load_sweep(path))
-    tune.sweep_on(folder, wandb="disabled", console=Console(quiet=True))
+    driver.sweep_on(folder, wandb="disabled", console=Console(quiet=True))
     trials = [trial for trial in folder.trials() if trial.value is not None]
     return {
         "best": min(trial.value for trial in trials if trial.value is not None),
@@ -73,7 +73,7 @@ def main() -> None:
         def shared(*_, **__):
             yield scratch / str(next(numbers))
 
-        tune.cluster = shared
+        driver.cluster = shared
         for seed in range(asked.seeds):
             rows.append({rule: search(rule, seed, asked.epochs, base) for rule in RULES})
             print(rows[-1], flush=True)

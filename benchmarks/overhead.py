@@ -146,16 +146,16 @@ def many(trials: int) -> None:
     """A sweep whose trials train nothing; the driver is asked every few seconds how it does."""
     from rich.console import Console
 
-    from lstm_lab.sweep import tune
-    from lstm_lab.sweep.record import SweepFolder
+    from lstm_lab.sweep.execution import driver
     from lstm_lab.sweep.spec import load_sweep
+    from lstm_lab.sweep.store.folder import SweepFolder
 
     sys.path.insert(0, str(HERE))
     os.environ["PYTHONPATH"] = f"{HERE}:{Path.cwd()}"
     import trivial
 
-    tune.TuneTrial = trivial.Trivial
-    tune.summary.write = lambda folder, wandb: {}  # ranked once at the end, and not what is asked here
+    driver.TuneTrial = trivial.Trivial
+    driver.summary.write = lambda folder, wandb: {}  # ranked once at the end, and not what is asked here
     folder = Path(tempfile.mkdtemp(prefix="ov-", dir="/tmp"))
     (folder / "many.yaml").write_text(SWEEP % (1, trials))
     sweep = SweepFolder.create(folder / "many", load_sweep(folder / "many.yaml"))
@@ -173,7 +173,7 @@ def many(trials: int) -> None:
     watcher = threading.Thread(target=look)
     watcher.start()
     with (folder / "said.txt").open("w") as file:
-        tune.sweep_on(sweep, wandb="disabled", console=Console(file=file, width=200))
+        driver.sweep_on(sweep, wandb="disabled", console=Console(file=file, width=200))
     stop.set()
     watcher.join()
     ended = sum(trial.state == "finished" for trial in sweep.trials())

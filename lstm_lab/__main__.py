@@ -10,8 +10,8 @@ import threading
 
 import typer
 
-from lstm_lab import lean
 from lstm_lab.config import Fault, Interrupted
+from lstm_lab.startup import lazy_imports
 from lstm_lab.verbs import about, data, runs, sweeps, views
 
 app = typer.Typer(
@@ -63,7 +63,7 @@ def main() -> None:
 
 def command() -> None:
     """`main`, in a process that has nothing else to do."""
-    lean.imports()
+    lazy_imports.imports()
     try:
         main()
     except SystemExit as end:

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 import torch
 
+from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset
 from lstm_lab.data.base import Loader
 from lstm_lab.experiment import Experiment
-from lstm_lab.keeper import epochs_in, read_checkpoint
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run, append_jsonl, now
 from lstm_lab.tasks.base import skill

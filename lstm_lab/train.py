@@ -17,12 +17,12 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels
+from lstm_lab.checkpointing import Keeper, Keeping, newest_checkpoint
 from lstm_lab.config import Interrupted
 from lstm_lab.data import Dataset, SequenceData
+from lstm_lab.distributed import Rank, is_lost
 from lstm_lab.experiment import Experiment
-from lstm_lab.keeper import Keeper, Keeping, newest_checkpoint
 from lstm_lab.learner import Learner
-from lstm_lab.ranks import Rank, is_lost
 from lstm_lab.run import Run, State
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode, Tracker

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from lstm_lab.data.csv_series import CSV
+from lstm_lab.data.sources.csv_series import CSV
 
 T, HORIZON = 6, 3
 

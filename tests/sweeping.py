@@ -8,9 +8,9 @@ import threading
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep.questions import Search
-from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.execution.trial_source import Search
 from lstm_lab.sweep.spec import load_sweep
+from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.train import train
 
 

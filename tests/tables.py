@@ -7,8 +7,8 @@ from pathlib import Path
 import pandas as pd
 from hypothesis import HealthCheck, settings
 
-from lstm_lab.data.csv_series import CSV
-from lstm_lab.data.series import Series
+from lstm_lab.data.kinds.series import Series
+from lstm_lab.data.sources.csv_series import CSV
 
 FILES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

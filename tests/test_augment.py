@@ -9,9 +9,9 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset, SequenceData
-from lstm_lab.data.augment import Augment, warped
 from lstm_lab.data.base import Loader
-from lstm_lab.data.csv_series import CSV
+from lstm_lab.data.preprocessing.augment import Augment, warped
+from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
 from lstm_lab.train import train

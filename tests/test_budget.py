@@ -12,7 +12,7 @@ from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError, validate
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.models import SequenceModel
-from lstm_lab.models.budget import count, largest
+from lstm_lab.models.size_budget import count, largest
 from lstm_lab.sweep.spec import build_corners, load_sweep
 from lstm_lab.train import build
 

@@ -13,10 +13,10 @@ import time
 from pathlib import Path
 
 import pytest
+from local_cluster import Loopback, below, title
 
 from lstm_lab import config
-from lstm_lab.sweep.loopback import Loopback, below, title
-from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.store.folder import SweepFolder
 
 EVERY = float(os.environ.get("LSTM_LAB_CHAOS_EVERY", 20))
 """Seconds between two kills; more on a machine so busy that a process needs longer than that to start."""

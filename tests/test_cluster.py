@@ -9,18 +9,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import local_cluster
 import pytest
 import typer
 import yaml
+from local_cluster import Loopback
 
 from lstm_lab import config
 from lstm_lab.__main__ import app
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep import loopback
-from lstm_lab.sweep.loopback import Loopback
-from lstm_lab.sweep.plan import plan
-from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.spec import load_sweep
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweep.view.dry_run import plan
 
 TEMPLATES = Path(__file__).parent.parent / "sweeps" / "cluster"
 
@@ -151,7 +151,7 @@ def test_a_dry_run_says_when_nothing_has_room(tmp_path, vowels):
     ("address", "why"), [("nonsense", "host:port"), ("127.0.0.1:1", "nobody answers"), (":5", "host:port")]
 )
 def test_an_address_where_nobody_is_is_refused_at_once(address, why, monkeypatch):
-    from lstm_lab.sweep.cluster import connect
+    from lstm_lab.sweep.execution.ray_cluster import connect
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(ConfigError, match=why):
@@ -159,7 +159,7 @@ def test_an_address_where_nobody_is_is_refused_at_once(address, why, monkeypatch
 
 
 def test_a_cluster_without_a_token_is_refused_before_ray_is_asked(tmp_path, monkeypatch):
-    from lstm_lab.sweep.cluster import auth_mode
+    from lstm_lab.sweep.execution.ray_cluster import auth_mode
 
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
@@ -182,7 +182,9 @@ def test_only_what_was_started_is_ended(tmp_path):
     scratch.mkdir()
     about = {
         "address": "127.0.0.1:1", "cpus": 1, "scratch": str(scratch),
-        "nodes": [{"pid": stranger.pid, "started": "1"}, {"pid": ours.pid, "started": loopback.began(ours.pid)}, None],
+        "nodes": [{"pid": stranger.pid, "started": "1"}, {"pid": ours.pid, "started": local_cluster.began(ours.pid)},
+            None,
+        ],
     }  # fmt: skip
     (tmp_path / "nodes.json").write_text(json.dumps(about))
     nodes.stop()
@@ -222,18 +224,18 @@ def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_as_it_was(tmp_path, vowe
         refused = lab("sweep", path, "--name", "again", RAY_AUTH_TOKEN_PATH=str(tmp_path / "rates.yaml"))
         assert refused.returncode == 2
         assert "Ray refuses" in refused.stderr.strip().splitlines()[-1]
-        assert len([pid for pid in nodes.pids() if "raylet/raylet" in loopback.title(pid)]) == 2
+        assert len([pid for pid in nodes.pids() if "raylet/raylet" in local_cluster.title(pid)]) == 2
     finally:
         pids = nodes.pids()
         nodes.stop()
-    assert not [pid for pid in pids if loopback.began(pid)]
+    assert not [pid for pid in pids if local_cluster.began(pid)]
 
 
 # --- storage ----------------------------------------------------------------------------------------------------------
 
 
 def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
-    from lstm_lab.sweep.storage import RECORDS, Storage
+    from lstm_lab.sweep.store.remote import RECORDS, Storage
 
     ours = tmp_path / "ours"
     (ours / "checkpoints").mkdir(parents=True)
@@ -271,7 +273,7 @@ def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
 
 
 def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
-    from lstm_lab.sweep.storage import own_place
+    from lstm_lab.sweep.store.remote import own_place
 
     space = {"optimizer.lr": {"uniform": [0.01, 0.02]}}
     sweep = load_sweep(write(tmp_path / "a.yaml", demand, space=space, samples=2))

@@ -13,8 +13,10 @@ from report_folders import EXPERIMENT, Parsed, rows_of, write_json, write_run, w
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.report import entries, foreign, ranking, write_comparison
-from lstm_lab.report.read import Record, read
+from lstm_lab.report import write_comparison
+from lstm_lab.report.records import entries, wandb_offline
+from lstm_lab.report.records.read import Record, read
+from lstm_lab.report.sections import critical_difference
 
 
 def run(path, level, seed=0, cell="lstm", data="japanese_vowels", digest="efd1dc4bc7b3ecf3", **more):
@@ -84,8 +86,8 @@ def test_critical_differences_over_data_sets(tmp_path):
                 run(tmp_path / f"{cell}-{number}", 0.05 + 0.1 * place, 0, cell, f"set{number}", f"d{number}")
             )
     grounds = entries.arenas([read(folder) for folder in folders], [])
-    what, scores = ranking.treatments(grounds)
-    found = ranking.ranked(grounds, scores)
+    what, scores = critical_difference.treatments(grounds)
+    found = critical_difference.ranked(grounds, scores)
     assert what == "experiment"
     assert found.names == ["lstm", "mgu", "gru"]
     assert (found.ranks, found.blocks) == ([1.0, 2.0, 3.0], 5)
@@ -105,7 +107,7 @@ def test_sweeps_over_several_data_sets_rank_what_all_of_them_crossed(tmp_path):
             content = {**EXPERIMENT, "data": {"name": f"set{number}"}}
             (path / "experiment.yaml").write_text(config.to_yaml(content))
         folders.append(folder)
-    what, scores = ranking.treatments(entries.arenas([read(folder) for folder in folders], []))
+    what, scores = critical_difference.treatments(entries.arenas([read(folder) for folder in folders], []))
     assert what == "cell"
     assert set(scores) == {"lstm", "gru"}
     for name, row in scores.items():
@@ -154,7 +156,7 @@ def test_offline_wandb_runs_of_other_code_are_read_with_wandbs_own_reader(tmp_pa
     subprocess.run([sys.executable, "-c", LOGGED], env=environment, cwd=folder, check=True, capture_output=True)
     killed = sorted(folder.glob("wandb/offline-run-*/*.wandb"), key=lambda path: path.stat().st_mtime)[-1]
     killed.write_bytes(killed.read_bytes()[:-20])  # As a kill leaves it: without its end.
-    records = foreign.read_wandb(folder)
+    records = wandb_offline.read_wandb(folder)
     assert [(record.about["name"], record.state) for record in records] == [
         ("rate-0.01", "finished"), ("rate-0.1", "interrupted"),
     ]  # fmt: skip
@@ -173,7 +175,7 @@ def test_pieces_of_a_resumed_wandb_run_are_joined(tmp_path):
         about = {"run_id": "abc", "display_name": "theirs", "start_time": f"2026-01-0{start}T00:00:00Z"}
         return {"path": tmp_path / f"{start}.wandb", "run": about, "config": config, "rows": rows, "exit": ended}
 
-    joined = foreign._joined([piece(range(3), 1, None, lr=0.1, size=2), piece(range(2, 5), 2, 0, lr=0.2)])
+    joined = wandb_offline._joined([piece(range(3), 1, None, lr=0.1, size=2), piece(range(2, 5), 2, 0, lr=0.2)])
     assert [row["val/loss"] for row in joined.rows] == [10.0, 11.0, 22.0, 23.0, 24.0]
     assert joined.about["config"] == {"lr": 0.2, "size": 2}
     assert joined.state == "finished"
@@ -181,18 +183,18 @@ def test_pieces_of_a_resumed_wandb_run_are_joined(tmp_path):
 
 def test_folders_without_wandb_runs_are_refused_in_one_line(tmp_path):
     with pytest.raises(DataError, match="no W&B run below it"):
-        foreign.read_wandb(tmp_path)
+        wandb_offline.read_wandb(tmp_path)
     with pytest.raises(DataError, match="no such folder"):
-        foreign.read_wandb(tmp_path / "absent")
+        wandb_offline.read_wandb(tmp_path / "absent")
     (tmp_path / "run-x.wandb").write_bytes(b"not one of theirs")
     with pytest.raises(DataError, match=r"none of its 1 \.wandb files holds a run") as fault:
-        foreign.read_wandb(tmp_path)
+        wandb_offline.read_wandb(tmp_path)
     assert "\n" not in str(fault.value)
 
 
 def test_rows_without_an_epoch_are_counted_by_the_metric(tmp_path):
     rows = [{"_step": 0, "loss": 3.0}, {"_step": 1, "val_acc": 0.5, "_runtime": 2.0}, {"_step": 3, "val_acc": 0.7}]
-    assert [(row["epoch"], row["val_acc"]) for row in foreign.by_epoch(rows, "val_acc")] == [(0, 0.5), (1, 0.7)]
+    assert [(row["epoch"], row["val_acc"]) for row in wandb_offline.by_epoch(rows, "val_acc")] == [(0, 0.5), (1, 0.7)]
     about = {"name": "x", "config": {"lr": 1.0}}
     (ground,) = entries.arenas([], [Record(tmp_path, about, "finished", None, rows, [])], metric="val_acc")
     assert (ground.mode, ground.entries[0].mean) == ("max", 0.7)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tables import CALENDARS, FILES, data, series, table
 
 from lstm_lab.config import DataError
-from lstm_lab.data.csv_series import CSV
-from lstm_lab.data.series import SeriesDataset
+from lstm_lab.data.kinds.series import SeriesDataset
+from lstm_lab.data.sources.csv_series import CSV
 
 
 @pytest.fixture(autouse=True)

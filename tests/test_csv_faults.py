@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tables import CALENDARS, FILES, data, series, table
 
 from lstm_lab.config import ConfigError, DataError, validate
-from lstm_lab.data.csv_series import CSV
+from lstm_lab.data.sources.csv_series import CSV
 
 
 @pytest.fixture(autouse=True)

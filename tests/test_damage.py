@@ -21,10 +21,10 @@ from sweeping import go_on, write
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep import disk, summary
-from lstm_lab.sweep.mend import mend
-from lstm_lab.sweep.questions import Search
-from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.execution.trial_source import Search
+from lstm_lab.sweep.store import retention, summary
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweep.store.repair import mend
 from lstm_lab.train import train
 
 DOCS = Path(__file__).parent.parent / "docs" / "damage.md"
@@ -264,7 +264,7 @@ def test_a_disk_without_room_fails_a_trial_for_a_reason_that_resume_knows(whole,
             train(Experiment.of(run.experiment), run, dataset=data)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert disk.is_full(run.status["reason"]), run.status
+    assert retention.is_full(run.status["reason"]), run.status
     assert mend(folder.path) == ["trials/t0003/status.json: failed for want of disk; its training goes on"]
     go_on(SweepFolder(folder.path))
     assert [row["val/loss"] for row in run.rows()] == undisturbed["t0003"]

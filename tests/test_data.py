@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from lstm_lab.config import DataError
 from lstm_lab.data import Batch, Dataset, SequenceData
 from lstm_lab.data.base import Loader, digest, to_device
-from lstm_lab.data.japanese_vowels import JapaneseVowels
-from lstm_lab.data.labelled import Labelled, LabelledParts, LabelledSplit
-from lstm_lab.data.series import Series, SeriesDataset
-from lstm_lab.data.taylor import Taylor
+from lstm_lab.data.kinds.labelled import Labelled, LabelledParts, LabelledSplit
+from lstm_lab.data.kinds.series import Series, SeriesDataset
+from lstm_lab.data.sources.japanese_vowels import JapaneseVowels
+from lstm_lab.data.sources.taylor import Taylor
 
 small = st.integers(1, 12)
 
@@ -178,7 +178,7 @@ def test_a_process_that_finds_the_vowels_kept_imports_no_reader_and_sees_the_sam
     first = JapaneseVowels(batch_size=16)
     known = (first.facts, first.digest)
     code = (
-        "import sys; from lstm_lab.data.japanese_vowels import JapaneseVowels as J; d = J(batch_size=16); "
+        "import sys; from lstm_lab.data.sources.japanese_vowels import JapaneseVowels as J; d = J(batch_size=16); "
         "print((d.facts, d.digest)); sys.exit(bool({'aeon', 'sklearn'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)

@@ -10,8 +10,8 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data.base import Loader
-from lstm_lab.data.sequences import TokenFacts
-from lstm_lab.data.stream import Lanes, StreamSplit
+from lstm_lab.data.kinds.sequences import TokenFacts
+from lstm_lab.data.sources.stream import Lanes, StreamSplit
 from lstm_lab.evaluate import scores_of
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner

@@ -20,7 +20,7 @@ from lstm_lab import kernels
 from lstm_lab.cells.base import unroll as step_by_step
 from lstm_lab.cells.lstm import LSTM
 from lstm_lab.config import ConfigError
-from lstm_lab.data.labelled import LabelledParts
+from lstm_lab.data.kinds.labelled import LabelledParts
 from lstm_lab.evaluate import evaluate
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.run import MEASURED, Run

@@ -8,8 +8,8 @@ from torch import nn
 from torch.testing import assert_close
 
 from lstm_lab.cells import Cell
-from lstm_lab.cells.forms import Form, FusedLSTM
 from lstm_lab.cells.lstm import LSTMState
+from lstm_lab.cells.textbook import Form, FusedLSTM
 
 B, T, IN, H = 3, 6, 2, 4
 FULL = torch.full((B,), T)

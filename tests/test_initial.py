@@ -15,7 +15,7 @@ from lstm_lab.cells.lstm import Remembering
 from lstm_lab.config import ConfigError, validate
 from lstm_lab.experiment import Experiment
 from lstm_lab.models import SequenceModel
-from lstm_lab.models.initial import Initial
+from lstm_lab.models.initialization import Initial
 from lstm_lab.registry import Named
 
 B, T, IN, H, OUT = 3, 6, 3, 5, 2

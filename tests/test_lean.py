@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from lstm_lab.sweep.worker import command
+from lstm_lab.startup.ray_worker import command
 
 
 def told(code: str) -> str:
@@ -38,8 +38,8 @@ print([name for name in lean.ASLEEP if name in sys.modules and not lean.is_aslee
 
 def test_who_imports_us_keeps_imports_as_they_are():
     code = """
-import sys, lstm_lab.sweep.frame, lstm_lab.sweep.tune, lstm_lab.train
-changed = [type(each).__name__ for each in sys.meta_path if type(each).__module__ == "lstm_lab.lean"]
+import sys, lstm_lab.sweep.store.dataframe, lstm_lab.sweep.execution.driver, lstm_lab.train
+changed = [type(each).__name__ for each in sys.meta_path if type(each).__module__ == "lstm_lab.startup.lazy_imports"]
 print(changed, [name for name, module in sys.modules.items() if type(module).__name__ == "Sleeper"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

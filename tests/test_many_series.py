@@ -12,8 +12,8 @@ from shops import HORIZON, SHOPS, T, data, everything, parts, shop
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.csv_series import CSV
-from lstm_lab.data.windows import Windows
+from lstm_lab.data.kinds.windows import Windows
+from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.experiment import Experiment
 from lstm_lab.predict import predict
 from lstm_lab.run import Run

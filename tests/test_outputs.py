@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesFacts
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run

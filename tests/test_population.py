@@ -14,12 +14,12 @@ import torch
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.run import Run, read_jsonl
-from lstm_lab.sweep import bandit, population
-from lstm_lab.sweep.domains import Domain
-from lstm_lab.sweep.population import Bandits, Population, adopt, lineage, prepare
-from lstm_lab.sweep.record import SweepFolder
-from lstm_lab.sweep.schedulers import changeable, group_of
+from lstm_lab.sweep.execution import gaussian_process, population
+from lstm_lab.sweep.execution.population import Bandits, Population, adopt, lineage, prepare
+from lstm_lab.sweep.schedulers.base import changeable, group_of
+from lstm_lab.sweep.space.domains import Domain
 from lstm_lab.sweep.spec import load_sweep
+from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.train import train
 
 SPACE = {
@@ -276,7 +276,7 @@ def test_a_driver_that_was_killed_knows_what_was_compared(members):
 def test_a_process_knows_what_it_saw_and_nothing_far_away():
     x = np.array([[0.1, 1.0], [0.5, 1.0], [0.9, 2.0]])
     y = np.array([1.0, 3.0, 2.0])
-    process = bandit.Process(x, y, bandit.Kernel(0.05, 0.0, 1e-9))
+    process = gaussian_process.Process(x, y, gaussian_process.Kernel(0.05, 0.0, 1e-9))
     mean, deviation = process(x)
     assert mean == pytest.approx(y, abs=1e-6)
     assert deviation == pytest.approx(0, abs=1e-3)
@@ -287,7 +287,7 @@ def test_a_process_knows_what_it_saw_and_nothing_far_away():
 
 def test_what_was_found_out_long_ago_counts_less():
     x, y = np.array([[0.2, 0.0], [0.8, 0.0]]), np.array([0.0, 1.0])
-    process = bandit.Process(x, y, bandit.Kernel(0.2, 0.3, 0.01))
+    process = gaussian_process.Process(x, y, gaussian_process.Kernel(0.2, 0.3, 0.01))
     apart = [np.ptp(process(np.array([[0.2, t], [0.8, t]]))[0]) for t in (0.0, 3.0, 9.0)]
     assert apart == sorted(apart, reverse=True)
     assert apart[2] < 0.3 * apart[0]
@@ -295,10 +295,10 @@ def test_what_was_found_out_long_ago_counts_less():
 
 def test_what_is_pending_is_not_chosen_again():
     x, y = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([0.0, 0.0])
-    process = bandit.Process(x, y, bandit.Kernel(0.2, 0.0, 0.01))
+    process = gaussian_process.Process(x, y, gaussian_process.Kernel(0.2, 0.0, 0.01))
     candidates = np.array([[0.45, 1.0], [0.25, 1.0]])
-    assert bandit.choose(process, candidates, np.empty((0, 2)), 1.0) == 0
-    assert bandit.choose(process, candidates, np.array([[0.5, 1.0]]), 1.0) == 1
+    assert gaussian_process.choose(process, candidates, np.empty((0, 2)), 1.0) == 0
+    assert gaussian_process.choose(process, candidates, np.array([[0.5, 1.0]]), 1.0) == 1
 
 
 def test_bandits_find_the_numbers_that_gain_where_chance_does_not(tmp_path, demand):
@@ -322,7 +322,7 @@ def test_every_domain_has_a_place_in_the_unit_cube():
                  "quniform": [0.1, 0.5, 0.1], "qloguniform": [16, 128, 16]}  # fmt: skip
     for name, kind in Domain.members.items():
         domain = kind(arguments.get(name, [0.01, 0.5]))
-        low, *_, high = (bandit.unit({"k": domain}, {"k": value})[0] for value in domain.corners())
+        low, *_, high = (gaussian_process.unit({"k": domain}, {"k": value})[0] for value in domain.corners())
         assert (low, high) == (pytest.approx(0), pytest.approx(1)), name
 
 
@@ -347,23 +347,23 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
 
     from rich.console import Console
 
-    from lstm_lab.sweep import tune
-    from lstm_lab.sweep.questions import Search
+    from lstm_lab.sweep.execution import driver
+    from lstm_lab.sweep.execution.trial_source import Search
 
     folder = SweepFolder.create(
         tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", demand.with_overrides({"trainer.max_epochs": 8})))
     )
-    monkeypatch.setattr(tune.ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(driver.ray, "cluster_resources", lambda: {"CPU": 2.0})
     asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
     with pytest.raises(ConfigError, match=r"its 3 trials side by side, here is room for 2: lower samples or resources"):
-        tune.run_trials(folder, asked, Console(quiet=True), tmp_path)
+        driver.run_trials(folder, asked, Console(quiet=True), tmp_path)
 
 
 @pytest.mark.slow
 def test_bandits_choose_what_a_clone_goes_on_with_and_the_record_says_so(tmp_path, demand):
     from rich.console import Console
 
-    from lstm_lab.sweep.tune import sweep_on
+    from lstm_lab.sweep.execution.driver import sweep_on
 
     path = write(
         tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 6}), samples=4, resources={"cpus": 0.25},

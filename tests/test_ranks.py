@@ -8,10 +8,10 @@ import threading
 import pytest
 import torch
 
+from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import Interrupted
+from lstm_lab.distributed import Rank, is_lost
 from lstm_lab.experiment import Experiment
-from lstm_lab.keeper import read_checkpoint
-from lstm_lab.ranks import Rank, is_lost
 from lstm_lab.run import Run
 from lstm_lab.train import follow, train
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep.constraints import Constraint
-from lstm_lab.sweep.region import Region, in_order, same
-from lstm_lab.sweep.space import InYaml
+from lstm_lab.sweep.space.constraints import Constraint
+from lstm_lab.sweep.space.search_space import Region, in_order, same
+from lstm_lab.sweep.space.yaml import InYaml
 
 
 def region(space, constraints=(), base=None):

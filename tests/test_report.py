@@ -220,7 +220,7 @@ def test_the_page_does_not_say_so_otherwise(swept):
 
 
 def test_a_baseline_without_error_wins_although_it_has_no_skill_to_compare_with():
-    from lstm_lab.report.answer import verdict
+    from lstm_lab.report.sections.answer import verdict
 
     perfect = {"oracle": {"accuracy": 1.0}}
     lost = verdict("test", {"accuracy": 0.99}, perfect, {"oracle": None}, "val/accuracy")

@@ -11,7 +11,9 @@ from report_folders import opening, page, write_rows, write_sweep
 from test_report_browser import CLASSES, FORECAST, answered
 
 from lstm_lab.evaluate import evaluate
-from lstm_lab.report import examples, shows, write_report
+from lstm_lab.examples import collect
+from lstm_lab.report import write_report
+from lstm_lab.report.sections import predictions
 
 
 def trained(experiment, runs):
@@ -25,7 +27,7 @@ def trained(experiment, runs):
 
 def test_the_confusion_matrix_is_that_of_the_best_epoch(vowels, runs):
     run = trained(vowels, runs)
-    found = examples.keep(run)
+    found = collect.keep(run)
     best = run.rows()[run.status["best"]["epoch"]]
     counts = torch.tensor(found["confusion"])
     assert counts.sum() == found["samples"] == found["of"]
@@ -34,7 +36,7 @@ def test_the_confusion_matrix_is_that_of_the_best_epoch(vowels, runs):
     assert right == pytest.approx(best["val/accuracy"], abs=1e-6)
     assert [row["chance"] for row in found["worst"]] == sorted(row["chance"] for row in found["worst"])
     assert all(row["truth"] != row["answer"] for row in found["worst"])
-    assert examples.keep(run) == found
+    assert collect.keep(run) == found
     shown = page(run.path)
     assert {"confusion", "calibration"} <= set(shown.figures)
     assert any(table[0][0][0] == "sample" for table in shown.tables)
@@ -43,7 +45,7 @@ def test_the_confusion_matrix_is_that_of_the_best_epoch(vowels, runs):
 
 def test_drawn_forecasts_have_the_error_that_the_record_says(demand, runs):
     run = trained(demand, runs)
-    found = examples.keep(run)
+    found = collect.keep(run)
     best = run.rows()[run.status["best"]["epoch"]]
     assert len(found["steps"]) == 8
     assert sum(found["steps"]) / 8 == pytest.approx(best["val/mae"], rel=1e-4)
@@ -69,7 +71,7 @@ def test_labels_of_each_step_are_counted_where_they_are_asked():
     batch = SimpleNamespace(y=y, lengths=torch.tensor([3, 2]))
     from lstm_lab.tasks.tag import Tag
 
-    found = examples.shown.dispatch(Tag)(task, [(batch, output)])
+    found = collect.shown.dispatch(Tag)(task, [(batch, output)])
     assert found["confusion"] == [[2, 0], [1, 2]]
     assert [strip["right"] for strip in found["strips"]] == [0.5, 1.0]
 
@@ -122,7 +124,7 @@ def test_a_sweep_shows_what_was_opened_of_its_winner(tmp_path):
 
 
 def test_intervals_and_worst_examples_are_tables(tmp_path):
-    covered = shows.covered(FORECAST)
+    covered = predictions.covered(FORECAST)
     assert [[cell.text for cell in row] for row in covered.rows] == [["90 %", "88.0 %"], ["80 %", "81.0 %"]]
     shown = page(answered(write_sweep(tmp_path / "classes", draws=2), CLASSES))
     assert "9 of 54" not in shown.text

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from scipy.stats import kendalltau
 
-from lstm_lab.report import budget, importance
-from lstm_lab.report.read import Point, Record, SweepRecord, Trial
+from lstm_lab.report.records.read import Point, Record, SweepRecord, Trial
+from lstm_lab.report.sections import equal_budget, importance
 
 # --- what mattered ----------------------------------------------------------------------------------------------------
 
@@ -194,7 +194,7 @@ def test_what_only_some_trials_have_is_left_out_and_named():
 
 def test_the_best_to_be_expected_only_gets_better_and_ends_at_the_best():
     sweep = synthetic(30)
-    traces = json.loads(budget.equal_budget(sweep).content)["data"]
+    traces = json.loads(equal_budget.equal_budget(sweep).content)["data"]
     lines = {trace["name"]: trace for trace in traces if "fill" not in trace}
     assert set(lines) == {"lstm", "gru"}
     for cell, line in lines.items():

@@ -11,10 +11,12 @@ from report_folders import page, write_sweep
 from test_report_browser import answered, sound
 
 from lstm_lab.data import Batch
-from lstm_lab.data.sequences import FrameFacts, TokenFacts
+from lstm_lab.data.kinds.sequences import FrameFacts, TokenFacts
 from lstm_lab.evaluate import evaluate
+from lstm_lab.examples import collect
 from lstm_lab.experiment import Experiment
-from lstm_lab.report import examples, going_on, shows, write_report
+from lstm_lab.report import write_report
+from lstm_lab.report.sections import next_step, predictions
 from lstm_lab.run import Run
 from lstm_lab.tasks.next_step import NextStep
 from lstm_lab.train import train
@@ -30,7 +32,7 @@ def trained(experiment, runs):
 
 def content(form, batches, outputs, task):
     """As examples.json holds it."""
-    found = examples.shown.dispatch(NextStep)(task, zip(batches, outputs, strict=True))
+    found = collect.shown.dispatch(NextStep)(task, zip(batches, outputs, strict=True))
     assert found["form"] == form
     return {"part": "validation", "epoch": 20, "samples": 8, "of": 8, **json.loads(json.dumps(found))}
 
@@ -49,7 +51,7 @@ def frames(lengths=(60, 7, 30, 90), K=5, seed=0):
 
 def test_tokens_tell_the_loss_of_the_record_and_where_it_lies(reber, runs):
     run = trained(reber, runs)
-    found = examples.keep(run)
+    found = collect.keep(run)
     best = run.rows()[run.status["best"]["epoch"]]
     assert (found["kind"], found["form"], found["samples"]) == ("next_step", "tokens", 60)
     assert found["nll"] == pytest.approx(best["val/nll"], rel=1e-5)
@@ -58,7 +60,7 @@ def test_tokens_tell_the_loss_of_the_record_and_where_it_lies(reber, runs):
     assert sum(row["n"] * row["nats"] for row in found["parts"]) / found["steps"] == pytest.approx(found["nll"])
     assert sum(row["found"] for row in found["parts"]) / found["steps"] == pytest.approx(best["val/accuracy"])
     assert found["places"][0] is None, "the first letter is not asked about"
-    assert examples.keep(run) == found
+    assert collect.keep(run) == found
     assert run.openings() == [], "the test part stays sealed"
     shown = page(run.path)
     assert {"places", "stretch-0", "stretch-1"} <= set(shown.figures)
@@ -68,7 +70,7 @@ def test_tokens_tell_the_loss_of_the_record_and_where_it_lies(reber, runs):
 
 
 def test_continuations_go_from_the_middle_to_the_most_surprising_and_say_what_came(reber, runs):
-    found = examples.examples_of(trained(reber, runs))
+    found = collect.examples_of(trained(reber, runs))
     rows = found["continuations"]
     assert [row["share"] for row in rows] == sorted(row["share"] for row in rows)
     assert [row["chance"] for row in rows] == sorted((row["chance"] for row in rows), reverse=True)
@@ -83,7 +85,7 @@ def test_continuations_go_from_the_middle_to_the_most_surprising_and_say_what_ca
         else:
             assert row["chance"] <= min(chances)
         assert tuple(row["before"][:2]) in follows or row["cut"]
-    (table,) = [t for t in shows.tables_of(found) if t.caption == "Continuations"]
+    (table,) = [t for t in predictions.tables_of(found) if t.caption == "Continuations"]
     assert [row[1].text for row in table.rows] == [row["truth"] for row in rows]
 
 
@@ -92,7 +94,7 @@ def test_a_stream_is_read_as_validation_reads_it(carry, reber, runs, tmp_path):
     (tmp_path / "text.txt").write_text(TEXT)
     data = {"name": "text_stream", "path": str(tmp_path / "text.txt"), "chunk": 8, "batch_size": 2, "carry": carry}
     run = trained(Experiment.of({**reber.dump(), "data": data}), runs)
-    found = examples.keep(run)
+    found = collect.keep(run)
     best = run.rows()[run.status["best"]["epoch"]]
     assert found["samples"] == found["of"]
     assert found["nll"] == pytest.approx(best["val/nll"], rel=1e-5)
@@ -106,10 +108,10 @@ def test_of_a_long_carried_stream_the_beginning_is_shown_and_said_so(reber, runs
     (tmp_path / "text.txt").write_text(TEXT)
     data = {"name": "text_stream", "path": str(tmp_path / "text.txt"), "chunk": 8, "batch_size": 1}
     run = trained(Experiment.of({**reber.dump(), "data": data}), runs)
-    monkeypatch.setattr(examples, "SAMPLES", 9)
-    found = examples.examples_of(run)
+    monkeypatch.setattr(collect, "SAMPLES", 9)
+    found = collect.examples_of(run)
     assert (found["samples"], found["first"]) == (8, True), "two batches of four lanes"
-    assert f"to the first 8 of {found['of']:,} samples of the validation part" in shows.about(found)
+    assert f"to the first 8 of {found['of']:,} samples of the validation part" in predictions.about(found)
 
 
 def test_frames_are_a_roll_of_chances_with_what_was_on():
@@ -129,7 +131,7 @@ def test_frames_are_a_roll_of_chances_with_what_was_on():
         assert stretch["nats"][1:] == pytest.approx(nats[number, 1:steps].tolist(), rel=1e-4)
         assert stretch["nats"][0] is None, "the first is not asked about"
         assert stretch["chances"][0] == [None] * len(stretch["channels"])
-    roll = json.loads(going_on.figures_of(found)[0].content)["data"]
+    roll = json.loads(next_step.figures_of(found)[0].content)["data"]
     assert roll[0]["z"][0][1] == found["stretches"][0]["chances"][1][0]
     assert list(zip(roll[1]["x"], roll[1]["y"], strict=True)) == [
         (t + 1, k) for t, k in found["stretches"][0]["played"]
@@ -144,13 +146,13 @@ def test_a_silent_model_and_one_short_sequence_still_make_a_page():
     batch = Batch(y, torch.tensor([2]), y)
     task = NextStep(FrameFacts(5, tuple("CDEFG")), "nll", False)
     found = content("frames", [batch], [torch.full_like(y, -9.0)], task)
-    assert [figure.id for figure in going_on.figures_of(found)] == ["stretch-0"]
-    assert shows.tables_of(found) == []
+    assert [figure.id for figure in next_step.figures_of(found)] == ["stretch-0"]
+    assert predictions.tables_of(found) == []
     tokens = torch.tensor([[2]])
     found = content("tokens", [Batch(tokens, torch.tensor([1]), tokens)], [torch.randn(1, 1, 3)],
                     NextStep(TokenFacts(3, ("[PAD]", "[UNK]", "x")), "nll", True))  # fmt: skip
     assert found["nll"] == pytest.approx(found["parts"][0]["nats"])
-    assert [[cell.text for cell in table.rows[0][:2]] for table in shows.tables_of(found)] == [
+    assert [[cell.text for cell in table.rows[0][:2]] for table in predictions.tables_of(found)] == [
         ["x", "100.0 %"],
         ["", "x"],
     ]

@@ -10,16 +10,17 @@ from report_folders import page, write_json, write_run, write_sweep
 from scipy.stats import chi2
 from test_report_browser import bred
 
-from lstm_lab.report import costs, evidence, learned
-from lstm_lab.report.read import read
+from lstm_lab.report import statistics
+from lstm_lab.report.records.read import read
+from lstm_lab.report.sections import cost, training
 
 # --- how sure ---------------------------------------------------------------------------------------------------------
 
 
 def test_signed_ranks_are_exact_and_need_six_pairs():
-    assert evidence.signed_rank([1.0, 2.0, 3.0, 4.0, 5.0]) is None
-    assert evidence.signed_rank([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == pytest.approx(2 / 2**6)
-    assert evidence.signed_rank([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0]) == pytest.approx(2 / 2**6)
+    assert statistics.signed_rank([1.0, 2.0, 3.0, 4.0, 5.0]) is None
+    assert statistics.signed_rank([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]) == pytest.approx(2 / 2**6)
+    assert statistics.signed_rank([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0]) == pytest.approx(2 / 2**6)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
@@ -27,15 +28,15 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say():
     for size in (3, 12):
         held = 0
         for _ in range(200):
-            low, high = evidence.interval([dice.gauss(0, 1) for _ in range(size)])
+            low, high = statistics.interval([dice.gauss(0, 1) for _ in range(size)])
             held += low <= 0 <= high
         assert 0.88 <= held / 200 <= 0.99, size
-    assert evidence.interval([1.0]) == (None, None)
-    assert evidence.interval([2.0, 2.0]) == (2.0, 2.0)
+    assert statistics.interval([1.0]) == (None, None)
+    assert statistics.interval([2.0, 2.0]) == (2.0, 2.0)
 
 
 def test_holm_is_that_of_the_textbook():
-    assert evidence.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert statistics.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
 
 
 def test_ranks_and_critical_difference_are_those_of_demsar():
@@ -47,14 +48,14 @@ def test_ranks_and_critical_difference_are_those_of_demsar():
         (1.000, 1.000, 1.000, 1.000), (0.940, 0.962, 0.965, 0.962), (0.619, 0.666, 0.614, 0.669),
         (0.972, 0.981, 0.9751, 0.975), (0.957, 0.978, 0.946, 0.970),
     ]  # fmt: skip
-    found = evidence.ranks(["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"], table, "max")
+    found = statistics.ranks(["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"], table, "max")
     assert found.names == ["C4.5+m+cf", "C4.5+m", "C4.5+cf", "C4.5"]
     assert dict(zip(found.names, found.ranks, strict=True))["C4.5"] == pytest.approx(3.143, abs=5e-4)
     assert found.critical == pytest.approx(1.25, abs=0.006)
     # He gives 9.28; corrected for ties (one of four, three of two) it is 9.28 / (1 - 78 / 840), chi-squared with 3.
     assert found.p == pytest.approx(chi2.sf(9.28 / (1 - 78 / 840), 3), abs=3e-4)
-    assert evidence.ranks(["a", "b"], [[1, 2]] * 5, "min") is None
-    assert evidence.ranks(["a", "b", "c"], [[1, 1, 1]] * 5, "min") is None
+    assert statistics.ranks(["a", "b"], [[1, 2]] * 5, "min") is None
+    assert statistics.ranks(["a", "b", "c"], [[1, 1, 1]] * 5, "min") is None
 
 
 def test_the_answer_says_by_how_much_and_how_sure(tmp_path):
@@ -72,7 +73,7 @@ def test_the_answer_says_by_how_much_and_how_sure(tmp_path):
 
 def test_lineage_draws_each_member_in_the_colour_of_its_weights(tmp_path):
     folder = bred(write_sweep(tmp_path / "population", draws=3))
-    figure, table = learned.lineage(read(folder))
+    figure, table = training.lineage(read(folder))
     drawn = json.loads(figure.content)
     arrows = drawn["layout"]["annotations"]
     assert [(a["ax"], a["ay"], a["x"], a["y"]) for a in arrows] == [(5, 0, 4, 2), (13, 1, 12, 2), (9, 1, 8, 3)]
@@ -106,7 +107,7 @@ def test_costs_add_up(tmp_path):
     (folder / "sweep.yaml").write_text(spec)
     sweep = read(folder)
     spent = sum(trial.record.seconds for trial in sweep.trials)
-    facts = dict(costs.of_sweep(sweep))
+    facts = dict(cost.of_sweep(sweep))
     hours = spent / 3600
     assert facts["device time"].startswith(f"{hours * 2:.4f}"[:6])
     assert f"{hours * 0.5:.4f}"[:6] in facts["device time"]
@@ -120,11 +121,11 @@ def test_peak_memory_is_the_most_that_a_run_held(tmp_path):
     path = tmp_path / "run" / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({**row, "memory_mib": 300.4 + row["epoch"]}) + "\n" for row in rows))
-    assert dict(costs.of_run(read(tmp_path / "run")))["peak memory"].startswith("302 MiB")
+    assert dict(cost.of_run(read(tmp_path / "run")))["peak memory"].startswith("302 MiB")
 
 
 def test_overhead_is_the_share_of_the_held_time_outside_epochs(tmp_path):
     write_run(tmp_path / "run", epochs=100)  # 31 s of epochs
     status = json.loads((tmp_path / "run" / "status.json").read_text())
     write_json(tmp_path / "run" / "status.json", {**status, "at": "2026-11-21T05:29:00+00:00"})  # held 40 s
-    assert dict(costs.of_run(read(tmp_path / "run")))["overhead"].startswith("22 %")
+    assert dict(cost.of_run(read(tmp_path / "run")))["overhead"].startswith("22 %")

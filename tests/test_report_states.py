@@ -134,13 +134,13 @@ def test_a_large_sweep_is_thinned_and_says_so(tmp_path):
      (12345.6, "12,346"), (9999.7, "10,000"), (41097, "41,097"), (0.0, "0"), (None, "–"), (math.inf, "∞")],
 )  # fmt: skip
 def test_numbers_have_four_significant_digits(value, text):
-    from lstm_lab.report.words import number
+    from lstm_lab.report.fmt import number
 
     assert number(value) == text
 
 
 def test_a_baseline_is_nearest_by_its_own_score_where_the_model_makes_no_error():
-    from lstm_lab.report.answer import verdict
+    from lstm_lab.report.sections.answer import verdict
 
     rows = {"majority class": {"accuracy": 0.1}, "logistic regression": {"accuracy": 0.9444}}
     said = verdict(

@@ -9,9 +9,10 @@ from sweeping import go_on, write
 
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run, read_json
-from lstm_lab.sweep import memory, summary
-from lstm_lab.sweep.memory import OutOfMemory, train_within
-from lstm_lab.sweep.mend import mend
+from lstm_lab.sweep.execution import out_of_memory
+from lstm_lab.sweep.execution.out_of_memory import OutOfMemory, train_within
+from lstm_lab.sweep.store import summary
+from lstm_lab.sweep.store.repair import mend
 from lstm_lab.train import train
 
 # --- room on the disk -------------------------------------------------------------------------------------------------
@@ -52,7 +53,7 @@ def small_memory(monkeypatch):
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:132] DefaultCPUAllocator: can't allocate memory")
         return train(experiment, run, **how)
 
-    monkeypatch.setattr(memory, "train", fit)
+    monkeypatch.setattr(out_of_memory, "train", fit)
 
 
 def test_out_of_memory_is_named_with_the_batch_and_the_way_out(small_memory, tmp_path, vowels):
@@ -73,6 +74,6 @@ def test_halved_only_if_asked_until_it_fits(small_memory, tmp_path, vowels):
 
 
 def test_another_fault_is_not_taken_for_memory(tmp_path, vowels, monkeypatch):
-    monkeypatch.setattr(memory, "train", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("shapes differ")))
+    monkeypatch.setattr(out_of_memory, "train", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("shapes differ")))
     with pytest.raises(RuntimeError, match="shapes differ"):
         train_within(vowels, Run.create(tmp_path / "t0000", vowels.dump()), halve=True)

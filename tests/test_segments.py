@@ -10,9 +10,9 @@ from torch.testing import assert_close
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesFacts
 from lstm_lab.experiment import Experiment
-from lstm_lab.models.segments import Segments
+from lstm_lab.models.segrnn import Segments
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.train import build_from
 

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
-from lstm_lab.data.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesFacts
 from lstm_lab.experiment import Experiment
 from lstm_lab.models.seq2seq import Seq2Seq
 from lstm_lab.tasks.forecast import Forecast

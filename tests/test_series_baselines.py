@@ -10,10 +10,10 @@ import torch
 from shops import data
 
 from lstm_lab.config import ConfigError
-from lstm_lab.data.ett import ETT
-from lstm_lab.data.ltsf import Illness, Weather
-from lstm_lab.data.m4 import M4
-from lstm_lab.data.series import Series, Windowed
+from lstm_lab.data.kinds.series import Series, Windowed
+from lstm_lab.data.sources.ett import ETT
+from lstm_lab.data.sources.ltsf import Illness, Weather
+from lstm_lab.data.sources.m4 import M4
 from lstm_lab.experiment import Experiment
 from lstm_lab.tasks.forecast import Forecast
 

@@ -10,8 +10,8 @@ import torch
 from rich.console import Console
 
 from lstm_lab.data import SequenceData
-from lstm_lab.sweep.record import SweepFolder
 from lstm_lab.sweep.spec import build_corners, load_sweep
+from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.train import build
 
 ROOT = Path(__file__).parent.parent
@@ -66,7 +66,7 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
-    from lstm_lab.sweep.tune import sweep_on
+    from lstm_lab.sweep.execution.driver import sweep_on
 
     overrides = list(REDUCED)
     if load_sweep(path).scheduler.owner.population:

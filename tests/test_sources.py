@@ -10,12 +10,12 @@ import torch
 
 from lstm_lab.config import DataError
 from lstm_lab.data import Dataset
-from lstm_lab.data.files import locate
-from lstm_lab.data.hapt import TEST_USERS, VALIDATION_USERS
-from lstm_lab.data.parted import Part, Parts
-from lstm_lab.data.protein_ss import one_hot
-from lstm_lab.data.reber import END, GRAMMAR
-from lstm_lab.data.tagged import Tagged
+from lstm_lab.data.kinds.pre_split import Part, Parts
+from lstm_lab.data.kinds.tagged import Tagged
+from lstm_lab.data.readers.locate import locate
+from lstm_lab.data.sources.hapt import TEST_USERS, VALIDATION_USERS
+from lstm_lab.data.sources.protein_ss import one_hot
+from lstm_lab.data.sources.reber import END, GRAMMAR
 from lstm_lab.registry import fields
 
 

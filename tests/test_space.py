@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep.domains import Domain
-from lstm_lab.sweep.ranking import Trial, leaderboard, winner
-from lstm_lab.sweep.record import SweepFolder
-from lstm_lab.sweep.region import Region
-from lstm_lab.sweep.schedulers import Scheduler
-from lstm_lab.sweep.searchers import Searcher
+from lstm_lab.sweep.schedulers.base import Scheduler
+from lstm_lab.sweep.searchers.base import Searcher
+from lstm_lab.sweep.space.domains import Domain
+from lstm_lab.sweep.space.search_space import Region
 from lstm_lab.sweep.spec import Sweep, load_sweep
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweep.store.leaderboard import Trial, leaderboard, winner
 
 SPACE = """
 space:

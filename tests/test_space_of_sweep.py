@@ -6,7 +6,7 @@ import pytest
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep.searchers import Searcher
+from lstm_lab.sweep.searchers.base import Searcher
 from lstm_lab.sweep.spec import Sweep, build_corners, load_sweep
 
 SPACE = {

@@ -12,10 +12,10 @@ from sklearn.metrics import roc_auc_score
 from torch.testing import assert_close
 
 from lstm_lab.data import Batch
-from lstm_lab.data.labelled import LabelledFacts
-from lstm_lab.data.measured import MeasuredFacts, MeasuredSplit
-from lstm_lab.data.sequences import FrameFacts, SequenceSplit, TokenFacts
-from lstm_lab.data.tagged import TaggedSplit
+from lstm_lab.data.kinds.labelled import LabelledFacts
+from lstm_lab.data.kinds.sequence_regression import MeasuredFacts, MeasuredSplit
+from lstm_lab.data.kinds.sequences import FrameFacts, SequenceSplit, TokenFacts
+from lstm_lab.data.kinds.tagged import TaggedSplit
 from lstm_lab.models import SequenceModel
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.next_step import NextStep

@@ -16,17 +16,17 @@ from statistics import mean
 import pytest
 import ray
 import torch
+from local_cluster import below, title
 from rich.console import Console
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep import population, tune
-from lstm_lab.sweep.cluster import cluster
-from lstm_lab.sweep.loopback import below, title
-from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.execution import driver, population
+from lstm_lab.sweep.execution.driver import sweep_on
+from lstm_lab.sweep.execution.ray_cluster import cluster
 from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.tune import sweep_on
+from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.train import train
 
 
@@ -50,7 +50,7 @@ def one_ray(tmp_path_factory):
         def shared(folder, *_, **__):
             yield scratch / f"sweep-{next(numbers)}"
 
-        patch.setattr(tune, "cluster", shared)
+        patch.setattr(driver, "cluster", shared)
         yield
 
 

@@ -12,10 +12,10 @@ import lstm_lab
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.run import Run
-from lstm_lab.sweep.questions import Confirmation, Search, waited
-from lstm_lab.sweep.ranking import Trial, confirmation, winner
-from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.execution.trial_source import Confirmation, Search, waited
 from lstm_lab.sweep.spec import load_sweep
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweep.store.leaderboard import Trial, confirmation, winner
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}}
 

@@ -16,7 +16,7 @@ import pytest
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.train import train
 
 

@@ -12,12 +12,12 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset
-from lstm_lab.data.labelled import Labelled, LabelledFacts, LabelledSplit, summary
-from lstm_lab.data.series import Series, SeriesDataset
+from lstm_lab.data.kinds.labelled import Labelled, LabelledFacts, LabelledSplit, summary
+from lstm_lab.data.kinds.series import Series, SeriesDataset
 from lstm_lab.registry import fields
 from lstm_lab.tasks import Task
 from lstm_lab.tasks.base import better, score, skill
-from lstm_lab.tasks.classes import ClassificationMetrics
+from lstm_lab.tasks.classification import ClassificationMetrics
 from lstm_lab.tasks.classify import Classify
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.tag import Tag

@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from texts import corpus, same
 
-from lstm_lab.data.buckets import Buckets
-from lstm_lab.data.cache import Kept, kept
-from lstm_lab.data.parts import cut
-from lstm_lab.data.text import TextSplit
-from lstm_lab.data.tokenizer import UNKNOWN, Tokenizer
+from lstm_lab.data.kinds.text import TextSplit
+from lstm_lab.data.preprocessing.batching import Buckets
+from lstm_lab.data.preprocessing.splits import cut
+from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer
+from lstm_lab.data.readers.cache import Kept, kept
 
 without_clock = settings(deadline=None)  # a busy machine is no fault
 each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))

@@ -7,10 +7,10 @@ import pytest
 
 from lstm_lab.config import DataError
 from lstm_lab.data import Dataset
-from lstm_lab.data.files import locate
-from lstm_lab.data.parts import sort_out
-from lstm_lab.data.sst import phrases_of
-from lstm_lab.data.tokenizer import Tokenizer
+from lstm_lab.data.preprocessing.splits import sort_out
+from lstm_lab.data.preprocessing.tokenizer import Tokenizer
+from lstm_lab.data.readers.locate import locate
+from lstm_lab.data.sources.sst import phrases_of
 
 
 def test_what_is_absent_says_where_it_comes_from(tmp_path, monkeypatch):

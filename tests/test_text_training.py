@@ -13,7 +13,7 @@ from texts import corpus, write
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data.base import Loader
-from lstm_lab.data.vectors import read_vectors
+from lstm_lab.data.readers.vectors import read_vectors
 from lstm_lab.evaluate import evaluate
 from lstm_lab.predict import predict
 from lstm_lab.run import MEASURED, Run

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from lstm_lab.data.tokenizer import SPECIAL, UNKNOWN, Tokenizer, Vocabulary
+from lstm_lab.data.preprocessing.tokenizer import SPECIAL, UNKNOWN, Tokenizer, Vocabulary
 
 CORPUS = ["The film was good, very good.", "A bad film!", "don't see this film", "see it; it was good fun"] * 2
 LETTERS = st.text(st.sampled_from("abc ABC.,!é<>[]PADUNK0\n\t"), max_size=30)

@@ -11,13 +11,13 @@ import torch
 from stops import StopAt
 
 from lstm_lab import tracking
+from lstm_lab.checkpointing import newest_checkpoint
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
-from lstm_lab.keeper import newest_checkpoint
 from lstm_lab.learner import Diverged
 from lstm_lab.run import MEASURED, Run
-from lstm_lab.tracking import pen
+from lstm_lab.tracking import client
 from lstm_lab.train import train
 
 
@@ -291,7 +291,7 @@ def test_stop_is_an_ordinary_event(tmp_path, vowels):
 def test_a_wandb_that_cannot_open_stops_nothing(tmp_path, vowels, monkeypatch):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "wandb.py").write_text("raise RuntimeError('out of order')")
-    monkeypatch.setattr(pen, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")})
+    monkeypatch.setattr(client, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")})
     run = start(tmp_path / "run", vowels)
     with pytest.warns(UserWarning, match="out of order"):
         assert train(vowels, run, wandb="offline").state == "finished"

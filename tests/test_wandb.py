@@ -18,9 +18,9 @@ from wandb_stub import KEY, Stub
 
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError
-from lstm_lab.report.examples import keep
+from lstm_lab.examples.collect import keep
 from lstm_lab.run import Run, append_jsonl
-from lstm_lab.tracking import pen, upload
+from lstm_lab.tracking import client, upload
 from lstm_lab.tracking.server import server
 from lstm_lab.tracking.terminal import gather
 from lstm_lab.tracking.tracker import ancestry, wandb_id
@@ -42,8 +42,8 @@ def stub(monkeypatch):
 @pytest.fixture(autouse=True)
 def no_pen_is_left():
     yield
-    while pen._spare:
-        pen._spare.pop().close()
+    while client._spare:
+        client._spare.pop().close()
 
 
 def record(path, epochs=5, state="finished", **about):
@@ -257,7 +257,7 @@ def test_sync_says_what_keeps_it_from_sending(stub, tmp_path, runs, monkeypatch)
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_in_the_middle_ends_the_sync(stub, runs, monkeypatch):
-    monkeypatch.setattr(pen, "PATIENCE", 0.5)
+    monkeypatch.setattr(client, "PATIENCE", 0.5)
     monkeypatch.setattr(upload, "AT_ONCE", 1)
     found = [record(runs / f"r{number}") for number in range(3)]
     sending = upload.sync()

@@ -10,10 +10,10 @@ from wandb_stub import KEY, Stub
 
 from lstm_lab import config
 from lstm_lab.run import read_jsonl
-from lstm_lab.sweep.record import SweepFolder
+from lstm_lab.sweep.execution.driver import sweep_on
 from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.tune import sweep_on
-from lstm_lab.tracking import pen, upload
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.tracking import client, upload
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-3, 0.1]}, "model.dropout.output": {"uniform": [0.0, 0.4]}}
 
@@ -47,8 +47,8 @@ def test_a_population_arrives_with_its_lineage_and_every_row(runs, vowels, monke
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         assert [sent.outcome for sent in upload.sync()] == ["sent"] * 3
         assert [sent.outcome for sent in upload.sync()] == ["there"] * 3
-        while pen._spare:
-            pen._spare.pop().close()
+        while client._spare:
+            client._spare.pop().close()
         assert stub.unknown == []
     assert len(stub.runs) == 3, "segments of one trial are one run"
     for trial in folder.trials():

@@ -15,9 +15,9 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.report import wandb_report
 from lstm_lab.report.page import page_of
-from lstm_lab.report.read import read
+from lstm_lab.report.records.read import read
 from lstm_lab.run import Run, append_jsonl
-from lstm_lab.tracking import pen
+from lstm_lab.tracking import client
 from lstm_lab.tracking.tracker import configuration
 from lstm_lab.tracking.upload import Unreachable
 
@@ -36,8 +36,8 @@ def stub(monkeypatch):
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         yield found
         assert found.unknown == []
-    while pen._spare:
-        pen._spare.pop().close()
+    while client._spare:
+        client._spare.pop().close()
 
 
 @pytest.fixture

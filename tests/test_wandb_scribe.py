@@ -10,7 +10,7 @@ import sys
 
 
 def test_what_a_killed_process_left_in_the_temporary_folder_goes_with_the_next(tmp_path):
-    words, home = [sys.executable, "-m", "lstm_lab.tracking.scribe"], tmp_path / f"lstm-lab-wandb-{os.getuid()}"
+    words, home = [sys.executable, "-m", "lstm_lab.tracking.writer"], tmp_path / f"lstm-lab-wandb-{os.getuid()}"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True

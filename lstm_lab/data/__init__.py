@@ -3,6 +3,6 @@
 from lstm_lab.data.base import Batch, Dataset, SequenceData
 from lstm_lab.registry import import_all
 
-import_all(__name__)
+import_all("lstm_lab.data.sources")
 
 __all__ = ["Batch", "Dataset", "SequenceData"]

@@ -14,8 +14,8 @@ from pydantic import model_validator
 from torch import Tensor
 
 from lstm_lab.config import ConfigError, Count
-from lstm_lab.data.augment import Augment
-from lstm_lab.data.buckets import Even
+from lstm_lab.data.preprocessing.augment import Augment
+from lstm_lab.data.preprocessing.batching import Even
 from lstm_lab.registry import Named, Registered
 
 

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor
 
 from lstm_lab.kernels import gpu, native, native_layers, reference
+from lstm_lab.kernels.executor import play
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
-from lstm_lab.kernels.player import play
 from lstm_lab.kernels.reference import PLAIN, Variant
 
 __all__ = [

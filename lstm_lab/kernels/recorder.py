@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from lstm_lab.kernels.buffers import settle
 from lstm_lab.kernels.reverse import reverse
-from lstm_lab.kernels.settle import settle
 from lstm_lab.kernels.tape import ROWS, Refused, Tape
 from lstm_lab.kernels.writer import Writer
 

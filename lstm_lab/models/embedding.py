@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lstm_lab import config
 from lstm_lab.config import Count
-from lstm_lab.data.vectors import read_vectors
+from lstm_lab.data.readers.vectors import read_vectors
 
 
 class TiedHead(nn.Module):

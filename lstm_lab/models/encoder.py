@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lstm_lab.kernels.reference import turned
 from lstm_lab.models.dilation import dilated
-from lstm_lab.models.initial import Initial, Start
+from lstm_lab.models.initialization import Initial, Start
 from lstm_lab.models.skip import Without
 from lstm_lab.registry import Named
 

@@ -12,11 +12,11 @@ import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
 from lstm_lab.models.base import Asked, Model, Seen
-from lstm_lab.models.budget import largest
 from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
-from lstm_lab.models.initial import Initial, Start
+from lstm_lab.models.initialization import Initial, Start
 from lstm_lab.models.pooling import Last, Pooling
+from lstm_lab.models.size_budget import largest
 from lstm_lab.models.skip import Skip, Without
 from lstm_lab.registry import Choice, Named
 

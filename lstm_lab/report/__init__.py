@@ -22,8 +22,8 @@ def write_report(folder: str | Path, to: str = "html") -> Path:
         DataError: the folder holds neither a run nor a sweep, its files are torn, or the page cannot be written.
     """
     from lstm_lab.report.page import page_of
-    from lstm_lab.report.read import read
-    from lstm_lab.report.render import FORMS
+    from lstm_lab.report.parts.render import FORMS
+    from lstm_lab.report.records.read import read
 
     folder = Path(folder)
     name, made = FORMS[to]
@@ -50,10 +50,10 @@ def write_comparison(
         DataError: a folder holds neither, or the page cannot be written.
     """
     from lstm_lab.config import ConfigError
-    from lstm_lab.report.foreign import read_wandb
-    from lstm_lab.report.read import read
-    from lstm_lab.report.render import FORMS
-    from lstm_lab.report.together import command_of, compare_page
+    from lstm_lab.report.compare_page import command_of, compare_page
+    from lstm_lab.report.parts.render import FORMS
+    from lstm_lab.report.records.read import read
+    from lstm_lab.report.records.wandb_offline import read_wandb
 
     paths, foreign = [Path(folder) for folder in folders], Path(from_wandb) if from_wandb else None
     if not paths and foreign is None:
@@ -84,7 +84,7 @@ def _examples(record: Any) -> dict[str, Any]:
     found = getattr(trial, "record", trial)
     if found is None or trial.state not in ("finished", "stopped") or not Run(found.path).best.is_file():
         return {}
-    from lstm_lab.report.examples import keep
+    from lstm_lab.examples.collect import keep
 
     try:
         return keep(Run(found.path))

@@ -6,15 +6,17 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.report import costs, importance, learned, opened, provenance, shows, slices, tables, words
-from lstm_lab.report.answer import answer_of_run, answer_of_sweep
-from lstm_lab.report.budget import equal_budget
-from lstm_lab.report.compare import comparisons
-from lstm_lab.report.coordinates import coordinates
-from lstm_lab.report.figures import curves, run_curves
-from lstm_lab.report.read import Record, Row, SweepRecord
-from lstm_lab.report.spec import Page, Part, Section
-from lstm_lab.report.tables import Table, varying
+from lstm_lab.report import fmt
+from lstm_lab.report.parts import tables
+from lstm_lab.report.parts.figures import curves, run_curves
+from lstm_lab.report.parts.spec import Page, Part, Section
+from lstm_lab.report.parts.tables import Table, varying
+from lstm_lab.report.records.read import Record, Row, SweepRecord
+from lstm_lab.report.sections import cost, importance, predictions, provenance, slices, test_results, training
+from lstm_lab.report.sections.answer import answer_of_run, answer_of_sweep
+from lstm_lab.report.sections.compare import comparisons
+from lstm_lab.report.sections.equal_budget import equal_budget
+from lstm_lab.report.sections.parallel_coordinates import coordinates
 
 
 def page_of(record: Record | SweepRecord, examples: Row | None = None) -> Page:
@@ -37,7 +39,7 @@ def sweep_page(sweep: SweepRecord, examples: Row) -> Page:
             Section("learned", "How it learned", _learned(sweep)),
             Section("does", "What it does", _does(
                 examples, sweep.winner.id if sweep.winner else "", sweep.winner.record if sweep.winner else None)),
-            Section("cost", "Cost", [Part(facts=costs.of_sweep(sweep))]),
+            Section("cost", "Cost", [Part(facts=cost.of_sweep(sweep))]),
             Section("provenance", "Provenance", [
                 Part("Best configuration", code=sweep.best or ""),
                 Part("Where it comes from", facts=provenance.of_sweep(sweep)),
@@ -54,7 +56,7 @@ def _comparison(sweep: SweepRecord) -> list[Part]:
     budget = equal_budget(sweep)
     return [
         Part("Leaderboard", [ranking], [tables.leaderboard(sweep)] if sweep.points else []),
-        *(Part(words.sentence(c.name), (), [c.table], c.verdicts) for c in comparisons(sweep)),
+        *(Part(fmt.sentence(c.name), (), [c.table], c.verdicts) for c in comparisons(sweep)),
         Part("Baselines", (), baselines(sweep)),
         Part("At equal budget", (), figures=[budget] if budget else []),
     ]
@@ -81,7 +83,7 @@ def _mattered(sweep: SweepRecord, found: importance.Importance | None) -> list[P
 
 
 def _learned(sweep: SweepRecord) -> list[Part]:
-    rates, population = learned.rates(sweep), learned.lineage(sweep)
+    rates, population = training.rates(sweep), training.lineage(sweep)
     return [
         Part("Curves", (), figures=curves(sweep)),
         Part("Learning rates", (), figures=[rates] if rates else []),
@@ -94,13 +96,18 @@ def _does(examples: Row, name: str, record: Record | None) -> list[Part]:
     """What the best epoch answers to the validation part, and what the record kept of the last opening of the test."""
     of = f"Of trial {name}. " if name else ""
     opening = record.openings[-1] if record and record.openings else {}
-    after, classes = opened.figures_of(opening), opened.each_class(opening)
-    tested = Part("On the test part", [of + opened.about(opening)], [classes] if classes else [], figures=after)
+    after, classes = test_results.figures_of(opening), test_results.each_class(opening)
+    tested = Part("On the test part", [of + test_results.about(opening)], [classes] if classes else [], figures=after)
     if not examples:
         return [tested]
     head = "On the validation part" if tested else ""
     return [
-        Part(head, [of + shows.about(examples)], shows.tables_of(examples), figures=shows.figures_of(examples)),
+        Part(
+            head,
+            [of + predictions.about(examples)],
+            predictions.tables_of(examples),
+            figures=predictions.figures_of(examples),
+        ),
         tested,
     ]
 
@@ -110,7 +117,7 @@ def _unfinished(sweep: SweepRecord) -> str:
         return ""
     ended = sum(sweep.count(state) for state in ("finished", "stopped", "failed"))
     return (
-        f"This sweep is unfinished: {ended} of {words.plural(len(sweep.trials), 'trial')} asked for so far have ended. "
+        f"This sweep is unfinished: {ended} of {fmt.plural(len(sweep.trials), 'trial')} asked for so far have ended. "
         "What follows is read from their records and may change."
     )
 
@@ -148,8 +155,8 @@ def run_page(record: Record, examples: Row) -> Page:
     validation = record.about.get("validation")
     scored = [
         tables.scores(
-            f"test part, opened {words.when(row['opened'])}" if row.get("opened") else "validation part",
-            f"model, epoch {row.get('epoch', words.NONE)}",
+            f"test part, opened {fmt.when(row['opened'])}" if row.get("opened") else "validation part",
+            f"model, epoch {row.get('epoch', fmt.NONE)}",
             row["scores"],
             row.get("baselines") or {},
             row.get("skill") or {},
@@ -172,7 +179,7 @@ def run_page(record: Record, examples: Row) -> Page:
             Section("comparison", "Comparison", [Part("Scores beside baselines", (), scored)]),
             Section("learned", "How it learned", [Part("Curves", (), figures=run_curves(record))]),
             Section("does", "What it does", _does(examples, "", record)),
-            Section("cost", "Cost", [Part(facts=costs.of_run(record))]),
+            Section("cost", "Cost", [Part(facts=cost.of_run(record))]),
             Section("provenance", "Provenance", [
                 Part("Configuration", code=text), Part("Where it comes from", facts=provenance.of_run(record)),
             ]),
@@ -182,7 +189,7 @@ def run_page(record: Record, examples: Row) -> Page:
 
 def _not_finished(record: Record) -> str:
     reason = f": {record.reason}" if record.reason else "."
-    epochs = words.plural(len(record.rows), "epoch")
+    epochs = fmt.plural(len(record.rows), "epoch")
     said = {
         "failed": f"This run failed after {epochs}{reason}",
         "interrupted": f"This run was interrupted after {epochs} and can go on.",
@@ -193,4 +200,4 @@ def _not_finished(record: Record) -> str:
 
 
 def _about(kind: str, path: Path, created: Any) -> str:
-    return " · ".join([kind, path.resolve().name, *([words.when(created)] if created else [])])
+    return " · ".join([kind, path.resolve().name, *([fmt.when(created)] if created else [])])

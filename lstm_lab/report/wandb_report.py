@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.report import words
+from lstm_lab.report import fmt
 from lstm_lab.report.page import page_of
-from lstm_lab.report.read import SweepRecord, read
-from lstm_lab.report.render import table_text
-from lstm_lab.report.spec import Page, Part
-from lstm_lab.report.tables import varying
+from lstm_lab.report.parts.render import table_text
+from lstm_lab.report.parts.spec import Page, Part
+from lstm_lab.report.parts.tables import varying
+from lstm_lab.report.records.read import SweepRecord, read
 from lstm_lab.run import Run
 from lstm_lab.tracking import PROJECT
 from lstm_lab.tracking.server import server
@@ -177,7 +177,9 @@ class Panels:
             for key, path in self.keys.items()
         ]
         best = wr.ParallelCoordinatesPlotColumn(
-            wr.SummaryMetric("best"), display_name=words.metric(self.sweep.metric), inverted=self.sweep.mode == "min"
+            wr.SummaryMetric("best"),
+            display_name=fmt.metric(self.sweep.metric),
+            inverted=self.sweep.mode == "min",
         )
         return wr.ParallelCoordinatesPlot(columns=[*axes, best], layout=wr.Layout(w=24, h=9))
 
@@ -191,7 +193,7 @@ class Panels:
 
         return [
             wr.LinePlot(
-                title=words.metric(name), x="epoch", y=[name], log_y=name == "lr" or None,
+                title=fmt.metric(name), x="epoch", y=[name], log_y=name == "lr" or None,
                 groupby_aggfunc="mean", groupby_rangefunc="stddev", max_runs_to_show=100,
                 layout=wr.Layout(x=8 * (place % 3), y=6 * (place // 3), w=8, h=6),
             )

@@ -2,8 +2,8 @@
 
 import sys
 
-from lstm_lab import lean
+from lstm_lab.startup import lazy_imports
 
 # A trial's process begins here; in a process of somebody else, imports are none of ours.
 if sys.argv[:1] and sys.argv[0].endswith("default_worker.py"):
-    lean.imports()
+    lazy_imports.imports()

@@ -9,17 +9,17 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field, model_validator
 
-import lstm_lab.sweep.hyperopt_searcher  # noqa: F401 - fills the registry
+import lstm_lab.sweep.searchers.hyperopt  # noqa: F401 - fills the registry
 from lstm_lab import config
 from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.experiment import Experiment
 from lstm_lab.registry import Choice, Named, spell_out
-from lstm_lab.sweep.constraints import Constraint
-from lstm_lab.sweep.domains import Domain, Point
-from lstm_lab.sweep.region import Region, said
-from lstm_lab.sweep.schedulers import FIFO, Scheduler
-from lstm_lab.sweep.searchers import Random, Searcher
-from lstm_lab.sweep.space import InYaml
+from lstm_lab.sweep.schedulers.base import FIFO, Scheduler
+from lstm_lab.sweep.searchers.base import Random, Searcher
+from lstm_lab.sweep.space.constraints import Constraint
+from lstm_lab.sweep.space.domains import Domain, Point
+from lstm_lab.sweep.space.search_space import Region, said
+from lstm_lab.sweep.space.yaml import InYaml
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
 

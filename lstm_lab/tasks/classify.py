@@ -8,9 +8,16 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.labelled import Classified, LabelledFacts
+from lstm_lab.data.kinds.labelled import Classified, LabelledFacts
 from lstm_lab.tasks.base import Task, score
-from lstm_lab.tasks.classes import MAXIMISED, ClassConfig, ClassificationMetrics, Surprise, certain, probabilities
+from lstm_lab.tasks.classification import (
+    MAXIMISED,
+    ClassConfig,
+    ClassificationMetrics,
+    Surprise,
+    certain,
+    probabilities,
+)
 
 
 class Classify(Task, name="classify"):

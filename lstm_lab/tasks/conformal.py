@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.tasks.outputs import LEVELS, Output, Scale
-from lstm_lab.tasks.scales import scale_of
+from lstm_lab.tasks.rescale import scale_of
 
 SHARES = (0.9, 0.8)
 """Of values inside the interval from LEVELS[0] to LEVELS[-1], and from LEVELS[1] to LEVELS[-2]."""

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.series import SeriesFacts, Windowed, Windows
+from lstm_lab.data.kinds.series import SeriesFacts, Windowed, Windows
 from lstm_lab.registry import Choice, Named
 from lstm_lab.tasks import conformal, forecast_baselines
 from lstm_lab.tasks.base import Task

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.config import ConfigError
-from lstm_lab.data.series import SeriesFacts, Windows
+from lstm_lab.data.kinds.series import SeriesFacts, Windows
 
 RIDGE = 1e-4
 """Penalty of the linear baseline, relative to the mean square of its inputs: enough for columns that repeat others."""

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lstm_lab.data.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesFacts
 from lstm_lab.tasks import conformal
 from lstm_lab.tasks.outputs import LEVELS, Output, Scale
-from lstm_lab.tasks.scales import scale_of
+from lstm_lab.tasks.rescale import scale_of
 
 ERRORS = ("squared", "absolute", "scaled_squared", "scaled_absolute", "naive")
 SPREAD = ("crps", "inside_80", "inside_90", "width_80", "width_90")

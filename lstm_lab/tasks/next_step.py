@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.sequences import FrameFacts, Sequences, SequenceSplit, TokenFacts
+from lstm_lab.data.kinds.sequences import FrameFacts, Sequences, SequenceSplit, TokenFacts
 from lstm_lab.tasks import frequencies
 from lstm_lab.tasks.base import Task
 

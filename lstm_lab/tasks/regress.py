@@ -10,8 +10,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.labelled import summary
-from lstm_lab.data.measured import Measured, MeasuredFacts, MeasuredSplit
+from lstm_lab.data.kinds.labelled import summary
+from lstm_lab.data.kinds.sequence_regression import Measured, MeasuredFacts, MeasuredSplit
 from lstm_lab.tasks.base import Task, score
 
 

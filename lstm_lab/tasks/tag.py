@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.labelled import LabelledFacts
-from lstm_lab.data.tagged import Tagged, TaggedSplit
+from lstm_lab.data.kinds.labelled import LabelledFacts
+from lstm_lab.data.kinds.tagged import Tagged, TaggedSplit
 from lstm_lab.tasks.base import Task, score
-from lstm_lab.tasks.classes import MAXIMISED, ClassConfig, ClassificationMetrics, Surprise, certain
+from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, Surprise, certain
 
 REACH = 5
 """Steps on either side that the logistic regression sees."""

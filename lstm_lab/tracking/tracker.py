@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lab.run import Run, State, read_jsonl
-from lstm_lab.tracking.pen import give_back, room_in, take_pen
+from lstm_lab.tracking.client import give_back, room_in, take_pen
 from lstm_lab.tracking.server import Mode, server
 
 PROJECT = "lstm-lab"

@@ -59,7 +59,7 @@ def go_on(path: str, overrides: list[str] | None, wandb: WandbMode) -> None:
 
     run = Run.open(path)
     if run.status["state"] == "finished":
-        from lstm_lab.report.text import console
+        from lstm_lab.verbs.terminal import console
 
         console().print(f"{run.path} is finished: nothing to go on with")
         return
@@ -71,18 +71,21 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
     import threading
 
     from lstm_lab.evaluate import evaluate
-    from lstm_lab.report import text, write_report
+    from lstm_lab.report import write_report
     from lstm_lab.tracking import publish, resolve
     from lstm_lab.train import stopping
     from lstm_lab.train import train as fit
+    from lstm_lab.verbs import terminal
 
-    out, stop = text.console(), threading.Event()
+    out, stop = terminal.console(), threading.Event()
     mode, reason = resolve(wandb.value)
     out.print(f"{run.path}  W&B {mode}: {reason}")
     bar = out.is_terminal
 
     def line(row: dict[str, Any]) -> None:
-        shown = "  ".join(f"{key} {text.number(row[key])}" for key in ("train/loss", "val/loss", experiment.decides))
+        shown = "  ".join(
+            f"{key} {terminal.number(row[key])}" for key in ("train/loss", "val/loss", experiment.decides)
+        )
         out.print(f"epoch {row['epoch']:>3}  {shown}  {row['seconds']:.0f} s")
 
     with stopping(stop):
@@ -91,8 +94,8 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
         )
     content = evaluate(run, "validation", dataset).dump()
     run.describe(validation={**content, "epoch": result.epoch})
-    out.print(text.scores(content, f"Validation part, best epoch {result.epoch} of {result.epochs}"))
-    out.print(text.verdict(content))
+    out.print(terminal.scores(content, f"Validation part, best epoch {result.epoch} of {result.epochs}"))
+    out.print(terminal.verdict(content))
     page = write_report(run.path)
     publish([run], mode=mode)
     out.print(f"{page}\nTest part, still sealed: lstm-lab evaluate {run.path}")
@@ -103,10 +106,11 @@ def evaluate(
 ) -> None:
     """Open the sealed test part, and record that it was opened."""
     from lstm_lab.evaluate import evaluate as score
-    from lstm_lab.report import text, write_report
+    from lstm_lab.report import write_report
     from lstm_lab.run import Run
-    from lstm_lab.sweep import summary
-    from lstm_lab.sweep.record import SweepFolder, is_sweep
+    from lstm_lab.sweep.store import summary
+    from lstm_lab.sweep.store.folder import SweepFolder, is_sweep
+    from lstm_lab.verbs import terminal
 
     path = Path(folder)
     scores = summary.open_test(SweepFolder.open(path)) if is_sweep(path) else score(Run.open(path))
@@ -115,9 +119,9 @@ def evaluate(
     if as_json:
         say(content)
         return
-    out = text.console()
-    out.print(text.scores(content, f"Test part of {path}, opened {content['openings']} time(s)"))
-    out.print(text.verdict(content))
+    out = terminal.console()
+    out.print(terminal.scores(content, f"Test part of {path}, opened {content['openings']} time(s)"))
+    out.print(terminal.verdict(content))
 
 
 def predict(

@@ -27,9 +27,9 @@ def sweep(
 ) -> None:
     """Answer the question of each sweep file with trials on Ray Tune."""
     from lstm_lab.experiment import command_line
-    from lstm_lab.sweep.record import SweepFolder
     from lstm_lab.sweep.spec import build_corners, load_sweep
-    from lstm_lab.sweep.storage import own_place
+    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweep.store.remote import own_place
 
     paths = [file for file in files if "=" not in file]
     overrides = [file for file in files if "=" in file]
@@ -41,7 +41,7 @@ def sweep(
     for path, found in asked:
         build_corners(found, path)
     if dry_run:
-        from lstm_lab.sweep.plan import plan
+        from lstm_lab.sweep.view.dry_run import plan
 
         return typer.echo("\n\n".join("\n".join(plan(found, path, name, address, storage)) for path, found in asked))
     folders = []
@@ -58,8 +58,8 @@ def resume(
     address: Address = None,
 ) -> None:
     """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
-    from lstm_lab.sweep.mend import mend
-    from lstm_lab.sweep.record import SweepFolder, is_sweep
+    from lstm_lab.sweep.store.folder import SweepFolder, is_sweep
+    from lstm_lab.sweep.store.repair import mend
 
     if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
         return go_on(folder, None, wandb)
@@ -69,12 +69,13 @@ def resume(
 
 
 def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None) -> None:
-    from lstm_lab.report import text, write_report
-    from lstm_lab.sweep import summary
-    from lstm_lab.sweep.tune import sweep_on
+    from lstm_lab.report import write_report
+    from lstm_lab.sweep.execution.driver import sweep_on
+    from lstm_lab.sweep.store import summary
     from lstm_lab.tracking import resolve
+    from lstm_lab.verbs import terminal
 
-    out, ends, failed = text.console(), [], 0
+    out, ends, failed = terminal.console(), [], 0
     mode, reason = resolve(wandb.value)
     for folder in folders:
         found = folder.sweep
@@ -90,7 +91,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None
         ends.append((content, scores, page, folder))
     for content, scores, page, folder in ends:
         out.print()
-        out.print(text.leaderboard(content))
+        out.print(terminal.leaderboard(content))
         count, runs = content["trials"], content["wandb"]
         out.print(
             f"{count['asked']} trials: {count['finished']} finished, {count['stopped']} stopped early, "
@@ -102,8 +103,8 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None
         for failure in content["failures"]:
             out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
         if scores is not None:
-            out.print(text.scores(scores, f"Test part, winner {content['winner']['trial']}"))
-            out.print(text.verdict(scores))
+            out.print(terminal.scores(scores, f"Test part, winner {content['winner']['trial']}"))
+            out.print(terminal.verdict(scores))
         if content["winner"]:
             out.print(f"Again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {page}")
     if failed:
@@ -115,11 +116,11 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="One look instead of waiting for the end.")] = False,
 ) -> None:
     """Show how a sweep stands, from another shell, until it ends."""
-    from lstm_lab.report import text
-    from lstm_lab.sweep import watch as watching
-    from lstm_lab.sweep.record import SweepFolder
+    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweep.view import watch as watching
+    from lstm_lab.verbs import terminal
 
-    out = text.console()
+    out = terminal.console()
     out.print(watching.watch(SweepFolder.open(folder), out, once=once), markup=False, soft_wrap=True)
 
 
@@ -130,7 +131,7 @@ def convert(
 ) -> None:
     """A W&B sweep file as one of ours, or the other way round, on standard output."""
     from lstm_lab import config
-    from lstm_lab.sweep.wandb_yaml import from_wandb, is_wandb, read, to_wandb
+    from lstm_lab.sweep.view.wandb_convert import from_wandb, is_wandb, read, to_wandb
 
     if is_wandb(read(file)):
         renamed = {key: str(value) for key, value in config.parse_overrides(names or ())}

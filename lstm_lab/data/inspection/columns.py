@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.csv_series import TYPED
 from lstm_lab.data.inspection.look import Column
-from lstm_lab.data.own_text import NAMES
-from lstm_lab.data.table import Table, find_file, floats, read_table, read_text, show
-from lstm_lab.data.text_files import parquet_names, read_rows
-from lstm_lab.data.timeline import read_times
+from lstm_lab.data.readers.table import Table, find_file, floats, read_table, read_text, show
+from lstm_lab.data.readers.text_files import parquet_names, read_rows
+from lstm_lab.data.readers.timeline import read_times
+from lstm_lab.data.sources.csv_series import TYPED
+from lstm_lab.data.sources.own_text import NAMES
 
 NOTHING = re.compile(r"([+-]?(nan?|n/a|null|none))?", re.IGNORECASE)
 TIMES = ("time", "date", "datetime", "timestamp", "ds", "t", "day", "month", "year", "step")

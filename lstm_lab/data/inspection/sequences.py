@@ -13,8 +13,8 @@ from lstm_lab.config import DataError, validate
 from lstm_lab.data.inspection.columns import IDS, TIMES, Columns
 from lstm_lab.data.inspection.copies import copies, groups_of, near_sequences
 from lstm_lab.data.inspection.look import Look, balance, classify, spread
-from lstm_lab.data.own_sequences import TS, Found, SequenceTable
-from lstm_lab.data.table import find_file
+from lstm_lab.data.readers.table import find_file
+from lstm_lab.data.sources.own_sequences import TS, Found, SequenceTable
 
 
 def look_at_ts(path: str, choices: Mapping[str, Any]) -> Look:

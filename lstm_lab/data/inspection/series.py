@@ -10,7 +10,7 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import IDS, TARGETS, TIMES, Columns
 from lstm_lab.data.inspection.look import Look, spread
-from lstm_lab.data.timeline import Times, read_times, regularity
+from lstm_lab.data.readers.timeline import Times, read_times, regularity
 
 DAY = 86400
 SENTINELS = (-9999.0, -999.0, -99.0, -9.99e8, 9999.0, 99999.0, 999999.0)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_lab.config import validate
 from lstm_lab.data.inspection.look import Look
-from lstm_lab.data.stream import OwnStream
+from lstm_lab.data.sources.stream import OwnStream
 
 
 def look_at_stream(path: str, choices: Mapping[str, Any]) -> Look:

@@ -14,7 +14,7 @@ from lstm_lab.config import DataError, validate
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copies, groups_of, near_texts
 from lstm_lab.data.inspection.look import Look, balance, classify, spread
-from lstm_lab.data.own_text import NAMES, TextFolder
+from lstm_lab.data.sources.own_text import NAMES, TextFolder
 
 
 def look_at_folder(path: str, choices: Mapping[str, Any]) -> Look:

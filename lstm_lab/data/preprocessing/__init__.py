@@ -1,0 +1,1 @@
+"""What is done to samples before a model sees them: tokens, augmentation, batching, splits."""

@@ -1,0 +1,1 @@
+"""Files into arrays: tables, time stamps, texts, vectors, and a cache of what was read."""

@@ -1,0 +1,48 @@
+"""ETT-small: two transformers' oil temperature and loads, July 2016 to June 2018 (Zhou et al., AAAI 2021)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from lstm_lab.data.kinds.series import Series, Steps, Windowed, frame_values
+from lstm_lab.data.readers.locate import locate
+
+ORIGIN = "ETT-small (github.com/zhouhaoyi/ETDataset, CC BY-ND 4.0) as Parquet"
+SHA256 = {
+    "ETTh1": "048740d6cfee4a4e5b9c117354b6de37de2f53f59ffa8ac448d3ff4149bad51a",
+    "ETTh2": "0eb40c4fa579bdc9e409a8e30482d73c47caec149137587b0f71bb73b4594f80",
+    "ETTm1": "c7c79c9c08f03a82a99b00cb0015ed618bef06844fc4b6aa687bc13ffce0eda3",
+}
+ROWS_A_DAY = {"ETTh1": 24, "ETTh2": 24, "ETTm1": 96}
+
+
+class ETT(Windowed, name="ett"):
+    """Six loads and the oil temperature, all looked back on and all predicted, as every paper on them does.
+
+    Months of 30 days: twelve to train on, four to validate, four to test; the rows behind them are left out.
+    """
+
+    class Config(Windowed.Config):
+        set: Literal["ETTh1", "ETTh2", "ETTm1"] = "ETTh1"
+        """Hourly readings of the first or second transformer, or the first one's every quarter of an hour."""
+        horizon: Steps = 96
+        """Rows predicted ahead."""
+        seasons: Annotated[tuple[Steps, ...], Field(strict=False)] = (24,)
+        """A day of the hourly sets; name 96 for ETTm1."""
+
+    def __init__(self, **choices: Any) -> None:
+        super().__init__(**choices)
+        self.set: str = choices["set"]
+
+    def read(self) -> Series:
+        import pandas as pd
+
+        place = locate(f"ett/{self.set}.parquet", ORIGIN, SHA256[self.set])
+        values, columns = frame_values(pd.read_parquet(place).drop(columns="date"))
+        return Series(values[: self._borders(0)[2]], columns, len(columns), str(place))
+
+    def _borders(self, rows: int) -> tuple[int, int, int]:
+        month = 30 * ROWS_A_DAY[self.set]
+        return 12 * month, 16 * month, 20 * month

@@ -1,0 +1,106 @@
+"""What a person with a smartphone at the waist does: acceleration (g) and rotation (rad/s), three axes each, 50 Hz."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lstm_lab.config import Count
+from lstm_lab.data.base import Dataset
+from lstm_lab.data.kinds.labelled import Labelled, LabelledParts
+from lstm_lab.data.kinds.pre_split import Part, Parts
+from lstm_lab.data.kinds.tagged import Tagged
+from lstm_lab.data.readers.locate import locate
+
+CHANNELS = ["acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z"]
+ACTIVITIES = (
+    "walking", "upstairs", "downstairs", "sitting", "standing", "laying", "stand to sit", "sit to stand",
+    "sit to lie", "lie to sit", "stand to lie", "lie to stand",
+)  # fmt: skip
+STATIC = 6
+"""The first six are activities, the others the transitions between postures."""
+TEST_USERS = (2, 4, 9, 10, 12, 13, 18, 20, 24)
+VALIDATION_USERS = (7, 16, 23, 29)
+"""Every fifth of the 21 who are left."""
+
+
+def read_table() -> Any:
+    """Columns user (1-30), recording, the channels, and label: 1-12 as in ACTIVITIES, -1 unlabelled."""
+    import pandas as pd
+
+    origin = "archive.ics.uci.edu, set 341 (Reyes-Ortiz et al. 2016, CC BY 4.0): user, recording, six channels, label"
+    return pd.read_parquet(locate("hapt/hapt.parquet", origin))
+
+
+class HAPT(Tagged, name="hapt"):
+    """An activity or a postural transition for each sample, 12 in all; what nobody labelled is not asked about.
+
+    Reyes-Ortiz et al. (2016), UCI, CC BY 4.0: 30 people, 61 recordings. The nine people of the original test part test
+    here, four others validate. Recordings are cut into pieces of `window` samples.
+    """
+
+    class Config(Dataset.Config):
+        window: Count = 500
+        """Samples in a piece: 50 are a second."""
+
+    classes = ACTIVITIES
+
+    def __init__(self, batch_size: int, window: int) -> None:
+        super().__init__(batch_size)
+        self.window = window
+
+    def read(self) -> Parts:
+        pieces: dict[str, list[tuple[np.ndarray, int, np.ndarray]]] = {"train": [], "validation": [], "test": []}
+        for (user, _), rows in read_table().groupby(["user", "recording"], sort=True):
+            part = "test" if user in TEST_USERS else "validation" if user in VALIDATION_USERS else "train"
+            values, labels = rows[CHANNELS].to_numpy(), rows["label"].to_numpy()
+            labels = np.where(labels > 0, labels - 1, -1).astype(np.int8)
+            for start in range(0, len(rows), self.window):
+                asked = labels[start : start + self.window]
+                if (asked >= 0).any():
+                    pieces[part].append((values[start : start + self.window], int(user), asked))
+        train, validation, test = (
+            Part([x for x, _, _ in part], [user for _, user, _ in part], [y for _, _, y in part])
+            for part in pieces.values()
+        )
+        return Parts(train, validation, test)
+
+
+class HAPTWindows(Labelled, name="hapt_windows"):
+    """One of the six activities for each window of 128 samples (2.56 s), half of it shared with the next.
+
+    The convention of UCI HAR (Anguita et al. 2013), whose recordings these are, on six raw channels. Split by person as
+    `hapt`; a window lies wholly within one stretch of one activity.
+    """
+
+    window, stride = 128, 64
+
+    def read(self) -> LabelledParts:
+        test = np.isin(self._windows[2], TEST_USERS)
+        values, labels, _ = self._windows
+        names = np.array(ACTIVITIES)[labels]
+        return LabelledParts(train=(list(values[~test]), names[~test]), test=(list(values[test]), names[test]))
+
+    @cached_property
+    def _windows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Values (N, window, 6), labels (N,) from 0, users (N,)."""
+        table = read_table()
+        values, label = table[CHANNELS].to_numpy(), table["label"].to_numpy()
+        place = table[["user", "recording", "label"]].to_numpy()
+        borders = np.flatnonzero(np.any(place[1:] != place[:-1], 1)) + 1
+        starts = np.concatenate([
+            np.arange(first, last - self.window + 1, self.stride)
+            for first, last in zip([0, *borders], [*borders, len(table)], strict=True)
+            if 1 <= label[first] <= STATIC
+        ])  # fmt: skip
+        windows = values[starts[:, None] + np.arange(self.window)]
+        return windows, label[starts] - 1, table["user"].to_numpy()[starts]
+
+    @cached_property
+    def _held_out(self) -> tuple[np.ndarray, np.ndarray]:
+        users = self._windows[2]
+        users = users[~np.isin(users, TEST_USERS)]
+        validates = np.isin(users, VALIDATION_USERS)
+        return np.flatnonzero(~validates), np.flatnonzero(validates)

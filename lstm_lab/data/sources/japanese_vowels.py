@@ -1,0 +1,49 @@
+"""Nine speakers say /ae/: 12 cepstral coefficients a frame, 7 to 29 frames. Ships inside `aeon`."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from lstm_lab.config import DataError
+from lstm_lab.data.base import digest
+from lstm_lab.data.kinds.labelled import Labelled, LabelledParts
+from lstm_lab.data.readers.cache import Kept, kept
+from lstm_lab.data.readers.locate import sha256_of
+
+
+class JapaneseVowels(Labelled, name="japanese_vowels"):
+    """Who speaks? 270 utterances to train on, 370 to test, as published.
+
+    Kudo, Toyama & Shimbo (1999); UCI, CC BY 4.0.
+    """
+
+    def read(self) -> LabelledParts:
+        package = find_spec("aeon")
+        if package is None or package.origin is None:
+            raise DataError("japanese_vowels ships in the package 'aeon': pip install 'lstm-lab[datasets]'")
+        folder = Path(package.origin).parent / "datasets" / "data" / "JapaneseVowels"
+        files = [sha256_of(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST")]
+        # Each process of a sweep reads it: importing aeon takes ten times as long as training an epoch.
+        arrays = kept(f"{self.name}-{digest(*files, version('aeon'))}", self._read).arrays
+
+        def part(name: str) -> tuple[list[np.ndarray], np.ndarray]:
+            ends = np.cumsum(arrays[f"{name} lengths"])
+            return np.split(arrays[f"{name} values"], ends[:-1]), arrays[f"{name} labels"]
+
+        return LabelledParts(train=part("train"), test=part("test"))
+
+    def _read(self) -> Kept:
+        from aeon.datasets import load_classification
+
+        arrays = {}
+        for part in ("train", "test"):
+            # Without load_equal_length=False the set comes padded.
+            sequences, labels = load_classification("JapaneseVowels", split=part, load_equal_length=False)
+            arrays[f"{part} values"] = np.concatenate([sequence.T for sequence in sequences])
+            arrays[f"{part} lengths"] = np.array([sequence.shape[1] for sequence in sequences])
+            arrays[f"{part} labels"] = labels
+        return Kept(arrays, {})

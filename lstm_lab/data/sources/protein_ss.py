@@ -1,0 +1,61 @@
+"""Secondary structure of proteins from their sequence alone: helix, strand or coil at each residue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lstm_lab.data.kinds.pre_split import Part, Parts
+from lstm_lab.data.kinds.tagged import Tagged
+from lstm_lab.data.readers.locate import locate
+
+RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
+"""The twenty amino acids, a channel each; the 21st channel is any other letter."""
+STATES = "HEC"
+
+
+class ProteinSS(Tagged, name="protein_ss"):
+    """Trained on the chains of NetSurfP-2.0 (Klausen et al. 2019, less than 25 % identical to CB513), tested on CB513
+    (Cuff & Barton 1999). Residues without a resolved structure are not asked about.
+
+    FLIP (AFL-3.0) and PS4 (CC0); underlying PDB data CC0. Two chains are exact copies of chains of CB513: they are left
+    out of training and validation.
+    """
+
+    classes = ("helix", "strand", "coil")
+    scaled = False
+
+    def read(self) -> Parts:
+        import pandas as pd
+
+        flip = "github.com/J-SNACKKB/FLIP, splits/secondary_structure (id, split, seq, ss3, mask)"
+        ps4 = "github.com/omarperacha/ps4-dataset, ps4_data/data/cb513 (id, seq, ss3, ordered, cb513_mask)"
+        chains = pd.read_parquet(locate("protein_ss/netsurfp2_flip_ss3.parquet", flip))
+        cb513 = pd.read_parquet(locate("protein_ss/cb513.parquet", ps4))
+        scored = zip(cb513["ordered"], cb513["cb513_mask"], strict=True)
+        cb513 = cb513.assign(mask=["".join(map(min, *masks)) for masks in scored])
+        train, validation = (part(chains[chains["split"] == name]) for name in ("train", "validation"))
+        return Parts(train, validation, part(cb513)).without_copies()
+
+
+def part(chains: Any) -> Part:
+    """Rows with seq, ss3 and mask ("1" where scored) -> one-hot residues (T, 21) and states (T,)."""
+    sequences = [one_hot(seq) for seq in chains["seq"]]
+    labels = [
+        np.where(codes(mask, "1") == 0, codes(states, STATES), -1).astype(np.int8)
+        for states, mask in zip(chains["ss3"], chains["mask"], strict=True)
+    ]
+    return Part(sequences, list(chains["seq"]), labels)
+
+
+def codes(text: str, alphabet: str) -> np.ndarray:
+    """Place of each letter in the alphabet, its length for any other."""
+    table = np.full(256, len(alphabet))
+    table[np.frombuffer(alphabet.encode(), np.uint8)] = np.arange(len(alphabet))
+    return table[np.frombuffer(text.encode(), np.uint8)]
+
+
+def one_hot(seq: str) -> np.ndarray:
+    """Letters of T residues -> (T, 1 + their kinds); the last column is for any other letter."""
+    return np.eye(len(RESIDUES) + 1, dtype=np.uint8)[codes(seq, RESIDUES)]

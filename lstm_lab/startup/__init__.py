@@ -1,0 +1,1 @@
+"""How a process starts: imports that wait until they are used, and Ray's local head."""

@@ -1,0 +1,231 @@
+"""Population-based training: a trial that does badly goes on from a better one's weights, with its numbers changed.
+
+A clone is prepared whole in the folder `clone` of the trial that is to become it, and that folder appears at once, with
+the donor's checkpoint copied into it: so no retention can take it away, and a kill leaves either no clone or a whole
+one. The trial adopts it before its next epoch, and a trial that is begun again does so first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lstm_lab import config
+from lstm_lab.checkpointing import epochs_in, read_checkpoint
+from lstm_lab.config import DataError
+from lstm_lab.experiment import Experiment
+from lstm_lab.run import Run, append_jsonl, now, read_jsonl
+from lstm_lab.sweep.execution import gaussian_process
+from lstm_lab.sweep.schedulers.base import group_of
+from lstm_lab.sweep.space.domains import Point
+from lstm_lab.sweep.space.search_space import TRIES
+from lstm_lab.sweep.store.folder import SweepFolder
+
+
+class Population:
+    """Decides who is cloned by whom; told each epoch, it acts at every multiple of the interval.
+
+    Compared is what each trial reported at its own last multiple: nobody waits for a slower one.
+    """
+
+    def __init__(self, folder: SweepFolder, interval: int, share: float, resample: float) -> None:
+        self.folder, self.interval, self.share, self.resample = folder, interval, share, resample
+        self.sweep = folder.sweep
+        self.base, self.region = self.sweep.base, self.sweep.region
+        self.scores: dict[str, float] = {}
+        self.compared: list[dict[str, Any]] = []
+        """Each trial at each multiple: its score, its numbers, and what an epoch with them has gained."""
+        self.since: dict[str, tuple[int, float]] = {}
+        """Epochs and score of a trial when it got its numbers, or was last compared with them."""
+        for row in read_jsonl(folder.path / "population.jsonl"):
+            self._note(row)
+
+    def _note(self, row: dict[str, Any]) -> None:
+        if not row.get("cloned"):
+            self.compared.append(row)
+            self.scores[row["trial"]] = row["score"]
+        self.since[row["trial"]] = (row["epochs"], row["score"])
+
+    def _begin(self, trial: str, donor: str, done: dict[str, Any]) -> None:
+        """A clone gains from where its donor stands; it is compared with others once it has trained itself."""
+        epochs = done["from_epoch"]
+        scores = [row[self.base.decides] for row in self.folder.run(donor).rows() if row["epoch"] == epochs - 1]
+        row = {"trial": trial, "epochs": epochs, "score": scores[0] if scores else self.scores[donor], "cloned": donor}
+        append_jsonl(self.folder.path / "population.jsonl", row)
+        self._note(row)
+
+    def _compare(self, trial: str, epochs: int, score: float) -> None:
+        """Onto the record, so that a driver that was killed knows it still."""
+        before, old = self.since.get(trial, (epochs, score))
+        better = (score - old) * (1 if self.base.mode == "max" else -1)
+        gain = better / (epochs - before) if epochs > before else None
+        row = {"trial": trial, "epochs": epochs, "score": score, "gain": gain}
+        row["overrides"] = settings(self.folder, trial)
+        append_jsonl(self.folder.path / "population.jsonl", row)
+        self._note(row)
+
+    def report(self, trial: str, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """An epoch is done; the row of the lineage if the trial is to go on as a clone."""
+        epochs = row["epoch"] + 1
+        if epochs % self.interval:
+            return None
+        self._compare(trial, epochs, row[self.base.decides])
+        ranked = sorted(self.scores, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
+        few = min(max(1, round(self.share * len(ranked))), len(ranked) // 2)
+        if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - few :]:
+            return None
+        random = np.random.default_rng((self.sweep.seed, int(trial.removeprefix("t")), epochs))
+        donor = ranked[int(random.integers(few))]
+        old, theirs = settings(self.folder, trial), settings(self.folder, donor)
+        new = self.changed(theirs, random, epochs)
+        row = {
+            "trial": trial, "epoch": epochs, "from": donor, "at": now(), "overrides": new,
+            "changes": {key: {"old": old[key], "donor": theirs[key], "new": new[key]} for key in new},
+        }  # fmt: skip
+        seed = self.folder.run(trial).experiment["seed"]
+        done = prepare(self.folder.run(donor), self.folder.run(trial), self.sweep.at(new, seed), row)
+        if done is not None:
+            self._begin(trial, donor, done)
+        return done
+
+    def changed(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
+        """Each value drawn anew, or moved a little; as it is where the constraints leave no room."""
+        for _ in range(TRIES):
+            new = {
+                key: domain.draw(random) if random.random() < self.resample else domain.near(point[key], random)
+                for key, domain in self.region.domains.items()
+            }
+            if self.region.allows(new):
+                return {key: new[key] for key in point}
+        return dict(point)
+
+
+class Bandits(Population):
+    """The numbers of a clone are those of which a Gaussian process expects most, and not moved by chance."""
+
+    CANDIDATES = 200
+
+    def __init__(self, folder: SweepFolder, interval: int, share: float) -> None:
+        super().__init__(folder, interval, share, resample=1.0)
+
+    def changed(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
+        """Drawn while there is too little to learn from."""
+        seen = [row for row in self.compared if row["gain"] is not None]
+        if len(seen) < 3:
+            return super().changed(point, random, epochs)
+        x = np.array([self._place(row["overrides"], row["epochs"]) for row in seen])
+        process = gaussian_process.Process(x, np.array([row["gain"] for row in seen]))
+        drawn = [self.region.draw({}, (int(random.integers(2**31)),)) for _ in range(self.CANDIDATES)]
+        running = {row["trial"]: row["overrides"] for row in self.compared}
+        chosen = gaussian_process.choose(
+            process,
+            np.array([self._place(each, epochs) for each in drawn]),
+            np.array([self._place(each, epochs) for each in running.values()]),
+            epochs / self.interval,
+        )
+        return {key: drawn[chosen][key] for key in point}
+
+    def _place(self, point: Mapping[str, Any], epochs: int) -> list[float]:
+        return [*gaussian_process.unit(self.region.domains, point), epochs / self.interval]
+
+
+def settings(folder: SweepFolder, trial: str) -> Point:
+    """The values that a trial has now."""
+    rows = lineage(folder.run(trial))
+    return rows[-1]["overrides"] if rows else next(r["overrides"] for r in folder.asked() if r["trial"] == trial)
+
+
+def lineage(run: Run) -> list[dict[str, Any]]:
+    """From which trials it was cloned, at which of its epochs and theirs, and what was changed."""
+    return read_jsonl(run.path / "lineage.jsonl")
+
+
+def prepare(donor: Run, run: Run, experiment: Experiment, row: dict[str, Any]) -> dict[str, Any] | None:
+    """Lay out what a trial is to become; None where the donor has no epoch left to go on with."""
+    new = run.path / ".clone"
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir()
+    epochs = _hold(donor, new)
+    if epochs is None or epochs >= experiment.trainer.max_epochs:
+        shutil.rmtree(new)
+        return None
+    row = {**row, "from_epoch": epochs}
+    content = torch.load(new / "last.ckpt", map_location="cpu", weights_only=True)
+    retune(content, Experiment.of(donor.experiment), experiment)
+    torch.save(content, new / "retuned.ckpt")
+    (new / "retuned.ckpt").replace(new / "last.ckpt")
+    (new / "experiment.yaml").write_text(config.to_yaml(experiment.dump()), encoding="utf-8")
+    (new / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in donor.rows()[:epochs]))
+    (new / "lineage.json").write_text(json.dumps(row))
+    for path in new.iterdir():
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+    new.rename(run.path / "clone")
+    return row
+
+
+def _hold(donor: Run, folder: Path) -> int | None:
+    """Link the donor's newest checkpoint and the best up to it; the epochs they hold. The donor trains on meanwhile."""
+    for _ in range(50):
+        shutil.rmtree(folder)
+        folder.mkdir()
+        try:
+            if is_awaited(donor):
+                raise FileNotFoundError  # It becomes a clone itself: its record may be of one, its weights of another.
+            os.link(donor.checkpoints / "last.ckpt", folder / "last.ckpt")
+            os.link(donor.best, folder / "best.ckpt")
+            epochs, best = (epochs_in(read_checkpoint(folder / name)) for name in ("last.ckpt", "best.ckpt"))
+            if best <= epochs:
+                return epochs
+        except (FileNotFoundError, DataError):
+            pass  # Or between two renames of the donor.
+        time.sleep(0.02)
+    return None
+
+
+def retune(checkpoint: dict[str, Any], old: Experiment, new: Experiment) -> None:
+    """Write the new optimiser's numbers over those it was saved with: restored as they are, they would win."""
+    before, after = group_of(old), group_of(new)
+    for state in checkpoint["optimizer_states"]:
+        for group in state["param_groups"]:
+            for key, value in after.items():
+                if key == "lr":  # What the schedule has made of it by now stays.
+                    group[key] *= value / before[key]
+                elif before.get(key) != value:
+                    group[key] = value
+
+
+def adopt(run: Run) -> None:
+    """Become the clone that lies ready, if there is one; done again after a kill, it ends the same."""
+    clone = run.path / "clone"
+    if not clone.is_dir():
+        return
+    row = json.loads((clone / "lineage.json").read_bytes())
+    # The one before belongs to other weights.
+    (run.checkpoints / "previous.ckpt").unlink(missing_ok=True)
+    for name in ("experiment.yaml", "metrics.jsonl", "best.ckpt", "last.ckpt"):
+        if (clone / name).exists():
+            (clone / name).replace((run.checkpoints if name.endswith(".ckpt") else run.path) / name)
+    if row not in lineage(run):
+        append_jsonl(run.path / "lineage.jsonl", row)
+    shutil.rmtree(clone)
+
+
+def is_awaited(run: Run) -> bool:
+    """Whether a clone lies ready."""
+    return (run.path / "clone").is_dir()
+
+
+def together(folder: Path, members: int, seconds: float = 60.0) -> None:
+    """Wait until so many trials have begun: the first must not be trained through before the last has started."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and len(list(folder.glob("trials/*/run.json"))) < members:
+        time.sleep(0.05)

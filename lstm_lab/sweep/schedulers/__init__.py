@@ -1,0 +1,5 @@
+"""Early-stopping rules, one file each."""
+
+from lstm_lab.registry import import_all
+
+import_all(__name__)

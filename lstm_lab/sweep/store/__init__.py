@@ -1,0 +1,1 @@
+"""The folder of a sweep: what is recorded, ranked, repaired, removed."""

@@ -1,0 +1,1 @@
+"""A sweep as it is shown: progress, dry run, conversion to W&B."""
