@@ -29,7 +29,7 @@ from lstm_lab.sweep.store.folder import SweepFolder
 SWEEP = """# What does early stopping bring at equal compute?
 experiment:
   data: {name: japanese_vowels, batch_size: 32}
-  task: {name: classify, decides: loss}
+  task: {name: classify, monitor: loss}
   model: {pooling: mean}
   trainer: {max_epochs: 27, patience: null}
 space:

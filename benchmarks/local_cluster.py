@@ -67,8 +67,8 @@ class Loopback:
         token.write_text(secrets.token_hex(32))
         # Socket paths have a length limit.
         scratch = tempfile.mkdtemp(prefix="llc-", dir="/tmp")
-        facts = {"address": f"127.0.0.1:{free_port()}", "scratch": scratch, "cpus": cpus, "nodes": [None] * nodes}
-        self._write(facts)
+        info = {"address": f"127.0.0.1:{free_port()}", "scratch": scratch, "cpus": cpus, "nodes": [None] * nodes}
+        self._write(info)
         for place in range(nodes):
             self.start_node(place)
 

@@ -31,7 +31,7 @@ HERE = Path(__file__).parent / "sweeping"
 SWEEP = """# How much of a sweep of short trials is training?
 experiment:
   data: {name: japanese_vowels, batch_size: 32}
-  task: {name: classify, decides: loss}
+  task: {name: classify, monitor: loss}
   model: {hidden_size: 64, pooling: mean}
   trainer: {max_epochs: %d, patience: null}
 space:

@@ -24,7 +24,7 @@ class Scores:
     """A model beside the baselines, on one part of the data."""
 
     part: Literal["validation", "test"]
-    decides: str
+    monitor: str
     """The deciding metric, without a prefix."""
     mode: str
     model: dict[str, float]
@@ -36,7 +36,7 @@ class Scores:
     @property
     def compared(self) -> str:
         """The metric that model and baselines share: the deciding one, or the first where that is the loss."""
-        return self.decides if self.decides != "loss" else next(name for name in self.model if name != "loss")
+        return self.monitor if self.monitor != "loss" else next(name for name in self.model if name != "loss")
 
     @property
     def skill(self) -> dict[str, float | None]:
@@ -137,7 +137,7 @@ def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Da
     model, details = scores_of(learner, split, 4 * experiment.data.batch_size)
     scores = Scores(
         part=part,
-        decides=learner.task.decides,
+        monitor=learner.task.monitor,
         mode=learner.task.mode,
         model=model,
         baselines=learner.task.baselines(dataset.train, split),

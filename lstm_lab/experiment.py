@@ -69,15 +69,15 @@ class Experiment(Config):
         return self
 
     @property
-    def decides(self) -> str:
+    def monitor(self) -> str:
         """The deciding metric as it stands in the record: `val/accuracy`."""
-        return f"val/{self.task.decides}"
+        return f"val/{self.task.monitor}"
 
     @property
     def mode(self) -> Literal["min", "max"]:
         """Which end of the deciding metric is the better one."""
         owner: Any = self.task.owner
-        return owner.mode_of(self.task.decides)
+        return owner.mode_of(self.task.monitor)
 
     @property
     def tags(self) -> tuple[str, ...]:

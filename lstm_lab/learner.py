@@ -142,7 +142,7 @@ class Learner(pl.LightningModule):
                 )
         for value in sums.values():
             value.zero_()
-        decided = row[f"val/{self.task.decides}"]
+        decided = row[f"val/{self.task.monitor}"]
         self.improved = better(decided, self.best, self.task.mode)
         self.best = decided if self.improved else self.best
         self.schedule.observe(self.improved)

@@ -32,10 +32,10 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
     """
     experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
     dataset: Dataset = experiment.data.build()
-    facts = dataset.recall(run.about["data"]["facts"])
-    batches = dataset.unseen(str(path), facts)
+    info = dataset.recall(run.about["data"]["info"])
+    batches = dataset.unseen(str(path), info)
     torch.set_num_threads(experiment.trainer.threads)
-    learner = build_from(experiment, facts)
+    learner = build_from(experiment, info)
     load_weights(learner, run)
     calibration = run.about.get("calibration")
     if calibration is not None:
@@ -44,4 +44,4 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
     with torch.inference_mode():
         for batch in batches:
             answers += learner.task.answers(learner(batch), batch)
-    return dataset.rows(answers, facts, learner.task.columns)
+    return dataset.rows(answers, info, learner.task.columns)

@@ -40,9 +40,9 @@ class Named(Config):
         """The fields as keyword arguments: what a person chose, without the name."""
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
-    def build(self, *facts: Any, **more: Any) -> Any:
-        """The object: `facts` come from the data, the rest from this config."""
-        return self.owner(*facts, **more, **self.choices())
+    def build(self, *info: Any, **more: Any) -> Any:
+        """The object: `info` come from the data, the rest from this config."""
+        return self.owner(*info, **more, **self.choices())
 
 
 _KINDS: dict[str, type[Registered]] = {}

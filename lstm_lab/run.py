@@ -82,11 +82,11 @@ class Run:
         """run.json: what is known of it, apart from how it stands."""
         return read_json(self.path / "run.json")
 
-    def describe(self, **facts: Any) -> None:
+    def describe(self, **fields: Any) -> None:
         """Add to run.json."""
         path = self.path / "run.json"
         with _DESCRIBING:  # W&B's part of a trial may be written beside its scores.
-            write_atomic(path, json.dumps({**(read_json(path) if path.exists() else {}), **facts}, indent=1))
+            write_atomic(path, json.dumps({**(read_json(path) if path.exists() else {}), **fields}, indent=1))
 
     @property
     def experiment(self) -> dict[str, Any]:

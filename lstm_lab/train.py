@@ -87,7 +87,7 @@ def train(
             checkpoint, done = newest_checkpoint(run)
             run.truncate(done)
             if checkpoint is None:
-                run.describe(**learner.model.begin(dataset.facts))
+                run.describe(**learner.model.begin(dataset.info))
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group, job_type="trial" if group else "train", tags=tuple(tags))
             keeper = Keeper(run, tracker, on_epoch=on_epoch, stop=stop)
@@ -138,14 +138,14 @@ def fit(
 
 def build(experiment: Experiment, dataset: Dataset) -> Learner:
     """Model, task, optimiser and schedule, with initial weights from the experiment's seed."""
-    return build_from(experiment, dataset.facts)
+    return build_from(experiment, dataset.info)
 
 
-def build_from(experiment: Experiment, facts: Any) -> Learner:
-    """The same from the facts of a data set alone."""
+def build_from(experiment: Experiment, info: Any) -> Learner:
+    """The same from the info of a data set alone."""
     torch.manual_seed(experiment.seed)
-    task = experiment.task.build(facts)
-    model = experiment.model.build(facts, task)
+    task = experiment.task.build(info)
+    model = experiment.model.build(info, task)
     return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build())
 
 
@@ -156,7 +156,7 @@ def lightning(
     settings = experiment.trainer
     if settings.patience is not None:
         stopping = EarlyStopping(
-            experiment.decides, mode=experiment.mode, patience=settings.patience, check_on_train_epoch_end=False
+            experiment.monitor, mode=experiment.mode, patience=settings.patience, check_on_train_epoch_end=False
         )
         callbacks = [stopping, *callbacks]
     return pl.Trainer(
@@ -180,8 +180,8 @@ def lightning(
 def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
     """Enter in run.json what is known before the first step: data, metric, model and device."""
     run.describe(
-        data={"digest": dataset.digest, "facts": asdict(dataset.facts), "notes": dataset.notes},
-        decides=experiment.decides,
+        data={"digest": dataset.digest, "info": asdict(dataset.info), "notes": dataset.notes},
+        monitor=experiment.monitor,
         mode=experiment.mode,
         parameters=sum(p.numel() for p in learner.model.parameters()),
         hidden_size=getattr(learner.model, "hidden_size", None),
@@ -195,14 +195,14 @@ def conclude(experiment: Experiment, run: Run, state: State) -> Result:
     rows = run.rows()
     best: dict[str, Any] = {}
     for row in rows:
-        if better(row[experiment.decides], best.get(experiment.decides), experiment.mode):
+        if better(row[experiment.monitor], best.get(experiment.monitor), experiment.mode):
             best = row
     seconds = rows[-1]["seconds"] if rows else 0.0
-    value, epoch = best.get(experiment.decides), best.get("epoch")
+    value, epoch = best.get(experiment.monitor), best.get("epoch")
     if state != "failed":
         found = {"epoch": epoch, "value": value} if best else None
         run.mark(state, reason=None, epochs=len(rows), best=found, seconds=seconds)
-    return Result(state, experiment.decides, experiment.mode, value, epoch, len(rows), seconds, run.best, best)
+    return Result(state, experiment.monitor, experiment.mode, value, epoch, len(rows), seconds, run.best, best)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ torch.set_num_threads(1)  # The tensors are tiny: threads would only wait for ea
 
 VOWELS = {
     "data": {"name": "japanese_vowels", "batch_size": 32},
-    "task": {"name": "classify", "decides": "loss"},
+    "task": {"name": "classify", "monitor": "loss"},
     "model": {"hidden_size": 6, "pooling": "mean", "dropout": {"input": 0.1, "output": 0.3}},
     "optimizer": {"lr": 0.01},
     "trainer": {"max_epochs": 4, "patience": None},
@@ -55,7 +55,7 @@ def readable():
 
     def check(dataset):
         try:
-            _ = dataset.facts
+            _ = dataset.info
         except DataError as error:
             if "LSTM_LAB_DATA" not in str(error) and "needs the package" not in str(error):
                 raise

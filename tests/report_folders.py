@@ -21,7 +21,7 @@ SPACE = {
 }
 EXPERIMENT = {
     "data": {"name": "japanese_vowels", "batch_size": 16},
-    "task": {"name": "classify", "decides": "loss"},
+    "task": {"name": "classify", "monitor": "loss"},
     "model": {"cell": {"name": "lstm", "forget_bias": 1.0}, "hidden_size": 64, "bidirectional": True},
     "optimizer": {"name": "adam", "lr": 0.005},
     "trainer": {"max_epochs": 40},
@@ -48,7 +48,7 @@ def write_rows(path, rows, torn=False):
     path.write_text(text + ('{"epoch": 99, "val/lo' if torn else ""))
 
 
-def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, group=None, seed=0, decides="val/loss",
+def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, group=None, seed=0, monitor="val/loss",
               torn=False, rate=0.005):  # fmt: skip
     """A run folder whose loss falls towards `level` and then rises a little."""
     dice = random.Random(f"{path.name}{seed}")
@@ -68,8 +68,8 @@ def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, grou
     write_json(path / "run.json", {
         "id": path.name, "name": path.name, "created": "2026-11-21T05:28:20+00:00",
         "command": "lstm-lab train conf/vowels_lstm.yaml", "git": {"commit": "eb6f499329d3", "dirty": True},
-        "versions": VERSIONS, "data": {"digest": "efd1dc4bc7b3ecf3", "facts": {"input_size": 12}}, "decides": decides,
-        "mode": "max" if decides != "val/loss" else "min", "parameters": 41097, "device": "cpu", "group": group,
+        "versions": VERSIONS, "data": {"digest": "efd1dc4bc7b3ecf3", "info": {"input_size": 12}}, "monitor": monitor,
+        "mode": "max" if monitor != "val/loss" else "min", "parameters": 41097, "device": "cpu", "group": group,
         "job_type": "trial" if group else "train",
     })  # fmt: skip
     write_rows(path / "metrics.jsonl", rows, torn)

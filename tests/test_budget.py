@@ -130,8 +130,8 @@ def test_which_cell_wins_at_equal_parameters_can_be_asked(tmp_path):
     )
     sweep = load_sweep(path)
     build_corners(sweep, str(path))
-    facts = sweep.base.data.build().facts
+    info = sweep.base.data.build().info
     for cell in ("lstm", "gru", "rnn"):
         experiment = sweep.at({"model.cell": cell, "model.parameters": 20_000}, 0)
-        model = experiment.model.build(facts, experiment.task.build(facts))
+        model = experiment.model.build(info, experiment.task.build(info))
         assert 19_000 < count(model) <= 20_000

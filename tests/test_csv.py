@@ -117,7 +117,7 @@ def test_only_the_training_part_decides_the_scale(noise, tmp_path):
     spoilt = [*lines[: 1 + train], *(f"{t},1e6,-1e6,{t}e3" for t in range(train, 200))]
     (tmp_path / "other.csv").write_text("\n".join(spoilt))
     other = data(tmp_path / "other.csv", targets=("y", "z"), features=("f",), window=12, horizon=5, seasons=(7, 3))
-    assert dataclasses.asdict(other.facts) == dataclasses.asdict(noise.facts)
+    assert dataclasses.asdict(other.info) == dataclasses.asdict(noise.info)
     assert torch.equal(everything(other.train).x, everything(noise.train).x)
     assert torch.equal(everything(other.train).y, everything(noise.train).y)
     assert other.digest != noise.digest
@@ -148,15 +148,15 @@ def test_features_are_looked_back_on_but_not_predicted(noise):
         batch = everything(windows)
         assert batch.x.shape[1:] == (12, 3)
         assert batch.y.shape[1:] == (5, 2)
-        facts = noise.facts
+        info = noise.info
         wanted = noise.series.values[windows.ahead().numpy()][..., :2]
-        scaled = (wanted - np.array(facts.mean[:2])) / np.array(facts.deviation[:2])
+        scaled = (wanted - np.array(info.mean[:2])) / np.array(info.deviation[:2])
         np.testing.assert_allclose(batch.y.numpy(), scaled, rtol=1e-5, atol=1e-6)
         looked = noise.series.values[windows.starts.numpy()[:, None] + np.arange(12)]
-        scaled = (looked - np.array(facts.mean)) / np.array(facts.deviation)
+        scaled = (looked - np.array(info.mean)) / np.array(info.deviation)
         np.testing.assert_allclose(batch.x.numpy(), scaled, rtol=1e-5, atol=1e-6)
-    assert noise.facts.targets == ("y", "z")
-    assert noise.facts.columns == ("y", "z", "f")
+    assert noise.info.targets == ("y", "z")
+    assert noise.info.columns == ("y", "z", "f")
 
 
 def test_a_column_that_is_constant_in_training_stays_small(tmp_path):

@@ -47,7 +47,7 @@ def whole(tmp_path_factory):
     experiment = Experiment.of(
         {
             "data": {"name": "japanese_vowels", "batch_size": 64},
-            "task": {"name": "classify", "decides": "loss"},
+            "task": {"name": "classify", "monitor": "loss"},
             "model": {"hidden_size": 4, "pooling": "mean"},
             "trainer": {"max_epochs": EPOCHS, "patience": None},
         }
@@ -256,7 +256,7 @@ def test_a_disk_without_room_fails_a_trial_for_a_reason_that_resume_knows(whole,
     folder = copy(whole, tmp_path)
     run = folder.run("t0003")
     data = Experiment.of(run.experiment).data.build()
-    _ = data.facts  # read while there is room to keep them
+    _ = data.info  # read while there is room to keep them
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
     try:

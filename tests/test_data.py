@@ -157,14 +157,14 @@ def test_a_class_that_only_the_test_part_has_is_refused():
         labels[55] = "c"
 
     with pytest.raises(DataError, match="toy: class 'c' stands in the test part only"):
-        _ = Toy(spoil).facts
+        _ = Toy(spoil).info
 
 
 def test_japanese_vowels_is_as_published():
     data = JapaneseVowels(batch_size=16)
     test = data.open_test()
     assert (len(data.train) + len(data.validation), len(test)) == (270, 370)
-    assert data.facts.classes == tuple("123456789")
+    assert data.info.classes == tuple("123456789")
     assert Counter(torch.cat([data.train.labels, data.validation.labels]).tolist()) == dict.fromkeys(range(9), 30)
     assert Counter(test.labels.tolist()) == dict(enumerate([31, 35, 88, 44, 29, 24, 40, 50, 29]))
     lengths = torch.cat([part.lengths for part in (data.train, data.validation, test)])
@@ -176,10 +176,10 @@ def test_japanese_vowels_is_as_published():
 
 def test_a_process_that_finds_the_vowels_kept_imports_no_reader_and_sees_the_same(runs):
     first = JapaneseVowels(batch_size=16)
-    known = (first.facts, first.digest)
+    known = (first.info, first.digest)
     code = (
         "import sys; from lstm_lab.data.sources.japanese_vowels import JapaneseVowels as J; d = J(batch_size=16); "
-        "print((d.facts, d.digest)); sys.exit(bool({'aeon', 'sklearn'} & sys.modules.keys()))"
+        "print((d.info, d.digest)); sys.exit(bool({'aeon', 'sklearn'} & sys.modules.keys()))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert done.stdout.strip() == str(known)
@@ -202,7 +202,7 @@ class Ramp(SeriesDataset):
 def rows_of(data, part):
     """What each window looks back on and predicts, as row numbers: (n, window), (n, horizon)."""
     batch = part.take(torch.arange(len(part)))
-    mean, deviation = data.facts.mean[0], data.facts.deviation[0]
+    mean, deviation = data.info.mean[0], data.info.deviation[0]
     assert batch.lengths.tolist() == [data.window] * len(part)
     assert batch.y.shape[2] == 1
     unscaled = [(values[..., 0].double() * deviation + mean).round().long() for values in (batch.x, batch.y)]
@@ -243,7 +243,7 @@ def test_a_later_part_never_reaches_an_earlier_one():
         for ours, theirs in zip(getattr(plain, name).take(whole), getattr(spoiled, name).take(whole), strict=True):
             assert torch.equal(ours, theirs)
         assert getattr(plain, name).values.shape[0] <= 40
-    assert plain.facts == spoiled.facts == Ramp(50, spoil=range(30, 50)).facts != Ramp(50, spoil=[29]).facts
+    assert plain.info == spoiled.info == Ramp(50, spoil=range(30, 50)).info != Ramp(50, spoil=[29]).info
     assert len({Ramp(50).digest, Ramp(50, spoil=[49]).digest, Ramp(50, test=0.3).digest}) == 3
 
 
@@ -251,7 +251,7 @@ def test_a_later_part_never_reaches_an_earlier_one():
 def test_a_series_that_is_too_short_is_refused_in_one_line(rows, part):
     shares = {"training": (0.3, 0.3), "validation": (0.05, 0.3), "test": (0.3, 0.02)}[part]
     with pytest.raises(DataError, match=f"^ramp: {rows} rows leave . to the {part} part.*shorten data.window") as fault:
-        _ = Ramp(rows, validation=shares[0], test=shares[1]).facts
+        _ = Ramp(rows, validation=shares[0], test=shares[1]).info
     assert len(str(fault.value).splitlines()) == 1
 
 
@@ -262,8 +262,8 @@ def test_taylor_is_as_published():
     assert data.series.values[:3, 0].tolist() == [22262, 21756, 22247]
     assert data.series.values[-1, 0] == 23132
     train = data.series.values[: data._borders(4032)[0]]
-    assert data.facts.mean == pytest.approx(train.mean(0))
-    assert data.facts.naive_mae == pytest.approx(np.abs(train[48:] - train[:-48]).mean(0))
+    assert data.info.mean == pytest.approx(train.mean(0))
+    assert data.info.naive_mae == pytest.approx(np.abs(train[48:] - train[:-48]).mean(0))
     assert len(data.open_test()) == 4032 - int(4032 * 0.8) - 48 + 1
 
 
@@ -310,16 +310,16 @@ def test_every_data_set_keeps_the_contract(dataset):
         assert batch.x.dtype == (torch.int64 if dataset.tokens else torch.float32)
         assert batch.lengths.dtype == torch.int64
         assert batch.lengths.min() >= 1
-        channels = [] if dataset.tokens else [dataset.facts.input_size]
+        channels = [] if dataset.tokens else [dataset.info.input_size]
         assert list(batch.x.shape) == [2, int(batch.lengths.max()), *channels]
         assert batch.x.isfinite().all()
-        assert not dataset.tokens or batch.x.max() < dataset.facts.input_size == len(dataset.facts.tokens)
+        assert not dataset.tokens or batch.x.max() < dataset.info.input_size == len(dataset.info.tokens)
         alone = part.take(torch.tensor([0]))
         assert torch.equal(alone.x[0], batch.x[1, : alone.x.shape[1]])
         per_step = batch.y.dim() > 1 and batch.y.shape[1] == batch.x.shape[1]
         assert torch.equal(alone.y[0], batch.y[1, : alone.y.shape[1]] if per_step else batch.y[1])
     assert dataset.digest == type(dataset).digest.func(dataset)
-    hash(dataset.facts)
+    hash(dataset.info)
 
 
 def test_the_module_shuffles_training_alone():

@@ -123,8 +123,8 @@ def test_json_says_what_the_table_says(monkeypatch, capsys, tmp_path):
     assert code == 0
     said = json.loads(out)
     assert said["fault"] is None
-    assert said["facts"]["rows"] == 400
-    assert said["facts"]["step"] == "01:00:00"
+    assert said["info"]["rows"] == 400
+    assert said["info"]["step"] == "01:00:00"
     assert {column["name"]: column["used"] for column in said["columns"]} == {
         "when": "time", "load": "predicted", "wind": "predicted", "site": "not read",
     }  # fmt: skip
@@ -142,10 +142,10 @@ def test_gaps_empty_cells_and_marks_of_the_missing_are_counted(tmp_path):
     frame.loc[20, "wind"] = -9999
     frame["still"] = 1
     found = look(tmp_path, frame)
-    assert found.facts["gaps"] == 2
-    assert found.facts["rows missing in them"] == 3
-    assert found.facts["empty cells"] == 3
-    assert found.facts["longest run of them"] == 3
+    assert found.info["gaps"] == 2
+    assert found.info["rows missing in them"] == 3
+    assert found.info["empty cells"] == 3
+    assert found.info["longest run of them"] == 3
     assert found.experiment["data"]["missing"] == "forward_fill"
     said = "\n".join(found.warnings)
     for part in ("2 gaps with 3 rows missing", "'wind' holds -9999", "'still' never moves"):
@@ -156,8 +156,8 @@ def test_many_series_are_told_by_their_column(tmp_path):
     both = pd.concat([hours(300).assign(site=name) for name in ("north", "south")])
     found = look(tmp_path, both.rename(columns={"site": "series"}))
     assert found.experiment["data"]["id"] == "series"
-    assert found.facts["series"] == 2
-    assert found.facts["gaps"] == 0
+    assert found.info["series"] == 2
+    assert found.info["gaps"] == 0
     assert any("1 series equal another" in warning for warning in found.warnings)
 
 
@@ -174,10 +174,8 @@ def test_what_repeats_in_a_long_text_is_counted(tmp_path):
     lines = texts().message.tolist()
     (tmp_path / "a.txt").write_text("\n".join([*lines, *lines[:20], "short", "short"]))
     found = inspect(str(tmp_path / "a.txt"))
-    assert found.facts["lines of 40 characters or more that stand there before"] == sum(
-        len(s) >= 40 for s in lines[:20]
-    )
-    assert found.facts["characters"] == len((tmp_path / "a.txt").read_text())
+    assert found.info["lines of 40 characters or more that stand there before"] == sum(len(s) >= 40 for s in lines[:20])
+    assert found.info["characters"] == len((tmp_path / "a.txt").read_text())
     assert any("long lines are copies" in warning for warning in found.warnings)
 
 
@@ -197,14 +195,14 @@ def test_copies_and_leaks_between_parts_are_counted(tmp_path):
     frame.loc[9, "message"] = frame.loc[8, "message"].upper()  # a copy inside train, of another class
     found = look(tmp_path, frame)
     assert found.experiment["data"]["split"] == "split"
-    assert found.facts["copies of other texts"] == 2
-    assert found.facts["test texts that stand in train"] == 1
-    assert found.facts["test texts nearly in train"] == 1
+    assert found.info["copies of other texts"] == 2
+    assert found.info["test texts that stand in train"] == 1
+    assert found.info["test texts nearly in train"] == 1
     said = "\n".join(found.warnings)
     assert "leak: 1 of the 20 test texts stand in train too, 1 nearly" in said
     assert "1 texts stand there with two classes" in said
     assert "class 'spam' has" in said
-    assert found.experiment["task"] == {"name": "classify", "decides": "macro_f1", "weights": "balanced"}
+    assert found.experiment["task"] == {"name": "classify", "monitor": "macro_f1", "weights": "balanced"}
 
 
 def test_near_texts_are_those_that_share_their_words_and_pairs():

@@ -63,7 +63,7 @@ def test_every_form_of_the_same_sequences_is_the_same_data(tmp_path):
     found += [data(**TABLE, path=str(tmp_path / name)) for name in ("a.csv", "a.parquet", "a.jsonl")]
     found.append(data(**TABLE, path=str(tmp_path / "b.csv"), separator=";", decimal=","))
     assert len({one.digest for one in found}) == 1
-    assert found[0].facts.classes == ("fast", "slow")
+    assert found[0].info.classes == ("fast", "slow")
     read = found[0].read()
     kept = {sequence.tobytes(): label for sequence, label in zip(sequences, labels, strict=True)}
     for part in (read.train, read.test):

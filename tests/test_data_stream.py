@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data.base import Loader
-from lstm_lab.data.kinds.sequences import TokenFacts
+from lstm_lab.data.kinds.sequences import TokenInfo
 from lstm_lab.data.sources.stream import Lanes, StreamSplit
 from lstm_lab.evaluate import scores_of
 from lstm_lab.experiment import Experiment
@@ -32,10 +32,10 @@ def stream(n=60, seed=0):
 
 def learner(more=None, seed=0) -> Learner:
     torch.manual_seed(seed)
-    facts = TokenFacts(6, TOKENS)
-    task = NextStep(facts, "nll", first=False)
+    info = TokenInfo(6, TOKENS)
+    task = NextStep(info, "nll", first=False)
     model = SequenceModel.Config.model_validate({"hidden_size": 8, "embedding": {"size": 4}, **(more or {})})
-    return Learner(model.build(facts, task), task, Adam.Config().build(), Constant.Config().build())
+    return Learner(model.build(info, task), task, Adam.Config().build(), Constant.Config().build())
 
 
 def outputs(model, split, batch_size=1):
@@ -156,7 +156,7 @@ def test_the_vocabulary_has_seen_the_training_part_alone(text, tmp_path):
     border = int(len(content) * 0.8)
     (tmp_path / "b.txt").write_text(content[:border] + "Z" * (len(content) - border))
     other = experiment(tmp_path / "b.txt").data.build()
-    assert other.facts == plain.facts
+    assert other.info == plain.info
     assert torch.equal(other.train.inputs.values, plain.train.inputs.values)
     assert other.digest != plain.digest
     (tmp_path / "many").mkdir()
@@ -209,6 +209,6 @@ def test_a_malformed_text_is_one_line(tmp_path, name, content, said):
     elif content is not None:
         place.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as fault:
-        _ = experiment(place).data.build().facts
+        _ = experiment(place).data.build().info
     assert said in str(fault.value)
     assert fault.value.exit_code == 3

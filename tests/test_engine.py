@@ -71,11 +71,11 @@ def test_damaged_binary(harm, elsewhere, engine):
     if about is None:
         pytest.skip("the engine lies in a place of its own")
     elsewhere.mkdir()
-    facts, binary = elsewhere / about.name, elsewhere / about.with_suffix(".so").name
-    shutil.copy(about, facts)
+    info, binary = elsewhere / about.name, elsewhere / about.with_suffix(".so").name
+    shutil.copy(about, info)
     shutil.copy(about.with_suffix(".so"), binary)
-    assert build.check(facts) is None
-    whole, said, binary_says = binary.read_bytes(), json.loads(facts.read_text()), "is damaged"
+    assert build.check(info) is None
+    whole, said, binary_says = binary.read_bytes(), json.loads(info.read_text()), "is damaged"
     if harm == "cut":
         binary.write_bytes(whole[: len(whole) // 2])
     elif harm == "noise":
@@ -83,14 +83,14 @@ def test_damaged_binary(harm, elsewhere, engine):
     elif harm == "empty":
         binary.write_bytes(b"")
     elif harm == "other source":
-        facts.write_text(json.dumps({**said, "source": "0"}))
+        info.write_text(json.dumps({**said, "source": "0"}))
         binary_says = "was built from another source"
     elif harm == "no json":
-        facts.write_text("{")
+        info.write_text("{")
         binary_says = "cannot be read"
     elif harm == "no library":  # the checksum fits, and yet
         binary.write_bytes(b"text")
-        facts.write_text(json.dumps({**said, "sha256": hashlib.sha256(b"text").hexdigest()}))
+        info.write_text(json.dumps({**said, "sha256": hashlib.sha256(b"text").hexdigest()}))
         binary_says = "does not load"
     reason = falls_back()
     assert f"{binary} {binary_says}" in reason

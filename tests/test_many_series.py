@@ -60,14 +60,14 @@ def test_what_comes_after_training_changes_no_scale(tmp_path):
     for _, rows in SHOPS.groupby("store"):
         spoilt.loc[rows.index[int(len(rows) * 0.7) :], "sales"] = 1e6
     before, after = data(tmp_path), data(tmp_path, spoilt)
-    assert before.facts == after.facts
+    assert before.info == after.info
     assert torch.equal(everything(before.train).x, everything(after.train).x)
     assert before.digest != after.digest
 
 
 def test_metrics_of_many_series_equal_a_loop_and_a_naive_forecast_has_an_owa_of_one(tmp_path):
     found = data(tmp_path, window=9)
-    made, windows = Forecast.Config().build(found.facts), found.open_test()
+    made, windows = Forecast.Config().build(found.info), found.open_test()
     batch = everything(windows)
     torch.manual_seed(0)
     output = torch.randn(len(windows), HORIZON)
@@ -106,11 +106,11 @@ def test_ahead_a_model_sees_what_is_known_and_nothing_else(tmp_path):
     spoilt = SHOPS.copy()
     test_rows = np.concatenate([rows.index[int(len(rows) * 0.8) :] for _, rows in SHOPS.groupby("store")])
     spoilt.loc[test_rows, "sales"] += 777.0
-    assert known.facts.known == ("size", "holiday", "weekday sine", "weekday cosine")
-    assert known.facts.columns == ("sales", *known.facts.known)
+    assert known.info.known == ("size", "holiday", "weekday sine", "weekday cosine")
+    assert known.info.columns == ("sales", *known.info.known)
     first = torch.tensor([int((known.open_test().series == s).nonzero()[0]) for s in range(3)])
     batch = known.open_test().take(first)
-    assert batch.x.shape == (3, T + HORIZON, known.facts.input_size) == (3, 9, 6)
+    assert batch.x.shape == (3, T + HORIZON, known.info.input_size) == (3, 9, 6)
     assert batch.lengths.tolist() == [T + HORIZON] * 3
     other = data(tmp_path, spoilt, future="holiday", calendar=["weekday"], static="size")
     assert torch.equal(other.open_test().take(first).x, batch.x)  # the horizon's own sales are nowhere in x
@@ -121,7 +121,7 @@ def test_ahead_a_model_sees_what_is_known_and_nothing_else(tmp_path):
     rows = known.open_test().starts[first].unsqueeze(1) + torch.arange(9)
     angle = 2 * np.pi * pd.DatetimeIndex(SHOPS["day"]).weekday.to_numpy()[rows] / 7
     column = series.columns.index("weekday sine")
-    mean, deviation = known.facts.mean[column], known.facts.deviation[column]
+    mean, deviation = known.info.mean[column], known.info.deviation[column]
     np.testing.assert_allclose(batch.x[..., column] * deviation + mean, np.sin(angle), atol=1e-5)
     assert batch.x[:, 0, 1].unique().numel() == 3  # sizes are scaled together, so that they tell series apart
 
@@ -193,8 +193,8 @@ def test_a_gap_is_a_fault_unless_a_policy_says_what_to_do(tmp_path):
 def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_path):
     gaps = [5, 20, 21, 75, 190]
     found = data(tmp_path, holed(*gaps), missing="mask", future="holiday")
-    assert found.facts.flags == 2
-    assert found.facts.input_size == 4
+    assert found.info.flags == 2
+    assert found.info.input_size == 4
     for windows in parts(found).values():
         batch = everything(windows)
         rows = windows.starts.unsqueeze(1) + torch.arange(T + HORIZON)
@@ -207,7 +207,7 @@ def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_p
     sales = SHOPS["sales"].to_numpy()[:42]
     sales = np.delete(sales, [5, 20, 21])
     assert found._scales[0, :2, 0] == pytest.approx([sales.mean(), sales.std()])
-    made = Forecast.Config().build(found.facts)
+    made = Forecast.Config().build(found.info)
     assert all(
         math.isfinite(v) for row in made.baselines(found.train, found.open_test()).values() for v in row.values()
     )
@@ -246,7 +246,7 @@ def test_faults_of_many_series_name_the_line_and_the_series(tmp_path):
     with pytest.raises(DataError, match=r"line 101, column 'day': .*rows missing there: 1"):
         data(tmp_path, SHOPS.drop(index=99)).read()
     with pytest.raises(DataError, match="series 's0': 60 rows leave 42 to the training part"):
-        _ = data(tmp_path, window=40).facts
+        _ = data(tmp_path, window=40).info
     with pytest.raises(DataError, match="line 2, column 'day': '0' is a number, which has no calendar"):
         data(tmp_path, SHOPS.assign(day=range(len(SHOPS))), calendar=["hour"]).read()
 

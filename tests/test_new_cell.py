@@ -70,8 +70,8 @@ else:
 
 torch.manual_seed(0)
 data = experiment.data.build()
-task = experiment.task.build(data.facts)
-model = experiment.model.build(data.facts, task)
+task = experiment.task.build(data.info)
+model = experiment.model.build(data.info, task)
 optimizer = experiment.optimizer.build().over(model.parameters())
 losses = []
 for epoch in range(4):

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
@@ -24,7 +24,7 @@ from lstm_lab.train import train
 N, K = 4000, 1
 UNIT = Scale(torch.zeros(1), torch.ones(1))
 COUNTS = Scale(torch.tensor([6.0]), torch.tensor([3.0]))
-FACTS = SeriesFacts(1, 2, 1, ("y",), ("y",), (), (50.0,), (10.0,), (5.0,))
+FACTS = SeriesInfo(1, 2, 1, ("y",), ("y",), (), (50.0,), (10.0,), (5.0,))
 
 
 def output(name, **choices):
@@ -35,8 +35,8 @@ def inverse_softplus(value):
     return math.log(math.expm1(value - 1e-4))
 
 
-def task(name, facts=FACTS):
-    return Forecast.Config.model_validate({"output": name}).build(facts)
+def task(name, info=FACTS):
+    return Forecast.Config.model_validate({"output": name}).build(info)
 
 
 def same(z, n):
@@ -156,8 +156,8 @@ def test_intervals_cover_what_they_say_and_scores_are_in_the_units_of_the_data(n
 
 @pytest.mark.parametrize("name", sorted(Output.members))
 def test_values_that_are_missing_are_neither_learnt_nor_scored(name):
-    facts = SeriesFacts(2, 3, 4, ("a", "b"), ("a", "b"), (), (5.0, 5.0), (2.0, 1.0), (1.0, 1.0))
-    made = task(name, facts)
+    info = SeriesInfo(2, 3, 4, ("a", "b"), ("a", "b"), (), (5.0, 5.0), (2.0, 1.0), (1.0, 1.0))
+    made = task(name, info)
     torch.manual_seed(0)
     z = torch.randn(6, made.output_size, requires_grad=True)
     batch = Batch(torch.randn(6, 3, 2), torch.full((6,), 3), torch.rand(6, 4, 2))
@@ -179,8 +179,8 @@ def test_values_that_are_missing_are_neither_learnt_nor_scored(name):
 
 
 def test_scores_of_the_steps_ahead_average_to_the_whole():
-    facts = SeriesFacts(1, 3, 4, ("a",), ("a",), (), (5.0,), (2.0,), (1.0,))
-    made = task("normal", facts)
+    info = SeriesInfo(1, 3, 4, ("a",), ("a",), (), (5.0,), (2.0,), (1.0,))
+    made = task("normal", info)
     torch.manual_seed(0)
     batch = Batch(torch.randn(50, 3, 1), torch.full((50,), 3), torch.randn(50, 4, 1))
     metrics = made.metrics()
@@ -203,7 +203,7 @@ def test_a_choice_that_would_do_nothing_is_refused():
 
 
 def test_the_record_of_an_evaluation_holds_every_step_ahead(demand, tmp_path):
-    experiment = demand.with_overrides({"task.output": "quantile", "task.decides": "loss"})
+    experiment = demand.with_overrides({"task.output": "quantile", "task.monitor": "loss"})
     run = Run.create(tmp_path / "run", experiment.dump())
     train(experiment, run)
     scores = evaluate(run)

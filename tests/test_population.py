@@ -229,7 +229,7 @@ def members(tmp_path, demand, monkeypatch):
 
 
 def test_the_worst_goes_on_from_the_best_at_multiples_of_the_interval(members):
-    metric = members.base.decides
+    metric = members.base.monitor
     for epoch in range(8):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
             row = members.report(trial, {"epoch": epoch, metric: float(place)})
@@ -257,7 +257,7 @@ def test_changed_numbers_keep_the_constraints(tmp_path, demand):
 
 
 def test_a_driver_that_was_killed_knows_what_was_compared(members):
-    metric = members.base.decides
+    metric = members.base.monitor
     for epoch in range(4):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
             members.report(trial, {"epoch": epoch, metric: float(place) - epoch})

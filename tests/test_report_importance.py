@@ -38,7 +38,7 @@ def synthetic(count, stop=False, seed=0, noise=0.02):
             {"epoch": epoch, "val/loss": level + 3 * math.exp(-epoch / 3), "seconds": float(epoch + 1)}
             for epoch in range(4 if cut else 20)
         ]
-        record = Record(Path(f"t{number:04}"), {"decides": "val/loss", "mode": "min"}, "finished", None, rows, [])
+        record = Record(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, "finished", None, rows, [])
         state = "stopped" if cut else "finished"
         trials.append(Trial(f"t{number:04}", number, 0, over, state, None, record))
     space = {"a": {"loguniform": [1e-4, 0.1]}, "cell": {"grid": ["lstm", "gru"]}, "b": {"uniform": [0, 1]},
@@ -86,7 +86,7 @@ def raced(count, seed):
                 break
         rows = [{"epoch": epoch, "val/loss": losses[epoch], "seconds": epoch + 1.0} for epoch in range(length)]
         state = "finished" if length == RUNGS[-1] else "stopped"
-        record = Record(Path(f"t{number:04}"), {"decides": "val/loss", "mode": "min"}, state, None, rows, [])
+        record = Record(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, state, None, rows, [])
         trials.append(Trial(f"t{number:04}", number, 0, over, state, None, record))
         ends.append(end)
     space = {"strong": {"loguniform": [1e-4, 0.1]}, "weak": {"grid": ["lstm", "gru"]}, "none": {"uniform": [0, 1]}}
@@ -123,7 +123,7 @@ def two_arms(count):
         over = {"cell": ("lstm", "gru")[number % 2], "lr": dice.uniform(0, 1), "b": dice.uniform(0, 1)}
         level = over["lr" if over["cell"] == "lstm" else "b"] + dice.gauss(0, 0.02)
         rows = [{"epoch": 0, "val/loss": level, "seconds": 1.0}]
-        record = Record(Path(f"t{number:04}"), {"decides": "val/loss", "mode": "min"}, "finished", None, rows, [])
+        record = Record(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, "finished", None, rows, [])
         trials.append(Trial(f"t{number:04}", number, 0, over, "finished", None, record))
     space = {"cell": {"grid": ["lstm", "gru"]}, "lr": {"uniform": [0, 1]}, "b": {"uniform": [0, 1]}}
     points = [Point(t.point, t.overrides, [t], t.value, None, 1) for t in trials]

@@ -11,7 +11,7 @@ from report_folders import page, write_sweep
 from test_report_browser import answered, sound
 
 from lstm_lab.data import Batch
-from lstm_lab.data.kinds.sequences import FrameFacts, TokenFacts
+from lstm_lab.data.kinds.sequences import FrameInfo, TokenInfo
 from lstm_lab.evaluate import evaluate
 from lstm_lab.examples import collect
 from lstm_lab.experiment import Experiment
@@ -43,7 +43,7 @@ def frames(lengths=(60, 7, 30, 90), K=5, seed=0):
     batch = Batch(y, torch.tensor(lengths), y)
     output = torch.randn(*y.shape, dtype=torch.float64) + 2 * y - 1
     return (
-        content("frames", [batch], [output], NextStep(FrameFacts(K, tuple("CDEFG")[:K]), "nll", False)),
+        content("frames", [batch], [output], NextStep(FrameInfo(K, tuple("CDEFG")[:K]), "nll", False)),
         batch,
         output,
     )
@@ -144,13 +144,13 @@ def test_frames_are_a_roll_of_chances_with_what_was_on():
 def test_a_silent_model_and_one_short_sequence_still_make_a_page():
     y = torch.zeros(1, 2, 5)
     batch = Batch(y, torch.tensor([2]), y)
-    task = NextStep(FrameFacts(5, tuple("CDEFG")), "nll", False)
+    task = NextStep(FrameInfo(5, tuple("CDEFG")), "nll", False)
     found = content("frames", [batch], [torch.full_like(y, -9.0)], task)
     assert [figure.id for figure in next_step.figures_of(found)] == ["stretch-0"]
     assert predictions.tables_of(found) == []
     tokens = torch.tensor([[2]])
     found = content("tokens", [Batch(tokens, torch.tensor([1]), tokens)], [torch.randn(1, 1, 3)],
-                    NextStep(TokenFacts(3, ("[PAD]", "[UNK]", "x")), "nll", True))  # fmt: skip
+                    NextStep(TokenInfo(3, ("[PAD]", "[UNK]", "x")), "nll", True))  # fmt: skip
     assert found["nll"] == pytest.approx(found["parts"][0]["nats"])
     assert [[cell.text for cell in table.rows[0][:2]] for table in predictions.tables_of(found)] == [
         ["x", "100.0 %"],
@@ -165,7 +165,7 @@ def test_both_can_be_read_on_a_desk_and_on_a_phone(tmp_path):
     torch.manual_seed(0)
     y = torch.randint(1, 6, (6, 60))
     names = ("[PAD]", "[UNK]", "the", "something", "Ġlonger", "x")
-    task = NextStep(TokenFacts(6, names), "nll", True)
+    task = NextStep(TokenInfo(6, names), "nll", True)
     text = content("tokens", [Batch(y, torch.full((6,), 60), y)], [torch.randn(6, 60, 6)], task)
     single = {**text, "single": True}
     for stretch in single["stretches"]:

@@ -107,13 +107,13 @@ def test_costs_add_up(tmp_path):
     (folder / "sweep.yaml").write_text(spec)
     sweep = read(folder)
     spent = sum(trial.record.seconds for trial in sweep.trials)
-    facts = dict(cost.of_sweep(sweep))
+    info = dict(cost.of_sweep(sweep))
     hours = spent / 3600
-    assert facts["device time"].startswith(f"{hours * 2:.4f}"[:6])
-    assert f"{hours * 0.5:.4f}"[:6] in facts["device time"]
-    assert facts["energy"].startswith("an estimate, not measured: ")
-    assert float(facts["energy"].split(": ")[1].split()[0]) == pytest.approx(hours * (2 * 12 + 0.5 * 400), rel=1e-3)
-    assert "peak memory" not in facts
+    assert info["device time"].startswith(f"{hours * 2:.4f}"[:6])
+    assert f"{hours * 0.5:.4f}"[:6] in info["device time"]
+    assert info["energy"].startswith("an estimate, not measured: ")
+    assert float(info["energy"].split(": ")[1].split()[0]) == pytest.approx(hours * (2 * 12 + 0.5 * 400), rel=1e-3)
+    assert "peak memory" not in info
 
 
 def test_peak_memory_is_the_most_that_a_run_held(tmp_path):

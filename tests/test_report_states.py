@@ -63,7 +63,7 @@ def test_a_run(tmp_path):
 
 
 def test_a_run_whose_test_part_was_opened_twice(tmp_path):
-    write_run(tmp_path / "vowels-1", decides="val/accuracy")
+    write_run(tmp_path / "vowels-1", monitor="val/accuracy")
     write_rows(tmp_path / "vowels-1" / "tests.jsonl", [opening(), opening(0.91)])
     shown = page(tmp_path / "vowels-1")
     assert "opened 2 times" in shown.text

@@ -49,7 +49,7 @@ def small_memory(monkeypatch):
 
     def fit(experiment, run, **how):
         if experiment.data.batch_size > 16:
-            run.append({"epoch": 0, experiment.decides: 1.0, "seconds": 0.1})
+            run.append({"epoch": 0, experiment.monitor: 1.0, "seconds": 0.1})
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:132] DefaultCPUAllocator: can't allocate memory")
         return train(experiment, run, **how)
 

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.experiment import Experiment
 from lstm_lab.models.segrnn import Segments
 from lstm_lab.tasks.forecast import Forecast
@@ -18,7 +18,7 @@ from lstm_lab.train import build_from
 
 B, K, T, HORIZON, W, D = 3, 4, 12, 8, 4, 6
 NAMES = tuple("abcd")
-FACTS = SeriesFacts(K, T, HORIZON, NAMES, NAMES, (), (0.0,) * K, (1.0,) * K, (1.0,) * K)
+FACTS = SeriesInfo(K, T, HORIZON, NAMES, NAMES, (), (0.0,) * K, (1.0,) * K, (1.0,) * K)
 
 
 def build(cell="gru", output="point", anchor="none", dropout=0.0):
@@ -130,8 +130,8 @@ def test_what_does_not_fit_is_refused_with_a_way_out(model, more, said):
 def test_it_learns_what_a_season_repeats():
     experiment = Experiment.of({**TAYLOR, "task": {"name": "forecast", "anchor": "last"}, "optimizer": {"lr": 0.01},
                                 "model": {"name": "segments", "hidden_size": 8, "segment": 4}})  # fmt: skip
-    facts = SeriesFacts(1, 24, 8, ("y",), ("y",), (8,), (0.0,), (1.0,), (1.0,))
-    learner = build_from(experiment, facts)
+    info = SeriesInfo(1, 24, 8, ("y",), ("y",), (8,), (0.0,), (1.0,), (1.0,))
+    learner = build_from(experiment, info)
     wave = torch.sin(torch.arange(400) * 2 * np.pi / 8).float().unfold(0, 32, 1).unsqueeze(-1)
     batch = Batch(wave[:, :24], torch.full((len(wave),), 24), wave[:, 24:])
     optimizer = learner.configure_optimizers()

@@ -10,28 +10,28 @@ from torch.testing import assert_close
 
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
-from lstm_lab.data.kinds.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.experiment import Experiment
 from lstm_lab.models.seq2seq import Seq2Seq
 from lstm_lab.tasks.forecast import Forecast
 
 B, K, T, HORIZON, H = 3, 2, 7, 4, 5
 COLUMNS = ("a", "b", "holiday")
-FACTS = SeriesFacts(4, T, HORIZON, COLUMNS[:K], COLUMNS, (), (0.0,) * 3, (1.0,) * 3, (1.0,) * K, known=("holiday",),
+FACTS = SeriesInfo(4, T, HORIZON, COLUMNS[:K], COLUMNS, (), (0.0,) * 3, (1.0,) * 3, (1.0,) * K, known=("holiday",),
                     flags=1)  # fmt: skip
 PLAIN = dataclasses.replace(FACTS, input_size=3, known=(), flags=0)
 
 
-def build(facts=FACTS, output="point", **fields):
+def build(info=FACTS, output="point", **fields):
     torch.manual_seed(0)
-    task = Forecast.Config.model_validate({"output": output}).build(facts)
-    return Seq2Seq.Config.model_validate({"hidden_size": H, **fields}).build(facts, task).double()
+    task = Forecast.Config.model_validate({"output": output}).build(info)
+    return Seq2Seq.Config.model_validate({"hidden_size": H, **fields}).build(info, task).double()
 
 
-def draw(facts=FACTS):
+def draw(info=FACTS):
     torch.manual_seed(1)
-    x = torch.randn(B, T + (facts.horizon if facts.known else 0), facts.input_size, dtype=torch.float64)
-    if facts.known:
+    x = torch.randn(B, T + (info.horizon if info.known else 0), info.input_size, dtype=torch.float64)
+    if info.known:
         x[:, T:, :K] = 0.0
         x[..., -1] = (torch.arange(x.shape[1]) >= T).double()
     return x
@@ -64,10 +64,10 @@ def by_hand(model, x):
 
 
 @pytest.mark.parametrize("cell", sorted(Cell.members))
-@pytest.mark.parametrize(("attention", "facts"), [(True, FACTS), (False, FACTS), (True, PLAIN)])
-def test_it_equals_its_equations(cell, attention, facts):
-    model = build(facts, "normal", cell=cell, attention=attention).eval()
-    assert_close(forecast(model, draw(facts)), by_hand(model, draw(facts)), rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize(("attention", "info"), [(True, FACTS), (False, FACTS), (True, PLAIN)])
+def test_it_equals_its_equations(cell, attention, info):
+    model = build(info, "normal", cell=cell, attention=attention).eval()
+    assert_close(forecast(model, draw(info)), by_hand(model, draw(info)), rtol=1e-9, atol=1e-12)
 
 
 def test_what_is_known_of_a_step_reaches_that_step_and_later_ones_alone():

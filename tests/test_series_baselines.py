@@ -62,19 +62,19 @@ def test_the_linear_baseline_finds_a_linear_rule_and_uses_nothing_later():
             return 240, 320, rows
 
     found = Rule(window=6, horizon=2, seasons=(), stride=1)
-    scores = Forecast.Config().build(found.facts).baselines(found.train, found.open_test())
+    scores = Forecast.Config().build(found.info).baselines(found.train, found.open_test())
     assert scores["linear"]["scaled_mse"] < 0.01 * scores["last value"]["scaled_mse"]
-    before = Forecast.Config().build(found.facts).baselines(found.train, found.validation)
+    before = Forecast.Config().build(found.info).baselines(found.train, found.validation)
     again = Rule(window=6, horizon=2, seasons=(), stride=1)
     again._scaled[320:] = 1e6
-    assert Forecast.Config().build(again.facts).baselines(again.train, again.validation) == before
+    assert Forecast.Config().build(again.info).baselines(again.train, again.validation) == before
 
 
 @pytest.mark.slow
 def test_classical_baselines_forecast_every_nth_window_by_name(tmp_path):
     pytest.importorskip("statsforecast")
     found = data(tmp_path, window=14)
-    scores = Forecast.Config(classical=6).build(found.facts).baselines(found.train, found.open_test())
+    scores = Forecast.Config(classical=6).build(found.info).baselines(found.train, found.open_test())
     nth = -(-len(found.open_test()) // 6)
     for method in ("AutoETS", "AutoTheta"):
         row = scores[f"{method} (every {nth}th window)"]
@@ -88,7 +88,7 @@ def test_without_statsforecast_the_way_out_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "statsforecast.models", None)
     found = data(tmp_path)
     with pytest.raises(ConfigError, match=r"pip install 'lstm-lab\[classical\]'"):
-        Forecast.Config(classical=6).build(found.facts).baselines(found.train, found.open_test())
+        Forecast.Config(classical=6).build(found.info).baselines(found.train, found.open_test())
 
 
 # Published sets
@@ -118,7 +118,7 @@ def test_m4_tests_one_horizon_of_each_series_at_its_end(name, horizon, season, s
     test = found.open_test()
     assert len(test) == series == len(found.validation)
     assert (test.ahead()[:, -1] + 1).tolist() == [last for _, last in found.series.spans]
-    naive = Forecast.Config().build(found.facts).baselines(found.train, test)[f"seasonal naive ({season})"]
+    naive = Forecast.Config().build(found.info).baselines(found.train, test)[f"seasonal naive ({season})"]
     assert naive["owa"] == pytest.approx(1.0)
     if name == "weekly":
         assert naive["smape"] == pytest.approx(

@@ -105,7 +105,7 @@ def test_padding_is_zero_and_not_asked():
 @pytest.mark.parametrize("label", [2, -2])
 def test_a_label_without_a_class_is_refused(label):
     with pytest.raises(DataError, match=r"toy: .*2 classes"):
-        _ = Toy(label=label).facts
+        _ = Toy(label=label).info
 
 
 def test_a_missing_file_says_where_it_comes_from(tmp_path, monkeypatch):
@@ -113,7 +113,7 @@ def test_a_missing_file_says_where_it_comes_from(tmp_path, monkeypatch):
     with pytest.raises(
         DataError, match=r"^polyphonic/jsb_chorales.parquet: not found.*github.com/locuslab.*set LSTM_LAB_DATA"
     ):
-        _ = Dataset.members["jsb_chorales"].Config().build().facts
+        _ = Dataset.members["jsb_chorales"].Config().build().info
     monkeypatch.setenv("LSTM_LAB_DATA", str(tmp_path))
     with pytest.raises(DataError, match=f"^{tmp_path}/a/b: no such file; it holds there"):
         locate("a/b", "there")
@@ -182,7 +182,7 @@ def test_embedded_reber_strings_obey_the_grammar():
     data = made("embedded_reber")
     lengths, outer = set(), Counter()
     for row in all_of(data.train).x.tolist():
-        text = "".join(data.facts.tokens[token] for token in row if token)
+        text = "".join(data.info.tokens[token] for token in row if token)
         assert text[0] + text[2] + text[-3] + text[-1] == "BBEE"
         assert text[1] == text[-2]
         outer[text[1]] += 1
@@ -208,8 +208,8 @@ def test_piano_rolls_are_as_published(real, name, pieces, frames):
     parts = [data.train, data.validation, data.open_test()]
     assert tuple(len(part) for part in parts) == pieces
     assert all(int(part.lengths.sum()) == n for part, n in zip((p.inputs for p in parts), frames, strict=True) if n)
-    assert data.facts.input_size == 88 == len(data.facts.channels)
-    assert (data.facts.channels[0], data.facts.channels[39], data.facts.channels[87]) == ("A0", "C4", "C8")
+    assert data.info.input_size == 88 == len(data.info.channels)
+    assert (data.info.channels[0], data.info.channels[39], data.info.channels[87]) == ("A0", "C4", "C8")
     assert set(torch.unique(parts[0].inputs.values).tolist()) == {0, 1}
 
 

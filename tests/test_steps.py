@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 from torch.testing import assert_close
 
 from lstm_lab.data import Batch
-from lstm_lab.data.kinds.labelled import LabelledFacts
-from lstm_lab.data.kinds.sequence_regression import MeasuredFacts, MeasuredSplit
-from lstm_lab.data.kinds.sequences import FrameFacts, SequenceSplit, TokenFacts
+from lstm_lab.data.kinds.labelled import LabelledInfo
+from lstm_lab.data.kinds.sequence_regression import MeasuredInfo, MeasuredSplit
+from lstm_lab.data.kinds.sequences import FrameInfo, SequenceSplit, TokenInfo
 from lstm_lab.data.kinds.tagged import TaggedSplit
 from lstm_lab.models import SequenceModel
 from lstm_lab.tasks.base import score
@@ -40,9 +40,9 @@ def draw(kind, seed=0, lengths=LENGTHS):
 
 def ask(kind, first=False):
     if kind == "tag":
-        return Tag(LabelledFacts(2, CLASSES), decides="accuracy")
-    facts = FrameFacts(5, KEYS) if kind == "frames" else TokenFacts(4, TOKENS)
-    return NextStep(facts, decides="nll", first=first)
+        return Tag(LabelledInfo(2, CLASSES), monitor="accuracy")
+    info = FrameInfo(5, KEYS) if kind == "frames" else TokenInfo(4, TOKENS)
+    return NextStep(info, monitor="nll", first=first)
 
 
 def all_of(split):
@@ -138,8 +138,8 @@ def test_what_is_not_asked_reaches_neither_loss_nor_gradient_nor_metric(kind, fi
 def test_a_sequence_scores_the_same_alone_and_among_longer_ones(kind, first):
     # What stands behind a sequence's end must not matter, through the whole model and down to its weights.
     task, split = ask(kind, first), draw(kind)
-    facts = TokenFacts(4, TOKENS) if kind == "tokens" else LabelledFacts({"tag": 2, "frames": 5}[kind], ())
-    model = SequenceModel.Config.model_validate({"hidden_size": 3, "embedding": {"size": 2}}).build(facts, task)
+    info = TokenInfo(4, TOKENS) if kind == "tokens" else LabelledInfo({"tag": 2, "frames": 5}[kind], ())
+    model = SequenceModel.Config.model_validate({"hidden_size": 3, "embedding": {"size": 2}}).build(info, task)
     together, totals = all_of(split), []
     if kind != "tokens":
         behind = torch.arange(max(LENGTHS)) >= together.lengths.unsqueeze(1)
@@ -168,7 +168,7 @@ def test_no_frame_is_read_before_it_is_asked_about(cell):
     task, batch = ask("frames"), all_of(draw("frames", lengths=(6, 6)))
     config = SequenceModel.Config.model_validate({"cell": cell, "hidden_size": 4, "depth": 2})
     torch.manual_seed(0)
-    model = config.build(LabelledFacts(5, ()), task)
+    model = config.build(LabelledInfo(5, ()), task)
     x = batch.x.clone().requires_grad_()
     output = model(*task.prepare(batch._replace(x=x)))
     for t in range(6):
@@ -180,7 +180,7 @@ def test_no_frame_is_read_before_it_is_asked_about(cell):
 def test_no_token_is_read_before_it_is_asked_about():
     task = ask("tokens")
     torch.manual_seed(0)
-    model = SequenceModel.Config.model_validate({"hidden_size": 4}).build(TokenFacts(4, TOKENS), task)
+    model = SequenceModel.Config.model_validate({"hidden_size": 4}).build(TokenInfo(4, TOKENS), task)
     batch = all_of(draw("tokens", lengths=(6,)))
     plain = model(*task.prepare(batch))
     for t in range(5):
@@ -196,7 +196,7 @@ def test_answers_have_names():
     assert tag.answers(torch.tensor([[[0.0, 2, 1], [3, 1, 2]]])) == [["b", "a"]]
     assert frames.answers(torch.tensor([[[1.0, -1, -1, 2, -1], [-1] * 5]])) == [[["C", "F"], []]]
     assert tokens.answers(torch.tensor([[[0.0, 2, 1, 0], [0, 1, 2, 3]]])) == [["x", "z"]]
-    regress = Regress(MeasuredFacts(2, ("sum", "product")), decides="mse")
+    regress = Regress(MeasuredInfo(2, ("sum", "product")), monitor="mse")
     assert regress.answers(torch.tensor([[1.0, 2.0]])) == [{"sum": 1.0, "product": 2.0}]
 
 
@@ -209,7 +209,7 @@ def test_tag_baselines_by_hand():
     train.labels.values[2] = 0
     rows = [np.array(row, np.int8) for row in ([0, -1, 0], [2, 1])]
     split = TaggedSplit([np.zeros((len(row), 1), np.float32) for row in rows], rows)
-    found = Tag(LabelledFacts(1, CLASSES), decides="accuracy").baselines(train, split)
+    found = Tag(LabelledInfo(1, CLASSES), monitor="accuracy").baselines(train, split)
     assert found["most frequent label"]["accuracy"] == pytest.approx(2 / 4)
     assert found["most frequent label"]["macro_f1"] == pytest.approx((2 * 2 / (4 + 2)) / 3)
     assert len(found) == 2
@@ -233,7 +233,7 @@ def test_the_logistic_regression_learns_what_neighbours_tell():
         x = [rng.normal(size=(12, 1)).astype(np.float32) for _ in range(n)]
         return TaggedSplit(x, [np.append(-1, row[:-1, 0] > 0).astype(np.int8) for row in x])
 
-    found = Tag(LabelledFacts(1, ("no", "yes")), decides="accuracy").baselines(part(200), part(20))
+    found = Tag(LabelledInfo(1, ("no", "yes")), monitor="accuracy").baselines(part(200), part(20))
     assert (
         found[f"logistic regression, {2 * REACH + 1} steps"]["accuracy"]
         > 0.95
@@ -329,7 +329,7 @@ def test_regression_by_hand():
         MeasuredSplit([rng.normal(size=(n, 2)).astype(np.float32) for n in (3, 5, 2, 4)], rng.normal(size=(4, 2)))
         for _ in range(2)
     ]
-    task, batch = Regress(MeasuredFacts(2, ("p", "q")), decides="mse"), all_of(parts[1])
+    task, batch = Regress(MeasuredInfo(2, ("p", "q")), monitor="mse"), all_of(parts[1])
     output = torch.randn(4, 2)
     error = (output - batch.y).double().numpy()
     assert score(task.metrics(), output, batch) == pytest.approx({"mse": (error**2).mean(), "mae": abs(error).mean()})
@@ -346,5 +346,5 @@ def test_a_linear_regression_finds_what_is_linear():
         x = [rng.normal(size=(6, 2)).astype(np.float32) for _ in range(n)]
         return MeasuredSplit(x, np.array([[row[-1, 0] - row[0, 1]] for row in x]))
 
-    found = Regress(MeasuredFacts(2, ("d",)), decides="mse").baselines(part(60), part(20))
+    found = Regress(MeasuredInfo(2, ("d",)), monitor="mse").baselines(part(60), part(20))
     assert found["linear regression"]["mse"] < 1e-8 < found["training mean"]["mse"]

@@ -36,8 +36,8 @@ class Anywhere:
     def __init__(self, path):
         self.path, self.about = path, {}
 
-    def describe(self, **facts):
-        self.about.update(facts)
+    def describe(self, **info):
+        self.about.update(info)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,7 +68,7 @@ def vowels_experiment():
     return Experiment.of(
         {
             "data": {"name": "japanese_vowels", "batch_size": 32},
-            "task": {"name": "classify", "decides": "loss"},
+            "task": {"name": "classify", "monitor": "loss"},
             "model": {"hidden_size": 6, "pooling": "mean", "dropout": {"output": 0.2}},
             "optimizer": {"lr": 0.01},
             "trainer": {"max_epochs": 6, "patience": None},
@@ -260,8 +260,8 @@ def began(path, experiment, values):
     for number, (rate, value) in enumerate(values.items()):
         point = {"optimizer.lr": rate}
         run = Run.create(folder.run(folder.ask(number, 0, point)).path, folder.sweep.at(point, 0).dump())
-        run.describe(decides=experiment.decides, mode=experiment.mode)
-        run.append({"epoch": 0, experiment.decides: value, "seconds": 1.0})
+        run.describe(monitor=experiment.monitor, mode=experiment.mode)
+        run.append({"epoch": 0, experiment.monitor: value, "seconds": 1.0})
         run.mark("finished")
     return folder
 

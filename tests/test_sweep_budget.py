@@ -36,9 +36,9 @@ def bring_back(folder, asked, trial, values, state="finished"):
     spec = next(row for row in folder.asked() if row["trial"] == trial)
     experiment = folder.sweep.at(spec["overrides"], spec["seed"])
     run = Run.create(folder.path / "trials" / trial, experiment.dump(), command="", job_type="trial")
-    run.describe(decides=experiment.decides, mode=experiment.mode, parameters=7)
+    run.describe(monitor=experiment.monitor, mode=experiment.mode, parameters=7)
     for epoch, value in enumerate(values):
-        run.append({"epoch": epoch, experiment.decides: value, "seconds": float(epoch)})
+        run.append({"epoch": epoch, experiment.monitor: value, "seconds": float(epoch)})
         asked.reported()
     run.mark("finished" if state == "finished" else "interrupted")
     if state != "finished":
@@ -217,7 +217,7 @@ def test_a_sweep_as_a_table(tmp_path, demand):
     for value in (0.5, 0.4, 0.3):
         bring_back(folder, asked, asked.suggest("x")["trial"], [0.9, value])
     table = lstm_lab.load_sweep(folder.path)
-    metric = folder.sweep.base.decides
+    metric = folder.sweep.base.monitor
     assert list(table.trial) == [trial.id for trial in folder.trials()] == ["t0000", "t0001", "t0002"]
     assert list(table[metric]) == [0.5, 0.4, 0.3]
     assert list(table.epoch) == [1, 1, 1]

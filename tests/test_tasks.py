@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset
-from lstm_lab.data.kinds.labelled import Labelled, LabelledFacts, LabelledSplit, summary
+from lstm_lab.data.kinds.labelled import Labelled, LabelledInfo, LabelledSplit, summary
 from lstm_lab.data.kinds.series import Series, SeriesDataset
 from lstm_lab.registry import fields
 from lstm_lab.tasks import Task
@@ -45,8 +45,8 @@ def waves():
     return Waves()
 
 
-def forecast(facts, **choices):
-    return Forecast(facts, **{"decides": "mae", "loss": "mse", **choices})
+def forecast(info, **choices):
+    return Forecast(info, **{"monitor": "mae", "loss": "mse", **choices})
 
 
 def random_forecasts(waves, n=40):
@@ -63,11 +63,11 @@ def in_chunks(metrics, output, batch, size):
 
 def by_definition(waves, predicted, rows):
     """Errors of forecasts (n, horizon, 2) in the units of the data for the rows (n, horizon) of the series."""
-    facts, values = waves.facts, waves.series.values[:, :2]
+    info, values = waves.info, waves.series.values[:, :2]
     train = values[: waves._borders(len(values))[0]]
     error = predicted - values[rows]
     mae = np.abs(error).mean((0, 1))
-    season = facts.seasons[0] if facts.seasons else 1
+    season = info.seasons[0] if info.seasons else 1
     naive = np.abs(train[season:] - train[:-season]).mean(0)
     scaled = error / train.std(0)
     return {
@@ -86,7 +86,7 @@ def test_forecast_metrics_equal_their_definition(seasons, size):
     torch.manual_seed(0)
     index = torch.randint(len(waves.validation), (40,))
     output, batch = torch.randn(40, HORIZON * 2), waves.validation.take(index)
-    task = forecast(waves.facts)
+    task = forecast(waves.info)
     found = in_chunks(task.metrics(), output, batch, size)
     answers = np.array(task.answers(output))
     expected = by_definition(waves, answers, waves.validation.ahead()[index].numpy())
@@ -96,7 +96,7 @@ def test_forecast_metrics_equal_their_definition(seasons, size):
 
 def test_forecast_answers_are_on_the_scale_of_the_data(waves):
     batch = waves.validation.take(torch.arange(3))
-    answers = np.array(forecast(waves.facts).answers(batch.y.flatten(1)))
+    answers = np.array(forecast(waves.info).answers(batch.y.flatten(1)))
     np.testing.assert_allclose(answers, waves.series.values[waves.validation.ahead()[:3], :2], rtol=1e-5)
 
 
@@ -106,7 +106,7 @@ def test_forecast_loss_is_the_mean_over_standardised_values(waves, loss):
     error = output.view(-1, HORIZON, 2) - batch.y
     size = error.abs()
     expected = {"mse": error**2, "mae": size, "huber": torch.where(size < 1, error**2 / 2, size - 0.5)}[loss].mean()
-    assert_close(forecast(waves.facts, loss=loss).loss(output, batch), expected)
+    assert_close(forecast(waves.info, loss=loss).loss(output, batch), expected)
 
 
 @pytest.mark.parametrize("horizon", [1, 2, HORIZON, 11])
@@ -115,7 +115,7 @@ def test_naive_baselines_equal_a_loop(horizon):
     waves = Waves((SEASON, 4), horizon=horizon)
     values = waves.series.values[:, :2]
     for part in (waves.validation, waves.open_test()):
-        found = forecast(waves.facts).baselines(waves.train, part)
+        found = forecast(waves.info).baselines(waves.train, part)
         assert set(found) == {"last value", "seasonal naive (3)", "seasonal naive (4)", "linear"}
         ahead = part.ahead().numpy()
         for name, season in {"last value": None, "seasonal naive (3)": 3, "seasonal naive (4)": 4}.items():
@@ -129,7 +129,7 @@ def test_naive_baselines_equal_a_loop(horizon):
 
 def test_a_season_longer_than_what_came_before_is_left_out():
     waves = Waves((SEASON, 1000))
-    found = forecast(waves.facts).baselines(waves.train, waves.validation)
+    found = forecast(waves.info).baselines(waves.train, waves.validation)
     assert set(found) == {"last value", "seasonal naive (3)", "linear"}
 
 
@@ -140,7 +140,7 @@ def labelled(labels, seed=0):
 
 
 def classify(**choices):
-    return Classify(LabelledFacts(3, CLASSES), **{"decides": "accuracy", **choices})
+    return Classify(LabelledInfo(3, CLASSES), **{"monitor": "accuracy", **choices})
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
@@ -195,7 +195,7 @@ CHOICES = [("none", 0.0), ("balanced", 0.0), ((0.5, 2.0, 1.0, 3.0), 0.1), ("none
 def test_the_weighted_loss_equals_its_definition_in_batches_of_any_size(weights, smoothing, size):
     torch.manual_seed(0)
     output, y, counts = torch.randn(10, 4, dtype=torch.float64), torch.arange(10) % 4, (10, 20, 5, 5)
-    task = Classify(LabelledFacts(3, CLASSES, counts), "loss", weights, smoothing)
+    task = Classify(LabelledInfo(3, CLASSES, counts), "loss", weights, smoothing)
     w = {"none": [1.0] * 4, "balanced": [40 / (4 * n) for n in counts]}.get(weights, weights)
     nll = -output.log_softmax(1)
     expected = 0.0
@@ -207,7 +207,7 @@ def test_the_weighted_loss_equals_its_definition_in_batches_of_any_size(weights,
         part = Batch(torch.empty(0), torch.empty(0), y[at : at + size])
         found += float(task.loss(output[at : at + size], part)) * int(task.asked(part)) / 10
     assert found == pytest.approx(expected, rel=1e-5)
-    tag = Tag(LabelledFacts(3, CLASSES, counts), "loss", weights, smoothing)
+    tag = Tag(LabelledInfo(3, CLASSES, counts), "loss", weights, smoothing)
     ragged = Batch(torch.empty(0), torch.empty(0), torch.stack([y, torch.full_like(y, -1)]))
     assert float(tag.loss(torch.stack([output, output]), ragged)) == pytest.approx(expected, rel=1e-5)
 
@@ -215,19 +215,19 @@ def test_the_weighted_loss_equals_its_definition_in_batches_of_any_size(weights,
 def test_balanced_classes_weigh_alike_and_a_list_must_fit():
     train = labelled([0] * 12 + [1] * 2 + [2] * 4 + [3] * 2)
     counts = tuple(train.labels.bincount().tolist())
-    task = Classify(LabelledFacts(3, CLASSES, counts), "loss", "balanced")
+    task = Classify(LabelledInfo(3, CLASSES, counts), "loss", "balanced")
     batch = train.take(torch.arange(20))
     total = torch.zeros(4).index_add(0, batch.y, task.surprise(torch.zeros(20, 4), batch.y))
     assert_close(total, torch.full((4,), 5 * math.log(4)))
     with pytest.raises(ConfigError, match="2 numbers, but there are 4 classes: a, b, c, d"):
-        Classify(LabelledFacts(3, CLASSES), "loss", (1.0, 2.0))
+        Classify(LabelledInfo(3, CLASSES), "loss", (1.0, 2.0))
 
 
 @pytest.mark.parametrize("name", ["japanese_vowels", "parity"])
 def test_the_counts_of_classes_are_of_the_training_part(name):
     data = Dataset.members[name].Config(**({"sequences": 9, "held_out": 5} if name == "parity" else {})).build()
     labels = data.train.take(torch.arange(len(data.train))).y
-    assert data.facts.counts == tuple(labels[labels >= 0].bincount(minlength=len(data.facts.classes)).tolist())
+    assert data.info.counts == tuple(labels[labels >= 0].bincount(minlength=len(data.info.classes)).tolist())
 
 
 def test_majority_class_and_learned_baselines():
@@ -278,22 +278,22 @@ def test_better_refuses_ties_and_what_is_no_number(mode):
 def tiny(task):
     """Facts and a split of eight or more of a data set that the task accepts."""
     if issubclass(SeriesDataset, task.accepts):
-        return Waves().facts, Waves().validation
+        return Waves().info, Waves().validation
     if issubclass(Labelled, task.accepts):
-        return LabelledFacts(3, CLASSES), labelled([0, 1, 2, 3, 3, 2, 1, 0])
+        return LabelledInfo(3, CLASSES), labelled([0, 1, 2, 3, 3, 2, 1, 0])
     name = next(
         name for name in ("parity", "embedded_reber", "adding") if issubclass(Dataset.members[name], task.accepts)
     )
     data = Dataset.members[name].Config(sequences=8, held_out=8).build()
-    return data.facts, data.train
+    return data.info, data.train
 
 
 @pytest.mark.parametrize("name", sorted(Task.members))
 def test_every_task_keeps_the_contract(name):
     member = Task.members[name]
     assert [dataset for dataset in Dataset.members.values() if issubclass(dataset, member.accepts)]
-    facts, split = tiny(member)
-    task = member.Config().build(facts)
+    info, split = tiny(member)
+    task = member.Config().build(info)
     batch = split.take(torch.arange(8))
     torch.manual_seed(0)
     steps = [batch.x.shape[1]] if task.per_step else []
@@ -307,12 +307,12 @@ def test_every_task_keeps_the_contract(name):
     first = score(metrics, output, batch)
     assert score(metrics, output, batch) == first  # a fresh start each time
     assert all(math.isfinite(value) for value in first.values())
-    decides = next(row.type for row in fields(member.Config) if row.path == "decides").split(" | ")
-    assert set(decides) <= {*first, "loss"}
-    assert task.decides in {*first, "loss"}
+    monitor = next(row.type for row in fields(member.Config) if row.path == "monitor").split(" | ")
+    assert set(monitor) <= {*first, "loss"}
+    assert task.monitor in {*first, "loss"}
     assert set(member.maximised) <= set(first)
-    assert task.decides in decides
-    assert task.mode == member.mode_of(task.decides)
+    assert task.monitor in monitor
+    assert task.mode == member.mode_of(task.monitor)
     assert member.mode_of("loss") == "min"
     for scores in task.baselines(split, split).values():
         assert set(scores) == set(first)

@@ -90,7 +90,7 @@ def cache(tmp_path):
 def test_a_cache_hit_equals_a_miss(own_texts, cache, name):
     data = own_texts(tokenizer=name).data
     first = data.build()
-    _ = first.facts
+    _ = first.info
     (place,) = cache.iterdir()
     made = place.stat().st_mtime_ns
     same(data.build(), first)
@@ -101,10 +101,10 @@ def test_a_cache_hit_equals_a_miss(own_texts, cache, name):
 
 def test_every_choice_and_every_byte_has_its_own_cache(own_texts, cache, tmp_path):
     for change in ({}, {"tokenizer": "bpe"}, {"tokenizer": {"name": "word", "vocabulary": 9}}, {"test": 0.3}):
-        _ = own_texts(**change).data.build().facts
+        _ = own_texts(**change).data.build().info
     assert len(list(cache.iterdir())) == 4
     for change in ({"longest": 5}, {"keep": "head"}, {"batch_size": 3}):  # what is cut is cut when it is read
-        _ = own_texts(**change).data.build().facts
+        _ = own_texts(**change).data.build().info
     assert len(list(cache.iterdir())) == 4
     before = own_texts().data.build().digest
     path = tmp_path / "own.jsonl"
@@ -144,12 +144,12 @@ def test_a_torn_cache_is_made_again(tmp_path, at, how):
 def test_without_room_for_a_cache_it_works_and_says_so(own_texts, cache):
     cache.write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="not kept .*set LSTM_LAB_CACHE"):
-        assert own_texts().data.build().facts.classes == ("no", "yes")
+        assert own_texts().data.build().info.classes == ("no", "yes")
 
 
 def test_the_vocabulary_has_seen_the_training_part_alone(own_texts):
     data = own_texts().data.build()
-    tokens = set(data.facts.tokens)
+    tokens = set(data.info.tokens)
     for split, seen in ((data.train, True), (data.validation, False), (data.open_test(), False)):
         own_words = [word for text in split.features() for word in text.split() if word.startswith("only")]
         assert all((word in tokens) == seen for word in own_words)
@@ -166,7 +166,7 @@ def test_parts_are_disjoint_stratified_and_cover_all(own_texts):
     for part in parts:
         assert Counter(part.labels.tolist()) == {0: len(part) // 2, 1: len(part) // 2}
     for text, label in zip(data.train.features(), data.train.labels.tolist(), strict=True):
-        assert dict(corpus())[text] == data.facts.classes[label]
+        assert dict(corpus())[text] == data.info.classes[label]
 
 
 @without_clock

@@ -112,7 +112,7 @@ def test_every_form_of_the_same_texts_is_the_same_data(tmp_path, monkeypatch):
     }
     write(tmp_path / "texts", folder)
     found = Dataset.members["text_folder"].Config(path="texts").build()
-    assert found.facts.classes == data[0].facts.classes
+    assert found.info.classes == data[0].info.classes
     assert (len(found.train), len(found.validation)) == (len(data[0].train), len(data[0].validation))
     write(tmp_path / "parts", {"train": folder, "test": {"no": {"1.txt": "w1 awful"}, "yes": {"1.txt": "w1 great"}}})
     found = Dataset.members["text_folder"].Config(path="parts").build()
@@ -124,7 +124,7 @@ def test_sets_of_hugging_face(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "datasets", None)
         with pytest.raises(DataError, match="needs the package 'datasets': pip install datasets, or bring"):
-            _ = data.facts
+            _ = data.info
     hub = pytest.importorskip("datasets", reason="the package 'datasets' of Hugging Face is not installed")
     hub.disable_progress_bars()
     texts, labels = zip(*corpus(40), strict=True)
@@ -135,7 +135,7 @@ def test_sets_of_hugging_face(tmp_path, monkeypatch):
     data = Dataset.members["huggingface"].Config(path=str(tmp_path / "set")).build()
     assert (len(data.train), len(data.validation), len(data.open_test())) == (36, 4, 6)
     known = dict(corpus(40))
-    names = [data.facts.classes[label] for label in data.train.labels.tolist()]
+    names = [data.info.classes[label] for label in data.train.labels.tolist()]
     assert names == [known[text] for text in data.train.features()]
     train.save_to_disk(tmp_path / "alone")
     data = Dataset.members["huggingface"].Config(path=str(tmp_path / "alone")).build()

@@ -16,10 +16,10 @@ from lstm_lab.data.sources.sst import phrases_of
 def test_what_is_absent_says_where_it_comes_from(tmp_path, monkeypatch):
     monkeypatch.delenv("LSTM_LAB_DATA", raising=False)
     with pytest.raises(DataError, match=r"imdb.parquet.*Maas et al. 2011.*set LSTM_LAB_DATA"):
-        _ = Dataset.members["imdb"].Config().build().facts
+        _ = Dataset.members["imdb"].Config().build().info
     monkeypatch.setenv("LSTM_LAB_DATA", str(tmp_path))
     with pytest.raises(DataError, match=r"sst_sentences.parquet: no such file.*Socher"):
-        _ = Dataset.members["sst"].Config().build().facts
+        _ = Dataset.members["sst"].Config().build().info
     (tmp_path / "a").write_text("a")
     assert locate("a", "x", "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb") == tmp_path / "a"
     with pytest.raises(DataError, match="is not the published file"):
@@ -53,7 +53,7 @@ def test_a_treebank_judges_whole_sentences(tmp_path, monkeypatch, phrases, class
         assert "film b39" in data.train.features()
     else:
         assert data.train.features() == learnt
-    labels = [data.facts.classes[label] for label in data.validation.labels.tolist()]
+    labels = [data.info.classes[label] for label in data.validation.labels.tolist()]
     degrees = ["very negative", "negative", "neutral", "positive", "very positive"]
     names = degrees if classes == 5 else ["negative", "negative", "", "positive", "positive"]
     assert [label.lstrip("01234 ") for label in labels] == [names[i % 5] for i in whole if 40 <= i < 50]
@@ -83,7 +83,7 @@ def test_published_sets_are_as_published(name, choices, sizes, classes):
         choices = {**choices, "tokenizer": Tokenizer.members[choices["tokenizer"]].Config()}
     data = published(name, **choices)
     assert (len(data.train), len(data.validation), len(data.open_test())) == sizes
-    assert len(data.facts.classes) == classes
+    assert len(data.info.classes) == classes
     assert set(data.train.labels.tolist()) == set(range(classes))
 
 

@@ -26,9 +26,9 @@ from lstm_lab.train import train
 def test_neighbours_and_padding_never_change_the_answer_to_a_text(own_texts, pooling):
     experiment = own_texts().with_overrides({"model.pooling": pooling, "model.bidirectional": True})
     data = experiment.data.build()
-    task = experiment.task.build(data.facts)
+    task = experiment.task.build(data.info)
     torch.manual_seed(0)
-    model = experiment.model.build(data.facts, task).double().eval()
+    model = experiment.model.build(data.info, task).double().eval()
     batch = data.train.take(torch.arange(12))
     together = model(batch.x, batch.lengths)
     longer = torch.cat([batch.x, torch.full((12, 9), 7)], 1)  # what stands in the padding is read by nobody
@@ -98,7 +98,7 @@ def test_a_run_answers_new_texts_without_its_data(trained, tmp_path):
 
 def test_a_run_on_shipped_numbers_takes_no_file(vowels, tmp_path):
     run = Run.create(tmp_path / "run", vowels.dump(), command="", job_type="")
-    run.describe(data={"facts": {"input_size": 12, "classes": ["a"]}})
+    run.describe(data={"info": {"input_size": 12, "classes": ["a"]}})
     with pytest.raises(
         ConfigError, match=r"japanese_vowels' takes no new samples.*csv, csv_sequences, csv_text, huggingface, imdb"
     ):
@@ -118,7 +118,7 @@ def test_vectors_are_where_training_begins_and_are_never_needed_again(own_texts,
     train(experiment, run)
     assert run.about["vectors"] == {"file": "vectors.txt", "tokens": 3}
     weight = torch.load(run.best, weights_only=True)["state_dict"]["model.embedding.weight"]
-    tokens = experiment.data.build().facts.tokens
+    tokens = experiment.data.build().info.tokens
     for number, token in enumerate(tokens):
         if token in known:
             np.testing.assert_allclose(weight[number], known[token], atol=1e-6)

@@ -207,7 +207,7 @@ def test_an_error_in_the_middle_is_recorded(tmp_path, vowels):
 def test_a_run_folder_says_what_it_was_made_of(tmp_path, vowels):
     run, _ = uninterrupted(tmp_path, vowels)
     about = run.about
-    assert {"id", "created", "command", "git", "versions", "data", "decides", "mode", "parameters"} <= about.keys()
+    assert {"id", "created", "command", "git", "versions", "data", "monitor", "mode", "parameters"} <= about.keys()
     assert about["versions"]["torch"] == torch.__version__
     assert about["data"]["digest"] == vowels.data.build().digest
     assert about["parameters"] == sum(value.numel() for value in weights(run).values())

@@ -30,7 +30,7 @@ def test_tune_stops_nobody_between(name, epochs, grace, reduction, seed):
     """Whatever Tune's rule makes of random curves, heard at every epoch: it stops only where a trial waits for it."""
     owner = Scheduler.members[name]
     rule = owner.Config(**({} if name == "fifo" else {"grace": grace, "reduction": reduction})).build()
-    waits = rule.decides(epochs)
+    waits = rule.decision_epochs(epochs)
     arguments = rule.arguments(epochs)
     theirs = getattr(tunes, owner.tune_class)(**arguments, **({"metric": "m", "mode": "min"} if arguments else {}))
     for number in range(12):
@@ -45,7 +45,7 @@ def test_tune_stops_nobody_between(name, epochs, grace, reduction, seed):
 
 @pytest.mark.parametrize("name", ["median", "pbt", "pb2"])
 def test_rules_that_decide_at_any_epoch_are_waited_for_at_each(name):
-    assert Scheduler.members[name].Config().build().decides(20) is None
+    assert Scheduler.members[name].Config().build().decision_epochs(20) is None
 
 
 @pytest.fixture

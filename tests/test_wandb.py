@@ -50,8 +50,8 @@ def record(path, epochs=5, state="finished", **about):
     """A run as training leaves it, without training."""
     experiment = {"data": {"name": "vowels"}, "optimizer": {"name": "adam", "lr": 0.01}, "tags": ["quick"]}
     run = Run.create(path, experiment, command="", job_type="train", **about)
-    facts = {"digest": "abc123", "facts": {}, "notes": []}
-    run.describe(decides="val/loss", mode="min", parameters=12, data=facts, group=about.get("group"))
+    info = {"digest": "abc123", "info": {}, "notes": []}
+    run.describe(monitor="val/loss", mode="min", parameters=12, data=info, group=about.get("group"))
     for epoch in range(epochs):
         run.append(row(epoch))
     run.mark(state, best={"epoch": 0, "value": 1.0})
@@ -214,7 +214,7 @@ def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, 
     model = next(kept for kept in stub.artifacts.values() if kept["type"] == "model")
     assert set(model["files"]) == {"best.ckpt", "experiment.yaml"}
     assert model["metadata"]["data_digest"] == run.about["data"]["digest"]
-    assert model["metadata"]["value"] == min(row[experiment.decides] for row in run.rows())
+    assert model["metadata"]["value"] == min(row[experiment.monitor] for row in run.rows())
     assert copy.summary["rank"] == 1
 
 

@@ -59,9 +59,9 @@ def swept(runs, vowels):
         append_jsonl(folder / "trials.jsonl", row)
         experiment = vowels.with_overrides({**overrides, "seed": seed})
         run = Run.create(folder / "trials" / trial, experiment.dump(), command="", job_type="trial")
-        data = {"digest": "abc", "facts": {}, "notes": []}
+        data = {"digest": "abc", "info": {}, "notes": []}
         run.describe(
-            decides="val/loss", mode="min", parameters=100, data=data, group="cells", git=None, versions={},
+            monitor="val/loss", mode="min", parameters=100, data=data, group="cells", git=None, versions={},
             created="2026-01-01T00:00:00+00:00", wandb={"id": f"fixed-{trial}"},
         )  # fmt: skip
         rows = [1 / (1 + epoch) + 0.01 * point + 0.001 * seed for epoch in range(3)]

@@ -15,7 +15,7 @@ def test_what_a_killed_process_left_in_the_temporary_folder_goes_with_the_next(t
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
     ) as first:
-        told = {"do": "open", "folder": str(tmp_path), "decides": None, "direction": None, "started": 0.0}
+        told = {"do": "open", "folder": str(tmp_path), "monitor": None, "direction": None, "started": 0.0}
         first.stdin.write(json.dumps({**told, "quick": True, "project": "x", "mode": "offline"}) + "\n")
         first.stdin.flush()
         assert json.loads(first.stdout.readline())["error"] is None

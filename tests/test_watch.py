@@ -28,10 +28,10 @@ def trial(folder, values, state=None):
     """A trial with these values of its deciding metric; still running without a state."""
     point = {"optimizer.lr": 0.01}
     run = Run.create(folder.run(folder.ask(len(folder.asked()), 0, point)).path, folder.sweep.at(point, 0).dump())
-    run.describe(decides=folder.sweep.base.decides, mode=folder.sweep.base.mode)
+    run.describe(monitor=folder.sweep.base.monitor, mode=folder.sweep.base.mode)
     run.mark("running")
     for epoch, value in enumerate(values):
-        run.append({"epoch": epoch, folder.sweep.base.decides: value, "seconds": 30.0 * (epoch + 1)})
+        run.append({"epoch": epoch, folder.sweep.base.monitor: value, "seconds": 30.0 * (epoch + 1)})
     if state is not None:
         run.mark(state, reason="for a test" if state == "failed" else None)
     return run

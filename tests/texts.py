@@ -20,7 +20,7 @@ def corpus(n=120, seed=0):
 
 
 def same(one, other):
-    assert one.facts == other.facts
+    assert one.info == other.info
     assert one.digest == other.digest
     for part in ("train", "validation"):
         ours, theirs = (getattr(data, part).take(torch.arange(len(getattr(data, part)))) for data in (one, other))

@@ -27,6 +27,6 @@ class Trivial(tune.Trainable):
         value = json.loads(self.spec["overrides"])["optimizer.lr"]
         row = {"epoch": 0, "val/loss": value, "seconds": 0.01}
         (run.path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
-        (run.path / "run.json").write_text(json.dumps({"id": run.path.name, "decides": "val/loss", "mode": "min"}))
+        (run.path / "run.json").write_text(json.dumps({"id": run.path.name, "monitor": "val/loss", "mode": "min"}))
         (run.path / "status.json").write_text(json.dumps({"state": "finished", "reason": None}))
         return {"done": True, "ended": "finished"}

@@ -48,10 +48,10 @@ class Dataset(Registered, kind="dataset"):
     """
 
     tokens: ClassVar[bool] = False
-    """Whether sequences hold tokens, not channels: `facts.tokens` then names them, `facts.input_size` counts them."""
+    """Whether sequences hold tokens, not channels: `info.tokens` then names them, `info.input_size` counts them."""
 
-    Facts: ClassVar[Any]
-    """Class of `facts`."""
+    Info: ClassVar[Any]
+    """Class of `info`."""
 
     augments: ClassVar[frozenset[str]] = frozenset()
     """Fields of `Augment` that leave what is asked true."""
@@ -77,7 +77,7 @@ class Dataset(Registered, kind="dataset"):
 
     @property
     @abstractmethod
-    def facts(self) -> Any:
+    def info(self) -> Any:
         """What a model and a task must know of the data, as plain values: sizes, classes, scales."""
 
     @property
@@ -104,11 +104,11 @@ class Dataset(Registered, kind="dataset"):
 
     @classmethod
     def recall(cls, plain: dict[str, Any]) -> Any:
-        """`facts` from their plain values, as a run keeps them."""
-        return cls.Facts(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+        """`info` from their plain values, as a run keeps them."""
+        return cls.Info(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
 
-    def unseen(self, path: str, facts: Any) -> Iterator[Batch]:
-        """New samples from a file, prepared as `facts` say, without a look at the data themselves.
+    def unseen(self, path: str, info: Any) -> Iterator[Batch]:
+        """New samples from a file, prepared as `info` say, without a look at the data themselves.
 
         Raises:
             ConfigError: these data take none.
@@ -117,7 +117,7 @@ class Dataset(Registered, kind="dataset"):
         raise ConfigError(f"data '{self.name}' takes no new samples from a file; predict takes runs on data: "
                           f"{', '.join(takers)}")  # fmt: skip
 
-    def rows(self, answers: Sequence[Any], facts: Any, columns: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
+    def rows(self, answers: Sequence[Any], info: Any, columns: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
         """A header and rows of plain values: the answers to all batches of `unseen`, `columns` naming their numbers."""
         raise NotImplementedError
 

@@ -185,10 +185,10 @@ def _(task: Forecast, answers: Iterable[Answer]) -> dict[str, Any]:
     horizon, K = task.shape
     rows, truths, pasts = [], [], []
     for batch, output in zip(batches, outputs, strict=True):
-        scale, _ = scale_of(task.facts, batch)
+        scale, _ = scale_of(task.info, batch)
         rows += task.answers(output, batch)
         truths.append(batch.y * scale.deviation + scale.mean)
-        pasts.append(batch.x[:, : task.facts.window, :K] * scale.deviation + scale.mean)
+        pasts.append(batch.x[:, : task.info.window, :K] * scale.deviation + scale.mean)
     truth, past = torch.cat(truths), torch.cat(pasts)  # (N, horizon, K), (N, window, K)
     said = torch.tensor(rows, dtype=torch.float64)  # (N, horizon, K * parts)
     parts = said.shape[-1] // K
@@ -206,7 +206,7 @@ def _(task: Forecast, answers: Iterable[Answer]) -> dict[str, Any]:
         for name, rank in wanted.items()
     ]  # fmt: skip
     found: dict[str, Any] = {
-        "kind": "forecasts", "target": task.facts.targets[0], "targets": K, "windows": windows,
+        "kind": "forecasts", "target": task.info.targets[0], "targets": K, "windows": windows,
         "steps": _plain(error.nanmean((0, 2))), "parts": list(task.columns[:parts]),
     }  # fmt: skip
     if parts > 1:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.sequences import FrameFacts
+from lstm_lab.data.kinds.sequences import FrameInfo
 from lstm_lab.tasks.next_step import Frames, NextStep, Tokens, asked_steps
 
 STRETCH, LETTERS, POSITIONS, CONTEXT = 48, 32, 120, 24
@@ -117,7 +117,7 @@ class Tally:
 
 
 def _names(task: NextStep) -> tuple[str, ...]:
-    return task.facts.channels if isinstance(task.facts, FrameFacts) else task.facts.tokens
+    return task.info.channels if isinstance(task.info, FrameInfo) else task.info.tokens
 
 
 def _chosen(kept: list[Sequence]) -> list[tuple[str, Sequence]]:

@@ -106,7 +106,7 @@ def build(folder: Path | None = None) -> Path:
                 objects.append(f"{scratch}/{isa}.o")
                 _run([*compiler, *FLAGS, *flags, "-c", str(SOURCE), "-o", objects[-1]])
             _run([*compiler, "-shared", "-pthread", *objects, "-o", f"{scratch}/engine.so"])
-            facts = {
+            info = {
                 "source": source,
                 "compiler": version,
                 "flags": [*FLAGS],
@@ -114,7 +114,7 @@ def build(folder: Path | None = None) -> Path:
                 "machine": platform.machine(),
                 "sha256": hashlib.sha256(Path(f"{scratch}/engine.so").read_bytes()).hexdigest(),
             }
-            Path(f"{scratch}/engine.json").write_text(json.dumps(facts, indent=1) + "\n")
+            Path(f"{scratch}/engine.json").write_text(json.dumps(info, indent=1) + "\n")
             os.replace(f"{scratch}/engine.so", binary)
             os.replace(f"{scratch}/engine.json", about)
     except OSError as error:
@@ -133,10 +133,10 @@ def check(about: Path) -> str | None:
     """Why the binary that this JSON speaks of cannot be loaded, or None if it can."""
     binary = about.with_suffix(".so")
     try:
-        facts = json.loads(about.read_text())
-        if facts["source"] != source_key():
+        info = json.loads(about.read_text())
+        if info["source"] != source_key():
             return f"{binary} was built from another source or for another machine"
-        if facts["sha256"] != hashlib.sha256(binary.read_bytes()).hexdigest():
+        if info["sha256"] != hashlib.sha256(binary.read_bytes()).hexdigest():
             return f"{binary} is damaged"
     except (OSError, ValueError, KeyError, TypeError) as error:
         return f"{binary} cannot be read ({type(error).__name__})"

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lstm_lab.registry import Registered
 
 
-class Seen(Protocol):
+class DataInfo(Protocol):
     """What a model must know of the data."""
 
     @property
@@ -18,7 +18,7 @@ class Seen(Protocol):
         """Channels of each step, I; or tokens that there are."""
 
 
-class Asked(Protocol):
+class TaskInfo(Protocol):
     """What a model must know of the task."""
 
     per_step: Any
@@ -28,13 +28,13 @@ class Asked(Protocol):
 
 
 class Model(Registered, nn.Module, kind="model"):
-    """Built from the facts of a data set, a task, and a person's choices."""
+    """Built from the info of a data set, a task, and a person's choices."""
 
     @classmethod
     def check(cls, model: Any, task: Any, data: Any) -> None:
         """Raise ValueError where the configs of model, task and data do not go together, or a choice would be dead."""
 
-    def begin(self, facts: Any) -> dict[str, Any]:
+    def begin(self, info: Any) -> dict[str, Any]:
         """Called once, before the first step of training, never on going on: take what was learnt elsewhere.
 
         Returns what the run is to remember of it.

@@ -58,11 +58,11 @@ class Segments(Model, name="segments"):
                     f"{', '.join(map(str, fitting))}, or change {name}"
                 )
 
-    def __init__(self, facts: Any, task: Any, *, cell: Named, hidden_size: int, segment: int, dropout: float) -> None:
+    def __init__(self, info: Any, task: Any, *, cell: Named, hidden_size: int, segment: int, dropout: float) -> None:
         super().__init__()
-        d, w, K = hidden_size, segment, len(facts.targets)
-        self.segment, self.channels, self.ahead = w, K, facts.horizon // w
-        self.numbers = task.output_size // (facts.horizon * K)
+        d, w, K = hidden_size, segment, len(info.targets)
+        self.segment, self.channels, self.ahead = w, K, info.horizon // w
+        self.numbers = task.output_size // (info.horizon * K)
         self.read = nn.Linear(w, d)
         self.encoder = Encoder(cell, input_size=d, hidden_size=d)
         self.position = nn.Parameter(torch.randn(self.ahead, d // 2))

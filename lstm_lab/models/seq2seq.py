@@ -42,14 +42,12 @@ class Seq2Seq(Model, name="seq2seq"):
         if not hasattr(task.owner, "reads"):
             raise ValueError(f"model 'seq2seq' forecasts a series; task '{task.name}' wants model: sequence")
 
-    def __init__(
-        self, facts: Any, task: Any, *, cell: Named, hidden_size: int, attention: bool, dropout: float
-    ) -> None:
+    def __init__(self, info: Any, task: Any, *, cell: Named, hidden_size: int, attention: bool, dropout: float) -> None:
         super().__init__()
-        self.horizon, self.targets = facts.horizon, len(facts.targets)
-        self.numbers = task.output_size // facts.horizon  # K P of one step
-        self.known, self.flags = len(facts.known), facts.flags
-        self.encoder = Encoder(cell, input_size=facts.input_size, hidden_size=hidden_size)
+        self.horizon, self.targets = info.horizon, len(info.targets)
+        self.numbers = task.output_size // info.horizon  # K P of one step
+        self.known, self.flags = len(info.known), info.flags
+        self.encoder = Encoder(cell, input_size=info.input_size, hidden_size=hidden_size)
         self.decoder = cell.build(self.numbers + self.known, hidden_size)
         self.attention = nn.Linear(hidden_size, hidden_size, bias=False) if attention else None
         self.dropout = nn.Dropout(dropout)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
-from lstm_lab.models.base import Asked, Model, Seen
+from lstm_lab.models.base import DataInfo, Model, TaskInfo
 from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.initialization import Initial, Start
@@ -113,16 +113,16 @@ class SequenceModel(Model, name="sequence"):
         def choices(self) -> dict[str, Any]:
             return {key: value for key, value in super().choices().items() if key != "parameters"}
 
-        def build(self, *facts: Any, **more: Any) -> Any:
+        def build(self, *info: Any, **more: Any) -> Any:
             """The model; within its `parameters`, if those are given.
 
             Raises:
                 ConfigError: too few parameters for any hidden size.
             """
             if self.parameters is None:
-                return super().build(*facts, **more)
-            size = largest(lambda H: self.sized(H).build(*facts, **more), self.parameters)
-            return self.sized(size).build(*facts, **more)
+                return super().build(*info, **more)
+            size = largest(lambda H: self.sized(H).build(*info, **more), self.parameters)
+            return self.sized(size).build(*info, **more)
 
         def sized(self, hidden_size: int) -> SequenceModel.Config:
             """The same with this hidden size."""
@@ -158,8 +158,8 @@ class SequenceModel(Model, name="sequence"):
 
     def __init__(
         self,
-        facts: Seen,
-        task: Asked,
+        info: DataInfo,
+        task: TaskInfo,
         *,
         embedding: TokenEmbedding.Config,
         cell: Named,
@@ -175,12 +175,12 @@ class SequenceModel(Model, name="sequence"):
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        tokens = hasattr(facts, "tokens")
-        self.embedding = embedding.build(facts.input_size) if tokens else None
+        tokens = hasattr(info, "tokens")
+        self.embedding = embedding.build(info.input_size) if tokens else None
         self.vectors = embedding.vectors
         self.encoder = Encoder(
             cell,
-            input_size=embedding.size if tokens else facts.input_size,
+            input_size=embedding.size if tokens else info.input_size,
             hidden_size=hidden_size,
             depth=depth,
             bidirectional=bidirectional,
@@ -199,10 +199,10 @@ class SequenceModel(Model, name="sequence"):
             else nn.Linear(self.encoder.output_size, task.output_size)
         )
 
-    def begin(self, facts: Any) -> dict[str, Any]:
+    def begin(self, info: Any) -> dict[str, Any]:
         if self.embedding is None or self.vectors is None:
             return {}
-        return {"vectors": {"file": self.vectors, "tokens": self.embedding.begin_with(self.vectors, facts.tokens)}}
+        return {"vectors": {"file": self.vectors, "tokens": self.embedding.begin_with(self.vectors, info.tokens)}}
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         return self.carry(x, lengths, None)[0]

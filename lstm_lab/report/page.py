@@ -160,7 +160,7 @@ def run_page(record: Record, examples: Row) -> Page:
             row["scores"],
             row.get("baselines") or {},
             row.get("skill") or {},
-            tables.compared(row["scores"], row.get("baselines") or {}, record.decides or ""),
+            tables.compared(row["scores"], row.get("baselines") or {}, record.monitor or ""),
         )
         for row in ([validation] if validation else []) + record.openings[-1:]
     ]

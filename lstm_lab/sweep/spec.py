@@ -237,10 +237,10 @@ def build_corners(sweep: Sweep, where: str) -> None:
     """Build the model of every corner, without memory for its weights, against the data it will see."""
     datasets: dict[Any, Any] = {}
     for experiment in check_corners(sweep, where):
-        facts = datasets.setdefault(experiment.data, experiment.data.build()).facts
-        task = experiment.task.build(facts)
+        info = datasets.setdefault(experiment.data, experiment.data.build()).info
+        task = experiment.task.build(info)
         with torch.device("meta"):
-            experiment.model.build(facts, task)
+            experiment.model.build(info, task)
 
 
 def _experiment(written: Any, overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -16,10 +16,10 @@ from lstm_lab.registry import Named, Registered
 
 
 class Task(Registered, kind="task"):
-    """Built from the facts of a data set and a person's choices."""
+    """Built from the info of a data set and a person's choices."""
 
     class Config(Named):
-        decides: str
+        monitor: str
         """Metric that compares epochs, trials and seeds; each task says which it offers."""
 
     accepts: ClassVar[type[Dataset]]
@@ -33,7 +33,7 @@ class Task(Registered, kind="task"):
 
     output_size: int
     """Numbers that the model's head gives for one answer."""
-    decides: str
+    monitor: str
 
     @classmethod
     def mode_of(cls, metric: str) -> Literal["min", "max"]:
@@ -43,7 +43,7 @@ class Task(Registered, kind="task"):
     @property
     def mode(self) -> Literal["min", "max"]:
         """The same of the metric that decides."""
-        return self.mode_of(self.decides)
+        return self.mode_of(self.monitor)
 
     @classmethod
     def check(cls, task: Any, data: Any) -> None:

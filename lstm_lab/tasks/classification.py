@@ -47,13 +47,13 @@ class Surprise:
     Not divided by the weights of a batch: so the loss over many answers is the mean over each, in batches of any size.
     """
 
-    def __init__(self, facts: Any, weights: str | tuple[float, ...], smoothing: float) -> None:
+    def __init__(self, info: Any, weights: str | tuple[float, ...], smoothing: float) -> None:
         self.smoothing, self.weights = smoothing, None
-        K, counts = len(facts.classes), getattr(facts, "counts", ())
+        K, counts = len(info.classes), getattr(info, "counts", ())
         if isinstance(weights, tuple):
             if len(weights) != K:
                 raise ConfigError(f"task.weights has {len(weights)} numbers, but there are {K} classes: "
-                                  f"{', '.join(facts.classes[:12])}")  # fmt: skip
+                                  f"{', '.join(info.classes[:12])}")  # fmt: skip
             self.weights = torch.tensor(weights)
         elif weights == "balanced" and counts:  # Of a run that only predicts, counts may be unknown: no loss is asked.
             n = torch.tensor(counts, dtype=torch.float32)

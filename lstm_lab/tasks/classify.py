@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.labelled import Classified, LabelledFacts
+from lstm_lab.data.kinds.labelled import Classified, LabelledInfo
 from lstm_lab.tasks.base import Task, score
 from lstm_lab.tasks.classification import (
     MAXIMISED,
@@ -27,16 +27,16 @@ class Classify(Task, name="classify"):
     maximised = MAXIMISED
 
     class Config(ClassConfig):
-        decides: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
+        monitor: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
         """Metric that compares epochs and trials; `loss` is finer where the validation part is small."""
 
-    Facts: ClassVar = LabelledFacts
+    Info: ClassVar = LabelledInfo
 
     def __init__(
-        self, facts: LabelledFacts, decides: str, weights: str | tuple[float, ...] = "none", smoothing: float = 0.0
+        self, info: LabelledInfo, monitor: str, weights: str | tuple[float, ...] = "none", smoothing: float = 0.0
     ) -> None:
-        self.classes, self.output_size, self.decides = facts.classes, len(facts.classes), decides
-        self.surprise = Surprise(facts, weights, smoothing)
+        self.classes, self.output_size, self.monitor = info.classes, len(info.classes), monitor
+        self.surprise = Surprise(info, weights, smoothing)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         return self.surprise(output, batch.y).mean()

@@ -23,7 +23,7 @@ SHARES = (0.9, 0.8)
 """Of values inside the interval from LEVELS[0] to LEVELS[-1], and from LEVELS[1] to LEVELS[-2]."""
 
 
-def scores(output: Output, answered: Iterable[tuple[Tensor, Any]], facts: Any) -> Tensor:
+def scores(output: Output, answered: Iterable[tuple[Tensor, Any]], info: Any) -> Tensor:
     """E of every value that is there, NaN of others: (N, shares, horizon, K), standardised.
 
     Args:
@@ -31,7 +31,7 @@ def scores(output: Output, answered: Iterable[tuple[Tensor, Any]], facts: Any) -
     """
     found = []
     for z, batch in answered:
-        scale, _ = scale_of(facts, batch)
+        scale, _ = scale_of(info, batch)
         said, y = output.quantiles(z, LEVELS, scale), batch.y
         ends = [(said[..., k], said[..., -1 - k]) for k in range(len(SHARES))]
         found.append(torch.stack([torch.maximum(low - y, y - high) for low, high in ends], 1).cpu())

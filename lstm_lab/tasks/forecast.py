@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.series import SeriesFacts, Windowed, Windows
+from lstm_lab.data.kinds.series import SeriesInfo, Windowed, Windows
 from lstm_lab.registry import Choice, Named
 from lstm_lab.tasks import conformal, forecast_baselines
 from lstm_lab.tasks.base import Task
@@ -29,7 +29,7 @@ class Forecast(Task, name="forecast"):
     accepts = Windowed
 
     class Config(Task.Config):
-        decides: Literal["scaled_mse", "scaled_mae", "mase", "mse", "mae", "loss"] = "scaled_mse"
+        monitor: Literal["scaled_mse", "scaled_mae", "mase", "mse", "mae", "loss"] = "scaled_mse"
         """Metric that compares epochs and trials; for quantiles and distributions `loss` is a proper score."""
         loss: Literal["mse", "mae", "huber"] = "mse"
         """What training minimises, on standardised values, where the output is a point."""
@@ -52,25 +52,25 @@ class Forecast(Task, name="forecast"):
                 )
             return self
 
-    Facts: ClassVar = SeriesFacts
+    Info: ClassVar = SeriesInfo
 
     def __init__(
         self,
-        facts: SeriesFacts,
-        decides: str,
+        info: SeriesInfo,
+        monitor: str,
         loss: str,
         anchor: str = "none",
         output: Named | None = None,
         conformal: bool = False,
         classical: int = 0,
     ) -> None:
-        self.facts, self.decides, self.anchor, self.classical = facts, decides, anchor, classical
+        self.info, self.monitor, self.anchor, self.classical = info, monitor, anchor, classical
         self.output = build(output or Point.Config(), LOSSES[loss])  # type: ignore[call-arg]
         self.spread = not isinstance(self.output, Point)
         self.conformal = conformal
         self.margins: Tensor | None = None
-        self.shape = (facts.horizon, len(facts.targets))
-        self.output_size = facts.horizon * len(facts.targets) * self.output.numbers
+        self.shape = (info.horizon, len(info.targets))
+        self.output_size = info.horizon * len(info.targets) * self.output.numbers
 
     @classmethod
     def check(cls, task: Any, data: Any) -> None:
@@ -102,16 +102,16 @@ class Forecast(Task, name="forecast"):
 
     @property
     def _season(self) -> int:
-        return max(season for season in self.facts.seasons if season < self.facts.window)
+        return max(season for season in self.info.seasons if season < self.info.window)
 
     def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Differences to the anchor: a window of T rows leaves T of them, or T - season for the seasonal ones.
 
         What is known ahead, and what says that something is missing, is handed over as it is.
         """
-        x, T = batch.x, self.facts.window
+        x, T = batch.x, self.info.window
         if self.anchor == "last":
-            seen = len(self.facts.columns) - len(self.facts.known)  # Columns of which the rows ahead are blank.
+            seen = len(self.info.columns) - len(self.info.known)  # Columns of which the rows ahead are blank.
             if x.shape[1] == T and seen == x.shape[2]:
                 x = x - x[:, -1:]
             else:
@@ -126,8 +126,8 @@ class Forecast(Task, name="forecast"):
         if self.anchor == "none":
             return output
         period = self._season if self.anchor == "season" else 1
-        back = torch.arange(self.facts.horizon) % period - period  # -period .. -1, the last one known, again and again
-        known = batch.x[:, self.facts.window + back, : self.shape[1]]
+        back = torch.arange(self.info.horizon) % period - period  # -period .. -1, the last one known, again and again
+        known = batch.x[:, self.info.window + back, : self.shape[1]]
         return self.output.shift(self._shaped(output), known).flatten(1)
 
     def _shaped(self, output: Tensor) -> Tensor:
@@ -139,17 +139,17 @@ class Forecast(Task, name="forecast"):
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         there = ~batch.y.isnan()
-        scale, _ = scale_of(self.facts, batch)
+        scale, _ = scale_of(self.info, batch)
         losses = self.output.loss(self._shaped(output), batch.y.nan_to_num(0.0), scale)
         return (losses * there).sum() / there.sum().clamp(min=1)
 
     def metrics(self) -> ForecastMetrics:
-        return ForecastMetrics(self.facts, self.output, self.spread, self.margins)
+        return ForecastMetrics(self.info, self.output, self.spread, self.margins)
 
     def calibrate(self, answered: Iterable[tuple[Tensor, Batch]]) -> Any:
         if not self.conformal:
             return None
-        scores = conformal.scores(self.output, ((self._shaped(z), batch) for z, batch in answered), self.facts)
+        scores = conformal.scores(self.output, ((self._shaped(z), batch) for z, batch in answered), self.info)
         return conformal.margins(scores).tolist()
 
     def recall(self, calibration: Any) -> None:
@@ -159,9 +159,9 @@ class Forecast(Task, name="forecast"):
     def columns(self) -> tuple[str, ...]:
         """What the numbers of a row of `answers` are."""
         if not self.spread and self.margins is None:
-            return self.facts.targets
+            return self.info.targets
         said = ("", *(f" {level:.0%}" for level in LEVELS if level != 0.5))
-        return tuple(f"{target}{part}" for target in self.facts.targets for part in said)
+        return tuple(f"{target}{part}" for target in self.info.targets for part in said)
 
     def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         """In the units of the data: one list of rows for each sequence; of distributions, for each target the median
@@ -170,8 +170,8 @@ class Forecast(Task, name="forecast"):
         Args:
             batch: what it answers, where many series have a scale each.
         """
-        K = len(self.facts.targets)
-        scale = Scale(*(torch.tensor(part[:K]) for part in (self.facts.mean, self.facts.deviation)))
+        K = len(self.info.targets)
+        scale = Scale(*(torch.tensor(part[:K]) for part in (self.info.mean, self.info.deviation)))
         if hasattr(batch, "scale"):
             scale = Scale(*(part.unsqueeze(1).float().cpu() for part in batch.scale.unbind(1)[:2]))
         z = self._shaped(output.cpu())
@@ -186,8 +186,8 @@ class Forecast(Task, name="forecast"):
 
     def baselines(self, train: Windows, split: Windows) -> dict[str, dict[str, float]]:
         """The last value, a season before, a linear map of the window; on `task.classical` also ETS and Theta."""
-        metrics, scores = ForecastMetrics(self.facts, Point(), self.spread), {}
-        for name, index, output in forecast_baselines.all_of(self.facts, train, split, self.classical):
+        metrics, scores = ForecastMetrics(self.info, Point(), self.spread), {}
+        for name, index, output in forecast_baselines.all_of(self.info, train, split, self.classical):
             metrics.reset()
             for rows, part in zip(index.split(CHUNK), output.split(CHUNK), strict=True):
                 metrics.update(part.flatten(1), split.take(rows))

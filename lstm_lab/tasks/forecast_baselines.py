@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.config import ConfigError
-from lstm_lab.data.kinds.series import SeriesFacts, Windows
+from lstm_lab.data.kinds.series import SeriesInfo, Windows
 
 RIDGE = 1e-4
 """Penalty of the linear baseline, relative to the mean square of its inputs: enough for columns that repeat others."""
@@ -19,17 +19,17 @@ Forecasts = Iterator[tuple[str, Tensor, Tensor]]
 """Name, numbers of the windows (n,), forecasts (n, horizon, K)."""
 
 
-def all_of(facts: SeriesFacts, train: Windows, split: Windows, fits: int) -> Forecasts:
+def all_of(info: SeriesInfo, train: Windows, split: Windows, fits: int) -> Forecasts:
     """Naive and linear forecasts, and those of classical methods where `fits` allows any."""
     values = filled(split)
     every = torch.arange(len(split))
-    for name, output in naive(facts, split, values):
+    for name, output in naive(info, split, values):
         yield name, every, output
     mapped = linear(train, split, values)
     if mapped is not None:
         yield "linear", every, mapped
     if fits:
-        yield from classical(facts, split, values, fits)
+        yield from classical(info, split, values, fits)
 
 
 def filled(split: Windows) -> Tensor:
@@ -41,7 +41,7 @@ def filled(split: Windows) -> Tensor:
     return values.nan_to_num(0.0).gather(0, torch.where(there, rows, 0).cummax(0).values)
 
 
-def naive(facts: SeriesFacts, split: Windows, values: Tensor) -> Iterator[tuple[str, Tensor]]:
+def naive(info: SeriesInfo, split: Windows, values: Tensor) -> Iterator[tuple[str, Tensor]]:
     """The last value, and the value one season before for each season."""
     ahead = split.ahead()
     origin = split.starts + split.window - 1
@@ -49,9 +49,7 @@ def naive(facts: SeriesFacts, split: Windows, values: Tensor) -> Iterator[tuple[
     for name, rows in {
         "last value": origin.unsqueeze(1).expand_as(ahead),
         # Past one season ahead, the same season again: nothing newer is known at the origin.
-        **{
-            f"seasonal naive ({season})": ahead - season * torch.ceil(steps / season).long() for season in facts.seasons
-        },
+        **{f"seasonal naive ({season})": ahead - season * torch.ceil(steps / season).long() for season in info.seasons},
     }.items():
         if (rows >= split.origins.unsqueeze(1)).all():
             yield name, values[rows]
@@ -87,7 +85,7 @@ def _inputs(x: Tensor) -> Tensor:
     return torch.cat([x - x[:, -1:], x.new_ones(len(x), 1)], 1)
 
 
-def classical(facts: SeriesFacts, split: Windows, values: Tensor, fits: int) -> Forecasts:
+def classical(info: SeriesInfo, split: Windows, values: Tensor, fits: int) -> Forecasts:
     """Exponential smoothing (ETS) and Theta, chosen and fitted anew on all that came before each window's end.
 
     Raises:
@@ -102,7 +100,7 @@ def classical(facts: SeriesFacts, split: Windows, values: Tensor, fits: int) -> 
     K = values.shape[1]
     nth = -(-len(split) * K // fits)
     index = torch.arange(0, len(split), nth)
-    season = next((season for season in facts.seasons if 1 < season <= facts.window), 1)
+    season = next((season for season in info.seasons if 1 < season <= info.window), 1)
     for method in (AutoETS, AutoTheta):
         forecasts = torch.empty(len(index), split.horizon, K)
         for row, i in enumerate(index.tolist()):

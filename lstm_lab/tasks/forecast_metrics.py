@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lstm_lab.data.kinds.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.tasks import conformal
 from lstm_lab.tasks.outputs import LEVELS, Output, Scale
 from lstm_lab.tasks.rescale import scale_of
@@ -36,22 +36,22 @@ class ForecastMetrics(Metric):
     sums: Tensor
     count: Tensor
 
-    def __init__(self, facts: SeriesFacts, output: Output, spread: bool, margins: Tensor | None = None) -> None:
+    def __init__(self, info: SeriesInfo, output: Output, spread: bool, margins: Tensor | None = None) -> None:
         super().__init__()
-        self.facts, self.output, self.spread, self.margins = facts, output, spread, margins
-        self.shape = (facts.horizon, len(facts.targets), -1)
-        self.many = facts.series > 1
-        self.season = next((season for season in facts.seasons if season <= facts.window), 1)
+        self.info, self.output, self.spread, self.margins = info, output, spread, margins
+        self.shape = (info.horizon, len(info.targets), -1)
+        self.many = info.series > 1
+        self.season = next((season for season in info.seasons if season <= info.window), 1)
         self.names = (*ERRORS, *(SPREAD if spread else ()), *(MANY if self.many else ()))
         self.names += CALIBRATED if margins is not None else ()
-        shape = (len(self.names), facts.horizon, len(facts.targets))
+        shape = (len(self.names), info.horizon, len(info.targets))
         self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.zeros(shape[1:], dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, output: Tensor, batch: Any) -> None:
         """Add the head's numbers (B, ...) for a batch with y (B, horizon, targets), scaled, NaN where it is unknown."""
         z, y = output.view(len(output), *self.shape), batch.y
-        scale, naive = scale_of(self.facts, batch)
+        scale, naive = scale_of(self.info, batch)
         there = ~y.isnan()
         y = y.nan_to_num(0.0)
         point = self.output.point(z, scale)
@@ -86,8 +86,8 @@ class ForecastMetrics(Metric):
 
     def _seasonal(self, batch: Any) -> Tensor:
         """The last season of the window, again and again: (B, horizon, K)."""
-        back = torch.arange(self.facts.horizon, device=batch.x.device) % self.season - self.season
-        return batch.x[:, self.facts.window + back, : self.shape[1]]
+        back = torch.arange(self.info.horizon, device=batch.x.device) % self.season - self.season
+        return batch.x[:, self.info.window + back, : self.shape[1]]
 
     def _means(self) -> tuple[dict[str, Tensor], Tensor]:
         """Of each sum (horizon, K), averaged over steps ahead, then over targets; and MSE of each step ahead."""
@@ -124,7 +124,7 @@ class ForecastMetrics(Metric):
             shown |= {name.replace("inside", "coverage"): name for name in CALIBRATED[:2]}
         return [
             {name: float(steps[self.names.index(of), step]) for name, of in shown.items()}
-            for step in range(self.facts.horizon)
+            for step in range(self.info.horizon)
         ]
 
 

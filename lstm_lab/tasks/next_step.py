@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.sequences import FrameFacts, Sequences, SequenceSplit, TokenFacts
+from lstm_lab.data.kinds.sequences import FrameInfo, Sequences, SequenceSplit, TokenInfo
 from lstm_lab.tasks import frequencies
 from lstm_lab.tasks.base import Task
 
@@ -99,14 +99,14 @@ class NextStep(Task, name="next_step"):
     causal = True
 
     class Config(Task.Config):
-        decides: Literal["nll", "accuracy"] = "nll"
+        monitor: Literal["nll", "accuracy"] = "nll"
         """Metric that compares epochs and trials; nll is the loss, and of tokens perplexity and bits follow from it."""
         first: bool = False
         """Ask about the first step too, of which nothing is known; published figures leave it out (Bai et al. 2018)."""
 
-    def __init__(self, facts: FrameFacts | TokenFacts, decides: str, first: bool) -> None:
-        self.facts, self.output_size, self.decides, self.first = facts, facts.input_size, decides, first
-        self.tokens = hasattr(facts, "tokens")
+    def __init__(self, info: FrameInfo | TokenInfo, monitor: str, first: bool) -> None:
+        self.info, self.output_size, self.monitor, self.first = info, info.input_size, monitor, first
+        self.tokens = hasattr(info, "tokens")
 
     def prepare(self, batch: Any) -> tuple[Tensor, Tensor]:
         """x one step late, so that no step is read before it is asked about."""
@@ -129,11 +129,11 @@ class NextStep(Task, name="next_step"):
 
     def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         """The likeliest token of each step, or the names of the channels that are likelier on than off."""
-        if isinstance(self.facts, FrameFacts):
-            names = self.facts.channels
+        if isinstance(self.info, FrameInfo):
+            names = self.info.channels
             on = (output > 0).tolist()
             return [[[name for name, yes in zip(names, row, strict=True) if yes] for row in rows] for rows in on]
-        return [[self.facts.tokens[i] for i in row] for row in output.argmax(-1).tolist()]
+        return [[self.info.tokens[i] for i in row] for row in output.argmax(-1).tolist()]
 
     def baselines(self, train: SequenceSplit, split: SequenceSplit) -> dict[str, dict[str, float]]:
         """What knows nothing but frequencies, or no more than the step just before, or the few tokens before."""

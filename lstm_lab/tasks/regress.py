@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.labelled import summary
-from lstm_lab.data.kinds.sequence_regression import Measured, MeasuredFacts, MeasuredSplit
+from lstm_lab.data.kinds.sequence_regression import Measured, MeasuredInfo, MeasuredSplit
 from lstm_lab.tasks.base import Task, score
 
 
@@ -44,11 +44,11 @@ class Regress(Task, name="regress"):
     accepts = Measured
 
     class Config(Task.Config):
-        decides: Literal["mse", "mae"] = "mse"
+        monitor: Literal["mse", "mae"] = "mse"
         """Metric that compares epochs and trials; mse is the loss."""
 
-    def __init__(self, facts: MeasuredFacts, decides: str) -> None:
-        self.targets, self.output_size, self.decides = facts.targets, len(facts.targets), decides
+    def __init__(self, info: MeasuredInfo, monitor: str) -> None:
+        self.targets, self.output_size, self.monitor = info.targets, len(info.targets), monitor
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         return F.mse_loss(output, batch.y)

@@ -7,18 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lstm_lab.data.kinds.series import SeriesFacts
+from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.tasks.outputs import Scale
 
 
-def scale_of(facts: SeriesFacts, batch: Any) -> tuple[Scale, Tensor]:
+def scale_of(info: SeriesInfo, batch: Any) -> tuple[Scale, Tensor]:
     """Of each sample's own series, and the error of its naive forecast: all (B or 1, 1, K)."""
     if hasattr(batch, "scale"):
         mean, deviation, naive = (part.unsqueeze(1) for part in batch.scale.to(batch.y.device).unbind(1))
     else:
-        K, device = len(facts.targets), batch.y.device
+        K, device = len(info.targets), batch.y.device
         mean, deviation, naive = (
             torch.tensor(part[:K], dtype=torch.float64, device=device).view(1, 1, K)
-            for part in (facts.mean, facts.deviation, facts.naive_mae)
+            for part in (info.mean, info.deviation, info.naive_mae)
         )
     return Scale(mean, deviation), naive

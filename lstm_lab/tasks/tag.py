@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.labelled import LabelledFacts
+from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.tagged import Tagged, TaggedSplit
 from lstm_lab.tasks.base import Task, score
 from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, Surprise, certain
@@ -29,14 +29,14 @@ class Tag(Task, name="tag"):
     per_step = True
 
     class Config(ClassConfig):
-        decides: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
+        monitor: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
         """Metric that compares epochs and trials: over all steps asked about, or averaged over classes."""
 
     def __init__(
-        self, facts: LabelledFacts, decides: str, weights: str | tuple[float, ...] = "none", smoothing: float = 0.0
+        self, info: LabelledInfo, monitor: str, weights: str | tuple[float, ...] = "none", smoothing: float = 0.0
     ) -> None:
-        self.classes, self.output_size, self.decides = facts.classes, len(facts.classes), decides
-        self.surprise = Surprise(facts, weights, smoothing)
+        self.classes, self.output_size, self.monitor = info.classes, len(info.classes), monitor
+        self.surprise = Surprise(info, weights, smoothing)
 
     def asked(self, batch: Batch) -> Tensor:
         return (batch.y >= 0).sum()

@@ -43,7 +43,7 @@ def model(run_id: str, folder: Path, about: dict[str, Any]) -> Any:
         plain_name(f"model-{run_id}"),
         "model",
         metadata={
-            "rank": about["rank"], "metric": about.get("decides"), **(status.get("best") or {}),
+            "rank": about["rank"], "metric": about.get("monitor"), **(status.get("best") or {}),
             "data_digest": (about.get("data") or {}).get("digest"), "parameters": about.get("parameters"),
             "sweep": about.get("group"), "code": about.get("git"),
         },

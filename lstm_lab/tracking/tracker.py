@@ -58,7 +58,7 @@ class Tracker:
             self.error = f"{type(error).__name__}: {error}"
             return
         self._pen.tell(
-            "open", folder=str(self._files.resolve()), decides=about.get("decides"), direction=about.get("mode"),
+            "open", folder=str(self._files.resolve()), monitor=about.get("monitor"), direction=about.get("mode"),
             started=self._started, quick=self._afterwards, project=PROJECT, id=self.id, name=run.id, group=group,
             job_type=job_type, tags=list(tags), mode=mode, config=configuration(run),
         )  # fmt: skip

@@ -50,7 +50,7 @@ class Scribe:
         return {"did": do, "rows": self.rows, "error": self.error} if do in ("open", "finish") else None
 
     def do_open(
-        self, folder: str, decides: str | None, direction: str | None, started: float, quick: bool, **settings: Any
+        self, folder: str, monitor: str | None, direction: str | None, started: float, quick: bool, **settings: Any
     ) -> None:
         """Begin a W&B run; `quick` without the measures of this machine, which belong to another time."""
         import wandb
@@ -67,9 +67,9 @@ class Scribe:
         )  # fmt: skip
         self.run.define_metric("epoch")
         self.run.define_metric("*", step_metric="epoch")
-        if decides:
+        if monitor:
             # Parallel coordinates cannot aggregate: they read the best epoch from here.
-            self.run.define_metric(decides, step_metric="epoch", summary=direction)
+            self.run.define_metric(monitor, step_metric="epoch", summary=direction)
 
     def do_log(self, row: dict[str, Any], at: float) -> None:
         # Not committed before the next: what is shown in the end stands beside the last row, not in one of its own.

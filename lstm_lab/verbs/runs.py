@@ -45,7 +45,7 @@ def train(
 
 def read_whole(dataset: Any) -> None:
     """Read and split the data now, so that a fault in it leaves nothing behind."""
-    _ = dataset.facts, dataset.train, dataset.validation
+    _ = dataset.info, dataset.train, dataset.validation
 
 
 def go_on(path: str, overrides: list[str] | None, wandb: WandbMode) -> None:
@@ -84,7 +84,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
 
     def line(row: dict[str, Any]) -> None:
         shown = "  ".join(
-            f"{key} {terminal.number(row[key])}" for key in ("train/loss", "val/loss", experiment.decides)
+            f"{key} {terminal.number(row[key])}" for key in ("train/loss", "val/loss", experiment.monitor)
         )
         out.print(f"epoch {row['epoch']:>3}  {shown}  {row['seconds']:.0f} s")
 

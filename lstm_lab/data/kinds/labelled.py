@@ -18,12 +18,12 @@ from lstm_lab.data.readers.cache import Kept, kept
 
 
 class Classified(Dataset):
-    """Base of whatever has one label for each sequence. `facts.classes` names the classes; each split has `labels` (N,)
+    """Base of whatever has one label for each sequence. `info.classes` names the classes; each split has `labels` (N,)
     int64, `features()`, a sample each, and `rivals()`, untrained classifiers of them by name."""
 
 
 @dataclass(frozen=True)
-class LabelledFacts:
+class LabelledInfo:
     """What a model and a task must know of labelled sequences."""
 
     input_size: int
@@ -95,7 +95,7 @@ class Labelled(Classified):
     """Base of the sources of labelled sequences of numbers. A source writes `read`; a fifth of the training part
     validates."""
 
-    Facts = LabelledFacts
+    Info = LabelledInfo
     augments = frozenset({"jitter", "scaling", "time_warp"})
 
     #: Fixed, so that runs with different seeds are judged on the same samples.
@@ -122,10 +122,10 @@ class Labelled(Classified):
         return classes
 
     @cached_property
-    def facts(self) -> LabelledFacts:
+    def info(self) -> LabelledInfo:
         sequences, labels = self._parts.train
         counts = np.bincount(self._indices(labels[self._held_out[0]]), minlength=len(self._classes))
-        return LabelledFacts(sequences[0].shape[1], self._classes, tuple(counts.tolist()))
+        return LabelledInfo(sequences[0].shape[1], self._classes, tuple(counts.tolist()))
 
     def _indices(self, labels: np.ndarray) -> np.ndarray:
         return np.searchsorted(np.array(self._classes), labels.astype(str))

@@ -15,7 +15,7 @@ from lstm_lab.data.kinds.pre_split import Part, Parted, Ragged
 
 
 @dataclass(frozen=True)
-class MeasuredFacts:
+class MeasuredInfo:
     """What a model and a task must know of sequences with numbers to tell."""
 
     input_size: int
@@ -45,8 +45,8 @@ class Measured(Parted):
         """Names of the numbers."""
 
     @cached_property
-    def facts(self) -> MeasuredFacts:
-        return MeasuredFacts(self.parts.train.sequences[0].shape[1], self.targets)
+    def info(self) -> MeasuredInfo:
+        return MeasuredInfo(self.parts.train.sequences[0].shape[1], self.targets)
 
     def split(self, part: Part) -> MeasuredSplit:
         return MeasuredSplit(list(part.sequences), part.targets)

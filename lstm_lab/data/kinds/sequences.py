@@ -15,7 +15,7 @@ from lstm_lab.data.kinds.pre_split import Part, Parted, Ragged
 
 
 @dataclass(frozen=True)
-class FrameFacts:
+class FrameInfo:
     """What a model and a task must know of frames."""
 
     input_size: int
@@ -24,7 +24,7 @@ class FrameFacts:
 
 
 @dataclass(frozen=True)
-class TokenFacts:
+class TokenInfo:
     """What a model and a task must know of sequences of tokens."""
 
     input_size: int
@@ -60,13 +60,13 @@ class Sequences(Parted):
         """Of the channels, or of the tokens from number 0, padding, on."""
 
     @cached_property
-    def facts(self) -> FrameFacts | TokenFacts:
+    def info(self) -> FrameInfo | TokenInfo:
         sequences = self.parts.train.sequences
         found = max(int(sequence.max()) for sequence in sequences) + 1 if self.tokens else sequences[0].shape[1]
         if found > len(self.names):
             what = "tokens" if self.tokens else "channels"
             raise DataError(f"{self.name}: {found} {what}, but names for {len(self.names)}")
-        return (TokenFacts if self.tokens else FrameFacts)(len(self.names), self.names)
+        return (TokenInfo if self.tokens else FrameInfo)(len(self.names), self.names)
 
     def split(self, part: Part) -> SequenceSplit:
         return SequenceSplit(list(part.sequences), self.tokens)

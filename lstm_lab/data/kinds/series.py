@@ -19,7 +19,7 @@ from lstm_lab.data.kinds.windows import ScaledBatch, Windows, shown
 
 
 @dataclass(frozen=True)
-class SeriesFacts:
+class SeriesInfo:
     """What model, task and baselines must know; saved with the run, so that it can predict without the data."""
 
     input_size: int
@@ -71,7 +71,7 @@ class Series:
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def recent(series: Series, facts: SeriesFacts) -> Batch:
+def recent(series: Series, info: SeriesInfo) -> Batch:
     """What follows the end of one series is asked: its last `window` rows, and where columns are known ahead also
     `horizon` rows behind them, in which nothing else is read.
 
@@ -80,26 +80,26 @@ def recent(series: Series, facts: SeriesFacts) -> Batch:
     """
     if len(series.names) > 1:
         raise DataError(f"{series.place}: holds {len(series.names)} series: bring a file of one, with the same columns")
-    need, ahead = facts.window, facts.horizon if facts.known else 0
+    need, ahead = info.window, info.horizon if info.known else 0
     if len(series.values) < need + ahead:
-        more = f" and asks for {ahead} rows more, of which it knows {', '.join(facts.known)}" if ahead else ""
+        more = f" and asks for {ahead} rows more, of which it knows {', '.join(info.known)}" if ahead else ""
         raise DataError(f"{series.place}: {len(series.values)} rows, but the model looks back on {need}{more}: "
                         "bring more rows")  # fmt: skip
-    scale = scale_of(series.values[: len(series.values) - ahead], facts.seasons)
-    if facts.series == 1:
-        scale[:2] = facts.mean, facts.deviation
-    together = [facts.columns.index(name) for name in series.shared]
-    scale[:2, together] = np.array([facts.mean, facts.deviation])[:, together]
+    scale = scale_of(series.values[: len(series.values) - ahead], info.seasons)
+    if info.series == 1:
+        scale[:2] = info.mean, info.deviation
+    together = [info.columns.index(name) for name in series.shared]
+    scale[:2, together] = np.array([info.mean, info.deviation])[:, together]
     values = (series.values[len(series.values) - need - ahead :] - scale[0]) / scale[1]
     both = torch.from_numpy(values.astype(np.float32))[None]
-    unknown = len(facts.columns) - len(facts.known)
+    unknown = len(info.columns) - len(info.known)
     blank = both[:, :need].isnan().any() or both[:, need:, unknown:].isnan().any()
-    if blank and facts.flags <= 1:
+    if blank and info.flags <= 1:
         raise DataError(f"{series.place}: a cell is empty among the rows that the model reads: fill it in")
-    x = shown(both, need, len(facts.known), facts.flags)
-    K, lengths = len(facts.targets), torch.tensor([x.shape[1]])
+    x = shown(both, need, len(info.known), info.flags)
+    K, lengths = len(info.targets), torch.tensor([x.shape[1]])
     y = torch.empty(1, 0, K)
-    if facts.series == 1:
+    if info.series == 1:
         return Batch(x, lengths, y)
     return cast(Batch, ScaledBatch(x, lengths, y, torch.from_numpy(scale[:, :K])[None]))
 
@@ -122,7 +122,7 @@ def check_shares(validation: float, test: float) -> None:
 class Windowed(Dataset):
     """Base of the sources of series that are split by time. A source writes `read` and `_borders`."""
 
-    Facts = SeriesFacts
+    Info = SeriesInfo
     augments = frozenset({"jitter", "scaling"})
 
     class Config(Dataset.Config):
@@ -174,11 +174,11 @@ class Windowed(Dataset):
         return series
 
     @cached_property
-    def facts(self) -> SeriesFacts:
+    def info(self) -> SeriesInfo:
         series, scales = self.series, self._scales
         flags = len(series.columns) if series.mask else int(series.known > 0)
         pooled = scales.mean(0)  # Of one series: its own.
-        return SeriesFacts(
+        return SeriesInfo(
             input_size=len(series.columns) + flags,
             window=self.window,
             horizon=self.horizon,
@@ -221,7 +221,7 @@ class Windowed(Dataset):
         values, targets = self._scaled[: stretches[-1][2]], series.targets
         scales = torch.from_numpy(self._scales[..., :targets]) if len(stretches) > 1 else None
         shape = (self.window, self.horizon, targets)
-        return Windows(values, *shape, stretches, stride, series.known, self.facts.flags, scales)
+        return Windows(values, *shape, stretches, stride, series.known, self.info.flags, scales)
 
     @cached_property
     def train(self) -> Windows:

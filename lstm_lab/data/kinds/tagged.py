@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.labelled import LabelledFacts
+from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.pre_split import Part, Parted, Ragged
 
 
@@ -46,7 +46,7 @@ class Tagged(Parted):
         """Names of the labels, in the order of their indices."""
 
     @cached_property
-    def facts(self) -> LabelledFacts:
+    def info(self) -> LabelledInfo:
         for name, part in (("training", self.parts.train), ("test", self.parts.test)):
             found = np.unique(np.concatenate(part.targets))
             if found[0] < -1 or found[-1] >= len(self.classes):
@@ -54,7 +54,7 @@ class Tagged(Parted):
         labels = np.concatenate(self.parts.train.targets)
         counts = np.bincount(labels[labels >= 0], minlength=len(self.classes))
         size = self.parts.train.sequences[0].shape[1]
-        return LabelledFacts(size, self.classes, tuple(counts.tolist()))
+        return LabelledInfo(size, self.classes, tuple(counts.tolist()))
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:

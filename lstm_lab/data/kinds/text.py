@@ -31,7 +31,7 @@ Keep = Literal["head", "tail", "both"]
 
 
 @dataclass(frozen=True)
-class TextFacts:
+class TextInfo:
     """Saved with the run, so that it reads new texts without the old ones."""
 
     input_size: int
@@ -124,7 +124,7 @@ class Text(Classified):
     """
 
     tokens = True
-    Facts = TextFacts
+    Info = TextInfo
     augments = frozenset({"word_dropout"})
 
     #: Of the texts for validation and for test. Fixed, so that runs with different seeds are judged on the same ones.
@@ -201,12 +201,12 @@ class Text(Classified):
         })  # fmt: skip
 
     @cached_property
-    def facts(self) -> TextFacts:
+    def info(self) -> TextInfo:
         plain = self._prepared.plain
         size = len(Vocabulary(plain["tokenizer"]).tokens)
         arrays = self._prepared.arrays
         counts = np.bincount(arrays["labels"][arrays["parts"] == 0], minlength=len(plain["classes"]))
-        return TextFacts(size, tuple(plain["classes"]), plain["tokenizer"], tuple(counts.tolist()))
+        return TextInfo(size, tuple(plain["classes"]), plain["tokenizer"], tuple(counts.tolist()))
 
     @cached_property
     def _tokens(self) -> Tensor:
@@ -256,17 +256,15 @@ class Text(Classified):
         batch = self.validation.take(torch.arange(len(self.validation)))
         return batch.x[batch.x > 0]
 
-    def unseen(self, path: str, facts: TextFacts) -> Iterator[Batch]:
+    def unseen(self, path: str, info: TextInfo) -> Iterator[Batch]:
         """Texts of a CSV, JSONL, Parquet or TXT file, in its order."""
         texts = texts_of(read_rows(find_file(path), (self.column,), self.separator), self.column)
-        tokens, lengths = facts.vocabulary.encode(texts)
+        tokens, lengths = info.vocabulary.encode(texts)
         split = TextSplit(
             torch.from_numpy(tokens), lengths.cumsum() - lengths, lengths, np.full(len(lengths), -1),
             longest=self.longest, keep=self.keep,
         )  # fmt: skip
         return map(split.take, torch.arange(len(split)).split(self.batch_size))
 
-    def rows(
-        self, answers: Sequence[Any], facts: TextFacts, columns: Sequence[str]
-    ) -> tuple[list[str], list[list[Any]]]:
+    def rows(self, answers: Sequence[Any], info: TextInfo, columns: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
         return ["text", "label"], [[number, answer] for number, answer in enumerate(answers, 1)]

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesFacts, recent
+from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, recent
 from lstm_lab.data.readers.table import Table, fill_forward, find_file, read_numbers, read_table, read_text
 from lstm_lab.data.readers.text_files import read_rows
 from lstm_lab.data.readers.timeline import Cycle, check_order, cycles, places, read_times
@@ -178,14 +178,14 @@ class CSV(SeriesDataset, name="csv"):
                 raise part.fault(odd[0], name, f"differs from line {part.lines[0]}, though it is named in data.static: "
                                  "write one value for all rows of a series, or name it in features")  # fmt: skip
 
-    def unseen(self, path: str, facts: SeriesFacts) -> Iterator[Batch]:
+    def unseen(self, path: str, info: SeriesInfo) -> Iterator[Batch]:
         """The last `window` rows of another file with the same columns; and `horizon` more, where some are known."""
         self.path = path
-        if facts.known:
+        if info.known:
             self.missing = "mask"  # Rows ahead may leave empty what is not known there.
-        yield recent(self.read(), facts)
+        yield recent(self.read(), info)
 
     def rows(
-        self, answers: Sequence[Any], facts: SeriesFacts, columns: Sequence[str]
+        self, answers: Sequence[Any], info: SeriesInfo, columns: Sequence[str]
     ) -> tuple[list[str], list[list[Any]]]:
         return ["ahead", *columns], [[ahead, *row] for ahead, row in enumerate(answers[0], 1)]

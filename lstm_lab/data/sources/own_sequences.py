@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset
-from lstm_lab.data.kinds.labelled import Labelled, LabelledFacts, LabelledParts, LabelledSplit
+from lstm_lab.data.kinds.labelled import Labelled, LabelledInfo, LabelledParts, LabelledSplit
 from lstm_lab.data.kinds.series import Part, check_shares
 from lstm_lab.data.preprocessing.splits import cut
 from lstm_lab.data.readers.table import Table, find_file, read_numbers, read_table, read_text, show
@@ -25,7 +25,7 @@ from lstm_lab.data.sources.own_text import parts_of
 
 
 @dataclass(frozen=True)
-class OwnFacts(LabelledFacts):
+class OwnInfo(LabelledInfo):
     """Saved with the run, so that it reads new sequences without the old ones."""
 
     mean: tuple[float, ...] = ()
@@ -50,7 +50,7 @@ class Found:
 class OwnSequences(Labelled):
     """Base of the files of labelled sequences. A source writes `find` and `labelless`."""
 
-    Facts = OwnFacts
+    Info = OwnInfo
 
     class Config(Dataset.Config):
         path: Annotated[str, Field(min_length=1)]
@@ -118,23 +118,21 @@ class OwnSequences(Labelled):
         return np.flatnonzero(~validates), np.flatnonzero(validates)
 
     @cached_property
-    def facts(self) -> OwnFacts:
-        plain = super().facts
+    def info(self) -> OwnInfo:
+        plain = super().info
         mean, deviation = self._scale
-        return OwnFacts(**{**vars(plain), "mean": tuple(mean.tolist()), "deviation": tuple(deviation.tolist())})
+        return OwnInfo(**{**vars(plain), "mean": tuple(mean.tolist()), "deviation": tuple(deviation.tolist())})
 
-    def unseen(self, path: str, facts: OwnFacts) -> Iterator[Batch]:
+    def unseen(self, path: str, info: OwnInfo) -> Iterator[Batch]:
         """The sequences of another file, in its order."""
         sequences = self.labelless(path)
-        if sequences[0].shape[1] != facts.input_size:
-            raise DataError(f"{path}: {sequences[0].shape[1]} channels, but the model reads {facts.input_size}")
-        scaled = [(sequence - facts.mean) / facts.deviation for sequence in sequences]
+        if sequences[0].shape[1] != info.input_size:
+            raise DataError(f"{path}: {sequences[0].shape[1]} channels, but the model reads {info.input_size}")
+        scaled = [(sequence - info.mean) / info.deviation for sequence in sequences]
         split = LabelledSplit(scaled, np.full(len(scaled), -1))
         return map(split.take, torch.arange(len(split)).split(self.batch_size))
 
-    def rows(
-        self, answers: Sequence[Any], facts: OwnFacts, columns: Sequence[str]
-    ) -> tuple[list[str], list[list[Any]]]:
+    def rows(self, answers: Sequence[Any], info: OwnInfo, columns: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
         return ["sequence", "label"], [[number, answer] for number, answer in enumerate(answers, 1)]
 
 

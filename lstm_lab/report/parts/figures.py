@@ -144,7 +144,7 @@ def curves(sweep: SweepRecord) -> list[Figure]:
     shown = chosen(sweep)
     return [
         figure
-        for name, column in (("decides", sweep.metric), ("train", "train/loss"))
+        for name, column in (("monitor", sweep.metric), ("train", "train/loss"))
         if (figure := _curves(sweep, shown, name, column)) is not None
     ]
 
@@ -240,10 +240,10 @@ def _star(name: str, best: Row, column: str) -> Row:
 def run_curves(record: Record) -> list[Figure]:
     """Losses, the deciding metric and the learning rate of one run."""
     found = []
-    metric = record.decides or "val/loss"
+    metric = record.monitor or "val/loss"
     panels = [("losses", "loss", ["train/loss", "val/loss"]), ("rate", "learning rate", ["lr"])]
     if metric != "val/loss":
-        panels.insert(0, ("decides", fmt.metric(metric), [metric]))
+        panels.insert(0, ("monitor", fmt.metric(metric), [metric]))
     for name, title, columns in panels:
         lines = {c: [row for row in record.rows if finite(row.get(c))] for c in columns}
         lines = {column: thin(rows, record.best) for column, rows in lines.items() if rows}
@@ -254,7 +254,7 @@ def run_curves(record: Record) -> list[Figure]:
 
 def _run_panel(record: Record, name: str, title: str, lines: dict[str, list[Row]]) -> Figure:
     # A learning rate that falls to zero would draw nothing but its fall.
-    mode = {"decides": record.mode, "losses": "min"}.get(name, "linear")
+    mode = {"monitor": record.mode, "losses": "min"}.get(name, "linear")
     scale, cut = scale_of((row[column] for column, rows in lines.items() for row in rows), mode)
     traces = [
         {
@@ -268,8 +268,8 @@ def _run_panel(record: Record, name: str, title: str, lines: dict[str, list[Row]
         }
         for (column, rows), colour in zip(lines.items(), ("--c2", "--c1") if len(lines) > 1 else ("--c1",), strict=True)
     ]
-    if record.best and record.decides in lines:
-        traces.append(_star(record.name, record.best, record.decides))
+    if record.best and record.monitor in lines:
+        traces.append(_star(record.name, record.best, record.monitor))
     layout = layout_of(
         340, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis(title, **scale), showlegend=len(traces) > 1
     )

@@ -110,7 +110,7 @@ def arenas(found: Sequence[Record | SweepRecord], foreign: Sequence[Record], met
 
 def _arena(data: str, group: list[Entry], notes: list[str], metric: str | None, mode: str | None) -> Arena:
     chosen = metric or _common(group)
-    known = [record for entry in group for record in entry.records if record.about.get("decides") == chosen]
+    known = [record for entry in group for record in entry.records if record.about.get("monitor") == chosen]
     if mode is None:
         if known:
             mode = known[0].mode
@@ -139,7 +139,7 @@ def _common(group: list[Entry]) -> str:
     records = [record for entry in group for record in entry.records if record.rows]
     held = [{name for row in record.rows for name in row if finite(row[name])} for record in records]
     shared = set.intersection(*held) if held else set()
-    decided = list(dict.fromkeys(record.about["decides"] for record in records if record.about.get("decides")))
+    decided = list(dict.fromkeys(record.about["monitor"] for record in records if record.about.get("monitor")))
     losses = [name for name in sorted(shared) if "val" in name and "loss" in name]
     found = [name for name in decided if name in shared] + losses + [n for n in sorted(shared) if "loss" in n]
     if found:
@@ -150,7 +150,7 @@ def _common(group: list[Entry]) -> str:
 
 def _by(entry: Entry, metric: str, mode: str) -> Entry:
     """The entry judged by one metric."""
-    told = {"decides": metric, "mode": mode}
+    told = {"monitor": metric, "mode": mode}
     records = [
         replace(record, about={**record.about, **told}, rows=by_epoch(record.rows, metric)) for record in entry.records
     ]

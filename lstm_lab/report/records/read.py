@@ -44,7 +44,7 @@ class Record:
 
     def best_of(self, epochs: int) -> float | None:
         """The deciding metric at the best of the first so many epochs."""
-        metric = self.decides or ""
+        metric = self.monitor or ""
         values = [row[metric] for row in self.rows[:epochs] if finite(row.get(metric))]
         return (max if self.mode == "max" else min)(values) if values else None
 
@@ -53,9 +53,9 @@ class Record:
         return self.path.resolve().name
 
     @property
-    def decides(self) -> str | None:
+    def monitor(self) -> str | None:
         """The deciding metric as the record names it; None where the run died before it knew."""
-        return self.about.get("decides")
+        return self.about.get("monitor")
 
     @property
     def mode(self) -> str:
@@ -64,7 +64,7 @@ class Record:
     @cached_property
     def best(self) -> Row | None:
         """The row of the best epoch; ties go to the first."""
-        metric = self.decides
+        metric = self.monitor
         scored = [row for row in self.rows if metric and finite(row.get(metric))]
         if not scored or metric is None:
             return None
@@ -72,7 +72,7 @@ class Record:
 
     @property
     def value(self) -> float | None:
-        return self.best[self.decides] if self.best and self.decides else None
+        return self.best[self.monitor] if self.best and self.monitor else None
 
     @property
     def seconds(self) -> float:
@@ -206,7 +206,7 @@ def read_sweep(folder: Path) -> SweepRecord:
     summary = read_json(folder / "summary.json") if (folder / "summary.json").is_file() else None
     if summary is not None and (summary.get("trials") or {}).get("asked") != len(trials):
         summary = None  # Of an earlier end: more trials were asked for since.
-    metric, mode = _decides(spec, summary, trials)
+    metric, mode = _metric_of(spec, summary, trials)
     points = _points_of(summary, trials) if summary else _rank(trials, mode)
     best = folder / "best.yaml"
     return SweepRecord(
@@ -233,15 +233,15 @@ def _trial(folder: Path, row: Row, decided: Row | None) -> Trial:
     return Trial(row["trial"], row["point"], row["seed"], row["overrides"], state, reason, record, lineage)
 
 
-def _decides(spec: Row, summary: Row | None, trials: Iterable[Trial]) -> tuple[str, str]:
+def _metric_of(spec: Row, summary: Row | None, trials: Iterable[Trial]) -> tuple[str, str]:
     if summary is not None:
         return summary["metric"], summary["mode"]
     for trial in trials:
-        if trial.record and trial.record.decides:
-            return trial.record.decides, trial.record.mode
+        if trial.record and trial.record.monitor:
+            return trial.record.monitor, trial.record.mode
     # Nothing has run yet: there is no value whose direction could matter.
     task = (spec.get("experiment") or {}).get("task") or {}
-    return f"val/{task.get('decides', 'loss')}", "min"
+    return f"val/{task.get('monitor', 'loss')}", "min"
 
 
 def _points_of(summary: Row, trials: list[Trial]) -> list[Point]:

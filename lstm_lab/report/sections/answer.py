@@ -136,7 +136,7 @@ def _notes(sweep: SweepRecord, won: Trial) -> list[str]:
 
 
 def answer_of_run(record: Record) -> Answer:
-    best, metric = record.best, record.decides
+    best, metric = record.best, record.monitor
     if best is None or metric is None:
         return Answer("There is no score: no epoch was completed.", [Stat("state", record.state)])
     about = record.about

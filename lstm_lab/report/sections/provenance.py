@@ -80,8 +80,8 @@ def _versions(versions: Row | None) -> str:
 
 def _data(chosen: Any, data: Row) -> Facts:
     facts = [("data", fmt.setting(chosen)), ("data digest", data.get("digest") or fmt.NONE)]
-    if data.get("facts"):
-        facts.append(("data facts", "; ".join(f"{key} {_fact(value)}" for key, value in data["facts"].items())))
+    if data.get("info"):
+        facts.append(("data info", "; ".join(f"{key} {_fact(value)}" for key, value in data["info"].items())))
     facts += [("data note", note) for note in data.get("notes") or ()]
     return facts
 

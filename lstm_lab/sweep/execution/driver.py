@@ -111,7 +111,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
     """One phase of a sweep."""
     sweep = questions.sweep
     experiment = questions.base
-    metric, mode = experiment.decides, experiment.mode
+    metric, mode = experiment.monitor, experiment.mode
     owner: Any = questions.scheduler.owner
     arguments = questions.scheduler.build().arguments(experiment.trainer.max_epochs)
     if arguments:

@@ -57,7 +57,7 @@ class Population:
     def _begin(self, trial: str, donor: str, done: dict[str, Any]) -> None:
         """A clone gains from where its donor stands; it is compared with others once it has trained itself."""
         epochs = done["from_epoch"]
-        scores = [row[self.base.decides] for row in self.folder.run(donor).rows() if row["epoch"] == epochs - 1]
+        scores = [row[self.base.monitor] for row in self.folder.run(donor).rows() if row["epoch"] == epochs - 1]
         row = {"trial": trial, "epochs": epochs, "score": scores[0] if scores else self.scores[donor], "cloned": donor}
         append_jsonl(self.folder.path / "population.jsonl", row)
         self._note(row)
@@ -77,7 +77,7 @@ class Population:
         epochs = row["epoch"] + 1
         if epochs % self.interval:
             return None
-        self._compare(trial, epochs, row[self.base.decides])
+        self._compare(trial, epochs, row[self.base.monitor])
         ranked = sorted(self.scores, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
         few = min(max(1, round(self.share * len(ranked))), len(ranked) // 2)
         if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - few :]:

@@ -134,7 +134,7 @@ class Trial(tune.Trainable):
             return
         rows = self._run().rows()
         # A scheduler that was begun anew decides about what goes on as soon as it hears of it.
-        self._decides = None if rows else self._spec["decides"]
+        self._decision_epochs = None if rows else self._spec["decision_epochs"]
         self._seconds = rows[-1]["seconds"] if rows else 0.0
         self._thread = threading.Thread(target=self._train, args=(experiment, rank), daemon=True)
         self._thread.start()
@@ -203,7 +203,7 @@ class Trial(tune.Trainable):
     def _wait(self, row: dict[str, Any]) -> None:
         self._push()
         seconds, self._seconds = row["seconds"] - self._seconds, row["seconds"]
-        waits = self._decides is None or row["epoch"] + 1 in self._decides or seconds > SHORT
+        waits = self._decision_epochs is None or row["epoch"] + 1 in self._decision_epochs or seconds > SHORT
         self._said.put(Said("row", row, waits))
         if waits:
             self._go.acquire()

@@ -47,7 +47,7 @@ class Questions(Here, TuneSearcher):
         self.folder, self.sweep, self.wandb = folder, folder.sweep, wandb
         self.interrupted, self.clock = interrupted, clock
         self.base = self.sweep.base
-        super().__init__(metric=self.base.decides, mode=self.base.mode)
+        super().__init__(metric=self.base.monitor, mode=self.base.mode)
         self.command = folder.about.get("command", "")
         self.storage = folder.about.get("storage")
         self.ids: dict[str, str] = {}
@@ -106,14 +106,14 @@ class Questions(Here, TuneSearcher):
             "environment": {name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
             # How many must have begun before any of them trains.
             "together": self.total if self.scheduler.owner.population else 0,
-            "decides": self.decides(),
+            "decision_epochs": self.decision_epochs(),
         }
 
-    def decides(self) -> list[int] | None:
+    def decision_epochs(self) -> list[int] | None:
         """After how many epochs a trial waits for an answer; None: after each."""
         if self.sweep.budget is not None and self.sweep.budget.epochs is not None:
             return None  # Counted to the epoch.
-        return self.scheduler.build().decides(self.base.trainer.max_epochs)
+        return self.scheduler.build().decision_epochs(self.base.trainer.max_epochs)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """The searcher is told by `settled`, once the record knows."""

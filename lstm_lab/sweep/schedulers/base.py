@@ -31,7 +31,7 @@ class Scheduler(Registered, kind="scheduler"):
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         """Arguments of Ray Tune's class, for trials of at most so many epochs."""
 
-    def decides(self, max_epochs: int) -> list[int] | None:
+    def decision_epochs(self, max_epochs: int) -> list[int] | None:
         """After how many epochs a trial has to wait for what the rule makes of it; None: after each."""
         return None
 
@@ -45,7 +45,7 @@ class FIFO(Scheduler, name="fifo"):
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         return {}
 
-    def decides(self, max_epochs: int) -> list[int] | None:
+    def decision_epochs(self, max_epochs: int) -> list[int] | None:
         return []
 
 
@@ -72,7 +72,7 @@ class ASHA(Scheduler, name="asha"):
             "reduction_factor": self.reduction,
         }
 
-    def decides(self, max_epochs: int) -> list[int] | None:
+    def decision_epochs(self, max_epochs: int) -> list[int] | None:
         rungs, rung = [], float(min(self.grace, max_epochs))
         while rung <= max_epochs:
             rungs.append(math.ceil(rung))

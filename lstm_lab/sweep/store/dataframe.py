@@ -17,7 +17,7 @@ def frame(folder: str | Path) -> pandas.DataFrame:
 
     opened = SweepFolder.open(folder)
     sweep = opened.sweep
-    metric, keys = sweep.base.decides, list(sweep.space)
+    metric, keys = sweep.base.monitor, list(sweep.space)
     rows = [
         {
             "trial": trial.id,

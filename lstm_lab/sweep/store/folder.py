@@ -95,13 +95,13 @@ class SweepFolder:
             raise ConfigError(f"{path}: is a sweep already; choose another name, or lstm-lab resume {path}")
         warm, outside = earlier_points(sweep)
         make_folder(path / "trials")
-        facts = {"name": path.name, "created": now(), "git": git_state(), "versions": versions(), **about}
-        facts["sweep"] = sweep.dump()
+        content = {"name": path.name, "created": now(), "git": git_state(), "versions": versions(), **about}
+        content["sweep"] = sweep.dump()
         if sweep.warm_start:
-            facts["warm_start"] = {"told": len(warm), "outside": outside}
+            content["warm_start"] = {"told": len(warm), "outside": outside}
             # Copied, for the earlier sweep may be gone when this one is resumed.
             write_atomic(path / "warm.jsonl", "".join(json.dumps(row) + "\n" for row in warm))
-        write_atomic(path / "about.json", json.dumps(facts, indent=1))
+        write_atomic(path / "about.json", json.dumps(content, indent=1))
         # Last: a folder without it is no sweep yet.
         write_atomic(path / "sweep.yaml", config.to_yaml(sweep.dump()))
         return folder
@@ -127,9 +127,9 @@ class SweepFolder:
         """about.json: command, git state, versions, and the sweep as it began."""
         return read_json(self.path / "about.json")
 
-    def describe(self, **facts: Any) -> None:
+    def describe(self, **fields: Any) -> None:
         """Add to about.json."""
-        write_atomic(self.path / "about.json", json.dumps({**self.about, **facts}, indent=1))
+        write_atomic(self.path / "about.json", json.dumps({**self.about, **fields}, indent=1))
 
     @property
     def sweep(self) -> Sweep:
@@ -196,8 +196,8 @@ class SweepFolder:
             state, reason = status["state"], status.get("reason")
             parameters, rows = about.get("parameters"), run.rows()
             for entry in rows:
-                if better(entry[about["decides"]], value, about["mode"]):
-                    value, epoch = entry[about["decides"]], entry["epoch"]
+                if better(entry[about["monitor"]], value, about["mode"]):
+                    value, epoch = entry[about["monitor"]], entry["epoch"]
         if decided is not None and state != "finished":
             state, reason = decided["state"], decided["reason"] or reason
         return Trial(
@@ -238,7 +238,7 @@ def earlier_points(sweep: Sweep) -> tuple[list[dict[str, Any]], int]:
     for path in sweep.warm_start:
         earlier = SweepFolder.open(path)
         base, theirs = sweep.base, earlier.sweep.base
-        if (base.decides, base.data, base.task) != (theirs.decides, theirs.data, theirs.task):
+        if (base.monitor, base.data, base.task) != (theirs.monitor, theirs.data, theirs.task):
             raise ConfigError(f"warm_start: {path}: its data, task or metric is another: its values say nothing here")
         for ranked in leaderboard(earlier.trials(), base.mode):
             if ranked.mean is not None and region.holds(ranked.overrides):

@@ -51,10 +51,10 @@ def mend(path: str | Path) -> list[str]:
 def _about(folder: SweepFolder) -> Iterator[str]:
     path = folder.path / "about.json"
     if _torn(path):
-        facts: dict[str, Any] = {"name": folder.name, "created": now(), "git": git_state(), "versions": versions()}
+        about: dict[str, Any] = {"name": folder.name, "created": now(), "git": git_state(), "versions": versions()}
         if is_sweep(folder.path):
-            facts["sweep"] = config.load(folder.path / "sweep.yaml")
-        write_atomic(path, json.dumps(facts, indent=1))
+            about["sweep"] = config.load(folder.path / "sweep.yaml")
+        write_atomic(path, json.dumps(about, indent=1))
         yield "about.json: torn or gone; written anew, without the seconds spent so far"
 
 
@@ -105,7 +105,7 @@ def _trials(folder: SweepFolder) -> Iterator[str]:
         run = folder.run(row["trial"])
         if not (run.path / "run.json").exists() and not (run.path / "metrics.jsonl").exists():
             continue
-        found = [*_experiment(sweep, run, row), *_about_run(folder, run, base), *_rows(run, base.decides)]
+        found = [*_experiment(sweep, run, row), *_about_run(folder, run, base), *_rows(run, base.monitor)]
         found += _status(run, decided.get(row["trial"]))
         if row["trial"] not in removed:
             found += _best(run)
@@ -129,7 +129,7 @@ def _about_run(folder: SweepFolder, run: Run, base: Experiment) -> Iterator[str]
         path.unlink(missing_ok=True)
         run.describe(
             id=run.path.name, name=run.path.name, created=now(), git=git_state(), versions=versions(),
-            command=folder.about.get("command", ""), job_type="trial", decides=base.decides, mode=base.mode,
+            command=folder.about.get("command", ""), job_type="trial", monitor=base.monitor, mode=base.mode,
         )  # fmt: skip
         # What the data was, train() alone can tell; a trial that is through goes there only to say it.
         (run.path / "status.json").unlink(missing_ok=True)
@@ -165,12 +165,12 @@ def _settings(run: Run, row: dict[str, Any]) -> Point:
     return lineage[-1]["overrides"] if lineage else row["overrides"]
 
 
-def _rows(run: Run, decides: str) -> Iterator[str]:
+def _rows(run: Run, monitor: str) -> Iterator[str]:
     """The metric record: each epoch once, in order."""
     path = run.path / "metrics.jsonl"
     if not path.is_file():
         return
-    rows = {row["epoch"]: row for row in run.rows() if {"epoch", "seconds", decides} <= row.keys()}
+    rows = {row["epoch"]: row for row in run.rows() if {"epoch", "seconds", monitor} <= row.keys()}
     ordered = [rows[epoch] for epoch in sorted(rows)]
     lines = [line for line in path.read_bytes().splitlines() if line.strip()]
     if [parse_jsonl(line) for line in lines] != [[row] for row in ordered]:

@@ -32,7 +32,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     showing.start()
     content: dict[str, Any] = {
         "question": sweep.question,
-        "metric": base.decides,
+        "metric": base.monitor,
         "mode": base.mode,
         "trials": {
             "asked": len(trials),
@@ -59,7 +59,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
             "test": None,
         }
         _put(content, evaluate(folder.run(won.id), "validation"))
-        write_best(folder, sweep, won, base.decides)
+        write_best(folder, sweep, won, base.monitor)
     showing.join()
     content["wandb"] = audit(folder, wandb)
     write_atomic(folder.path / "summary.json", json.dumps(content, indent=1))

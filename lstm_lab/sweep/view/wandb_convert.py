@@ -58,7 +58,7 @@ def to_wandb(path: str | Path) -> str:
         "name": Path(path).stem,
         "description": sweep.question,
         "method": _method(sweep, notes),
-        "metric": {"name": sweep.base.decides, "goal": f"{sweep.base.mode}imize"},
+        "metric": {"name": sweep.base.monitor, "goal": f"{sweep.base.mode}imize"},
         "run_cap": sweep.points * len(sweep.seeds),
         "parameters": {key: _parameter(domain, f"{path}: space.{key}") for key, domain in sweep.space.items()},
         # W&B puts the hyperparameters as key=value: what an override is here.
@@ -268,10 +268,10 @@ def _check(text: str, theirs: Content, path: str | Path) -> None:
             raise ConfigError(str(error).replace(str(written), str(path))) from None
     metric = theirs.get("metric") or {}
     asked = (metric.get("name"), metric.get("goal"))
-    if metric and asked != (base.decides, f"{base.mode}imize"):
+    if metric and asked != (base.monitor, f"{base.mode}imize"):
         raise ConfigError(
-            f"{path}: metric: it asks for {asked[0]} ({asked[1]}), the experiment decides by {base.decides} "
-            f"({base.mode}imize): change one of them, as with task.decides"
+            f"{path}: metric: it asks for {asked[0]} ({asked[1]}), the experiment decides by {base.monitor} "
+            f"({base.mode}imize): change one of them, as with task.monitor"
         )
 
 

@@ -19,7 +19,7 @@ class Watched:
     def __init__(self, folder: SweepFolder, console: Console) -> None:
         self.folder, self.sweep = folder, folder.sweep
         base = self.sweep.base
-        self.view = LiveView(base.decides, base.mode, self.asked([]), base.trainer.max_epochs, console)
+        self.view = LiveView(base.monitor, base.mode, self.asked([]), base.trainer.max_epochs, console)
         self.known: set[str] = set()
         """Trials that have ended and were shown."""
 
