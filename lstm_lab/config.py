@@ -18,6 +18,8 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from lstm_lab import legacy
+
 __all__ = [
     "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted",
     "docs", "load", "merge", "parse_overrides", "to_yaml", "validate",
@@ -242,8 +244,10 @@ def _phrase(cls: type[Config], fault: Any, where: str, overrides: list[tuple[str
     path = ".".join(str(part) for part in fault["loc"])
     context = fault.get("ctx") or {}
     if fault["type"] == "unknown_key":
-        path = f"{path}.{context['key']}" if path else context["key"]
-        text = fault["msg"] + _suggest(cls, context["key"], context["siblings"])
+        section, path = path, f"{path}.{context['key']}" if path else context["key"]
+        new = legacy.successor(section, context["key"])
+        suggestion = _suggest(cls, context["key"], context["siblings"])
+        text = f"is now called '{new}'" if new in context["siblings"] else fault["msg"] + suggestion
     elif fault["type"] == "missing":
         text = f"missing, and it has no default; it takes {_kind_of(cls, path)}"
     elif fault["type"] in ("value_error", "unknown_name"):

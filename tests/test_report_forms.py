@@ -98,7 +98,7 @@ def test_colours_of_text_have_contrast_and_those_of_lines_can_be_seen(scheme):
     """WCAG 2.1: 4.5 for text, 3 for what is drawn."""
     from importlib import resources
 
-    style = resources.files("lstm_lab.report").joinpath("style.css").read_text()
+    style = resources.files("lstm_lab.report.parts").joinpath("style.css").read_text()
     first, second = style.split("@media screen and (prefers-color-scheme: dark)")
     colours = dict(
         re.findall(r"--([\w-]+): (#\w{6})", first if scheme == "light" else second.split("color-scheme: dark")[0])

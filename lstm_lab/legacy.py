@@ -1,0 +1,194 @@
+"""What format 1 of our files called things, and the one reader that brings them up to date.
+
+Folders of runs and sweeps that were written in format 1 open as if written today: whoever reads a record hands it
+through here first. A key of a configuration file that a person wrote is not translated: it is refused, and the line
+names the new key (`successor`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+FORMAT = 2
+"""Of the records written today; run.json and about.json of format 1 say nothing."""
+
+Content = dict[str, Any]
+
+EXPERIMENT: dict[str, dict[str, str]] = {
+    "data": {
+        "longest": "max_length", "unheard": "test_speaker", "asked": "target_steps", "chunk": "chunk_length",
+        "carry": "stateful",
+    },
+    "data.tokenizer": {"vocabulary": "vocab_size", "lower": "lowercase"},
+    "task": {
+        "decides": "monitor", "weights": "class_weights", "smoothing": "label_smoothing", "first": "predict_first",
+    },
+    "model": {
+        "depth": "num_layers", "parameters": "num_parameters", "learn_state": "learn_initial_state",
+        "segment": "segment_length",
+    },
+    "model.embedding": {"size": "dim", "tied": "tie_weights", "vectors": "pretrained"},
+    "model.cell": {"heads": "num_heads", "forget": "forget_gate"},
+    "schedule": {"back": "factor", "floor": "end_factor", "warmup": "warmup_fraction"},
+    "trainer": {"gradient_clip": "gradient_clip_val", "threads": "num_threads"},
+}  # fmt: skip
+"""Section of an experiment -> key of format 1 -> key of today."""
+
+SWEEP: dict[str, dict[str, str]] = {
+    "": {"question": "title", "samples": "num_samples"},
+    "scheduler": {
+        "grace": "grace_period", "reduction": "reduction_factor", "least": "min_samples_required",
+        "interval": "perturbation_interval", "share": "quantile_fraction", "resample": "resample_probability",
+    },
+    "searcher": {"startup": "n_startup_trials", "share": "gamma"},
+}  # fmt: skip
+"""The same of a sweep file."""
+
+NAMES: dict[str, dict[str, str]] = {"model": {"segments": "segrnn"}}
+"""Section -> name of a member in format 1 -> its name today."""
+
+
+def successor(section: str, key: str) -> str | None:
+    """What a key of a section ("model.embedding"; of a sweep, "" or "scheduler") is called today, if renamed.
+
+    >>> successor("model", "depth")
+    'num_layers'
+    """
+    for table in (EXPERIMENT, SWEEP):
+        if (found := table.get(section, {}).get(key)) is not None:
+            return found
+    return None
+
+
+def dotted(key: str) -> str:
+    """A dotted key of an experiment as it is written today.
+
+    >>> dotted("model.depth")
+    'model.num_layers'
+    """
+    section, _, last = key.rpartition(".")
+    return f"{section}.{new}" if (new := EXPERIMENT.get(section, {}).get(last)) else key
+
+
+def overrides(values: Mapping[str, Any]) -> Content:
+    """Dotted key -> value, as a trial was given them."""
+    return {dotted(key): _sections(value, key, EXPERIMENT) for key, value in values.items()}
+
+
+def experiment(content: Mapping[str, Any]) -> Content:
+    """experiment.yaml."""
+    return {key: _sections(value, key, EXPERIMENT) for key, value in content.items()}
+
+
+def sweep(content: Mapping[str, Any]) -> Content:
+    """sweep.yaml, the experiment and the dotted keys of the space and of its conditions within it."""
+    found = _sections({key: value for key, value in content.items() if key not in ("experiment", "space")}, "", SWEEP)
+    if isinstance(content.get("experiment"), Mapping):
+        found["experiment"] = experiment(content["experiment"])
+    if isinstance(content.get("space"), Mapping):
+        found["space"] = {dotted(key): _domain(key, domain) for key, domain in content["space"].items()}
+    if "constraints" in found:
+        found["constraints"] = [_constraint(text) for text in found["constraints"]]
+    return found
+
+
+def run(about: Mapping[str, Any]) -> Content:
+    """run.json."""
+    found = _renamed(about, {"decides": "monitor"})
+    data = found.get("data")
+    if isinstance(data, Mapping) and "facts" in data:
+        found["data"] = _renamed(data, {"facts": "info"})
+        found["data"]["info"] = _renamed(data["facts"], {"deviation": "std"})
+    if isinstance(found.get("validation"), Mapping):
+        found["validation"] = evaluation(found["validation"])
+    return found
+
+
+def evaluation(row: Mapping[str, Any]) -> Content:
+    """A row of tests.jsonl, or what run.json keeps of the validation."""
+    return _renamed(row, {"part": "split", "opened": "at", "openings": "test_evaluations"})
+
+
+def trial(row: Mapping[str, Any]) -> Content:
+    """A row of trials.jsonl."""
+    found = _renamed(row, {"point": "configuration"})
+    return {**found, "overrides": overrides(row["overrides"])} if isinstance(row.get("overrides"), Mapping) else found
+
+
+def lineage(row: Mapping[str, Any]) -> Content:
+    """A row of lineage.jsonl."""
+    found = _renamed(row, {"from": "source"})
+    if isinstance(row.get("changes"), Mapping):
+        found["changes"] = {
+            dotted(key): _renamed(change, {"donor": "source"}) for key, change in row["changes"].items()
+        }
+    return {**found, "overrides": overrides(row["overrides"])} if isinstance(row.get("overrides"), Mapping) else found
+
+
+def population(row: Mapping[str, Any]) -> Content:
+    """A row of population.jsonl."""
+    found = _renamed(row, {"cloned": "source"})
+    return {**found, "overrides": overrides(row["overrides"])} if isinstance(row.get("overrides"), Mapping) else found
+
+
+def summary(content: Mapping[str, Any]) -> Content:
+    """summary.json."""
+    found = _renamed(content, {"question": "title", "points": "configurations"})
+    if isinstance(found.get("trials"), Mapping):
+        found["trials"] = _renamed(found["trials"], {"asked": "total"})
+    if isinstance(found.get("configurations"), list):
+        found["configurations"] = [_configuration(row) for row in found["configurations"]]
+    winner = found.get("winner")
+    if isinstance(winner, Mapping) and isinstance(winner.get("config"), Mapping):
+        found["winner"] = {**winner, "config": overrides(winner["config"])}
+    return found
+
+
+def _configuration(row: Mapping[str, Any]) -> Content:
+    found = trial(_renamed(row, {"spread": "std"}))
+    if isinstance(row.get("lineage"), Mapping):
+        found["lineage"] = {id: [lineage(each) for each in rows] for id, rows in row["lineage"].items()}
+    return found
+
+
+def _renamed(content: Mapping[str, Any], names: Mapping[str, str]) -> Content:
+    """Keys under their new names, in the order they had; a key that is there under its new name stays as it is."""
+    return {
+        new if (new := names.get(key)) is not None and new not in content else key: value
+        for key, value in content.items()
+    }
+
+
+def _sections(value: Any, section: str, table: Mapping[str, Mapping[str, str]]) -> Any:
+    """A section and those inside it."""
+    if isinstance(value, str):
+        return NAMES.get(section, {}).get(value, value)
+    if not isinstance(value, Mapping):
+        return value
+    names, head = table.get(section, {}), f"{section}." if section else ""
+    found = {
+        key: _sections(inside, f"{head}{key}", table) if isinstance(inside, Mapping) else inside
+        for key, inside in _renamed(value, names).items()
+    }
+    if isinstance(found.get("name"), str):
+        found["name"] = NAMES.get(section, {}).get(found["name"], found["name"])
+    return found
+
+
+def _domain(key: str, domain: Any) -> Any:
+    """A domain of the space: its conditions, and sections that it chooses from."""
+    if not isinstance(domain, Mapping):
+        return domain
+    change: Callable[[str, Any], Any] = lambda kind, value: (  # noqa: E731
+        overrides(value) if kind == "when" and isinstance(value, Mapping)
+        else [_sections(each, key, EXPERIMENT) for each in value] if isinstance(value, list) else value
+    )  # fmt: skip
+    return {kind: change(kind, value) for kind, value in domain.items()}
+
+
+def _constraint(text: str) -> str:
+    """A constraint, with today's dotted keys in it."""
+    import re
+
+    return re.sub(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+", lambda found: dotted(found[0]), text)
