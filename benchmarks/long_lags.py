@@ -88,7 +88,7 @@ def experiment_of(problem: str, contestant: str, seed: int) -> Experiment:
     kind, _, length = problem.partition(":")
     if kind not in KINDS or not length.isdigit():
         raise ConfigError(f"--problem {problem}: must be name:length, as adding:400; there are {', '.join(KINDS)}")
-    data = {"name": kind, "length": int(length), "batch_size": BATCH, "sequences": EPOCH * BATCH, "held_out": 1000}
+    data = {"name": kind, "length": int(length), "batch_size": BATCH, "train_size": EPOCH * BATCH, "eval_size": 1000}
     base = Experiment.of({"data": data, "task": KINDS[kind].task, **COMMON, "seed": seed})
     changes = contestant.replace("{lag}", length).split()
     return base.with_overrides(dict(parse_overrides(changes)), contestant)

@@ -133,7 +133,7 @@ def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Da
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
     calibrate(learner, run, dataset, 4 * experiment.data.batch_size, part)
-    split = dataset.open_test() if part == "test" else dataset.validation
+    split = dataset.test_split() if part == "test" else dataset.validation
     model, details = scores_of(learner, split, 4 * experiment.data.batch_size)
     scores = Scores(
         part=part,

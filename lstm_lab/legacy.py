@@ -18,7 +18,7 @@ Content = dict[str, Any]
 EXPERIMENT: dict[str, dict[str, str]] = {
     "data": {
         "longest": "max_length", "unheard": "test_speaker", "asked": "target_steps", "chunk": "chunk_length",
-        "carry": "stateful",
+        "carry": "stateful", "sequences": "train_size", "held_out": "eval_size", "set": "subset",
     },
     "data.tokenizer": {"vocabulary": "vocab_size", "lower": "lowercase"},
     "task": {
@@ -44,6 +44,9 @@ SWEEP: dict[str, dict[str, str]] = {
     "searcher": {"startup": "n_startup_trials", "share": "gamma"},
 }  # fmt: skip
 """The same of a sweep file."""
+
+INFO: dict[str, str] = {"deviation": "std", "flags": "num_mask_channels", "series": "num_series"}
+"""Of what run.json keeps of a data set."""
 
 NAMES: dict[str, dict[str, str]] = {"model": {"segments": "segrnn"}}
 """Section -> name of a member in format 1 -> its name today."""
@@ -99,7 +102,7 @@ def run(about: Mapping[str, Any]) -> Content:
     data = found.get("data")
     if isinstance(data, Mapping) and "facts" in data:
         found["data"] = _renamed(data, {"facts": "info"})
-        found["data"]["info"] = _renamed(data["facts"], {"deviation": "std"})
+        found["data"]["info"] = _renamed(data["facts"], INFO)
     if isinstance(found.get("validation"), Mapping):
         found["validation"] = evaluation(found["validation"])
     return found

@@ -32,8 +32,8 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
     """
     experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
     dataset: Dataset = experiment.data.build()
-    info = dataset.recall(run.about["data"]["info"])
-    batches = dataset.unseen(str(path), info)
+    info = dataset.restore_info(run.about["data"]["info"])
+    batches = dataset.read_new(str(path), info)
     torch.set_num_threads(experiment.trainer.threads)
     learner = build_from(experiment, info)
     load_weights(learner, run)
@@ -44,4 +44,4 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
     with torch.inference_mode():
         for batch in batches:
             answers += learner.task.answers(learner(batch), batch)
-    return dataset.rows(answers, info, learner.task.columns)
+    return dataset.prediction_table(answers, info, learner.task.columns)

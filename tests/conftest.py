@@ -31,7 +31,7 @@ DEMAND = {
     "trainer": {"max_epochs": 2, "patience": None},
 }
 REBER = {
-    "data": {"name": "embedded_reber", "batch_size": 50, "sequences": 200, "held_out": 60},
+    "data": {"name": "embedded_reber", "batch_size": 50, "train_size": 200, "eval_size": 60},
     "task": "next_step",
     "model": {"hidden_size": 6, "embedding": {"size": 4}},
     "optimizer": {"lr": 0.03},

@@ -37,4 +37,4 @@ def everything(windows):
 
 
 def parts(dataset):
-    return {"train": dataset.train, "validation": dataset.validation, "test": dataset.open_test()}
+    return {"train": dataset.train, "validation": dataset.validation, "test": dataset.test_split()}

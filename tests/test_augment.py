@@ -30,7 +30,7 @@ ALL = {
 def data(request, tmp_path):
     name, augment = ALL[request.param]
     (tmp_path / "a.csv").write_text("text,label\n" + "".join(f"a b c d e f {i},{i % 2}\n" for i in range(90)))
-    more = {"csv_text": {"path": str(tmp_path / "a.csv")}, "parity": {"sequences": 40, "held_out": 20}}
+    more = {"csv_text": {"path": str(tmp_path / "a.csv")}, "parity": {"train_size": 40, "eval_size": 20}}
     config = Dataset.members[name].Config.model_validate({**more.get(name, {}), "augment": augment})
     return config.build(), augment
 

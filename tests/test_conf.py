@@ -26,7 +26,7 @@ def test_every_experiment_takes_a_step(path, readable):
     assert len(lines) <= 20
     experiment = load_experiment(path)
     if "held_out" in type(experiment.data).model_fields:  # made to measure
-        experiment = experiment.with_overrides({"data.sequences": 60, "data.held_out": 10})
+        experiment = experiment.with_overrides({"data.train_size": 60, "data.eval_size": 10})
     dataset = readable(experiment.data.build())
     learner = build(experiment, dataset)
     batch = dataset.train.take(torch.arange(4))

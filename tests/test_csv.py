@@ -104,7 +104,7 @@ def noise(tmp_path) -> CSV:
 
 
 def parts(dataset: SeriesDataset):
-    return {"train": dataset.train, "validation": dataset.validation, "test": dataset.open_test()}
+    return {"train": dataset.train, "validation": dataset.validation, "test": dataset.test_split()}
 
 
 def everything(windows):
@@ -130,7 +130,7 @@ def test_horizons_of_the_parts_share_no_row_and_come_in_order(noise):
 
 
 def test_the_test_part_is_forecast_from_its_first_row_to_the_last_of_the_file(noise):
-    test, border = noise.open_test(), int(200 * 0.8)
+    test, border = noise.test_split(), int(200 * 0.8)
     assert test.starts[0] == border - 12
     assert test.ahead()[0, 0] == border
     assert test.ahead()[-1, -1] == 199
@@ -150,10 +150,10 @@ def test_features_are_looked_back_on_but_not_predicted(noise):
         assert batch.y.shape[1:] == (5, 2)
         info = noise.info
         wanted = noise.series.values[windows.ahead().numpy()][..., :2]
-        scaled = (wanted - np.array(info.mean[:2])) / np.array(info.deviation[:2])
+        scaled = (wanted - np.array(info.mean[:2])) / np.array(info.std[:2])
         np.testing.assert_allclose(batch.y.numpy(), scaled, rtol=1e-5, atol=1e-6)
         looked = noise.series.values[windows.starts.numpy()[:, None] + np.arange(12)]
-        scaled = (looked - np.array(info.mean)) / np.array(info.deviation)
+        scaled = (looked - np.array(info.mean)) / np.array(info.std)
         np.testing.assert_allclose(batch.x.numpy(), scaled, rtol=1e-5, atol=1e-6)
     assert noise.info.targets == ("y", "z")
     assert noise.info.columns == ("y", "z", "f")
@@ -164,4 +164,4 @@ def test_a_column_that_is_constant_in_training_stays_small(tmp_path):
     series(tmp_path / "a.csv", content)
     dataset = data(tmp_path / "a.csv")
     assert everything(dataset.train).y.abs().max() < 1e-6
-    assert everything(dataset.open_test()).y.abs().max() == pytest.approx(1.0)
+    assert everything(dataset.test_split()).y.abs().max() == pytest.approx(1.0)

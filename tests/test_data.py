@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from lstm_lab.config import DataError
 from lstm_lab.data import Batch, Dataset, SequenceData
 from lstm_lab.data.base import Loader, digest, to_device
-from lstm_lab.data.kinds.labelled import Labelled, LabelledParts, LabelledSplit
+from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences, LabelledSplit
 from lstm_lab.data.kinds.series import Series, SeriesDataset
 from lstm_lab.data.sources.japanese_vowels import JapaneseVowels
 from lstm_lab.data.sources.taylor import Taylor
@@ -91,7 +91,7 @@ def test_ragged_samples_come_padded_with_zeros(lengths, data):
         assert (x[lengths[i] :] == 0).all()
 
 
-class Toy(Labelled):
+class Toy(LabelledSequences):
     """Two classes, one to three, of noise; not registered."""
 
     name = "toy"
@@ -106,7 +106,7 @@ class Toy(Labelled):
         labels = np.array(["b", "a", "b", "b"] * 15)
         if self.spoil is not None:
             self.spoil(sequences, labels)
-        return LabelledParts(train=(sequences[:40], labels[:40]), test=(sequences[40:], labels[40:]))
+        return LabelledData(train=(sequences[:40], labels[:40]), test=(sequences[40:], labels[40:]))
 
 
 def values(split):
@@ -118,7 +118,7 @@ def test_split_is_stratified_and_disjoint():
     train, validation = data._held_out
     assert sorted([*train, *validation]) == list(range(40))
     assert Counter(data.validation.labels.tolist()) == {0: 2, 1: 6}
-    assert (len(data.train), len(data.validation), len(data.open_test())) == (32, 8, 20)
+    assert (len(data.train), len(data.validation), len(data.test_split())) == (32, 8, 20)
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
@@ -132,7 +132,7 @@ def test_scale_is_fitted_on_the_training_part_alone(part):
 
     other = Toy(spoil)
     assert torch.equal(values(plain.train), values(other.train))
-    assert values(other.validation if part == "validation" else other.open_test()).max() > 100
+    assert values(other.validation if part == "validation" else other.test_split()).max() > 100
     assert other.digest != plain.digest
 
 
@@ -162,7 +162,7 @@ def test_a_class_that_only_the_test_part_has_is_refused():
 
 def test_japanese_vowels_is_as_published():
     data = JapaneseVowels(batch_size=16)
-    test = data.open_test()
+    test = data.test_split()
     assert (len(data.train) + len(data.validation), len(test)) == (270, 370)
     assert data.info.classes == tuple("123456789")
     assert Counter(torch.cat([data.train.labels, data.validation.labels]).tolist()) == dict.fromkeys(range(9), 30)
@@ -202,19 +202,19 @@ class Ramp(SeriesDataset):
 def rows_of(data, part):
     """What each window looks back on and predicts, as row numbers: (n, window), (n, horizon)."""
     batch = part.take(torch.arange(len(part)))
-    mean, deviation = data.info.mean[0], data.info.deviation[0]
+    mean, std = data.info.mean[0], data.info.std[0]
     assert batch.lengths.tolist() == [data.window] * len(part)
     assert batch.y.shape[2] == 1
-    unscaled = [(values[..., 0].double() * deviation + mean).round().long() for values in (batch.x, batch.y)]
+    unscaled = [(values[..., 0].double() * std + mean).round().long() for values in (batch.x, batch.y)]
     assert torch.equal(unscaled[1], part.ahead())
     return unscaled
 
 
-shares = st.floats(0.05, 0.45)
+fractions = st.floats(0.05, 0.45)
 
 
 @settings(max_examples=150, deadline=None)
-@given(rows=st.integers(8, 80), window=small, horizon=small, stride=small, validation=shares, test=shares)
+@given(rows=st.integers(8, 80), window=small, horizon=small, stride=small, validation=fractions, test=fractions)
 def test_windows_keep_the_parts_apart(rows, window, horizon, stride, validation, test):
     data = Ramp(rows, window=window, horizon=horizon, stride=stride, validation=validation, test=test)
     try:
@@ -225,7 +225,7 @@ def test_windows_keep_the_parts_apart(rows, window, horizon, stride, validation,
         assert fault.startswith("ramp:")
         return
     first, second, end = data._borders(rows)
-    parts = [(data.train, 0, first), (data.validation, first, second), (data.open_test(), second, end)]
+    parts = [(data.train, 0, first), (data.validation, first, second), (data.test_split(), second, end)]
     for part, begin, stop in parts:
         back, ahead = rows_of(data, part)
         assert torch.equal(torch.cat([back, ahead], 1), back[:, :1] + torch.arange(window + horizon))
@@ -249,9 +249,9 @@ def test_a_later_part_never_reaches_an_earlier_one():
 
 @pytest.mark.parametrize(("rows", "part"), [(9, "training"), (24, "validation"), (24, "test")])
 def test_a_series_that_is_too_short_is_refused_in_one_line(rows, part):
-    shares = {"training": (0.3, 0.3), "validation": (0.05, 0.3), "test": (0.3, 0.02)}[part]
+    fractions = {"training": (0.3, 0.3), "validation": (0.05, 0.3), "test": (0.3, 0.02)}[part]
     with pytest.raises(DataError, match=f"^ramp: {rows} rows leave . to the {part} part.*shorten data.window") as fault:
-        _ = Ramp(rows, validation=shares[0], test=shares[1]).info
+        _ = Ramp(rows, validation=fractions[0], test=fractions[1]).info
     assert len(str(fault.value).splitlines()) == 1
 
 
@@ -264,7 +264,7 @@ def test_taylor_is_as_published():
     train = data.series.values[: data._borders(4032)[0]]
     assert data.info.mean == pytest.approx(train.mean(0))
     assert data.info.naive_mae == pytest.approx(np.abs(train[48:] - train[:-48]).mean(0))
-    assert len(data.open_test()) == 4032 - int(4032 * 0.8) - 48 + 1
+    assert len(data.test_split()) == 4032 - int(4032 * 0.8) - 48 + 1
 
 
 @pytest.fixture
@@ -303,7 +303,7 @@ def dataset(request, tmp_path, readable):
     indirect=True,
 )
 def test_every_data_set_keeps_the_contract(dataset):
-    parts = [dataset.train, dataset.validation, dataset.open_test()]
+    parts = [dataset.train, dataset.validation, dataset.test_split()]
     for part in parts:
         assert len(part) > 0
         batch = part.take(torch.tensor([len(part) - 1, 0]))

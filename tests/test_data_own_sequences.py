@@ -93,13 +93,13 @@ def test_parts_are_disjoint_stratified_and_keep_what_the_file_says(tmp_path):
     frame = long(sequences, labels)
     frame.to_csv(tmp_path / "a.csv", index=False)
     cut = data(**TABLE, path=str(tmp_path / "a.csv"))
-    sizes = [len(cut.train), len(cut.validation), len(cut.open_test())]
+    sizes = [len(cut.train), len(cut.validation), len(cut.test_split())]
     assert sizes == [28, 4, 8]
-    assert all(split.labels.bincount().diff().abs() <= 1 for split in (cut.train, cut.validation, cut.open_test()))
+    assert all(split.labels.bincount().diff().abs() <= 1 for split in (cut.train, cut.validation, cut.test_split()))
     said = frame.assign(part=["train" if int(name[1:]) < 30 else "test" for name in frame["who"]])
     said.to_csv(tmp_path / "b.csv", index=False)
     named = data(**TABLE, path=str(tmp_path / "b.csv"), split="part")
-    assert len(named.open_test()) == 10
+    assert len(named.test_split()) == 10
     kept = [sequence.tobytes() for sequence in named.read().test[0]]
     assert kept == [sequence.tobytes() for sequence in sequences[30:]]
 

@@ -11,7 +11,7 @@ from torch.testing import assert_close
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data.base import Loader
 from lstm_lab.data.kinds.sequences import TokenInfo
-from lstm_lab.data.sources.stream import Lanes, StreamSplit
+from lstm_lab.data.sources.stream import StreamLanes, StreamSplit
 from lstm_lab.evaluate import scores_of
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
@@ -47,22 +47,22 @@ def outputs(model, split, batch_size=1):
 @pytest.mark.parametrize("chunk", [2, 7, 13])
 def test_chunks_with_a_carried_state_are_the_whole(more, chunk):
     model = learner(more).eval()
-    ((_, whole),) = outputs(model, StreamSplit(stream(), 60, carry=True))
-    parts = [output for _, output in outputs(model, StreamSplit(stream(), chunk, carry=True))]
+    ((_, whole),) = outputs(model, StreamSplit(stream(), 60, stateful=True))
+    parts = [output for _, output in outputs(model, StreamSplit(stream(), chunk, stateful=True))]
     assert_close(torch.cat(parts, 1), whole, rtol=1e-5, atol=1e-6)
-    anew = [output for _, output in outputs(model, StreamSplit(stream(), chunk, carry=False))]
+    anew = [output for _, output in outputs(model, StreamSplit(stream(), chunk, stateful=False))]
     assert_close(anew[0], parts[0])
     assert not torch.allclose(torch.cat(anew, 1)[:, chunk:], whole[:, chunk:], atol=1e-4)
 
 
 @pytest.mark.parametrize("lanes", [2, 3, 4])
 def test_each_lane_is_read_as_if_it_were_alone(lanes):
-    model, split = learner().eval(), StreamSplit(stream(), 7, carry=True)  # 9 chunks, the last one shorter
+    model, split = learner().eval(), StreamSplit(stream(), 7, stateful=True)  # 9 chunks, the last one shorter
     found = {}
     for batch, output in outputs(model, split, lanes):
         for start, length, row in zip(batch.starts.tolist(), batch.lengths.tolist(), output, strict=True):
             found[start] = row[:length]
-    for lane in Lanes(9, lanes).lanes:
+    for lane in StreamLanes(9, lanes).lanes:
         model.carried = None
         alone = [model(split.take(torch.tensor([chunk]))) for chunk in lane]
         together = torch.cat([found[int(chunk) * 7] for chunk in lane])
@@ -86,7 +86,7 @@ def test_every_token_but_the_first_is_asked_once(carry, chunk, lanes):
 
 def test_the_score_does_not_depend_on_the_chunk_where_the_state_is_carried():
     model = learner().eval()
-    scores = [scores_of(model, StreamSplit(stream(), chunk, carry=True), 1)[0] for chunk in (3, 10, 60)]
+    scores = [scores_of(model, StreamSplit(stream(), chunk, stateful=True), 1)[0] for chunk in (3, 10, 60)]
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
     assert scores[0] == pytest.approx(scores[2], rel=1e-5)
     assert scores[0]["bits"] == pytest.approx(scores[0]["nll"] / np.log(2))
@@ -94,7 +94,7 @@ def test_the_score_does_not_depend_on_the_chunk_where_the_state_is_carried():
 
 
 def test_no_gradient_flows_into_the_chunk_before():
-    model, split = learner(), StreamSplit(stream(), 20, carry=True)
+    model, split = learner(), StreamSplit(stream(), 20, stateful=True)
     batches = [split.take(torch.tensor([k])) for k in range(2)]
     model.task.loss(model(batches[0]), batches[0]).backward()
     model.zero_grad()
@@ -103,7 +103,7 @@ def test_no_gradient_flows_into_the_chunk_before():
 
 
 def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
-    model, split = learner({"embedding": {"size": 8, "tied": True}}), StreamSplit(stream(), 20, carry=True)
+    model, split = learner({"embedding": {"size": 8, "tied": True}}), StreamSplit(stream(), 20, stateful=True)
     assert model.model.head.weight is model.model.embedding.weight
     optimizer = model.configure_optimizers()
     before = model.model.embedding.weight.detach().clone()
@@ -144,7 +144,7 @@ def text(tmp_path):
 
 def experiment(path, **more):
     return Experiment.of({
-        "data": {"name": "text_stream", "path": str(path), "chunk": 16, "batch_size": 4}, "task": "next_step",
+        "data": {"name": "text_stream", "path": str(path), "chunk_length": 16, "batch_size": 4}, "task": "next_step",
         "model": {"hidden_size": 8, "dropout": {"output": 0.2}}, "optimizer": {"lr": 0.02},
         "trainer": {"max_epochs": 2},
     }).with_overrides(more)  # fmt: skip
@@ -176,13 +176,13 @@ def test_a_run_that_is_cut_inside_an_epoch_goes_on_with_the_same_state(text, tmp
     assert rows[0] == rows[1]
     assert len(rows[0]) == 2
     anew = Run.create(tmp_path / "anew", asked.dump())
-    train(asked.with_overrides({"data.carry": False}), anew)
+    train(asked.with_overrides({"data.stateful": False}), anew)
     assert anew.rows()[0]["train/loss"] != rows[0][0]["train/loss"]
 
 
 def test_an_ngram_knows_what_repeats():
     tokens = np.tile([1, 2, 1, 3, 1, 2, 1, 4], 60).astype(np.int32)
-    split = StreamSplit(tokens, 10, carry=True)
+    split = StreamSplit(tokens, 10, stateful=True)
     found = learner().task.baselines(split, split)
     assert found["5-gram"]["nll"] < 0.1 < found["bigram"]["nll"] < found["unigram"]["nll"]
     assert found["5-gram"]["accuracy"] == pytest.approx(1.0, abs=0.02)

@@ -20,7 +20,7 @@ from lstm_lab import kernels
 from lstm_lab.cells.base import unroll as step_by_step
 from lstm_lab.cells.lstm import LSTM
 from lstm_lab.config import ConfigError
-from lstm_lab.data.kinds.labelled import LabelledParts
+from lstm_lab.data.kinds.labelled import LabelledData
 from lstm_lab.evaluate import evaluate
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.run import MEASURED, Run
@@ -71,9 +71,9 @@ def rows_with(experiment, run_path, noise, validate_on_test):
     if noise:
         chance = np.random.default_rng(0)
         sequences = [chance.normal(size=s.shape).astype(np.float32) for s in sequences]
-        data.__dict__["_parts"] = LabelledParts(train=parts.train, test=(sequences, labels))
+        data.__dict__["_parts"] = LabelledData(train=parts.train, test=(sequences, labels))
     if validate_on_test:
-        data.__dict__["validation"] = data.open_test()
+        data.__dict__["validation"] = data.test_split()
     run = Run.create(run_path, experiment.dump(), command="test", job_type="train")
     train(experiment, run, dataset=data)
     return [{k: v for k, v in row.items() if k not in MEASURED} for row in run.rows()]
@@ -87,8 +87,8 @@ def test_4_validating_on_test_leaks_and_a_run_here_never_opens_it(tmp_path, vowe
     assert sealed[0] == sealed[1]
 
     owner, opened = type(short.data.build()), []
-    open_test = owner.open_test
-    monkeypatch.setattr(owner, "open_test", lambda data: opened.append(data) or open_test(data))
+    test_split = owner.test_split
+    monkeypatch.setattr(owner, "test_split", lambda data: opened.append(data) or test_split(data))
     run = Run.create(tmp_path / "run", short.dump(), command="test", job_type="train")
     train(short, run)
     assert (len(opened), len(run.openings())) == (0, 0)

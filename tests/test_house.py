@@ -27,7 +27,7 @@ def test_only_evaluate_opens_the_test_part():
     callers = [
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "lstm_lab").rglob("*.py")
-        if re.search(r"\.open_test\(\)", path.read_text())
+        if re.search(r"\.test_split\(\)", path.read_text())
     ]
     assert callers == ["lstm_lab/evaluate.py"]
 

@@ -47,12 +47,12 @@ def test_each_series_has_the_scale_of_its_own_training_rows(tmp_path):
             sales = rows.to_numpy()
             known = sales[: found._borders(len(sales))[0]]
             own = windows.series == series
-            mean, deviation, naive = batch.scale[own][0, :, 0].tolist()
+            mean, std, naive = batch.scale[own][0, :, 0].tolist()
             expected = (known.mean(), known.std(), np.abs(known[7:] - known[:-7]).mean())
-            assert (mean, deviation, naive) == pytest.approx(expected), (name, shop_)
+            assert (mean, std, naive) == pytest.approx(expected), (name, shop_)
             first = found.series.spans[series][0]
             wanted = sales[windows.ahead()[own].numpy() - first]
-            np.testing.assert_allclose(batch.y[own][..., 0] * deviation + mean, wanted, rtol=1e-5)
+            np.testing.assert_allclose(batch.y[own][..., 0] * std + mean, wanted, rtol=1e-5)
 
 
 def test_what_comes_after_training_changes_no_scale(tmp_path):
@@ -67,15 +67,15 @@ def test_what_comes_after_training_changes_no_scale(tmp_path):
 
 def test_metrics_of_many_series_equal_a_loop_and_a_naive_forecast_has_an_owa_of_one(tmp_path):
     found = data(tmp_path, window=9)
-    made, windows = Forecast.Config().build(found.info), found.open_test()
+    made, windows = Forecast.Config().build(found.info), found.test_split()
     batch = everything(windows)
     torch.manual_seed(0)
     output = torch.randn(len(windows), HORIZON)
     smape, mase, squared = [], [], []
     for said, y, scale in zip(output, batch.y[..., 0], batch.scale[..., 0], strict=True):
-        mean, deviation, naive = scale.tolist()
+        mean, std, naive = scale.tolist()
         for f, truth in zip(said.tolist(), y.tolist(), strict=True):
-            f, truth = f * deviation + mean, truth * deviation + mean
+            f, truth = f * std + mean, truth * std + mean
             smape.append(200 * abs(f - truth) / (abs(f) + abs(truth)))
             mase.append(abs(f - truth) / naive)
             squared.append((f - truth) ** 2)
@@ -108,21 +108,21 @@ def test_ahead_a_model_sees_what_is_known_and_nothing_else(tmp_path):
     spoilt.loc[test_rows, "sales"] += 777.0
     assert known.info.known == ("size", "holiday", "weekday sine", "weekday cosine")
     assert known.info.columns == ("sales", *known.info.known)
-    first = torch.tensor([int((known.open_test().series == s).nonzero()[0]) for s in range(3)])
-    batch = known.open_test().take(first)
+    first = torch.tensor([int((known.test_split().series == s).nonzero()[0]) for s in range(3)])
+    batch = known.test_split().take(first)
     assert batch.x.shape == (3, T + HORIZON, known.info.input_size) == (3, 9, 6)
     assert batch.lengths.tolist() == [T + HORIZON] * 3
     other = data(tmp_path, spoilt, future="holiday", calendar=["weekday"], static="size")
-    assert torch.equal(other.open_test().take(first).x, batch.x)  # the horizon's own sales are nowhere in x
-    assert not torch.equal(other.open_test().take(first).y, batch.y)
+    assert torch.equal(other.test_split().take(first).x, batch.x)  # the horizon's own sales are nowhere in x
+    assert not torch.equal(other.test_split().take(first).y, batch.y)
     assert (batch.x[:, T:, 0] == 0).all()
     assert (batch.x[:, :, -1] == (torch.arange(9) >= T)).all()  # the flag
     series = known.series
-    rows = known.open_test().starts[first].unsqueeze(1) + torch.arange(9)
+    rows = known.test_split().starts[first].unsqueeze(1) + torch.arange(9)
     angle = 2 * np.pi * pd.DatetimeIndex(SHOPS["day"]).weekday.to_numpy()[rows] / 7
     column = series.columns.index("weekday sine")
-    mean, deviation = known.info.mean[column], known.info.deviation[column]
-    np.testing.assert_allclose(batch.x[..., column] * deviation + mean, np.sin(angle), atol=1e-5)
+    mean, std = known.info.mean[column], known.info.std[column]
+    np.testing.assert_allclose(batch.x[..., column] * std + mean, np.sin(angle), atol=1e-5)
     assert batch.x[:, 0, 1].unique().numel() == 3  # sizes are scaled together, so that they tell series apart
 
 
@@ -193,7 +193,7 @@ def test_a_gap_is_a_fault_unless_a_policy_says_what_to_do(tmp_path):
 def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_path):
     gaps = [5, 20, 21, 75, 190]
     found = data(tmp_path, holed(*gaps), missing="mask", future="holiday")
-    assert found.info.flags == 2
+    assert found.info.num_mask_channels == 2
     assert found.info.input_size == 4
     for windows in parts(found).values():
         batch = everything(windows)
@@ -209,7 +209,7 @@ def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_p
     assert found._scales[0, :2, 0] == pytest.approx([sales.mean(), sales.std()])
     made = Forecast.Config().build(found.info)
     assert all(
-        math.isfinite(v) for row in made.baselines(found.train, found.open_test()).values() for v in row.values()
+        math.isfinite(v) for row in made.baselines(found.train, found.test_split()).values() for v in row.values()
     )
 
 

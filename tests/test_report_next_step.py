@@ -92,7 +92,13 @@ def test_continuations_go_from_the_middle_to_the_most_surprising_and_say_what_ca
 @pytest.mark.parametrize("carry", [True, False])
 def test_a_stream_is_read_as_validation_reads_it(carry, reber, runs, tmp_path):
     (tmp_path / "text.txt").write_text(TEXT)
-    data = {"name": "text_stream", "path": str(tmp_path / "text.txt"), "chunk": 8, "batch_size": 2, "carry": carry}
+    data = {
+        "name": "text_stream",
+        "path": str(tmp_path / "text.txt"),
+        "chunk_length": 8,
+        "batch_size": 2,
+        "stateful": carry,
+    }
     run = trained(Experiment.of({**reber.dump(), "data": data}), runs)
     found = collect.keep(run)
     best = run.rows()[run.status["best"]["epoch"]]
@@ -106,7 +112,7 @@ def test_a_stream_is_read_as_validation_reads_it(carry, reber, runs, tmp_path):
 
 def test_of_a_long_carried_stream_the_beginning_is_shown_and_said_so(reber, runs, tmp_path, monkeypatch):
     (tmp_path / "text.txt").write_text(TEXT)
-    data = {"name": "text_stream", "path": str(tmp_path / "text.txt"), "chunk": 8, "batch_size": 1}
+    data = {"name": "text_stream", "path": str(tmp_path / "text.txt"), "chunk_length": 8, "batch_size": 1}
     run = trained(Experiment.of({**reber.dump(), "data": data}), runs)
     monkeypatch.setattr(collect, "SAMPLES", 9)
     found = collect.examples_of(run)

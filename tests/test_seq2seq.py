@@ -18,8 +18,8 @@ from lstm_lab.tasks.forecast import Forecast
 B, K, T, HORIZON, H = 3, 2, 7, 4, 5
 COLUMNS = ("a", "b", "holiday")
 FACTS = SeriesInfo(4, T, HORIZON, COLUMNS[:K], COLUMNS, (), (0.0,) * 3, (1.0,) * 3, (1.0,) * K, known=("holiday",),
-                    flags=1)  # fmt: skip
-PLAIN = dataclasses.replace(FACTS, input_size=3, known=(), flags=0)
+                    num_mask_channels=1)  # fmt: skip
+PLAIN = dataclasses.replace(FACTS, input_size=3, known=(), num_mask_channels=0)
 
 
 def build(info=FACTS, output="point", **fields):

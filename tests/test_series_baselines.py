@@ -10,7 +10,7 @@ import torch
 from shops import data
 
 from lstm_lab.config import ConfigError
-from lstm_lab.data.kinds.series import Series, Windowed
+from lstm_lab.data.kinds.series import Series, WindowedDataset
 from lstm_lab.data.sources.ett import ETT
 from lstm_lab.data.sources.ltsf import Illness, Weather
 from lstm_lab.data.sources.m4 import M4
@@ -20,7 +20,7 @@ from lstm_lab.tasks.forecast import Forecast
 # What windows cost
 
 
-class Long(Windowed):
+class Long(WindowedDataset):
     """Three channels of noise; not registered."""
 
     def read(self):
@@ -52,7 +52,7 @@ def test_windows_are_views_and_cost_the_same_whatever_their_length():
 
 
 def test_the_linear_baseline_finds_a_linear_rule_and_uses_nothing_later():
-    class Rule(Windowed):
+    class Rule(WindowedDataset):
         def read(self):
             t = np.arange(400)  # Two sines are a linear function of their last four values.
             y = [np.sin(t / 5) + np.sin(t / 1.7), 9 * np.cos(t / 3) - np.sin(t / 1.3)]
@@ -62,7 +62,7 @@ def test_the_linear_baseline_finds_a_linear_rule_and_uses_nothing_later():
             return 240, 320, rows
 
     found = Rule(window=6, horizon=2, seasons=(), stride=1)
-    scores = Forecast.Config().build(found.info).baselines(found.train, found.open_test())
+    scores = Forecast.Config().build(found.info).baselines(found.train, found.test_split())
     assert scores["linear"]["scaled_mse"] < 0.01 * scores["last value"]["scaled_mse"]
     before = Forecast.Config().build(found.info).baselines(found.train, found.validation)
     again = Rule(window=6, horizon=2, seasons=(), stride=1)
@@ -74,8 +74,8 @@ def test_the_linear_baseline_finds_a_linear_rule_and_uses_nothing_later():
 def test_classical_baselines_forecast_every_nth_window_by_name(tmp_path):
     pytest.importorskip("statsforecast")
     found = data(tmp_path, window=14)
-    scores = Forecast.Config(classical=6).build(found.info).baselines(found.train, found.open_test())
-    nth = -(-len(found.open_test()) // 6)
+    scores = Forecast.Config(classical=6).build(found.info).baselines(found.train, found.test_split())
+    nth = -(-len(found.test_split()) // 6)
     for method in ("AutoETS", "AutoTheta"):
         row = scores[f"{method} (every {nth}th window)"]
         assert 0 < row["mase"] < 3
@@ -88,7 +88,7 @@ def test_without_statsforecast_the_way_out_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "statsforecast.models", None)
     found = data(tmp_path)
     with pytest.raises(ConfigError, match=r"pip install 'lstm-lab\[classical\]'"):
-        Forecast.Config(classical=6).build(found.info).baselines(found.train, found.open_test())
+        Forecast.Config(classical=6).build(found.info).baselines(found.train, found.test_split())
 
 
 # Published sets
@@ -98,8 +98,8 @@ def test_without_statsforecast_the_way_out_is_said(tmp_path, monkeypatch):
     ("dataset", "rows", "borders", "tested"),
     [
         (ETT.Config(), (14_400, 7), (8640, 11_520, 14_400), 2880 - 96 + 1),
-        (ETT.Config(set="ETTh2", horizon=720), (14_400, 7), (8640, 11_520, 14_400), 2880 - 720 + 1),
-        (ETT.Config(set="ETTm1"), (57_600, 7), (34_560, 46_080, 57_600), 11_520 - 96 + 1),
+        (ETT.Config(subset="ETTh2", horizon=720), (14_400, 7), (8640, 11_520, 14_400), 2880 - 720 + 1),
+        (ETT.Config(subset="ETTm1"), (57_600, 7), (34_560, 46_080, 57_600), 11_520 - 96 + 1),
         (Weather.Config(), (52_696, 21), (36_887, 42_157, 52_696), 10_539 - 96 + 1),
         (Illness.Config(), (966, 7), (676, 773, 966), 193 - 24 + 1),
     ],
@@ -108,14 +108,14 @@ def test_published_sets_are_parted_as_published(dataset, rows, borders, tested, 
     found = readable(dataset.build())
     assert found.series.values.shape == rows
     assert found._borders(len(found.series.values)) == borders
-    assert len(found.open_test()) == tested
+    assert len(found.test_split()) == tested
     assert np.isfinite(found.series.values).all()
 
 
 @pytest.mark.parametrize(("name", "horizon", "season", "series"), [("hourly", 48, 24, 414), ("weekly", 13, 1, 359)])
 def test_m4_tests_one_horizon_of_each_series_at_its_end(name, horizon, season, series, readable):
-    found = readable(M4.Config(set=name, horizon=horizon, seasons=(season,), window=2 * horizon).build())
-    test = found.open_test()
+    found = readable(M4.Config(subset=name, horizon=horizon, seasons=(season,), window=2 * horizon).build())
+    test = found.test_split()
     assert len(test) == series == len(found.validation)
     assert (test.ahead()[:, -1] + 1).tolist() == [last for _, last in found.series.spans]
     naive = Forecast.Config().build(found.info).baselines(found.train, test)[f"seasonal naive ({season})"]
@@ -128,4 +128,4 @@ def test_m4_tests_one_horizon_of_each_series_at_its_end(name, horizon, season, s
 
 def test_the_horizon_of_the_competition_is_asked():
     with pytest.raises(ConfigError, match="the weekly series are tested on 13 rows"):
-        Experiment.of({"data": {"name": "m4", "set": "weekly"}, "task": "forecast"})
+        Experiment.of({"data": {"name": "m4", "subset": "weekly"}, "task": "forecast"})

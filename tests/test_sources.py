@@ -10,8 +10,8 @@ import torch
 
 from lstm_lab.config import DataError
 from lstm_lab.data import Dataset
-from lstm_lab.data.kinds.pre_split import Part, Parts
-from lstm_lab.data.kinds.tagged import Tagged
+from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
+from lstm_lab.data.kinds.tagged import TaggedSequences
 from lstm_lab.data.readers.locate import locate
 from lstm_lab.data.sources.hapt import TEST_USERS, VALIDATION_USERS
 from lstm_lab.data.sources.protein_ss import one_hot
@@ -20,7 +20,7 @@ from lstm_lab.registry import fields
 
 
 def made(name, **choices):
-    return Dataset.members[name].Config(sequences=200, held_out=50, **choices).build()
+    return Dataset.members[name].Config(train_size=200, eval_size=50, **choices).build()
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def all_of(split):
 # --- three parts ------------------------------------------------------------------------------------------------------
 
 
-class Toy(Tagged):
+class Toy(TaggedSequences):
     """Two channels on scales of their own; not registered."""
 
     name, classes = "toy", ("a", "b")
@@ -54,8 +54,8 @@ class Toy(Tagged):
             y[0][0] = self.label
             if number == self.spoil:
                 x[0][0, 0] += 1000.0
-            parts.append(Part(x, [group] * 4, y))
-        return Parts(*parts)
+            parts.append(RawSplit(x, [group] * 4, y))
+        return RawSplits(*parts)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_a_group_in_two_parts_is_refused(groups, said):
 
 def test_copies_leave_the_earlier_part():
     def part(*groups):
-        return Part([np.full(2, ord(group)) for group in groups], list(groups), np.arange(len(groups))[:, None])
+        return RawSplit([np.full(2, ord(group)) for group in groups], list(groups), np.arange(len(groups))[:, None])
 
-    parts = Parts(part("a", "b", "c", "d"), part("b", "e", "f"), part("c", "e", "g")).without_copies()
+    parts = RawSplits(part("a", "b", "c", "d"), part("b", "e", "f"), part("c", "e", "g")).without_copies()
     assert [list(kept.groups) for kept in (parts.train, parts.validation, parts.test)] == [
         ["a", "d"], ["b", "f"], ["c", "e", "g"],
     ]  # fmt: skip
@@ -135,19 +135,19 @@ MADE = sorted(
 @pytest.mark.parametrize("name", MADE)
 def test_made_problems_repeat_and_their_streams_differ(name):
     data = made(name)
-    parts = [data.train, data.validation, data.open_test()]
+    parts = [data.train, data.validation, data.test_split()]
     assert [len(part) for part in parts] == [200, 50, 50]
     assert data.digest == made(name).digest != made(name, seed=1).digest
     first = [part.take(torch.arange(50)).x for part in parts]
     assert not any(torch.equal(a, b) for a, b in [first[:2], first[1:], first[::2]])
     # Another number of training sequences leaves the other parts as they were.
-    longer = Dataset.members[name].Config(sequences=300, held_out=50).build()
-    assert torch.equal(all_of(longer.open_test()).x, first[2])
+    longer = Dataset.members[name].Config(train_size=300, eval_size=50).build()
+    assert torch.equal(all_of(longer.test_split()).x, first[2])
 
 
 @pytest.mark.parametrize("length", [2, 7, 100])
 def test_adding_is_the_sum_of_one_marked_number_in_each_half(length):
-    for part in (made("adding", length=length).train, made("adding", length=length).open_test()):
+    for part in (made("adding", length=length).train, made("adding", length=length).test_split()):
         batch = all_of(part)
         assert batch.x.shape[1:] == (length, 2)
         marks = batch.x[..., 1]
@@ -170,12 +170,12 @@ def test_copy_memory_asks_for_the_first_ten_at_the_end():
     assert (symbol[:, 24:] == 8).all()
 
 
-@pytest.mark.parametrize("asked", ["every", "last"])
-def test_parity_by_counting(asked):
-    batch = all_of(made("parity", length=9, asked=asked).train)
+@pytest.mark.parametrize("target_steps", ["every", "last"])
+def test_parity_by_counting(target_steps):
+    batch = all_of(made("parity", length=9, target_steps=target_steps).train)
     for bits, labels in zip(batch.x[..., 0].tolist(), batch.y.tolist(), strict=True):
         for t, label in enumerate(labels):
-            assert label == (sum(bits[: t + 1]) % 2 if asked == "every" or t == 8 else -1)
+            assert label == (sum(bits[: t + 1]) % 2 if target_steps == "every" or t == 8 else -1)
 
 
 def test_embedded_reber_strings_obey_the_grammar():
@@ -205,7 +205,7 @@ def test_embedded_reber_strings_obey_the_grammar():
 )
 def test_piano_rolls_are_as_published(real, name, pieces, frames):
     data = real(name)
-    parts = [data.train, data.validation, data.open_test()]
+    parts = [data.train, data.validation, data.test_split()]
     assert tuple(len(part) for part in parts) == pieces
     assert all(int(part.lengths.sum()) == n for part, n in zip((p.inputs for p in parts), frames, strict=True) if n)
     assert data.info.input_size == 88 == len(data.info.channels)
@@ -215,7 +215,7 @@ def test_piano_rolls_are_as_published(real, name, pieces, frames):
 
 def test_proteins_are_as_published(real):
     data = real("protein_ss")
-    parts = [data.train, data.validation, data.open_test()]
+    parts = [data.train, data.validation, data.test_split()]
     assert [len(part) for part in parts] == [9711, 1079, 511]
     assert not {*data.parts.train.groups, *data.parts.validation.groups} & {*data.parts.test.groups}
     assert int((parts[2].labels.values >= 0).sum()) == 83427
@@ -230,7 +230,7 @@ def test_activities_are_as_published_and_split_by_person(real):
     assert users[2] == set(TEST_USERS)
     assert users[1] == set(VALIDATION_USERS)
     assert set.union(*users) == set(range(1, 31))
-    counts = sum(int((part.labels.values >= 0).sum()) for part in (data.train, data.validation, data.open_test()))
+    counts = sum(int((part.labels.values >= 0).sum()) for part in (data.train, data.validation, data.test_split()))
     assert counts == 815_614
     windows = real("hapt_windows")
     train, validation = windows._held_out
@@ -241,14 +241,14 @@ def test_activities_are_as_published_and_split_by_person(real):
     assert set(windows.train.lengths.tolist()) == {128}
 
 
-@pytest.mark.parametrize("unheard", [None, "theo", "yweweler"])
-def test_digits_are_split_by_take_or_by_speaker(real, unheard):
-    data = real("fsdd", unheard=unheard)
-    sizes = [len(part) for part in (data.train, data.validation, data.open_test())]
-    assert sizes == ([2400, 300, 300] if unheard is None else [2000, 500, 500])
+@pytest.mark.parametrize("test_speaker", [None, "theo", "yweweler"])
+def test_digits_are_split_by_take_or_by_speaker(real, test_speaker):
+    data = real("fsdd", test_speaker=test_speaker)
+    sizes = [len(part) for part in (data.train, data.validation, data.test_split())]
+    assert sizes == ([2400, 300, 300] if test_speaker is None else [2000, 500, 500])
     table = data._table
-    if unheard:
-        assert set(table.loc[table["part"] == 2, "speaker"]) == {unheard}
+    if test_speaker:
+        assert set(table.loc[table["part"] == 2, "speaker"]) == {test_speaker}
         assert not set(table.loc[table["part"] == 0, "speaker"]) & set(table.loc[table["part"] > 0, "speaker"])
     else:
         assert set(table.loc[table["part"] == 2, "index"]) == set(range(5))

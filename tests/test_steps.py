@@ -13,7 +13,7 @@ from torch.testing import assert_close
 
 from lstm_lab.data import Batch
 from lstm_lab.data.kinds.labelled import LabelledInfo
-from lstm_lab.data.kinds.sequence_regression import MeasuredInfo, MeasuredSplit
+from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit
 from lstm_lab.data.kinds.sequences import FrameInfo, SequenceSplit, TokenInfo
 from lstm_lab.data.kinds.tagged import TaggedSplit
 from lstm_lab.models import SequenceModel
@@ -196,7 +196,7 @@ def test_answers_have_names():
     assert tag.answers(torch.tensor([[[0.0, 2, 1], [3, 1, 2]]])) == [["b", "a"]]
     assert frames.answers(torch.tensor([[[1.0, -1, -1, 2, -1], [-1] * 5]])) == [[["C", "F"], []]]
     assert tokens.answers(torch.tensor([[[0.0, 2, 1, 0], [0, 1, 2, 3]]])) == [["x", "z"]]
-    regress = Regress(MeasuredInfo(2, ("sum", "product")), monitor="mse")
+    regress = Regress(RegressionInfo(2, ("sum", "product")), monitor="mse")
     assert regress.answers(torch.tensor([[1.0, 2.0]])) == [{"sum": 1.0, "product": 2.0}]
 
 
@@ -326,10 +326,10 @@ def test_token_baselines_by_hand(first):
 def test_regression_by_hand():
     rng = np.random.default_rng(0)
     parts = [
-        MeasuredSplit([rng.normal(size=(n, 2)).astype(np.float32) for n in (3, 5, 2, 4)], rng.normal(size=(4, 2)))
+        RegressionSplit([rng.normal(size=(n, 2)).astype(np.float32) for n in (3, 5, 2, 4)], rng.normal(size=(4, 2)))
         for _ in range(2)
     ]
-    task, batch = Regress(MeasuredInfo(2, ("p", "q")), monitor="mse"), all_of(parts[1])
+    task, batch = Regress(RegressionInfo(2, ("p", "q")), monitor="mse"), all_of(parts[1])
     output = torch.randn(4, 2)
     error = (output - batch.y).double().numpy()
     assert score(task.metrics(), output, batch) == pytest.approx({"mse": (error**2).mean(), "mae": abs(error).mean()})
@@ -344,7 +344,7 @@ def test_a_linear_regression_finds_what_is_linear():
 
     def part(n):
         x = [rng.normal(size=(6, 2)).astype(np.float32) for _ in range(n)]
-        return MeasuredSplit(x, np.array([[row[-1, 0] - row[0, 1]] for row in x]))
+        return RegressionSplit(x, np.array([[row[-1, 0] - row[0, 1]] for row in x]))
 
-    found = Regress(MeasuredInfo(2, ("d",)), monitor="mse").baselines(part(60), part(20))
+    found = Regress(RegressionInfo(2, ("d",)), monitor="mse").baselines(part(60), part(20))
     assert found["linear regression"]["mse"] < 1e-8 < found["training mean"]["mse"]

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset
-from lstm_lab.data.kinds.labelled import Labelled, LabelledInfo, LabelledSplit, summary
+from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit, summary
 from lstm_lab.data.kinds.series import Series, SeriesDataset
 from lstm_lab.registry import fields
 from lstm_lab.tasks import Task
@@ -114,7 +114,7 @@ def test_naive_baselines_equal_a_loop(horizon):
     # Horizons within, equal to and beyond the seasons: nothing from after the origin may be used.
     waves = Waves((SEASON, 4), horizon=horizon)
     values = waves.series.values[:, :2]
-    for part in (waves.validation, waves.open_test()):
+    for part in (waves.validation, waves.test_split()):
         found = forecast(waves.info).baselines(waves.train, part)
         assert set(found) == {"last value", "seasonal naive (3)", "seasonal naive (4)", "linear"}
         ahead = part.ahead().numpy()
@@ -225,7 +225,7 @@ def test_balanced_classes_weigh_alike_and_a_list_must_fit():
 
 @pytest.mark.parametrize("name", ["japanese_vowels", "parity"])
 def test_the_counts_of_classes_are_of_the_training_part(name):
-    data = Dataset.members[name].Config(**({"sequences": 9, "held_out": 5} if name == "parity" else {})).build()
+    data = Dataset.members[name].Config(**({"train_size": 9, "eval_size": 5} if name == "parity" else {})).build()
     labels = data.train.take(torch.arange(len(data.train))).y
     assert data.info.counts == tuple(labels[labels >= 0].bincount(minlength=len(data.info.classes)).tolist())
 
@@ -279,12 +279,12 @@ def tiny(task):
     """Facts and a split of eight or more of a data set that the task accepts."""
     if issubclass(SeriesDataset, task.accepts):
         return Waves().info, Waves().validation
-    if issubclass(Labelled, task.accepts):
+    if issubclass(LabelledSequences, task.accepts):
         return LabelledInfo(3, CLASSES), labelled([0, 1, 2, 3, 3, 2, 1, 0])
     name = next(
         name for name in ("parity", "embedded_reber", "adding") if issubclass(Dataset.members[name], task.accepts)
     )
-    data = Dataset.members[name].Config(sequences=8, held_out=8).build()
+    data = Dataset.members[name].Config(train_size=8, eval_size=8).build()
     return data.info, data.train
 
 

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from texts import corpus, same
 
 from lstm_lab.data.kinds.text import TextSplit
-from lstm_lab.data.preprocessing.batching import Buckets
+from lstm_lab.data.preprocessing.batching import LengthBuckets
 from lstm_lab.data.preprocessing.splits import cut
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer
-from lstm_lab.data.readers.cache import Kept, kept
+from lstm_lab.data.readers.cache import CacheEntry, cached
 
 without_clock = settings(deadline=None)  # a busy machine is no fault
 each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))
@@ -29,21 +29,21 @@ ragged = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 
 
 @without_clock
-@given(lengths=ragged, longest=st.integers(2, 12), keep=st.sampled_from(["head", "tail", "both"]), data=st.data())
-def test_cut_law(lengths, longest, keep, data):
+@given(lengths=ragged, max_length=st.integers(2, 12), keep=st.sampled_from(["head", "tail", "both"]), data=st.data())
+def test_cut_law(lengths, max_length, keep, data):
     texts = [np.arange(1, length + 1) + 100 * i for i, length in enumerate(lengths)]
     sizes = np.array(lengths)
     split = TextSplit(
         torch.from_numpy(np.concatenate(texts).astype(np.int32)), sizes.cumsum() - sizes, sizes, np.arange(len(sizes)),
-        longest=longest, keep=keep,
+        max_length=max_length, keep=keep,
     )  # fmt: skip
     index = data.draw(st.lists(st.integers(0, len(sizes) - 1), min_size=1, max_size=8))
     batch = split.take(torch.tensor(index))
-    head = {"head": longest, "tail": 0, "both": longest // 2}[keep]
+    head = {"head": max_length, "tail": 0, "both": max_length // 2}[keep]
     assert batch.x.dtype == torch.int64
     for x, length, label, i in zip(batch.x, batch.lengths.tolist(), batch.y.tolist(), index, strict=True):
         text = texts[i].tolist()
-        kept_ = text if len(text) <= longest else text[:head] + text[len(text) - (longest - head) :]
+        kept_ = text if len(text) <= max_length else text[:head] + text[len(text) - (max_length - head) :]
         assert x[:length].tolist() == kept_
         assert (x[length:] == 0).all()
         assert label == i
@@ -54,7 +54,7 @@ def test_cut_law(lengths, longest, keep, data):
     lengths=ragged, size=st.integers(1, 9), budget=st.none() | st.integers(1, 90), seed=st.none() | st.integers(0, 9)
 )
 def test_buckets_hold_every_sample_once_under_the_budget(lengths, size, budget, seed):
-    plan, lengths = Buckets(np.array(lengths), size, budget), np.array(lengths)
+    plan, lengths = LengthBuckets(np.array(lengths), size, budget), np.array(lengths)
     for epoch in range(3):
         shuffle = None if seed is None else np.random.default_rng((seed, epoch))
         batches = plan.batches(shuffle)
@@ -67,15 +67,15 @@ def test_buckets_hold_every_sample_once_under_the_budget(lengths, size, budget, 
 
 def test_buckets_save_padding_and_still_mix():
     lengths = np.random.default_rng(0).integers(1, 400, 5000)
-    plan = Buckets(lengths, 32)
+    plan = LengthBuckets(lengths, 32)
     shuffled = np.random.default_rng(0).permutation(5000)
     padded = sum(len(index) * lengths[index].max() for index in np.array_split(shuffled, 157))
     assert plan.padding() < 0.1 < 1 - lengths.sum() / padded
     first, second = (plan.batches(np.random.default_rng((0, epoch))) for epoch in (0, 1))
     together = [frozenset(index.tolist()) for index in first]
     assert not set(together) & {frozenset(index.tolist()) for index in second}
-    longest = np.array([lengths[index].max() for index in first])
-    assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.2, "short and long batches take turns"
+    max_length = np.array([lengths[index].max() for index in first])
+    assert abs(np.corrcoef(max_length[:-1], max_length[1:])[0, 1]) < 0.2, "short and long batches take turns"
 
 
 # ---- a data set ----
@@ -100,10 +100,10 @@ def test_a_cache_hit_equals_a_miss(own_texts, cache, name):
 
 
 def test_every_choice_and_every_byte_has_its_own_cache(own_texts, cache, tmp_path):
-    for change in ({}, {"tokenizer": "bpe"}, {"tokenizer": {"name": "word", "vocabulary": 9}}, {"test": 0.3}):
+    for change in ({}, {"tokenizer": "bpe"}, {"tokenizer": {"name": "word", "vocab_size": 9}}, {"test": 0.3}):
         _ = own_texts(**change).data.build().info
     assert len(list(cache.iterdir())) == 4
-    for change in ({"longest": 5}, {"keep": "head"}, {"batch_size": 3}):  # what is cut is cut when it is read
+    for change in ({"max_length": 5}, {"keep": "head"}, {"batch_size": 3}):  # what is cut is cut when it is read
         _ = own_texts(**change).data.build().info
     assert len(list(cache.iterdir())) == 4
     before = own_texts().data.build().digest
@@ -120,10 +120,10 @@ def test_a_torn_cache_is_made_again(tmp_path, at, how):
 
     def make():
         made.append(1)
-        return Kept({"tokens": np.arange(50, dtype=np.int32)}, {"classes": ["a", "b"]})
+        return CacheEntry({"tokens": np.arange(50, dtype=np.int32)}, {"classes": ["a", "b"]})
 
     def read():
-        arrays, plain = kept("key", make)
+        arrays, plain = cached("key", make)
         assert arrays["tokens"].tolist() == list(range(50))
         assert plain == {"classes": ["a", "b"]}
 
@@ -150,7 +150,7 @@ def test_without_room_for_a_cache_it_works_and_says_so(own_texts, cache):
 def test_the_vocabulary_has_seen_the_training_part_alone(own_texts):
     data = own_texts().data.build()
     tokens = set(data.info.tokens)
-    for split, seen in ((data.train, True), (data.validation, False), (data.open_test(), False)):
+    for split, seen in ((data.train, True), (data.validation, False), (data.test_split(), False)):
         own_words = [word for text in split.features() for word in text.split() if word.startswith("only")]
         assert all((word in tokens) == seen for word in own_words)
         batch = split.take(torch.arange(len(split)))
@@ -159,7 +159,7 @@ def test_the_vocabulary_has_seen_the_training_part_alone(own_texts):
 
 def test_parts_are_disjoint_stratified_and_cover_all(own_texts):
     data = own_texts().data.build()
-    parts = [data.train, data.validation, data.open_test()]
+    parts = [data.train, data.validation, data.test_split()]
     texts = [text for part in parts for text in part.features()]
     assert Counter(texts) == Counter(text for text, _ in corpus())
     assert [len(part) for part in parts] == [84, 12, 24]
@@ -186,7 +186,7 @@ def test_equal_texts_stay_together_and_what_leaks_is_said(tmp_path, own_texts):
     path = tmp_path / "own.jsonl"
     path.write_text("".join(lines))
     data = own_texts().data.build()
-    assert not set(data.train.features()) & set(data.open_test().features())
+    assert not set(data.train.features()) & set(data.test_split().features())
     assert not [note for note in data.notes if "stand in the training part" in note]
     path.write_text("".join(lines) + "".join(line.replace("train", "test") for line in lines[:9]))
     assert any(note.startswith("9 of the 9 test texts stand in the training") or "of the 9 test" in note
@@ -198,6 +198,6 @@ def test_groups_stay_together(tmp_path, own_texts):
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     film = {row["text"]: row["film"] for row in rows}
     data = own_texts(group="film").data.build()
-    films = [{film[text] for text in part.features()} for part in (data.train, data.validation, data.open_test())]
+    films = [{film[text] for text in part.features()} for part in (data.train, data.validation, data.test_split())]
     assert all(films)
     assert len(films[0] | films[1] | films[2]) == sum(map(len, films)) == 20

@@ -116,7 +116,7 @@ def test_every_form_of_the_same_texts_is_the_same_data(tmp_path, monkeypatch):
     assert (len(found.train), len(found.validation)) == (len(data[0].train), len(data[0].validation))
     write(tmp_path / "parts", {"train": folder, "test": {"no": {"1.txt": "w1 awful"}, "yes": {"1.txt": "w1 great"}}})
     found = Dataset.members["text_folder"].Config(path="parts").build()
-    assert (len(found.train), len(found.validation), len(found.open_test())) == (36, 4, 2)
+    assert (len(found.train), len(found.validation), len(found.test_split())) == (36, 4, 2)
 
 
 def test_sets_of_hugging_face(tmp_path, monkeypatch):
@@ -133,23 +133,23 @@ def test_sets_of_hugging_face(tmp_path, monkeypatch):
     train = hub.Dataset.from_dict(rows, features=kinds)
     hub.DatasetDict({"train": train, "test": train.select(range(6)), "extra": train}).save_to_disk(tmp_path / "set")
     data = Dataset.members["huggingface"].Config(path=str(tmp_path / "set")).build()
-    assert (len(data.train), len(data.validation), len(data.open_test())) == (36, 4, 6)
+    assert (len(data.train), len(data.validation), len(data.test_split())) == (36, 4, 6)
     known = dict(corpus(40))
     names = [data.info.classes[label] for label in data.train.labels.tolist()]
     assert names == [known[text] for text in data.train.features()]
     train.save_to_disk(tmp_path / "alone")
     data = Dataset.members["huggingface"].Config(path=str(tmp_path / "alone")).build()
-    assert (len(data.train), len(data.validation), len(data.open_test())) == (28, 4, 8)
+    assert (len(data.train), len(data.validation), len(data.test_split())) == (28, 4, 8)
 
 
 DEAD = [
     ({"data": {"name": "csv_text", "path": "a.jsonl", "separator": ";"}}, "separator would do nothing"),
     ({"data": {"name": "csv_text", "path": "a.csv", "label": "text"}}, "'text' stands twice"),
     ({"data": {"name": "csv_text", "path": "a.csv", "test": 0.95}}, "leave nothing to train on"),
-    ({"data": {"name": "csv_text", "path": "a.csv", "tokens_per_batch": 300}}, "no room for a text of longest=400"),
+    ({"data": {"name": "csv_text", "path": "a.csv", "tokens_per_batch": 300}}, "no room for a text of max_length=400"),
     ({"data": {"name": "sst", "tokenizer": "wrod"}}, "did you mean 'word'?"),
-    ({"data": {"name": "sst", "tokenizer": {"name": "bpe", "vocabulary": 100}}}, "greater than or equal to 258"),
-    ({"data": {"name": "sst", "longest": 1, "keep": "both"}}, "keep=both needs longest"),
+    ({"data": {"name": "sst", "tokenizer": {"name": "bpe", "vocab_size": 100}}}, "greater than or equal to 258"),
+    ({"data": {"name": "sst", "max_length": 1, "keep": "both"}}, "keep=both needs max_length"),
     ({"data": {"name": "sst"}, "task": "forecast"}, "cannot be asked of data 'sst'"),
 ]
 

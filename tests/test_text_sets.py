@@ -45,7 +45,7 @@ def test_a_treebank_judges_whole_sentences(tmp_path, monkeypatch, phrases, class
     data = Dataset.members["sst"].Config(classes=classes, phrases=phrases).build()
     whole = [i for i in range(60) if classes == 5 or i % 5 != 2]
     assert data.validation.features() == [f"great film {'ab'[i % 2]}{i}" for i in whole if 40 <= i < 50]
-    assert data.open_test().features() == [f"great film {'ab'[i % 2]}{i}" for i in whole if i >= 50]
+    assert data.test_split().features() == [f"great film {'ab'[i % 2]}{i}" for i in whole if i >= 50]
     learnt = [f"great film {'ab'[i % 2]}{i}" for i in whole if i < 40]
     if phrases:
         assert set(learnt) < set(data.train.features())
@@ -82,7 +82,7 @@ def test_published_sets_are_as_published(name, choices, sizes, classes):
     if isinstance(choices.get("tokenizer"), str):
         choices = {**choices, "tokenizer": Tokenizer.members[choices["tokenizer"]].Config()}
     data = published(name, **choices)
-    assert (len(data.train), len(data.validation), len(data.open_test())) == sizes
+    assert (len(data.train), len(data.validation), len(data.test_split())) == sizes
     assert len(data.info.classes) == classes
     assert set(data.train.labels.tolist()) == set(range(classes))
 
@@ -90,7 +90,7 @@ def test_published_sets_are_as_published(name, choices, sizes, classes):
 def test_films_stay_together():
     data = published("imdb")
     found = data.read()
-    names, labels, parts = sort_out(found, data.shares)
+    names, labels, parts = sort_out(found, data.fractions)
     assert names == ["against", "for"]
     assert np.bincount(labels[parts == 2]).tolist() == [12500, 12500]
     assert not set(found.groups[parts == 0]) & set(found.groups[parts == 1])

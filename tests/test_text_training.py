@@ -41,7 +41,7 @@ def test_neighbours_and_padding_never_change_the_answer_to_a_text(own_texts, poo
 
 @pytest.mark.parametrize("budget", [None, 80])
 def test_resuming_inside_an_epoch_gives_the_remaining_batches(own_texts, budget):
-    split = own_texts(longest=20, tokens_per_batch=budget).data.build().train
+    split = own_texts(max_length=20, tokens_per_batch=budget).data.build().train
     order = lambda loader: [batch.x.tolist() for batch in loader]  # noqa: E731
     whole = order(Loader(split, 8, seed=3))
     assert len(whole) == len(Loader(split, 8, seed=3))
@@ -66,7 +66,7 @@ def test_a_resumed_run_equals_the_uninterrupted_one(own_texts, tmp_path):
 
 @pytest.fixture
 def trained(own_texts, tmp_path):
-    experiment = own_texts(keep="both", longest=30).with_overrides({"trainer.max_epochs": 8})
+    experiment = own_texts(keep="both", max_length=30).with_overrides({"trainer.max_epochs": 8})
     run = Run.create(tmp_path / "run", experiment.dump(), command="", job_type="")
     train(experiment, run)
     return run

@@ -69,18 +69,18 @@ def test_padding_and_unknown_come_first_and_no_text_spells_them(name):
 @pytest.mark.parametrize("size", [300, 305])
 def test_the_vocabulary_is_no_larger_than_asked(name, size):
     texts = [" ".join(f"{chr(200 + i % 500)}{i % 700}" for i in range(3000))] * 2
-    assert len(fit(name, texts, vocabulary=size).tokens) == size
+    assert len(fit(name, texts, vocab_size=size).tokens) == size
 
 
 def test_words_seen_once_are_unknown_and_the_most_frequent_stay():
-    vocabulary = fit("word", ["a a a b b c c d"], vocabulary=4)
+    vocabulary = fit("word", ["a a a b b c c d"], vocab_size=4)
     assert vocabulary.tokens == (*SPECIAL, "a", "b")
     assert vocabulary.encode(["a b c d"])[0].tolist() == [2, 3, UNKNOWN, UNKNOWN]
 
 
 def test_capitals_markup_and_forms_of_characters():
     texts = ["The <b>film</b><br />was", "THE ﬁlm   was"] * 2
-    lower, upper = fit("word", texts), fit("word", texts, lower=False)
+    lower, upper = fit("word", texts), fit("word", texts, lowercase=False)
     assert lower.encode(texts[:1])[0].tolist() == lower.encode(texts[1:2])[0].tolist()
     assert upper.encode(["The"])[0].tolist() != upper.encode(["THE"])[0].tolist()
     assert lower.normalise("1 < 2 > 0, I <3 you") == "1 < 2 > 0, i <3 you"

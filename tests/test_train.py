@@ -247,8 +247,8 @@ def test_a_killed_run_reads_as_interrupted(tmp_path, vowels):
 def test_the_test_part_is_opened_by_evaluate_alone_and_counted(tmp_path, vowels, monkeypatch):
     opened = []
     owner = vowels.data.owner
-    real = owner.open_test
-    monkeypatch.setattr(owner, "open_test", lambda self: opened.append(1) or real(self))
+    real = owner.test_split
+    monkeypatch.setattr(owner, "test_split", lambda self: opened.append(1) or real(self))
     run, _ = uninterrupted(tmp_path, vowels)
     evaluate(run, "validation")
     assert not opened

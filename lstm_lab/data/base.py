@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lstm_lab.config import ConfigError, Count
 from lstm_lab.data.preprocessing.augment import Augment
-from lstm_lab.data.preprocessing.batching import Even
+from lstm_lab.data.preprocessing.batching import EqualBatches
 from lstm_lab.registry import Named, Registered
 
 
@@ -32,7 +32,7 @@ class Batch(NamedTuple):
 
 
 class Split(Protocol):
-    """One part of a data set, in memory. It may have a `plan(batch_size)` of its own, a `Plan`; without one: `Even`."""
+    """One split of a data set, in memory. It may have a `plan(batch_size)` of its own, a `BatchPlan`."""
 
     def __len__(self) -> int: ...
 
@@ -44,7 +44,7 @@ class Dataset(Registered, kind="dataset"):
     """Where sequences come from.
 
     Reading happens once, on first use. `train` and `validation` are open to everyone; the test part comes only out of
-    `open_test`, which `evaluate` alone calls.
+    `test_split`, which `evaluate` alone calls.
     """
 
     tokens: ClassVar[bool] = False
@@ -89,7 +89,7 @@ class Dataset(Registered, kind="dataset"):
     def validation(self) -> Any: ...
 
     @abstractmethod
-    def open_test(self) -> Any:
+    def test_split(self) -> Any:
         """The sealed part. Only `evaluate` calls this."""
 
     @property
@@ -103,22 +103,24 @@ class Dataset(Registered, kind="dataset"):
         return ()
 
     @classmethod
-    def recall(cls, plain: dict[str, Any]) -> Any:
+    def restore_info(cls, plain: dict[str, Any]) -> Any:
         """`info` from their plain values, as a run keeps them."""
         return cls.Info(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
 
-    def unseen(self, path: str, info: Any) -> Iterator[Batch]:
+    def read_new(self, path: str, info: Any) -> Iterator[Batch]:
         """New samples from a file, prepared as `info` say, without a look at the data themselves.
 
         Raises:
             ConfigError: these data take none.
         """
-        takers = sorted(name for name, member in Dataset.members.items() if member.unseen is not Dataset.unseen)
+        takers = sorted(name for name, member in Dataset.members.items() if member.read_new is not Dataset.read_new)
         raise ConfigError(f"data '{self.name}' takes no new samples from a file; predict takes runs on data: "
                           f"{', '.join(takers)}")  # fmt: skip
 
-    def rows(self, answers: Sequence[Any], info: Any, columns: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
-        """A header and rows of plain values: the answers to all batches of `unseen`, `columns` naming their numbers."""
+    def prediction_table(
+        self, answers: Sequence[Any], info: Any, columns: Sequence[str]
+    ) -> tuple[list[str], list[list[Any]]]:
+        """A header and rows of plain values: predictions for all batches of `read_new`; `columns` name their values."""
         raise NotImplementedError
 
 
@@ -157,7 +159,7 @@ class Loader:
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.augment = augment if augment is not None and augment.chosen else None
         plan = getattr(split, "plan", None)
-        self.plan = plan(batch_size) if plan else Even(len(split), batch_size)
+        self.plan = plan(batch_size) if plan else EqualBatches(len(split), batch_size)
         self.sampler = _Order()
         self.batch_sampler = None  # Lightning reads both
         self._start, self._position = 0, 0

@@ -46,7 +46,7 @@ class Seq2Seq(Model, name="seq2seq"):
         super().__init__()
         self.horizon, self.targets = info.horizon, len(info.targets)
         self.numbers = task.output_size // info.horizon  # K P of one step
-        self.known, self.flags = len(info.known), info.flags
+        self.known, self.flags = len(info.known), info.num_mask_channels
         self.encoder = Encoder(cell, input_size=info.input_size, hidden_size=hidden_size)
         self.decoder = cell.build(self.numbers + self.known, hidden_size)
         self.attention = nn.Linear(hidden_size, hidden_size, bias=False) if attention else None

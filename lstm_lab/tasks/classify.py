@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.labelled import Classified, LabelledInfo
+from lstm_lab.data.kinds.labelled import ClassificationDataset, LabelledInfo
 from lstm_lab.tasks.base import Task, score
 from lstm_lab.tasks.classification import (
     MAXIMISED,
@@ -23,7 +23,7 @@ from lstm_lab.tasks.classification import (
 class Classify(Task, name="classify"):
     """Cross-entropy over classes."""
 
-    accepts = Classified
+    accepts = ClassificationDataset
     maximised = MAXIMISED
 
     class Config(ClassConfig):
@@ -54,7 +54,7 @@ class Classify(Task, name="classify"):
         seen, asked = train.features(), split.features()
         batch = Batch(torch.empty(0), torch.empty(0), split.labels)
         scores = {}
-        for name, model in {"majority class": DummyClassifier(strategy="most_frequent"), **train.rivals()}.items():
+        for name, model in {"majority class": DummyClassifier(strategy="most_frequent"), **train.baselines()}.items():
             model.fit(seen, train.labels.numpy())
             scores[name] = score(self.metrics(), certain(probabilities(model, asked, self.output_size)), batch)
         return scores

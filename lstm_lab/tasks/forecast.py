@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.series import SeriesInfo, Windowed, Windows
+from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset, Windows
 from lstm_lab.registry import Choice, Named
 from lstm_lab.tasks import conformal, forecast_baselines
 from lstm_lab.tasks.base import Task
@@ -26,7 +26,7 @@ LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss,
 class Forecast(Task, name="forecast"):
     """A direct head: every step of the horizon at once."""
 
-    accepts = Windowed
+    accepts = WindowedDataset
 
     class Config(Task.Config):
         monitor: Literal["scaled_mse", "scaled_mae", "mase", "mse", "mae", "loss"] = "scaled_mse"
@@ -171,7 +171,7 @@ class Forecast(Task, name="forecast"):
             batch: what it answers, where many series have a scale each.
         """
         K = len(self.info.targets)
-        scale = Scale(*(torch.tensor(part[:K]) for part in (self.info.mean, self.info.deviation)))
+        scale = Scale(*(torch.tensor(part[:K]) for part in (self.info.mean, self.info.std)))
         if hasattr(batch, "scale"):
             scale = Scale(*(part.unsqueeze(1).float().cpu() for part in batch.scale.unbind(1)[:2]))
         z = self._shaped(output.cpu())

@@ -40,7 +40,7 @@ class ForecastMetrics(Metric):
         super().__init__()
         self.info, self.output, self.spread, self.margins = info, output, spread, margins
         self.shape = (info.horizon, len(info.targets), -1)
-        self.many = info.series > 1
+        self.many = info.num_series > 1
         self.season = next((season for season in info.seasons if season <= info.window), 1)
         self.names = (*ERRORS, *(SPREAD if spread else ()), *(MANY if self.many else ()))
         self.names += CALIBRATED if margins is not None else ()

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.sequences import FrameInfo, Sequences, SequenceSplit, TokenInfo
+from lstm_lab.data.kinds.sequences import FrameInfo, NextStepSequences, SequenceSplit, TokenInfo
 from lstm_lab.tasks import frequencies
 from lstm_lab.tasks.base import Task
 
@@ -93,7 +93,7 @@ class NextStep(Task, name="next_step"):
     Every sequence starts anew; chunks of one stream may begin where the chunk before them ended.
     """
 
-    accepts = Sequences
+    accepts = NextStepSequences
     maximised = frozenset({"accuracy"})
     per_step = True
     causal = True

@@ -11,7 +11,7 @@ from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.labelled import summary
-from lstm_lab.data.kinds.sequence_regression import Measured, MeasuredInfo, MeasuredSplit
+from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.tasks.base import Task, score
 
 
@@ -41,13 +41,13 @@ class RegressionMetrics(Metric):
 class Regress(Task, name="regress"):
     """Mean squared error of the numbers told of a sequence."""
 
-    accepts = Measured
+    accepts = SequenceRegression
 
     class Config(Task.Config):
         monitor: Literal["mse", "mae"] = "mse"
         """Metric that compares epochs and trials; mse is the loss."""
 
-    def __init__(self, info: MeasuredInfo, monitor: str) -> None:
+    def __init__(self, info: RegressionInfo, monitor: str) -> None:
         self.targets, self.output_size, self.monitor = info.targets, len(info.targets), monitor
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
@@ -59,7 +59,7 @@ class Regress(Task, name="regress"):
     def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [dict(zip(self.targets, row, strict=True)) for row in output.tolist()]
 
-    def baselines(self, train: MeasuredSplit, split: MeasuredSplit) -> dict[str, dict[str, float]]:
+    def baselines(self, train: RegressionSplit, split: RegressionSplit) -> dict[str, dict[str, float]]:
         """The training mean, and a linear regression over each sequence's mean, deviation, first and last step."""
         from sklearn.linear_model import LinearRegression
 

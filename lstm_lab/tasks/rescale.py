@@ -19,6 +19,6 @@ def scale_of(info: SeriesInfo, batch: Any) -> tuple[Scale, Tensor]:
         K, device = len(info.targets), batch.y.device
         mean, deviation, naive = (
             torch.tensor(part[:K], dtype=torch.float64, device=device).view(1, 1, K)
-            for part in (info.mean, info.deviation, info.naive_mae)
+            for part in (info.mean, info.std, info.naive_mae)
         )
     return Scale(mean, deviation), naive

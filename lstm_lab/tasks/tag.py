@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.labelled import LabelledInfo
-from lstm_lab.data.kinds.tagged import Tagged, TaggedSplit
+from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 from lstm_lab.tasks.base import Task, score
 from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, Surprise, certain
 
@@ -24,7 +24,7 @@ ROWS = 20_000
 class Tag(Task, name="tag"):
     """Cross-entropy over the classes of each step that is asked about; steps labelled -1 count nowhere."""
 
-    accepts = Tagged
+    accepts = TaggedSequences
     maximised = MAXIMISED
     per_step = True
 

@@ -100,7 +100,7 @@ def copies(
     """
     counts = np.bincount(keys)
     again = int((counts[counts > 1] - 1).sum())
-    facts, said = (
+    info, said = (
         {f"copies of other {what}": again, f"{what} nearly equal to another": len({i for pair in near for i in pair})},
         [],
     )
@@ -116,7 +116,7 @@ def copies(
     if torn:
         said.append(f"{torn} {what} stand there with two classes: one of them is wrong")
     if parts is None:
-        return facts, said
+        return info, said
     known = set(keys[parts == "train"].tolist())
     close = {frozenset((parts[a], parts[b])) for a, b in near}
     for part in ("validation", "test"):
@@ -124,8 +124,8 @@ def copies(
         leaked = sum(int(key) in known for key in keys[here])
         nearly = sum(frozenset((parts[a], parts[b])) == {"train", part} for a, b in near) if close else 0
         if len(here):
-            facts[f"{part} {what} that stand in train"], facts[f"{part} {what} nearly in train"] = leaked, nearly
+            info[f"{part} {what} that stand in train"], info[f"{part} {what} nearly in train"] = leaked, nearly
         if leaked or nearly:
             said.append(f"leak: {leaked} of the {len(here)} {part} {what} stand in train too, {nearly} nearly: they "
                         "reward learning by heart")  # fmt: skip
-    return facts, said
+    return info, said

@@ -33,7 +33,7 @@ class Look:
     """series, texts, sequences or one long text"""
     question: str
     """First line of the experiment file."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    info: dict[str, Any] = field(default_factory=dict)
     """What there is, by name: plain values."""
     classes: dict[str, int] = field(default_factory=dict)
     columns: list[Column] = field(default_factory=list)

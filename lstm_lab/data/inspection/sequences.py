@@ -14,7 +14,7 @@ from lstm_lab.data.inspection.columns import IDS, TIMES, Columns
 from lstm_lab.data.inspection.copies import copies, groups_of, near_sequences
 from lstm_lab.data.inspection.look import Look, balance, classify, spread
 from lstm_lab.data.readers.table import find_file
-from lstm_lab.data.sources.own_sequences import TS, Found, SequenceTable
+from lstm_lab.data.sources.own_sequences import TS, CSVSequences, Found
 
 
 def look_at_ts(path: str, choices: Mapping[str, Any]) -> Look:
@@ -59,9 +59,7 @@ def look_at_table(columns: Columns, choices: Mapping[str, Any]) -> Look:
     }
     channels = tuple([data["channels"]] if isinstance(data["channels"], str) else data["channels"])
     found = (
-        validate(SequenceTable.Config, {"path": columns.path, "channels": channels, **read}, columns.path)
-        .build()
-        .find()
+        validate(CSVSequences.Config, {"path": columns.path, "channels": channels, **read}, columns.path).build().find()
     )
     look = _finish(Look(str(columns.table.place), "sequences", ""), found, data, list(channels))
     used = {key: "sequence", label: "class", **dict.fromkeys(channels, "channel")}
@@ -72,13 +70,13 @@ def look_at_table(columns: Columns, choices: Mapping[str, Any]) -> Look:
 def _finish(look: Look, found: Found, data: dict[str, Any], channels: list[str]) -> Look:
     labels = found.labels.tolist()
     look.classes = dict(Counter(labels).most_common())
-    look.facts |= {"sequences": len(found.sequences), "channels": len(channels), "classes": len(look.classes)}
-    look.facts |= spread(map(len, found.sequences), "steps")
+    look.info |= {"sequences": len(found.sequences), "channels": len(channels), "classes": len(look.classes)}
+    look.info |= spread(map(len, found.sequences), "steps")
     if found.parts is not None:
-        look.facts |= {f"{part} sequences": count for part, count in Counter(found.parts.tolist()).items()}
+        look.info |= {f"{part} sequences": count for part, count in Counter(found.parts.tolist()).items()}
     keys = groups_of([sequence.tobytes() for sequence in found.sequences])
-    facts, said = copies(keys, near_sequences(found.sequences), labels, found.parts, "sequences")
-    look.facts |= facts
+    info, said = copies(keys, near_sequences(found.sequences), labels, found.parts, "sequences")
+    look.info |= info
     look.warnings += said + (balance(look.classes) if len(look.classes) > 1 else [])
     still = np.flatnonzero(np.ptp(np.concatenate(found.sequences), axis=0) == 0)
     if len(still):

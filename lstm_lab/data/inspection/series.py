@@ -112,10 +112,10 @@ def _steps(look: Look, times: Times, rows: dict[str, np.ndarray]) -> Any:
     first = next(iter(rows.values()))
     step, _ = regularity(times.at(first))
     lengths = [len(index) for index in rows.values()]
-    look.facts |= {"rows": sum(lengths), "series": len(rows)}
+    look.info |= {"rows": sum(lengths), "series": len(rows)}
     if len(rows) > 1:
-        look.facts |= spread(lengths, "rows of a series")
-    look.facts["step"] = step
+        look.info |= spread(lengths, "rows of a series")
+    look.info["step"] = step
     gaps = lost = odd = early = again = most = 0
     for index in rows.values():
         part = times.at(index)
@@ -129,7 +129,7 @@ def _steps(look: Look, times: Times, rows: dict[str, np.ndarray]) -> Any:
         most = max(most, int(ahead[there].max(initial=1)) - 1)
         lost += int((ahead[there & (ahead > 1)] - 1).sum())
         odd += int((~there).sum())
-    look.facts |= {"gaps": gaps, "rows missing in them": lost, "longest gap": most, "steps of another length": odd}
+    look.info |= {"gaps": gaps, "rows missing in them": lost, "longest gap": most, "steps of another length": odd}
     if gaps or odd:
         way = "fill them in, or set data.time to a column that counts rows" if odd else "gaps: fill puts them in empty"
         look.warnings.append(f"{gaps} gaps with {lost} rows missing, {odd} steps of another length: the reader wants "
@@ -146,9 +146,9 @@ def _missing(look: Look, columns: Columns, data: dict[str, Any], rows: dict[str,
     read = [name for name in read if name in columns.numbers]
     empty = {name: int(np.isnan(columns.numbers[name]).sum()) for name in read}
     longest = max((_longest(np.isnan(columns.numbers[name])) for name in read), default=0)
-    look.facts |= {"empty cells": sum(empty.values()), "longest run of them": longest}
-    if look.facts["gaps"] and not look.facts["steps of another length"]:
-        data["gaps"], longest = "fill", max(longest, look.facts["longest gap"])
+    look.info |= {"empty cells": sum(empty.values()), "longest run of them": longest}
+    if look.info["gaps"] and not look.info["steps of another length"]:
+        data["gaps"], longest = "fill", max(longest, look.info["longest gap"])
     if longest:
         first = [index[0] for index in rows.values()]
         begins = all(np.isfinite(columns.numbers[name][first]).all() for name in read)
@@ -169,7 +169,7 @@ def _missing(look: Look, columns: Columns, data: dict[str, Any], rows: dict[str,
         look.warnings.append(f"{twins} columns equal another one in every row")
     if len(rows) > 1:
         keys = [b"".join(columns.numbers[name][index].tobytes() for name in read) for index in rows.values()]
-        look.facts["series that equal another"] = len(keys) - len(set(keys))
+        look.info["series that equal another"] = len(keys) - len(set(keys))
         if len(set(keys)) < len(keys):
             look.warnings.append(f"{len(keys) - len(set(keys))} series equal another one in every value")
 

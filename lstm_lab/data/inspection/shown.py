@@ -9,7 +9,7 @@ from lstm_lab.data.inspection.look import Look
 
 
 def shown(look: Look, fault: str | None) -> None:
-    """Print columns, facts, classes, warnings, and the experiment file; `fault` is why it would not train."""
+    """Print columns, info, classes, warnings, and the experiment file; `fault` is why it would not train."""
     out = Console(highlight=False)
     out = out if out.is_terminal else Console(highlight=False, width=160)
     out.print(f"{look.place}: {look.kind}", markup=False)
@@ -20,15 +20,15 @@ def shown(look: Look, fault: str | None) -> None:
         for column in look.columns:
             table.add_row(*(str(value).replace("[", r"\[") for value in column))
         out.print(table)
-    facts = Table(box=None, pad_edge=False, show_header=False)
-    for name, value in look.facts.items():
-        facts.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
+    info = Table(box=None, pad_edge=False, show_header=False)
+    for name, value in look.info.items():
+        info.add_row(name, f"{value:,}" if isinstance(value, int) else str(value))
     if look.classes:
         often = [f"{name} {count:,}" for name, count in list(look.classes.items())[:12]]
-        facts.add_row(
+        info.add_row(
             "of each class", ", ".join(often).replace("[", r"\[") + (", ..." if len(look.classes) > 12 else "")
         )
-    out.print(facts)
+    out.print(info)
     for warning in look.warnings:
         out.print(f"! {warning}", markup=False)
     out.print(f"\n{look.yaml()}", markup=False, soft_wrap=True, end="")

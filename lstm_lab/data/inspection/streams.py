@@ -10,20 +10,20 @@ import numpy as np
 
 from lstm_lab.config import validate
 from lstm_lab.data.inspection.look import Look
-from lstm_lab.data.sources.stream import OwnStream
+from lstm_lab.data.sources.stream import TextFileStream
 
 
 def look_at_stream(path: str, choices: Mapping[str, Any]) -> Look:
     """A .txt file, or a folder of them without classes."""
     data: dict[str, Any] = {"name": "text_stream", "path": path, **choices}
-    text, place = validate(OwnStream.Config, data, path).build().text()
+    text, place = validate(TextFileStream.Config, data, path).build().text()
     letters = Counter(text)
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     long = [line for line in lines if len(line) >= 40]
     again = len(long) - len(set(long))
     p = np.array(list(letters.values())) / len(text)
     look = Look(place, "one long text", "Which character comes next?")
-    look.facts = {
+    look.info = {
         "characters": len(text),
         "different ones": len(letters),
         "that stand there once": sum(count == 1 for count in letters.values()),
@@ -37,7 +37,7 @@ def look_at_stream(path: str, choices: Mapping[str, Any]) -> Look:
     if len(text) < 10_000:
         look.warnings.append(f"{len(text)} characters are little to learn from")
     look.experiment = {
-        "data": {**data, "batch_size": data.get("batch_size", 16), "chunk": data.get("chunk", 100)},
+        "data": {**data, "batch_size": data.get("batch_size", 16), "chunk_length": data.get("chunk_length", 100)},
         "task": "next_step",
         "model": {"hidden_size": 256, "embedding": {"size": 256, "tied": True}, "dropout": {"output": 0.2}},
         "optimizer": {"lr": 3e-3},

@@ -21,7 +21,7 @@ def look_at_folder(path: str, choices: Mapping[str, Any]) -> Look:
     """A folder with one sub-folder for each class, or with train and test above them."""
     found = validate(TextFolder.Config, {"path": path, **choices}, path).build().read()
     look = Look(found.place, "texts", "")
-    look.facts["files"] = len(found.texts)
+    look.info["files"] = len(found.texts)
     data = {"name": "text_folder", "path": path}
     parts = found.parts if found.parts is not None and (found.parts != "").any() else None
     return _finish(look, found.texts, found.labels.tolist(), parts, {**data, **choices})
@@ -50,7 +50,7 @@ def look_at_texts(columns: Columns, choices: Mapping[str, Any]) -> Look:
     if ending in (".csv", ".tsv") and columns.separator != ("\t" if ending == ".tsv" else ","):
         data["separator"] = columns.separator
     look = Look(str(columns.table.place), "texts", "")
-    look.facts["rows"] = len(columns.table.lines)
+    look.info["rows"] = len(columns.table.lines)
     parts = np.array([NAMES[cell.lower()] for cell in columns.cells(split)]) if split else None
     look = _finish(look, columns.cells(text), columns.cells(label), parts, {**data, **choices})
     used = {text: "text", label: "class", **({split: "part"} if split else {})}
@@ -63,21 +63,21 @@ def _finish(
 ) -> Look:
     look.classes = dict(Counter(labels).most_common())
     lengths = [len(re.findall(r"\w+|[^\w\s]+", text)) for text in texts]
-    look.facts |= {"classes": len(look.classes), **spread(lengths, "words")}
+    look.info |= {"classes": len(look.classes), **spread(lengths, "words")}
     if parts is not None:
-        look.facts |= {f"{part} texts": count for part, count in Counter(parts.tolist()).items()}
+        look.info |= {f"{part} texts": count for part, count in Counter(parts.tolist()).items()}
     empty = sum(not text.strip() for text in texts) + sum(not label.strip() for label in labels)
-    look.facts["empty texts and labels"] = empty
+    look.info["empty texts and labels"] = empty
     keys = groups_of([" ".join(text.lower().split()) for text in texts])
-    facts, said = copies(keys, near_texts(texts), labels, parts, "texts")
-    look.facts |= facts
+    info, said = copies(keys, near_texts(texts), labels, parts, "texts")
+    look.info |= info
     look.warnings += said
     if empty:
         look.warnings.append(f"{empty} texts or labels are empty: fill them in or take the rows out")
     if len(look.classes) > 1:
         look.warnings += balance(look.classes)
-    high = int(look.facts["words, 95 % within"])
-    data.setdefault("longest", min(400, max(10, -(-high // 10) * 10)))
+    high = int(look.info["words, 95 % within"])
+    data.setdefault("max_length", min(400, max(10, -(-high // 10) * 10)))
     look.question = f"Which of {len(look.classes)} classes is a text?"
     look.experiment = {
         "data": data,

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset, digest
-from lstm_lab.data.readers.cache import Kept, kept
+from lstm_lab.data.readers.cache import CacheEntry, cached
 
 
-class Classified(Dataset):
+class ClassificationDataset(Dataset):
     """Base of whatever has one label for each sequence. `info.classes` names the classes; each split has `labels` (N,)
     int64, `features()`, a sample each, and `rivals()`, untrained classifiers of them by name."""
 
@@ -60,7 +60,7 @@ class LabelledSplit:
         """Each sequence's mean, deviation, first and last: (N, 4 I)."""
         return summary(self.take(torch.arange(len(self))))
 
-    def rivals(self) -> dict[str, Any]:
+    def baselines(self) -> dict[str, Any]:
         from sklearn.linear_model import LogisticRegression
         from sklearn.neighbors import NearestCentroid
         from sklearn.pipeline import make_pipeline
@@ -78,20 +78,20 @@ def summary(batch: Batch) -> np.ndarray:
     valid = (torch.arange(batch.x.shape[1]) < batch.lengths.unsqueeze(1)).unsqueeze(-1)
     x = batch.x.masked_fill(~valid, 0.0)
     mean = x.sum(1) / steps
-    deviation = (((x - mean.unsqueeze(1)).masked_fill(~valid, 0.0) ** 2).sum(1) / steps).sqrt()
+    std = (((x - mean.unsqueeze(1)).masked_fill(~valid, 0.0) ** 2).sum(1) / steps).sqrt()
     last = x[torch.arange(len(x)), batch.lengths - 1]
-    return torch.cat([mean, deviation, x[:, 0], last], 1).numpy()
+    return torch.cat([mean, std, x[:, 0], last], 1).numpy()
 
 
 @dataclass(frozen=True)
-class LabelledParts:
+class LabelledData:
     """What a source reads: sequences (T, I) and the name of each one's class."""
 
     train: tuple[list[np.ndarray], np.ndarray]
     test: tuple[list[np.ndarray], np.ndarray]
 
 
-class Labelled(Classified):
+class LabelledSequences(ClassificationDataset):
     """Base of the sources of labelled sequences of numbers. A source writes `read`; a fifth of the training part
     validates."""
 
@@ -105,20 +105,20 @@ class Labelled(Classified):
         self.batch_size = batch_size
 
     @abstractmethod
-    def read(self) -> LabelledParts:
+    def read(self) -> LabelledData:
         """All sequences, split in train and test as the source publishes them."""
 
     @cached_property
-    def _parts(self) -> LabelledParts:
+    def _parts(self) -> LabelledData:
         return self.read()
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
         _, labels = self._parts.train
         classes = tuple(sorted({str(label) for label in labels}))
-        unseen = sorted({str(label) for label in self._parts.test[1]} - set(classes))
-        if unseen:
-            raise DataError(f"{self.name}: class {unseen[0]!r} stands in the test part only: nothing can learn it")
+        unknown = sorted({str(label) for label in self._parts.test[1]} - set(classes))
+        if unknown:
+            raise DataError(f"{self.name}: class {unknown[0]!r} stands in the test part only: nothing can learn it")
         return classes
 
     @cached_property
@@ -141,21 +141,21 @@ class Labelled(Classified):
     def _held_out(self) -> tuple[np.ndarray, np.ndarray]:
         labels = self._indices(self._parts.train[1])
 
-        def split() -> Kept:
+        def split() -> CacheEntry:
             from sklearn.model_selection import train_test_split
 
             train, validation = train_test_split(
                 np.arange(len(labels)), test_size=self.held_out, stratify=labels, random_state=0
             )
-            return Kept({"train": np.sort(train), "validation": np.sort(validation)}, {})
+            return CacheEntry({"train": np.sort(train), "validation": np.sort(validation)}, {})
 
         # To import scikit-learn takes a second, in every process of a sweep.
-        found = kept(f"split-{digest(labels, self.held_out, version('scikit-learn'))}", split).arrays
+        found = cached(f"split-{digest(labels, self.held_out, version('scikit-learn'))}", split).arrays
         return found["train"], found["validation"]
 
     def _split(self, sequences: list[np.ndarray], labels: np.ndarray) -> LabelledSplit:
-        mean, deviation = self._scale
-        return LabelledSplit([(sequence - mean) / deviation for sequence in sequences], self._indices(labels))
+        mean, std = self._scale
+        return LabelledSplit([(sequence - mean) / std for sequence in sequences], self._indices(labels))
 
     def _part(self, index: np.ndarray) -> LabelledSplit:
         sequences, labels = self._parts.train
@@ -169,7 +169,7 @@ class Labelled(Classified):
     def validation(self) -> LabelledSplit:
         return self._part(self._held_out[1])
 
-    def open_test(self) -> LabelledSplit:
+    def test_split(self) -> LabelledSplit:
         return self._split(*self._parts.test)
 
     @cached_property

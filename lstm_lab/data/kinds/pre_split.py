@@ -17,7 +17,7 @@ from lstm_lab.data.base import Dataset, digest
 
 
 @dataclass(frozen=True)
-class Part:
+class RawSplit:
     """One part as a source reads it."""
 
     sequences: Sequence[np.ndarray]
@@ -30,31 +30,31 @@ class Part:
     def __len__(self) -> int:
         return len(self.sequences)
 
-    def without(self, groups: set[Hashable]) -> Part:
+    def without(self, groups: set[Hashable]) -> RawSplit:
         """What is left when some groups go."""
         kept = [i for i, group in enumerate(self.groups) if group not in groups]
         targets = self.targets
         if targets is not None:
             targets = targets[kept] if isinstance(targets, np.ndarray) else [targets[i] for i in kept]
-        return Part([self.sequences[i] for i in kept], [self.groups[i] for i in kept], targets)
+        return RawSplit([self.sequences[i] for i in kept], [self.groups[i] for i in kept], targets)
 
 
 @dataclass(frozen=True)
-class Parts:
+class RawSplits:
     """The three parts of a data set."""
 
-    train: Part
-    validation: Part
-    test: Part
+    train: RawSplit
+    validation: RawSplit
+    test: RawSplit
 
-    def without_copies(self) -> Parts:
+    def without_copies(self) -> RawSplits:
         """As they are, but what is asked about later is not learned from before: the copy in the earlier part goes."""
         test = set(self.test.groups)
         validation = self.validation.without(test)
-        return Parts(self.train.without(test | set(validation.groups)), validation, self.test)
+        return RawSplits(self.train.without(test | set(validation.groups)), validation, self.test)
 
 
-class Ragged:
+class PackedSequences:
     """Sequences end to end in one tensor.
 
     Args:
@@ -79,22 +79,22 @@ class Ragged:
         return padded, lengths
 
 
-class Parted(Dataset):
+class PreSplit(Dataset):
     """Base of sources that come in three parts. A source writes `read`, a kind of target writes `split`."""
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
 
     @abstractmethod
-    def read(self) -> Parts:
+    def read(self) -> RawSplits:
         """All three parts."""
 
     @abstractmethod
-    def split(self, part: Part) -> Any:
+    def split(self, part: RawSplit) -> Any:
         """A part as batches are taken from it."""
 
     @cached_property
-    def parts(self) -> Parts:
+    def parts(self) -> RawSplits:
         parts = self.read()
         named = {"training": parts.train, "validation": parts.validation, "test": parts.test}
         seen: dict[Hashable, str] = {}
@@ -119,7 +119,7 @@ class Parted(Dataset):
     def validation(self) -> Any:
         return self.split(self.parts.validation)
 
-    def open_test(self) -> Any:
+    def test_split(self) -> Any:
         return self.split(self.parts.test)
 
     @cached_property

@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.pre_split import Part, Parted, Ragged
+from lstm_lab.data.kinds.pre_split import PackedSequences, PreSplit, RawSplit
 
 
 @dataclass(frozen=True)
-class MeasuredInfo:
+class RegressionInfo:
     """What a model and a task must know of sequences with numbers to tell."""
 
     input_size: int
     targets: tuple[str, ...]
 
 
-class MeasuredSplit:
+class RegressionSplit:
     """Sequences (T, I) and the numbers (N, K) of each."""
 
     def __init__(self, sequences: list[np.ndarray], targets: np.ndarray) -> None:
-        self.inputs, self.targets = Ragged(sequences), torch.from_numpy(targets.astype(np.float32))
+        self.inputs, self.targets = PackedSequences(sequences), torch.from_numpy(targets.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -36,7 +36,7 @@ class MeasuredSplit:
         return Batch(x.float(), lengths, self.targets[index])
 
 
-class Measured(Parted):
+class SequenceRegression(PreSplit):
     """Base of the sources of sequences with numbers to tell: Part.targets is (N, K)."""
 
     @property
@@ -45,8 +45,8 @@ class Measured(Parted):
         """Names of the numbers."""
 
     @cached_property
-    def info(self) -> MeasuredInfo:
-        return MeasuredInfo(self.parts.train.sequences[0].shape[1], self.targets)
+    def info(self) -> RegressionInfo:
+        return RegressionInfo(self.parts.train.sequences[0].shape[1], self.targets)
 
-    def split(self, part: Part) -> MeasuredSplit:
-        return MeasuredSplit(list(part.sequences), part.targets)
+    def split(self, part: RawSplit) -> RegressionSplit:
+        return RegressionSplit(list(part.sequences), part.targets)

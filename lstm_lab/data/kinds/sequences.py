@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.pre_split import Part, Parted, Ragged
+from lstm_lab.data.kinds.pre_split import PackedSequences, PreSplit, RawSplit
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class SequenceSplit:
     """Frames (T, I) of zeros and ones, or token numbers (T,); y holds the same, and -1 where there is no token."""
 
     def __init__(self, sequences: list[np.ndarray], tokens: bool) -> None:
-        self.inputs, self.tokens = Ragged(sequences), tokens
+        self.inputs, self.tokens = PackedSequences(sequences), tokens
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -51,7 +51,7 @@ class SequenceSplit:
         return Batch(x, lengths, x)
 
 
-class Sequences(Parted):
+class NextStepSequences(PreSplit):
     """Base of the sources of sequences to go on with. `tokens` says whether they hold frames or token numbers."""
 
     @property
@@ -68,5 +68,5 @@ class Sequences(Parted):
             raise DataError(f"{self.name}: {found} {what}, but names for {len(self.names)}")
         return (TokenInfo if self.tokens else FrameInfo)(len(self.names), self.names)
 
-    def split(self, part: Part) -> SequenceSplit:
+    def split(self, part: RawSplit) -> SequenceSplit:
         return SequenceSplit(list(part.sequences), self.tokens)

@@ -31,15 +31,15 @@ class SeriesInfo:
     seasons: tuple[int, ...]
     mean: tuple[float, ...]
     """Of each column over the training rows."""
-    deviation: tuple[float, ...]
+    std: tuple[float, ...]
     naive_mae: tuple[float, ...]
     """Of each target: mean |y_t - y_{t-season}| over the training rows, season the first of `seasons` (1 if none).
     The denominator of MASE (Hyndman & Koehler, 2006)."""
-    series: int = 1
+    num_series: int = 1
     """How many series there are. Of more than one, each has a scale of its own, which its batches carry."""
     known: tuple[str, ...] = ()
     """The last columns, which are known ahead."""
-    flags: int = 0
+    num_mask_channels: int = 0
     """Channels behind the columns that say what is not there: one for each column, or one for all rows ahead."""
 
 
@@ -86,20 +86,20 @@ def recent(series: Series, info: SeriesInfo) -> Batch:
         raise DataError(f"{series.place}: {len(series.values)} rows, but the model looks back on {need}{more}: "
                         "bring more rows")  # fmt: skip
     scale = scale_of(series.values[: len(series.values) - ahead], info.seasons)
-    if info.series == 1:
-        scale[:2] = info.mean, info.deviation
+    if info.num_series == 1:
+        scale[:2] = info.mean, info.std
     together = [info.columns.index(name) for name in series.shared]
-    scale[:2, together] = np.array([info.mean, info.deviation])[:, together]
+    scale[:2, together] = np.array([info.mean, info.std])[:, together]
     values = (series.values[len(series.values) - need - ahead :] - scale[0]) / scale[1]
     both = torch.from_numpy(values.astype(np.float32))[None]
     unknown = len(info.columns) - len(info.known)
     blank = both[:, :need].isnan().any() or both[:, need:, unknown:].isnan().any()
-    if blank and info.flags <= 1:
+    if blank and info.num_mask_channels <= 1:
         raise DataError(f"{series.place}: a cell is empty among the rows that the model reads: fill it in")
-    x = shown(both, need, len(info.known), info.flags)
+    x = shown(both, need, len(info.known), info.num_mask_channels)
     K, lengths = len(info.targets), torch.tensor([x.shape[1]])
     y = torch.empty(1, 0, K)
-    if info.series == 1:
+    if info.num_series == 1:
         return Batch(x, lengths, y)
     return cast(Batch, ScaledBatch(x, lengths, y, torch.from_numpy(scale[:, :K])[None]))
 
@@ -109,17 +109,17 @@ def frame_values(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     return frame.to_numpy(np.float64), tuple(str(column) for column in frame.columns)
 
 
-Part = Annotated[float, Field(gt=0.0, lt=1.0)]
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Steps = Count
 
 
-def check_shares(validation: float, test: float) -> None:
+def check_fractions(validation: float, test: float) -> None:
     """Raise ValueError where the two shares leave nothing to train on."""
     if validation + test >= 1:
         raise ValueError(f"validation={validation} and test={test} leave nothing to train on: keep their sum below 1")
 
 
-class Windowed(Dataset):
+class WindowedDataset(Dataset):
     """Base of the sources of series that are split by time. A source writes `read` and `_borders`."""
 
     Info = SeriesInfo
@@ -176,21 +176,21 @@ class Windowed(Dataset):
     @cached_property
     def info(self) -> SeriesInfo:
         series, scales = self.series, self._scales
-        flags = len(series.columns) if series.mask else int(series.known > 0)
+        num_mask_channels = len(series.columns) if series.mask else int(series.known > 0)
         pooled = scales.mean(0)  # Of one series: its own.
         return SeriesInfo(
-            input_size=len(series.columns) + flags,
+            input_size=len(series.columns) + num_mask_channels,
             window=self.window,
             horizon=self.horizon,
             targets=series.columns[: series.targets],
             columns=series.columns,
             seasons=self.seasons,
             mean=tuple(pooled[0].tolist()),
-            deviation=tuple(pooled[1].tolist()),
+            std=tuple(pooled[1].tolist()),
             naive_mae=tuple(pooled[2, : series.targets].tolist()),
-            series=len(series.names),
+            num_series=len(series.names),
             known=series.columns[len(series.columns) - series.known :],
-            flags=flags,
+            num_mask_channels=num_mask_channels,
         )
 
     @cached_property
@@ -207,8 +207,8 @@ class Windowed(Dataset):
     @cached_property
     def _scaled(self) -> Tensor:
         scaled = np.empty(self.series.values.shape, np.float32)
-        for (mean, deviation, _), (first, last) in zip(self._scales, self.series.spans, strict=True):
-            scaled[first:last] = (self.series.values[first:last] - mean) / deviation
+        for (mean, std, _), (first, last) in zip(self._scales, self.series.spans, strict=True):
+            scaled[first:last] = (self.series.values[first:last] - mean) / std
         return torch.from_numpy(scaled)
 
     def _windows(self, part: int, stride: int = 1) -> Windows:
@@ -221,7 +221,7 @@ class Windowed(Dataset):
         values, targets = self._scaled[: stretches[-1][2]], series.targets
         scales = torch.from_numpy(self._scales[..., :targets]) if len(stretches) > 1 else None
         shape = (self.window, self.horizon, targets)
-        return Windows(values, *shape, stretches, stride, series.known, self.info.flags, scales)
+        return Windows(values, *shape, stretches, stride, series.known, self.info.num_mask_channels, scales)
 
     @cached_property
     def train(self) -> Windows:
@@ -231,7 +231,7 @@ class Windowed(Dataset):
     def validation(self) -> Windows:
         return self._windows(1)
 
-    def open_test(self) -> Windows:
+    def test_split(self) -> Windows:
         return self._windows(2)
 
     @cached_property
@@ -250,12 +250,12 @@ def scale_of(train: np.ndarray, seasons: Sequence[int]) -> np.ndarray:
     steps = np.abs(train[season:] - train[:-season])
     if np.isnan(train).any():
         there = np.where(np.isnan(train).all(0), 0.0, train)  # A column of which nothing is known has no scale.
-        mean, deviation, naive = np.nanmean(there, 0), np.nanstd(there, 0), _mean(steps)
+        mean, std, naive = np.nanmean(there, 0), np.nanstd(there, 0), _mean(steps)
         moves = np.nanmax(there, 0) > np.nanmin(there, 0)
     else:
-        mean, deviation, naive, moves = train.mean(0), train.std(0), steps.mean(0), np.ptp(train, axis=0) > 0
+        mean, std, naive, moves = train.mean(0), train.std(0), steps.mean(0), np.ptp(train, axis=0) > 0
     # What never moves in training has no scale: 1 keeps it finite should it move later.
-    return np.stack([mean, np.where(moves & (deviation > 0), deviation, 1.0), np.maximum(naive, 1e-8)])
+    return np.stack([mean, np.where(moves & (std > 0), std, 1.0), np.maximum(naive, 1e-8)])
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
@@ -264,24 +264,24 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.where(there, values, 0.0).sum(0) / np.maximum(there.sum(0), 1)
 
 
-class SeriesDataset(Windowed):
+class SeriesDataset(WindowedDataset):
     """Base of the sources of one series that a person parts by shares. A source writes `read`."""
 
-    class Config(Windowed.Config):
-        validation: Part = 0.1
+    class Config(WindowedDataset.Config):
+        validation: Fraction = 0.1
         """Share of the rows, before the test part."""
-        test: Part = 0.2
+        test: Fraction = 0.2
         """Share of the rows, at the end."""
 
         @model_validator(mode="after")
         def _leave_something_to_train_on(self) -> SeriesDataset.Config:
-            check_shares(self.validation, self.test)
+            check_fractions(self.validation, self.test)
             return self
 
     def __init__(self, **choices: Any) -> None:
         super().__init__(**choices)
-        self.shares: tuple[float, float] = (choices["validation"], choices["test"])
+        self.fractions: tuple[float, float] = (choices["validation"], choices["test"])
 
     def _borders(self, rows: int) -> tuple[int, int, int]:
-        validation, test = self.shares
+        validation, test = self.fractions
         return int(rows * (1 - validation - test) + 1e-9), int(rows * (1 - test) + 1e-9), rows

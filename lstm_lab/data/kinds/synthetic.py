@@ -10,32 +10,32 @@ from pydantic import Field
 
 from lstm_lab.config import Count
 from lstm_lab.data.base import Dataset
-from lstm_lab.data.kinds.pre_split import Part, Parted, Parts
+from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit, RawSplits
 
 
-class Synthetic(Parted):
+class SyntheticDataset(PreSplit):
     """A problem writes `draw`. The streams are disjoint: numpy spawns one for each part from the seed."""
 
     class Config(Dataset.Config):
-        sequences: Count = 10_000
+        train_size: Count = 10_000
         """Sequences to train on."""
-        held_out: Count = 1000
+        eval_size: Count = 1000
         """Sequences that validate, and as many that test."""
         seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
         """Of the sequences: kept while the experiment's seed varies."""
 
-    def __init__(self, batch_size: int, sequences: int, held_out: int, seed: int) -> None:
+    def __init__(self, batch_size: int, train_size: int, eval_size: int, seed: int) -> None:
         super().__init__(batch_size)
-        self.sizes, self.seed = (sequences, held_out, held_out), seed
+        self.sizes, self.seed = (train_size, eval_size, eval_size), seed
 
     @abstractmethod
     def draw(self, n: int, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray] | np.ndarray | None]:
-        """n sequences and what is asked of them, as `Part` holds both."""
+        """n sequences and what is asked of them, as `RawSplit` holds both."""
 
-    def read(self) -> Parts:
+    def read(self) -> RawSplits:
         streams = np.random.default_rng(self.seed).spawn(3)
         parts = []
         for number, (n, rng) in enumerate(zip(self.sizes, streams, strict=True)):
             sequences, targets = self.draw(n, rng)
-            parts.append(Part(sequences, [number] * n, targets))
-        return Parts(*parts)
+            parts.append(RawSplit(sequences, [number] * n, targets))
+        return RawSplits(*parts)

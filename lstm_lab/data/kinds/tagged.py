@@ -11,7 +11,7 @@ from torch import Tensor
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.labelled import LabelledInfo
-from lstm_lab.data.kinds.pre_split import Part, Parted, Ragged
+from lstm_lab.data.kinds.pre_split import PackedSequences, PreSplit, RawSplit
 
 
 class TaggedSplit:
@@ -23,7 +23,7 @@ class TaggedSplit:
     """
 
     def __init__(self, sequences: list[np.ndarray], labels: list[np.ndarray]) -> None:
-        self.inputs, self.labels = Ragged(sequences), Ragged(labels)
+        self.inputs, self.labels = PackedSequences(sequences), PackedSequences(labels)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -33,7 +33,7 @@ class TaggedSplit:
         return Batch(x.float(), lengths, self.labels.take(index, -1)[0].long())
 
 
-class Tagged(Parted):
+class TaggedSequences(PreSplit):
     """Base of the sources of sequences with a label for each step. Part.targets are class indices, -1 not asked."""
 
     augments = frozenset({"jitter", "scaling"})
@@ -61,9 +61,9 @@ class Tagged(Parted):
         values = np.concatenate(self.parts.train.sequences)
         return values.mean(0, dtype=np.float64), np.maximum(values.std(0, dtype=np.float64), 1e-8)
 
-    def split(self, part: Part) -> TaggedSplit:
+    def split(self, part: RawSplit) -> TaggedSplit:
         sequences = list(part.sequences)
         if self.scaled:
-            mean, deviation = self._scale
-            sequences = [((sequence - mean) / deviation).astype(np.float32) for sequence in sequences]
+            mean, std = self._scale
+            sequences = [((sequence - mean) / std).astype(np.float32) for sequence in sequences]
         return TaggedSplit(sequences, part.targets)

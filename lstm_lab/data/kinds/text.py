@@ -17,11 +17,11 @@ from torch import Tensor
 
 from lstm_lab.config import Count
 from lstm_lab.data.base import Batch, Dataset, digest
-from lstm_lab.data.kinds.labelled import Classified
-from lstm_lab.data.preprocessing.batching import Buckets
+from lstm_lab.data.kinds.labelled import ClassificationDataset
+from lstm_lab.data.preprocessing.batching import LengthBuckets
 from lstm_lab.data.preprocessing.splits import Texts, leaks, sort_out
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer, Vocabulary, Word
-from lstm_lab.data.readers.cache import Kept, kept
+from lstm_lab.data.readers.cache import CacheEntry, cached
 from lstm_lab.data.readers.locate import sha256_of
 from lstm_lab.data.readers.table import find_file
 from lstm_lab.data.readers.text_files import read_rows, texts_of
@@ -71,24 +71,24 @@ class TextSplit:
         lengths: np.ndarray,
         labels: np.ndarray,
         *,
-        longest: int,
+        max_length: int,
         keep: Keep,
         budget: int | None = None,
         read: Callable[[], list[str]] | None = None,
     ) -> None:
         self.tokens, self.budget, self._read = tokens, budget, read
         self.labels = torch.from_numpy(labels.astype(np.int64))
-        self.lengths = torch.from_numpy(np.minimum(lengths, longest))
+        self.lengths = torch.from_numpy(np.minimum(lengths, max_length))
         #: Tokens kept of the head of a text that is too long; the others come from its tail.
-        self.head = {"head": longest, "tail": 0, "both": longest // 2}[keep]
+        self.head = {"head": max_length, "tail": 0, "both": max_length // 2}[keep]
         self.starts = torch.from_numpy(starts)
         self.skipped = torch.from_numpy(lengths) - self.lengths
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def plan(self, batch_size: int) -> Buckets:
-        return Buckets(self.lengths.numpy(), batch_size, self.budget)
+    def plan(self, batch_size: int) -> LengthBuckets:
+        return LengthBuckets(self.lengths.numpy(), batch_size, self.budget)
 
     def take(self, index: Tensor) -> Batch:
         lengths = self.lengths[index]
@@ -104,7 +104,7 @@ class TextSplit:
             raise ValueError("these texts were given as tokens alone: give `read` to have the texts themselves")
         return self._read()
 
-    def rivals(self) -> dict[str, Any]:
+    def baselines(self) -> dict[str, Any]:
         """Logistic regression on how often words and pairs of words occur, rare ones weighing more."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
@@ -116,7 +116,7 @@ class TextSplit:
         return {"TF-IDF + logistic regression": make_pipeline(words, LogisticRegression(C=10, max_iter=1000))}
 
 
-class Text(Classified):
+class Text(ClassificationDataset):
     """Base of the sources of labelled texts. A source writes `files` and `read`.
 
     Only the training part is looked at for the vocabulary and the classes. What is cut from it for validation, and for
@@ -128,7 +128,7 @@ class Text(Classified):
     augments = frozenset({"word_dropout"})
 
     #: Of the texts for validation and for test. Fixed, so that runs with different seeds are judged on the same ones.
-    shares: tuple[float, float] = (0.1, 0.2)
+    fractions: tuple[float, float] = (0.1, 0.2)
     #: Column that new texts are read from.
     column = "text"
     separator: str | None = None
@@ -138,7 +138,7 @@ class Text(Classified):
     class Config(Dataset.Config):
         tokenizer: Annotated[Named, Choice(Tokenizer, default="word")] = Word.Config()  # type: ignore[call-arg]
         """How texts are taken apart; fitted on the training part."""
-        longest: Count = 400
+        max_length: Count = 400
         """Tokens that are kept of a longer text."""
         keep: Keep = "tail"
         """Which: its first ones, its last ones, or half of each."""
@@ -147,18 +147,18 @@ class Text(Classified):
 
         @model_validator(mode="after")
         def _a_text_fits_a_batch(self) -> Text.Config:
-            if self.tokens_per_batch is not None and self.tokens_per_batch < self.longest:
-                raise ValueError(f"tokens_per_batch={self.tokens_per_batch} has no room for a text of longest="
-                                 f"{self.longest} tokens: raise it or lower longest")  # fmt: skip
-            if self.keep == "both" and self.longest < 2:
+            if self.tokens_per_batch is not None and self.tokens_per_batch < self.max_length:
+                raise ValueError(f"tokens_per_batch={self.tokens_per_batch} has no room for a text of max_length="
+                                 f"{self.max_length} tokens: raise it or lower max_length")  # fmt: skip
+            if self.keep == "both" and self.max_length < 2:
                 raise ValueError(
-                    f"keep=both needs longest to be at least 2, got {self.longest}: raise it, or keep head or tail"
+                    f"keep=both needs max_length to be at least 2, got {self.max_length}: raise it or keep head or tail"
                 )
             return self
 
     def __init__(self, **choices: Any) -> None:
         self.tokenizer: Named = choices["tokenizer"]
-        self.longest: int = choices["longest"]
+        self.max_length: int = choices["max_length"]
         self.keep: Keep = choices["keep"]
         self.budget: int | None = choices["tokens_per_batch"]
         self.batch_size: int = choices["batch_size"]
@@ -176,16 +176,16 @@ class Text(Classified):
         """All texts, the test part too."""
 
     @cached_property
-    def _prepared(self) -> Kept:
+    def _prepared(self) -> CacheEntry:
         from tokenizers import __version__
 
         files = [(place.parts[-3:], sha256_of(place)) for place in self.files()]
-        asked = (files, self.name, self.reading, self.shares, self.tokenizer.model_dump(), __version__, self.edition)
-        return kept(f"{self.name}-{digest(*asked)}", self._prepare)
+        asked = (files, self.name, self.reading, self.fractions, self.tokenizer.model_dump(), __version__, self.edition)
+        return cached(f"{self.name}-{digest(*asked)}", self._prepare)
 
-    def _prepare(self) -> Kept:
+    def _prepare(self) -> CacheEntry:
         found = self.read()
-        names, labels, parts = sort_out(found, self.shares)
+        names, labels, parts = sort_out(found, self.fractions)
         train = np.flatnonzero(parts == 0)
         fitted = self.tokenizer.build().fit(found.texts[i] for i in train)
         tokens, lengths = Vocabulary(fitted).encode(found.texts)
@@ -193,7 +193,7 @@ class Text(Classified):
         for text in found.texts:
             texts.update(f"{len(text)} {text}".encode())
         arrays = {"tokens": tokens, "lengths": lengths, "labels": labels, "parts": parts}
-        return Kept(arrays, {
+        return CacheEntry(arrays, {
             "classes": names,
             "tokenizer": fitted,
             "digest": digest(texts.hexdigest(), names, labels, parts),
@@ -222,7 +222,7 @@ class Text(Classified):
 
         return TextSplit(
             self._tokens, (lengths.cumsum() - lengths)[rows], lengths[rows], arrays["labels"][rows],
-            longest=self.longest, keep=self.keep, budget=self.budget, read=read,
+            max_length=self.max_length, keep=self.keep, budget=self.budget, read=read,
         )  # fmt: skip
 
     @cached_property
@@ -233,7 +233,7 @@ class Text(Classified):
     def validation(self) -> TextSplit:
         return self._part(1)
 
-    def open_test(self) -> TextSplit:
+    def test_split(self) -> TextSplit:
         return self._part(2)
 
     @cached_property
@@ -247,7 +247,9 @@ class Text(Classified):
         cut, padding = (self.train.skipped > 0).float().mean(), self.train.plan(self.batch_size).padding()
         unknown = (self._seen == UNKNOWN).float().mean()
         if cut:
-            said.append(f"{cut:.1%} of the training texts are longer than longest={self.longest}: keep={self.keep}")
+            said.append(
+                f"{cut:.1%} of the training texts are longer than max_length={self.max_length}: keep={self.keep}"
+            )
         said.append(f"{unknown:.1%} of the validation tokens are unknown; {padding:.1%} of a training epoch is padding")
         return tuple(said)
 
@@ -256,15 +258,17 @@ class Text(Classified):
         batch = self.validation.take(torch.arange(len(self.validation)))
         return batch.x[batch.x > 0]
 
-    def unseen(self, path: str, info: TextInfo) -> Iterator[Batch]:
+    def read_new(self, path: str, info: TextInfo) -> Iterator[Batch]:
         """Texts of a CSV, JSONL, Parquet or TXT file, in its order."""
         texts = texts_of(read_rows(find_file(path), (self.column,), self.separator), self.column)
         tokens, lengths = info.vocabulary.encode(texts)
         split = TextSplit(
             torch.from_numpy(tokens), lengths.cumsum() - lengths, lengths, np.full(len(lengths), -1),
-            longest=self.longest, keep=self.keep,
+            max_length=self.max_length, keep=self.keep,
         )  # fmt: skip
         return map(split.take, torch.arange(len(split)).split(self.batch_size))
 
-    def rows(self, answers: Sequence[Any], info: TextInfo, columns: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
+    def prediction_table(
+        self, answers: Sequence[Any], info: TextInfo, columns: Sequence[str]
+    ) -> tuple[list[str], list[list[Any]]]:
         return ["text", "label"], [[number, answer] for number, answer in enumerate(answers, 1)]

@@ -43,11 +43,11 @@ class Windows:
         stretches: Sequence[tuple[int, int, int]],
         stride: int = 1,
         known: int = 0,
-        flags: int = 0,
+        num_mask_channels: int = 0,
         scales: Tensor | None = None,
     ):
         self.values, self.window, self.horizon, self.targets = values, window, horizon, targets
-        self.known, self.flags, self.scales = known, flags, scales
+        self.known, self.num_mask_channels, self.scales = known, num_mask_channels, scales
         self.measured = values.shape[1] - known
         runs = [
             torch.arange(max(begin, first - window), last - window - horizon + 1, stride)
@@ -65,7 +65,7 @@ class Windows:
     def take(self, index: Tensor) -> Any:
         both = self._views[self.starts[index]].transpose(1, 2)  # (B, window + horizon, C)
         y = both[:, self.window :, : self.targets].contiguous()
-        x = shown(both, self.window, self.known, self.flags)
+        x = shown(both, self.window, self.known, self.num_mask_channels)
         lengths = torch.full((len(index),), x.shape[1])
         if self.scales is None:
             return Batch(x, lengths, y)
@@ -76,15 +76,15 @@ class Windows:
         return self.starts.unsqueeze(1) + self.window + torch.arange(self.horizon)
 
 
-def shown(both: Tensor, window: int, known: int, flags: int) -> Tensor:
+def shown(both: Tensor, window: int, known: int, num_mask_channels: int) -> Tensor:
     """What a model may see of rows (B, window + horizon, C): the window, and ahead of it only what is known there.
 
-    Zero where nothing is known; `flags` more channels then say so with a one.
+    Zero where nothing is known; `num_mask_channels` more channels then say so with a one.
     """
-    if not flags:
+    if not num_mask_channels:
         return both[:, :window].contiguous()
     x = both.clone() if known else both[:, :window]
     unknown = x.shape[2] - known
     x[:, window:, :unknown] = torch.nan
     missing = x.isnan()
-    return torch.cat([x.nan_to_num(0.0), missing[..., :flags].to(x.dtype)], -1)
+    return torch.cat([x.nan_to_num(0.0), missing[..., :num_mask_channels].to(x.dtype)], -1)

@@ -63,10 +63,10 @@ class Augment(config.Config):
         return batch._replace(x=x, y=y)
 
 
-def warped(x: Tensor, lengths: Tensor, deviation: float, generator: torch.Generator) -> Tensor:
+def warped(x: Tensor, lengths: Tensor, std: float, generator: torch.Generator) -> Tensor:
     """x (B, T, I) read at times that run from its first to its last step at changing speed, between steps in a line."""
     B, T, _ = x.shape
-    speed = (deviation * torch.randn(B, KNOTS, generator=generator)).exp()
+    speed = (std * torch.randn(B, KNOTS, generator=generator)).exp()
     last = (lengths - 1).unsqueeze(1)  # (B, 1)
     share = torch.arange(T) / last.clamp(min=1)  # (B, T) of the way to the last step
     place = share.clamp(max=1.0) * KNOTS

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 
-class Plan(Protocol):
+class BatchPlan(Protocol):
     """Which samples go together. Every epoch has the same number of batches, so that schedules can count on it."""
 
     def __len__(self) -> int: ...
@@ -17,7 +17,7 @@ class Plan(Protocol):
         """Every sample's number exactly once; `shuffle` alone decides the order, none keeps the plan's own."""
 
 
-class Even:
+class EqualBatches:
     """`batch_size` samples in each batch, the last one what is left."""
 
     def __init__(self, samples: int, batch_size: int) -> None:
@@ -31,7 +31,7 @@ class Even:
         return [order[at : at + self.batch_size] for at in range(0, self.samples, self.batch_size)]
 
 
-class Buckets:
+class LengthBuckets:
     """Batches of sequences of near-equal lengths, so that little of them is padding.
 
     Sorted by length and cut into buckets of `wide` batches; an epoch shuffles inside each bucket, among equal lengths

@@ -28,20 +28,20 @@ class Texts:
     """(N,) what must not be torn apart by a cut of ours, such as the film that reviews are about."""
 
 
-def sort_out(found: Texts, shares: tuple[float, float]) -> tuple[list[str], np.ndarray, np.ndarray]:
+def sort_out(found: Texts, fractions: tuple[float, float]) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Names of the classes, each text's class index (N,) int64, and its part (N,) int8 as an index of PARTS."""
     parts = np.zeros(len(found.texts), np.int8)
     for number, name in enumerate(PARTS if found.parts is not None else ()):
         parts[found.parts == name] = number
     names = sorted({str(label) for label in found.labels[parts == 0]})
-    unseen = sorted({str(label) for label in found.labels[parts > 0]} - set(names))
-    if unseen:
-        raise DataError(f"{found.place}: class {unseen[0]!r} does not stand in the training part: nothing can learn it")
+    unknown = sorted({str(label) for label in found.labels[parts > 0]} - set(names))
+    if unknown:
+        raise DataError(f"{found.place}: class {unknown[0]!r} is not in the training part: nothing can learn it")
     if len(names) < 2:
         raise DataError(f"{found.place}: the training part has {len(names)} class{'' if len(names) == 1 else 'es'} "
                         f"({', '.join(map(repr, names))}): there is nothing to tell apart")  # fmt: skip
     labels = np.searchsorted(np.array(names), found.labels).astype(np.int64)
-    validation, test = shares
+    validation, test = fractions
     for part, share in ((2, test), (1, validation / (1 - test) if not (parts == 2).any() else validation)):
         if not (parts == part).any():
             rows = np.flatnonzero(parts == 0)

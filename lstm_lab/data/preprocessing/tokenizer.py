@@ -26,9 +26,9 @@ class Tokenizer(Registered, kind="tokenizer"):
     characters that differ in form alone become one (Unicode NFKC)."""
 
     class Config(Named):
-        vocabulary: Size
+        vocab_size: Size
         """Tokens at most, the most frequent ones; padding and unknown are two of them."""
-        lower: bool = True
+        lowercase: bool = True
         """Take capitals for small letters."""
 
     #: What stands once in the training part is unknown there too, so that the unknown token's vector is trained.
@@ -36,8 +36,8 @@ class Tokenizer(Registered, kind="tokenizer"):
     #: Whether spaces become tokens; where they only part them, there is no need to count them.
     spaces: ClassVar[bool] = True
 
-    def __init__(self, vocabulary: int, lower: bool) -> None:
-        self.vocabulary, self.lower = vocabulary, lower
+    def __init__(self, vocab_size: int, lowercase: bool) -> None:
+        self.vocab_size, self.lowercase = vocab_size, lowercase
 
     @abstractmethod
     def parts(self) -> tuple[Any, Any]:
@@ -51,7 +51,7 @@ class Tokenizer(Registered, kind="tokenizer"):
         tokenizer.normalizer = normalizers.Sequence([
             normalizers.Replace(Regex(r"</?[A-Za-z][^<>]{0,100}>"), " "),
             normalizers.NFKC(),
-            *([normalizers.Lowercase()] if self.lower else []),
+            *([normalizers.Lowercase()] if self.lowercase else []),
             *([normalizers.Replace(Regex(r"\s+"), " ")] if self.spaces else []),
             normalizers.Strip(),
         ])  # fmt: skip
@@ -66,7 +66,7 @@ class Word(Tokenizer, name="word"):
     spaces = False
 
     class Config(Tokenizer.Config):
-        vocabulary: Size = 20_000
+        vocab_size: Size = 20_000
         """Tokens at most, the most frequent ones; padding and unknown are two of them."""
 
     def parts(self) -> tuple[Any, Any]:
@@ -74,14 +74,14 @@ class Word(Tokenizer, name="word"):
 
         tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-        return tokenizer, word_trainer(self.vocabulary, self.least)
+        return tokenizer, word_trainer(self.vocab_size, self.least)
 
 
 class BPE(Tokenizer, name="bpe"):
     """Byte pairs (Sennrich, Haddow & Birch, 2016): frequent runs of bytes; nothing is unknown."""
 
     class Config(Tokenizer.Config):
-        vocabulary: Annotated[int, Field(ge=258, lt=2**31)] = 8000
+        vocab_size: Annotated[int, Field(ge=258, lt=2**31)] = 8000
         """Tokens at most: the 256 bytes, the most frequent runs of them, padding and unknown."""
 
     def parts(self) -> tuple[Any, Any]:
@@ -91,7 +91,7 @@ class BPE(Tokenizer, name="bpe"):
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         tokenizer.decoder = decoders.ByteLevel()
         return tokenizer, trainers.BpeTrainer(
-            vocab_size=self.vocabulary, min_frequency=self.least, special_tokens=list(SPECIAL), show_progress=False,
+            vocab_size=self.vocab_size, min_frequency=self.least, special_tokens=list(SPECIAL), show_progress=False,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         )  # fmt: skip
 
@@ -100,7 +100,7 @@ class Character(Tokenizer, name="character"):
     """Single characters, spaces too."""
 
     class Config(Tokenizer.Config):
-        vocabulary: Size = 1000
+        vocab_size: Size = 1000
         """Tokens at most, the most frequent ones; padding and unknown are two of them."""
 
     def parts(self) -> tuple[Any, Any]:
@@ -109,15 +109,15 @@ class Character(Tokenizer, name="character"):
         tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
         tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
         tokenizer.decoder = decoders.Fuse()
-        return tokenizer, word_trainer(self.vocabulary, self.least)
+        return tokenizer, word_trainer(self.vocab_size, self.least)
 
 
-def word_trainer(vocabulary: int, least: int) -> Any:
+def word_trainer(vocab_size: int, least: int) -> Any:
     """Learns a vocabulary of whole words, those that stand at least `least` times."""
     from tokenizers import trainers
 
     return trainers.WordLevelTrainer(
-        vocab_size=vocabulary, min_frequency=least, special_tokens=list(SPECIAL), show_progress=False
+        vocab_size=vocab_size, min_frequency=least, special_tokens=list(SPECIAL), show_progress=False
     )
 
 

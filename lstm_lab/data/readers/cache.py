@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 
-class Kept(NamedTuple):
+class CacheEntry(NamedTuple):
     """What one entry of the cache holds."""
 
     arrays: dict[str, np.ndarray]
@@ -27,7 +27,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("LSTM_LAB_CACHE") or Path.home() / ".cache" / "lstm_lab")
 
 
-def kept(key: str, make: Callable[[], Kept]) -> Kept:
+def cached(key: str, make: Callable[[], CacheEntry]) -> CacheEntry:
     """What `make` returned when it was last asked under this key; a torn or altered file is made again."""
     place = cache_folder() / key
     found = _read(place)
@@ -42,7 +42,7 @@ def kept(key: str, make: Callable[[], Kept]) -> Kept:
     return made
 
 
-def _read(place: Path) -> Kept | None:
+def _read(place: Path) -> CacheEntry | None:
     try:
         content = memoryview(place.read_bytes())
     except OSError:
@@ -52,10 +52,10 @@ def _read(place: Path) -> Kept | None:
         return None
     with np.load(io.BytesIO(body), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    return Kept(arrays, json.loads(arrays.pop("plain").tobytes()))
+    return CacheEntry(arrays, json.loads(arrays.pop("plain").tobytes()))
 
 
-def _write(place: Path, made: Kept) -> None:
+def _write(place: Path, made: CacheEntry) -> None:
     """All of it or none, whatever dies meanwhile. First the sha256 of the rest."""
     body = io.BytesIO()
     plain = np.frombuffer(json.dumps(made.plain).encode(), np.uint8)

@@ -178,14 +178,14 @@ class CSV(SeriesDataset, name="csv"):
                 raise part.fault(odd[0], name, f"differs from line {part.lines[0]}, though it is named in data.static: "
                                  "write one value for all rows of a series, or name it in features")  # fmt: skip
 
-    def unseen(self, path: str, info: SeriesInfo) -> Iterator[Batch]:
+    def read_new(self, path: str, info: SeriesInfo) -> Iterator[Batch]:
         """The last `window` rows of another file with the same columns; and `horizon` more, where some are known."""
         self.path = path
         if info.known:
             self.missing = "mask"  # Rows ahead may leave empty what is not known there.
         yield recent(self.read(), info)
 
-    def rows(
+    def prediction_table(
         self, answers: Sequence[Any], info: SeriesInfo, columns: Sequence[str]
     ) -> tuple[list[str], list[list[Any]]]:
         return ["ahead", *columns], [[ahead, *row] for ahead, row in enumerate(answers[0], 1)]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from lstm_lab.data.kinds.series import Series, Steps, Windowed, frame_values
+from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, frame_values
 from lstm_lab.data.readers.locate import locate
 
 ORIGIN = "ETT-small (github.com/zhouhaoyi/ETDataset, CC BY-ND 4.0) as Parquet"
@@ -18,14 +18,14 @@ SHA256 = {
 ROWS_A_DAY = {"ETTh1": 24, "ETTh2": 24, "ETTm1": 96}
 
 
-class ETT(Windowed, name="ett"):
+class ETT(WindowedDataset, name="ett"):
     """Six loads and the oil temperature, all looked back on and all predicted, as every paper on them does.
 
     Months of 30 days: twelve to train on, four to validate, four to test; the rows behind them are left out.
     """
 
-    class Config(Windowed.Config):
-        set: Literal["ETTh1", "ETTh2", "ETTm1"] = "ETTh1"
+    class Config(WindowedDataset.Config):
+        subset: Literal["ETTh1", "ETTh2", "ETTm1"] = "ETTh1"
         """Hourly readings of the first or second transformer, or the first one's every quarter of an hour."""
         horizon: Steps = 96
         """Rows predicted ahead."""
@@ -34,15 +34,15 @@ class ETT(Windowed, name="ett"):
 
     def __init__(self, **choices: Any) -> None:
         super().__init__(**choices)
-        self.set: str = choices["set"]
+        self.subset: str = choices["subset"]
 
     def read(self) -> Series:
         import pandas as pd
 
-        place = locate(f"ett/{self.set}.parquet", ORIGIN, SHA256[self.set])
+        place = locate(f"ett/{self.subset}.parquet", ORIGIN, SHA256[self.subset])
         values, columns = frame_values(pd.read_parquet(place).drop(columns="date"))
         return Series(values[: self._borders(0)[2]], columns, len(columns), str(place))
 
     def _borders(self, rows: int) -> tuple[int, int, int]:
-        month = 30 * ROWS_A_DAY[self.set]
+        month = 30 * ROWS_A_DAY[self.subset]
         return 12 * month, 16 * month, 20 * month

@@ -9,9 +9,9 @@ import numpy as np
 
 from lstm_lab.config import Count
 from lstm_lab.data.base import Dataset
-from lstm_lab.data.kinds.labelled import Labelled, LabelledParts
-from lstm_lab.data.kinds.pre_split import Part, Parts
-from lstm_lab.data.kinds.tagged import Tagged
+from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences
+from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
+from lstm_lab.data.kinds.tagged import TaggedSequences
 from lstm_lab.data.readers.locate import locate
 
 CHANNELS = ["acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z"]
@@ -34,7 +34,7 @@ def read_table() -> Any:
     return pd.read_parquet(locate("hapt/hapt.parquet", origin))
 
 
-class HAPT(Tagged, name="hapt"):
+class HAPT(TaggedSequences, name="hapt"):
     """An activity or a postural transition for each sample, 12 in all; what nobody labelled is not asked about.
 
     Reyes-Ortiz et al. (2016), UCI, CC BY 4.0: 30 people, 61 recordings. The nine people of the original test part test
@@ -51,7 +51,7 @@ class HAPT(Tagged, name="hapt"):
         super().__init__(batch_size)
         self.window = window
 
-    def read(self) -> Parts:
+    def read(self) -> RawSplits:
         pieces: dict[str, list[tuple[np.ndarray, int, np.ndarray]]] = {"train": [], "validation": [], "test": []}
         for (user, _), rows in read_table().groupby(["user", "recording"], sort=True):
             part = "test" if user in TEST_USERS else "validation" if user in VALIDATION_USERS else "train"
@@ -62,13 +62,13 @@ class HAPT(Tagged, name="hapt"):
                 if (asked >= 0).any():
                     pieces[part].append((values[start : start + self.window], int(user), asked))
         train, validation, test = (
-            Part([x for x, _, _ in part], [user for _, user, _ in part], [y for _, _, y in part])
+            RawSplit([x for x, _, _ in part], [user for _, user, _ in part], [y for _, _, y in part])
             for part in pieces.values()
         )
-        return Parts(train, validation, test)
+        return RawSplits(train, validation, test)
 
 
-class HAPTWindows(Labelled, name="hapt_windows"):
+class HAPTWindows(LabelledSequences, name="hapt_windows"):
     """One of the six activities for each window of 128 samples (2.56 s), half of it shared with the next.
 
     The convention of UCI HAR (Anguita et al. 2013), whose recordings these are, on six raw channels. Split by person as
@@ -77,11 +77,11 @@ class HAPTWindows(Labelled, name="hapt_windows"):
 
     window, stride = 128, 64
 
-    def read(self) -> LabelledParts:
+    def read(self) -> LabelledData:
         test = np.isin(self._windows[2], TEST_USERS)
         values, labels, _ = self._windows
         names = np.array(ACTIVITIES)[labels]
-        return LabelledParts(train=(list(values[~test]), names[~test]), test=(list(values[test]), names[test]))
+        return LabelledData(train=(list(values[~test]), names[~test]), test=(list(values[test]), names[test]))
 
     @cached_property
     def _windows(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

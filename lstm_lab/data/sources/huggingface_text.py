@@ -11,13 +11,13 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.preprocessing.splits import Texts
 from lstm_lab.data.readers.text_files import Rows, cell, labels_of, texts_of
-from lstm_lab.data.sources.own_text import NAMES, OwnText
+from lstm_lab.data.sources.own_text import NAMES, UserText
 
 
-class HuggingFace(OwnText, name="huggingface"):
+class HuggingFace(UserText, name="huggingface"):
     """A folder that `datasets` has saved, or a name on the Hub, which needs a network once."""
 
-    class Config(OwnText.Config):
+    class Config(UserText.Config):
         text: str = "text"
         """Column of the texts."""
         label: str = "label"

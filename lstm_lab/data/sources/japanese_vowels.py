@@ -10,33 +10,33 @@ import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import digest
-from lstm_lab.data.kinds.labelled import Labelled, LabelledParts
-from lstm_lab.data.readers.cache import Kept, kept
+from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences
+from lstm_lab.data.readers.cache import CacheEntry, cached
 from lstm_lab.data.readers.locate import sha256_of
 
 
-class JapaneseVowels(Labelled, name="japanese_vowels"):
+class JapaneseVowels(LabelledSequences, name="japanese_vowels"):
     """Who speaks? 270 utterances to train on, 370 to test, as published.
 
     Kudo, Toyama & Shimbo (1999); UCI, CC BY 4.0.
     """
 
-    def read(self) -> LabelledParts:
+    def read(self) -> LabelledData:
         package = find_spec("aeon")
         if package is None or package.origin is None:
             raise DataError("japanese_vowels ships in the package 'aeon': pip install 'lstm-lab[datasets]'")
         folder = Path(package.origin).parent / "datasets" / "data" / "JapaneseVowels"
         files = [sha256_of(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST")]
         # Each process of a sweep reads it: importing aeon takes ten times as long as training an epoch.
-        arrays = kept(f"{self.name}-{digest(*files, version('aeon'))}", self._read).arrays
+        arrays = cached(f"{self.name}-{digest(*files, version('aeon'))}", self._read).arrays
 
         def part(name: str) -> tuple[list[np.ndarray], np.ndarray]:
             ends = np.cumsum(arrays[f"{name} lengths"])
             return np.split(arrays[f"{name} values"], ends[:-1]), arrays[f"{name} labels"]
 
-        return LabelledParts(train=part("train"), test=part("test"))
+        return LabelledData(train=part("train"), test=part("test"))
 
-    def _read(self) -> Kept:
+    def _read(self) -> CacheEntry:
         from aeon.datasets import load_classification
 
         arrays = {}
@@ -46,4 +46,4 @@ class JapaneseVowels(Labelled, name="japanese_vowels"):
             arrays[f"{part} values"] = np.concatenate([sequence.T for sequence in sequences])
             arrays[f"{part} lengths"] = np.array([sequence.shape[1] for sequence in sequences])
             arrays[f"{part} labels"] = labels
-        return Kept(arrays, {})
+        return CacheEntry(arrays, {})

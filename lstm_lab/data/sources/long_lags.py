@@ -7,15 +7,15 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from lstm_lab.data.kinds.sequence_regression import Measured
-from lstm_lab.data.kinds.synthetic import Synthetic
-from lstm_lab.data.kinds.tagged import Tagged
+from lstm_lab.data.kinds.sequence_regression import SequenceRegression
+from lstm_lab.data.kinds.synthetic import SyntheticDataset
+from lstm_lab.data.kinds.tagged import TaggedSequences
 
 
-class LongLag(Synthetic):
+class LongLag(SyntheticDataset):
     """Base of the three."""
 
-    class Config(Synthetic.Config):
+    class Config(SyntheticDataset.Config):
         length: Annotated[int, Field(ge=2, lt=2**31)] = 100
         """Steps over which something must be remembered, T."""
 
@@ -24,7 +24,7 @@ class LongLag(Synthetic):
         self.length = length
 
 
-class Adding(LongLag, Measured, name="adding"):
+class Adding(LongLag, SequenceRegression, name="adding"):
     """The sum of the two marked numbers among T (Hochreiter & Schmidhuber 1997, experiment 4).
 
     In the form of Le, Jaitly & Hinton (2015): channel 0 is uniform on [0, 1), channel 1 marks one step in each half
@@ -43,7 +43,7 @@ class Adding(LongLag, Measured, name="adding"):
         return list(x), x[rows, marked, 0].sum(0, dtype=np.float64)[:, None]
 
 
-class CopyMemory(LongLag, Tagged, name="copy_memory"):
+class CopyMemory(LongLag, TaggedSequences, name="copy_memory"):
     """Ten symbols, T blanks, then the ten again (Hochreiter & Schmidhuber 1997; as in Arjovsky, Shah & Bengio 2016).
 
     Channels: 8 symbols, the blank, and the sign to begin, which stands at step T + 10; T + 20 steps. Asked are the last
@@ -64,26 +64,26 @@ class CopyMemory(LongLag, Tagged, name="copy_memory"):
         return list(np.eye(self.symbols + 2, dtype=np.uint8)[steps]), list(labels)
 
 
-class Parity(LongLag, Tagged, name="parity"):
+class Parity(LongLag, TaggedSequences, name="parity"):
     """Whether the ones among the bits so far are even or odd: one bit of memory that every one must turn over.
 
     Without a memory of all bits nothing is better than chance: accuracy 1/2.
     """
 
     class Config(LongLag.Config):
-        asked: Literal["every", "last"] = "every"
+        target_steps: Literal["every", "last"] = "every"
         """At every step, or after the last bit alone, which is much harder to learn."""
 
     classes = ("even", "odd")
     scaled = False
 
-    def __init__(self, batch_size: int, length: int, asked: str, **sizes: Any) -> None:
+    def __init__(self, batch_size: int, length: int, target_steps: str, **sizes: Any) -> None:
         super().__init__(batch_size, length, **sizes)
-        self.asked = asked
+        self.target_steps = target_steps
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
         bits = rng.integers(2, size=(n, self.length, 1), dtype=np.uint8)
         labels = (bits[..., 0].cumsum(1) % 2).astype(np.int8)
-        if self.asked == "last":
+        if self.target_steps == "last":
             labels[:, :-1] = -1
         return list(bits), list(labels)

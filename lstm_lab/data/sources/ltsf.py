@@ -6,13 +6,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lstm_lab.data.kinds.series import Series, Steps, Windowed, frame_values
+from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, frame_values
 from lstm_lab.data.readers.locate import locate
 
 SUITE = "of the Autoformer suite (github.com/thuml/Autoformer)"
 
 
-class LongHorizon(Windowed):
+class LongHorizon(WindowedDataset):
     """All columns are looked back on and predicted; 70, 10 and 20 % of the rows in the order of time."""
 
     def _borders(self, rows: int) -> tuple[int, int, int]:

@@ -7,21 +7,21 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from lstm_lab.data.kinds.series import Series, Steps, Windowed
+from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset
 from lstm_lab.data.readers.locate import locate
 
 HORIZONS = {"hourly": 48, "weekly": 13}
 
 
-class M4(Windowed, name="m4"):
+class M4(WindowedDataset, name="m4"):
     """Many series, one model: 414 hourly or 359 weekly ones, each on its own scale.
 
     The competition's test rows are the test part: one forecast for each series. The horizon before them validates, so
     that the scale and the denominator of MASE come of the rows before both; the competition's own takes in the latter.
     """
 
-    class Config(Windowed.Config):
-        set: Literal["hourly", "weekly"] = "hourly"
+    class Config(WindowedDataset.Config):
+        subset: Literal["hourly", "weekly"] = "hourly"
         """Which of the competition's six frequencies."""
         horizon: Steps = 48
         """Rows predicted ahead: 48 of the hourly, 13 of the weekly series."""
@@ -30,16 +30,16 @@ class M4(Windowed, name="m4"):
 
         @model_validator(mode="after")
         def _as_in_the_competition(self) -> M4.Config:
-            if self.horizon != HORIZONS[self.set]:
+            if self.horizon != HORIZONS[self.subset]:
                 raise ValueError(
-                    f"horizon={self.horizon}: the {self.set} series are tested on {HORIZONS[self.set]} rows; "
+                    f"horizon={self.horizon}: the {self.subset} series are tested on {HORIZONS[self.subset]} rows; "
                     "set it to that"
                 )
             return self
 
     def __init__(self, **choices: Any) -> None:
         super().__init__(**choices)
-        self.set: str = choices["set"]
+        self.subset: str = choices["subset"]
 
     def read(self) -> Series:
         import pandas as pd
@@ -50,7 +50,7 @@ class M4(Windowed, name="m4"):
             "cbc9424bae7d7e12b9c6bdce24d8773516148425f8c257741972cc7f6e3b41da",
         )
         frame = pd.read_parquet(place)
-        frame = frame[frame["freq"].str.lower() == self.set]
+        frame = frame[frame["freq"].str.lower() == self.subset]
         parts = {part: rows.set_index("id")["y"] for part, rows in frame.groupby("split")}
         names = sorted(parts["train"].index, key=lambda name: int(name[1:]))
         series = [np.concatenate([parts["train"][name], parts["test"][name]]).astype(float) for name in names]

@@ -14,8 +14,8 @@ from pydantic import Field, model_validator
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset
-from lstm_lab.data.kinds.labelled import Labelled, LabelledInfo, LabelledParts, LabelledSplit
-from lstm_lab.data.kinds.series import Part, check_shares
+from lstm_lab.data.kinds.labelled import LabelledData, LabelledInfo, LabelledSequences, LabelledSplit
+from lstm_lab.data.kinds.series import Fraction, check_fractions
 from lstm_lab.data.preprocessing.splits import cut
 from lstm_lab.data.readers.table import Table, find_file, read_numbers, read_table, read_text, show
 from lstm_lab.data.readers.text_files import labels_of, read_rows
@@ -25,12 +25,12 @@ from lstm_lab.data.sources.own_text import parts_of
 
 
 @dataclass(frozen=True)
-class OwnInfo(LabelledInfo):
+class StandardizedInfo(LabelledInfo):
     """Saved with the run, so that it reads new sequences without the old ones."""
 
     mean: tuple[float, ...] = ()
     """Of each channel over the training part."""
-    deviation: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -47,28 +47,28 @@ class Found:
     """(N,) what must not be torn apart by a cut; none: equal sequences alone."""
 
 
-class OwnSequences(Labelled):
+class UserSequences(LabelledSequences):
     """Base of the files of labelled sequences. A source writes `find` and `labelless`."""
 
-    Info = OwnInfo
+    Info = StandardizedInfo
 
     class Config(Dataset.Config):
         path: Annotated[str, Field(min_length=1)]
         """The file; looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
-        validation: Part = 0.1
+        validation: Fraction = 0.1
         """Share of the sequences, where the data name no validation part."""
-        test: Part = 0.2
+        test: Fraction = 0.2
         """Share of the sequences, where the data name no test part."""
 
         @model_validator(mode="after")
-        def _leave_something_to_train_on(self) -> OwnSequences.Config:
-            check_shares(self.validation, self.test)
+        def _leave_something_to_train_on(self) -> UserSequences.Config:
+            check_fractions(self.validation, self.test)
             return self
 
     def __init__(self, **choices: Any) -> None:
         super().__init__(choices["batch_size"])
         self.path: str = choices["path"]
-        self.shares: tuple[float, float] = (choices["validation"], choices["test"])
+        self.fractions: tuple[float, float] = (choices["validation"], choices["test"])
 
     @abstractmethod
     def find(self) -> Found:
@@ -90,7 +90,7 @@ class OwnSequences(Labelled):
             raise DataError(f"{self.path}: holds one class alone ({show(str(classes[0]))}): there is nothing to tell "
                             "apart")  # fmt: skip
         groups = [sequence.tobytes() for sequence in found.sequences] if found.groups is None else found.groups.tolist()
-        for part, name, share in ((2, "test", self.shares[1]), (1, "validation", self.shares[0])):
+        for part, name, share in ((2, "test", self.fractions[1]), (1, "validation", self.fractions[0])):
             if (parts == part).any():
                 if share != type(self).Config.model_fields[name].default:
                     raise DataError(f"{self.path}: names a {name} part, so data.{name}={share} would do nothing: leave "
@@ -98,18 +98,18 @@ class OwnSequences(Labelled):
                 continue
             rows = np.flatnonzero(parts == 0)
             if len(rows):
-                left = share / (1 - self.shares[1]) if part == 1 and found.parts is None else share
+                left = share / (1 - self.fractions[1]) if part == 1 and found.parts is None else share
                 parts[rows[cut(labels[rows], [groups[row] for row in rows], left)]] = part
             if not (parts == part).any() or not (parts == 0).any():
                 raise DataError(f"{self.path}: {len(parts)} sequences leave none to the {name} or the training part: "
                                 "bring more of them")  # fmt: skip
         return found, parts
 
-    def read(self) -> LabelledParts:
+    def read(self) -> LabelledData:
         found, parts = self._found
         both = [([found.sequences[row] for row in rows], found.labels[rows])
                 for rows in (np.flatnonzero(parts < 2), np.flatnonzero(parts == 2))]  # fmt: skip
-        return LabelledParts(*both)
+        return LabelledData(*both)
 
     @cached_property
     def _held_out(self) -> tuple[np.ndarray, np.ndarray]:
@@ -118,29 +118,31 @@ class OwnSequences(Labelled):
         return np.flatnonzero(~validates), np.flatnonzero(validates)
 
     @cached_property
-    def info(self) -> OwnInfo:
+    def info(self) -> StandardizedInfo:
         plain = super().info
-        mean, deviation = self._scale
-        return OwnInfo(**{**vars(plain), "mean": tuple(mean.tolist()), "deviation": tuple(deviation.tolist())})
+        mean, std = self._scale
+        return StandardizedInfo(**{**vars(plain), "mean": tuple(mean.tolist()), "std": tuple(std.tolist())})
 
-    def unseen(self, path: str, info: OwnInfo) -> Iterator[Batch]:
+    def read_new(self, path: str, info: StandardizedInfo) -> Iterator[Batch]:
         """The sequences of another file, in its order."""
         sequences = self.labelless(path)
         if sequences[0].shape[1] != info.input_size:
             raise DataError(f"{path}: {sequences[0].shape[1]} channels, but the model reads {info.input_size}")
-        scaled = [(sequence - info.mean) / info.deviation for sequence in sequences]
+        scaled = [(sequence - info.mean) / info.std for sequence in sequences]
         split = LabelledSplit(scaled, np.full(len(scaled), -1))
         return map(split.take, torch.arange(len(split)).split(self.batch_size))
 
-    def rows(self, answers: Sequence[Any], info: OwnInfo, columns: Sequence[str]) -> tuple[list[str], list[list[Any]]]:
+    def prediction_table(
+        self, answers: Sequence[Any], info: StandardizedInfo, columns: Sequence[str]
+    ) -> tuple[list[str], list[list[Any]]]:
         return ["sequence", "label"], [[number, answer] for number, answer in enumerate(answers, 1)]
 
 
-class TS(OwnSequences, name="ts"):
+class TS(UserSequences, name="ts"):
     """A .ts file of the UEA and UCR archives: one line for each sequence, its channels parted by colons, its class
     last. Read by aeon, which takes capitals of labels for small letters."""
 
-    class Config(OwnSequences.Config):
+    class Config(UserSequences.Config):
         test_path: Annotated[str, Field(min_length=1)] | None = None
         """File of the test part; null: a share of `path`."""
 
@@ -164,10 +166,10 @@ class TS(OwnSequences, name="ts"):
         return read_ts(find_file(path), labelled=False)[0]
 
 
-class SequenceTable(OwnSequences, name="csv_sequences"):
+class CSVSequences(UserSequences, name="csv_sequences"):
     """A CSV, Parquet or JSONL file with a row for each step of each sequence, oldest first."""
 
-    class Config(OwnSequences.Config):
+    class Config(UserSequences.Config):
         id: str
         """Column that says which sequence a row belongs to."""
         label: str
@@ -185,7 +187,7 @@ class SequenceTable(OwnSequences, name="csv_sequences"):
         """Decimal mark of the numbers."""
 
         @model_validator(mode="after")
-        def _names_are_distinct_and_marks_alive(self) -> SequenceTable.Config:
+        def _names_are_distinct_and_marks_alive(self) -> CSVSequences.Config:
             names = [self.id, self.label, *self.channels, *filter(None, (self.split, self.group))]
             twice = next((name for name in names if names.count(name) > 1), None)
             if not self.channels:

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, Field, model_validator
 
 from lstm_lab.config import DataError
-from lstm_lab.data.kinds.series import Part, check_shares
+from lstm_lab.data.kinds.series import Fraction, check_fractions
 from lstm_lab.data.kinds.text import Text
 from lstm_lab.data.preprocessing.splits import PARTS, Texts
 from lstm_lab.data.readers.table import Table, find_file, read_text, show
@@ -23,39 +23,39 @@ NAMES = {
 Mark = Annotated[str, BeforeValidator(lambda mark: "\t" if mark == r"\t" else mark)]
 
 
-class OwnText(Text):
+class UserText(Text):
     """Base of what a person brings: the shares of the parts are theirs to choose."""
 
     class Config(Text.Config):
         path: Annotated[str, Field(min_length=1)]
         """Looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
-        validation: Part = 0.1
+        validation: Fraction = 0.1
         """Share of the texts, where the data name no validation part."""
-        test: Part = 0.2
+        test: Fraction = 0.2
         """Share of the texts, where the data name no test part."""
 
         @model_validator(mode="after")
-        def _leave_something_to_train_on(self) -> OwnText.Config:
-            check_shares(self.validation, self.test)
+        def _leave_something_to_train_on(self) -> UserText.Config:
+            check_fractions(self.validation, self.test)
             return self
 
     def __init__(self, **choices: Any) -> None:
         super().__init__(**choices)
         self.path: str = choices["path"]
-        self.shares = (choices["validation"], choices["test"])
+        self.fractions = (choices["validation"], choices["test"])
 
     def named_parts(self, parts: np.ndarray, place: Path) -> np.ndarray:
         """The parts, unless the data name one whose share was chosen too."""
-        for part, share in zip(PARTS[1:], self.shares, strict=True):
-            if (parts == part).any() and share != OwnText.Config.model_fields[part].default:
+        for part, share in zip(PARTS[1:], self.fractions, strict=True):
+            if (parts == part).any() and share != UserText.Config.model_fields[part].default:
                 raise DataError(f"{place}: names a {part} part, so data.{part}={share} would do nothing: leave it out")
         return parts
 
 
-class TextFile(OwnText, name="csv_text"):
+class CSVText(UserText, name="csv_text"):
     """One file with a row for each text: CSV, TSV, JSONL or Parquet, by the ending of its name."""
 
-    class Config(OwnText.Config):
+    class Config(UserText.Config):
         text: str = "text"
         """Column of the texts."""
         label: str = "label"
@@ -68,7 +68,7 @@ class TextFile(OwnText, name="csv_text"):
         r"""Character between the fields of a CSV, a tab is written \t; null: a comma, or in a .tsv file a tab."""
 
         @model_validator(mode="after")
-        def _names_are_distinct_and_marks_alive(self) -> TextFile.Config:
+        def _names_are_distinct_and_marks_alive(self) -> CSVText.Config:
             names = [name for name in (self.text, self.label, self.split, self.group) if name is not None]
             twice = next((name for name in names if names.count(name) > 1), None)
             if twice is not None:
@@ -115,7 +115,7 @@ def parts_of(table: Table, column: str) -> np.ndarray:
     return np.array([NAMES[cell.lower()] for cell in cells])
 
 
-class TextFolder(OwnText, name="text_folder"):
+class TextFolder(UserText, name="text_folder"):
     """A folder with one sub-folder for each class and a .txt file for each text in it; or folders train and test, and
     perhaps validation, with those inside."""
 

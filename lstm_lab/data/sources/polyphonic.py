@@ -7,15 +7,15 @@ from typing import ClassVar
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.kinds.pre_split import Part, Parts
-from lstm_lab.data.kinds.sequences import Sequences
+from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
+from lstm_lab.data.kinds.sequences import NextStepSequences
 from lstm_lab.data.readers.locate import locate
 
 KEYS = 88
 OCTAVE = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
-class PianoRolls(Sequences):
+class PianoRolls(NextStepSequences):
     """A parquet file with a row for each piece: split (train, valid, test), piece, notes (active keys of each step)."""
 
     pieces: ClassVar[tuple[int, int, int]]
@@ -24,7 +24,7 @@ class PianoRolls(Sequences):
     # Key 0 is A0, MIDI note 21.
     names = tuple(f"{OCTAVE[note % 12]}{note // 12 - 1}" for note in range(21, 21 + KEYS))
 
-    def read(self) -> Parts:
+    def read(self) -> RawSplits:
         import pandas as pd
 
         place = locate(
@@ -37,8 +37,8 @@ class PianoRolls(Sequences):
             rolls = [roll(notes) for notes in table.loc[table["split"] == split, "notes"]]
             if len(rolls) != pieces:
                 raise DataError(f"{place}: {len(rolls)} pieces of split {split!r}, not {pieces} as published")
-            parts.append(Part(rolls, [rolled.tobytes() for rolled in rolls]))
-        return Parts(*parts).without_copies()
+            parts.append(RawSplit(rolls, [rolled.tobytes() for rolled in rolls]))
+        return RawSplits(*parts).without_copies()
 
 
 def roll(notes: np.ndarray) -> np.ndarray:

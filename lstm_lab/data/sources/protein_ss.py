@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lab.data.kinds.pre_split import Part, Parts
-from lstm_lab.data.kinds.tagged import Tagged
+from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
+from lstm_lab.data.kinds.tagged import TaggedSequences
 from lstm_lab.data.readers.locate import locate
 
 RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
@@ -15,7 +15,7 @@ RESIDUES = "ACDEFGHIKLMNPQRSTVWY"
 STATES = "HEC"
 
 
-class ProteinSS(Tagged, name="protein_ss"):
+class ProteinSS(TaggedSequences, name="protein_ss"):
     """Trained on the chains of NetSurfP-2.0 (Klausen et al. 2019, less than 25 % identical to CB513), tested on CB513
     (Cuff & Barton 1999). Residues without a resolved structure are not asked about.
 
@@ -26,7 +26,7 @@ class ProteinSS(Tagged, name="protein_ss"):
     classes = ("helix", "strand", "coil")
     scaled = False
 
-    def read(self) -> Parts:
+    def read(self) -> RawSplits:
         import pandas as pd
 
         flip = "github.com/J-SNACKKB/FLIP, splits/secondary_structure (id, split, seq, ss3, mask)"
@@ -36,17 +36,17 @@ class ProteinSS(Tagged, name="protein_ss"):
         scored = zip(cb513["ordered"], cb513["cb513_mask"], strict=True)
         cb513 = cb513.assign(mask=["".join(map(min, *masks)) for masks in scored])
         train, validation = (part(chains[chains["split"] == name]) for name in ("train", "validation"))
-        return Parts(train, validation, part(cb513)).without_copies()
+        return RawSplits(train, validation, part(cb513)).without_copies()
 
 
-def part(chains: Any) -> Part:
+def part(chains: Any) -> RawSplit:
     """Rows with seq, ss3 and mask ("1" where scored) -> one-hot residues (T, 21) and states (T,)."""
     sequences = [one_hot(seq) for seq in chains["seq"]]
     labels = [
         np.where(codes(mask, "1") == 0, codes(states, STATES), -1).astype(np.int8)
         for states, mask in zip(chains["ss3"], chains["mask"], strict=True)
     ]
-    return Part(sequences, list(chains["seq"]), labels)
+    return RawSplit(sequences, list(chains["seq"]), labels)
 
 
 def codes(text: str, alphabet: str) -> np.ndarray:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstm_lab.data.kinds.sequences import Sequences
-from lstm_lab.data.kinds.synthetic import Synthetic
+from lstm_lab.data.kinds.sequences import NextStepSequences
+from lstm_lab.data.kinds.synthetic import SyntheticDataset
 
 LETTERS = "BTPSXVE"
 GRAMMAR = (
@@ -19,7 +19,7 @@ GRAMMAR = (
 END = 5
 
 
-class EmbeddedReber(Synthetic, Sequences, name="embedded_reber"):
+class EmbeddedReber(SyntheticDataset, NextStepSequences, name="embedded_reber"):
     """Which letter comes next? (Hochreiter & Schmidhuber 1997, experiment 1; after Reber 1967.)
 
     B, then T or P, a Reber string (B, a walk through GRAMMAR, E), the same T or P again, E: only that last T or P needs

@@ -15,11 +15,10 @@ from torch import Tensor
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Dataset
-from lstm_lab.data.kinds.pre_split import Part as Stretch
-from lstm_lab.data.kinds.pre_split import Parts, Ragged
-from lstm_lab.data.kinds.sequences import Sequences
-from lstm_lab.data.kinds.series import Part, check_shares
-from lstm_lab.data.preprocessing.batching import Even, Plan
+from lstm_lab.data.kinds.pre_split import PackedSequences, RawSplit, RawSplits
+from lstm_lab.data.kinds.sequences import NextStepSequences
+from lstm_lab.data.kinds.series import Fraction, check_fractions
+from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches
 from lstm_lab.data.preprocessing.tokenizer import Character, Tokenizer, Vocabulary
 from lstm_lab.data.readers.table import find_file, read_text
 from lstm_lab.registry import Choice, Named
@@ -47,27 +46,27 @@ class StreamSplit:
 
     tokens = True
 
-    def __init__(self, stream: np.ndarray, chunk: int, carry: bool) -> None:
-        self.inputs, self.chunk, self.carry = Ragged([stream]), chunk, carry
+    def __init__(self, stream: np.ndarray, chunk_length: int, stateful: bool) -> None:
+        self.inputs, self.chunk_length, self.stateful = PackedSequences([stream]), chunk_length, stateful
 
     def __len__(self) -> int:
-        return -(-len(self.inputs.values) // self.chunk)
+        return -(-len(self.inputs.values) // self.chunk_length)
 
-    def plan(self, batch_size: int) -> Plan:
-        return Lanes(len(self), batch_size) if self.carry else Even(len(self), batch_size)
+    def plan(self, batch_size: int) -> BatchPlan:
+        return StreamLanes(len(self), batch_size) if self.stateful else EqualBatches(len(self), batch_size)
 
     def take(self, index: Tensor) -> StreamBatch:
-        stream, starts = self.inputs.values, index * self.chunk
-        lengths = (len(stream) - starts).clamp(max=self.chunk)
+        stream, starts = self.inputs.values, index * self.chunk_length
+        lengths = (len(stream) - starts).clamp(max=self.chunk_length)
         t = torch.arange(int(lengths.max()))
         valid = t < lengths.unsqueeze(1)  # (B, T)
         x = stream[(starts.unsqueeze(1) + t).where(valid, 0)].long().masked_fill_(~valid, 0)
         before = stream[(starts - 1).clamp(min=0)].long().masked_fill(starts == 0, 0)
         y = x.masked_fill(~valid, -1)
-        return StreamBatch(x, lengths, y, before, starts if self.carry else torch.full_like(starts, -1))
+        return StreamBatch(x, lengths, y, before, starts if self.stateful else torch.full_like(starts, -1))
 
 
-class Lanes:
+class StreamLanes:
     """The stream is cut into `batch_size` lanes; a batch is the next chunk of each, whatever the epoch.
 
     Lanes differ by one chunk at most, the longer ones first: the last batch may lack the shorter ones.
@@ -83,7 +82,7 @@ class Lanes:
         return [np.array([lane[k] for lane in self.lanes if k < len(lane)]) for k in range(len(self))]
 
 
-class TextStream(Sequences):
+class TextStream(NextStepSequences):
     """Base of the sources of one long text. A source writes `text`. The first share of it trains, the last tests.
 
     Runs of white space are one space; the vocabulary is fitted on the training part alone.
@@ -94,27 +93,27 @@ class TextStream(Sequences):
     class Config(Dataset.Config):
         tokenizer: Annotated[Named, Choice(Tokenizer, default="character")] = Character.Config()  # type: ignore[call-arg]
         """How the text is taken apart; fitted on the training part."""
-        chunk: Annotated[int, Field(ge=2, lt=2**31)] = 64
+        chunk_length: Annotated[int, Field(ge=2, lt=2**31)] = 64
         """Tokens that are read, and through which gradients flow, in one step of training."""
-        carry: bool = True
+        stateful: bool = True
         """Whether a chunk begins with the state that the one before it left, without its gradient (truncated
         back-propagation, Williams & Peng 1990); else every chunk begins anew, in any order."""
-        validation: Part = 0.1
+        validation: Fraction = 0.1
         """Share of the text, before the test part."""
-        test: Part = 0.1
+        test: Fraction = 0.1
         """Share of the text, at the end."""
 
         @model_validator(mode="after")
         def _leave_something_to_train_on(self) -> TextStream.Config:
-            check_shares(self.validation, self.test)
+            check_fractions(self.validation, self.test)
             return self
 
     def __init__(self, **choices: Any) -> None:
         super().__init__(choices["batch_size"])
         self.tokenizer: Named = choices["tokenizer"]
-        self.chunk: int = choices["chunk"]
-        self.carry: bool = choices["carry"]
-        self.shares: tuple[float, float] = (choices["validation"], choices["test"])
+        self.chunk_length: int = choices["chunk_length"]
+        self.stateful: bool = choices["stateful"]
+        self.fractions: tuple[float, float] = (choices["validation"], choices["test"])
 
     @abstractmethod
     def text(self) -> tuple[str, str]:
@@ -123,7 +122,7 @@ class TextStream(Sequences):
     @cached_property
     def _encoded(self) -> tuple[list[np.ndarray], tuple[str, ...]]:
         text, place = self.text()
-        validation, test = self.shares
+        validation, test = self.fractions
         borders = [int(len(text) * (1 - validation - test) + 1e-9), int(len(text) * (1 - test) + 1e-9)]
         pieces = [text[: borders[0]], text[borders[0] : borders[1]], text[borders[1] :]]
         vocabulary = Vocabulary(self.tokenizer.build().fit([pieces[0]]))
@@ -138,14 +137,14 @@ class TextStream(Sequences):
     def names(self) -> tuple[str, ...]:
         return self._encoded[1]
 
-    def read(self) -> Parts:
-        return Parts(*(Stretch([stream], [number]) for number, stream in enumerate(self._encoded[0])))
+    def read(self) -> RawSplits:
+        return RawSplits(*(RawSplit([stream], [number]) for number, stream in enumerate(self._encoded[0])))
 
-    def split(self, part: Stretch) -> StreamSplit:  # type: ignore[override]
-        return StreamSplit(part.sequences[0], self.chunk, self.carry)
+    def split(self, part: RawSplit) -> StreamSplit:  # type: ignore[override]
+        return StreamSplit(part.sequences[0], self.chunk_length, self.stateful)
 
 
-class OwnStream(TextStream, name="text_stream"):
+class TextFileStream(TextStream, name="text_stream"):
     """A .txt file, or all .txt files below a folder in the order of their names, as one long text."""
 
     class Config(TextStream.Config):
