@@ -88,7 +88,7 @@ def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, 
     with torch.inference_mode():
         for batch in Loader(split, batch_size):
             output = learner(batch)
-            asked = int(learner.task.asked(batch))
+            asked = int(learner.task.num_targets(batch))
             total += float(learner.task.loss(output, batch)) * asked
             count += asked
             metrics.update(output, batch)
@@ -109,7 +109,7 @@ def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, par
     if calibration is not None:
         run.describe(calibration=calibration)
         if part == "test":  # On the part that it was learnt of, it would praise itself.
-            learner.task.recall(calibration)
+            learner.task.load_calibration(calibration)
 
 
 def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Dataset | None = None) -> Scores:
@@ -122,7 +122,7 @@ def evaluate(run: Run, part: Literal["validation", "test"] = "test", dataset: Da
         ConfigError: the run has no checkpoint yet.
     """
     experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
-    torch.set_num_threads(experiment.trainer.threads)
+    torch.set_num_threads(experiment.trainer.num_threads)
     dataset = dataset or experiment.data.build()
     trained_on = run.about["data"]["digest"]
     if dataset.digest != trained_on:

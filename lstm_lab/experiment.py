@@ -25,13 +25,13 @@ class Trainer(Config):
     """Epochs at most."""
     patience: Count | None = 10
     """Epochs without improvement of the deciding metric before training stops; null: never."""
-    gradient_clip: Annotated[float, Field(gt=0.0)] | None = 1.0
+    gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
     """Largest norm of the gradient; null: unclipped."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     """Where tensors live; `auto` takes a GPU if there is one."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     """Arithmetic of the forward and backward pass."""
-    threads: Count = 1
+    num_threads: Count = 1
     """CPU threads: part of the experiment, because sums over more threads round differently."""
 
 

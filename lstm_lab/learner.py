@@ -46,7 +46,7 @@ class Learner(pl.LightningModule):
         starts = getattr(batch, "starts", None)
         if starts is None:
             return self.task.complete(self.model(x, lengths), batch)
-        output, state = cast(Any, self.model).carry(x, lengths, self._before(starts, x, lengths))
+        output, state = cast(Any, self.model).forward_stateful(x, lengths, self._before(starts, x, lengths))
         self.carried = (tree_map(torch.Tensor.detach, state), starts + lengths)
         return self.task.complete(output, batch)
 
@@ -58,7 +58,7 @@ class Learner(pl.LightningModule):
         if isinstance(state, list):  # As a checkpoint holds it: plain parts, whose form the model alone knows.
             training = self.training
             with torch.no_grad():
-                form = tree_structure(cast(Any, self.eval().model).carry(x, lengths, None)[1])
+                form = tree_structure(cast(Any, self.eval().model).forward_stateful(x, lengths, None)[1])
             self.train(training)
             state = tree_unflatten([part.to(x.device) for part in state], form)
         return tree_map(lambda part: part[: len(starts)], state)
@@ -70,7 +70,7 @@ class Learner(pl.LightningModule):
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        rate = self.optimizer.choices["lr"] * self.schedule.factor(
+        rate = self.optimizer.choices["lr"] * self.schedule.lr_factor(
             self.trainer.global_step, int(self.trainer.estimated_stepping_batches)
         )
         for group in self.trainer.optimizers[0].param_groups:
@@ -92,13 +92,13 @@ class Learner(pl.LightningModule):
         if len(mine.x) == 0:  # More workers than samples: one of them counted as nothing keeps the others company.
             return 0.0 * self.task.loss(self(first := Batch(*(values[:1] for values in batch))), first)
         loss = self.task.loss(self(mine), mine)
-        asked = self.task.asked(mine)
+        asked = self.task.num_targets(mine)
         self.sums["loss"] += loss.detach() * asked
         self.sums["samples"] += asked
         if mine is batch:
             return loss
         # Gradients are averaged with equal weights, so that each loss is weighted by what it answers.
-        return loss * self.trainer.world_size * asked / max(int(self.task.asked(batch)), 1)
+        return loss * self.trainer.world_size * asked / max(int(self.task.num_targets(batch)), 1)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
@@ -116,7 +116,7 @@ class Learner(pl.LightningModule):
         if len(batch.x) == 0:
             return
         output = self(batch)
-        n = self.task.asked(batch)
+        n = self.task.num_targets(batch)
         self.validation_sums[0] += self.task.loss(output, batch) * n
         self.validation_sums[1] += n
         self.scores.update(output, batch)
@@ -138,7 +138,7 @@ class Learner(pl.LightningModule):
             if not torch.isfinite(torch.tensor(row[name])):
                 raise Diverged(
                     f"{name} is {row[name]} in epoch {self.current_epoch}: lower optimizer.lr "
-                    f"(now {self.optimizer.choices['lr']}) or set trainer.gradient_clip"
+                    f"(now {self.optimizer.choices['lr']}) or set trainer.gradient_clip_val"
                 )
         for value in sums.values():
             value.zero_()

@@ -25,7 +25,7 @@ EXPERIMENT: dict[str, dict[str, str]] = {
         "decides": "monitor", "weights": "class_weights", "smoothing": "label_smoothing", "first": "predict_first",
     },
     "model": {
-        "depth": "num_layers", "parameters": "num_parameters", "learn_state": "learn_initial_state",
+        "depth": "num_layers", "parameters": "max_parameters", "learn_state": "learn_initial_state",
         "segment": "segment_length",
     },
     "model.embedding": {"size": "dim", "tied": "tie_weights", "vectors": "pretrained"},

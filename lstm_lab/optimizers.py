@@ -85,22 +85,22 @@ class Schedule(Registered, kind="schedule"):
     """Step number -> factor on the learning rate."""
 
     class Config(Named):
-        warmup: Share = 0.0
+        warmup_fraction: Share = 0.0
         """Share of all steps in which the rate grows from zero."""
 
-    def __init__(self, warmup: float = 0.0) -> None:
-        self.warmup = warmup
+    def __init__(self, warmup_fraction: float = 0.0) -> None:
+        self.warmup_fraction = warmup_fraction
 
-    def factor(self, step: int, total: int) -> float:
+    def lr_factor(self, step: int, total: int) -> float:
         """What the learning rate is multiplied with at `step` of `total`, both counted from 0."""
-        rising = self.warmup * total
+        rising = self.warmup_fraction * total
         if step < rising:
             return (step + 1) / math.ceil(rising)
         falling = total - rising
-        return self.shape(min(1.0, (step - rising) / falling) if falling > 0 else 1.0)
+        return self.annealed(min(1.0, (step - rising) / falling) if falling > 0 else 1.0)
 
     @abstractmethod
-    def shape(self, progress: float) -> float:
+    def annealed(self, progress: float) -> float:
         """The factor after warm-up; `progress` runs from 0 to 1."""
 
     def observe(self, better: bool) -> None:
@@ -116,38 +116,38 @@ class Schedule(Registered, kind="schedule"):
 class Constant(Schedule, name="constant"):
     """The same rate throughout."""
 
-    def shape(self, progress: float) -> float:
+    def annealed(self, progress: float) -> float:
         return 1.0
 
 
 class Cosine(Schedule, name="cosine"):
-    """Half a cosine from 1 down to `floor` (Loshchilov & Hutter, 2017)."""
+    """Half a cosine from 1 down to `end_factor` (Loshchilov & Hutter, 2017)."""
 
     class Config(Schedule.Config):
-        floor: Share = 0.0
+        end_factor: Share = 0.0
         """Factor at the end."""
 
-    def __init__(self, warmup: float = 0.0, floor: float = 0.0) -> None:
-        super().__init__(warmup)
-        self.floor = floor
+    def __init__(self, warmup_fraction: float = 0.0, end_factor: float = 0.0) -> None:
+        super().__init__(warmup_fraction)
+        self.end_factor = end_factor
 
-    def shape(self, progress: float) -> float:
-        return self.floor + (1 - self.floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    def annealed(self, progress: float) -> float:
+        return self.end_factor + (1 - self.end_factor) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 class Decay(Schedule, name="decay"):
-    """Exponential decay from 1 down to `floor` at the end."""
+    """Exponential decay from 1 down to `end_factor` at the end."""
 
     class Config(Schedule.Config):
-        floor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
+        end_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.01
         """Factor at the end."""
 
-    def __init__(self, warmup: float = 0.0, floor: float = 0.01) -> None:
-        super().__init__(warmup)
-        self.floor = floor
+    def __init__(self, warmup_fraction: float = 0.0, end_factor: float = 0.01) -> None:
+        super().__init__(warmup_fraction)
+        self.end_factor = end_factor
 
-    def shape(self, progress: float) -> float:
-        return self.floor**progress
+    def annealed(self, progress: float) -> float:
+        return self.end_factor**progress
 
 
 class Plateau(Schedule, name="plateau"):
@@ -156,21 +156,21 @@ class Plateau(Schedule, name="plateau"):
     class Config(Schedule.Config):
         patience: Count = 5
         """Epochs without improvement before the rate steps back."""
-        back: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+        factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
         """Factor of one step back."""
 
-    def __init__(self, warmup: float = 0.0, patience: int = 5, back: float = 0.5) -> None:
-        super().__init__(warmup)
-        self.patience, self.back = patience, back
+    def __init__(self, warmup_fraction: float = 0.0, patience: int = 5, factor: float = 0.5) -> None:
+        super().__init__(warmup_fraction)
+        self.patience, self.factor = patience, factor
         self.waited, self.level = 0, 1.0
 
-    def shape(self, progress: float) -> float:
+    def annealed(self, progress: float) -> float:
         return self.level
 
     def observe(self, better: bool) -> None:
         self.waited = 0 if better else self.waited + 1
         if self.waited >= self.patience:
-            self.waited, self.level = 0, self.level * self.back
+            self.waited, self.level = 0, self.level * self.factor
 
     def state_dict(self) -> dict[str, Any]:
         return {"waited": self.waited, "level": self.level}

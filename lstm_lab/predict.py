@@ -34,14 +34,14 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
     dataset: Dataset = experiment.data.build()
     info = dataset.restore_info(run.about["data"]["info"])
     batches = dataset.read_new(str(path), info)
-    torch.set_num_threads(experiment.trainer.threads)
+    torch.set_num_threads(experiment.trainer.num_threads)
     learner = build_from(experiment, info)
     load_weights(learner, run)
     calibration = run.about.get("calibration")
     if calibration is not None:
-        learner.task.recall(calibration)
+        learner.task.load_calibration(calibration)
     answers: list[Any] = []
     with torch.inference_mode():
         for batch in batches:
-            answers += learner.task.answers(learner(batch), batch)
-    return dataset.prediction_table(answers, info, learner.task.columns)
+            answers += learner.task.predictions(learner(batch), batch)
+    return dataset.prediction_table(answers, info, learner.task.prediction_columns)

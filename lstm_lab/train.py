@@ -78,7 +78,7 @@ def train(
         tracker: Tracker | None = None
         state: State = "failed"
         try:
-            torch.set_num_threads(experiment.trainer.threads)
+            torch.set_num_threads(experiment.trainer.num_threads)
             kernels.tune_memory()
             pl.seed_everything(experiment.seed, workers=True, verbose=False)
             dataset = dataset or experiment.data.build()
@@ -87,7 +87,7 @@ def train(
             checkpoint, done = newest_checkpoint(run)
             run.truncate(done)
             if checkpoint is None:
-                run.describe(**learner.model.begin(dataset.info))
+                run.describe(**learner.model.load_pretrained(dataset.info))
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group, job_type="trial" if group else "train", tags=tuple(tags))
             keeper = Keeper(run, tracker, on_epoch=on_epoch, stop=stop)
@@ -113,7 +113,7 @@ def train(
 
 def follow(experiment: Experiment, rank: Rank, *, dataset: Dataset | None = None) -> None:
     """What all processes but the first do for a run that several train: their share of each batch."""
-    torch.set_num_threads(experiment.trainer.threads)
+    torch.set_num_threads(experiment.trainer.num_threads)
     kernels.tune_memory()
     dataset = dataset or experiment.data.build()
     fit(experiment, build(experiment, dataset), dataset, None, [Keeping()], False, rank)
@@ -166,7 +166,7 @@ def lightning(
         strategy=rank.strategy() if rank else "auto",
         precision=settings.precision,
         max_epochs=settings.max_epochs,
-        gradient_clip_val=settings.gradient_clip,
+        gradient_clip_val=settings.gradient_clip_val,
         callbacks=callbacks,
         logger=False,
         enable_checkpointing=False,

@@ -33,7 +33,7 @@ DEMAND = {
 REBER = {
     "data": {"name": "embedded_reber", "batch_size": 50, "train_size": 200, "eval_size": 60},
     "task": "next_step",
-    "model": {"hidden_size": 6, "embedding": {"size": 4}},
+    "model": {"hidden_size": 6, "embedding": {"dim": 4}},
     "optimizer": {"lr": 0.03},
     "trainer": {"max_epochs": 2, "patience": None},
 }
@@ -92,7 +92,7 @@ def own_texts(tmp_path, monkeypatch):
         return Experiment.of({
             "data": {"name": "csv_text", "path": "own.jsonl", "batch_size": 8, **choices},
             "task": "classify",
-            "model": {"hidden_size": 6, "embedding": {"size": 8}, "pooling": "max"},
+            "model": {"hidden_size": 6, "embedding": {"dim": 8}, "pooling": "max"},
             "optimizer": {"lr": 0.03},
             "trainer": {"max_epochs": 3, "patience": None},
         })  # fmt: skip

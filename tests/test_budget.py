@@ -30,24 +30,24 @@ def config(**fields):
     "fields",
     [
         {},
-        {"depth": 3, "bidirectional": True, "skip": "highway", "learn_state": True, "pooling": "additive"},
+        {"num_layers": 3, "bidirectional": True, "skip": "highway", "learn_initial_state": True, "pooling": "additive"},
     ],
     ids=["plain", "everything"],
 )
 def test_the_largest_that_fits(cell, fields):
     if cell in ("slstm", "mlstm"):
-        fields = {**fields, "learn_state": False}
+        fields = {**fields, "learn_initial_state": False}
     for budget in (2_000, 30_000):
-        model = config(cell=cell, parameters=budget, **fields).build(SEEN, ASKED)
+        model = config(cell=cell, max_parameters=budget, **fields).build(SEEN, ASKED)
         sizes = [config(cell=cell, hidden_size=model.hidden_size + n, **fields).build(SEEN, ASKED) for n in (0, 1)]
         assert count(model) == count(sizes[0]) <= budget < count(sizes[1])
 
 
 def test_a_budget_builds_what_its_size_builds():
     """Looking for the size draws nothing: equal seeds, equal weights. The embedding counts."""
-    fields = {"embedding": {"size": 5}, "init": {"recurrent": "orthogonal", "chrono": 9}}
+    fields = {"embedding": {"dim": 5}, "init": {"recurrent": "orthogonal", "chrono": 9}}
     torch.manual_seed(0)
-    found = config(parameters=5_000, **fields).build(WORDS, ASKED)
+    found = config(max_parameters=5_000, **fields).build(WORDS, ASKED)
     torch.manual_seed(0)
     named = config(hidden_size=found.hidden_size, **fields).build(WORDS, ASKED)
     assert found.state_dict().keys() == named.state_dict().keys()
@@ -65,7 +65,7 @@ def test_every_budget_against_counting_up():
     for budget in range(12, 700):
         expected = max(size for size in range(3, 40, 3) if size * size + size <= budget)
         assert largest(build, budget) == expected
-    with pytest.raises(ConfigError, match=r"parameters=11: too few, for with hidden_size=3 the model has 12 already"):
+    with pytest.raises(ConfigError, match=r"max_parameters=11: too few: with hidden_size=3 the model has 12"):
         largest(build, 11)
 
 
@@ -78,10 +78,10 @@ def test_a_model_that_refuses_every_size_says_so_itself():
 
 
 def test_too_small_a_budget_is_one_line(vowels):
-    experiment = vowels.with_overrides({"model.hidden_size": 64}).with_overrides({"model.parameters": 20})
+    experiment = vowels.with_overrides({"model.hidden_size": 64}).with_overrides({"model.max_parameters": 20})
     with pytest.raises(ConfigError) as fault:
         build(experiment, experiment.data.build())
-    assert "model.parameters=20: too few, for with hidden_size=1" in str(fault.value)
+    assert "model.max_parameters=20: too few: with hidden_size=1" in str(fault.value)
     assert "\n" not in str(fault.value)
 
 
@@ -91,10 +91,10 @@ def test_too_small_a_budget_is_one_line(vowels):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"hidden_size": 32, "parameters": 1000}, "hidden_size=32 and parameters=1000 both say how large"),
-        ({"hidden_size": None}, "nothing says how large the model is"),
-        ({"parameters": 0}, "parameters: must be greater than or equal to 1"),
-        ({"parameters": True}, "parameters: must be a valid integer or null"),
+        ({"hidden_size": 32, "max_parameters": 1000}, "hidden_size=32 and max_parameters=1000 both set the size"),
+        ({"hidden_size": None}, "no size for the model"),
+        ({"max_parameters": 0}, "max_parameters: must be greater than or equal to 1"),
+        ({"max_parameters": True}, "max_parameters: must be a valid integer or null"),
         ({"hidden_size": 0}, "hidden_size: must be greater than or equal to 1"),
     ],
 )
@@ -106,19 +106,19 @@ def test_sizes_that_make_no_sense_are_refused(fields, said):
 
 def test_experiments_come_back_from_the_disk(tmp_path):
     path = tmp_path / "x.yaml"
-    path.write_text("data: japanese_vowels\ntask: classify\nmodel: {depth: 2}\n")
-    sized, budgeted = load_experiment(path), load_experiment(path, ["model.parameters=5000"])
-    assert (sized.model.hidden_size, sized.model.parameters) == (64, None)
-    assert (budgeted.model.hidden_size, budgeted.model.parameters) == (None, 5000)
+    path.write_text("data: japanese_vowels\ntask: classify\nmodel: {num_layers: 2}\n")
+    sized, budgeted = load_experiment(path), load_experiment(path, ["model.max_parameters=5000"])
+    assert (sized.model.hidden_size, sized.model.max_parameters) == (64, None)
+    assert (budgeted.model.hidden_size, budgeted.model.max_parameters) == (None, 5000)
     for experiment in (sized, budgeted):
         assert Experiment.of(experiment.dump()) == experiment
     # What was dumped holds the default: it gives way. What was chosen does not.
-    assert sized.with_overrides({"model.parameters": 5000}) == budgeted
+    assert sized.with_overrides({"model.max_parameters": 5000}) == budgeted
     chosen = sized.with_overrides({"model.hidden_size": 32})
-    with pytest.raises(ConfigError, match="both say how large"):
-        chosen.with_overrides({"model.parameters": 5000})
-    assert chosen.with_overrides({"model.parameters": 5000, "model.hidden_size": None}) == budgeted
-    assert budgeted.with_overrides({"model.parameters": None, "model.hidden_size": 32}) == chosen
+    with pytest.raises(ConfigError, match="both set the size"):
+        chosen.with_overrides({"model.max_parameters": 5000})
+    assert chosen.with_overrides({"model.max_parameters": 5000, "model.hidden_size": None}) == budgeted
+    assert budgeted.with_overrides({"model.max_parameters": None, "model.hidden_size": 32}) == chosen
 
 
 def test_which_cell_wins_at_equal_parameters_can_be_asked(tmp_path):
@@ -126,12 +126,12 @@ def test_which_cell_wins_at_equal_parameters_can_be_asked(tmp_path):
     path.write_text(
         "# Which cell is best at equal parameters?\n"
         "experiment: {data: japanese_vowels, task: classify}\n"
-        "space:\n  model.cell: {grid: [lstm, gru, rnn]}\n  model.parameters: {grid: [5000, 20000]}\n"
+        "space:\n  model.cell: {grid: [lstm, gru, rnn]}\n  model.max_parameters: {grid: [5000, 20000]}\n"
     )
     sweep = load_sweep(path)
     build_corners(sweep, str(path))
     info = sweep.base.data.build().info
     for cell in ("lstm", "gru", "rnn"):
-        experiment = sweep.at({"model.cell": cell, "model.parameters": 20_000}, 0)
+        experiment = sweep.at({"model.cell": cell, "model.max_parameters": 20_000}, 0)
         model = experiment.model.build(info, experiment.task.build(info))
         assert 19_000 < count(model) <= 20_000

@@ -156,7 +156,7 @@ def test_every_field_is_documented():
 # What is wrong (a whole file, or overrides of VOWELS) -> what the one line must say.
 FAULTS = [
     (["modle.depth=2"], ["override 'modle.depth=2'", "modle", "did you mean 'model'"]),
-    (["model.dept=2"], ["override 'model.dept=2'", "model.dept:", "did you mean 'depth'"]),
+    (["model.num_layer=2"], ["override 'model.num_layer=2'", "model.num_layer:", "did you mean 'num_layers'"]),
     (["model.cell.hiden_size=2"], ["model.cell.hiden_size:", "did you mean 'model.hidden_size'"]),
     (["model.dropout.inptu=0.1"], ["model.dropout.inptu:", "did you mean 'input'"]),
     (["model.cell=gruu"], ["model.cell:", "no cell named 'gruu'", "did you mean 'gru'"]),
@@ -171,11 +171,11 @@ FAULTS = [
     (["optimizer.lr=.inf"], ["optimizer.lr:", "finite", "got inf"]),
     (["optimizer.lr=1e999"], ["optimizer.lr:", "finite", "got inf"]),
     (["optimizer.momentum=0.5"], ["optimizer.momentum: no such field in Adam", "momentum' of"]),
-    (["model.depth=2.5"], ["model.depth:", "must be a valid integer", "got 2.5"]),
-    (["model.depth=true"], ["model.depth:", "must be a valid integer", "got true"]),
-    (["model.depth=null"], ["model.depth:", "must be a valid integer", "got null"]),
+    (["model.num_layers=2.5"], ["model.num_layers:", "must be a valid integer", "got 2.5"]),
+    (["model.num_layers=true"], ["model.num_layers:", "must be a valid integer", "got true"]),
+    (["model.num_layers=null"], ["model.num_layers:", "must be a valid integer", "got null"]),
     (["model.bidirectional=1"], ["model.bidirectional:", "must be a valid boolean", "got 1"]),
-    ([f"model.depth={10**30}"], ["model.depth:", "less than 2147483648"]),
+    ([f"model.num_layers={10**30}"], ["model.num_layers:", "less than 2147483648"]),
     (["model.hidden_size=0x" + "f" * 5000], ["model.hidden_size:", "less than 2147483648", "20000 bits"]),
     (["data.batch_size=0"], ["data.batch_size:", "greater than or equal to 1", "got 0"]),
     (["seed=-1"], ["seed:", "greater than or equal to 0", "got -1"]),
@@ -183,15 +183,15 @@ FAULTS = [
     (["seed.x=1"], ["override 'seed.x=1'", "seed: must be a valid integer"]),
     (["trainer.patience=none"], ["trainer.patience:", "valid integer or null", "got 'none'"]),
     (["task.monitor=acuracy"], ["task.monitor:", "'macro_f1', 'auroc', 'calibration' or 'loss'", "got 'acuracy'"]),
-    (["model.dropout.between=0.3"], ["override 'model.dropout.between=0.3'", "depth is 1", "set depth to 2"]),
+    (["model.dropout.between=0.3"], ["override 'model.dropout.between=0.3'", "num_layers is 1", "set num_layers to 2"]),
     (["model.dropout.output=1.0"], ["model.dropout.output:", "less than 1", "got 1.0"]),
     (["task=forecast"], ["cannot be asked of data 'japanese_vowels'", "ask classify"]),
     (["data=taylor"], ["task 'classify' cannot be asked of data 'taylor'", "ask forecast"]),
     (["lr"], ["override 'lr'", "must be key=value"]),
     (["=3"], ["override '=3'", "must be key=value"]),
     (["model..depth=3"], ["override 'model..depth=3'", "must be key=value"]),
-    (["model.depth=[1"], ["override 'model.depth=[1'", "not YAML"]),
-    (["model.depth=${seed}"], ["override 'model.depth=${seed}'", "'seed' not found"]),
+    (["model.num_layers=[1"], ["override 'model.num_layers=[1'", "not YAML"]),
+    (["model.num_layers=${seed}"], ["override 'model.num_layers=${seed}'", "'seed' not found"]),
     (["a\nb=1"], ["a b", "no such field"]),
     (b"", ["data:", "missing", "japanese_vowels", "(and 1 more)"]),
     (b"task: classify", ["data:", "missing", "japanese_vowels"]),
@@ -222,8 +222,8 @@ def test_a_fault_is_one_line_with_a_way_out(wrong, says, write):
 
 
 def test_a_fault_in_the_file_never_blames_an_override(write):
-    path = write(VOWELS + "model: {dept: 2}")
-    with pytest.raises(ConfigError, match=f"^{path}: model.dept:"):
+    path = write(VOWELS + "model: {num_layer: 2}")
+    with pytest.raises(ConfigError, match=f"^{path}: model.num_layer:"):
         load_experiment(path, ["model.hidden_size=3", "seed=1"])
 
 

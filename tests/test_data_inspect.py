@@ -107,7 +107,7 @@ def test_the_experiment_that_is_written_trains(monkeypatch, capsys, tmp_path, na
     assert len(lines) <= 20
     assert all(line in out for line in lines)
     overrides = ["trainer.max_epochs=1", "model.hidden_size=4"]
-    overrides += ["model.embedding.size=4"] if name.startswith("book") else []
+    overrides += ["model.embedding.dim=4"] if name.startswith("book") else []
     experiment = load_experiment("conf/mine.yaml", overrides)
     result = train(experiment, Run.create(tmp_path / "run", experiment.dump()))
     assert result.state == "finished"
@@ -202,7 +202,7 @@ def test_copies_and_leaks_between_parts_are_counted(tmp_path):
     assert "leak: 1 of the 20 test texts stand in train too, 1 nearly" in said
     assert "1 texts stand there with two classes" in said
     assert "class 'spam' has" in said
-    assert found.experiment["task"] == {"name": "classify", "monitor": "macro_f1", "weights": "balanced"}
+    assert found.experiment["task"] == {"name": "classify", "monitor": "macro_f1", "class_weights": "balanced"}
 
 
 def test_near_texts_are_those_that_share_their_words_and_pairs():

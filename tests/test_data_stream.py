@@ -22,8 +22,8 @@ from lstm_lab.tasks.next_step import NextStep
 from lstm_lab.train import train
 
 TOKENS = ("<pad>", *"abcde")
-CELLS = [{"cell": "lstm"}, {"cell": "gru", "depth": 2}, {"cell": "lstm", "depth": 2, "dilation": 2},
-         {"embedding": {"size": 8, "tied": True}}, {"cell": "slstm"}]  # fmt: skip
+CELLS = [{"cell": "lstm"}, {"cell": "gru", "num_layers": 2}, {"cell": "lstm", "num_layers": 2, "dilation": 2},
+         {"embedding": {"dim": 8, "tie_weights": True}}, {"cell": "slstm"}]  # fmt: skip
 
 
 def stream(n=60, seed=0):
@@ -33,8 +33,8 @@ def stream(n=60, seed=0):
 def learner(more=None, seed=0) -> Learner:
     torch.manual_seed(seed)
     info = TokenInfo(6, TOKENS)
-    task = NextStep(info, "nll", first=False)
-    model = SequenceModel.Config.model_validate({"hidden_size": 8, "embedding": {"size": 4}, **(more or {})})
+    task = NextStep(info, "nll", predict_first=False)
+    model = SequenceModel.Config.model_validate({"hidden_size": 8, "embedding": {"dim": 4}, **(more or {})})
     return Learner(model.build(info, task), task, Adam.Config().build(), Constant.Config().build())
 
 
@@ -75,7 +75,7 @@ def test_every_token_but_the_first_is_asked_once(carry, chunk, lanes):
     split, task = StreamSplit(stream(), chunk, carry), learner().task
     asked, read = 0, []
     for batch in Loader(split, lanes, seed=1):
-        asked += int(task.asked(batch))
+        asked += int(task.num_targets(batch))
         x, lengths = task.prepare(batch)
         for row, before, length in zip(batch.y.tolist(), x.tolist(), lengths.tolist(), strict=True):
             read += list(zip(before[:length], row[:length], strict=True))
@@ -103,7 +103,7 @@ def test_no_gradient_flows_into_the_chunk_before():
 
 
 def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
-    model, split = learner({"embedding": {"size": 8, "tied": True}}), StreamSplit(stream(), 20, stateful=True)
+    model, split = learner({"embedding": {"dim": 8, "tie_weights": True}}), StreamSplit(stream(), 20, stateful=True)
     assert model.model.head.weight is model.model.embedding.weight
     optimizer = model.configure_optimizers()
     before = model.model.embedding.weight.detach().clone()
@@ -114,7 +114,7 @@ def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
     after = model.model.embedding.weight.detach()
     assert (after[0] == 0).all()
     assert (after[1:] != before[1:]).all()
-    untied = learner({"embedding": {"size": 8}})
+    untied = learner({"embedding": {"dim": 8}})
     count = [sum(p.numel() for p in one.model.parameters()) for one in (model, untied)]
     assert count[1] - count[0] == 6 * 8
 
@@ -122,9 +122,9 @@ def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
 @pytest.mark.parametrize(
     ("data", "task", "model", "said"),
     [
-        ("sms_spam", "classify", {"embedding": {"size": 64, "tied": True}}, "does not name tokens"),
-        ("embedded_reber", "next_step", {"embedding": {"size": 8, "tied": True}}, "must be equal"),
-        ("jsb_chorales", "next_step", {"embedding": {"tied": True}}, "would do nothing"),
+        ("sms_spam", "classify", {"embedding": {"dim": 64, "tie_weights": True}}, "does not predict tokens"),
+        ("embedded_reber", "next_step", {"embedding": {"dim": 8, "tie_weights": True}}, "must be equal"),
+        ("jsb_chorales", "next_step", {"embedding": {"tie_weights": True}}, "would do nothing"),
         ("python_docs", "next_step", {"bidirectional": True}, "the backward direction has seen it"),
     ],
 )

@@ -159,7 +159,7 @@ def test_6_dropout_between_layers_needs_two_of_them(vowels):
     model = (
         live.model.build(SimpleNamespace(input_size=3), SimpleNamespace(output_size=5, per_step=False)).double().train()
     )
-    assert live.model.depth == 1
+    assert live.model.num_layers == 1
     assert (model(x, torch.full((4,), 7)) - model(x, torch.full((4,), 7))).abs().max() > 1e-3
 
 

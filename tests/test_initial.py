@@ -15,7 +15,7 @@ from lstm_lab.cells.lstm import Remembering
 from lstm_lab.config import ConfigError, validate
 from lstm_lab.experiment import Experiment
 from lstm_lab.models import SequenceModel
-from lstm_lab.models.initialization import Initial
+from lstm_lab.models.initialization import WeightInit
 from lstm_lab.registry import Named
 
 B, T, IN, H, OUT = 3, 6, 3, 5, 2
@@ -115,7 +115,7 @@ def test_gate_memory_is_what_keeps_the_state(name, fields):
 @each_with_blocks
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_orthogonal_blocks_are_orthogonal(name, fields, bidirectional):
-    fields = {"cell": {"name": name, **fields}, "depth": 2, "bidirectional": bidirectional}
+    fields = {"cell": {"name": name, **fields}, "num_layers": 2, "bidirectional": bidirectional}
     model, plain = build(**fields, init={"recurrent": "orthogonal"}), build(**fields)
     seen = []
     for cell, other in zip(cells_of(model), cells_of(plain), strict=True):
@@ -135,7 +135,7 @@ def test_orthogonal_blocks_are_orthogonal(name, fields, bidirectional):
 def test_chrono_spreads_the_memories_evenly_up_to_the_longest(name, fields):
     torch.manual_seed(0)
     cell = Cell.members[name].Config(**fields).build(1, 1000)
-    Initial(chrono=101).apply([cell])
+    WeightInit(chrono=101).apply([cell])
     memory = cell.gate_memory()
     b = sum(memory.keep) if memory.keep else -sum(memory.write)
     steps = b.detach().exp()
@@ -150,7 +150,7 @@ def test_chrono_spreads_the_memories_evenly_up_to_the_longest(name, fields):
 def test_chrono_reaches_every_layer_and_direction():
     biases = [
         sum(cell.gate_memory().keep)
-        for cell in cells_of(build(cell="gru", depth=2, bidirectional=True, init={"chrono": 20}))
+        for cell in cells_of(build(cell="gru", num_layers=2, bidirectional=True, init={"chrono": 20}))
     ]
     assert len(biases) == 4
     assert all((b >= 0).all() and (b <= 3).all() for b in biases)
@@ -199,7 +199,7 @@ def stranger():
 
 
 def test_a_cell_that_declares_nothing_works_and_is_never_silently_passed_over(stranger):
-    model = build(cell=stranger, learn_state=True, depth=2, dilation=2, skip="highway")
+    model = build(cell=stranger, learn_initial_state=True, num_layers=2, dilation=2, skip="highway")
     assert model(draw(B, T, IN), LENGTHS).shape == (B, OUT)
     for init, said in (({"recurrent": "orthogonal"}, "recurrent_blocks()"), ({"chrono": 9}, "gate_memory()")):
         with pytest.raises(ConfigError, match=f"cell '{stranger}'") as fault:
@@ -219,9 +219,9 @@ def drawn_starts(model):
 
 @each_learned
 def test_a_learned_state_starts_where_the_cell_does(name, fields):
-    fields = {"cell": {"name": name, **fields}, "depth": 2, "bidirectional": True}
+    fields = {"cell": {"name": name, **fields}, "num_layers": 2, "bidirectional": True}
     x = draw(B, T, IN)
-    plain, learned = build(**fields), build(**fields, learn_state=True)
+    plain, learned = build(**fields), build(**fields, learn_initial_state=True)
     learned.load_state_dict(plain.state_dict(), strict=False)
     assert_close(learned(x, LENGTHS), plain(x, LENGTHS))
 
@@ -231,7 +231,7 @@ def test_a_learned_state_starts_where_the_cell_does(name, fields):
 def test_a_learned_state_is_the_state_it_says(name, fields, dilation):
     """Equal to handing the same state in; whole == chunked; and a state handed in replaces it."""
     cell, x = {"name": name, **fields}, draw(B, T, IN)
-    encoder = drawn_starts(build(cell=cell, depth=2, dilation=dilation, learn_state=True)).encoder
+    encoder = drawn_starts(build(cell=cell, num_layers=2, dilation=dilation, learn_initial_state=True)).encoder
     begin = tuple(
         tuple(start(cell, x) for cell, start in zip(cells, starts, strict=True))
         for cells, starts in zip(encoder.layers, encoder.starts, strict=True)
@@ -252,7 +252,9 @@ def test_a_learned_state_is_the_state_it_says(name, fields, dilation):
 
 @each_learned
 def test_gradients_reach_every_part_of_a_learned_state(name, fields):
-    model = drawn_starts(build(cell={"name": name, **fields}, depth=2, bidirectional=True, learn_state=True))
+    model = drawn_starts(
+        build(cell={"name": name, **fields}, num_layers=2, bidirectional=True, learn_initial_state=True)
+    )
     for parameter in model.parameters():
         nn.init.uniform_(parameter, -0.7, 0.7)
     assert len(list(model.encoder.starts.parameters())) >= 4
@@ -263,8 +265,8 @@ def test_gradients_reach_every_part_of_a_learned_state(name, fields):
 
 @pytest.mark.parametrize("cell", ["slstm", "mlstm"])
 def test_a_memory_without_weight_cannot_be_learned(cell):
-    with pytest.raises(ConfigError, match="learn_state would do nothing"):
-        build(cell=cell, learn_state=True)
+    with pytest.raises(ConfigError, match="learn_initial_state would do nothing"):
+        build(cell=cell, learn_initial_state=True)
 
 
 def test_a_state_without_numbers_cannot_be_learned():
@@ -280,16 +282,16 @@ def test_a_state_without_numbers_cannot_be_learned():
 
     try:
         build(cell=Counting.name)
-        with pytest.raises(ConfigError, match="learn_state would do nothing"):
-            build(cell=Counting.name, learn_state=True)
+        with pytest.raises(ConfigError, match="learn_initial_state would do nothing"):
+            build(cell=Counting.name, learn_initial_state=True)
     finally:
         del Cell.members[Counting.name]
 
 
 def test_the_choices_come_back_from_the_disk(vowels):
     for change in (
-        {"model.init.recurrent": "orthogonal", "model.init.chrono": 30, "model.learn_state": True},
-        {"model.depth": 3, "model.dilation": 2, "model.skip": {"name": "highway", "gate_bias": -1.0}},
+        {"model.init.recurrent": "orthogonal", "model.init.chrono": 30, "model.learn_initial_state": True},
+        {"model.num_layers": 3, "model.dilation": 2, "model.skip": {"name": "highway", "gate_bias": -1.0}},
         {"model.pooling": "additive"},
     ):
         experiment = vowels.with_overrides(change)

@@ -32,7 +32,7 @@ SITES = sorted(Dropout.model_fields)
 
 each_cell = pytest.mark.parametrize("cell", sorted(Cell.members))
 each_pooling = pytest.mark.parametrize("pooling", sorted(Pooling.members))
-each_depth = pytest.mark.parametrize("depth", [1, 2])
+each_num_layers = pytest.mark.parametrize("num_layers", [1, 2])
 each_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 
 
@@ -68,10 +68,10 @@ def assert_padding_never_changes_an_answer(model, x):
 
 @each_cell
 @each_pooling
-@each_depth
+@each_num_layers
 @each_direction
-def test_padding_and_neighbours_never_change_an_answer(cell, pooling, depth, bidirectional, x):
-    model = build(cell=cell, pooling=pooling, depth=depth, bidirectional=bidirectional)
+def test_padding_and_neighbours_never_change_an_answer(cell, pooling, num_layers, bidirectional, x):
+    model = build(cell=cell, pooling=pooling, num_layers=num_layers, bidirectional=bidirectional)
     assert_padding_never_changes_an_answer(model, x)
     together = model(x, LENGTHS)
     for i, length in enumerate(LENGTHS.tolist()):
@@ -83,7 +83,7 @@ def test_padding_and_neighbours_never_change_an_answer(cell, pooling, depth, bid
 @each_pooling
 def test_padding_never_changes_an_answer_in_training(pooling, x):
     dropout = dict.fromkeys(SITES, 0.3)
-    model = build(pooling=pooling, depth=2, bidirectional=True, dropout=dropout).train()
+    model = build(pooling=pooling, num_layers=2, bidirectional=True, dropout=dropout).train()
     assert_padding_never_changes_an_answer(model, x)
 
 
@@ -128,11 +128,11 @@ def test_each_sample_is_turned_sample_within_its_own_length(x):
 
 
 @each_cell
-@each_depth
+@each_num_layers
 @each_direction
-def test_final_is_what_each_direction_shows_at_its_own_end(cell, depth, bidirectional, x):
+def test_final_is_what_each_direction_shows_at_its_own_end(cell, num_layers, bidirectional, x):
     config = Cell.members[cell].Config()
-    encoder = Encoder(config, input_size=IN, hidden_size=H, depth=depth, bidirectional=bidirectional).double()
+    encoder = Encoder(config, input_size=IN, hidden_size=H, num_layers=num_layers, bidirectional=bidirectional).double()
     encoded = encoder(x, LENGTHS)
     ends = encoded.outputs[torch.arange(B), LENGTHS - 1, :H]
     expected = torch.cat([ends, encoded.outputs[:, 0, H:]], 1) if bidirectional else ends
@@ -140,20 +140,20 @@ def test_final_is_what_each_direction_shows_at_its_own_end(cell, depth, bidirect
     assert (encoded.outputs[BEHIND] == 0).all()
 
 
-@each_depth
+@each_num_layers
 @each_direction
 @pytest.mark.parametrize(("name", "Torch"), [("rnn", nn.RNN), ("lstm", nn.LSTM), ("gru", nn.GRU)])
-def test_stack_equals_torch(name, Torch, depth, bidirectional, x):
+def test_stack_equals_torch(name, Torch, num_layers, bidirectional, x):
     config = Cell.members[name].Config()
-    encoder = Encoder(config, input_size=IN, hidden_size=H, depth=depth, bidirectional=bidirectional).double()
-    twin = Torch(IN, H, num_layers=depth, bidirectional=bidirectional, batch_first=True).double()
+    encoder = Encoder(config, input_size=IN, hidden_size=H, num_layers=num_layers, bidirectional=bidirectional).double()
+    twin = Torch(IN, H, num_layers=num_layers, bidirectional=bidirectional, batch_first=True).double()
     for layer, cells in enumerate(encoder.layers):
         for cell, suffix in zip(cells, ("", "_reverse"), strict=False):
             for key, value in cell.state_dict().items():
                 place = key.removeprefix("layer.").replace("_l0", f"_l{layer}{suffix}")
                 twin.get_parameter(place).data.copy_(value)
     _, end = twin(pack_padded_sequence(x, LENGTHS, batch_first=True, enforce_sorted=False))
-    h = end[0] if isinstance(end, tuple) else end  # (depth * directions, B, H)
+    h = end[0] if isinstance(end, tuple) else end  # (num_layers * directions, B, H)
     encoded = encoder(x, LENGTHS)
     directions = 2 if bidirectional else 1
     assert_close(encoded.final, torch.cat(list(h[-directions:]), 1))
@@ -162,7 +162,7 @@ def test_stack_equals_torch(name, Torch, depth, bidirectional, x):
 
 @each_cell
 def test_a_stack_carries_its_state_over_chunks(cell, x):
-    encoder = Encoder(Cell.members[cell].Config(), input_size=IN, hidden_size=H, depth=2).double()
+    encoder = Encoder(Cell.members[cell].Config(), input_size=IN, hidden_size=H, num_layers=2).double()
     full = torch.full((B,), T)
     whole = encoder(x, full)
     first = encoder(x[:, :4], torch.full((B,), 4))
@@ -180,7 +180,7 @@ def test_a_state_is_refused_where_it_cannot_be_carried(x):
 
 @each_direction
 def test_one_direction_reads_forward_only(bidirectional, x):
-    encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H, depth=2, bidirectional=bidirectional).double()
+    encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H, num_layers=2, bidirectional=bidirectional).double()
     x.requires_grad_()
     full = torch.full((B,), T)
     (gradient,) = torch.autograd.grad(encoder(x, full).outputs[:, 2].sum(), x)
@@ -191,8 +191,8 @@ def test_one_direction_reads_forward_only(bidirectional, x):
 @pytest.mark.parametrize("site", SITES)
 @each_direction
 def test_every_dropout_site_acts_in_training_and_rests_in_evaluation(site, bidirectional, x):
-    model = build(depth=2, bidirectional=bidirectional, dropout={site: 0.5})
-    plain = build(depth=2, bidirectional=bidirectional)
+    model = build(num_layers=2, bidirectional=bidirectional, dropout={site: 0.5})
+    plain = build(num_layers=2, bidirectional=bidirectional)
     assert_close(model(x, LENGTHS), plain(x, LENGTHS))
     model.train()
     torch.manual_seed(3)
@@ -204,7 +204,7 @@ def test_every_dropout_site_acts_in_training_and_rests_in_evaluation(site, bidir
 @pytest.mark.parametrize("site", SITES)
 def test_dropout_keeps_the_scale(site):
     # Kept values are divided by their share: a linear read-out of ones stays the same on average.
-    model = build(depth=2, dropout={site: 0.25}).train()
+    model = build(num_layers=2, dropout={site: 0.25}).train()
     sites = [module for module in model.modules() if isinstance(module, nn.Dropout) and module.p > 0]
     assert len(sites) == 1
     ones = sites[0](torch.ones(20_000, dtype=torch.float64))
@@ -213,20 +213,20 @@ def test_dropout_keeps_the_scale(site):
 
 
 def test_dropout_between_needs_two_layers():
-    with pytest.raises(ConfigError, match=r"dropout.between=0.3 would do nothing: depth is 1.*set depth to 2"):
-        build(depth=1, dropout={"between": 0.3})
+    with pytest.raises(ConfigError, match=r"dropout.between=0.3 would do nothing: num_layers is 1"):
+        build(num_layers=1, dropout={"between": 0.3})
 
 
-@each_depth
+@each_num_layers
 @each_direction
-def test_every_weight_is_used(depth, bidirectional, x):
-    model = build(depth=depth, bidirectional=bidirectional)
+def test_every_weight_is_used(num_layers, bidirectional, x):
+    model = build(num_layers=num_layers, bidirectional=bidirectional)
     model(x, LENGTHS).square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().max() > 0, name
 
 
-@pytest.mark.parametrize("change", [{"cell": "gru"}, {"hidden_size": 7}, {"depth": 2}, {"bidirectional": True}])
+@pytest.mark.parametrize("change", [{"cell": "gru"}, {"hidden_size": 7}, {"num_layers": 2}, {"bidirectional": True}])
 def test_every_choice_changes_the_network(change, x):
     assert not torch.equal(build(**change)(x, LENGTHS), build()(x, LENGTHS))
 
@@ -249,16 +249,16 @@ def test_an_answer_at_every_step_reads_no_padding(cell, bidirectional, x):
     for i, length in enumerate(LENGTHS.tolist()):
         assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1])[0], together[i, :length])
         if not bidirectional:
-            halves, state = model.carry(x[i : i + 1, :1], torch.tensor([1]), None)
+            halves, state = model.forward_stateful(x[i : i + 1, :1], torch.tensor([1]), None)
             assert_close(halves[0], together[i, :1])
             if length > 1:
-                rest, _ = model.carry(x[i : i + 1, 1:length], torch.tensor([length - 1]), state)
+                rest, _ = model.forward_stateful(x[i : i + 1, 1:length], torch.tensor([length - 1]), state)
                 assert_close(rest[0], together[i, 1:length])
 
 
 def test_tokens_become_vectors():
     torch.manual_seed(0)
-    config = validate(SequenceModel.Config, {"hidden_size": H, "embedding": {"size": 7, "dropout": 0.5}}, "test")
+    config = validate(SequenceModel.Config, {"hidden_size": H, "embedding": {"dim": 7, "dropout": 0.5}}, "test")
     model = config.build(WORDS, ASKED).eval()
     words = torch.tensor([[1, 2, 3, 0], [4, 5, 6, 1]])
     lengths = torch.tensor([3, 4])
@@ -278,7 +278,7 @@ def test_tokens_become_vectors():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"model.embedding.size": 7}, "model.embedding would do nothing: data 'japanese_vowels' holds numbers"),
+        ({"model.embedding.dim": 7}, "model.embedding would do nothing: data 'japanese_vowels' holds numbers"),
         ({"model": {"name": "seqence"}}, "did you mean 'sequence'?"),
     ],
 )

@@ -70,51 +70,54 @@ def test_equals_torch_with_the_same_settings(name, choices):
 
 
 @each_schedule
-@given(total=totals, warmup=warmups)
-def test_the_factor_is_a_share_and_a_function_of_the_step(name, total, warmup):
-    config = Schedule.members[name].Config(warmup=warmup)
+@given(total=totals, warmup_fraction=warmups)
+def test_the_factor_is_a_share_and_a_function_of_the_step(name, total, warmup_fraction):
+    config = Schedule.members[name].Config(warmup_fraction=warmup_fraction)
     schedule = config.build()
-    factors = [schedule.factor(step, total) for step in range(total)]
+    factors = [schedule.lr_factor(step, total) for step in range(total)]
     assert all(0 <= factor <= 1 for factor in factors)
     assert factors[0] > 0
     # Asked in another order, and by another object: no hidden counter.
-    assert [schedule.factor(step, total) for step in reversed(range(total))] == factors[::-1]
-    assert [config.build().factor(step, total) for step in range(total)] == factors
+    assert [schedule.lr_factor(step, total) for step in reversed(range(total))] == factors[::-1]
+    assert [config.build().lr_factor(step, total) for step in range(total)] == factors
 
 
 @each_schedule
-@given(total=totals, warmup=warmups)
-def test_the_rate_rises_in_warm_up_and_never_after_it(name, total, warmup):
-    schedule = Schedule.members[name].Config(warmup=warmup).build()
-    factors = [schedule.factor(step, total) for step in range(total)]
-    rising = math.ceil(warmup * total)
+@given(total=totals, warmup_fraction=warmups)
+def test_the_rate_rises_in_warm_up_and_never_after_it(name, total, warmup_fraction):
+    schedule = Schedule.members[name].Config(warmup_fraction=warmup_fraction).build()
+    factors = [schedule.lr_factor(step, total) for step in range(total)]
+    rising = math.ceil(warmup_fraction * total)
     assert factors[:rising] == pytest.approx([(step + 1) / rising for step in range(rising)])
     falling = factors[max(0, rising - 1) :]
     assert all(later <= before + 1e-12 for before, later in pairwise(falling))
     if rising < total:
         # It reaches the top where warm-up ends, give or take the part of a step.
-        assert max(factors) >= schedule.shape(min(1.0, 1 / (total - warmup * total)))
+        assert max(factors) >= schedule.annealed(min(1.0, 1 / (total - warmup_fraction * total)))
 
 
 @pytest.mark.parametrize("member", [Cosine, Decay])
-@given(total=totals, warmup=st.floats(0, 0.9), floor=st.floats(0.001, 1))
-def test_a_falling_schedule_ends_at_its_floor(member, total, warmup, floor):
-    schedule = member.Config(warmup=warmup, floor=floor).build()
-    assert schedule.factor(total, total) == pytest.approx(floor)
-    assert schedule.shape(0.0) == 1
-    assert all(schedule.factor(step, total) >= floor - 1e-12 for step in range(math.ceil(warmup * total), total))
+@given(total=totals, warmup_fraction=st.floats(0, 0.9), end_factor=st.floats(0.001, 1))
+def test_a_falling_schedule_ends_at_its_end_factor(member, total, warmup_fraction, end_factor):
+    schedule = member.Config(warmup_fraction=warmup_fraction, end_factor=end_factor).build()
+    assert schedule.lr_factor(total, total) == pytest.approx(end_factor)
+    assert schedule.annealed(0.0) == 1
+    assert all(
+        schedule.lr_factor(step, total) >= end_factor - 1e-12
+        for step in range(math.ceil(warmup_fraction * total), total)
+    )
 
 
 def test_cosine_and_decay_are_half_way_down_in_the_middle():
-    assert Cosine(floor=0.2).factor(50, 100) == pytest.approx(0.6)  # the mean
-    assert Decay(floor=0.04).factor(50, 100) == pytest.approx(0.2)  # the geometric mean
+    assert Cosine(end_factor=0.2).lr_factor(50, 100) == pytest.approx(0.6)  # the mean
+    assert Decay(end_factor=0.04).lr_factor(50, 100) == pytest.approx(0.2)  # the geometric mean
 
 
 def test_plateau_steps_back_after_patience():
-    plateau, levels = Plateau(patience=2, back=0.1), []
+    plateau, levels = Plateau(patience=2, factor=0.1), []
     for better in (True, False, True, False, False, False, False, True, False, True):
         plateau.observe(better)
-        levels.append(plateau.factor(7, 100))
+        levels.append(plateau.lr_factor(7, 100))
     assert levels == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.01, 0.01, 0.01, 0.01])
 
 
@@ -129,7 +132,7 @@ def test_a_restored_schedule_goes_on_as_if_nothing_happened(name, seen, later, t
     for better in later:
         whole.observe(better)
         restored.observe(better)
-    assert [whole.factor(s, total) for s in range(total)] == [restored.factor(s, total) for s in range(total)]
+    assert [whole.lr_factor(s, total) for s in range(total)] == [restored.lr_factor(s, total) for s in range(total)]
 
 
 @each_schedule
@@ -139,7 +142,7 @@ def test_every_field_of_a_schedule_matters(name):
     def course(**choices):
         schedule, factors = member.Config(**choices).build(), []
         for epoch in range(12):
-            factors += [schedule.factor(10 * epoch + step, 120) for step in range(10)]
+            factors += [schedule.lr_factor(10 * epoch + step, 120) for step in range(10)]
             schedule.observe(epoch == 0)
         return factors
 

@@ -148,8 +148,8 @@ def test_intervals_cover_what_they_say_and_scores_are_in_the_units_of_the_data(n
             assert found["crps"] == pytest.approx(10 / math.sqrt(math.pi), rel=0.03)
         assert 0 < found["crps"] < np.abs(draws - 50).mean() * 1.3
     assert found["mae"] == pytest.approx(np.abs(y - (np.median(y))).mean(), rel=0.06)
-    low = made.answers(same(z, 1).flatten(1))[0][0]
-    assert made.columns == ("y", "y 5%", "y 10%", "y 90%", "y 95%")
+    low = made.predictions(same(z, 1).flatten(1))[0][0]
+    assert made.prediction_columns == ("y", "y 5%", "y 10%", "y 90%", "y 95%")
     assert low[1] < low[2] < low[0] < low[3] < low[4]
     assert low[4] == pytest.approx(np.quantile(y, 0.95), rel=0.12)
 
@@ -168,7 +168,7 @@ def test_values_that_are_missing_are_neither_learnt_nor_scored(name):
     there = ~gaps.isnan()
     assert (slope[~there] == 0).all()
     assert (slope[there] != 0).any(-1).all()
-    assert float(made.asked(holed)) == pytest.approx(6 - 0.25 - 1)
+    assert float(made.num_targets(holed)) == pytest.approx(6 - 0.25 - 1)
     whole = made.output.loss(made._shaped(z), batch.y, Scale(torch.full((2,), 5.0), torch.tensor([2.0, 1.0])))
     assert_close(made.loss(z, holed), whole[there].mean())
     found = score(made.metrics(), z.detach(), holed)

@@ -26,7 +26,7 @@ SPACE = {
     "optimizer.lr": {"loguniform": [1e-3, 0.1]},
     "optimizer.weight_decay": {"uniform": [0.0, 0.01]},
     "model.dropout.output": {"uniform": [0.0, 0.4]},
-    "trainer.gradient_clip": {"choice": [0.5, 1.0, 2.0]},
+    "trainer.gradient_clip_val": {"choice": [0.5, 1.0, 2.0]},
 }
 PBT = {"name": "pbt", "interval": 2, "share": 0.5, "resample": 0.2}
 
@@ -334,8 +334,8 @@ def test_only_what_torch_obeys_in_the_next_step_may_change(vowels, optimizer):
     assert changeable(found, "optimizer.lr")
     assert changeable(found, "optimizer.weight_decay")
     assert changeable(found, "optimizer.momentum") == (optimizer in ("sgd", "rmsprop"))
-    for key in ("optimizer", "optimizer.name", "model.hidden_size", "model.depth", "model.cell", "data.batch_size",
-                "trainer.max_epochs", "schedule", "schedule.warmup", "optimizer.lrr"):  # fmt: skip
+    for key in ("optimizer", "optimizer.name", "model.hidden_size", "model.num_layers", "model.cell", "data.batch_size",
+                "trainer.max_epochs", "schedule", "schedule.warmup_fraction", "optimizer.lrr"):  # fmt: skip
         assert not changeable(found, key)
 
 

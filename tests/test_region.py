@@ -96,13 +96,13 @@ def test_nothing_else_is_let_in(text):
 
 
 def test_texts_names_and_what_is_not_there():
-    at = {"model": {"cell": {"name": "lstm", "bias": True}, "depth": 2}, "trainer": {"gradient_clip": None}}
-    assert Constraint("model.cell == 'lstm' and model.depth > 1").holds(at)
-    assert not Constraint("model.cell != 'lstm' or model.depth > 2").holds(at)
-    assert Constraint("trainer.gradient_clip < 1").holds(at)
+    at = {"model": {"cell": {"name": "lstm", "bias": True}, "num_layers": 2}, "trainer": {"gradient_clip_val": None}}
+    assert Constraint("model.cell == 'lstm' and model.num_layers > 1").holds(at)
+    assert not Constraint("model.cell != 'lstm' or model.num_layers > 2").holds(at)
+    assert Constraint("trainer.gradient_clip_val < 1").holds(at)
     assert Constraint("model.width > 10").holds(at)
-    assert not Constraint("1 / (model.depth - 2) > 0").holds(at)
-    for text in ("model.cell + 1 > 2", "model.cell < 3", "-model.cell < 1", "'x' * model.depth == 'xx'"):
+    assert not Constraint("1 / (model.num_layers - 2) > 0").holds(at)
+    for text in ("model.cell + 1 > 2", "model.cell < 3", "-model.cell < 1", "'x' * model.num_layers == 'xx'"):
         with pytest.raises(ValueError, match=r"number|not supported"):
             Constraint(text).holds(at)
 

@@ -24,7 +24,7 @@ FACTS = SeriesInfo(K, T, HORIZON, NAMES, NAMES, (), (0.0,) * K, (1.0,) * K, (1.0
 def build(cell="gru", output="point", anchor="none", dropout=0.0):
     torch.manual_seed(0)
     task = Forecast.Config.model_validate({"output": output, "anchor": anchor}).build(FACTS)
-    config = Segments.Config.model_validate({"cell": cell, "hidden_size": D, "segment": W, "dropout": dropout})
+    config = Segments.Config.model_validate({"cell": cell, "hidden_size": D, "segment_length": W, "dropout": dropout})
     return config.build(FACTS, task).double(), task
 
 
@@ -110,9 +110,9 @@ TAYLOR = {"data": {"name": "taylor", "window": 96, "horizon": 48}, "task": "fore
 @pytest.mark.parametrize(
     ("model", "more", "said"),
     [
-        ({"segment": 36}, {}, "does not part the 96 steps of data.window: take one of .*12, 16, 24, 48"),
-        ({"segment": 32}, {}, "does not part the 48 steps of data.horizon"),
-        ({"segment": 32}, {"task": {"name": "forecast", "anchor": "season"}}, "does not part the 48 steps of data.win"),
+        ({"segment_length": 36}, {}, "does not divide data.window=96: take one of .*12, 16, 24, 48"),
+        ({"segment_length": 32}, {}, "does not divide data.horizon=48"),
+        ({"segment_length": 32}, {"task": {"name": "forecast", "anchor": "season"}}, "does not divide data.window=48"),
         ({"hidden_size": 7}, {}, "hidden_size"),
         ({}, {"data": {"name": "csv", "path": "x", "time": "t", "targets": "y", "features": "z", "window": 24}},
          "data.features would do nothing"),
@@ -123,13 +123,13 @@ TAYLOR = {"data": {"name": "taylor", "window": 96, "horizon": 48}, "task": "fore
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_with_a_way_out(model, more, said):
     with pytest.raises(ConfigError, match=said) as fault:
-        Experiment.of({**TAYLOR, "model": {"name": "segments", **model}, **more})
+        Experiment.of({**TAYLOR, "model": {"name": "segrnn", **model}, **more})
     assert len(str(fault.value).splitlines()) == 1
 
 
 def test_it_learns_what_a_season_repeats():
     experiment = Experiment.of({**TAYLOR, "task": {"name": "forecast", "anchor": "last"}, "optimizer": {"lr": 0.01},
-                                "model": {"name": "segments", "hidden_size": 8, "segment": 4}})  # fmt: skip
+                                "model": {"name": "segrnn", "hidden_size": 8, "segment_length": 4}})  # fmt: skip
     info = SeriesInfo(1, 24, 8, ("y",), ("y",), (8,), (0.0,), (1.0,), (1.0,))
     learner = build_from(experiment, info)
     wave = torch.sin(torch.arange(400) * 2 * np.pi / 8).float().unfold(0, 32, 1).unsqueeze(-1)

@@ -35,7 +35,7 @@ def write(tmp_path, vowels):
     + [{"name": "optuna", "sampler": s, "startup": 3} for s in ("tpe", "gp")],
 )
 def test_every_searcher_keeps_conditions_and_constraints_and_every_point_builds(write, searcher):
-    found = load_sweep(write(searcher=searcher, constraints=["model.hidden_size * model.depth <= 12"], samples=12))
+    found = load_sweep(write(searcher=searcher, constraints=["model.hidden_size * model.num_layers <= 12"], samples=12))
     build_corners(found, "here")
     again = config.validate(Sweep, config.load(write(**{**found.dump(), "experiment": found.experiment})), "again")
     assert again == found
@@ -86,7 +86,7 @@ BAD = {
         "needs a key with choice or grid",
     ),
     "condition on what is not there": (
-        {"space": {**SPACE, "optimizer.lr": {"uniform": [0.1, 0.2], "when": {"model.depth": 1}}}},
+        {"space": {**SPACE, "optimizer.lr": {"uniform": [0.1, 0.2], "when": {"model.num_layers": 1}}}},
         "not in the space",
     ),
     "condition never true": (
@@ -133,8 +133,9 @@ BAD = {
     "pbt that never compares": ({"scheduler": {"name": "pbt", "interval": 9}}, "never before the last"),
     "pbt of one": ({"scheduler": {"name": "pbt", "interval": 1}, "samples": 1,
                     "space": {"optimizer.lr": {"loguniform": [0.001, 0.1]}}}, "population of at least 2"),
-    "pb2 over a shape": ({"scheduler": {"name": "pb2", "interval": 1}, "space": {"model.depth": {"choice": [1, 2]}}},
-                         "space.model.depth: pb2"),
+    "pb2 over a shape": ({"scheduler": {"name": "pb2", "interval": 1},
+                          "space": {"model.num_layers": {"choice": [1, 2]}}},
+                         "space.model.num_layers: pb2"),
     "pb2 with a searcher that learns": ({"scheduler": {"name": "pb2", "interval": 1}, "searcher": "hyperopt"},
                                         "the points of pb2 all begin at once"),
     "pb2 moves nothing by chance": ({"scheduler": {"name": "pb2", "resample": 0.5}}, "resample"),

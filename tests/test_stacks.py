@@ -74,7 +74,7 @@ def one_layer_by_hand(cell, x, d):
 @each_direction
 @pytest.mark.parametrize("dilation", [2, 3])
 def test_a_dilated_stack_equals_a_loop_over_samples_and_steps(cell, bidirectional, dilation, x):
-    encoder = build(cell=cell, depth=3, dilation=dilation, bidirectional=bidirectional).encoder
+    encoder = build(cell=cell, num_layers=3, dilation=dilation, bidirectional=bidirectional).encoder
     encoded = encoder(x, LENGTHS)
     for i, length in enumerate(LENGTHS.tolist()):
         seen = x[i, :length]
@@ -94,7 +94,7 @@ def test_a_dilated_stack_equals_a_loop_over_samples_and_steps(cell, bidirectiona
 @each_skip
 def test_a_dilated_state_is_carried_over_chunks_of_any_length(cell, skip, x):
     """Chunks that end in the middle of a turn, and at another place in each sample."""
-    encoder = build(cell=cell, depth=3, dilation=2, skip=skip).encoder
+    encoder = build(cell=cell, num_layers=3, dilation=2, skip=skip).encoder
     whole, state, done = encoder(x, FULL), None, torch.zeros(B, dtype=torch.int64)
     for steps in ([1, 3, 5, 4], [4, 4, 1, 6], [6, 4, 5, 1]):
         lengths = torch.tensor(steps)
@@ -109,7 +109,7 @@ def test_a_dilated_state_is_carried_over_chunks_of_any_length(cell, skip, x):
 
 
 def test_a_dilated_layer_reaches_only_its_own_turn(x):
-    encoder = build(depth=2, dilation=3).encoder
+    encoder = build(num_layers=2, dilation=3).encoder
     x = draw(B, T, H).requires_grad_()
     outputs, _ = encoder._layer(1, x, FULL, None)
     (gradient,) = torch.autograd.grad(outputs[:, 7].sum(), x)
@@ -122,7 +122,7 @@ def test_a_dilated_layer_reaches_only_its_own_turn(x):
 @each_skip
 @each_direction
 def test_skips_equal_the_equation(skip, bidirectional, x):
-    encoder = build(depth=3, skip=skip, bidirectional=bidirectional).encoder
+    encoder = build(num_layers=3, skip=skip, bidirectional=bidirectional).encoder
     expected, _ = encoder._layer(0, x, LENGTHS, None)
     for layer in (1, 2):
         y, _ = encoder._layer(layer, expected, LENGTHS, None)
@@ -149,7 +149,7 @@ def test_a_highway_begins_by_carrying():
 
 def test_a_skip_goes_past_the_dropout(x):
     """What is handed on is whole: at a share of almost 1, a residual layer's zeroed input still comes through."""
-    encoder = build(depth=2, skip="residual", dropout={"between": 0.5}).encoder.train()
+    encoder = build(num_layers=2, skip="residual", dropout={"between": 0.5}).encoder.train()
     below, _ = encoder._layer(0, x, FULL, None)
     torch.manual_seed(3)
     dropped = encoder.dropouts[1](below)
@@ -164,11 +164,16 @@ def test_a_skip_goes_past_the_dropout(x):
 @each_skip
 @each_direction
 @pytest.mark.parametrize("dilation", [1, 2])
-@pytest.mark.parametrize("learn_state", [False, True])
+@pytest.mark.parametrize("learn_initial_state", [False, True])
 @pytest.mark.parametrize("pooling", ["last", *ATTENTIONS])
-def test_padding_and_neighbours_never_change_an_answer(skip, bidirectional, dilation, learn_state, pooling, x):
+def test_padding_and_neighbours_never_change_an_answer(skip, bidirectional, dilation, learn_initial_state, pooling, x):
     model = build(
-        depth=2, skip=skip, bidirectional=bidirectional, dilation=dilation, learn_state=learn_state, pooling=pooling
+        num_layers=2,
+        skip=skip,
+        bidirectional=bidirectional,
+        dilation=dilation,
+        learn_initial_state=learn_initial_state,
+        pooling=pooling,
     )
     answers = []
     for garbage in (0.0, 1e6, torch.nan):
@@ -217,10 +222,10 @@ def test_dot_attention_starts_as_the_mean_and_learns(x):
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"dilation": 2}, "dilation=2 would do nothing: depth is 1"),
-        ({"skip": "residual"}, "skip=residual would do nothing: depth is 1"),
-        ({"depth": 2, "skip": "resdual"}, "no skip named 'resdual'; did you mean 'residual'?"),
-        ({"depth": 2, "dilation": 0}, "dilation: must be greater than or equal to 1"),
+        ({"dilation": 2}, "dilation=2 would do nothing: num_layers is 1"),
+        ({"skip": "residual"}, "skip=residual would do nothing: num_layers is 1"),
+        ({"num_layers": 2, "skip": "resdual"}, "no skip named 'resdual'; did you mean 'residual'?"),
+        ({"num_layers": 2, "dilation": 0}, "dilation: must be greater than or equal to 1"),
         ({"pooling": "aditive"}, "did you mean 'additive'?"),
     ],
 )
@@ -233,7 +238,7 @@ def test_dead_and_unknown_choices_are_refused(fields, said):
 def test_what_is_not_chosen_costs_nothing():
     """The network without options is the one that it was: the same names, the same draws."""
     torch.manual_seed(0)
-    encoder = Encoder(SequenceModel.Config().cell, input_size=IN, hidden_size=H, depth=2)
+    encoder = Encoder(SequenceModel.Config().cell, input_size=IN, hidden_size=H, num_layers=2)
     torch.manual_seed(0)
     cells = [SequenceModel.Config().cell.build(size, H) for size in (IN, H)]
     expected = {

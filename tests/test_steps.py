@@ -38,11 +38,11 @@ def draw(kind, seed=0, lengths=LENGTHS):
     return SequenceSplit([rng.integers(1, 4, size=n) for n in lengths], tokens=True)
 
 
-def ask(kind, first=False):
+def ask(kind, predict_first=False):
     if kind == "tag":
         return Tag(LabelledInfo(2, CLASSES), monitor="accuracy")
     info = FrameInfo(5, KEYS) if kind == "frames" else TokenInfo(4, TOKENS)
-    return NextStep(info, monitor="nll", first=first)
+    return NextStep(info, monitor="nll", predict_first=predict_first)
 
 
 def all_of(split):
@@ -81,7 +81,7 @@ def test_the_loss_is_the_mean_over_what_is_asked(kind, first):
         batch = batch._replace(y=batch.y.double())
     output = answered(task, batch)
     found = [nats(kind, output[i, t], batch.y[i, t]) for i, t in steps(kind, batch, first)]
-    assert int(task.asked(batch)) == len(found)
+    assert int(task.num_targets(batch)) == len(found)
     assert float(task.loss(output, batch)) == pytest.approx(sum(found) / len(found), rel=1e-12)
 
 
@@ -139,13 +139,13 @@ def test_a_sequence_scores_the_same_alone_and_among_longer_ones(kind, first):
     # What stands behind a sequence's end must not matter, through the whole model and down to its weights.
     task, split = ask(kind, first), draw(kind)
     info = TokenInfo(4, TOKENS) if kind == "tokens" else LabelledInfo({"tag": 2, "frames": 5}[kind], ())
-    model = SequenceModel.Config.model_validate({"hidden_size": 3, "embedding": {"size": 2}}).build(info, task)
+    model = SequenceModel.Config.model_validate({"hidden_size": 3, "embedding": {"dim": 2}}).build(info, task)
     together, totals = all_of(split), []
     if kind != "tokens":
         behind = torch.arange(max(LENGTHS)) >= together.lengths.unsqueeze(1)
         together = together._replace(x=together.x.masked_fill(behind.unsqueeze(-1), math.nan))
     for batches in ([together], [split.take(torch.tensor([i])) for i in range(len(split))]):
-        total = sum(task.loss(model(*task.prepare(batch)), batch) * task.asked(batch) for batch in batches)
+        total = sum(task.loss(model(*task.prepare(batch)), batch) * task.num_targets(batch) for batch in batches)
         totals.append((total, *torch.autograd.grad(total, list(model.parameters()))))
     assert_close(*totals, rtol=1e-4, atol=1e-5)
 
@@ -159,14 +159,14 @@ def test_a_batch_that_asks_nothing_costs_nothing(kind):
     task = ask(kind)
     output = answered(task, batch).requires_grad_()
     loss = task.loss(output, batch)
-    assert loss.item() == int(task.asked(batch)) == 0
+    assert loss.item() == int(task.num_targets(batch)) == 0
     assert (torch.autograd.grad(loss, output)[0] == 0).all()
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
 def test_no_frame_is_read_before_it_is_asked_about(cell):
     task, batch = ask("frames"), all_of(draw("frames", lengths=(6, 6)))
-    config = SequenceModel.Config.model_validate({"cell": cell, "hidden_size": 4, "depth": 2})
+    config = SequenceModel.Config.model_validate({"cell": cell, "hidden_size": 4, "num_layers": 2})
     torch.manual_seed(0)
     model = config.build(LabelledInfo(5, ()), task)
     x = batch.x.clone().requires_grad_()
@@ -193,11 +193,11 @@ def test_no_token_is_read_before_it_is_asked_about():
 
 def test_answers_have_names():
     tag, frames, tokens = ask("tag"), ask("frames"), ask("tokens")
-    assert tag.answers(torch.tensor([[[0.0, 2, 1], [3, 1, 2]]])) == [["b", "a"]]
-    assert frames.answers(torch.tensor([[[1.0, -1, -1, 2, -1], [-1] * 5]])) == [[["C", "F"], []]]
-    assert tokens.answers(torch.tensor([[[0.0, 2, 1, 0], [0, 1, 2, 3]]])) == [["x", "z"]]
+    assert tag.predictions(torch.tensor([[[0.0, 2, 1], [3, 1, 2]]])) == [["b", "a"]]
+    assert frames.predictions(torch.tensor([[[1.0, -1, -1, 2, -1], [-1] * 5]])) == [[["C", "F"], []]]
+    assert tokens.predictions(torch.tensor([[[0.0, 2, 1, 0], [0, 1, 2, 3]]])) == [["x", "z"]]
     regress = Regress(RegressionInfo(2, ("sum", "product")), monitor="mse")
-    assert regress.answers(torch.tensor([[1.0, 2.0]])) == [{"sum": 1.0, "product": 2.0}]
+    assert regress.predictions(torch.tensor([[1.0, 2.0]])) == [{"sum": 1.0, "product": 2.0}]
 
 
 # --- baselines --------------------------------------------------------------------------------------------------------

@@ -59,7 +59,7 @@ def _lab(*words, cwd):
 
 def test_failed_trials_do_not_stop_a_sweep(lab, tmp_path, vowels_experiment):
     experiment = vowels_experiment.with_overrides(
-        {"optimizer": {"name": "sgd", "lr": 0.1}, "trainer.gradient_clip": None, "trainer.max_epochs": 2}
+        {"optimizer": {"name": "sgd", "lr": 0.1}, "trainer.gradient_clip_val": None, "trainer.max_epochs": 2}
     )
     path = write_sweep(tmp_path / "risky.yaml", experiment, space={"optimizer.lr": {"grid": [0.1, 1e38, 0.2]}})
     process = lab("sweep", path, "--name", "risky")

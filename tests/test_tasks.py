@@ -88,7 +88,7 @@ def test_forecast_metrics_equal_their_definition(seasons, size):
     output, batch = torch.randn(40, HORIZON * 2), waves.validation.take(index)
     task = forecast(waves.info)
     found = in_chunks(task.metrics(), output, batch, size)
-    answers = np.array(task.answers(output))
+    answers = np.array(task.predictions(output))
     expected = by_definition(waves, answers, waves.validation.ahead()[index].numpy())
     assert found == pytest.approx(expected, rel=1e-4)
     assert score(task.metrics(), output, batch) == pytest.approx(found)
@@ -96,7 +96,7 @@ def test_forecast_metrics_equal_their_definition(seasons, size):
 
 def test_forecast_answers_are_on_the_scale_of_the_data(waves):
     batch = waves.validation.take(torch.arange(3))
-    answers = np.array(forecast(waves.info).answers(batch.y.flatten(1)))
+    answers = np.array(forecast(waves.info).predictions(batch.y.flatten(1)))
     np.testing.assert_allclose(answers, waves.series.values[waves.validation.ahead()[:3], :2], rtol=1e-5)
 
 
@@ -163,7 +163,7 @@ def test_classification_metrics_equal_their_definition(size):
     expected = {"accuracy": (guess == true).mean(), "macro_f1": np.mean(f1), "auroc": auroc, "calibration": sum(off)}
     assert in_chunks(classify().metrics(), output, batch, size) == pytest.approx(expected, rel=1e-5)
     assert_close(classify().loss(output, batch), -output.log_softmax(1)[torch.arange(50), y].mean())
-    assert classify().answers(output) == [CLASSES[i] for i in guess]
+    assert classify().predictions(output) == [CLASSES[i] for i in guess]
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
@@ -205,7 +205,7 @@ def test_the_weighted_loss_equals_its_definition_in_batches_of_any_size(weights,
     found = 0.0
     for at in range(0, 10, size):
         part = Batch(torch.empty(0), torch.empty(0), y[at : at + size])
-        found += float(task.loss(output[at : at + size], part)) * int(task.asked(part)) / 10
+        found += float(task.loss(output[at : at + size], part)) * int(task.num_targets(part)) / 10
     assert found == pytest.approx(expected, rel=1e-5)
     tag = Tag(LabelledInfo(3, CLASSES, counts), "loss", weights, smoothing)
     ragged = Batch(torch.empty(0), torch.empty(0), torch.stack([y, torch.full_like(y, -1)]))
@@ -217,7 +217,7 @@ def test_balanced_classes_weigh_alike_and_a_list_must_fit():
     counts = tuple(train.labels.bincount().tolist())
     task = Classify(LabelledInfo(3, CLASSES, counts), "loss", "balanced")
     batch = train.take(torch.arange(20))
-    total = torch.zeros(4).index_add(0, batch.y, task.surprise(torch.zeros(20, 4), batch.y))
+    total = torch.zeros(4).index_add(0, batch.y, task.cross_entropy(torch.zeros(20, 4), batch.y))
     assert_close(total, torch.full((4,), 5 * math.log(4)))
     with pytest.raises(ConfigError, match="2 numbers, but there are 4 classes: a, b, c, d"):
         Classify(LabelledInfo(3, CLASSES), "loss", (1.0, 2.0))
@@ -301,8 +301,8 @@ def test_every_task_keeps_the_contract(name):
     loss = task.loss(output, batch)
     assert loss.shape == ()
     slopes = torch.autograd.grad(loss, output)[0]
-    assert int((slopes != 0).any(-1).sum()) == int(task.asked(batch))
-    assert len(task.answers(output.detach())) == 8
+    assert int((slopes != 0).any(-1).sum()) == int(task.num_targets(batch))
+    assert len(task.predictions(output.detach())) == 8
     metrics = task.metrics()
     first = score(metrics, output, batch)
     assert score(metrics, output, batch) == first  # a fresh start each time

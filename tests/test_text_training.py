@@ -113,7 +113,7 @@ def test_vectors_are_where_training_begins_and_are_never_needed_again(own_texts,
     known = {word: rng.normal(size=8).round(3) for word in ("great", "awful", "w1", "absent")}
     lines = ["4 8", *(f"{word} {' '.join(map(str, vector))}" for word, vector in known.items())]
     (tmp_path / "vectors.txt").write_text("\n".join(lines))
-    experiment = own_texts().with_overrides({"model.embedding.vectors": "vectors.txt", "optimizer.lr": 1e-9})
+    experiment = own_texts().with_overrides({"model.embedding.pretrained": "vectors.txt", "optimizer.lr": 1e-9})
     run = Run.create(tmp_path / "run", experiment.dump(), command="", job_type="")
     train(experiment, run)
     assert run.about["vectors"] == {"file": "vectors.txt", "tokens": 3}
@@ -134,7 +134,7 @@ def test_vectors_are_where_training_begins_and_are_never_needed_again(own_texts,
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("great 1 2 3\n", "line 1: a word and 3 numbers, but model.embedding.size is 2"),
+        ("great 1 2 3\n", "line 1: a word and 3 numbers, but model.embedding.dim is 2"),
         ("great 1 two\n", "line 1, word 'great': not all of it are finite numbers"),
         ("great 1 nan\n", "not all of it are finite"),
         ("other 1 2\n", "has a vector for none of the 2 tokens"),

@@ -48,7 +48,7 @@ def uninterrupted(tmp_path, experiment):
 
 VARIANTS = {
     "plain": {},
-    "gru, cosine": {"model.cell": "gru", "schedule": {"name": "cosine", "warmup": 0.3}},
+    "gru, cosine": {"model.cell": "gru", "schedule": {"name": "cosine", "warmup_fraction": 0.3}},
     "plateau, sgd": {"schedule": {"name": "plateau", "patience": 1}, "optimizer": {"name": "sgd", "lr": 0.5}},
     "early stopping": {"trainer": {"max_epochs": 12, "patience": 1}, "optimizer.lr": 0.1},
 }
@@ -182,7 +182,7 @@ def test_best_is_kept_although_later_epochs_are_worse(tmp_path, vowels):
 
 
 def test_a_loss_that_left_the_numbers_is_a_failure(tmp_path, vowels):
-    experiment = vowels.with_overrides({"optimizer": {"name": "sgd", "lr": 1e38}, "trainer.gradient_clip": None})
+    experiment = vowels.with_overrides({"optimizer": {"name": "sgd", "lr": 1e38}, "trainer.gradient_clip_val": None})
     run = start(tmp_path / "run", experiment)
     with pytest.raises(Diverged, match=r"optimizer\.lr"):
         train(experiment, run)

@@ -186,7 +186,7 @@ def _(task: Forecast, answers: Iterable[Answer]) -> dict[str, Any]:
     rows, truths, pasts = [], [], []
     for batch, output in zip(batches, outputs, strict=True):
         scale, _ = scale_of(task.info, batch)
-        rows += task.answers(output, batch)
+        rows += task.predictions(output, batch)
         truths.append(batch.y * scale.deviation + scale.mean)
         pasts.append(batch.x[:, : task.info.window, :K] * scale.deviation + scale.mean)
     truth, past = torch.cat(truths), torch.cat(pasts)  # (N, horizon, K), (N, window, K)
@@ -207,7 +207,7 @@ def _(task: Forecast, answers: Iterable[Answer]) -> dict[str, Any]:
     ]  # fmt: skip
     found: dict[str, Any] = {
         "kind": "forecasts", "target": task.info.targets[0], "targets": K, "windows": windows,
-        "steps": _plain(error.nanmean((0, 2))), "parts": list(task.columns[:parts]),
+        "steps": _plain(error.nanmean((0, 2))), "parts": list(task.prediction_columns[:parts]),
     }  # fmt: skip
     if parts > 1:
         levels = [level for level in LEVELS if level != 0.5]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.sequences import FrameInfo
-from lstm_lab.tasks.next_step import Frames, NextStep, Tokens, asked_steps
+from lstm_lab.tasks.next_step import Frames, NextStep, Tokens, target_mask
 
 STRETCH, LETTERS, POSITIONS, CONTEXT = 48, 32, 120, 24
 """Frames and tokens that are drawn one by one, places that are told apart, tokens shown of what stood before."""
@@ -42,8 +42,8 @@ def next_steps(task: NextStep, answers: Iterable[tuple[Batch, Tensor]]) -> dict[
     kept: list[Sequence] = []
     tally = Tally(task.output_size)
     for batch, output in answers:
-        asked = asked_steps(batch, task.first)
-        nats = form.surprise(output, batch.y).where(asked, math.nan)  # (B, T)
+        asked = target_mask(batch, task.predict_first)
+        nats = form.nll(output, batch.y).where(asked, math.nan)  # (B, T)
         if task.tokens:
             chances, said = output.softmax(-1).topk(min(LIKELIEST, task.output_size))
             tally.tokens(output[asked], batch.y[asked])

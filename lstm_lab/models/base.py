@@ -34,7 +34,7 @@ class Model(Registered, nn.Module, kind="model"):
     def check(cls, model: Any, task: Any, data: Any) -> None:
         """Raise ValueError where the configs of model, task and data do not go together, or a choice would be dead."""
 
-    def begin(self, info: Any) -> dict[str, Any]:
+    def load_pretrained(self, info: Any) -> dict[str, Any]:
         """Called once, before the first step of training, never on going on: take what was learnt elsewhere.
 
         Returns what the run is to remember of it.

@@ -31,19 +31,19 @@ class TokenEmbedding(nn.Embedding):
     """Token numbers (B, T) -> vectors (B, T, E); number 0 is padding and stays the zero vector."""
 
     class Config(config.Config):
-        size: Count = 100
+        dim: Count = 100
         """Numbers in the vector of a token, E."""
         dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
         """Share of the vocabulary whose vectors are zeroed for a step of training (Gal & Ghahramani 2016)."""
 
-        tied: bool = False
+        tie_weights: bool = False
         """Whether the head that names the next token reads with these vectors too (Press & Wolf 2017)."""
-        vectors: Annotated[str, Field(min_length=1)] | None = None
+        pretrained: Annotated[str, Field(min_length=1)] | None = None
         """Text file of trained vectors, a token and its E numbers a line (GloVe, word2vec, fastText): where training
         begins; null: at random."""
 
         def build(self, tokens: int) -> TokenEmbedding:
-            return TokenEmbedding(tokens, self.size, self.dropout)
+            return TokenEmbedding(tokens, self.dim, self.dropout)
 
     def __init__(self, tokens: int, size: int, dropout: float = 0.0) -> None:
         super().__init__(tokens, size, padding_idx=0)
@@ -57,7 +57,7 @@ class TokenEmbedding(nn.Embedding):
         kept = torch.empty(len(self.weight), 1, device=self.weight.device).bernoulli_(1 - self.dropout)
         return nn.functional.embedding(input, self.weight * kept / (1 - self.dropout), self.padding_idx)
 
-    def begin_with(self, path: str, tokens: Sequence[str]) -> int:
+    def load_pretrained(self, path: str, tokens: Sequence[str]) -> int:
         """Take the vectors that a file has for `tokens`, named by their number; returns how many those are."""
         found = read_vectors(path, set(tokens[1:]), self.embedding_dim)
         rows = [number for number, token in enumerate(tokens) if number and token in found]

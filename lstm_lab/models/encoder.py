@@ -1,4 +1,4 @@
-"""A stack of cells: depth, direction, dilation, skips, dropout sites, aware of padding."""
+"""A stack of cells: layers, direction, dilation, skips, dropout sites, aware of padding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lstm_lab.kernels.reference import turned
 from lstm_lab.models.dilation import dilated
-from lstm_lab.models.initialization import Initial, Start
+from lstm_lab.models.initialization import LearnedInitialState, WeightInit
 from lstm_lab.models.skip import Without
 from lstm_lab.registry import Named
 
@@ -28,7 +28,7 @@ class Encoded(NamedTuple):
 
 
 class Encoder(nn.Module):
-    """`depth` layers of one cell, in one direction or both.
+    """`num_layers` layers of one cell, in one direction or both.
 
     Args:
         cell: config of the cell, built once for each layer and direction.
@@ -37,7 +37,7 @@ class Encoder(nn.Module):
         dilation: layer k (0, 1, ...) takes its state from dilation^k steps back.
         skip: config of what every layer but the first hands on of its input, past its dropout.
         init: how weights start.
-        learn_state: whether training adjusts the state before the first step; a state handed in replaces it.
+        learn_initial_state: whether training adjusts the state before the first step; a state handed in replaces it.
         input_dropout, between_dropout: shares of values zeroed before the first layer, and between layers.
     """
 
@@ -47,12 +47,12 @@ class Encoder(nn.Module):
         *,
         input_size: int,
         hidden_size: int,
-        depth: int = 1,
+        num_layers: int = 1,
         bidirectional: bool = False,
         dilation: int = 1,
         skip: Named | None = None,
-        init: Initial | None = None,
-        learn_state: bool = False,
+        init: WeightInit | None = None,
+        learn_initial_state: bool = False,
         input_dropout: float = 0.0,
         between_dropout: float = 0.0,
     ) -> None:
@@ -60,24 +60,26 @@ class Encoder(nn.Module):
         self.bidirectional, self.hidden_size = bidirectional, hidden_size
         directions = 2 if bidirectional else 1
         self.output_size = hidden_size * directions
-        self.dilations = [dilation**layer for layer in range(depth)]
+        self.dilations = [dilation**layer for layer in range(num_layers)]
         self.layers = nn.ModuleList(
             nn.ModuleList(
                 cell.build(input_size if layer == 0 else self.output_size, hidden_size) for _ in range(directions)
             )
-            for layer in range(depth)
+            for layer in range(num_layers)
         )
         layers: list[Any] = list(self.layers)
         self.reads_back = "reverse" in signature(layers[0][0].forward).parameters
-        (init or Initial()).apply(built for cells in layers for built in cells)
+        (init or WeightInit()).apply(built for cells in layers for built in cells)
         self.starts: Any = None
-        if learn_state:
-            self.starts = nn.ModuleList(nn.ModuleList(Start(built) for built in cells) for cells in layers)
+        if learn_initial_state:
+            self.starts = nn.ModuleList(
+                nn.ModuleList(LearnedInitialState(built) for built in cells) for cells in layers
+            )
         skip = skip or Without.Config()  # type: ignore[call-arg]
         self.plain = dilation == 1 and isinstance(skip, Without.Config)
-        self.skips = nn.ModuleList(skip.build(self.output_size) for _ in range(depth - 1))
+        self.skips = nn.ModuleList(skip.build(self.output_size) for _ in range(num_layers - 1))
         self.dropouts = nn.ModuleList(
-            nn.Dropout(input_dropout if layer == 0 else between_dropout) for layer in range(depth)
+            nn.Dropout(input_dropout if layer == 0 else between_dropout) for layer in range(num_layers)
         )
 
     def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> Encoded:

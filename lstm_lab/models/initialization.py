@@ -15,7 +15,7 @@ from lstm_lab.cells.lstm import Remembering
 from lstm_lab.registry import Named
 
 
-class Initial(config.Config):
+class WeightInit(config.Config):
     """How the weights of cells start. A cell says by `recurrent_blocks` and `gate_memory` where they lie."""
 
     recurrent: Literal["default", "orthogonal"] = "default"
@@ -25,7 +25,7 @@ class Initial(config.Config):
 
     def check(self, cell: Named, hidden_size: int) -> None:
         """Raise ValueError where a choice would do nothing to this cell."""
-        if self == Initial():
+        if self == WeightInit():
             return
         built = empty(cell, hidden_size)
         if self.recurrent == "orthogonal" and not built.recurrent_blocks():
@@ -73,7 +73,7 @@ def empty(cell: Named, hidden_size: int) -> Cell:
         return cell.build(1, hidden_size)
 
 
-class Start(nn.Module):
+class LearnedInitialState(nn.Module):
     """A state to start from that training adjusts: what is added to the cell's own initial state, zero at first."""
 
     def __init__(self, cell: Cell) -> None:
@@ -88,11 +88,13 @@ class Start(nn.Module):
         """Raise ValueError where the state of this cell holds nothing to adjust."""
         parts = _numbers(empty(cell, hidden_size).initial_state(torch.zeros(1, 1)))
         if not parts:
-            raise ValueError(f"learn_state would do nothing: the state of cell '{cell.name}' holds no real numbers")
+            raise ValueError(
+                f"learn_initial_state would do nothing: the state of cell '{cell.name}' holds no real numbers"
+            )
         if any(part.any() for part in parts.values()):
             # An xLSTM starts with the weight e^m of its memory at 0: whatever were learned there would not be read.
             raise ValueError(
-                f"learn_state would do nothing: cell '{cell.name}' gives its memory no weight before the first step; "
+                f"learn_initial_state would do nothing: cell '{cell.name}' gives its initial memory weight 0; "
                 "leave it out or choose another cell"
             )
 

@@ -16,7 +16,7 @@ from lstm_lab.models.encoder import Encoder
 from lstm_lab.registry import Choice, Named
 
 
-class Segments(Model, name="segments"):
+class Segments(Model, name="segrnn"):
     """One network for every channel: no channel sees another.
 
     Reading, for each segment s_k of w steps of one channel, k = 1..n:
@@ -32,7 +32,7 @@ class Segments(Model, name="segments"):
         """The recurrent cell."""
         hidden_size: Annotated[int, Field(ge=2, lt=2**31, multiple_of=2)] = 128
         """Units of the cell and size of a segment's vector, d; even."""
-        segment: config.Count = 24
+        segment_length: config.Count = 24
         """Steps in a segment, w; what the model reads of the window, and the horizon, are multiples of it."""
         dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
         """Share of values zeroed before the head."""
@@ -40,28 +40,30 @@ class Segments(Model, name="segments"):
     @classmethod
     def check(cls, model: Any, task: Any, data: Any) -> None:
         if not hasattr(task.owner, "reads"):
-            raise ValueError(f"model 'segments' forecasts a series; task '{task.name}' wants model: sequence")
+            raise ValueError(f"model 'segrnn' forecasts a series; task '{task.name}' wants model: sequence")
         for name in ("features", "static", "future", "calendar"):
             if getattr(data, name, ()):
                 raise ValueError(
-                    f"data.{name} would do nothing: model 'segments' reads each target alone; leave it out, or take "
+                    f"data.{name} would do nothing: model 'segrnn' reads each target alone; leave it out, or take "
                     "model: sequence"
                 )
         if getattr(data, "missing", "error") == "mask":
-            raise ValueError("data.missing=mask: model 'segments' reads no mask; set it to forward_fill")
+            raise ValueError("data.missing=mask: model 'segrnn' reads no mask; set it to forward_fill")
         reads = task.owner.reads(task, data)
         for name, steps in (("data.window", reads), ("data.horizon", data.horizon)):
-            if steps % model.segment:
+            if steps % model.segment_length:
                 fitting = [w for w in range(1, min(reads, data.horizon) + 1) if not reads % w and not data.horizon % w]
                 raise ValueError(
-                    f"model.segment={model.segment} does not part the {steps} steps of {name}: take one of "
+                    f"model.segment_length={model.segment_length} does not divide {name}={steps}: take one of "
                     f"{', '.join(map(str, fitting))}, or change {name}"
                 )
 
-    def __init__(self, info: Any, task: Any, *, cell: Named, hidden_size: int, segment: int, dropout: float) -> None:
+    def __init__(
+        self, info: Any, task: Any, *, cell: Named, hidden_size: int, segment_length: int, dropout: float
+    ) -> None:
         super().__init__()
-        d, w, K = hidden_size, segment, len(info.targets)
-        self.segment, self.channels, self.ahead = w, K, info.horizon // w
+        d, w, K = hidden_size, segment_length, len(info.targets)
+        self.segment_length, self.channels, self.ahead = w, K, info.horizon // w
         self.numbers = task.output_size // (info.horizon * K)
         self.read = nn.Linear(w, d)
         self.encoder = Encoder(cell, input_size=d, hidden_size=d)
@@ -71,7 +73,7 @@ class Segments(Model, name="segments"):
         self.head = nn.Linear(d, w * self.numbers)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        B, K, m, w, P = len(x), self.channels, self.ahead, self.segment, self.numbers
+        B, K, m, w, P = len(x), self.channels, self.ahead, self.segment_length, self.numbers
         s = x[..., :K].transpose(1, 2).reshape(B * K, -1, w)  # (B K, n, w)
         n = torch.full((B * K,), s.shape[1])
         state = self.encoder(torch.relu(self.read(s)), n).state

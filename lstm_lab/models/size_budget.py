@@ -32,7 +32,7 @@ def largest(build: Callable[[int], nn.Module], budget: int) -> int:
         fits, low, high = found[0] if found else fits, high, 2 * high
     if not fits:
         raise ConfigError(
-            f"model.parameters={budget}: too few, for with hidden_size={found[0]} the model has {found[1]} already; "
+            f"model.max_parameters={budget}: too few: with hidden_size={found[0]} the model has {found[1]}; "
             f"write at least {found[1]}, or choose a smaller embedding, depth or cell"
         )
     high = found[0]  # From here on: `fits` is small enough, `high` is too large.

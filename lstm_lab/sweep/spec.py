@@ -87,7 +87,7 @@ class Sweep(Config):
     space: dict[str, Annotated[Domain, InYaml()]]
     """Dotted key -> domain: `optimizer.lr: {loguniform: [1e-4, 1e-2]}`."""
     constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """What must hold at every point: `model.hidden_size * model.depth <= 256`."""
+    """What must hold at every point: `model.hidden_size * model.num_layers <= 256`."""
     samples: Annotated[int, Field(ge=1)] = 1
     """Points drawn for each combination of the grids."""
     seeds: Seeds = (0,)

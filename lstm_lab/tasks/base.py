@@ -57,7 +57,7 @@ class Task(Registered, kind="task"):
         """What the model's output becomes before it is scored, same shape; most tasks leave it as it is."""
         return output
 
-    def asked(self, batch: Batch) -> int | Tensor:
+    def num_targets(self, batch: Batch) -> int | Tensor:
         """Answers that a batch asks for: what its mean loss is a mean over."""
         return len(batch.y)
 
@@ -65,11 +65,11 @@ class Task(Registered, kind="task"):
         """Plain values that a finished model's validation outputs teach, for `recall`; None where nothing is asked."""
         return None
 
-    def recall(self, calibration: Any) -> None:
+    def load_calibration(self, calibration: Any) -> None:
         """Take what `calibrate` returned: scores and answers from now on say more."""
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def prediction_columns(self) -> tuple[str, ...]:
         """What the numbers of an answer are, where it has several."""
         return ()
 
@@ -86,7 +86,7 @@ class Task(Registered, kind="task"):
         """What needs no network, fitted on `train` and scored on `split`: name -> metric -> value."""
 
     @abstractmethod
-    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
+    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
         """Each sequence's answer as plain values a person reads."""
 
 

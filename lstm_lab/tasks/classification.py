@@ -34,34 +34,36 @@ Weights = Annotated[tuple[Annotated[float, Field(gt=0.0, strict=False)], ...], F
 class ClassConfig(Task.Config):
     """Fields of every task that asks for classes."""
 
-    weights: Literal["none", "balanced"] | Weights = "none"
+    class_weights: Literal["none", "balanced"] | Weights = "none"
     """What an answer of each class counts in the loss: all the same; balanced: N / (K n_c), so that each class counts
     as much as another in training; or a number for each class, in the order of their names."""
-    smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the target spread over all classes alike (Szegedy et al. 2016)."""
 
 
-class Surprise:
+class CrossEntropy:
     """Cross-entropy of each answer, weighted by its class: (N, K), (N,) -> (N,); 0 where y is -1.
 
     Not divided by the weights of a batch: so the loss over many answers is the mean over each, in batches of any size.
     """
 
-    def __init__(self, info: Any, weights: str | tuple[float, ...], smoothing: float) -> None:
-        self.smoothing, self.weights = smoothing, None
+    def __init__(self, info: Any, class_weights: str | tuple[float, ...], label_smoothing: float) -> None:
+        self.label_smoothing, self.weights = label_smoothing, None
         K, counts = len(info.classes), getattr(info, "counts", ())
-        if isinstance(weights, tuple):
-            if len(weights) != K:
-                raise ConfigError(f"task.weights has {len(weights)} numbers, but there are {K} classes: "
+        if isinstance(class_weights, tuple):
+            if len(class_weights) != K:
+                raise ConfigError(f"task.class_weights has {len(class_weights)} numbers, but there are {K} classes: "
                                   f"{', '.join(info.classes[:12])}")  # fmt: skip
-            self.weights = torch.tensor(weights)
-        elif weights == "balanced" and counts:  # Of a run that only predicts, counts may be unknown: no loss is asked.
+            self.weights = torch.tensor(class_weights)
+        elif class_weights == "balanced" and counts:  # A run that only predicts may not know the counts.
             n = torch.tensor(counts, dtype=torch.float32)
             self.weights = n.sum() / (K * n.clamp(min=1))
 
     def __call__(self, output: Tensor, y: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(output)
-        return F.cross_entropy(output, y, weights, ignore_index=-1, reduction="none", label_smoothing=self.smoothing)
+        return F.cross_entropy(
+            output, y, weights, ignore_index=-1, reduction="none", label_smoothing=self.label_smoothing
+        )
 
 
 class ClassificationMetrics(MetricCollection):
@@ -117,6 +119,6 @@ def probabilities(model: Any, inputs: Any, K: int) -> Tensor:
     return torch.from_numpy(found)
 
 
-def certain(chances: Tensor) -> Tensor:
+def log_probabilities(chances: Tensor) -> Tensor:
     """Logits whose softmax these probabilities are."""
     return chances.log()

@@ -14,8 +14,8 @@ from lstm_lab.tasks.classification import (
     MAXIMISED,
     ClassConfig,
     ClassificationMetrics,
-    Surprise,
-    certain,
+    CrossEntropy,
+    log_probabilities,
     probabilities,
 )
 
@@ -33,18 +33,22 @@ class Classify(Task, name="classify"):
     Info: ClassVar = LabelledInfo
 
     def __init__(
-        self, info: LabelledInfo, monitor: str, weights: str | tuple[float, ...] = "none", smoothing: float = 0.0
+        self,
+        info: LabelledInfo,
+        monitor: str,
+        class_weights: str | tuple[float, ...] = "none",
+        label_smoothing: float = 0.0,
     ) -> None:
         self.classes, self.output_size, self.monitor = info.classes, len(info.classes), monitor
-        self.surprise = Surprise(info, weights, smoothing)
+        self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing)
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        return self.surprise(output, batch.y).mean()
+        return self.cross_entropy(output, batch.y).mean()
 
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
 
-    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
+    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [self.classes[i] for i in output.argmax(1).tolist()]
 
     def baselines(self, train: Any, split: Any) -> dict[str, dict[str, float]]:
@@ -56,5 +60,7 @@ class Classify(Task, name="classify"):
         scores = {}
         for name, model in {"majority class": DummyClassifier(strategy="most_frequent"), **train.baselines()}.items():
             model.fit(seen, train.labels.numpy())
-            scores[name] = score(self.metrics(), certain(probabilities(model, asked, self.output_size)), batch)
+            scores[name] = score(
+                self.metrics(), log_probabilities(probabilities(model, asked, self.output_size)), batch
+            )
         return scores

@@ -133,7 +133,7 @@ class Forecast(Task, name="forecast"):
     def _shaped(self, output: Tensor) -> Tensor:
         return output.view(len(output), *self.shape, self.output.numbers)
 
-    def asked(self, batch: Batch) -> int | Tensor:
+    def num_targets(self, batch: Batch) -> int | Tensor:
         there = ~batch.y.isnan()
         return len(batch.y) if there.all() else there.sum() / there[0].numel()
 
@@ -152,18 +152,18 @@ class Forecast(Task, name="forecast"):
         scores = conformal.scores(self.output, ((self._shaped(z), batch) for z, batch in answered), self.info)
         return conformal.margins(scores).tolist()
 
-    def recall(self, calibration: Any) -> None:
+    def load_calibration(self, calibration: Any) -> None:
         self.margins = torch.tensor(calibration)
 
     @property
-    def columns(self) -> tuple[str, ...]:
+    def prediction_columns(self) -> tuple[str, ...]:
         """What the numbers of a row of `answers` are."""
         if not self.spread and self.margins is None:
             return self.info.targets
         said = ("", *(f" {level:.0%}" for level in LEVELS if level != 0.5))
         return tuple(f"{target}{part}" for target in self.info.targets for part in said)
 
-    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
+    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
         """In the units of the data: one list of rows for each sequence; of distributions, for each target the median
         and the ends of its 90 and 80 % intervals, as `columns` names them.
 

@@ -20,7 +20,7 @@ class Frames:
     """A step is a frame of K channels that are on or off, each with a logit of its own."""
 
     @staticmethod
-    def surprise(output: Tensor, y: Tensor) -> Tensor:
+    def nll(output: Tensor, y: Tensor) -> Tensor:
         """Negative log likelihood of each step in nats, summed over channels: (B, T, K), (B, T, K) -> (B, T)."""
         return F.binary_cross_entropy_with_logits(output, y, reduction="none").sum(-1)
 
@@ -35,7 +35,7 @@ class Tokens:
     """A step is one of V tokens."""
 
     @staticmethod
-    def surprise(output: Tensor, y: Tensor) -> Tensor:
+    def nll(output: Tensor, y: Tensor) -> Tensor:
         """Negative log likelihood of each step in nats: (B, T, V), (B, T) -> (B, T)."""
         return F.cross_entropy(output.flatten(0, 1), y.clamp(min=0).flatten(), reduction="none").view(y.shape)
 
@@ -54,17 +54,17 @@ class NextStepMetrics(Metric):
     right: Tensor
     tried: Tensor
 
-    def __init__(self, tokens: bool, first: bool) -> None:
+    def __init__(self, tokens: bool, predict_first: bool) -> None:
         super().__init__()
-        self.tokens, self.first = tokens, first
+        self.tokens, self.predict_first = tokens, predict_first
         for name in ("nats", "steps", "right", "tried"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, output: Tensor, batch: Batch) -> None:
         """Add what the head gives for each step (B, T, ...) of a batch."""
-        form, mask = (Tokens if self.tokens else Frames), asked_steps(batch, self.first)
+        form, mask = (Tokens if self.tokens else Frames), target_mask(batch, self.predict_first)
         right, tried = form.hits(output, batch.y)
-        self.nats += form.surprise(output, batch.y).double().where(mask, 0.0).sum()
+        self.nats += form.nll(output, batch.y).double().where(mask, 0.0).sum()
         self.steps += mask.sum()
         self.right += right.where(mask, 0).sum()
         self.tried += tried.where(mask, 0).sum()
@@ -75,11 +75,11 @@ class NextStepMetrics(Metric):
         return {**found, "perplexity": nll.exp(), "bits": nll / math.log(2)} if self.tokens else found
 
 
-def asked_steps(batch: Any, first: bool) -> Tensor:
+def target_mask(batch: Any, predict_first: bool) -> Tensor:
     """(B, T) whether a step is asked about. The first step of a chunk stands behind the token before it."""
     t = torch.arange(batch.y.shape[1], device=batch.y.device)
     valid = t < batch.lengths.to(t.device).unsqueeze(1)
-    if not first:
+    if not predict_first:
         before = getattr(batch, "before", None)
         valid = valid & ((t > 0) if before is None else (t > 0) | (before.to(t.device).unsqueeze(1) > 0))
     return valid & (batch.y >= 0) if batch.y.dim() == 2 else valid
@@ -101,11 +101,11 @@ class NextStep(Task, name="next_step"):
     class Config(Task.Config):
         monitor: Literal["nll", "accuracy"] = "nll"
         """Metric that compares epochs and trials; nll is the loss, and of tokens perplexity and bits follow from it."""
-        first: bool = False
+        predict_first: bool = False
         """Ask about the first step too, of which nothing is known; published figures leave it out (Bai et al. 2018)."""
 
-    def __init__(self, info: FrameInfo | TokenInfo, monitor: str, first: bool) -> None:
-        self.info, self.output_size, self.monitor, self.first = info, info.input_size, monitor, first
+    def __init__(self, info: FrameInfo | TokenInfo, monitor: str, predict_first: bool) -> None:
+        self.info, self.output_size, self.monitor, self.predict_first = info, info.input_size, monitor, predict_first
         self.tokens = hasattr(info, "tokens")
 
     def prepare(self, batch: Any) -> tuple[Tensor, Tensor]:
@@ -114,20 +114,20 @@ class NextStep(Task, name="next_step"):
         begin = torch.zeros_like(batch.x[:, :1]) if before is None else before.to(batch.x.device).unsqueeze(1)
         return torch.cat([begin, batch.x[:, :-1]], 1), batch.lengths
 
-    def asked(self, batch: Batch) -> Tensor:
-        return asked_steps(batch, self.first).sum()
+    def num_targets(self, batch: Batch) -> Tensor:
+        return target_mask(batch, self.predict_first).sum()
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        mask = asked_steps(batch, self.first)
+        mask = target_mask(batch, self.predict_first)
         # What stands where nothing is asked must not even reach the gradient: 0 * nan is nan.
         output = output.masked_fill(~mask.unsqueeze(-1), 0.0)
-        surprise = (Tokens if self.tokens else Frames).surprise(output, batch.y)
+        surprise = (Tokens if self.tokens else Frames).nll(output, batch.y)
         return surprise.masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
 
     def metrics(self) -> NextStepMetrics:
-        return NextStepMetrics(self.tokens, self.first)
+        return NextStepMetrics(self.tokens, self.predict_first)
 
-    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
+    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
         """The likeliest token of each step, or the names of the channels that are likelier on than off."""
         if isinstance(self.info, FrameInfo):
             names = self.info.channels
@@ -141,7 +141,7 @@ class NextStep(Task, name="next_step"):
         fit: Any = frequencies.of_tokens if self.tokens else frequencies.of_frames
         scores = {}
         for name, predict in fit(previous, target, self.output_size).items():
-            metrics = NextStepMetrics(self.tokens, first=True)
+            metrics = NextStepMetrics(self.tokens, predict_first=True)
             # So many steps at once that their outputs fill some megabytes.
             for before, y in zip(
                 *(part.split(2**22 // self.output_size + 1) for part in self._pairs(split)), strict=True
@@ -162,6 +162,6 @@ class NextStep(Task, name="next_step"):
             last = torch.cat([torch.zeros_like(last[:1]), last[:-1]])
             last[begins] = 0
             seen.append(last)
-        asked = torch.ones_like(begins) if self.first else ~begins
+        asked = torch.ones_like(begins) if self.predict_first else ~begins
         previous = torch.stack(seen, 1) if self.tokens else seen[0]
         return previous[asked], values[asked]

@@ -56,7 +56,7 @@ class Regress(Task, name="regress"):
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()
 
-    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
+    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [dict(zip(self.targets, row, strict=True)) for row in output.tolist()]
 
     def baselines(self, train: RegressionSplit, split: RegressionSplit) -> dict[str, dict[str, float]]:

@@ -13,7 +13,7 @@ from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 from lstm_lab.tasks.base import Task, score
-from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, Surprise, certain
+from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, CrossEntropy, log_probabilities
 
 REACH = 5
 """Steps on either side that the logistic regression sees."""
@@ -33,23 +33,27 @@ class Tag(Task, name="tag"):
         """Metric that compares epochs and trials: over all steps asked about, or averaged over classes."""
 
     def __init__(
-        self, info: LabelledInfo, monitor: str, weights: str | tuple[float, ...] = "none", smoothing: float = 0.0
+        self,
+        info: LabelledInfo,
+        monitor: str,
+        class_weights: str | tuple[float, ...] = "none",
+        label_smoothing: float = 0.0,
     ) -> None:
         self.classes, self.output_size, self.monitor = info.classes, len(info.classes), monitor
-        self.surprise = Surprise(info, weights, smoothing)
+        self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing)
 
-    def asked(self, batch: Batch) -> Tensor:
+    def num_targets(self, batch: Batch) -> Tensor:
         return (batch.y >= 0).sum()
 
     def loss(self, output: Tensor, batch: Batch) -> Tensor:
         # What stands where nothing is asked must not even reach the gradient: 0 * nan is nan.
         output = output.masked_fill((batch.y < 0).unsqueeze(-1), 0.0)
-        return self.surprise(output.flatten(0, 1), batch.y.flatten()).sum() / self.asked(batch).clamp(min=1)
+        return self.cross_entropy(output.flatten(0, 1), batch.y.flatten()).sum() / self.num_targets(batch).clamp(min=1)
 
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
 
-    def answers(self, output: Tensor, batch: Any = None) -> list[Any]:
+    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
         return [[self.classes[i] for i in row] for row in output.argmax(-1).tolist()]
 
     def baselines(self, train: TaggedSplit, split: TaggedSplit) -> dict[str, dict[str, float]]:
@@ -73,7 +77,7 @@ class Tag(Task, name="tag"):
             f"logistic regression, {2 * REACH + 1} steps": torch.from_numpy(chances),
         }
         batch = Batch(torch.empty(0), torch.tensor([len(rows)]), y.unsqueeze(0))
-        return {name: score(self.metrics(), certain(found)[None], batch) for name, found in predicted.items()}
+        return {name: score(self.metrics(), log_probabilities(found)[None], batch) for name, found in predicted.items()}
 
 
 def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:

@@ -84,5 +84,5 @@ def balance(counts: dict[str, int]) -> list[str]:
 def classify(counts: dict[str, int]) -> dict[str, Any]:
     """The task, by how balanced the classes are."""
     if min(counts.values()) * 5 < max(counts.values()):
-        return {"name": "classify", "monitor": "macro_f1", "weights": "balanced"}
+        return {"name": "classify", "monitor": "macro_f1", "class_weights": "balanced"}
     return {"name": "classify", "monitor": "loss"}

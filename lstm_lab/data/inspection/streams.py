@@ -39,7 +39,7 @@ def look_at_stream(path: str, choices: Mapping[str, Any]) -> Look:
     look.experiment = {
         "data": {**data, "batch_size": data.get("batch_size", 16), "chunk_length": data.get("chunk_length", 100)},
         "task": "next_step",
-        "model": {"hidden_size": 256, "embedding": {"size": 256, "tied": True}, "dropout": {"output": 0.2}},
+        "model": {"hidden_size": 256, "embedding": {"dim": 256, "tie_weights": True}, "dropout": {"output": 0.2}},
         "optimizer": {"lr": 3e-3},
         "trainer": {"max_epochs": 15},
     }

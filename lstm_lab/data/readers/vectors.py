@@ -28,7 +28,7 @@ def read_vectors(path: str, wanted: Set[str], size: int) -> dict[str, np.ndarray
                     continue
                 if len(cells) != size or (number <= 2 and len(line.split()) != size + 1):
                     raise DataError(f"{place}: line {number}: a word and {len(line.split()) - 1} numbers, but "
-                                    f"model.embedding.size is {size}: set it to the size of the vectors")  # fmt: skip
+                                    f"model.embedding.dim is {size}: set it to the size of the vectors")  # fmt: skip
                 if word in wanted:
                     found[word] = vector(cells, f"{place}: line {number}, word {show(word)}")
     except UnicodeDecodeError as error:

@@ -165,7 +165,7 @@ class PBT(Scheduler, name="pbt"):
             if not changeable(sweep.base, key):
                 raise ValueError(
                     f"space.{key}: {cls.name} copies weights between trials, and this may change their shape or "
-                    "meaning; it takes numbers of the optimizer, model.dropout.* and trainer.gradient_clip"
+                    "meaning; it takes numbers of the optimizer, model.dropout.* and trainer.gradient_clip_val"
                 )
         if sweep.points < 2:
             raise ValueError(f"samples: {cls.name} needs a population of at least 2, got {sweep.points}")
@@ -201,7 +201,7 @@ def group_of(experiment: Any) -> dict[str, Any]:
 
 def changeable(experiment: Any, key: str) -> bool:
     """Whether a number may change in the middle of a training: it shapes nothing, and the next step obeys it."""
-    if key == "trainer.gradient_clip" or key.startswith("model.dropout."):
+    if key == "trainer.gradient_clip_val" or key.startswith("model.dropout."):
         return True
     section, _, name = key.partition(".")
     value = experiment.optimizer.choices().get(name) if section == "optimizer" else None

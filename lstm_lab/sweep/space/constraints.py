@@ -1,4 +1,4 @@
-"""Constraints on points: `model.hidden_size * model.depth <= 256`, read with Python's grammar and never executed by it.
+"""Constraints on configurations: `model.hidden_size * model.num_layers <= 256`. Parsed with `ast`, never executed.
 
 Only what is listed here has a meaning: dotted keys, numbers, texts, `+ - * / // %`, comparisons, `and`, `or`, `not`.
 """
@@ -49,7 +49,7 @@ class Constraint:
         self.keys: set[str] = set()
         self._check(self.tree, truth=True)
         if not self.keys:
-            raise ValueError(f"'{text}': names no key, as in model.hidden_size * model.depth <= 256")
+            raise ValueError(f"'{text}': names no key, as in model.hidden_size * model.num_layers <= 256")
 
     def holds(self, experiment: Mapping[str, Any]) -> bool:
         """Whether it holds for an experiment in plain content; it does where it speaks of a key that is not there.
@@ -92,7 +92,7 @@ class Constraint:
                 inside = []
             case _:
                 part = ast.unparse(node)
-                wanted = "a comparison, as in model.hidden_size * model.depth <= 256" if truth else (
+                wanted = "a comparison, as in model.hidden_size * model.num_layers <= 256" if truth else (
                     "a dotted key, a number, a text or + - * / // % of them"
                 )  # fmt: skip
                 raise ValueError(f"'{self.text}': '{part[:60]}' must be {wanted}")
@@ -131,7 +131,7 @@ class Constraint:
 
 
 def _dotted(node: ast.expr) -> str | None:
-    """`model.depth` of its nested attributes; None where something else than a name is at the bottom."""
+    """`model.num_layers` of its nested attributes; None where something else than a name is at the bottom."""
     if isinstance(node, ast.Attribute):
         head = _dotted(node.value)
         return head and f"{head}.{node.attr}"
