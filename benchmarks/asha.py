@@ -3,7 +3,7 @@
     python benchmarks/asha.py            # prints the table
     python benchmarks/asha.py --write    # and keeps it in benchmarks/asha.md
 
-Real sweeps on Ray over learning rate, width and dropout of an LSTM that hears who speaks, all in one Ray; both get
+Real sweeps on Ray over learning rate, width and dropout of an LSTM for speaker identification, all in one Ray; both get
 the same points in the same order, and end when the budget of epochs is spent.
 """
 
@@ -36,12 +36,12 @@ space:
   model.hidden_size: {qloguniform: [16, 96, 16]}
   model.dropout.output: {uniform: [0.0, 0.6]}
   optimizer.lr: {loguniform: [1e-4, 1e-1]}
-samples: 200
+num_samples: 200
 seed: %d
 budget: {epochs: %d}
 scheduler: %s
 """
-RULES = {"fifo": "fifo", "asha": "{name: asha, grace: 3, reduction: 3}"}
+RULES = {"fifo": "fifo", "asha": "{name: asha, grace_period: 3, reduction_factor: 3}"}
 
 
 def search(rule: str, seed: int, epochs: int, base: Path) -> dict[str, float]:

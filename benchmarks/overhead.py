@@ -36,7 +36,7 @@ experiment:
   trainer: {max_epochs: %d, patience: null}
 space:
   optimizer.lr: {loguniform: [1e-4, 1e-2]}
-samples: %d
+num_samples: %d
 """
 
 

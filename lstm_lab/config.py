@@ -65,7 +65,7 @@ class Config(BaseModel):
     )
 
     @classmethod
-    def title(cls) -> str:
+    def class_name(cls) -> str:
         """The name of the class this configures: `GRU` for `GRU.Config`."""
         parts = cls.__qualname__.split(".")
         return parts[-2] if parts[-1] == "Config" and len(parts) > 1 else parts[-1]
@@ -79,7 +79,7 @@ class Config(BaseModel):
                     raise PydanticCustomError(
                         "unknown_key",
                         "no such field in {title}",
-                        {"title": cls.title(), "key": str(key), "siblings": list(cls.model_fields)},
+                        {"title": cls.class_name(), "key": str(key), "siblings": list(cls.model_fields)},
                     )
         return data
 

@@ -12,7 +12,7 @@ from statistics import mean, stdev
 from lstm_lab import config
 from lstm_lab.report import write_report
 
-QUESTION = "Which cell hears best who speaks, LSTM or GRU?"
+TITLE = "LSTM or GRU for speaker identification?"
 SPACE = {
     "model.cell": {"grid": ["lstm", "gru"]},
     "model.hidden_size": {"choice": [32, 64, 96]},
@@ -91,8 +91,9 @@ def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=Tr
     dice = random.Random(7)
     folder.mkdir(parents=True, exist_ok=True)
     spec = {
-        "question": name or QUESTION, "experiment": EXPERIMENT, "space": SPACE, "seeds": list(seeds),
-        "samples": draws, "searcher": {"name": "random"}, "scheduler": {"name": "asha", "grace": 6, "reduction": 3.0},
+        "title": name or TITLE, "experiment": EXPERIMENT, "space": SPACE, "seeds": list(seeds),
+        "num_samples": draws, "searcher": {"name": "random"},
+        "scheduler": {"name": "asha", "grace_period": 6, "reduction_factor": 3.0},
         "resources": {"cpus": 1.0, "gpus": 0.0}, "seed": 0,
     }  # fmt: skip
     (folder / "sweep.yaml").write_text(config.to_yaml(spec))
@@ -153,7 +154,7 @@ def _end(folder, trials, baselines, tested):
     skill = {name: 1 - (1 - 0.9630) / (1 - row["accuracy"]) for name, row in baselines.items()}
     failed = [trial for _, _, trial, state, _ in trials if state == "failed"]
     write_json(folder / "summary.json", {
-        "question": config.load(folder / "sweep.yaml")["question"], "metric": "val/loss", "mode": "min",
+        "question": config.load(folder / "sweep.yaml")["title"], "metric": "val/loss", "mode": "min",
         "trials": {"asked": len(trials), **{state: sum(t[3] == state for t in trials) for state in ENDED}},
         "winner": {"trial": won, "config": {**rows[0]["overrides"], "seed": 0}, "epoch": 20, "validation": validation,
                    "test": test["scores"] if tested else None},
@@ -164,7 +165,7 @@ def _end(folder, trials, baselines, tested):
         "seconds": 74.2, "wandb": {"mode": "offline", "runs": len(trials)},
         "command": "lstm-lab sweep sweeps/vowels_cells.yaml",
     })  # fmt: skip
-    (folder / "best.yaml").write_text(f"# {QUESTION}\n{config.to_yaml(EXPERIMENT)}")
+    (folder / "best.yaml").write_text(f"# {TITLE}\n{config.to_yaml(EXPERIMENT)}")
     if tested:
         write_rows(folder / "trials" / won / "tests.jsonl", [test])
 

@@ -16,7 +16,7 @@ from lstm_lab.train import train
 
 def write(path, experiment, **more):
     space = {"optimizer.lr": {"loguniform": [1e-3, 3e-2]}}
-    content = {"experiment": experiment.dump(), "space": space, "samples": 4, **more}
+    content = {"experiment": experiment.dump(), "space": space, "num_samples": 4, **more}
     path.write_text(f"# Which rate?\n{config.to_yaml(content)}")
     return SweepFolder.create(path.with_suffix(""), load_sweep(path), command="lstm-lab sweep rates.yaml")
 

@@ -75,7 +75,7 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     rates = [1e-3 * 0.6**power for power in random.Random(0).sample(range(24), 24)]
     content = {
         "experiment": experiment.dump(), "space": {"optimizer.lr": {"grid": rates}},
-        "scheduler": {"name": "asha", "grace": 3, "reduction": 3}, "resources": {"cpus": 1},
+        "scheduler": {"name": "asha", "grace_period": 3, "reduction_factor": 3}, "resources": {"cpus": 1},
     }  # fmt: skip
     path = tmp_path / "rates.yaml"
     path.write_text(f"# Which rate?\n{config.to_yaml(content)}")

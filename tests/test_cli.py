@@ -68,7 +68,7 @@ BAD = {
     "run that is not there": (["train", "--resume", "runs/a"], 2, "not a run"),
     "sweep that is not there": (["resume", "runs/a"], 2, "not a sweep"),
     "name with a slash": (["train", "x.yaml", "--name", "a/b"], 2, "plain folder name"),
-    "sweep without file": (["sweep", "samples=3"], 2, "give a sweep file"),
+    "sweep without file": (["sweep", "num_samples=3"], 2, "give a sweep file"),
     "experiment as a sweep": (["sweep", "x.yaml"], 2, "first comment line"),
     "evaluate nothing": (["evaluate", "runs/a"], 2, "not a run"),
     "report of nothing": (["report", "."], 3, "neither"),

@@ -276,7 +276,7 @@ def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
     from lstm_lab.sweep.store.remote import own_place
 
     space = {"optimizer.lr": {"uniform": [0.01, 0.02]}}
-    sweep = load_sweep(write(tmp_path / "a.yaml", demand, space=space, samples=2))
+    sweep = load_sweep(write(tmp_path / "a.yaml", demand, space=space, num_samples=2))
     assert own_place(f"file://{tmp_path}/s", "a", sweep) == f"file://{tmp_path}/s/a"
     (tmp_path / "s" / "a" / "sweep.yaml").write_text("x")
     with pytest.raises(ConfigError, match="is a sweep already"):
@@ -286,7 +286,8 @@ def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
     with pytest.raises(ConfigError, match="cannot be written"):
         own_place("file:///proc/s", "a", sweep)
     clones = write(
-        tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 8}), space=space, samples=2, scheduler="pbt"
+        tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 8}), space=space, num_samples=2,
+        scheduler="pbt",
     )  # fmt: skip
     with pytest.raises(ConfigError, match="pbt clones between run folders"):
         own_place(f"file://{tmp_path}/s", "b", load_sweep(clones))

@@ -274,7 +274,7 @@ def test_any_file_gives_an_experiment_or_one_line(content, write):
 
 def test_titles_name_the_owner():
     assert issubclass(Experiment, Config)
-    assert [Experiment.title(), type(load_experiment(CONF / "vowels_lstm.yaml").model.cell).title()] == [
+    assert [Experiment.class_name(), type(load_experiment(CONF / "vowels_lstm.yaml").model.cell).class_name()] == [
         "Experiment",
         "LSTM",
     ]

@@ -219,8 +219,8 @@ def test_what_cannot_be_mended_is_refused_and_left_as_it_is(what, whole, tmp_pat
 def test_how_long_a_sweep_goes_on_may_be_edited(whole, tmp_path):
     folder = copy(whole, tmp_path)
     path = folder.path / "sweep.yaml"
-    path.write_text(path.read_text().replace("samples: 4", "samples: 5"))
-    assert mend(folder.path) == ["sweep.yaml: samples was changed"]
+    path.write_text(path.read_text().replace("num_samples: 4", "num_samples: 5"))
+    assert mend(folder.path) == ["sweep.yaml: num_samples was changed"]
     assert mend(folder.path) == []
     assert [trial for trial, _ in go_on(SweepFolder.open(folder.path))] == ["t0003", "t0004"]
 

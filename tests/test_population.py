@@ -28,7 +28,7 @@ SPACE = {
     "model.dropout.output": {"uniform": [0.0, 0.4]},
     "trainer.gradient_clip_val": {"choice": [0.5, 1.0, 2.0]},
 }
-PBT = {"name": "pbt", "interval": 2, "share": 0.5, "resample": 0.2}
+PBT = {"name": "pbt", "perturbation_interval": 2, "quantile_fraction": 0.5, "resample_probability": 0.2}
 
 
 class Enough(Exception):
@@ -47,7 +47,7 @@ def train_to(experiment, run, epochs):
 
 
 def write(path, experiment, **more):
-    content = {"experiment": experiment.dump(), "space": SPACE, "samples": 3, "scheduler": PBT, **more}
+    content = {"experiment": experiment.dump(), "space": SPACE, "num_samples": 3, "scheduler": PBT, **more}
     path.write_text(f"# Which numbers, and when?\n{config.to_yaml(content)}")
     return path
 
@@ -217,7 +217,7 @@ def test_a_donor_at_its_end_is_not_cloned(pair, tmp_path):
 def members(tmp_path, demand, monkeypatch):
     """Four trials that say what the test makes them say, and clones that are only written down."""
     experiment = demand.with_overrides({"trainer.max_epochs": 8})
-    folder = SweepFolder.create(tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", experiment, samples=4)))
+    folder = SweepFolder.create(tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", experiment, num_samples=4)))
     sweep = folder.sweep
     for number in range(4):
         point = sweep.region.draw({}, (0, number))
@@ -225,7 +225,7 @@ def members(tmp_path, demand, monkeypatch):
         Run.create(folder.path / "trials" / trial, sweep.at(point, 0).dump(), command="", job_type="trial")
     monkeypatch.setattr(population, "prepare", lambda donor, run, experiment, row: {
         **row, "to": experiment, "from_epoch": row["epoch"]})  # fmt: skip
-    return Population(folder, interval=2, share=0.25, resample=0.25)
+    return Population(folder, perturbation_interval=2, quantile_fraction=0.25, resample_probability=0.25)
 
 
 def test_the_worst_goes_on_from_the_best_at_multiples_of_the_interval(members):
@@ -261,7 +261,9 @@ def test_a_driver_that_was_killed_knows_what_was_compared(members):
     for epoch in range(4):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
             members.report(trial, {"epoch": epoch, metric: float(place) - epoch})
-    again = Population(members.folder, members.interval, members.share, members.resample)
+    again = Population(
+        members.folder, members.perturbation_interval, members.quantile_fraction, members.resample_probability
+    )
     assert again.scores == members.scores
     assert again.compared == members.compared
     assert again.since == members.since
@@ -304,7 +306,7 @@ def test_what_is_pending_is_not_chosen_again():
 def test_bandits_find_the_numbers_that_gain_where_chance_does_not(tmp_path, demand):
     """An epoch gains the more, the nearer the rate is to 0.01."""
     experiment = demand.with_overrides({"trainer.max_epochs": 8})
-    path = write(tmp_path / "b.yaml", experiment, samples=4, scheduler={"name": "pb2", "interval": 2},
+    path = write(tmp_path / "b.yaml", experiment, num_samples=4, scheduler={"name": "pb2", "perturbation_interval": 2},
                  space={"optimizer.lr": {"loguniform": [1e-4, 1.0]}})  # fmt: skip
     folder = SweepFolder.create(tmp_path / "b", load_sweep(path))
     found = Bandits(folder, 2, 0.25)
@@ -355,7 +357,9 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
     )
     monkeypatch.setattr(driver.ray, "cluster_resources", lambda: {"CPU": 2.0})
     asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
-    with pytest.raises(ConfigError, match=r"its 3 trials side by side, here is room for 2: lower samples or resources"):
+    with pytest.raises(
+        ConfigError, match=r"its 3 trials side by side, here is room for 2: lower num_samples or resources"
+    ):
         driver.run_trials(folder, asked, Console(quiet=True), tmp_path)
 
 
@@ -366,8 +370,9 @@ def test_bandits_choose_what_a_clone_goes_on_with_and_the_record_says_so(tmp_pat
     from lstm_lab.sweep.execution.driver import sweep_on
 
     path = write(
-        tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 6}), samples=4, resources={"cpus": 0.25},
-        scheduler={"name": "pb2", "interval": 1, "share": 0.25}, space={"optimizer.lr": {"loguniform": [1e-5, 1e-1]}},
+        tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 6}), num_samples=4, resources={"cpus": 0.25},
+        scheduler={"name": "pb2", "perturbation_interval": 1, "quantile_fraction": 0.25},
+        space={"optimizer.lr": {"loguniform": [1e-5, 1e-1]}},
     )  # fmt: skip
     folder = SweepFolder.create(tmp_path / "b", load_sweep(path))
     content = sweep_on(folder, wandb="disabled", console=Console(quiet=True))

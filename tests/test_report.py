@@ -8,7 +8,7 @@ from itertools import pairwise
 from statistics import mean, stdev
 
 import pytest
-from report_folders import BASELINES, QUESTION, page, rows_of, write_sweep
+from report_folders import BASELINES, TITLE, page, rows_of, write_sweep
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_the_page_says_how_to_train_the_winner_and_where_it_comes_from(swept):
     for word in ("efd1dc4bc7b3ecf3", "eb6f499329d3", "torch 2.13.0", "lstm-lab sweep sweeps/vowels_cells.yaml",
                  "opened once: t", "Diverged: the loss of epoch 3 is not a number", "forget_bias: 1.0"):  # fmt: skip
         assert word in shown.text
-    assert QUESTION in shown.text
+    assert TITLE in shown.text
 
 
 # --- self-contained, and safe -----------------------------------------------------------------------------------------

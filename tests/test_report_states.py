@@ -98,7 +98,7 @@ def test_what_is_neither_a_run_nor_a_sweep_is_refused_in_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("summary.json", '{"question": "Wh'), ("summary.json", '{"trials": {"asked": 4}}'), ("sweep.yaml", "question: [a"),
+    [("summary.json", '{"question": "Wh'), ("summary.json", '{"trials": {"asked": 4}}'), ("sweep.yaml", "title: [a"),
      ("trials/t0000/run.json", '{"id'), ("trials.jsonl", '{"trial": "t0000"}\n')],
 )  # fmt: skip
 def test_torn_files_are_refused_in_one_line(tmp_path, name, text):

@@ -17,7 +17,7 @@ from lstm_lab.train import build
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
 QUICK = ("japanese_vowels", "taylor", "jsb_chorales", "adding")
-REDUCED = ["samples=1", "seeds=[0]", "confirm=null", "experiment.trainer.max_epochs=1"]
+REDUCED = ["num_samples=1", "seeds=[0]", "confirm=null", "experiment.trainer.max_epochs=1"]
 
 
 def heavy(path):
@@ -40,7 +40,7 @@ def shipped(monkeypatch):
 def test_each_asks_a_question_in_its_first_line(path, shipped):
     first = path.read_text().splitlines()[0]
     assert first.startswith("# ")
-    assert load_sweep(path).question == first[2:]
+    assert load_sweep(path).title == first[2:]
     assert first.endswith("?")
 
 
@@ -50,7 +50,7 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
     readable(sweep.base.data.build())
     build_corners(sweep, str(path))
     source = sweep.searcher.build()
-    source.open(sweep.region, sweep.samples, sweep.seed, sweep.base.mode)
+    source.open(sweep.region, sweep.num_samples, sweep.seed, sweep.base.mode)
     # Of a grid, the first and the last arm.
     for number in {0, min(len(source.combinations), sweep.points) - 1}:
         experiment = sweep.at(source.ask(number), sweep.seeds[0])
@@ -70,7 +70,7 @@ def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
 
     overrides = list(REDUCED)
     if load_sweep(path).scheduler.owner.population:
-        overrides = ["samples=2", "experiment.trainer.max_epochs=5"]
+        overrides = ["num_samples=2", "experiment.trainer.max_epochs=5"]
     sweep = load_sweep(path, overrides)
     if sweep.points > 4:
         sweep = load_sweep(path, [*overrides, "budget={trials: 2}"])

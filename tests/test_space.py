@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from statistics import mean, stdev
 
 import numpy as np
@@ -21,6 +22,7 @@ from lstm_lab.sweep.spec import Sweep, load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.sweep.store.leaderboard import Trial, leaderboard, winner
 
+ROOT = Path(__file__).parent.parent
 SPACE = """
 space:
   model.cell: {grid: [lstm, gru]}
@@ -36,7 +38,7 @@ def text(vowels, **more):
 @pytest.fixture
 def sweep_file(tmp_path, vowels):
     path = tmp_path / "sweep.yaml"
-    path.write_text(text(vowels, samples=3))
+    path.write_text(text(vowels, num_samples=3))
     return path
 
 
@@ -88,9 +90,9 @@ BAD = {
     "grid with hyperopt": ("searcher=hyperopt", "space.model.cell", "choice instead of grid"),
     "unknown scheduler": ("scheduler=ash", "scheduler", "did you mean 'asha'"),
     "unknown key of a scheduler": ("scheduler.gracee=2", "scheduler", "no such field in FIFO"),
-    "no samples": ("samples=0", "samples", "greater than"),
+    "no samples": ("num_samples=0", "num_samples", "greater than"),
     "no CPU": ("resources.cpus=0", "resources.cpus", "greater than"),
-    "typo at the top": ("smaples=2", "smaples", "did you mean 'samples'"),
+    "typo at the top": ("smaples=2", "smaples", "did you mean 'num_samples'"),
     "experiment that is not there": ("experiment=conf/nope.yaml", "conf/nope.yaml", "no such file"),
     "experiment that is a number": ("experiment=3", "experiment", "conf/vowels_lstm.yaml"),
     "space that is a list": ("space=[1]", "space", "mapping of dotted keys"),
@@ -116,9 +118,35 @@ def test_a_sweep_without_a_question_is_refused(tmp_path, vowels):
 
 def test_all_grid_with_samples_is_refused(tmp_path, vowels):
     path = tmp_path / "grid.yaml"
-    path.write_text(text(vowels).replace(SPACE, "space: {model.cell: {grid: [lstm, gru]}}\nsamples: 3\n"))
+    path.write_text(text(vowels).replace(SPACE, "space: {model.cell: {grid: [lstm, gru]}}\nnum_samples: 3\n"))
     with pytest.raises(ConfigError, match="would repeat every point"):
         load_sweep(path)
+
+
+def test_a_title_may_stand_in_the_file(tmp_path, vowels):
+    path = tmp_path / "titled.yaml"
+    path.write_text(f"title: LSTM or GRU?\n{text(vowels).removeprefix('# Which cell?')}")
+    assert load_sweep(path).title == "LSTM or GRU?"
+
+
+RENAMED = {
+    "question": ("question=which", "title"),
+    "samples": ("samples=3", "num_samples"),
+    "grace": ("scheduler={name: asha, grace: 2}", "grace_period"),
+    "reduction": ("scheduler={name: asha, reduction: 2}", "reduction_factor"),
+    "least": ("scheduler={name: median, least: 2}", "min_samples_required"),
+    "interval": ("scheduler={name: pbt, interval: 2}", "perturbation_interval"),
+    "share": ("scheduler={name: pbt, share: 0.5}", "quantile_fraction"),
+    "resample": ("scheduler={name: pbt, resample: 0.5}", "resample_probability"),
+    "startup": ("searcher={name: optuna, startup: 3}", "n_startup_trials"),
+    "share of hyperopt": ("searcher={name: hyperopt, share: 0.2}", "gamma"),
+}
+
+
+@pytest.mark.parametrize(("override", "new"), RENAMED.values(), ids=RENAMED)
+def test_an_old_key_is_refused_by_a_line_that_names_the_new_one(sweep_file, override, new):
+    with pytest.raises(ConfigError, match=f"is now called '{new}'"):
+        load_sweep(sweep_file, [override])
 
 
 # --- domains ----------------------------------------------------------------------------------------------------------
@@ -181,7 +209,7 @@ def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
 
 def opened(sweep, seed=0, mode="min"):
     source = sweep.searcher.build()
-    source.open(sweep.region, sweep.samples, seed, mode)
+    source.open(sweep.region, sweep.num_samples, seed, mode)
     return source
 
 
@@ -204,7 +232,7 @@ def test_random_point_n_is_the_same_whatever_was_asked_before(sweep_file):
 
 @pytest.mark.parametrize("name", Searcher.members)
 def test_searchers_stay_inside_the_space_and_go_on_from_what_they_are_told(sweep_file, name):
-    found = load_sweep(sweep_file, ["space.model.cell={choice: [lstm, gru]}", f"searcher={name}", "samples=12"])
+    found = load_sweep(sweep_file, ["space.model.cell={choice: [lstm, gru]}", f"searcher={name}", "num_samples=12"])
     source = opened(found)
     told = []
     for number in range(8):
@@ -225,7 +253,11 @@ def test_searchers_stay_inside_the_space_and_go_on_from_what_they_are_told(sweep
 def test_a_searcher_that_learns_finds_the_better_end(sweep_file, searcher, mode):
     found = load_sweep(
         sweep_file,
-        ["space.model.cell={choice: [lstm, gru]}", f"searcher={{name: {searcher}, startup: 8}}", "samples=40"],
+        [
+            "space.model.cell={choice: [lstm, gru]}",
+            f"searcher={{name: {searcher}, n_startup_trials: 8}}",
+            "num_samples=40",
+        ],
     )
     source = opened(found, mode=mode)
     values = []
@@ -238,7 +270,8 @@ def test_a_searcher_that_learns_finds_the_better_end(sweep_file, searcher, mode)
 
 def test_hyperopt_told_again_proposes_what_it_would_have_proposed(sweep_file):
     found = load_sweep(
-        sweep_file, ["space.model.cell={choice: [lstm, gru]}", "searcher={name: hyperopt, startup: 3}", "samples=9"]
+        sweep_file,
+        ["space.model.cell={choice: [lstm, gru]}", "searcher={name: hyperopt, n_startup_trials: 3}", "num_samples=9"],
     )
     source, later = opened(found), opened(found)
     for number in range(8):
@@ -310,3 +343,45 @@ def test_a_sweep_folder_is_refused_twice_and_named_when_absent(tmp_path, sweep_f
 
 def test_grid_of_nothing_is_one_point():
     assert Region({}).grid() == [{}]
+
+
+# --- random streams ---------------------------------------------------------------------------------------------------
+
+FIRST_FIVE = [
+    ("lstm", 96, 0.0030874704960169963, 0.020486761968097345),
+    ("gru", 96, 0.0030874704960169963, 0.020486761968097345),
+    ("lstm", 64, 0.004902897128060851, 0.40045404344598606),
+    ("gru", 64, 0.004902897128060851, 0.40045404344598606),
+    ("lstm", 96, 0.0038222750967163883, 0.30064460311888297),
+]
+"""Cell, hidden size, learning rate and dropout of the first configurations of sweeps/vowels_cells.yaml."""
+FIRST_OF_HYPEROPT = [
+    ("lstm", 64, 0.0030709933141592686, 0.018888088833278638),
+    ("gru", 32, 0.004513397224144893, 0.43530043689634),
+    ("lstm", 64, 0.0029616619807123893, 0.12513083961689436),
+]
+
+
+def drawn(searcher, count):
+    found = [searcher.ask(number) for number in range(count)]
+    keys = ("model.cell", "model.hidden_size", "optimizer.lr", "model.dropout.output")
+    return [tuple(overrides[key] for key in keys) for overrides in found]
+
+
+def test_a_shipped_sweep_draws_the_configurations_it_always_drew(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    sweep = load_sweep("sweeps/vowels_cells.yaml")
+    searcher = sweep.searcher.build()
+    searcher.open(sweep.region, sweep.num_samples, sweep.seed, sweep.base.mode)
+    for found, expected in zip(drawn(searcher, 5), FIRST_FIVE, strict=True):
+        assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))
+
+
+def test_hyperopt_draws_the_configurations_it_always_drew(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    pytest.importorskip("hyperopt")
+    sweep = load_sweep("sweeps/vowels_cells.yaml", ["space.model.cell={choice: [lstm, gru]}", "searcher=hyperopt"])
+    searcher = sweep.searcher.build()
+    searcher.open(sweep.region, sweep.num_samples, sweep.seed, sweep.base.mode)
+    for found, expected in zip(drawn(searcher, 3), FIRST_OF_HYPEROPT, strict=True):
+        assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))

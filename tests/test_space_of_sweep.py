@@ -22,7 +22,7 @@ SPACE = {
 def write(tmp_path, vowels):
     def written(**more):
         path = tmp_path / "sweep.yaml"
-        content = {"experiment": vowels.dump(), "space": SPACE, "samples": 6, **more}
+        content = {"experiment": vowels.dump(), "space": SPACE, "num_samples": 6, **more}
         path.write_text(f"# Which?\n{config.to_yaml(content)}")
         return path
 
@@ -31,16 +31,18 @@ def write(tmp_path, vowels):
 
 @pytest.mark.parametrize(
     "searcher",
-    ["random", {"name": "hyperopt", "startup": 3}]
-    + [{"name": "optuna", "sampler": s, "startup": 3} for s in ("tpe", "gp")],
+    ["random", {"name": "hyperopt", "n_startup_trials": 3}]
+    + [{"name": "optuna", "sampler": s, "n_startup_trials": 3} for s in ("tpe", "gp")],
 )
 def test_every_searcher_keeps_conditions_and_constraints_and_every_point_builds(write, searcher):
-    found = load_sweep(write(searcher=searcher, constraints=["model.hidden_size * model.num_layers <= 12"], samples=12))
+    found = load_sweep(
+        write(searcher=searcher, constraints=["model.hidden_size * model.num_layers <= 12"], num_samples=12)
+    )
     build_corners(found, "here")
     again = config.validate(Sweep, config.load(write(**{**found.dump(), "experiment": found.experiment})), "again")
     assert again == found
     source = found.searcher.build()
-    source.open(found.region, found.samples, 0, "min")
+    source.open(found.region, found.num_samples, 0, "min")
     told = []
     for number in range(found.points):
         point = source.ask(number)
@@ -53,7 +55,7 @@ def test_every_searcher_keeps_conditions_and_constraints_and_every_point_builds(
         source.tell(number, point, float(experiment.model.hidden_size))
         told.append((number, point, float(experiment.model.hidden_size)))
     later = found.searcher.build()
-    later.open(found.region, found.samples, 0, "min")
+    later.open(found.region, found.num_samples, 0, "min")
     for row in told:
         later.tell(*row)
     assert found.region.holds(later.ask(0))
@@ -62,7 +64,8 @@ def test_every_searcher_keeps_conditions_and_constraints_and_every_point_builds(
 @pytest.mark.parametrize("searcher", ["optuna", "hyperopt"])
 def test_a_model_that_insists_on_what_is_refused_is_helped_out(write, searcher):
     found = load_sweep(write(
-        searcher={"name": searcher, "startup": 2}, samples=30, space={"optimizer.lr": {"uniform": [0.001, 1.0]}},
+        searcher={"name": searcher, "n_startup_trials": 2}, num_samples=30,
+        space={"optimizer.lr": {"uniform": [0.001, 1.0]}},
         constraints=["optimizer.lr > 0.5"],
     ))  # fmt: skip
     source = found.searcher.build()
@@ -73,7 +76,7 @@ def test_a_model_that_insists_on_what_is_refused_is_helped_out(write, searcher):
         source.tell(number, point, point["optimizer.lr"])
 
 
-SOON = {"name": "pbt", "interval": 1}
+SOON = {"name": "pbt", "perturbation_interval": 1}
 BAD = {
     "unknown key of a constraint": ({"constraints": ["model.hidden_sise * model.cell.bias > 1"]}, "hidden_sise"),
     "no key of the space": ({"constraints": ["trainer.max_epochs > 1"]}, "speaks of no key of the space"),
@@ -118,7 +121,8 @@ BAD = {
     "no spread": ({"space": {"optimizer.lr": {"normal": [0.1, 0.0]}}}, "deviation must be above 0"),
     "normal below its field": ({"space": {"optimizer.lr": {"normal": [0.01, 0.01]}}}, "greater than 0"),
     "CMA without its package": ({"searcher": {"name": "optuna", "sampler": "cmaes"}}, "pip install cmaes"),
-    "startup without a model": ({"searcher": {"name": "optuna", "sampler": "random", "startup": 3}}, "startup"),
+    "startup without a model": ({"searcher": {"name": "optuna", "sampler": "random", "n_startup_trials": 3}},
+                                "n_startup_trials"),
     "unknown sampler": ({"searcher": {"name": "optuna", "sampler": "bayes"}}, "sampler"),
     "warm start of what does not learn": ({"warm_start": ["runs/x"]}, "does not learn"),
     "empty budget": ({"budget": {}}, "give trials, epochs or minutes"),
@@ -130,15 +134,17 @@ BAD = {
     "pbt over an optimiser": ({"scheduler": SOON, "space": {"optimizer": {"choice": ["adam"]}}},
                               "space.optimizer: pbt"),
     "pbt over seeds": ({"scheduler": "pbt", "seeds": [0, 1]}, "one population"),
-    "pbt that never compares": ({"scheduler": {"name": "pbt", "interval": 9}}, "never before the last"),
-    "pbt of one": ({"scheduler": {"name": "pbt", "interval": 1}, "samples": 1,
+    "pbt that never compares": ({"scheduler": {"name": "pbt", "perturbation_interval": 9}}, "never before the last"),
+    "pbt of one": ({"scheduler": {"name": "pbt", "perturbation_interval": 1}, "num_samples": 1,
                     "space": {"optimizer.lr": {"loguniform": [0.001, 0.1]}}}, "population of at least 2"),
-    "pb2 over a shape": ({"scheduler": {"name": "pb2", "interval": 1},
+    "pb2 over a shape": ({"scheduler": {"name": "pb2", "perturbation_interval": 1},
                           "space": {"model.num_layers": {"choice": [1, 2]}}},
                          "space.model.num_layers: pb2"),
-    "pb2 with a searcher that learns": ({"scheduler": {"name": "pb2", "interval": 1}, "searcher": "hyperopt"},
+    "pb2 with a searcher that learns": ({"scheduler": {"name": "pb2", "perturbation_interval": 1},
+                                         "searcher": "hyperopt"},
                                         "the points of pb2 all begin at once"),
-    "pb2 moves nothing by chance": ({"scheduler": {"name": "pb2", "resample": 0.5}}, "resample"),
+    "pb2 moves nothing by chance": ({"scheduler": {"name": "pb2", "resample_probability": 0.5}},
+                                    "resample_probability"),
     "pbt and confirm": ({"scheduler": "pbt", "confirm": {"seeds": [1]}}, "confirm"),
 }  # fmt: skip
 

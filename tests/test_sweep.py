@@ -56,7 +56,8 @@ def one_ray(tmp_path_factory):
 
 def run_sweep(path, experiment, wandb="disabled", **more):
     """A sweep, its summary and what it said."""
-    path.write_text(f"# Which cell hears who speaks?\n{config.to_yaml({'experiment': experiment.dump(), **more})}")
+    content = config.to_yaml({"experiment": experiment.dump(), **more})
+    path.write_text(f"# Which cell for speaker identification?\n{content}")
     folder = SweepFolder.create(path.with_suffix(""), load_sweep(path), command=f"lstm-lab sweep {path.name}")
     with path.with_suffix(".txt").open("w") as file:
         content = sweep_on(folder, wandb=wandb, console=Console(file=file, width=200))
@@ -84,10 +85,10 @@ def swept(tmp_path_factory, vowels_experiment):
         vowels_experiment,
         wandb="offline",
         space={"model.cell": {"grid": ["lstm", "gru"]}, "optimizer.lr": {"loguniform": [1e-4, 3e-2]}},
-        samples=2,
+        num_samples=2,
         seeds=[0, 1],
         seed=3,
-        scheduler={"name": "asha", "grace": 2, "reduction": 2},
+        scheduler={"name": "asha", "grace_period": 2, "reduction_factor": 2},
     )
 
 
@@ -219,10 +220,10 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
         # Long enough that neither is through before the other has begun.
         vowels_experiment.with_overrides({"trainer.max_epochs": 24}),
         space={"optimizer.lr": {"loguniform": [1e-3, 0.1]}, "optimizer.weight_decay": {"uniform": [0.0, 0.01]}},
-        samples=2,
+        num_samples=2,
         seed=1,
         resources={"cpus": 0.25},
-        scheduler={"name": "pbt", "interval": 3, "share": 0.5, "resample": 0.2},
+        scheduler={"name": "pbt", "perturbation_interval": 3, "quantile_fraction": 0.5, "resample_probability": 0.2},
     )
     assert content["trials"] == {"asked": 2, "finished": 2, "stopped": 0, "failed": 0}
     cloned = [trial for trial in folder.trials() if trial.lineage]
@@ -274,8 +275,8 @@ def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
         tmp_path / "later.yaml",
         vowels.with_overrides({"trainer.max_epochs": 6}),
         space={"optimizer.lr": {"loguniform": [1e-3, 1e-1]}},
-        samples=40,
-        searcher={"name": "optuna", "startup": 1},
+        num_samples=40,
+        searcher={"name": "optuna", "n_startup_trials": 1},
         budget={"epochs": 14},
         warm_start=[str(earlier.path)],
         confirm={"top": 1, "seeds": [0, 1]},

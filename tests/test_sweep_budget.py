@@ -22,7 +22,7 @@ SPACE = {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}}
 
 def make(base, experiment, name="sweep", **more):
     path = base / f"{name}.yaml"
-    content = {"experiment": experiment.dump(), "space": SPACE, "samples": 4, **more}
+    content = {"experiment": experiment.dump(), "space": SPACE, "num_samples": 4, **more}
     path.write_text(f"# Which rate?\n{config.to_yaml(content)}")
     return SweepFolder.create(base / name, load_sweep(path))
 
@@ -96,7 +96,7 @@ def test_a_budget_of_minutes_is_of_the_clock(tmp_path, demand):
 
 
 def test_patience_ends_a_search_that_brings_nothing_better(tmp_path, demand):
-    folder = make(tmp_path, demand, samples=20, patience_trials=3)
+    folder = make(tmp_path, demand, num_samples=20, patience_trials=3)
     asked = phase(folder)
     assert len(all_of(folder, asked, [5.0, 6.0, 4.0, 4.0, 5.0, 7.0, 0.0])) == 6
     reason = asked.conclude()
@@ -155,7 +155,7 @@ def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand
 
 
 def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path, demand):
-    folder = make(tmp_path, demand, samples=1, seeds=[0, 1], scheduler="asha", confirm={"top": 1, "seeds": [0, 1]})
+    folder = make(tmp_path, demand, num_samples=1, seeds=[0, 1], scheduler="asha", confirm={"top": 1, "seeds": [0, 1]})
     searched = phase(folder)
     bring_back(folder, searched, searched.suggest("a")["trial"], [0.1], "stopped")
     bring_back(folder, searched, searched.suggest("b")["trial"], [0.4, 0.3])
@@ -177,7 +177,7 @@ def test_without_confirm_nothing_is_asked_again(tmp_path, demand):
 
 
 def test_earlier_points_are_told_and_those_outside_are_counted(tmp_path, demand):
-    earlier = make(tmp_path, demand, "earlier", samples=6)
+    earlier = make(tmp_path, demand, "earlier", num_samples=6)
     all_of(earlier, phase(earlier), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     rates = [trial.overrides["optimizer.lr"] for trial in earlier.trials()]
     middle = sorted(rates)[2]
@@ -212,7 +212,7 @@ def test_a_sweep_as_a_table(tmp_path, demand):
         "model.cell": {"choice": ["lstm", "gru"]},
         "model.cell.forget_bias": {"uniform": [0, 1], "when": {"model.cell": "lstm"}},
     }
-    folder = make(tmp_path, demand, space=space, samples=6)
+    folder = make(tmp_path, demand, space=space, num_samples=6)
     asked = phase(folder)
     for value in (0.5, 0.4, 0.3):
         bring_back(folder, asked, asked.suggest("x")["trial"], [0.9, value])

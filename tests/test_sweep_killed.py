@@ -22,7 +22,7 @@ from lstm_lab.train import train
 
 def write_sweep(path, experiment, **more):
     content = {"experiment": experiment.dump(), **more}
-    path.write_text(f"# Which cell hears who speaks?\n{config.to_yaml(content)}")
+    path.write_text(f"# Which cell for speaker identification?\n{config.to_yaml(content)}")
     return path
 
 
@@ -127,7 +127,7 @@ def test_killed_and_interrupted_it_ends_as_if_nothing_had_happened(lab, tmp_path
         tmp_path / "cells.yaml",
         experiment,
         space={"model.cell": {"grid": ["lstm", "gru"]}, "optimizer.lr": {"loguniform": [1e-3, 1e-2]}},
-        samples=4,
+        num_samples=4,
     )
     folder = SweepFolder(tmp_path / "runs" / "cells")
 

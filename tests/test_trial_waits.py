@@ -29,7 +29,7 @@ from lstm_lab.sweep.schedulers.base import Scheduler
 def test_tune_stops_nobody_between(name, epochs, grace, reduction, seed):
     """Whatever Tune's rule makes of random curves, heard at every epoch: it stops only where a trial waits for it."""
     owner = Scheduler.members[name]
-    rule = owner.Config(**({} if name == "fifo" else {"grace": grace, "reduction": reduction})).build()
+    rule = owner.Config(**({} if name == "fifo" else {"grace_period": grace, "reduction_factor": reduction})).build()
     waits = rule.decision_epochs(epochs)
     arguments = rule.arguments(epochs)
     theirs = getattr(tunes, owner.tune_class)(**arguments, **({"metric": "m", "mode": "min"} if arguments else {}))
@@ -55,7 +55,7 @@ def one(tmp_path, demand):
 
     def make(**more):
         base = Experiment.of(demand.dump()).with_overrides({"trainer.max_epochs": 8})
-        asha = {"scheduler": {"name": "asha", "grace": 2, "reduction": 2}, **more}
+        asha = {"scheduler": {"name": "asha", "grace_period": 2, "reduction_factor": 2}, **more}
         folder = sweeping.write(tmp_path / f"s{len(made)}.yaml", base, **asha)
         spec = Search(folder, "disabled", threading.Event(), lambda: 0.0).suggest("a")
         made.append(trials.Trial(spec))

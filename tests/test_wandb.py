@@ -223,7 +223,7 @@ def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, 
 
 def test_sync_sends_each_run_once(stub, tmp_path, runs):
     one, two = record(runs / "one"), record(runs / "cells" / "trials" / "t0", state="failed", epochs=2)
-    (runs / "cells" / "sweep.yaml").write_text("question: which?\n")
+    (runs / "cells" / "sweep.yaml").write_text("title: which?\n")
     assert [sent.outcome for sent in upload.sync()] == ["sent", "sent"]
     assert [sent.outcome for sent in upload.sync()] == ["there", "there"]
     for run, code in ((one, 0), (two, 1)):

@@ -21,8 +21,8 @@ SPACE = {"optimizer.lr": {"loguniform": [1e-3, 0.1]}, "model.dropout.output": {"
 def bred(path, experiment):
     """A sweep by population-based training on a Ray of its own, W&B offline."""
     content = {
-        "experiment": experiment.dump(), "space": SPACE, "samples": 3, "resources": {"cpus": 0.25},
-        "scheduler": {"name": "pbt", "interval": 2, "share": 0.34},
+        "experiment": experiment.dump(), "space": SPACE, "num_samples": 3, "resources": {"cpus": 0.25},
+        "scheduler": {"name": "pbt", "perturbation_interval": 2, "quantile_fraction": 0.34},
     }  # fmt: skip
     path.write_text(f"# Which numbers, and when?\n{config.to_yaml(content)}")
     folder = SweepFolder.create(path.with_suffix(""), load_sweep(path), command=f"lstm-lab sweep {path.name}")

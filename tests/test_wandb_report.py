@@ -44,7 +44,7 @@ def stub(monkeypatch):
 def swept(runs, vowels):
     """A sweep as its producers leave it, without training: two cells, two draws, two seeds."""
     folder = runs / "cells"
-    spec = {"question": "Which cell?", "experiment": vowels.dump(), "space": SPACE, "seeds": [0, 1], "samples": 2}
+    spec = {"title": "Which cell?", "experiment": vowels.dump(), "space": SPACE, "seeds": [0, 1], "num_samples": 2}
     folder.mkdir(parents=True)
     (folder / "sweep.yaml").write_text(config.to_yaml(spec))
     (folder / "about.json").write_text(json.dumps({"name": "cells", "created": "2026-01-01T00:00:00+00:00"}))

@@ -40,8 +40,9 @@ def test_there_and_back_is_the_same_sweep(tmp_path, conf):
         "model.dropout.output": {"uniform": [0.0, 0.5]},
     }
     path = ours(
-        tmp_path, conf, space=space, samples=6, seeds=[0, 1], searcher="optuna", overrides={"trainer.max_epochs": 9},
-        scheduler={"name": "asha", "grace": 2, "reduction": 2},
+        tmp_path, conf, space=space, num_samples=6, seeds=[0, 1], searcher="optuna",
+        overrides={"trainer.max_epochs": 9},
+        scheduler={"name": "asha", "grace_period": 2, "reduction_factor": 2},
     )  # fmt: skip
     (tmp_path / "there.yaml").write_text(to_wandb(path))
     content = read(tmp_path / "there.yaml")
@@ -66,11 +67,11 @@ def test_a_grid_is_walked_through_on_both_sides(tmp_path, conf):
 
 
 def test_what_is_lost_is_said_and_what_would_be_another_question_refused(tmp_path, conf):
-    text = to_wandb(ours(tmp_path, conf, samples=4, confirm={"top": 1, "seeds": [5]}))
+    text = to_wandb(ours(tmp_path, conf, num_samples=4, confirm={"top": 1, "seeds": [5]}))
     assert "# Note: confirm is left out" in text
     for more, said in {
         "constraints": (["model.hidden_size <= 8"], "W&B draws from all of the space"),
-        "scheduler": ({"name": "pbt", "interval": 1}, "no population-based training"),
+        "scheduler": ({"name": "pbt", "perturbation_interval": 1}, "no population-based training"),
     }.items():
         space = (
             {"model.hidden_size": {"randint": [4, 9]}}
@@ -78,7 +79,7 @@ def test_what_is_lost_is_said_and_what_would_be_another_question_refused(tmp_pat
             else {"optimizer.lr": {"uniform": [0.1, 1.0]}}
         )
         with pytest.raises(ConfigError, match=said[1]):
-            to_wandb(ours(tmp_path, conf, space=space, samples=4, **{more: said[0]}))
+            to_wandb(ours(tmp_path, conf, space=space, num_samples=4, **{more: said[0]}))
     space = {
         "model.cell": {"choice": ["lstm", "gru"]},
         "model.hidden_size": {"randint": [4, 9], "when": {"model.cell": "lstm"}},
@@ -109,7 +110,7 @@ def test_log_uniform_is_of_exponents_of_e(tmp_path, conf):
     back = load_sweep(tmp_path / "back.yaml")
     assert back.space["optimizer.lr"].arguments == pytest.approx([math.exp(-6), math.exp(-3)])
     assert back.base.dump()["model"]["cell"]["name"] == "gru"
-    assert back.samples == 4
+    assert back.num_samples == 4
 
 
 @pytest.mark.parametrize(

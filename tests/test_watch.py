@@ -19,7 +19,7 @@ from lstm_lab.sweep.view.watch import watch
 @pytest.fixture
 def folder(tmp_path, demand):
     path = tmp_path / "rates.yaml"
-    content = {"experiment": demand.dump(), "space": {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}}, "samples": 5}
+    content = {"experiment": demand.dump(), "space": {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}}, "num_samples": 5}
     path.write_text(f"# Which rate?\n{config.to_yaml(content)}")
     return SweepFolder.create(tmp_path / "rates", load_sweep(path))
 

@@ -107,7 +107,7 @@ def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vow
     experiment = vowels.with_overrides({"trainer.max_epochs": 12})
     path = write(
         tmp_path / "rates.yaml", experiment, space={"optimizer.lr": {"grid": [0.03, 0.01, 1e-5, 2e-5, 3e-5, 4e-5]}},
-        scheduler={"name": "asha", "grace": 2, "reduction": 2}, resources={"cpus": 0.5, "workers": 2},
+        scheduler={"name": "asha", "grace_period": 2, "reduction_factor": 2}, resources={"cpus": 0.5, "workers": 2},
     )  # fmt: skip
     folder = SweepFolder.create(tmp_path / "rates", load_sweep(path))
     watcher = Watcher(folder)

@@ -80,7 +80,7 @@ class Confirm(Config):
 class Sweep(Config):
     """A question over experiments."""
 
-    question: str
+    title: str
     """What the sweep is to answer: the first comment line of its file."""
     experiment: dict[str, Any]
     """The experiment that every trial starts from."""
@@ -88,7 +88,7 @@ class Sweep(Config):
     """Dotted key -> domain: `optimizer.lr: {loguniform: [1e-4, 1e-2]}`."""
     constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """What must hold at every point: `model.hidden_size * model.num_layers <= 256`."""
-    samples: Annotated[int, Field(ge=1)] = 1
+    num_samples: Annotated[int, Field(ge=1)] = 1
     """Points drawn for each combination of the grids."""
     seeds: Seeds = (0,)
     """Every point is trained once with each: rows of the result, not a dimension of the search."""
@@ -126,9 +126,9 @@ class Sweep(Config):
                 f"space.{grids[0]}: a grid is walked through, searcher '{self.searcher.name}' decides for itself; "
                 "write choice instead of grid, or searcher: random"
             )
-        if len(grids) == len(self.space) and self.samples > 1:
+        if len(grids) == len(self.space) and self.num_samples > 1:
             raise ValueError(
-                f"samples: {self.samples} would repeat every point, for the space is all grid; "
+                f"num_samples: {self.num_samples} would repeat every point, for the space is all grid; "
                 "write seeds to repeat with other seeds"
             )
         if self.warm_start and not owner.learns(self.searcher):
@@ -159,7 +159,7 @@ class Sweep(Config):
     @property
     def points(self) -> int:
         """How many the search tries at most."""
-        points = self.samples * len(self.region.grid())
+        points = self.num_samples * len(self.region.grid())
         limit = self.budget.trials if self.budget else None
         return points if limit is None else min(points, limit // len(self.seeds))
 
@@ -204,7 +204,8 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
     """
     path = Path(path)
     content = config.load(path)
-    content.setdefault("question", _first_comment(path))
+    if "title" not in content:
+        content["title"] = _first_comment(path)
     pairs = config.parse_overrides(overrides)
     inside = {key.removeprefix("experiment."): value for key, value in pairs if key.startswith("experiment.")}
     content = config.merge(content, {key: value for key, value in pairs if not key.startswith("experiment.")})
@@ -275,7 +276,7 @@ def _first_comment(path: Path) -> str:
             return line.lstrip("# ").strip()
         if line.strip():
             break
-    raise ConfigError(f"{path}: question: write what the sweep is to answer as its first comment line")
+    raise ConfigError(f"{path}: title: give the sweep a title, or write one as its first comment line")
 
 
 def file_schema(of: str) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None
     for folder in folders:
         found = folder.sweep
         trials = found.points * len(found.seeds)
-        out.print(f"{found.question}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
+        out.print(f"{found.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
         content = sweep_on(folder, wandb=mode, console=out, address=address)
         failed += content["trials"]["failed"]
         scores = None

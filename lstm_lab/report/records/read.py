@@ -145,7 +145,7 @@ class SweepRecord:
 
     @property
     def question(self) -> str:
-        return str(self.spec.get("question") or self.path.resolve().name)
+        return str(self.spec.get("title") or self.path.resolve().name)
 
     @property
     def space(self) -> dict[str, tuple[str, Any]]:

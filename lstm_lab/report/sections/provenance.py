@@ -36,7 +36,7 @@ def of_sweep(sweep: SweepRecord) -> Facts:
         facts.append(("warning", f"the trials saw {len(digests)} different data sets: {', '.join(sorted(digests))}"))
     facts += [
         ("space", "; ".join(f"{key}: {_domain(*domain)}" for key, domain in sweep.space.items())),
-        ("draws", f"{spec.get('samples', 1)} for each combination of the grids, seed {spec.get('seed', 0)}"),
+        ("draws", f"{spec.get('num_samples', 1)} for each combination of the grids, seed {spec.get('seed', 0)}"),
         ("seeds", ", ".join(map(str, sweep.seeds))),
         ("searcher", fmt.setting(spec.get("searcher") or fmt.NONE)),
         ("scheduler", fmt.setting(spec.get("scheduler") or fmt.NONE)),

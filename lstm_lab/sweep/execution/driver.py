@@ -124,7 +124,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
         if questions.total > room:
             raise ConfigError(
                 f"scheduler: {owner.name} trains its {questions.total} trials side by side, here is room for {room}: "
-                "lower samples or resources.cpus"
+                "lower num_samples or resources.cpus"
             )
     view = LiveView(metric, mode, questions.total, experiment.trainer.max_epochs, console)
     with stopping(questions.interrupted), view:

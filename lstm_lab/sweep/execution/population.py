@@ -36,8 +36,11 @@ class Population:
     Compared is what each trial reported at its own last multiple: nobody waits for a slower one.
     """
 
-    def __init__(self, folder: SweepFolder, interval: int, share: float, resample: float) -> None:
-        self.folder, self.interval, self.share, self.resample = folder, interval, share, resample
+    def __init__(
+        self, folder: SweepFolder, perturbation_interval: int, quantile_fraction: float, resample_probability: float
+    ) -> None:
+        self.folder, self.perturbation_interval = folder, perturbation_interval
+        self.quantile_fraction, self.resample_probability = quantile_fraction, resample_probability
         self.sweep = folder.sweep
         self.base, self.region = self.sweep.base, self.sweep.region
         self.scores: dict[str, float] = {}
@@ -75,11 +78,11 @@ class Population:
     def report(self, trial: str, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """An epoch is done; the row of the lineage if the trial is to go on as a clone."""
         epochs = row["epoch"] + 1
-        if epochs % self.interval:
+        if epochs % self.perturbation_interval:
             return None
         self._compare(trial, epochs, row[self.base.monitor])
         ranked = sorted(self.scores, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
-        few = min(max(1, round(self.share * len(ranked))), len(ranked) // 2)
+        few = min(max(1, round(self.quantile_fraction * len(ranked))), len(ranked) // 2)
         if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - few :]:
             return None
         random = np.random.default_rng((self.sweep.seed, int(trial.removeprefix("t")), epochs))
@@ -100,7 +103,9 @@ class Population:
         """Each value drawn anew, or moved a little; as it is where the constraints leave no room."""
         for _ in range(TRIES):
             new = {
-                key: domain.draw(random) if random.random() < self.resample else domain.near(point[key], random)
+                key: domain.draw(random)
+                if random.random() < self.resample_probability
+                else domain.near(point[key], random)
                 for key, domain in self.region.domains.items()
             }
             if self.region.allows(new):
@@ -113,8 +118,8 @@ class Bandits(Population):
 
     CANDIDATES = 200
 
-    def __init__(self, folder: SweepFolder, interval: int, share: float) -> None:
-        super().__init__(folder, interval, share, resample=1.0)
+    def __init__(self, folder: SweepFolder, perturbation_interval: int, quantile_fraction: float) -> None:
+        super().__init__(folder, perturbation_interval, quantile_fraction, resample_probability=1.0)
 
     def changed(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
         """Drawn while there is too little to learn from."""
@@ -129,12 +134,12 @@ class Bandits(Population):
             process,
             np.array([self._place(each, epochs) for each in drawn]),
             np.array([self._place(each, epochs) for each in running.values()]),
-            epochs / self.interval,
+            epochs / self.perturbation_interval,
         )
         return {key: drawn[chosen][key] for key in point}
 
     def _place(self, point: Mapping[str, Any], epochs: int) -> list[float]:
-        return [*gaussian_process.unit(self.region.domains, point), epochs / self.interval]
+        return [*gaussian_process.unit(self.region.domains, point), epochs / self.perturbation_interval]
 
 
 def settings(folder: SweepFolder, trial: str) -> Point:

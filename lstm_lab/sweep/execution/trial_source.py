@@ -151,7 +151,7 @@ class Search(Questions):
     def prepare(self, trials: list[Trial]) -> None:
         # Not `searcher`: Tune would take it for a Tune searcher that this one wraps.
         self.source = self.sweep.searcher.build()
-        self.source.open(self.sweep.region, self.sweep.samples, self.sweep.seed, self.base.mode)
+        self.source.open(self.sweep.region, self.sweep.num_samples, self.sweep.seed, self.base.mode)
         self.points = self.sweep.points
         self.total = self.points * len(self.sweep.seeds)
         self.next_point = 1 + max((trial.point for trial in trials), default=-1)
@@ -230,7 +230,7 @@ class Search(Questions):
     def conclude(self) -> str | None:
         if self.folder.about.get("ended"):
             return None
-        could = self.sweep.samples * len(self.source.combinations)
+        could = self.sweep.num_samples * len(self.source.combinations)
         reason = self.over or (self.closed if self.next_point < self.points else None)
         if reason is None and self.points < could:
             reason = f"budget.trials: {self.total} trials are done of {could * len(self.sweep.seeds)} there could be"

@@ -50,33 +50,33 @@ class FIFO(Scheduler, name="fifo"):
 
 
 class ASHA(Scheduler, name="asha"):
-    """Asynchronous successive halving (Li et al. 2020): at each rung the best 1/reduction go on."""
+    """Asynchronous successive halving (Li et al. 2020): at each rung the best 1/reduction_factor continue."""
 
     tune_class = "AsyncHyperBandScheduler"
 
     class Config(Named):
-        grace: Annotated[int, Field(ge=1)] = 3
+        grace_period: Annotated[int, Field(ge=1)] = 3
         """Epochs that every trial gets; the first rung."""
-        reduction: Annotated[float, Field(gt=1.0)] = 3
+        reduction_factor: Annotated[float, Field(gt=1.0)] = 3
         """One in so many goes on at each rung."""
 
-    def __init__(self, grace: int, reduction: float) -> None:
-        self.grace, self.reduction = grace, reduction
+    def __init__(self, grace_period: int, reduction_factor: float) -> None:
+        self.grace_period, self.reduction_factor = grace_period, reduction_factor
 
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         # The trial ends itself at max_epochs; stopped there by Tune it would count as stopped, not finished.
         return {
             "time_attr": "epochs",
             "max_t": max_epochs + 1,
-            "grace_period": min(self.grace, max_epochs),
-            "reduction_factor": self.reduction,
+            "grace_period": min(self.grace_period, max_epochs),
+            "reduction_factor": self.reduction_factor,
         }
 
     def decision_epochs(self, max_epochs: int) -> list[int] | None:
-        rungs, rung = [], float(min(self.grace, max_epochs))
+        rungs, rung = [], float(min(self.grace_period, max_epochs))
         while rung <= max_epochs:
             rungs.append(math.ceil(rung))
-            rung *= self.reduction
+            rung *= self.reduction_factor
         return rungs
 
 
@@ -87,18 +87,18 @@ class Hyperband(ASHA, name="hyperband"):
     """
 
     class Config(ASHA.Config):
-        grace: Annotated[int, Field(ge=1)] = 1
-        """Epochs that every trial of the first bracket gets; of the next, `reduction` times as many."""
+        grace_period: Annotated[int, Field(ge=1)] = 1
+        """Epochs that every trial of the first bracket gets; of the next, `reduction_factor` times as many."""
         brackets: Annotated[int, Field(ge=2)] = 3
         """Halvings side by side; one of them is asha."""
 
-    def __init__(self, grace: int, reduction: float, brackets: int) -> None:
-        super().__init__(grace, reduction)
+    def __init__(self, grace_period: int, reduction_factor: float, brackets: int) -> None:
+        super().__init__(grace_period, reduction_factor)
         self.brackets = brackets
 
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         # A bracket whose first rung lies behind the last epoch would stop nothing.
-        rungs = math.log(max_epochs / min(self.grace, max_epochs)) / math.log(self.reduction)
+        rungs = math.log(max_epochs / min(self.grace_period, max_epochs)) / math.log(self.reduction_factor)
         return {**super().arguments(max_epochs), "brackets": min(self.brackets, 1 + int(rungs))}
 
 
@@ -108,16 +108,20 @@ class Median(Scheduler, name="median"):
     tune_class = "MedianStoppingRule"
 
     class Config(Named):
-        grace: Annotated[int, Field(ge=1)] = 3
+        grace_period: Annotated[int, Field(ge=1)] = 3
         """Epochs that every trial gets."""
-        least: Annotated[int, Field(ge=1)] = 3
+        min_samples_required: Annotated[int, Field(ge=1)] = 3
         """Other trials needed for a median."""
 
-    def __init__(self, grace: int, least: int) -> None:
-        self.grace, self.least = grace, least
+    def __init__(self, grace_period: int, min_samples_required: int) -> None:
+        self.grace_period, self.min_samples_required = grace_period, min_samples_required
 
     def arguments(self, max_epochs: int) -> dict[str, Any]:
-        return {"time_attr": "epochs", "grace_period": self.grace, "min_samples_required": self.least}
+        return {
+            "time_attr": "epochs",
+            "grace_period": self.grace_period,
+            "min_samples_required": self.min_samples_required,
+        }
 
 
 class PBT(Scheduler, name="pbt"):
@@ -133,15 +137,16 @@ class PBT(Scheduler, name="pbt"):
     population = "Population"
 
     class Config(Named):
-        interval: Count = 5
+        perturbation_interval: Count = 5
         """Epochs between two comparisons."""
-        share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
+        quantile_fraction: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
         """Of the trials: so many at the bottom go on from so many at the top."""
-        resample: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
+        resample_probability: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
         """How often a number is drawn anew instead of moved."""
 
-    def __init__(self, interval: int, share: float, resample: float) -> None:
-        self.interval, self.share, self.resample = interval, share, resample
+    def __init__(self, perturbation_interval: int, quantile_fraction: float, resample_probability: float) -> None:
+        self.perturbation_interval, self.quantile_fraction = perturbation_interval, quantile_fraction
+        self.resample_probability = resample_probability
 
     @classmethod
     def check(cls, config: Any, sweep: Any) -> None:
@@ -157,8 +162,11 @@ class PBT(Scheduler, name="pbt"):
                     f"{name}: has no meaning for {cls.name}, whose points change while they train; leave it out"
                 )
         epochs = sweep.base.trainer.max_epochs
-        if config.interval >= epochs:
-            raise ValueError(f"scheduler.interval: {config.interval} is never before the last of {epochs} epochs")
+        if config.perturbation_interval >= epochs:
+            raise ValueError(
+                f"scheduler.perturbation_interval: {config.perturbation_interval} is never before the last of {epochs} "
+                "epochs"
+            )
         for key, domain in sweep.space.items():
             if domain.when:
                 raise ValueError(f"space.{key}: {cls.name} changes every number of every trial; leave `when` out")
@@ -168,7 +176,7 @@ class PBT(Scheduler, name="pbt"):
                     "meaning; it takes numbers of the optimizer, model.dropout.* and trainer.gradient_clip_val"
                 )
         if sweep.points < 2:
-            raise ValueError(f"samples: {cls.name} needs a population of at least 2, got {sweep.points}")
+            raise ValueError(f"num_samples: {cls.name} needs a population of at least 2, got {sweep.points}")
 
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         return {}
@@ -184,13 +192,13 @@ class PB2(PBT, name="pb2"):
     population = "Bandits"
 
     class Config(Named):
-        interval: Count = 5
+        perturbation_interval: Count = 5
         """Epochs between two comparisons."""
-        share: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
+        quantile_fraction: Annotated[float, Field(gt=0.0, le=0.5)] = 0.25
         """Of the trials: so many at the bottom go on from so many at the top."""
 
-    def __init__(self, interval: int, share: float) -> None:
-        super().__init__(interval, share, resample=1.0)
+    def __init__(self, perturbation_interval: int, quantile_fraction: float) -> None:
+        super().__init__(perturbation_interval, quantile_fraction, resample_probability=1.0)
 
 
 def group_of(experiment: Any) -> dict[str, Any]:

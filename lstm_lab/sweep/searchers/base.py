@@ -28,11 +28,11 @@ class Searcher(Registered, kind="searcher"):
         """Whether what it is told changes what it proposes."""
         return False
 
-    def open(self, region: Region, samples: int, seed: int, mode: str) -> None:
+    def open(self, region: Region, num_samples: int, seed: int, mode: str) -> None:
         """Before the first `ask`: where it may go, draws for each grid combination, seed of the draws, min or max."""
-        self.region, self.samples, self.seed, self.mode = region, samples, seed, mode
+        self.region, self.num_samples, self.seed, self.mode = region, num_samples, seed, mode
         self.combinations = region.grid()
-        self.total = samples * len(self.combinations)
+        self.total = num_samples * len(self.combinations)
 
     @abstractmethod
     def ask(self, number: int) -> Point:
@@ -58,7 +58,7 @@ class Optuna(Searcher, name="optuna"):
     class Config(Named):
         sampler: Literal["tpe", "gp", "cmaes", "random"] = "tpe"
         """Tree-structured Parzen estimator, Gaussian process, CMA evolution strategy, or no model."""
-        startup: Annotated[int, Field(ge=1)] | None = None
+        n_startup_trials: Annotated[int, Field(ge=1)] | None = None
         """Random points before the model of the space decides; null: 10."""
 
         @model_validator(mode="after")
@@ -66,31 +66,35 @@ class Optuna(Searcher, name="optuna"):
             needs = {"gp": "scipy", "cmaes": "cmaes"}.get(self.sampler)
             if needs and importlib.util.find_spec(needs) is None:
                 raise ValueError(f"sampler {self.sampler} needs the package {needs}: pip install {needs}, or take tpe")
-            if self.sampler == "random" and self.startup is not None:
-                raise ValueError("startup has no meaning for sampler random: every point is random; leave it out")
+            if self.sampler == "random" and self.n_startup_trials is not None:
+                raise ValueError(
+                    "n_startup_trials has no meaning for sampler random: every point is random; leave it out"
+                )
             return self
 
     ASKED = 20
     """Proposals of the model that the constraints may refuse before a draw takes its place."""
 
-    def __init__(self, sampler: str, startup: int | None) -> None:
-        self.sampler, self.startup = sampler, startup or 10
+    def __init__(self, sampler: str, n_startup_trials: int | None) -> None:
+        self.sampler, self.n_startup_trials = sampler, n_startup_trials or 10
 
     @classmethod
     def learns(cls, config: Any) -> bool:
         return config.sampler != "random"
 
-    def open(self, region: Region, samples: int, seed: int, mode: str) -> None:
+    def open(self, region: Region, num_samples: int, seed: int, mode: str) -> None:
         import optuna
 
-        super().open(region, samples, seed, mode)
+        super().open(region, num_samples, seed, mode)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         make: dict[str, Any] = {
             # Constant liar: points still running are not proposed again by their neighbours.
-            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, n_startup_trials=self.startup, constant_liar=True),
-            "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=self.startup),
+            "tpe": lambda: optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=self.n_startup_trials, constant_liar=True
+            ),
+            "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=self.n_startup_trials),
             "cmaes": lambda: optuna.samplers.CmaEsSampler(
-                seed=seed, n_startup_trials=self.startup, warn_independent_sampling=False
+                seed=seed, n_startup_trials=self.n_startup_trials, warn_independent_sampling=False
             ),
             "random": lambda: optuna.samplers.RandomSampler(seed=seed),
         }

@@ -22,9 +22,9 @@ class HyperOpt(Searcher, name="hyperopt"):
     takes_grid = False
 
     class Config(Named):
-        startup: Annotated[int, Field(ge=1)] = 10
+        n_startup_trials: Annotated[int, Field(ge=1)] = 10
         """Random points before the model of the space decides."""
-        share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
+        gamma: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
         """How sharply good points are told from bad: gamma of the paper."""
 
         @model_validator(mode="after")
@@ -36,17 +36,17 @@ class HyperOpt(Searcher, name="hyperopt"):
     ASKED = 20
     """Proposals of the model that the constraints may refuse before a draw takes their place."""
 
-    def __init__(self, startup: int, share: float) -> None:
-        self.startup, self.share = startup, share
+    def __init__(self, n_startup_trials: int, gamma: float) -> None:
+        self.n_startup_trials, self.gamma = n_startup_trials, gamma
 
     @classmethod
     def learns(cls, config: Any) -> bool:
         return True
 
-    def open(self, region: Region, samples: int, seed: int, mode: str) -> None:
+    def open(self, region: Region, num_samples: int, seed: int, mode: str) -> None:
         from hyperopt import Trials, base
 
-        super().open(region, samples, seed, mode)
+        super().open(region, num_samples, seed, mode)
         logging.getLogger("hyperopt").setLevel(logging.WARNING)
         self.distributions = {key: domain.distribution() for key, domain in region.domains.items()}
         space = {key: expression(key, distribution) for key, (distribution, _) in self.distributions.items()}
@@ -60,7 +60,7 @@ class HyperOpt(Searcher, name="hyperopt"):
             seed = int(np.random.SeedSequence((self.seed, number, attempt)).generate_state(1)[0]) % 2**31
             (found,) = tpe.suggest(
                 [len(self.trials.trials)], self.domain, self.trials, seed,
-                n_startup_jobs=self.startup, gamma=self.share, verbose=False,
+                n_startup_jobs=self.n_startup_trials, gamma=self.gamma, verbose=False,
             )  # fmt: skip
             point = self._point({key: values[0] for key, values in found["misc"]["vals"].items()})
             if self.region.allows(point):

@@ -23,7 +23,7 @@ from lstm_lab.sweep.spec import Sweep
 from lstm_lab.sweep.store.folder import ASKED, SweepFolder, is_sweep
 from lstm_lab.sweep.store.retention import is_full, pruned
 
-MAY_CHANGE = ("samples", "budget", "resources", "patience_trials", "keep_checkpoints")
+MAY_CHANGE = ("num_samples", "budget", "resources", "patience_trials", "keep_checkpoints")
 """Keys of a sweep that may be edited between two sittings: how long it goes on and on what, not what it asks."""
 
 

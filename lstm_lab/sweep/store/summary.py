@@ -31,7 +31,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     showing = threading.Thread(target=publish, args=(folder, wandb), daemon=True)
     showing.start()
     content: dict[str, Any] = {
-        "question": sweep.question,
+        "question": sweep.title,
         "metric": base.monitor,
         "mode": base.mode,
         "trials": {
@@ -96,7 +96,7 @@ def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> No
         # Trained through it would come out otherwise; up to where it was stopped it is the same run.
         experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
         note += f"# No point was trained through: this one was stopped after {won.epochs} epochs.\n"
-    head = f"# {sweep.question}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
+    head = f"# {sweep.title}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
     write_atomic(folder.path / "best.yaml", head + config.to_yaml(experiment.dump()))
 
 

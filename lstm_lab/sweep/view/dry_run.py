@@ -19,7 +19,7 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
 
     resources, experiment, seeds = sweep.resources, sweep.base, len(sweep.seeds)
     scheduler: Any = sweep.scheduler.owner
-    yield sweep.question
+    yield sweep.title
     yield f"trials     {sweep.points * seeds}: {sweep.points} points x {seeds} seeds, at most " + (
         f"{experiment.trainer.max_epochs} epochs each; searcher {sweep.searcher.name}, scheduler {sweep.scheduler.name}"
     )
@@ -41,7 +41,7 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         if room == 0:
             yield "problem    no trial has room here: lower resources, or give --address of a cluster"
         elif scheduler.population and room < sweep.points:
-            yield f"problem    {sweep.scheduler.name} trains its {sweep.points} trials side by side: lower samples"
+            yield f"problem    {sweep.scheduler.name} trains its {sweep.points} trials side by side: lower num_samples"
     if sweep.timeout is not None:
         yield f"hung       after {sweep.timeout:g} s without an epoch"
     folder = runs_folder().resolve() / (name or f"{Path(file).stem}-N")

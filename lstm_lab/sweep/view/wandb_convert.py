@@ -56,7 +56,7 @@ def to_wandb(path: str | Path) -> str:
     fixed = [f"{key}={value}" for key, value in (written.get("overrides") or {}).items()]
     content: Content = {
         "name": Path(path).stem,
-        "description": sweep.question,
+        "description": sweep.title,
         "method": _method(sweep, notes),
         "metric": {"name": sweep.base.monitor, "goal": f"{sweep.base.mode}imize"},
         "run_cap": sweep.points * len(sweep.seeds),
@@ -67,8 +67,12 @@ def to_wandb(path: str | Path) -> str:
     content["parameters"]["seed"] = {"values": list(sweep.seeds)}
     if sweep.scheduler.name in ("asha", "hyperband"):
         told = sweep.scheduler.model_dump()
-        content["early_terminate"] = {"type": "hyperband", "min_iter": told["grace"], "eta": told["reduction"]}
-    return _text(sweep.question, notes, content)
+        content["early_terminate"] = {
+            "type": "hyperband",
+            "min_iter": told["grace_period"],
+            "eta": told["reduction_factor"],
+        }
+    return _text(sweep.title, notes, content)
 
 
 def _lost(sweep: Sweep, path: str | Path) -> list[str]:
@@ -240,14 +244,14 @@ def _search(theirs: Content, seeds: int, notes: list[str], where: str) -> Conten
     if method == "grid" and cap:
         found["budget"] = {"trials": cap}
     if method != "grid":
-        found["samples"] = max(1, cap // seeds) if cap else SAMPLES
+        found["num_samples"] = max(1, cap // seeds) if cap else SAMPLES
         if not cap:
-            notes.append(f"samples: {SAMPLES} is a choice: the W&B sweep has no run_cap and never ends")
+            notes.append(f"num_samples: {SAMPLES} is a choice: the W&B sweep has no run_cap and never ends")
     stop = theirs.get("early_terminate")
     if stop:
         eta = stop.get("eta", 3)
         grace = stop.get("min_iter") or max(1, int(stop.get("max_iter", 1) / eta ** stop.get("s", 0)))
-        found["scheduler"] = {"name": "asha", "grace": grace, "reduction": eta}
+        found["scheduler"] = {"name": "asha", "grace_period": grace, "reduction_factor": eta}
         notes.append("early_terminate became asha, which stops by the same rungs; an iteration is an epoch")
     left = sorted(set(theirs) & {"program", "controller", "imageuri", "job", "entity", "project"})
     if left:
