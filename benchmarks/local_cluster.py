@@ -27,7 +27,7 @@ MEMORY = 100 * 1024**2
 """Bytes of object store for each node: little goes through it."""
 
 
-class Loopback:
+class LocalCluster:
     """A cluster of two or more nodes; a node is started and killed by its place, 0 is the head."""
 
     def __init__(self, folder: str | Path) -> None:
@@ -91,13 +91,13 @@ class Loopback:
                 env={**os.environ, **self.environment},
             )  # fmt: skip
         end = time.monotonic() + 90
-        while not (family := [pid for pid in below(process.pid) if "raylet/raylet" in title(pid)]):
+        while not (family := [pid for pid in descendants(process.pid) if "raylet/raylet" in command_line(pid)]):
             if process.poll() is not None or time.monotonic() > end:
-                self.kill_pids([process.pid, *below(process.pid)])
+                self.kill_pids([process.pid, *descendants(process.pid)])
                 raise ConfigError(f"node {place} does not start; see {self.folder}/node{place}.log")
             time.sleep(0.2)
         del family
-        about["nodes"][place] = {"pid": process.pid, "started": began(process.pid)}
+        about["nodes"][place] = {"pid": process.pid, "started": start_time(process.pid)}
         self._write(about)
         if place == 0:
             self._await_port(int(port), end)
@@ -106,8 +106,8 @@ class Loopback:
         """As if its plug were pulled."""
         about = self.about
         node = about["nodes"][place]
-        if node is not None and began(node["pid"]) == node["started"]:
-            self.kill_pids([node["pid"], *below(node["pid"])])
+        if node is not None and start_time(node["pid"]) == node["started"]:
+            self.kill_pids([node["pid"], *descendants(node["pid"])])
         about["nodes"][place] = None
         self._write(about)
 
@@ -123,7 +123,7 @@ class Loopback:
     def pids(self) -> list[int]:
         """Of all processes of all nodes."""
         nodes = [node["pid"] for node in self.about["nodes"] if node is not None]
-        return [*nodes, *(pid for node in nodes for pid in below(node))]
+        return [*nodes, *(pid for node in nodes for pid in descendants(node))]
 
     @staticmethod
     def kill_pids(pids: list[int]) -> None:
@@ -132,7 +132,7 @@ class Loopback:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         end = time.monotonic() + 10
-        while any(began(pid) for pid in pids) and time.monotonic() < end:
+        while any(start_time(pid) for pid in pids) and time.monotonic() < end:
             time.sleep(0.02)
 
     def _write(self, about: dict[str, Any]) -> None:
@@ -161,20 +161,20 @@ def _stat(pid: int) -> list[str]:
         return []
 
 
-def began(pid: int) -> str | None:
+def start_time(pid: int) -> str | None:
     """When a process started: with the pid it is unique, a pid alone comes again. None: it is gone."""
     stat = _stat(pid)
     return None if not stat or stat[0] == "Z" else stat[19]
 
 
-def title(pid: int) -> str:
+def command_line(pid: int) -> str:
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     except OSError:
         return ""
 
 
-def below(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     """Processes below one, all generations."""
     parents = {
         int(entry.name): int(stat[1]) for entry in Path("/proc").glob("[0-9]*") if (stat := _stat(int(entry.name)))
@@ -189,7 +189,7 @@ def below(pid: int) -> list[int]:
 def main(words: list[str]) -> None:
     if len(words) != 2 or words[0] not in ("start", "stop"):
         raise ConfigError("give start or stop, and a folder")
-    nodes = Loopback(words[1])
+    nodes = LocalCluster(words[1])
     if words[0] == "stop":
         nodes.stop()
         print(f"{nodes.folder}: stopped")

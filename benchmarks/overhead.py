@@ -154,7 +154,7 @@ def many(trials: int) -> None:
     os.environ["PYTHONPATH"] = f"{HERE}:{Path.cwd()}"
     import trivial
 
-    driver.TuneTrial = trivial.Trivial
+    driver.TrialTrainable = trivial.Trivial
     driver.summary.write = lambda folder, wandb: {}  # ranked once at the end, and not what is asked here
     folder = Path(tempfile.mkdtemp(prefix="ov-", dir="/tmp"))
     (folder / "many.yaml").write_text(SWEEP % (1, trials))
@@ -173,7 +173,7 @@ def many(trials: int) -> None:
     watcher = threading.Thread(target=look)
     watcher.start()
     with (folder / "said.txt").open("w") as file:
-        driver.sweep_on(sweep, wandb="disabled", console=Console(file=file, width=200))
+        driver.execute_sweep(sweep, wandb="disabled", console=Console(file=file, width=200))
     stop.set()
     watcher.join()
     ended = sum(trial.state == "finished" for trial in sweep.trials())

@@ -63,7 +63,7 @@ def main() -> None:
 
 def command() -> None:
     """`main`, in a process that has nothing else to do."""
-    lazy_imports.imports()
+    lazy_imports.install()
     try:
         main()
     except SystemExit as end:

@@ -82,10 +82,10 @@ class Rank:
     def strategy(self) -> DDPStrategy:
         """How Lightning trains over all of them."""
         # Not every model uses every weight in every step: an option that is switched off, a chunk without an answer.
-        return DDPStrategy(cluster_environment=Place(self), find_unused_parameters=True)
+        return DDPStrategy(cluster_environment=ExternalProcessEnvironment(self), find_unused_parameters=True)
 
 
-class Place(LightningEnvironment):
+class ExternalProcessEnvironment(LightningEnvironment):
     """Tells Lightning that the processes are there already, one device each."""
 
     def __init__(self, rank: Rank) -> None:

@@ -26,7 +26,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from lstm_lab import config
+from lstm_lab import config, legacy
 from lstm_lab.config import ConfigError, DataError
 
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
@@ -124,6 +124,10 @@ class Run:
     def openings(self) -> list[dict[str, Any]]:
         """Each time the test part was opened, with what it showed."""
         return read_jsonl(self.path / "tests.jsonl")
+
+    def lineage(self) -> list[dict[str, Any]]:
+        """From which trials of a population it was cloned, at which of its epochs and theirs, and what changed."""
+        return [legacy.lineage(row) for row in read_jsonl(self.path / "lineage.jsonl")]
 
     # --- how it stands ------------------------------------------------------------------------------------------------
 

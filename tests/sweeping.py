@@ -8,7 +8,7 @@ import threading
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution.trial_source import Search
+from lstm_lab.sweep.execution.trial_source import SearchPhase
 from lstm_lab.sweep.spec import load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.train import train
@@ -23,7 +23,7 @@ def write(path, experiment, **more):
 
 def go_on(folder, most=99):
     """What the driver and its workers do, without Ray: ask, train, settle."""
-    asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
+    asked = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
     trained = []
     for number in range(most):
         spec = asked.suggest(f"tune-{number}")

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
-from local_cluster import Loopback, below, title
+from local_cluster import LocalCluster, command_line, descendants
 
 from lstm_lab import config
 from lstm_lab.sweep.store.folder import SweepFolder
@@ -36,13 +36,13 @@ def holding(text):
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if text.encode() in (entry / "environ").read_bytes():
-                found.append((int(entry.name), title(int(entry.name))))
+                found.append((int(entry.name), command_line(int(entry.name))))
     return found
 
 
 def busy(nodes):
     """Processes of trials: their title says so only while they work on one."""
-    return [pid for pid in nodes.pids() if "Trainable" in title(pid)]
+    return [pid for pid in nodes.pids() if "Trainable" in command_line(pid)]
 
 
 def disturb(turn, nodes, driver):
@@ -51,7 +51,7 @@ def disturb(turn, nodes, driver):
         nodes.kill_node(1)
         nodes.start_node(1)
     elif turn == "driver":
-        below_it = below(driver.pid)
+        below_it = descendants(driver.pid)
         for pid in (driver.pid, *below_it):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -83,7 +83,7 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     out, _ = undisturbed.communicate(timeout=900)
     assert undisturbed.returncode == 0, out
 
-    nodes, killed, began = Loopback(tmp_path / "nodes"), [], time.monotonic()
+    nodes, killed, began = LocalCluster(tmp_path / "nodes"), [], time.monotonic()
     nodes.start(nodes=2, cpus=1)
     driver = None
     try:
@@ -134,7 +134,7 @@ def test_when_the_head_has_gone_the_line_that_goes_on_is_said(tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.max_epochs": 60, "data.batch_size": 4})
     content = {"experiment": experiment.dump(), "space": {"optimizer.lr": {"grid": [0.001, 0.002, 0.003, 0.004]}}}
     (tmp_path / "rates.yaml").write_text(f"# Which rate?\n{config.to_yaml(content)}")
-    folder, nodes = SweepFolder(tmp_path / "runs" / "lost"), Loopback(tmp_path / "nodes")
+    folder, nodes = SweepFolder(tmp_path / "runs" / "lost"), LocalCluster(tmp_path / "nodes")
     nodes.start(nodes=2, cpus=1)
     driver = lab("sweep", "rates.yaml", "--name", "lost", "--address", nodes.address, cwd=tmp_path, **nodes.environment)
     try:

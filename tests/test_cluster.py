@@ -13,7 +13,7 @@ import local_cluster
 import pytest
 import typer
 import yaml
-from local_cluster import Loopback
+from local_cluster import LocalCluster
 
 from lstm_lab import config
 from lstm_lab.__main__ import app
@@ -175,14 +175,16 @@ def test_a_cluster_without_a_token_is_refused_before_ray_is_asked(tmp_path, monk
 
 def test_only_what_was_started_is_ended(tmp_path):
     """A recorded pid that belongs to somebody else by now is left alone."""
-    nodes = Loopback(tmp_path)
+    nodes = LocalCluster(tmp_path)
     stranger = subprocess.Popen(["sleep", "60"])
     ours = subprocess.Popen(["sleep", "60"])
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     about = {
         "address": "127.0.0.1:1", "cpus": 1, "scratch": str(scratch),
-        "nodes": [{"pid": stranger.pid, "started": "1"}, {"pid": ours.pid, "started": local_cluster.began(ours.pid)},
+        "nodes": [
+            {"pid": stranger.pid, "started": "1"},
+            {"pid": ours.pid, "started": local_cluster.start_time(ours.pid)},
             None,
         ],
     }  # fmt: skip
@@ -205,7 +207,7 @@ def test_only_what_was_started_is_ended(tmp_path):
 def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_as_it_was(tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.max_epochs": 4})
     path = write(tmp_path / "rates.yaml", experiment, space={"optimizer.lr": {"grid": [0.01, 0.02, 0.03, 0.04]}})
-    nodes = Loopback(tmp_path / "nodes")
+    nodes = LocalCluster(tmp_path / "nodes")
     nodes.start(nodes=2, cpus=1)
     try:
         environment = {**os.environ, **nodes.environment, "LSTM_LAB_RUNS": str(tmp_path / "runs")}
@@ -224,11 +226,11 @@ def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_as_it_was(tmp_path, vowe
         refused = lab("sweep", path, "--name", "again", RAY_AUTH_TOKEN_PATH=str(tmp_path / "rates.yaml"))
         assert refused.returncode == 2
         assert "Ray refuses" in refused.stderr.strip().splitlines()[-1]
-        assert len([pid for pid in nodes.pids() if "raylet/raylet" in local_cluster.title(pid)]) == 2
+        assert len([pid for pid in nodes.pids() if "raylet/raylet" in local_cluster.command_line(pid)]) == 2
     finally:
         pids = nodes.pids()
         nodes.stop()
-    assert not [pid for pid in pids if local_cluster.began(pid)]
+    assert not [pid for pid in pids if local_cluster.start_time(pid)]
 
 
 # --- storage ----------------------------------------------------------------------------------------------------------

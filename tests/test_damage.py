@@ -21,7 +21,7 @@ from sweeping import go_on, write
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution.trial_source import Search
+from lstm_lab.sweep.execution.trial_source import SearchPhase
 from lstm_lab.sweep.store import retention, summary
 from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.sweep.store.repair import mend
@@ -54,7 +54,7 @@ def whole(tmp_path_factory):
     )
     folder = write(base / "rates.yaml", experiment)
     go_on(folder, most=3)
-    asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
+    asked = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
     spec = asked.suggest("last")
     run = Run.create(folder.run(spec["trial"]).path, json.loads(spec["experiment"]), command="", job_type="trial")
     with pytest.raises(Killed):

@@ -13,7 +13,7 @@ from lstm_lab.startup.ray_worker import command
 
 def told(code: str) -> str:
     """The last line that a fresh process prints, lean from its start."""
-    begin = "from lstm_lab import lean; lean.imports(); import sys\n"
+    begin = "from lstm_lab.startup import lazy_imports; lazy_imports.install(); import sys\n"
     done = subprocess.run(
         [sys.executable, "-c", begin + code], capture_output=True, text=True, timeout=120, check=False
     )
@@ -30,7 +30,7 @@ asked = {{"data": {{"name": "japanese_vowels"}}, "task": {{"name": "classify"}},
          "trainer": {{"max_epochs": 2}}}}
 experiment = Experiment.of(asked)
 train(experiment, Run.create({str(tmp_path / "run")!r}, experiment.dump(), command="test"), wandb="disabled")
-print([name for name in lean.ASLEEP if name in sys.modules and not lean.is_asleep(name)])
+print([name for name in lazy_imports.LAZY_MODULES if name in sys.modules and not lazy_imports.is_deferred(name)])
 """
     assert told(code) == "[]"
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
@@ -40,7 +40,7 @@ def test_who_imports_us_keeps_imports_as_they_are():
     code = """
 import sys, lstm_lab.sweep.store.dataframe, lstm_lab.sweep.execution.driver, lstm_lab.train
 changed = [type(each).__name__ for each in sys.meta_path if type(each).__module__ == "lstm_lab.startup.lazy_imports"]
-print(changed, [name for name, module in sys.modules.items() if type(module).__name__ == "Sleeper"])
+print(changed, [name for name, module in sys.modules.items() if type(module).__name__ == "LazyModule"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout.strip() == "[] []"
@@ -53,7 +53,7 @@ from pytorch_lightning.utilities.compile import OptimizedModule
 from pytorch_lightning.trainer.connectors.logger_connector.result import _ResultCollection
 model = torch.nn.Linear(3, 1)
 optimizer = torch.optim.Adam(model.parameters())
-assert not isinstance(model, OptimizedModule) and lean.is_asleep("torch._dynamo")
+assert not isinstance(model, OptimizedModule) and lazy_imports.is_deferred("torch._dynamo")
 compiled = torch.compile(model, backend="eager")
 compiled(torch.ones(2, 3)).sum().backward()
 optimizer.step()
@@ -72,9 +72,9 @@ print(type(torch._dynamo).__name__, type(torch._dynamo.__loader__).__name__)
 def test_a_part_wakes_the_whole_and_runs_once(how):
     code = f"""
 import scipy.signal
-assert scipy.signal.hamming is None and lean.is_asleep("scipy.signal")
+assert scipy.signal.hamming is None and lazy_imports.is_deferred("scipy.signal")
 {how}
-assert not lean.is_asleep("scipy.signal") and not hasattr(scipy.signal, "hamming")
+assert not lazy_imports.is_deferred("scipy.signal") and not hasattr(scipy.signal, "hamming")
 from scipy.signal import _ltisys
 assert scipy.signal.lti is _ltisys.lti
 print(_ltisys.__spec__.name, type(_ltisys.__loader__).__name__)
@@ -118,12 +118,13 @@ import wandb
 run = wandb.init(mode="offline", dir={str(tmp_path)!r}, settings=wandb.Settings(silent=True))
 run.log({{"loss": 1.0}})
 run.finish()
-sleeping = [name for name in lean.ASLEEP if name.startswith(lean.LAUNCH) and lean.is_asleep(name)]
+names = [name for name in lazy_imports.LAZY_MODULES if name.startswith(lazy_imports.LAUNCH)]
+sleeping = [name for name in names if lazy_imports.is_deferred(name)]
 from wandb.sdk.launch import launch, load_wandb_config
 assert callable(launch)
 from wandb.sdk.launch.inputs import internal
 internal.StagedLaunchInputs().add_staged_input("x")
-assert internal.StagedLaunchInputs()._staged_inputs == ["x"] and not lean.is_asleep(lean.LAUNCH)
+assert internal.StagedLaunchInputs()._staged_inputs == ["x"] and not lazy_imports.is_deferred(lazy_imports.LAUNCH)
 print(len(sleeping))
 """
     assert told(code) == "2"

@@ -15,7 +15,7 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.run import Run, read_jsonl
 from lstm_lab.sweep.execution import gaussian_process, population
-from lstm_lab.sweep.execution.population import Bandits, Population, adopt, lineage, prepare
+from lstm_lab.sweep.execution.population import PB2, Population, exploit, lineage, prepare_clone
 from lstm_lab.sweep.schedulers.base import changeable, group_of
 from lstm_lab.sweep.space.domains import Domain
 from lstm_lab.sweep.spec import load_sweep
@@ -72,17 +72,17 @@ NEW = {"optimizer.lr": 0.03, "optimizer.weight_decay": 0.004, "model.dropout.out
 
 
 def clone(pair):
-    (_, donor), (experiment, run) = pair
+    (_, source), (experiment, run) = pair
     changed = experiment.with_overrides(NEW)
-    row = prepare(donor, run, changed, {"trial": "t0001", "epoch": 2, "from": "t0000", "overrides": NEW})
-    return changed, donor, run, row
+    row = prepare_clone(source, run, changed, {"trial": "t0001", "epoch": 2, "source": "t0000", "overrides": NEW})
+    return changed, source, run, row
 
 
 def test_a_clone_has_the_donors_weights_and_record_and_its_own_numbers(pair):
-    changed, donor, run, row = clone(pair)
+    changed, source, run, row = clone(pair)
     assert row["from_epoch"] == 3
-    adopt(run)
-    ours, theirs = weights(run), weights(donor)
+    exploit(run)
+    ours, theirs = weights(run), weights(source)
     assert all(torch.equal(ours["state_dict"][key], value) for key, value in theirs["state_dict"].items())
     for key, state in theirs["optimizer_states"][0]["state"].items():
         assert all(torch.equal(ours["optimizer_states"][0]["state"][key][name], each) for name, each in state.items())
@@ -93,13 +93,13 @@ def test_a_clone_has_the_donors_weights_and_record_and_its_own_numbers(pair):
         k: v for k, v in old.items() if k not in ("lr", "weight_decay")
     }
     assert run.experiment == changed.dump()
-    assert run.rows() == donor.rows()
+    assert run.rows() == source.rows()
     assert lineage(run) == [row]
 
 
 def test_the_numbers_in_the_record_are_those_in_the_optimiser(pair):
     changed, _, run, _ = clone(pair)
-    adopt(run)
+    exploit(run)
     train(changed, run)
     assert [row["epoch"] for row in run.rows()] == list(range(6))
     # Metrics are 32-bit numbers.
@@ -110,29 +110,29 @@ def test_the_numbers_in_the_record_are_those_in_the_optimiser(pair):
 
 def test_a_clone_is_what_the_donor_would_have_become_with_those_numbers(pair, tmp_path):
     """Not cloning but changing the donor's numbers in place: the same rows from there on."""
-    changed, donor, run, _ = clone(pair)
-    adopt(run)
+    changed, source, run, _ = clone(pair)
+    exploit(run)
     train(changed, run)
     ((experiment, _), _) = pair
     other = experiment.with_overrides(NEW)
-    content = weights(donor)
-    population.retune(content, experiment, other)
-    torch.save(content, donor.checkpoints / "last.ckpt")
-    train(other, donor)
-    assert [row["val/loss"] for row in run.rows()] == [row["val/loss"] for row in donor.rows()]
+    content = weights(source)
+    population.update_param_groups(content, experiment, other)
+    torch.save(content, source.checkpoints / "last.ckpt")
+    train(other, source)
+    assert [row["val/loss"] for row in run.rows()] == [row["val/loss"] for row in source.rows()]
 
 
 def test_the_clone_outlives_the_checkpoint_it_was_made_of(pair):
-    changed, donor, run, row = clone(pair)
-    shutil.rmtree(donor.path)
-    adopt(run)
+    changed, source, run, row = clone(pair)
+    shutil.rmtree(source.path)
+    exploit(run)
     assert train(changed, run).epochs == 6
     assert lineage(run) == [row]
 
 
 @pytest.mark.parametrize("moved", range(5))
 def test_killed_while_it_becomes_a_clone_it_becomes_the_same(pair, monkeypatch, moved):
-    changed, donor, run, row = clone(pair)
+    changed, source, run, row = clone(pair)
     real, count = Path.replace, [0]
 
     def dies(self, target):
@@ -145,33 +145,33 @@ def test_killed_while_it_becomes_a_clone_it_becomes_the_same(pair, monkeypatch, 
     monkeypatch.setattr(Path, "replace", dies)
     if moved < 4:
         with pytest.raises(KeyboardInterrupt):
-            adopt(run)
+            exploit(run)
     monkeypatch.undo()
-    adopt(run)
-    adopt(run)
-    assert not population.is_awaited(run)
+    exploit(run)
+    exploit(run)
+    assert not population.has_clone(run)
     assert lineage(run) == [row]
-    assert run.rows() == donor.rows()
+    assert run.rows() == source.rows()
     assert run.experiment == changed.dump()
-    assert torch.equal(*(next(iter(weights(each)["state_dict"].values())) for each in (run, donor)))
+    assert torch.equal(*(next(iter(weights(each)["state_dict"].values())) for each in (run, source)))
 
 
 def test_killed_once_it_is_a_clone_its_lineage_has_no_double(pair, monkeypatch):
     _, _, run, row = clone(pair)
     monkeypatch.setattr(population.shutil, "rmtree", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        adopt(run)
+        exploit(run)
     monkeypatch.undo()
-    adopt(run)
+    exploit(run)
     assert lineage(run) == [row]
 
 
 def test_a_best_checkpoint_from_after_the_newest_is_not_taken(pair):
     """Caught between the two renames of a donor that has just become better."""
-    donor = pair[0][1].checkpoints
-    (donor / "best.ckpt").unlink()
-    (donor / "last.ckpt").replace(donor / "best.ckpt")
-    (donor / "previous.ckpt").replace(donor / "last.ckpt")
+    source = pair[0][1].checkpoints
+    (source / "best.ckpt").unlink()
+    (source / "last.ckpt").replace(source / "best.ckpt")
+    (source / "previous.ckpt").replace(source / "last.ckpt")
     assert clone(pair)[3] is None
 
 
@@ -182,7 +182,7 @@ def test_killed_while_a_clone_is_prepared_there_is_none(pair, monkeypatch):
         clone(pair)
     monkeypatch.undo()
     run = pair[1][1]
-    adopt(run)
+    exploit(run)
     assert lineage(run) == []
     assert weights(run)["epoch"] == before["epoch"]
     assert clone(pair)[3] is not None
@@ -190,13 +190,13 @@ def test_killed_while_a_clone_is_prepared_there_is_none(pair, monkeypatch):
 
 def test_a_donor_that_becomes_a_clone_itself_is_waited_for(pair):
     (first, ahead), (second, behind) = pair
-    row = {"trial": "t0000", "epoch": 3, "from": "t0001", "at": "2026-01-01T00:00:00+00:00", "overrides": NEW}
-    assert prepare(behind, ahead, first.with_overrides(NEW), {**row, "changes": {}})["from_epoch"] == 2
+    row = {"trial": "t0000", "epoch": 3, "source": "t0001", "at": "2026-01-01T00:00:00+00:00", "overrides": NEW}
+    assert prepare_clone(behind, ahead, first.with_overrides(NEW), {**row, "changes": {}})["from_epoch"] == 2
     # Halfway: the record is the other's already, the weights are not.
     (ahead.path / "clone" / "metrics.jsonl").replace(ahead.path / "metrics.jsonl")
-    later = threading.Timer(0.1, adopt, (ahead,))
+    later = threading.Timer(0.1, exploit, (ahead,))
     later.start()
-    done = prepare(ahead, behind, second.with_overrides(NEW), {**row, "from": "t0000", "changes": {}})
+    done = prepare_clone(ahead, behind, second.with_overrides(NEW), {**row, "source": "t0000", "changes": {}})
     later.join()
     assert done["from_epoch"] == 2
     held = read_jsonl(behind.path / "clone" / "metrics.jsonl")
@@ -204,10 +204,10 @@ def test_a_donor_that_becomes_a_clone_itself_is_waited_for(pair):
 
 
 def test_a_donor_at_its_end_is_not_cloned(pair, tmp_path):
-    (experiment, donor), _ = pair
-    train(experiment, donor)
+    (experiment, source), _ = pair
+    train(experiment, source)
     assert clone(pair)[3] is None
-    assert not population.is_awaited(pair[1][1])
+    assert not population.has_clone(pair[1][1])
 
 
 # --- who is cloned by whom --------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ def members(tmp_path, demand, monkeypatch):
         point = sweep.region.draw({}, (0, number))
         trial = folder.ask(number, 0, point)
         Run.create(folder.path / "trials" / trial, sweep.at(point, 0).dump(), command="", job_type="trial")
-    monkeypatch.setattr(population, "prepare", lambda donor, run, experiment, row: {
+    monkeypatch.setattr(population, "prepare_clone", lambda source, run, experiment, row: {
         **row, "to": experiment, "from_epoch": row["epoch"]})  # fmt: skip
     return Population(folder, perturbation_interval=2, quantile_fraction=0.25, resample_probability=0.25)
 
@@ -234,12 +234,12 @@ def test_the_worst_goes_on_from_the_best_at_multiples_of_the_interval(members):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
             row = members.report(trial, {"epoch": epoch, metric: float(place)})
             if trial == "t0001" and (epoch + 1) % 2 == 0 and epoch < 7:
-                assert (row["from"], row["epoch"]) == ("t0002", epoch + 1)
+                assert (row["source"], row["epoch"]) == ("t0002", epoch + 1)
                 assert row["to"] == members.sweep.at(row["overrides"], 0)
                 for key, change in row["changes"].items():
                     assert change["new"] == row["overrides"][key]
                     assert members.region.domains[key].holds(change["new"])
-                assert any(change["new"] != change["donor"] for change in row["changes"].values())
+                assert any(change["new"] != change["source"] for change in row["changes"].values())
             elif epoch > 1:
                 assert row is None
 
@@ -251,7 +251,7 @@ def test_changed_numbers_keep_the_constraints(tmp_path, demand):
     found = Population(folder, 2, 0.25, 0.5)
     for seed in range(50):
         point = folder.sweep.region.draw({}, (0, seed))
-        new = found.changed(point, np.random.default_rng(seed), 2)
+        new = found.explore(point, np.random.default_rng(seed), 2)
         assert new["optimizer.lr"] * (1 + new["model.dropout.output"]) < 0.02
         assert list(new) == list(point)
 
@@ -278,7 +278,7 @@ def test_a_driver_that_was_killed_knows_what_was_compared(members):
 def test_a_process_knows_what_it_saw_and_nothing_far_away():
     x = np.array([[0.1, 1.0], [0.5, 1.0], [0.9, 2.0]])
     y = np.array([1.0, 3.0, 2.0])
-    process = gaussian_process.Process(x, y, gaussian_process.Kernel(0.05, 0.0, 1e-9))
+    process = gaussian_process.GaussianProcess(x, y, gaussian_process.Kernel(0.05, 0.0, 1e-9))
     mean, deviation = process(x)
     assert mean == pytest.approx(y, abs=1e-6)
     assert deviation == pytest.approx(0, abs=1e-3)
@@ -289,7 +289,7 @@ def test_a_process_knows_what_it_saw_and_nothing_far_away():
 
 def test_what_was_found_out_long_ago_counts_less():
     x, y = np.array([[0.2, 0.0], [0.8, 0.0]]), np.array([0.0, 1.0])
-    process = gaussian_process.Process(x, y, gaussian_process.Kernel(0.2, 0.3, 0.01))
+    process = gaussian_process.GaussianProcess(x, y, gaussian_process.Kernel(0.2, 0.3, 0.01))
     apart = [np.ptp(process(np.array([[0.2, t], [0.8, t]]))[0]) for t in (0.0, 3.0, 9.0)]
     assert apart == sorted(apart, reverse=True)
     assert apart[2] < 0.3 * apart[0]
@@ -297,10 +297,10 @@ def test_what_was_found_out_long_ago_counts_less():
 
 def test_what_is_pending_is_not_chosen_again():
     x, y = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([0.0, 0.0])
-    process = gaussian_process.Process(x, y, gaussian_process.Kernel(0.2, 0.0, 0.01))
+    process = gaussian_process.GaussianProcess(x, y, gaussian_process.Kernel(0.2, 0.0, 0.01))
     candidates = np.array([[0.45, 1.0], [0.25, 1.0]])
-    assert gaussian_process.choose(process, candidates, np.empty((0, 2)), 1.0) == 0
-    assert gaussian_process.choose(process, candidates, np.array([[0.5, 1.0]]), 1.0) == 1
+    assert gaussian_process.select_ucb(process, candidates, np.empty((0, 2)), 1.0) == 0
+    assert gaussian_process.select_ucb(process, candidates, np.array([[0.5, 1.0]]), 1.0) == 1
 
 
 def test_bandits_find_the_numbers_that_gain_where_chance_does_not(tmp_path, demand):
@@ -309,10 +309,10 @@ def test_bandits_find_the_numbers_that_gain_where_chance_does_not(tmp_path, dema
     path = write(tmp_path / "b.yaml", experiment, num_samples=4, scheduler={"name": "pb2", "perturbation_interval": 2},
                  space={"optimizer.lr": {"loguniform": [1e-4, 1.0]}})  # fmt: skip
     folder = SweepFolder.create(tmp_path / "b", load_sweep(path))
-    found = Bandits(folder, 2, 0.25)
+    found = PB2(folder, 2, 0.25)
     tried = []
     for step in range(24):
-        point = found.changed({"optimizer.lr": 0.5}, np.random.default_rng(step), 2 * (step + 1))
+        point = found.explore({"optimizer.lr": 0.5}, np.random.default_rng(step), 2 * (step + 1))
         off = abs(np.log10(point["optimizer.lr"]) + 2)
         tried.append(off)
         found.compared.append({"trial": "t0", "epochs": 2 * step, "score": 0.0, "gain": -off, "overrides": point})
@@ -324,7 +324,7 @@ def test_every_domain_has_a_place_in_the_unit_cube():
                  "quniform": [0.1, 0.5, 0.1], "qloguniform": [16, 128, 16]}  # fmt: skip
     for name, kind in Domain.members.items():
         domain = kind(arguments.get(name, [0.01, 0.5]))
-        low, *_, high = (gaussian_process.unit({"k": domain}, {"k": value})[0] for value in domain.corners())
+        low, *_, high = (gaussian_process.to_unit_cube({"k": domain}, {"k": value})[0] for value in domain.corners())
         assert (low, high) == (pytest.approx(0), pytest.approx(1)), name
 
 
@@ -350,24 +350,24 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
     from rich.console import Console
 
     from lstm_lab.sweep.execution import driver
-    from lstm_lab.sweep.execution.trial_source import Search
+    from lstm_lab.sweep.execution.trial_source import SearchPhase
 
     folder = SweepFolder.create(
         tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", demand.with_overrides({"trainer.max_epochs": 8})))
     )
     monkeypatch.setattr(driver.ray, "cluster_resources", lambda: {"CPU": 2.0})
-    asked = Search(folder, "disabled", threading.Event(), lambda: 0.0)
+    asked = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
     with pytest.raises(
         ConfigError, match=r"its 3 trials side by side, here is room for 2: lower num_samples or resources"
     ):
-        driver.run_trials(folder, asked, Console(quiet=True), tmp_path)
+        driver.run_phase(folder, asked, Console(quiet=True), tmp_path)
 
 
 @pytest.mark.slow
 def test_bandits_choose_what_a_clone_goes_on_with_and_the_record_says_so(tmp_path, demand):
     from rich.console import Console
 
-    from lstm_lab.sweep.execution.driver import sweep_on
+    from lstm_lab.sweep.execution.driver import execute_sweep
 
     path = write(
         tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 6}), num_samples=4, resources={"cpus": 0.25},
@@ -375,7 +375,7 @@ def test_bandits_choose_what_a_clone_goes_on_with_and_the_record_says_so(tmp_pat
         space={"optimizer.lr": {"loguniform": [1e-5, 1e-1]}},
     )  # fmt: skip
     folder = SweepFolder.create(tmp_path / "b", load_sweep(path))
-    content = sweep_on(folder, wandb="disabled", console=Console(quiet=True))
+    content = execute_sweep(folder, wandb="disabled", console=Console(quiet=True))
     trials = folder.trials()
     assert (content["trials"]["finished"], content["trials"]["failed"]) == (4, 0)
     cloned = [trial for trial in trials if trial.lineage]

@@ -49,11 +49,11 @@ def answered(folder, examples):
 
 def bred(folder):
     """Members that went on as clones of others."""
-    for epoch, trial, donor in ((4, "t0002", "t0000"), (8, "t0003", "t0001"), (12, "t0002", "t0001")):
+    for epoch, trial, source in ((4, "t0002", "t0000"), (8, "t0003", "t0001"), (12, "t0002", "t0001")):
         path = folder / "trials" / trial / "lineage.jsonl"
         rows = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-        change = {"optimizer.lr": {"old": 0.001, "donor": 0.002, "new": 0.0024}}
-        write_rows(path, [*rows, {"trial": trial, "epoch": epoch, "from": donor, "from_epoch": epoch + 1,
+        change = {"optimizer.lr": {"old": 0.001, "source": 0.002, "new": 0.0024}}
+        write_rows(path, [*rows, {"trial": trial, "epoch": epoch, "source": source, "from_epoch": epoch + 1,
                                   "at": f"2026-11-21T05:30:{epoch:02}+00:00", "overrides": {},
                                   "changes": change}])  # fmt: skip
     return folder

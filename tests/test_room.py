@@ -10,7 +10,7 @@ from sweeping import go_on, write
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run, read_json
 from lstm_lab.sweep.execution import out_of_memory
-from lstm_lab.sweep.execution.out_of_memory import OutOfMemory, train_within
+from lstm_lab.sweep.execution.out_of_memory import OutOfMemory, train_with_memory_limit
 from lstm_lab.sweep.store import summary
 from lstm_lab.sweep.store.repair import mend
 from lstm_lab.train import train
@@ -59,13 +59,13 @@ def small_memory(monkeypatch):
 def test_out_of_memory_is_named_with_the_batch_and_the_way_out(small_memory, tmp_path, vowels):
     run = Run.create(tmp_path / "t0000", vowels.dump())
     with pytest.raises(OutOfMemory, match=r"batch_size 32 does not fit into memory .*halve_batch: true"):
-        train_within(vowels, run, halve=False)
+        train_with_memory_limit(vowels, run, halve=False)
 
 
 def test_halved_only_if_asked_until_it_fits(small_memory, tmp_path, vowels):
     experiment = vowels.with_overrides({"data.batch_size": 64, "trainer.max_epochs": 2})
     run = Run.create(tmp_path / "t0000", experiment.dump())
-    train_within(experiment, run, halve=True)
+    train_with_memory_limit(experiment, run, halve=True)
     assert read_json(run.path / "run.json")["halved"] == [{"from": 64, "to": 32}, {"from": 32, "to": 16}]
     assert run.experiment["data"]["batch_size"] == 16
     alone = Run.create(tmp_path / "alone", experiment.with_overrides({"data.batch_size": 16}).dump())
@@ -76,4 +76,4 @@ def test_halved_only_if_asked_until_it_fits(small_memory, tmp_path, vowels):
 def test_another_fault_is_not_taken_for_memory(tmp_path, vowels, monkeypatch):
     monkeypatch.setattr(out_of_memory, "train", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("shapes differ")))
     with pytest.raises(RuntimeError, match="shapes differ"):
-        train_within(vowels, Run.create(tmp_path / "t0000", vowels.dump()), halve=True)
+        train_with_memory_limit(vowels, Run.create(tmp_path / "t0000", vowels.dump()), halve=True)

@@ -66,7 +66,7 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
-    from lstm_lab.sweep.execution.driver import sweep_on
+    from lstm_lab.sweep.execution.driver import execute_sweep
 
     overrides = list(REDUCED)
     if load_sweep(path).scheduler.owner.population:
@@ -76,7 +76,7 @@ def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
         sweep = load_sweep(path, [*overrides, "budget={trials: 2}"])
     readable(sweep.base.data.build())
     folder = SweepFolder.create(tmp_path / path.stem, sweep, command="test")
-    content = sweep_on(folder, wandb="disabled", console=Console(quiet=True))
+    content = execute_sweep(folder, wandb="disabled", console=Console(quiet=True))
     assert content["trials"]["failed"] == 0
     assert content["winner"]
     assert (folder.path / "best.yaml").is_file()

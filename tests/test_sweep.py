@@ -16,14 +16,14 @@ from statistics import mean
 import pytest
 import ray
 import torch
-from local_cluster import below, title
+from local_cluster import command_line, descendants
 from rich.console import Console
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.run import Run
 from lstm_lab.sweep.execution import driver, population
-from lstm_lab.sweep.execution.driver import sweep_on
+from lstm_lab.sweep.execution.driver import execute_sweep
 from lstm_lab.sweep.execution.ray_cluster import cluster
 from lstm_lab.sweep.spec import load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
@@ -60,7 +60,7 @@ def run_sweep(path, experiment, wandb="disabled", **more):
     path.write_text(f"# Which cell for speaker identification?\n{content}")
     folder = SweepFolder.create(path.with_suffix(""), load_sweep(path), command=f"lstm-lab sweep {path.name}")
     with path.with_suffix(".txt").open("w") as file:
-        content = sweep_on(folder, wandb=wandb, console=Console(file=file, width=200))
+        content = execute_sweep(folder, wandb=wandb, console=Console(file=file, width=200))
     return folder, content, path.with_suffix(".txt").read_text()
 
 
@@ -197,18 +197,19 @@ def test_a_trial_is_the_one_train(swept, tmp_path):
 
 def test_a_finished_sweep_resumes_to_the_same_answer_without_ray(swept):
     folder, content, _ = swept
-    again = sweep_on(folder, wandb="offline", console=Console(file=None, quiet=True))
+    again = execute_sweep(folder, wandb="offline", console=Console(file=None, quiet=True))
     assert again == content
 
 
 def test_its_own_ray_has_only_what_runs_trials():
     """Would Ray no longer be begun as `lean_head` expects, every sweep would be slower and nobody would know."""
-    served = " ".join(Path(word).name for pid in below(os.getpid()) for word in title(pid).split() if "/" in word)
+    words = [word for pid in descendants(os.getpid()) for word in command_line(pid).split() if "/" in word]
+    served = " ".join(Path(word).name for word in words)
     assert "raylet" in served
     assert "gcs_server" in served
     for spared in ("monitor.py", "log_monitor.py", "dashboard.py"):
         assert spared not in served
-    assert Path(ray._private.worker._global_node._ray_params.setup_worker_path).name == "worker.py"
+    assert Path(ray._private.worker._global_node._ray_params.setup_worker_path).name == "ray_worker.py"
 
 
 # --- population based training ----------------------------------------------------------------------------------------
@@ -230,7 +231,7 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
     assert cloned
     for trial in folder.trials():
         run = folder.run(trial.id)
-        assert not population.is_awaited(run)
+        assert not population.has_clone(run)
         assert [row["epoch"] for row in run.rows()] == list(range(24))
         now = trial.settings
         content_of = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
@@ -242,7 +243,7 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
     for trial in cloned:
         rates, last = [row["lr"] for row in folder.run(trial.id).rows()], trial.lineage[-1]
         assert rates[last["from_epoch"]] == pytest.approx(last["changes"]["optimizer.lr"]["new"])
-        assert f"{trial.id} goes on from {last['from']} after epoch {last['from_epoch']}" in said
+        assert f"{trial.id} goes on from {last['source']} after epoch {last['from_epoch']}" in said
         for before, after in zip(trial.lineage, trial.lineage[1:], strict=False):
             assert after["changes"]["optimizer.lr"]["old"] == before["changes"]["optimizer.lr"]["new"]
     (point,) = [point for point in content["points"] if cloned[0].id in point["trials"]]
@@ -303,4 +304,4 @@ def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
         run = folder.run(trial.id)
         if (run.path / "run.json").is_file():
             assert run.status["state"] == trial.state
-    assert sweep_on(folder, wandb="disabled", console=Console(quiet=True)) == content
+    assert execute_sweep(folder, wandb="disabled", console=Console(quiet=True)) == content

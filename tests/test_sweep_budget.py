@@ -12,7 +12,7 @@ import lstm_lab
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution.trial_source import Confirmation, Search, waited
+from lstm_lab.sweep.execution.trial_source import ConfirmPhase, SearchPhase, trials_since_best
 from lstm_lab.sweep.spec import load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.sweep.store.leaderboard import Trial, confirmation, winner
@@ -27,7 +27,7 @@ def make(base, experiment, name="sweep", **more):
     return SweepFolder.create(base / name, load_sweep(path))
 
 
-def phase(folder, of=Search, seconds=0.0):
+def phase(folder, of=SearchPhase, seconds=0.0):
     return of(folder, "disabled", threading.Event(), lambda: seconds)
 
 
@@ -80,7 +80,7 @@ def test_a_budget_of_epochs_counts_those_of_an_earlier_process(tmp_path, demand)
     left = resumed.suggest("y")["trial"]
     resumed.reported()
     assert resumed.spent()
-    assert resumed.suggest("z") == Search.FINISHED
+    assert resumed.suggest("z") == SearchPhase.FINISHED
     assert resumed.conclude().startswith("budget.epochs: 5 epochs")
     (trial,) = [trial for trial in folder.trials() if trial.id == left]
     assert (trial.state, trial.value) == ("stopped", None)
@@ -118,7 +118,7 @@ def test_waiting_is_counted_from_the_first_best(values, mode):
         Trial(f"t{place}", place, 0, {}, "failed" if value is None else "finished", None, value, 0, 1, 1.0, 1)
         for place, value in enumerate(values)
     ]
-    since, best = waited(trials, mode)
+    since, best = trials_since_best(trials, mode)
     scored = [value for value in values if value is not None]
     if not scored:
         assert (since, best) == (len(values), None)
@@ -134,14 +134,14 @@ def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand
     folder = make(tmp_path, demand, confirm={"top": 2, "seeds": [0, 1, 2]})
     searched = phase(folder)
     all_of(folder, searched, [0.1, 0.5, 0.2, 0.9])  # points 0 and 2 lead; 0 by luck
-    asked = phase(folder, Confirmation)
+    asked = phase(folder, ConfirmPhase)
     assert folder.about["confirmed"] == [0, 2]
     assert asked.scheduler.name == "fifo"
     entered = [(row["point"], row["seed"], row["phase"]) for row in folder.asked()[4:]]
     assert entered == [(0, 1, "confirm"), (0, 2, "confirm"), (2, 1, "confirm"), (2, 2, "confirm")]
     # Killed after the first of them: nothing is asked for twice.
     bring_back(folder, asked, asked.suggest("a")["trial"], [0.8])
-    resumed = phase(folder, Confirmation)
+    resumed = phase(folder, ConfirmPhase)
     assert (resumed.left, len(folder.asked())) == (3, 8)
     for value in (0.9, 0.2, 0.3):
         bring_back(folder, resumed, resumed.suggest("b")["trial"], [value])
@@ -150,8 +150,8 @@ def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand
     assert ranked[0].mean == pytest.approx((0.2 + 0.2 + 0.3) / 3)
     assert ranked[0].spread is not None
     assert winner(ranked, "min").point == 2
-    assert phase(folder, Confirmation).left == 0
-    assert phase(folder, Search).left == 0
+    assert phase(folder, ConfirmPhase).left == 0
+    assert phase(folder, SearchPhase).left == 0
 
 
 def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path, demand):
@@ -159,7 +159,7 @@ def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path,
     searched = phase(folder)
     bring_back(folder, searched, searched.suggest("a")["trial"], [0.1], "stopped")
     bring_back(folder, searched, searched.suggest("b")["trial"], [0.4, 0.3])
-    asked = phase(folder, Confirmation)
+    asked = phase(folder, ConfirmPhase)
     assert [(row["seed"], row["phase"]) for row in folder.asked()[2:]] == [(0, "confirm")]
     bring_back(folder, asked, asked.suggest("c")["trial"], [0.6, 0.5])
     assert [trial.id for trial in confirmation(folder.trials(), 0, (0, 1))] == ["t0002", "t0001"]
@@ -169,7 +169,7 @@ def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path,
 def test_without_confirm_nothing_is_asked_again(tmp_path, demand):
     folder = make(tmp_path, demand)
     all_of(folder, phase(folder), [1.0, 2.0, 3.0, 4.0])
-    assert phase(folder, Confirmation).left == 0
+    assert phase(folder, ConfirmPhase).left == 0
     assert "confirmed" not in folder.about
 
 

@@ -14,7 +14,7 @@ from ray.tune import schedulers as tunes
 
 from lstm_lab.experiment import Experiment
 from lstm_lab.sweep.execution import trainable as trials
-from lstm_lab.sweep.execution.trial_source import Search
+from lstm_lab.sweep.execution.trial_source import SearchPhase
 from lstm_lab.sweep.schedulers.base import Scheduler
 
 
@@ -57,8 +57,8 @@ def one(tmp_path, demand):
         base = Experiment.of(demand.dump()).with_overrides({"trainer.max_epochs": 8})
         asha = {"scheduler": {"name": "asha", "grace_period": 2, "reduction_factor": 2}, **more}
         folder = sweeping.write(tmp_path / f"s{len(made)}.yaml", base, **asha)
-        spec = Search(folder, "disabled", threading.Event(), lambda: 0.0).suggest("a")
-        made.append(trials.Trial(spec))
+        spec = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0).suggest("a")
+        made.append(trials.TrialTrainable(spec))
         return made[-1], folder.run(spec["trial"])
 
     yield make
@@ -112,7 +112,7 @@ def test_what_is_gone_on_with_is_answered_one_by_one(one):
         pass
     trial.cleanup()
     assert len(run.rows()) == 2
-    again = trials.Trial({**trial._spec, "experiment": json.dumps(run.experiment)})
+    again = trials.TrialTrainable({**trial._spec, "experiment": json.dumps(run.experiment)})
     try:
         for epoch in range(3, 6):
             assert again.step()["epochs"] == epoch == len(run.rows())

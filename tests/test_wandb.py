@@ -23,7 +23,7 @@ from lstm_lab.run import Run, append_jsonl
 from lstm_lab.tracking import client, upload
 from lstm_lab.tracking.server import server
 from lstm_lab.tracking.terminal import gather
-from lstm_lab.tracking.tracker import ancestry, wandb_id
+from lstm_lab.tracking.tracker import hyperparameter_history, wandb_id
 from lstm_lab.train import train
 
 EXTRA = 5.0
@@ -122,17 +122,17 @@ def test_a_run_online_is_the_record(stub, tmp_path, vowels):
     assert copy.summary["best"] == min(values)
     assert copy.used == ["data-japanese_vowels"]
     assert stub.artifacts.popitem()[1]["metadata"]["digest"] == run.about["data"]["digest"]
-    assert tracking.is_ended(run)
+    assert tracking.is_complete(run)
 
 
 @pytest.mark.slow
 def test_ids_are_stable_and_nobody_elses(tmp_path):
     one, two = record(tmp_path / "a" / "run"), record(tmp_path / "b" / "run")
     for run in (one, two):
-        tracking.end(run, mode="offline")
+        tracking.rewrite(run, mode="offline")
     assert one.about["wandb"]["id"] != two.about["wandb"]["id"]
     before = one.about["wandb"]["id"]
-    tracking.end(one, mode="offline")
+    tracking.rewrite(one, mode="offline")
     assert one.about["wandb"]["id"] == before
 
 
@@ -166,23 +166,23 @@ def test_a_resumed_run_is_one_history(stub, tmp_path):
 def test_the_numbers_of_a_clone_are_those_of_its_weights(tmp_path):
     for trial, rows in {
         "t0": [],
-        "t1": [{"from": "t0", "from_epoch": 2, "at": "2026-01-01T00:00:02", "overrides": {"lr": 2.0},
-                "changes": {"lr": {"old": 9.0, "donor": 1.0, "new": 2.0}}}],
-        "t2": [{"from": "t1", "from_epoch": 4, "at": "2026-01-01T00:00:04", "overrides": {"lr": 3.0},
-                "changes": {"lr": {"old": 8.0, "donor": 2.0, "new": 3.0}}}],
+        "t1": [{"source": "t0", "from_epoch": 2, "at": "2026-01-01T00:00:02", "overrides": {"lr": 2.0},
+                "changes": {"lr": {"old": 9.0, "source": 1.0, "new": 2.0}}}],
+        "t2": [{"source": "t1", "from_epoch": 4, "at": "2026-01-01T00:00:04", "overrides": {"lr": 3.0},
+                "changes": {"lr": {"old": 8.0, "source": 2.0, "new": 3.0}}}],
     }.items():  # fmt: skip
         (tmp_path / trial).mkdir()
         for each in rows:
             append_jsonl(tmp_path / trial / "lineage.jsonl", each)
-    assert ancestry(Run(tmp_path / "t0")) == []
+    assert hyperparameter_history(Run(tmp_path / "t0")) == []
     # Its first two epochs are t0's, the next two t1's.
-    assert ancestry(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
+    assert hyperparameter_history(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
     # What t1 became after it was cloned says nothing of the clone.
     append_jsonl(tmp_path / "t1" / "lineage.jsonl", {
-        "from": "t0", "from_epoch": 6, "at": "2026-01-01T00:00:06", "overrides": {"lr": 7.0},
-        "changes": {"lr": {"old": 2.0, "donor": 1.0, "new": 7.0}},
+        "source": "t0", "from_epoch": 6, "at": "2026-01-01T00:00:06", "overrides": {"lr": 7.0},
+        "changes": {"lr": {"old": 2.0, "source": 1.0, "new": 7.0}},
     })  # fmt: skip
-    assert ancestry(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
+    assert hyperparameter_history(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
 
 
 @pytest.mark.parametrize(
@@ -199,8 +199,8 @@ def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, 
     run = Run.create(runs / "run", experiment.dump(), command="", job_type="train")
     train(experiment, run)
     assert keep(run)
-    tracking.publish([run], mode="offline")
-    assert tracking.is_ended(run)
+    tracking.publish_best([run], mode="offline")
+    assert tracking.is_complete(run)
     assert [sent.outcome for sent in upload.sync()] == ["sent"]
     (copy,) = stub.runs.values()
     assert [{key: row[key] for key in row if not key.startswith("examples/")} for row in copy.rows] == run.rows()
@@ -373,7 +373,7 @@ def test_a_server_that_fails_costs_no_more_than_seconds_and_no_row(fault, stub, 
     (line,) = said
     assert "the record is kept all the same, and lstm-lab sync" in line
     assert [each["epoch"] for each in run.rows()] == list(range(40))
-    assert not tracking.is_ended(run)
+    assert not tracking.is_complete(run)
     stub.hang.clear()
     stub.key = KEY
     assert [sent.outcome for sent in upload.sync()] == ["sent"]
@@ -399,10 +399,10 @@ def test_a_server_that_hangs_in_the_middle_loses_nothing(stub, tmp_path):
     assert time.monotonic() - began < EXTRA
     # At the end of a sweep it is asked once, not once a trial.
     began = time.monotonic()
-    tracking.end_all([run], mode="online")
+    tracking.complete_all([run], mode="online")
     assert time.monotonic() - began < 3 + EXTRA
     assert run.about["wandb"]["mode"] == "offline"
-    assert tracking.is_ended(run)
+    assert tracking.is_complete(run)
     stub.hang.clear()
     assert [sent.outcome for sent in upload.sync()] == ["sent"]
     assert same(stub.runs[run.about["wandb"]["id"]], run)
@@ -467,7 +467,7 @@ def test_a_killed_trainings_wandb_run_is_ended_by_its_scribe(stub, runs):
 
 def test_the_terminal_view_sees_the_runs_of_all_folders(runs, tmp_path):
     for name in ("one", "cells/trials/t0"):
-        tracking.end(record(runs / name), mode="offline")
+        tracking.rewrite(record(runs / name), mode="offline")
     (tmp_path / "seen").mkdir()
     assert gather((), tmp_path / "seen") == 2
     for link in (tmp_path / "seen").iterdir():

@@ -10,7 +10,7 @@ from wandb_stub import KEY, Stub
 
 from lstm_lab import config
 from lstm_lab.run import read_jsonl
-from lstm_lab.sweep.execution.driver import sweep_on
+from lstm_lab.sweep.execution.driver import execute_sweep
 from lstm_lab.sweep.spec import load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.tracking import client, upload
@@ -26,7 +26,7 @@ def bred(path, experiment):
     }  # fmt: skip
     path.write_text(f"# Which numbers, and when?\n{config.to_yaml(content)}")
     folder = SweepFolder.create(path.with_suffix(""), load_sweep(path), command=f"lstm-lab sweep {path.name}")
-    return folder, sweep_on(folder, wandb="offline", console=Console(quiet=True))
+    return folder, execute_sweep(folder, wandb="offline", console=Console(quiet=True))
 
 
 def table(copy, name):
@@ -70,15 +70,15 @@ def test_a_population_arrives_with_its_lineage_and_every_row(runs, vowels, monke
             assert row["lr"] == pytest.approx(numbers.get("hp/optimizer.lr", trial.overrides["optimizer.lr"]), rel=1e-6)
         if rows:
             expected = [
-                {"epoch": row["epoch"], "from": row["from"], "from_epoch": row["from_epoch"], "hyperparameter": key}
+                {"epoch": row["epoch"], "source": row["source"], "from_epoch": row["from_epoch"], "hyperparameter": key}
                 for row in rows
                 for key in row["changes"]
             ]
             arrived = table(copy, "lineage")
             assert [{key: row[key] for key in expected[0]} for row in arrived] == expected
             for row, change in zip(arrived, [c for r in rows for c in r["changes"].values()], strict=True):
-                assert [row[name] for name in ("old", "donor", "new")] == [
-                    str(change[n]) for n in ("old", "donor", "new")
+                assert [row[name] for name in ("old", "source_value", "new")] == [
+                    str(change[n]) for n in ("old", "source", "new")
                 ]
         else:
             assert not any("lineage" in file for file in copy.files)

@@ -18,7 +18,7 @@ from lstm_lab.report.page import page_of
 from lstm_lab.report.records.read import read
 from lstm_lab.run import Run, append_jsonl
 from lstm_lab.tracking import client
-from lstm_lab.tracking.tracker import configuration
+from lstm_lab.tracking.tracker import wandb_config
 from lstm_lab.tracking.upload import Unreachable
 
 pytest.importorskip("wandb_workspaces")
@@ -94,7 +94,7 @@ def values(content, key):
 
 def resolved(accessor, run):
     """What stands at `config:optimizer.value.lr` in the configuration that W&B has; KeyError where nothing does."""
-    wrapped = {key: {"value": value} for key, value in configuration(run).items()}
+    wrapped = {key: {"value": value} for key, value in wandb_config(run).items()}
     for part in accessor.split("."):
         wrapped = wrapped[part]
     return wrapped

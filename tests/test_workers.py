@@ -102,7 +102,7 @@ class Watcher(threading.Thread):
 def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vowels):
     from rich.console import Console
 
-    from lstm_lab.sweep.execution.driver import sweep_on
+    from lstm_lab.sweep.execution.driver import execute_sweep
 
     experiment = vowels.with_overrides({"trainer.max_epochs": 12})
     path = write(
@@ -112,7 +112,7 @@ def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vow
     folder = SweepFolder.create(tmp_path / "rates", load_sweep(path))
     watcher = Watcher(folder)
     watcher.start()
-    content = sweep_on(folder, wandb="offline", console=Console(quiet=True))
+    content = execute_sweep(folder, wandb="offline", console=Console(quiet=True))
     watcher.over.set()
     counts = content["trials"]
     assert counts["asked"] == 6 == counts["finished"] + counts["stopped"]
@@ -132,7 +132,7 @@ def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vow
     print("seconds until free:", [round(each, 2) for each in took])
     assert len(seen) >= 3
     time.sleep(1)
-    assert not [pid for pid in processes("Trainable", "ray::Peer") if below(pid, os.getpid())]
+    assert not [pid for pid in processes("Trainable", "ray::DDPWorker") if below(pid, os.getpid())]
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from lstm_lab.report.records.read import SweepRecord, read
 from lstm_lab.run import Run
 from lstm_lab.tracking import PROJECT
 from lstm_lab.tracking.server import server
-from lstm_lab.tracking.tracker import configuration
+from lstm_lab.tracking.tracker import wandb_config
 from lstm_lab.tracking.upload import Unreachable, sync
 
 SECONDS = 120
@@ -212,7 +212,7 @@ def logged_as(key: str, runs: Sequence[Run]) -> str:
     `model.cell: gru` is short for a section, whose name is what differs.
     """
     for run in runs:
-        value: Any = configuration(run)
+        value: Any = wandb_config(run)
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None:

@@ -25,7 +25,7 @@ _OPEN = frozenset(
 """What a module knows before its code has run."""
 
 
-class Sleeper(ModuleType):
+class LazyModule(ModuleType):
     """A module whose code has not run."""
 
     def __getattribute__(self, name: str) -> Any:
@@ -34,20 +34,20 @@ class Sleeper(ModuleType):
         if name in answers:
             return answers[name]
         if name not in _OPEN:
-            wake(self)
+            load(self)
         return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # A part of it that was imported without waking it goes on sleeping.
         if not name.startswith("__") and not isinstance(value, ModuleType):
-            wake(self)
+            load(self)
         object.__setattr__(self, name, value)
 
 
-def wake(module: ModuleType) -> None:
+def load(module: ModuleType) -> None:
     """Run its code, if nobody has: from then on it is what an ordinary import would have given."""
     with _LOCK:
-        if type(module) is not Sleeper or "_answers" not in module.__dict__:
+        if type(module) is not LazyModule or "_answers" not in module.__dict__:
             return  # Awake, or being woken further up in this thread.
         answers, spec = module.__dict__.pop("_answers"), typing.cast(Any, module.__spec__)
         later, spec.loader = spec.loader, spec.loader.loader
@@ -61,12 +61,12 @@ def wake(module: ModuleType) -> None:
         object.__setattr__(module, "__class__", ModuleType)
         for name, part in list(sys.modules.items()):
             if name.startswith(f"{spec.name}."):
-                wake(part)
+                load(part)
 
 
-def is_asleep(name: str) -> bool:
+def is_deferred(name: str) -> bool:
     """Whether the module has been imported, and its code has not run."""
-    return type(sys.modules.get(name)) is Sleeper
+    return type(sys.modules.get(name)) is LazyModule
 
 
 class _Later(importlib.abc.Loader):
@@ -80,7 +80,7 @@ class _Later(importlib.abc.Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         module.__dict__["_answers"] = self.answers
-        object.__setattr__(module, "__class__", Sleeper)
+        object.__setattr__(module, "__class__", LazyModule)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
@@ -112,8 +112,8 @@ class _Finder(importlib.abc.MetaPathFinder):
                 spec.loader = _Later(spec.loader, self.answers[name])
             return spec
         for package in self.answers:
-            if name.startswith(f"{package}.") and is_asleep(package):
-                wake(sys.modules[package])
+            if name.startswith(f"{package}.") and is_deferred(package):
+                load(sys.modules[package])
                 if (part := sys.modules.get(name)) is not None:
                     # importlib takes the spec of a module that has come meanwhile, and would run it again.
                     part.__spec__ = importlib.machinery.ModuleSpec(name, _There(part))
@@ -125,7 +125,7 @@ class _Compiled(type):
     """Nothing is a compiled model as long as nobody has woken the compiler."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return not is_asleep(DYNAMO) and isinstance(instance, sys.modules[DYNAMO].OptimizedModule)
+        return not is_deferred(DYNAMO) and isinstance(instance, sys.modules[DYNAMO].OptimizedModule)
 
 
 class OptimizedModule(metaclass=_Compiled):
@@ -141,13 +141,13 @@ def disable(fn: Callable[..., Any] | None = None, recursive: bool = True, **how:
     if fn is None:
         return functools.partial(disable, recursive=recursive, **how)
     if not inspect.isfunction(fn):
-        wake(sys.modules[DYNAMO])
+        load(sys.modules[DYNAMO])
         return sys.modules[DYNAMO].disable(fn, recursive, **how)
     real: list[Any] = []
 
     @functools.wraps(fn)
     def untraced(*args: Any, **kwargs: Any) -> Any:
-        if is_asleep(DYNAMO):
+        if is_deferred(DYNAMO):
             return fn(*args, **kwargs)
         if not real:
             real.append(sys.modules[DYNAMO].disable(fn, recursive, **how))
@@ -164,7 +164,7 @@ class StagedLaunchInputs:
 
 
 DYNAMO, LAUNCH = "torch._dynamo", "wandb.sdk.launch"
-ASLEEP: dict[str, dict[str, Any]] = {
+LAZY_MODULES: dict[str, dict[str, Any]] = {
     DYNAMO: {"OptimizedModule": OptimizedModule, "graph_break": graph_break, "disable": disable},
     # torchmetrics asks only whether an old name is there.
     "scipy.signal": {"hamming": None},
@@ -177,7 +177,7 @@ ASLEEP: dict[str, dict[str, Any]] = {
 """Module -> what it answers in its sleep."""
 
 
-def imports() -> None:
+def install() -> None:
     """From now on, in this process. To be called before torch and Lightning are imported, else it changes nothing."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder(ASLEEP))
+        sys.meta_path.insert(0, _Finder(LAZY_MODULES))

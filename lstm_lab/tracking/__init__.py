@@ -5,6 +5,16 @@ from the run folder, so it can be written again, under the same id, from that fo
 """
 
 from lstm_lab.tracking.server import Mode, resolve
-from lstm_lab.tracking.tracker import PROJECT, Tracker, end, end_all, is_ended, prepare, publish
+from lstm_lab.tracking.tracker import PROJECT, Tracker, complete_all, is_complete, publish_best, rewrite, start_writer
 
-__all__ = ["PROJECT", "Mode", "Tracker", "end", "end_all", "is_ended", "prepare", "publish", "resolve"]
+__all__ = [
+    "PROJECT",
+    "Mode",
+    "Tracker",
+    "complete_all",
+    "is_complete",
+    "publish_best",
+    "resolve",
+    "rewrite",
+    "start_writer",
+]

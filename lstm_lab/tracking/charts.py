@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.run import read_json, read_jsonl
+from lstm_lab.run import Run, read_json
 
 WORST = ("sample", "truth", "answer", "chance", "length", "text")
 """Columns of the table of the worst examples, as far as there are."""
@@ -57,12 +57,12 @@ def lineage(folder: Path) -> dict[str, Any]:
     """What a trial of population-based training was cloned from, and what changed."""
     import wandb
 
-    rows = read_jsonl(folder / "lineage.jsonl")
-    table = wandb.Table(["epoch", "from", "from_epoch", "hyperparameter", "old", "donor", "new"])
+    rows = Run(folder).lineage()
+    table = wandb.Table(["epoch", "source", "from_epoch", "hyperparameter", "old", "source_value", "new"])
     for row in rows:
         for key, change in row["changes"].items():
-            values = [str(change[name]) for name in ("old", "donor", "new")]
-            table.add_data(row["epoch"], row["from"], row["from_epoch"], key, *values)
+            values = [str(change[name]) for name in ("old", "source", "new")]
+            table.add_data(row["epoch"], row["source"], row["from_epoch"], key, *values)
     return {"lineage": table} if rows else {}
 
 

@@ -24,7 +24,7 @@ LONGEST = 120.0
 """Seconds for one answer from a server that lives."""
 
 
-class Pen:
+class WriterClient:
     """A scribe's process, begun at the first word; after a clean end it is there for the next run.
 
     Args:
@@ -90,20 +90,20 @@ class Pen:
             self.kill()
 
 
-_spare: list[Pen] = []
+_spare: list[WriterClient] = []
 
 
-def take_pen() -> Pen:
+def acquire_client() -> WriterClient:
     """One that has come to the end of its run, or a new one."""
     while _spare:
         pen = _spare.pop()
         if pen.lives and _decisive(pen.environment) == _decisive(_environment()):
             return pen
         pen.close()
-    return Pen()
+    return WriterClient()
 
 
-def give_back(pen: Pen) -> None:
+def release_client(pen: WriterClient) -> None:
     """Keep a pen for the next run."""
     _spare.append(pen)
 

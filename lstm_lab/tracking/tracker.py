@@ -12,8 +12,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.run import Run, State, read_jsonl
-from lstm_lab.tracking.client import give_back, room_in, take_pen
+from lstm_lab.run import Run, State
+from lstm_lab.tracking.client import acquire_client, release_client, room_in
 from lstm_lab.tracking.server import Mode, server
 
 PROJECT = "lstm-lab"
@@ -51,16 +51,16 @@ class Tracker:
         run.describe(wandb={**run.about.get("wandb", {}), "mode": mode, "id": self.id, "ended": False})
         about = run.about
         self._started = datetime.fromisoformat(about["created"]).timestamp()
-        self._hyper = Lineage(run)
+        self._hyper = HyperparameterHistory(run)
         try:
-            self._pen = take_pen()
+            self._pen = acquire_client()
         except OSError as error:
             self.error = f"{type(error).__name__}: {error}"
             return
         self._pen.tell(
             "open", folder=str(self._files.resolve()), monitor=about.get("monitor"), direction=about.get("mode"),
             started=self._started, quick=self._afterwards, project=PROJECT, id=self.id, name=run.id, group=group,
-            job_type=job_type, tags=list(tags), mode=mode, config=configuration(run),
+            job_type=job_type, tags=list(tags), mode=mode, config=wandb_config(run),
         )  # fmt: skip
         self._pen.tell("lineage", data=data_of(run))
         for row in past:
@@ -85,13 +85,13 @@ class Tracker:
             told = {
                 "state": state, "reason": run.status.get("reason"), "parameters": about.get("parameters"),
                 "seconds": rows[-1]["seconds"] if rows else 0.0, "clones": len(self._hyper.rows) or None,
-                "rank": about.get("rank"), **opened(run), **summary,
+                "rank": about.get("rank"), **test_results(run), **summary,
             }  # fmt: skip
             pen.tell("show", folder=str(run.path.resolve()))
             pen.tell("finish", summary=told, exit_code=1 if state in ("failed", "interrupted") else 0)
             answer = pen.answer("finish", self._can_answer)
             if answer["error"] is None:
-                give_back(pen)
+                release_client(pen)
             else:
                 pen.kill()  # It may hold what the next run would need.
         self.error = answer["error"]
@@ -111,7 +111,7 @@ class Tracker:
         return not server().refusal(1.0) if self.mode == "online" else room_in(self._files)
 
 
-def end(run: Run, *, mode: Mode, group: str | None = None, folder: Path | None = None) -> str | None:
+def rewrite(run: Run, *, mode: Mode, group: str | None = None, folder: Path | None = None) -> str | None:
     """Write a run's W&B run again from the record, and end it; what went wrong, if anything did."""
     status = run.status
     best = status.get("best") or {}
@@ -122,25 +122,25 @@ def end(run: Run, *, mode: Mode, group: str | None = None, folder: Path | None =
     return tracker.error
 
 
-def end_all(runs: list[Run], *, mode: Mode, group: str | None = None) -> None:
+def complete_all(runs: list[Run], *, mode: Mode, group: str | None = None) -> None:
     """End the W&B runs that their own processes could not; offline where the server has gone away meanwhile."""
-    left = [run for run in runs if not is_ended(run)]
+    left = [run for run in runs if not is_complete(run)]
     if mode == "disabled" or not left:
         return
     if mode == "online" and server().refusal():
         mode = "offline"
     for run in left:
-        end(run, mode=mode, group=group)
+        rewrite(run, mode=mode, group=group)
 
 
-def prepare(mode: Mode) -> None:
+def start_writer(mode: Mode) -> None:
     """There is to be a run soon: W&B takes a second to begin."""
     if mode != "disabled":
         with contextlib.suppress(OSError):
-            give_back(take_pen())
+            release_client(acquire_client())
 
 
-def is_ended(run: Run) -> bool:
+def is_complete(run: Run) -> bool:
     """Whether the W&B run of this run is whole: ended, with as many rows as the record has."""
     told = run.about.get("wandb", {})
     return bool(told.get("ended")) and told.get("rows") == len(run.rows())
@@ -155,7 +155,7 @@ def wandb_id(run: Run, group: str | None) -> str:
     return known or f"{uuid.uuid4().hex[:8]}-{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"[:110]
 
 
-def publish(best: list[Run], *, mode: Mode, group: str | None = None) -> None:
+def publish_best(best: list[Run], *, mode: Mode, group: str | None = None) -> None:
     """Tell the best runs again, the best first: now with what their models do, and the models themselves."""
     if mode == "disabled":
         return
@@ -163,16 +163,16 @@ def publish(best: list[Run], *, mode: Mode, group: str | None = None) -> None:
         if run.about.get("rank") != rank:
             run.describe(rank=rank)
         run.describe(wandb={**run.about.get("wandb", {}), "ended": False})
-    end_all(best, mode=mode, group=group)
+    complete_all(best, mode=mode, group=group)
 
 
-def opened(run: Run) -> dict[str, Any]:
+def test_results(run: Run) -> dict[str, Any]:
     """What the test part showed when it was last opened."""
     openings = run.openings()
     return {f"test/{name}": value for name, value in openings[-1]["scores"].items()} if openings else {}
 
 
-def configuration(run: Run) -> dict[str, Any]:
+def wandb_config(run: Run) -> dict[str, Any]:
     """Nested: a report reads `config:optimizer.value.lr`, and flattened keys leave its panels empty."""
     about = run.about
     data = about.get("data") or {}
@@ -191,15 +191,15 @@ def data_of(run: Run) -> dict[str, Any]:
     return {"name": run.experiment["data"]["name"], "digest": (run.about.get("data") or {}).get("digest")}
 
 
-class Lineage:
-    """The hyperparameters that a trial of population-based training had at each epoch, its donors' epochs included.
+class HyperparameterHistory:
+    """The hyperparameters that a trial of population-based training had at each epoch, its sources' epochs included.
 
     They are metrics there: a configuration that changes kills W&B's logger, and would say only the last value.
     """
 
     def __init__(self, run: Run) -> None:
-        self.rows = read_jsonl(run.path / "lineage.jsonl")
-        self._steps = ancestry(run)
+        self.rows = run.lineage()
+        self._steps = hyperparameter_history(run)
 
     def at(self, epoch: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -209,13 +209,13 @@ class Lineage:
         return {f"hp/{key}": value for key, value in found.items() if isinstance(value, int | float | str)}
 
 
-def ancestry(run: Run, before: str | None = None) -> list[tuple[int, dict[str, Any]]]:
+def hyperparameter_history(run: Run, before: str | None = None) -> list[tuple[int, dict[str, Any]]]:
     """(first epoch, settings from there on) of the weights that a trial had at a moment, or has now."""
-    rows = [row for row in read_jsonl(run.path / "lineage.jsonl") if before is None or row["at"] < before]
+    rows = [row for row in run.lineage() if before is None or row["at"] < before]
     if not rows:
         return []
     last = rows[-1]
-    donor = ancestry(Run(run.path.parent / last["from"]), last["at"])
-    if not donor:
-        donor = [(0, {key: change["donor"] for key, change in last["changes"].items()})]
-    return [step for step in donor if step[0] < last["from_epoch"]] + [(last["from_epoch"], last["overrides"])]
+    source = hyperparameter_history(Run(run.path.parent / last["source"]), last["at"])
+    if not source:
+        source = [(0, {key: change["source"] for key, change in last["changes"].items()})]
+    return [step for step in source if step[0] < last["from_epoch"]] + [(last["from_epoch"], last["overrides"])]

@@ -13,7 +13,7 @@ from typing import Literal
 from lstm_lab.config import ConfigError, Fault
 from lstm_lab.run import Run, near_run, runs_folder
 from lstm_lab.tracking.server import server
-from lstm_lab.tracking.tracker import end
+from lstm_lab.tracking.tracker import rewrite
 
 AT_ONCE = 4
 """Runs that are sent side by side: most of the time is waiting for answers."""
@@ -72,7 +72,7 @@ def send(run: Run, folder: Path) -> Sent:
     if where.refusal():
         return Sent(run, "left", where.refusal())
     folder.mkdir()
-    error = end(run, mode="online", group=run.about.get("group"), folder=folder)
+    error = rewrite(run, mode="online", group=run.about.get("group"), folder=folder)
     told = run.about["wandb"]
     if error is not None:
         # What W&B has of it on the disk is as whole as it was.

@@ -29,7 +29,7 @@ LAST_WORDS = 10.0
 """Seconds to end a W&B run whose training process died."""
 
 
-class Scribe:
+class WandbWriter:
     """One W&B run after another, each as it is told."""
 
     def __init__(self) -> None:
@@ -131,14 +131,14 @@ def main() -> None:
         threading.Timer(LAST_WORDS, os.killpg, (os.getpgrp(), 9)).start()
 
     threading.Thread(target=listen, daemon=True).start()
-    lazy_imports.imports()
+    lazy_imports.install()
     own = temporary_folder()
     with contextlib.suppress(Exception):
         # Before it is asked for, which may be a while; what is wrong with it is said then.
         import wandb
 
         wandb.setup()
-    scribe = Scribe()
+    scribe = WandbWriter()
     while (told := inbox.get()) is not None:
         if answer := scribe.take(told):
             # Whoever was to hear it may be dead by now: what it had told is told all the same.

@@ -72,7 +72,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
 
     from lstm_lab.evaluate import evaluate
     from lstm_lab.report import write_report
-    from lstm_lab.tracking import publish, resolve
+    from lstm_lab.tracking import publish_best, resolve
     from lstm_lab.train import stopping
     from lstm_lab.train import train as fit
     from lstm_lab.verbs import terminal
@@ -97,7 +97,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
     out.print(terminal.scores(content, f"Validation part, best epoch {result.epoch} of {result.epochs}"))
     out.print(terminal.verdict(content))
     page = write_report(run.path)
-    publish([run], mode=mode)
+    publish_best([run], mode=mode)
     out.print(f"{page}\nTest part, still sealed: lstm-lab evaluate {run.path}")
 
 

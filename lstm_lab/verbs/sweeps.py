@@ -70,7 +70,7 @@ def resume(
 
 def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None) -> None:
     from lstm_lab.report import write_report
-    from lstm_lab.sweep.execution.driver import sweep_on
+    from lstm_lab.sweep.execution.driver import execute_sweep
     from lstm_lab.sweep.store import summary
     from lstm_lab.tracking import resolve
     from lstm_lab.verbs import terminal
@@ -81,7 +81,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None
         found = folder.sweep
         trials = found.points * len(found.seeds)
         out.print(f"{found.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
-        content = sweep_on(folder, wandb=mode, console=out, address=address)
+        content = execute_sweep(folder, wandb=mode, console=out, address=address)
         failed += content["trials"]["failed"]
         scores = None
         if test and content["winner"]:

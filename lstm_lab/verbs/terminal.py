@@ -64,7 +64,7 @@ def leaderboard(summary: dict[str, Any], rows: int = 12) -> Table:
         states = point["states"]
         said = states[0] if len(set(states)) == 1 else ", ".join(states)
         for trial, clones in point.get("lineage", {}).items():
-            said += f", {trial} went on from {clones[-1]['from']}"
+            said += f", {trial} went on from {clones[-1]['source']}"
         values = [setting(point["overrides"].get(key)) if key in point["overrides"] else "-" for key in keys]
         table.add_row(
             str(rank),

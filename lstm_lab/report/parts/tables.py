@@ -59,7 +59,7 @@ def aligned(values: Iterable[Any], show: Any = fmt.number) -> list[Cell]:
 def states(point: Point) -> str:
     counts = Counter(trial.state for trial in point.trials)
     text = ", ".join(state if len(counts) == 1 else f"{count} {state}" for state, count in counts.items())
-    clones = [trial.lineage[-1]["from"] for trial in point.trials if trial.lineage]
+    clones = [trial.lineage[-1]["source"] for trial in point.trials if trial.lineage]
     return f"{text}, went on from {' '.join(clones)}" if clones else text
 
 

@@ -229,7 +229,7 @@ def _trial(folder: Path, row: Row, decided: Row | None) -> Trial:
     state, reason = (record.state, record.reason) if record else ("asked", None)
     if decided is not None and state != "finished":
         state, reason = decided["state"], decided.get("reason") or reason
-    lineage = read_jsonl(path / "lineage.jsonl")
+    lineage = Run(path).lineage()
     return Trial(row["trial"], row["point"], row["seed"], row["overrides"], state, reason, record, lineage)
 
 

@@ -58,12 +58,12 @@ def lineage(sweep: SweepRecord) -> tuple[Figure, Table] | None:
     arrows = [
         {
             "x": row["epoch"], "y": places[trial.id],
-            "ax": row.get("from_epoch", row["epoch"]), "ay": places[row["from"]],
+            "ax": row.get("from_epoch", row["epoch"]), "ay": places[row["source"]],
             "xref": "x", "yref": "y", "axref": "x", "ayref": "y", "text": "", "showarrow": True, "arrowhead": 2,
             "arrowsize": 1.2, "arrowwidth": 1.2, "arrowcolor": "--muted", "standoff": 7, "startstandoff": 3,
         }
         for trial, row in rows
-        if trial.id in places and row["from"] in places
+        if trial.id in places and row["source"] in places
     ]  # fmt: skip
     height = 110 + max(26 * len(members), 90)
     marks = {"tickvals": list(range(len(members))), "ticktext": [plain(trial.id) for trial in members]}
@@ -78,7 +78,7 @@ def lineage(sweep: SweepRecord) -> tuple[Figure, Table] | None:
     )
     if len([t for t in sweep.trials if t.record]) > MEMBERS:
         caption += f" The first {MEMBERS} members are drawn."
-    most = max({row["from"] for _, row in rows}, key=lambda name: sum(row["from"] == name for _, row in rows))
+    most = max({row["source"] for _, row in rows}, key=lambda name: sum(row["source"] == name for _, row in rows))
     alt = f"Lineage of {len(members)} trials over epochs; {changes} a trial was replaced, most often by {most}."
     return Figure("lineage", "lineage", caption, alt, as_json(traces, layout), height), _changes(sweep, rows)
 
@@ -87,7 +87,7 @@ def _line(trial: Trial, place: int, colours: dict[str, str]) -> list[Row]:
     """A member's line in pieces, each in the colour of the trial whose weights it went on with."""
     assert trial.record is not None
     last = trial.record.rows[-1]["epoch"] + 1 if trial.record.rows else 0
-    starts = [(0, trial.id), *((row["epoch"], row["from"]) for row in trial.lineage)]
+    starts = [(0, trial.id), *((row["epoch"], row["source"]) for row in trial.lineage)]
     ends = [*(start for start, _ in starts[1:]), max(last, starts[-1][0])]
     return [
         {
@@ -108,11 +108,11 @@ def _changes(sweep: SweepRecord, rows: list[tuple[Trial, Row]]) -> Table:
     for trial, row in rows:
         cells = [
             Cell(trial.id, trial.id, "ids"), Cell(str(row["epoch"]), row["epoch"], "number"),
-            Cell(f"{row['from']} at epoch {row.get('from_epoch', fmt.NONE)}", row["from"], "ids"),
+            Cell(f"{row['source']} at epoch {row.get('from_epoch', fmt.NONE)}", row["source"], "ids"),
         ]  # fmt: skip
         for key in keys:
             change = (row.get("changes") or {}).get(key)
-            told = fmt.NONE if change is None else f"{fmt.setting(change['donor'])} → {fmt.setting(change['new'])}"
+            told = fmt.NONE if change is None else f"{fmt.setting(change['source'])} → {fmt.setting(change['new'])}"
             cells.append(Cell(told))
         body.append(cells)
     columns = [

@@ -58,7 +58,7 @@ def claim_gpu(share: float) -> None:
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)
-class Peer:
+class DDPWorker:
     """A rank but the first."""
 
     def follow(self, experiment: dict[str, Any], spec: dict[str, Any], number: int, address: str, port: int) -> None:
@@ -74,7 +74,7 @@ class Peer:
                 raise
 
 
-class Peers:
+class DDPWorkers:
     """The other ranks of one trial at a time; their processes serve the next trial too."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
@@ -89,7 +89,7 @@ class Peers:
         group: Any = ray.util.get_current_placement_group()
         while len(self.actors) < self.resources.workers - 1:
             place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=len(self.actors) + 1)
-            peer = Peer.options(  # type: ignore[attr-defined]
+            peer = DDPWorker.options(  # type: ignore[attr-defined]
                 num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, scheduling_strategy=place
             )
             self.actors.append(peer.remote())

@@ -25,8 +25,8 @@ from lstm_lab.sweep.execution import population
 from lstm_lab.sweep.execution.ddp_workers import bundles
 from lstm_lab.sweep.execution.population import Population
 from lstm_lab.sweep.execution.ray_cluster import cluster
-from lstm_lab.sweep.execution.trainable import Trial as TuneTrial
-from lstm_lab.sweep.execution.trial_source import Confirmation, Here, Questions, Search
+from lstm_lab.sweep.execution.trainable import TrialTrainable
+from lstm_lab.sweep.execution.trial_source import ConfirmPhase, NotPickled, SearchPhase, TrialSource
 from lstm_lab.sweep.store import summary
 from lstm_lab.sweep.store.folder import ENDED, SweepFolder
 from lstm_lab.sweep.store.remote import RECORDS, Storage
@@ -35,11 +35,11 @@ from lstm_lab.sweep.view.progress import LiveView
 from lstm_lab.tracking import Mode
 from lstm_lab.train import stopping
 
-DEATHS = 3
+MAX_PROCESS_DEATHS = 3
 """So often a trial's process may die without an epoch between before the trial has failed."""
 
 
-def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> dict[str, Any]:
+def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> dict[str, Any]:
     """Run what is missing of a sweep, and write its answer.
 
     Args:
@@ -66,20 +66,20 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str
             storage.pull("trials", folder.path / "trials", RECORDS)
         try:
             with contextlib.ExitStack() as stack:
-                for phase in (Search, Confirmation):
+                for phase in (SearchPhase, ConfirmPhase):
                     questions = phase(folder, wandb, interrupted, clock)
                     if questions.left:
                         if scratch is None:
                             scratch = stack.enter_context(cluster(folder, address))
-                            tell_warm_start(folder, console)
-                        run_trials(folder, questions, console, scratch)
+                            print_warm_start(folder, console)
+                        run_phase(folder, questions, console, scratch)
                     if interrupted.is_set():
                         break
                     if reason := questions.conclude():
                         console.print(f"the search has ended: {reason}", highlight=False, markup=False, soft_wrap=True)
                 if not interrupted.is_set():
                     # The best are shown there at the end; its process begins while Ray's go.
-                    tracking.prepare(wandb)
+                    tracking.start_writer(wandb)
         finally:
             if scratch is not None:
                 if storage is not None:
@@ -97,7 +97,7 @@ def sweep_on(folder: SweepFolder, *, wandb: Mode, console: Console, address: str
         return content
 
 
-def tell_warm_start(folder: SweepFolder, console: Console) -> None:
+def print_warm_start(folder: SweepFolder, console: Console) -> None:
     """Say how many earlier points the searcher is told, if it is told any."""
     if warm := folder.about.get("warm_start"):
         console.print(
@@ -107,7 +107,7 @@ def tell_warm_start(folder: SweepFolder, console: Console) -> None:
         )
 
 
-def run_trials(folder: SweepFolder, questions: Questions, console: Console, scratch: Path) -> None:
+def run_phase(folder: SweepFolder, questions: TrialSource, console: Console, scratch: Path) -> None:
     """One phase of a sweep."""
     sweep = questions.sweep
     experiment = questions.base
@@ -130,7 +130,7 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
     with stopping(questions.interrupted), view:
         remember(scheduler, folder, questions, view)
         tuner = tune.Tuner(
-            tune.with_resources(TuneTrial, bundles(sweep.resources)),
+            tune.with_resources(TrialTrainable, bundles(sweep.resources)),
             tune_config=tune.TuneConfig(
                 search_alg=questions, scheduler=scheduler, num_samples=questions.left, reuse_actors=True
             ),
@@ -139,20 +139,20 @@ def run_trials(folder: SweepFolder, questions: Questions, console: Console, scra
                 storage_path=str(scratch / "tune"),
                 verbose=0,
                 # The run folder is the checkpoint: a trial whose process died goes on from its last epoch.
-                failure_config=tune.FailureConfig(max_failures=DEATHS - 1),
+                failure_config=tune.FailureConfig(max_failures=MAX_PROCESS_DEATHS - 1),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[Watch(folder, questions, view, members)],
-                stop=StopAll(questions),
+                callbacks=[SweepCallback(folder, questions, view, members)],
+                stop=SweepStopper(questions),
             ),
         )
         tuner.fit()
 
 
-class Watch(Here, tune.Callback):
+class SweepCallback(NotPickled, tune.Callback):
     """Writes down what Tune decides, and shows it."""
 
     def __init__(
-        self, folder: SweepFolder, questions: Questions, view: LiveView, members: Population | None = None
+        self, folder: SweepFolder, questions: TrialSource, view: LiveView, members: Population | None = None
     ) -> None:
         self.folder, self.questions, self.view, self.members = folder, questions, view, members
         self.heard: dict[str, float] = {}
@@ -180,7 +180,7 @@ class Watch(Here, tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
         if "epoch" in result:
             self.heard[trial.config["trial"]] = time.monotonic()
-            trial.max_failures = trial.num_failures + DEATHS - 1
+            trial.max_failures = trial.num_failures + MAX_PROCESS_DEATHS - 1
             self.view.epoch(trial.config["trial"], result)
             # Before Tune asks for the next epoch: that one is the clone's.
             if (
@@ -232,10 +232,10 @@ class Watch(Here, tune.Callback):
         self.questions.settled(ours)
 
 
-class StopAll(Here, tune.Stopper):
+class SweepStopper(NotPickled, tune.Stopper):
     """Ends a phase when asked to or when its budget is spent, and each trial at the end of its epoch."""
 
-    def __init__(self, questions: Questions) -> None:
+    def __init__(self, questions: TrialSource) -> None:
         self.questions = questions
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
@@ -247,7 +247,7 @@ class StopAll(Here, tune.Stopper):
         return self.questions.interrupted.is_set() or self.questions.spent()
 
 
-def remember(scheduler: Any, folder: SweepFolder, questions: Questions, view: LiveView) -> None:
+def remember(scheduler: Any, folder: SweepFolder, questions: TrialSource, view: LiveView) -> None:
     """Tell a new scheduler what ended trials had reported, so that its rungs are not empty after a resume."""
     for trial in questions.trials():
         if trial.state not in ENDED:

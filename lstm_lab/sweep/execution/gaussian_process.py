@@ -35,7 +35,7 @@ class Kernel(NamedTuple):
         return np.exp(-apart / (2 * self.length**2)) * (1 - self.forgetting) ** (passed / 2)
 
 
-class Process:
+class GaussianProcess:
     """What gains are to be expected; its kernel is the one under which those seen are likeliest.
 
     Args:
@@ -64,18 +64,18 @@ class Process:
         return near.T @ self.alpha * self.scale + self.shift, deviation * self.scale
 
 
-def choose(process: Process, candidates: Array, pending: Array, time: float) -> int:
+def select_ucb(process: GaussianProcess, candidates: Array, pending: Array, time: float) -> int:
     """The candidate with the highest upper bound, as if what still runs had come to what is expected of it."""
     if len(pending):
         expected, _ = process(pending)
         x = np.concatenate([process.x, pending])
         y = np.concatenate([process.L @ process.L.T @ process.alpha * process.scale + process.shift, expected])
-        process = Process(x, y, process.kernel)
+        process = GaussianProcess(x, y, process.kernel)
     mean, deviation = process(candidates)
     return int(np.argmax(mean + np.sqrt(0.2 * np.log(1 + 0.4 * (1 + time))) * deviation))
 
 
-def unit(domains: Mapping[str, Domain], point: Mapping[str, Any]) -> list[float]:
+def to_unit_cube(domains: Mapping[str, Domain], point: Mapping[str, Any]) -> list[float]:
     """A point in the unit cube: logarithms where the domain has them, places where it is a list."""
     return [_unit(domain, point[key]) for key, domain in domains.items()]
 

@@ -26,7 +26,7 @@ def is_memory(error: BaseException) -> bool:
     )
 
 
-def train_within(experiment: Experiment, run: Run, *, halve: bool, **how: Any) -> Result:
+def train_with_memory_limit(experiment: Experiment, run: Run, *, halve: bool, **how: Any) -> Result:
     """`train`, with a word on memory; begun again with half the batch each time, where that was asked for.
 
     Raises:

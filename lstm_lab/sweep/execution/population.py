@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lstm_lab import config
+from lstm_lab import config, legacy
 from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
@@ -49,21 +49,26 @@ class Population:
         self.since: dict[str, tuple[int, float]] = {}
         """Epochs and score of a trial when it got its numbers, or was last compared with them."""
         for row in read_jsonl(folder.path / "population.jsonl"):
-            self._note(row)
+            self._add(legacy.population(row))
 
-    def _note(self, row: dict[str, Any]) -> None:
-        if not row.get("cloned"):
+    def _add(self, row: dict[str, Any]) -> None:
+        if not row.get("source"):
             self.compared.append(row)
             self.scores[row["trial"]] = row["score"]
         self.since[row["trial"]] = (row["epochs"], row["score"])
 
-    def _begin(self, trial: str, donor: str, done: dict[str, Any]) -> None:
+    def _begin(self, trial: str, source: str, done: dict[str, Any]) -> None:
         """A clone gains from where its donor stands; it is compared with others once it has trained itself."""
         epochs = done["from_epoch"]
-        scores = [row[self.base.monitor] for row in self.folder.run(donor).rows() if row["epoch"] == epochs - 1]
-        row = {"trial": trial, "epochs": epochs, "score": scores[0] if scores else self.scores[donor], "cloned": donor}
+        scores = [row[self.base.monitor] for row in self.folder.run(source).rows() if row["epoch"] == epochs - 1]
+        row = {
+            "trial": trial,
+            "epochs": epochs,
+            "score": scores[0] if scores else self.scores[source],
+            "source": source,
+        }
         append_jsonl(self.folder.path / "population.jsonl", row)
-        self._note(row)
+        self._add(row)
 
     def _compare(self, trial: str, epochs: int, score: float) -> None:
         """Onto the record, so that a driver that was killed knows it still."""
@@ -71,9 +76,9 @@ class Population:
         better = (score - old) * (1 if self.base.mode == "max" else -1)
         gain = better / (epochs - before) if epochs > before else None
         row = {"trial": trial, "epochs": epochs, "score": score, "gain": gain}
-        row["overrides"] = settings(self.folder, trial)
+        row["overrides"] = current_overrides(self.folder, trial)
         append_jsonl(self.folder.path / "population.jsonl", row)
-        self._note(row)
+        self._add(row)
 
     def report(self, trial: str, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """An epoch is done; the row of the lineage if the trial is to go on as a clone."""
@@ -86,20 +91,20 @@ class Population:
         if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - few :]:
             return None
         random = np.random.default_rng((self.sweep.seed, int(trial.removeprefix("t")), epochs))
-        donor = ranked[int(random.integers(few))]
-        old, theirs = settings(self.folder, trial), settings(self.folder, donor)
-        new = self.changed(theirs, random, epochs)
+        source = ranked[int(random.integers(few))]
+        old, theirs = current_overrides(self.folder, trial), current_overrides(self.folder, source)
+        new = self.explore(theirs, random, epochs)
         row = {
-            "trial": trial, "epoch": epochs, "from": donor, "at": now(), "overrides": new,
-            "changes": {key: {"old": old[key], "donor": theirs[key], "new": new[key]} for key in new},
+            "trial": trial, "epoch": epochs, "source": source, "at": now(), "overrides": new,
+            "changes": {key: {"old": old[key], "source": theirs[key], "new": new[key]} for key in new},
         }  # fmt: skip
         seed = self.folder.run(trial).experiment["seed"]
-        done = prepare(self.folder.run(donor), self.folder.run(trial), self.sweep.at(new, seed), row)
+        done = prepare_clone(self.folder.run(source), self.folder.run(trial), self.sweep.at(new, seed), row)
         if done is not None:
-            self._begin(trial, donor, done)
+            self._begin(trial, source, done)
         return done
 
-    def changed(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
+    def explore(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
         """Each value drawn anew, or moved a little; as it is where the constraints leave no room."""
         for _ in range(TRIES):
             new = {
@@ -113,7 +118,7 @@ class Population:
         return dict(point)
 
 
-class Bandits(Population):
+class PB2(Population):
     """The numbers of a clone are those of which a Gaussian process expects most, and not moved by chance."""
 
     CANDIDATES = 200
@@ -121,16 +126,16 @@ class Bandits(Population):
     def __init__(self, folder: SweepFolder, perturbation_interval: int, quantile_fraction: float) -> None:
         super().__init__(folder, perturbation_interval, quantile_fraction, resample_probability=1.0)
 
-    def changed(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
+    def explore(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
         """Drawn while there is too little to learn from."""
         seen = [row for row in self.compared if row["gain"] is not None]
         if len(seen) < 3:
-            return super().changed(point, random, epochs)
+            return super().explore(point, random, epochs)
         x = np.array([self._place(row["overrides"], row["epochs"]) for row in seen])
-        process = gaussian_process.Process(x, np.array([row["gain"] for row in seen]))
+        process = gaussian_process.GaussianProcess(x, np.array([row["gain"] for row in seen]))
         drawn = [self.region.draw({}, (int(random.integers(2**31)),)) for _ in range(self.CANDIDATES)]
         running = {row["trial"]: row["overrides"] for row in self.compared}
-        chosen = gaussian_process.choose(
+        chosen = gaussian_process.select_ucb(
             process,
             np.array([self._place(each, epochs) for each in drawn]),
             np.array([self._place(each, epochs) for each in running.values()]),
@@ -139,10 +144,10 @@ class Bandits(Population):
         return {key: drawn[chosen][key] for key in point}
 
     def _place(self, point: Mapping[str, Any], epochs: int) -> list[float]:
-        return [*gaussian_process.unit(self.region.domains, point), epochs / self.perturbation_interval]
+        return [*gaussian_process.to_unit_cube(self.region.domains, point), epochs / self.perturbation_interval]
 
 
-def settings(folder: SweepFolder, trial: str) -> Point:
+def current_overrides(folder: SweepFolder, trial: str) -> Point:
     """The values that a trial has now."""
     rows = lineage(folder.run(trial))
     return rows[-1]["overrides"] if rows else next(r["overrides"] for r in folder.asked() if r["trial"] == trial)
@@ -150,25 +155,25 @@ def settings(folder: SweepFolder, trial: str) -> Point:
 
 def lineage(run: Run) -> list[dict[str, Any]]:
     """From which trials it was cloned, at which of its epochs and theirs, and what was changed."""
-    return read_jsonl(run.path / "lineage.jsonl")
+    return run.lineage()
 
 
-def prepare(donor: Run, run: Run, experiment: Experiment, row: dict[str, Any]) -> dict[str, Any] | None:
+def prepare_clone(source: Run, run: Run, experiment: Experiment, row: dict[str, Any]) -> dict[str, Any] | None:
     """Lay out what a trial is to become; None where the donor has no epoch left to go on with."""
     new = run.path / ".clone"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    epochs = _hold(donor, new)
+    epochs = _link_checkpoints(source, new)
     if epochs is None or epochs >= experiment.trainer.max_epochs:
         shutil.rmtree(new)
         return None
     row = {**row, "from_epoch": epochs}
     content = torch.load(new / "last.ckpt", map_location="cpu", weights_only=True)
-    retune(content, Experiment.of(donor.experiment), experiment)
+    update_param_groups(content, Experiment.of(source.experiment), experiment)
     torch.save(content, new / "retuned.ckpt")
     (new / "retuned.ckpt").replace(new / "last.ckpt")
     (new / "experiment.yaml").write_text(config.to_yaml(experiment.dump()), encoding="utf-8")
-    (new / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in donor.rows()[:epochs]))
+    (new / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in source.rows()[:epochs]))
     (new / "lineage.json").write_text(json.dumps(row))
     for path in new.iterdir():
         with path.open("rb") as file:
@@ -177,16 +182,16 @@ def prepare(donor: Run, run: Run, experiment: Experiment, row: dict[str, Any]) -
     return row
 
 
-def _hold(donor: Run, folder: Path) -> int | None:
+def _link_checkpoints(source: Run, folder: Path) -> int | None:
     """Link the donor's newest checkpoint and the best up to it; the epochs they hold. The donor trains on meanwhile."""
     for _ in range(50):
         shutil.rmtree(folder)
         folder.mkdir()
         try:
-            if is_awaited(donor):
+            if has_clone(source):
                 raise FileNotFoundError  # It becomes a clone itself: its record may be of one, its weights of another.
-            os.link(donor.checkpoints / "last.ckpt", folder / "last.ckpt")
-            os.link(donor.best, folder / "best.ckpt")
+            os.link(source.checkpoints / "last.ckpt", folder / "last.ckpt")
+            os.link(source.best, folder / "best.ckpt")
             epochs, best = (epochs_in(read_checkpoint(folder / name)) for name in ("last.ckpt", "best.ckpt"))
             if best <= epochs:
                 return epochs
@@ -196,7 +201,7 @@ def _hold(donor: Run, folder: Path) -> int | None:
     return None
 
 
-def retune(checkpoint: dict[str, Any], old: Experiment, new: Experiment) -> None:
+def update_param_groups(checkpoint: dict[str, Any], old: Experiment, new: Experiment) -> None:
     """Write the new optimiser's numbers over those it was saved with: restored as they are, they would win."""
     before, after = group_of(old), group_of(new)
     for state in checkpoint["optimizer_states"]:
@@ -208,12 +213,12 @@ def retune(checkpoint: dict[str, Any], old: Experiment, new: Experiment) -> None
                     group[key] = value
 
 
-def adopt(run: Run) -> None:
+def exploit(run: Run) -> None:
     """Become the clone that lies ready, if there is one; done again after a kill, it ends the same."""
     clone = run.path / "clone"
     if not clone.is_dir():
         return
-    row = json.loads((clone / "lineage.json").read_bytes())
+    row = legacy.lineage(json.loads((clone / "lineage.json").read_bytes()))
     # The one before belongs to other weights.
     (run.checkpoints / "previous.ckpt").unlink(missing_ok=True)
     for name in ("experiment.yaml", "metrics.jsonl", "best.ckpt", "last.ckpt"):
@@ -224,12 +229,12 @@ def adopt(run: Run) -> None:
     shutil.rmtree(clone)
 
 
-def is_awaited(run: Run) -> bool:
+def has_clone(run: Run) -> bool:
     """Whether a clone lies ready."""
     return (run.path / "clone").is_dir()
 
 
-def together(folder: Path, members: int, seconds: float = 60.0) -> None:
+def wait_for_population(folder: Path, members: int, seconds: float = 60.0) -> None:
     """Wait until so many trials have begun: the first must not be trained through before the last has started."""
     end = time.monotonic() + seconds
     while time.monotonic() < end and len(list(folder.glob("trials/*/run.json"))) < members:

@@ -26,8 +26,8 @@ from lstm_lab.distributed import Rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
 from lstm_lab.sweep.execution import population
-from lstm_lab.sweep.execution.ddp_workers import CLOSING, Peers, claim_gpu, shared
-from lstm_lab.sweep.execution.out_of_memory import train_within
+from lstm_lab.sweep.execution.ddp_workers import CLOSING, DDPWorkers, claim_gpu, shared
+from lstm_lab.sweep.execution.out_of_memory import train_with_memory_limit
 from lstm_lab.sweep.store.remote import Storage
 
 HANDOVER = 100.0
@@ -38,15 +38,15 @@ SHORT = 1.0
 """Seconds: after an epoch that took longer a trial waits in any case, so that a stop never costs one more of them."""
 
 
-class Closed(Interrupted):
+class TrialClosed(Interrupted):
     """Tune wants no further epoch."""
 
 
-class Lost(Exception):
+class WorkerLost(Exception):
     """Another process that the trial needs has gone; begun again, it goes on from its last epoch."""
 
 
-class Said(NamedTuple):
+class Event(NamedTuple):
     """What the training thread has to say: a row, or how it ended."""
 
     kind: str
@@ -55,7 +55,7 @@ class Said(NamedTuple):
     """Whether it waits for an answer."""
 
 
-class Trial(tune.Trainable):
+class TrialTrainable(tune.Trainable):
     """One `step()` is one epoch, or the short ones since the last.
 
     The run folder is the state: a restarted actor goes on from its last checkpoint.
@@ -65,8 +65,8 @@ class Trial(tune.Trainable):
         self._spec = config
         os.environ.update(config["environment"])
         self._thread: threading.Thread | None = None
-        self._later: Said | None = None
-        self._peers = Peers(config)
+        self._later: Event | None = None
+        self._peers = DDPWorkers(config)
         self._place = Storage(config["storage"]) if config["storage"] else None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -75,7 +75,7 @@ class Trial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        if self._thread is not None and population.is_awaited(self._run()):
+        if self._thread is not None and population.has_clone(self._run()):
             self._close()
         if self._thread is None:
             self._begin()
@@ -88,7 +88,7 @@ class Trial(tune.Trainable):
             fault = self._peers.fault(CLOSING)
             self._peers.kill()
             if fault is None or isinstance(fault, RayError):
-                raise Lost(content)
+                raise WorkerLost(content)
             self._run().mark_failed(fault)
             self._push()
             kind = "failed"
@@ -111,26 +111,26 @@ class Trial(tune.Trainable):
         self._waits = said.waits
         return said.kind, said.content
 
-    def _listen(self) -> Said:
+    def _listen(self) -> Event:
         while True:
             try:
                 return self._said.get(timeout=1.0)
             except queue.Empty:
                 # With NCCL this process would wait for one that has died until its watchdog barks.
                 if isinstance(fault := self._peers.fault(), RayError):
-                    raise Lost(str(fault)) from None
+                    raise WorkerLost(str(fault)) from None
 
     def _begin(self) -> None:
-        self._go, self._said = threading.Semaphore(0), queue.SimpleQueue[Said]()
+        self._go, self._said = threading.Semaphore(0), queue.SimpleQueue[Event]()
         self._later = None
         self._closing, self._waits = False, False
         try:
             experiment = self._prepare()
             rank = self._peers.begin(experiment, self._spec) if self._peers.resources.workers > 1 else None
-        except Lost:
+        except WorkerLost:
             raise
         except Exception as error:  # noqa: BLE001 - said to the driver, which names the trial
-            self._said.put(Said("failed", f"{type(error).__name__}: {error}"))
+            self._said.put(Event("failed", f"{type(error).__name__}: {error}"))
             return
         rows = self._run().rows()
         # A scheduler that was begun anew decides about what goes on as soon as it hears of it.
@@ -143,8 +143,10 @@ class Trial(tune.Trainable):
         spec, run = self._spec, self._run()
         if self._place is None and not (Path(spec["folder"]) / "sweep.yaml").is_file():
             # A node that joined later: what is written there would be seen nowhere else.
-            raise Lost(f"{os.uname().nodename} does not see {spec['folder']}: put LSTM_LAB_RUNS on a disk that all "
-                       "nodes share, or give --storage")  # fmt: skip
+            raise WorkerLost(
+                f"{os.uname().nodename} does not see {spec['folder']}: put LSTM_LAB_RUNS on a disk that all nodes "
+                "share, or give --storage"
+            )
         end = time.monotonic() + HANDOVER
         while run.path.is_dir() and run.held() and time.monotonic() < end:
             time.sleep(0.2)
@@ -153,8 +155,8 @@ class Trial(tune.Trainable):
         if not (run.path / "run.json").is_file():
             Run.create(run.path, json.loads(spec["experiment"]), command=spec["command"], job_type="trial")
         if spec["together"]:
-            population.together(Path(spec["folder"]), spec["together"])
-        population.adopt(run)
+            population.wait_for_population(Path(spec["folder"]), spec["together"])
+        population.exploit(run)
         # Its own: a clone has other numbers than were asked for.
         return Experiment.of(run.experiment)
 
@@ -162,7 +164,7 @@ class Trial(tune.Trainable):
         spec, run = self._spec, self._run()
         try:
             claim_gpu(spec["resources"]["gpus"])
-            train_within(
+            train_with_memory_limit(
                 experiment,
                 run,
                 halve=spec["resources"]["halve_batch"],
@@ -174,19 +176,19 @@ class Trial(tune.Trainable):
                 rank=rank,
             )
             self._push()
-            self._said.put(Said("finished"))
-        except Closed:
+            self._said.put(Event("finished"))
+        except TrialClosed:
             self._push()
-            self._said.put(Said("closed"))
+            self._said.put(Event("closed"))
         except Interrupted as lost:
             self._push()
-            self._said.put(Said("lost", str(lost)))
+            self._said.put(Event("lost", str(lost)))
         except BaseException as error:  # noqa: BLE001 - whatever it was, the trial failed and its folder says why
             # Said even if the disk has no room for it: the driver waits for a word.
             with contextlib.suppress(OSError):
                 run.mark_failed(error)
                 self._push()
-            self._said.put(Said("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
+            self._said.put(Event("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
 
     def _run(self) -> Run:
         folder = Path(self._spec["folder"])
@@ -204,11 +206,11 @@ class Trial(tune.Trainable):
         self._push()
         seconds, self._seconds = row["seconds"] - self._seconds, row["seconds"]
         waits = self._decision_epochs is None or row["epoch"] + 1 in self._decision_epochs or seconds > SHORT
-        self._said.put(Said("row", row, waits))
+        self._said.put(Event("row", row, waits))
         if waits:
             self._go.acquire()
         if self._closing:
-            raise Closed("closed by the sweep")
+            raise TrialClosed("closed by the sweep")
 
     def _close(self) -> None:
         if self._thread is not None:

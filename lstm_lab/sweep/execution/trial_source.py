@@ -24,14 +24,14 @@ from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode
 
 
-class Here:
+class NotPickled:
     """Tune pickles all that it is given and never reads it back here: there is nothing worth keeping in a pickle."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
 
 
-class Questions(Here, TuneSearcher):
+class TrialSource(NotPickled, TuneSearcher):
     """Hands Tune one trial after another: first those that an earlier process left unfinished, then new ones.
 
     Args:
@@ -143,7 +143,7 @@ class Questions(Here, TuneSearcher):
         """Nothing: the record is the memory."""
 
 
-class Search(Questions):
+class SearchPhase(TrialSource):
     """The points that the searcher proposes, each with every seed; it is told the mean when all are back."""
 
     phase = "search"
@@ -222,7 +222,7 @@ class Search(Questions):
         ended = sorted(
             (trial for rows in self.rows.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t"))
         )
-        since, best = waited(ended, self.base.mode)
+        since, best = trials_since_best(ended, self.base.mode)
         if since < patience or best is None:
             return None
         return f"patience_trials: {since} trials have brought nothing better than {best.id}, {best.value:.4g}"
@@ -243,7 +243,7 @@ class Search(Questions):
         return reason
 
 
-class Confirmation(Questions):
+class ConfirmPhase(TrialSource):
     """The best points of the search with the seeds that decide, each trained through."""
 
     phase = "confirm"
@@ -270,7 +270,7 @@ class Confirmation(Questions):
         self.total = self.left + sum(trial.state in ENDED for trial in trials)
 
 
-def waited(trials: list[Trial], mode: str) -> tuple[int, Trial | None]:
+def trials_since_best(trials: list[Trial], mode: str) -> tuple[int, Trial | None]:
     """How many trials have ended since the best one, in the order in which they were asked for, and that best one."""
     since, best = 0, None
     for trial in trials:

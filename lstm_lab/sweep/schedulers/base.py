@@ -189,7 +189,7 @@ class PB2(PBT, name="pb2"):
     four on, are what it is for.
     """
 
-    population = "Bandits"
+    population = "PB2"
 
     class Config(Named):
         perturbation_interval: Count = 5

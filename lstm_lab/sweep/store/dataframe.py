@@ -32,7 +32,7 @@ def frame(folder: str | Path) -> pandas.DataFrame:
             "seconds": trial.seconds,
             "parameters": trial.parameters,
             "clones": len(trial.lineage),
-            "cloned_from": trial.lineage[-1]["from"] if trial.lineage else None,
+            "cloned_from": trial.lineage[-1]["source"] if trial.lineage else None,
             **{key: trial.overrides.get(key) for key in keys},
         }
         for trial in opened.trials()

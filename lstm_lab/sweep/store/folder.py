@@ -213,7 +213,7 @@ class SweepFolder:
             seconds=rows[-1]["seconds"] if rows else 0.0,
             parameters=parameters,
             phase=row.get("phase", "search"),
-            lineage=tuple(read_jsonl(run.path / "lineage.jsonl")),
+            lineage=tuple(run.lineage()),
         )
 
     def ranked(self) -> list[Ranked]:

@@ -17,7 +17,7 @@ from typing import Any
 from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError, Fault
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run, git_state, now, parse_jsonl, read_json, read_jsonl, versions, write_atomic
+from lstm_lab.run import Run, git_state, now, parse_jsonl, read_json, versions, write_atomic
 from lstm_lab.sweep.space.domains import Point
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.sweep.store.folder import ASKED, SweepFolder, is_sweep
@@ -161,7 +161,7 @@ def _best(run: Run) -> Iterator[str]:
 
 
 def _settings(run: Run, row: dict[str, Any]) -> Point:
-    lineage = read_jsonl(run.path / "lineage.jsonl")
+    lineage = run.lineage()
     return lineage[-1]["overrides"] if lineage else row["overrides"]
 
 

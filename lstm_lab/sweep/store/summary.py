@@ -25,7 +25,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     sweep, trials = folder.sweep, folder.trials()
     base, about = sweep.base, folder.about
     begun = [run for trial in trials if ((run := folder.run(trial.id)).path / "run.json").is_file()]
-    tracking.end_all(begun, mode=wandb, group=folder.name)
+    tracking.complete_all(begun, mode=wandb, group=folder.name)
     ranked = folder.ranked()
     won = winner(ranked, base.mode)
     showing = threading.Thread(target=publish, args=(folder, wandb), daemon=True)
@@ -69,14 +69,14 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
 def audit(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     """How many trials have a W&B run, and how many of those are ended and hold every row."""
     runs = [run for trial in folder.trials() if any(((run := folder.run(trial.id)).path / "wandb").glob("*run-*"))]
-    return {"mode": wandb, "runs": len(runs), "ended": sum(map(tracking.is_ended, runs))}
+    return {"mode": wandb, "runs": len(runs), "ended": sum(map(tracking.is_complete, runs))}
 
 
 def publish(folder: SweepFolder, wandb: Mode, top: int = 3) -> dict[str, Any]:
     """Tell W&B what the models of the best points do, and hand them over; the audit after that."""
     mode = folder.sweep.base.mode
     best = [won for row in folder.ranked()[:top] if (won := winner([row], mode)) is not None]
-    tracking.publish([folder.run(won.id) for won in best], mode=wandb, group=folder.name)
+    tracking.publish_best([folder.run(won.id) for won in best], mode=wandb, group=folder.name)
     return audit(folder, wandb)
 
 

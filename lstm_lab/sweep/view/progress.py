@@ -85,7 +85,7 @@ class LiveView:
                 for key, change in row["changes"].items()
             )
             self.console.print(
-                f"{row['trial']} goes on from {row['from']} after epoch {row['from_epoch']}: {changes}",
+                f"{row['trial']} goes on from {row['source']} after epoch {row['from_epoch']}: {changes}",
                 highlight=False, markup=False, soft_wrap=True,
             )  # fmt: skip
         self._refresh()
