@@ -11,7 +11,7 @@ from torch.testing import assert_close as close
 
 from lstm_lab.cells import Cell
 from lstm_lab.cells.base import Hidden
-from lstm_lab.cells.lstm import Remembering
+from lstm_lab.cells.lstm import ForgetBiasConfig
 from lstm_lab.config import ConfigError, validate
 from lstm_lab.experiment import Experiment
 from lstm_lab.models import SequenceModel
@@ -50,7 +50,7 @@ def draw(*shape):
 ODYSSEY = [("odyssey", {"variant": name}) for name in ("nig", "nfg", "nog", "np", "cifg", "fgr")]
 EVERY = [(name, {}) for name in sorted(Cell.members)] + ODYSSEY
 BLOCKS = [pair for pair in EVERY if made(pair[0], **pair[1]).recurrent_blocks()]
-MEMORY = [pair for pair in EVERY if made(pair[0], **pair[1]).gate_memory()]
+MEMORY = [pair for pair in EVERY if made(pair[0], **pair[1]).gate_biases()]
 LEARNED = [pair for pair in EVERY if not any(part.any() for part in made(pair[0]).initial_state(torch.zeros(1, IN)))]
 OURS = {"concatenated", "fused", "gru", "lstm", "norm_lstm", "odyssey", "peephole", "split"}
 
@@ -87,13 +87,13 @@ def test_recurrent_blocks_are_all_that_h_goes_through(name, fields):
 
 @each_with_memory
 @torch.no_grad()
-def test_gate_memory_is_what_keeps_the_state(name, fields):
+def test_gate_biases_decide_whether_the_state_is_kept(name, fields):
     cell = made(name, **fields)
-    memory = cell.gate_memory()
-    for biases, total in ((memory.keep, 60.0), (memory.write, -60.0)):
-        for bias in biases:
+    biases = cell.gate_biases()
+    for summed, total in ((biases.forget, 60.0), (biases.input, -60.0)):
+        for bias in summed:
             assert bias.shape == (H,)
-            bias.fill_(total / len(biases))
+            bias.fill_(total / len(summed))
     state = cell.initial_state(draw(B, IN))
     state = type(state)(*(torch.rand(B, H, dtype=torch.float64) for _ in state))
     part = "c" if "c" in state._fields else "h"
@@ -105,7 +105,7 @@ def test_gate_memory_is_what_keeps_the_state(name, fields):
     with torch.enable_grad():
         jacobian = torch.autograd.functional.jacobian(lambda kept: after(kept).sum(0), before)  # (H, B, H)
     assert_close(jacobian, torch.eye(H, dtype=torch.float64).unsqueeze(1).expand(H, B, H))
-    if memory.write:
+    if biases.input:
         assert_close(after(before), before)
 
 
@@ -136,20 +136,20 @@ def test_chrono_spreads_the_memories_evenly_up_to_the_longest(name, fields):
     torch.manual_seed(0)
     cell = Cell.members[name].Config(**fields).build(1, 1000)
     WeightInit(chrono=101).apply([cell])
-    memory = cell.gate_memory()
-    b = sum(memory.keep) if memory.keep else -sum(memory.write)
+    biases = cell.gate_biases()
+    b = sum(biases.forget) if biases.forget else -sum(biases.input)
     steps = b.detach().exp()
     assert steps.min() > 1 - 1e-3
     assert steps.max() < 100 + 1e-3
     for share in (0.1, 0.5, 0.9):  # U([1, 100]): four standard errors of a quantile
         assert abs(float(steps.quantile(share)) - (1 + 99 * share)) < 4 * 99 * (share * (1 - share) / 1000) ** 0.5
-    if memory.keep and memory.write:
-        assert torch.equal(sum(memory.write), -b)
+    if biases.forget and biases.input:
+        assert torch.equal(sum(biases.input), -b)
 
 
 def test_chrono_reaches_every_layer_and_direction():
     biases = [
-        sum(cell.gate_memory().keep)
+        sum(cell.gate_biases().forget)
         for cell in cells_of(build(cell="gru", num_layers=2, bidirectional=True, init={"chrono": 20}))
     ]
     assert len(biases) == 4
@@ -182,7 +182,7 @@ def test_dead_initialisations_are_refused(fields, said):
 @pytest.fixture
 def stranger():
     class Stranger(Cell, name="stranger_for_this_test"):
-        class Config(Remembering):
+        class Config(ForgetBiasConfig):
             """How it starts."""
 
         def __init__(self, input_size, hidden_size, forget_bias=1.0):
@@ -201,7 +201,7 @@ def stranger():
 def test_a_cell_that_declares_nothing_works_and_is_never_silently_passed_over(stranger):
     model = build(cell=stranger, learn_initial_state=True, num_layers=2, dilation=2, skip="highway")
     assert model(draw(B, T, IN), LENGTHS).shape == (B, OUT)
-    for init, said in (({"recurrent": "orthogonal"}, "recurrent_blocks()"), ({"chrono": 9}, "gate_memory()")):
+    for init, said in (({"recurrent": "orthogonal"}, "recurrent_blocks()"), ({"chrono": 9}, "gate_biases()")):
         with pytest.raises(ConfigError, match=f"cell '{stranger}'") as fault:
             build(cell=stranger, init=init)
         assert f"{said} in Stranger" in str(fault.value)

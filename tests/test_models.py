@@ -12,7 +12,7 @@ from torch.testing import assert_close as close
 
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError, validate
-from lstm_lab.kernels.reference import turned
+from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models import Encoder, Pooling, SequenceModel
 from lstm_lab.models.encoder import Encoded
 from lstm_lab.models.pooling import Last
@@ -120,11 +120,11 @@ def test_pooling_never_reads_the_padding(pooling, x):
 
 
 def test_each_sample_is_turned_sample_within_its_own_length(x):
-    there = turned(x, LENGTHS)
+    there = reverse_padded(x, LENGTHS)
     for i, length in enumerate(LENGTHS.tolist()):
         assert torch.equal(there[i, :length], x[i, :length].flip(0))
         assert torch.equal(there[i, length:], x[i, length:])
-    assert torch.equal(turned(there, LENGTHS), x)
+    assert torch.equal(reverse_padded(there, LENGTHS), x)
 
 
 @each_cell

@@ -15,11 +15,11 @@ B, T, IN, H = 3, 5, 3, 4
 LENGTHS = torch.tensor([2, T, 1])
 # Numbers list no values: these are worth a look.
 NUMBERS = [
-    ("mlstm", "heads", 2),
+    ("mlstm", "num_heads", 2),
     ("mogrifier", "rounds", 1),
     ("mogrifier", "rounds", 2),
     ("mogrifier", "rank", 1),
-    ("slstm", "heads", 2),
+    ("slstm", "num_heads", 2),
 ]
 
 

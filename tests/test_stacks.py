@@ -14,7 +14,7 @@ from torch.testing import assert_close as close
 from lstm_lab import kernels
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError, validate
-from lstm_lab.kernels.reference import turned
+from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models import Encoder, Pooling, SequenceModel
 from lstm_lab.models.attention import Attention
 from lstm_lab.models.encoder import Encoded
@@ -262,8 +262,8 @@ def test_a_cell_that_reads_back_reads_what_it_would_of_turned_samples(cell, engi
         pytest.skip("it is handed turned samples")
 
     def by_turning(x, lengths):
-        outputs, end = built(turned(x, lengths), lengths)
-        return turned(outputs, lengths), end
+        outputs, end = built(reverse_padded(x, lengths), lengths)
+        return reverse_padded(outputs, lengths), end
 
     found = []
     with nullcontext() if engine else kernels.disabled():

@@ -59,7 +59,7 @@ def both(module, lengths, dtype=torch.float64, x=None):
     start = Two(torch.randn(B, H, dtype=dtype) * 0.5, torch.randn(B, H, dtype=dtype) * 0.5)
     weight = [torch.randn(B, T, H, dtype=dtype), *torch.randn(2, B, H, dtype=dtype)]
     found = []
-    for way in (lambda *a: executor.play(module, module.step, *a), lambda *a: unroll(module.step, *a)):
+    for way in (lambda *a: executor.execute(module, module.step, *a), lambda *a: unroll(module.step, *a)):
         given_x, given = x.detach().clone().requires_grad_(), [part.clone().requires_grad_() for part in start]
         outputs, end = way(given_x, lengths, Two(*given))
         answer = sum((a * w).sum() for a, w in zip((outputs, *end), weight, strict=True))
@@ -197,7 +197,7 @@ def test_what_a_tape_cannot_do_runs_through_torch(body, reason):
     assert isinstance(made, Refused)
     assert re.search(reason, str(made))
     x, start = torch.randn(B, T, IN, dtype=torch.float64), Two(*torch.randn(2, B, H, dtype=torch.float64))
-    assert executor.play(module, module.step, x, FULL, start) is None
+    assert executor.execute(module, module.step, x, FULL, start) is None
 
 
 def test_a_changed_switch_is_recorded_anew():
@@ -217,7 +217,7 @@ def test_weights_may_be_replaced_and_frozen():
     module.W = nn.Parameter(torch.randn(H, IN, dtype=torch.float64))
     module.U.requires_grad_(False)
     x, start = torch.randn(B, T, IN, dtype=torch.float64), Two(*torch.randn(2, B, H, dtype=torch.float64))
-    ours, _ = executor.play(module, module.step, x, RAGGED, start)
+    ours, _ = executor.execute(module, module.step, x, RAGGED, start)
     theirs, _ = unroll(module.step, x, RAGGED, start)
     assert_close(ours, theirs)
     ours.sum().backward()
@@ -243,7 +243,7 @@ def test_no_gradient_asked_for_none_kept():
     x, start = torch.randn(40, T, IN, dtype=torch.float64), Two(*torch.randn(2, 40, H, dtype=torch.float64))
     lengths = torch.randint(0, T + 1, (40,))
     with torch.no_grad():
-        outputs, end = executor.play(module, module.step, x, lengths, start)
+        outputs, end = executor.execute(module, module.step, x, lengths, start)
     assert not outputs.requires_grad
     expected, last = unroll(module.step, x, lengths, start)
     assert_close(outputs, expected.detach())
@@ -255,7 +255,7 @@ def test_strides_of_the_caller_do_not_matter():
     x = torch.randn(T, B, 2 * IN, dtype=torch.float64).transpose(0, 1)[..., ::2]
     for ours, theirs in zip(*both(module, FULL, x=x), strict=True):
         assert_close(ours, theirs)
-    outputs, _ = executor.play(module, module.step, x, FULL, Two(*torch.zeros(2, B, H, dtype=torch.float64)))
+    outputs, _ = executor.execute(module, module.step, x, FULL, Two(*torch.zeros(2, B, H, dtype=torch.float64)))
     (gradient,) = torch.autograd.grad(outputs.transpose(0, 2).sum(0).mean(), module.W)
     expected, _ = unroll(module.step, x, FULL, Two(*torch.zeros(2, B, H, dtype=torch.float64)))
     assert_close(gradient, torch.autograd.grad(expected.transpose(0, 2).sum(0).mean(), module.W)[0])
@@ -264,7 +264,7 @@ def test_strides_of_the_caller_do_not_matter():
 def test_second_derivatives_are_refused():
     module = Steps(BODIES["gates"])
     x, start = torch.randn(B, T, IN, dtype=torch.float64), Two(*torch.randn(2, B, H, dtype=torch.float64))
-    outputs, _ = executor.play(module, module.step, x, FULL, start)
+    outputs, _ = executor.execute(module, module.step, x, FULL, start)
     (gradient,) = torch.autograd.grad(outputs.sum(), module.W, create_graph=True)
     with pytest.raises(RuntimeError, match="second derivatives"):
         gradient.sum().backward()
@@ -275,4 +275,4 @@ def test_lengths_outside_the_batch_are_refused(length):
     module = Steps(BODIES["gates"])
     x, start = torch.randn(B, T, IN, dtype=torch.float64), Two(*torch.randn(2, B, H, dtype=torch.float64))
     with pytest.raises(ValueError, match=rf"0\.\.{T}"):
-        executor.play(module, module.step, x, torch.tensor([T, T, length, T, T]), start)
+        executor.execute(module, module.step, x, torch.tensor([T, T, length, T, T]), start)

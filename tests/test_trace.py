@@ -8,15 +8,15 @@ from torch import nn
 from torch.testing import assert_close as close
 
 from lstm_lab.cells import Cell
-from lstm_lab.cells.base import Spelled
+from lstm_lab.cells.base import TraceableCell
 from lstm_lab.cells.odyssey import VARIANTS
 
 B, T, IN, H = 3, 6, 3, 4
 LENGTHS = torch.tensor([4, T, 1])
 BEHIND = torch.arange(T) >= LENGTHS.unsqueeze(1)
-SPELLED = sorted(name for name, member in Cell.members.items() if issubclass(member, Spelled))
+TRACEABLE = sorted(name for name, member in Cell.members.items() if issubclass(member, TraceableCell))
 EVERY = [
-    *((name, {}) for name in SPELLED),
+    *((name, {}) for name in TRACEABLE),
     *(("odyssey", {"variant": variant}) for variant in VARIANTS),
     ("peephole", {"full": True}),
 ]
@@ -39,7 +39,7 @@ def draw(*shape):
 
 
 def test_the_family_is_spelled_out():
-    assert set(SPELLED) >= FAMILY
+    assert set(TRACEABLE) >= FAMILY
 
 
 @each_cell

@@ -60,7 +60,7 @@ def set_to(cell, **values):
 
 
 def test_slstm_that_weighs_all_alike_shows_the_mean():
-    cell, x = build("slstm", forget="exp", heads=2), draw(B, T, IN)
+    cell, x = build("slstm", forget_gate="exp", num_heads=2), draw(B, T, IN)
     gates = torch.arange(4 * H) // H  # z, i, f, o
     set_to(cell, W=cell.W * (gates != 1).unsqueeze(1) * (gates != 2).unsqueeze(1), R=0 * cell.R)
     set_to(cell, b=torch.where(gates == 1, 0.4, torch.where(gates == 2, 0.0, cell.b.detach())))
@@ -70,7 +70,7 @@ def test_slstm_that_weighs_all_alike_shows_the_mean():
 
 
 def test_slstm_heads_are_blocks_of_one_matrix():
-    heads, whole, d = build("slstm", heads=2), build("slstm"), H // 2
+    heads, whole, d = build("slstm", num_heads=2), build("slstm"), H // 2
     gates = [torch.block_diag(*(R[gate * d : (gate + 1) * d] for R in heads.R)) for gate in range(4)]
     set_to(whole, W=heads.W, b=heads.b, R=torch.cat(gates).unsqueeze(0))
     x = draw(B, T, IN)
@@ -78,7 +78,7 @@ def test_slstm_heads_are_blocks_of_one_matrix():
 
 
 def test_mlstm_is_gated_linear_attention():
-    cell, x = build("mlstm", heads=2), draw(B, T, IN)
+    cell, x = build("mlstm", num_heads=2), draw(B, T, IN)
     q, k, v, o, i, f = (x @ cell.W.T + cell.b).split([H, H, H, H, 2, 2], 2)
     q, k, v, o = (*(part.unflatten(2, (2, H // 2)) for part in (q, k / (H // 2) ** 0.5, v)), torch.sigmoid(o))
     F = torch.sigmoid(f).log().cumsum(1)
@@ -91,7 +91,7 @@ def test_mlstm_is_gated_linear_attention():
 @pytest.mark.parametrize("forget", ["sigmoid", "exp"])
 @pytest.mark.parametrize("size", [1, 2, 7, 64, 1000])
 def test_mlstm_in_chunks_equals_its_steps(size, forget):
-    cell, steps = build("mlstm", heads=2, forget=forget), 200
+    cell, steps = build("mlstm", num_heads=2, forget_gate=forget), 200
     x, lengths = draw(B, steps, IN), torch.tensor([steps, 0, 64, 131])
     state = reached(cell)
     x[torch.arange(steps) >= lengths.unsqueeze(1)] = torch.nan
@@ -107,7 +107,7 @@ def test_mlstm_in_chunks_equals_its_steps(size, forget):
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0)])
 @each
 def test_nothing_to_read_leaves_the_state_alone(name, shape):
-    cell = build(name, heads=2)
+    cell = build(name, num_heads=2)
     state = reached(cell, shape[0])
     outputs, end = cell(draw(*shape, IN), torch.full(shape[:1], shape[1]), state)
     assert outputs.shape == (*shape, H)
@@ -133,7 +133,7 @@ def test_gates_at_their_extremes_stay_within_the_numbers(name, forget):
     steps = 3
     signs = torch.tensor(list(product((-80.0, 80.0), repeat=2 * steps)), dtype=torch.float64)  # every course of i~, f~
     x = torch.cat((signs.unflatten(1, (steps, 2)), draw(len(signs), steps, 3)), 2)
-    cell = build(name, 5, 1, forget=forget)
+    cell = build(name, 5, 1, forget_gate=forget)
     rows = {"slstm": [2, 0, 1, None], "mlstm": [2, 3, 4, None, 0, 1]}[name]  # z i f o; q k v o i f
     W = torch.zeros(len(rows), 5)
     for row, channel in enumerate(rows):
@@ -157,7 +157,7 @@ def test_gates_at_their_extremes_stay_within_the_numbers(name, forget):
 @each
 @pytest.mark.parametrize("bias", [(-500.0, -500.0), (500.0, 500.0), (-500.0, 500.0), (500.0, -500.0)])
 def test_gates_that_never_change_their_mind_stay_within_the_numbers(name, forget, bias):
-    cell, x = build(name, forget=forget, heads=2).float(), draw(B, 100, IN).float().requires_grad_()
+    cell, x = build(name, forget_gate=forget, num_heads=2).float(), draw(B, 100, IN).float().requires_grad_()
     with torch.no_grad():
         i, f = (cell.b[H : 2 * H], cell.b[2 * H : 3 * H]) if name == "slstm" else (cell.b[4 * H : -2], cell.b[-2:])
         i.fill_(bias[0]), f.fill_(bias[1])
@@ -182,7 +182,7 @@ def test_what_is_forgotten_leaves_no_trace_in_the_digits():
 
 @each
 def test_heads_never_see_each_other(name):
-    cell = build(name, heads=2)
+    cell = build(name, num_heads=2)
     x, start = draw(B, T, IN), reached(cell)
     outputs, _ = cell(x, FULL, start)
     for part in torch.autograd.grad(outputs[..., : H // 2].sum(), start, materialize_grads=True):
@@ -194,29 +194,29 @@ def test_heads_never_see_each_other(name):
 @each
 def test_heads_that_do_not_divide_are_refused(name):
     content = {"data": "japanese_vowels", "task": "classify", "model": {"hidden_size": 6}}
-    experiment = Experiment.of(content).with_overrides({"model.cell": {"name": name, "heads": 3}})
-    with pytest.raises(ConfigError, match="heads=4 does not divide hidden_size=6: set heads to 2, or") as e:
-        experiment.with_overrides({"model.cell.heads": 4})
-    assert "model.cell.heads=4" in str(e.value)
+    experiment = Experiment.of(content).with_overrides({"model.cell": {"name": name, "num_heads": 3}})
+    with pytest.raises(ConfigError, match="num_heads=4 does not divide hidden_size=6: set num_heads to 2, or") as e:
+        experiment.with_overrides({"model.cell.num_heads": 4})
+    assert "model.cell.num_heads=4" in str(e.value)
     with pytest.raises(ConfigError, match="hidden_size to a multiple of 3"):
         experiment.with_overrides({"model.hidden_size": 64})
-    with pytest.raises(ValueError, match="heads=3 does not divide hidden_size=4"):
-        build(name, heads=3)
+    with pytest.raises(ValueError, match="num_heads=3 does not divide hidden_size=4"):
+        build(name, num_heads=3)
 
 
 def test_states_have_the_widths_of_their_heads():
     x = torch.zeros(2, IN)
     widths = {"slstm": (H, H, H, H), "mlstm": (H, H * H // 2, H, 2)}
     for name, State in (("slstm", SLSTMState), ("mlstm", MLSTMState)):
-        state = build(name, heads=2).initial_state(x)
+        state = build(name, num_heads=2).initial_state(x)
         assert type(state) is State
         assert tuple(part.shape[1] for part in state) == widths[name]
 
 
 @pytest.mark.parametrize(("name", "rows"), [("slstm", slice(2 * H, 3 * H)), ("mlstm", slice(4 * H + 2, None))])
 def test_forget_gates_start_where_they_are_told(name, rows):
-    member = partial(Cell.members[name].Config, heads=2)
+    member = partial(Cell.members[name].Config, num_heads=2)
     for bias in (-1.0, 2.5):
         assert (member(forget_bias=bias).build(IN, H).b[rows] == bias).all()
     assert (member().build(IN, H).b[rows] == 1.0).all()
-    assert (member(forget="exp").build(IN, H).b[rows] == 0.0).all()
+    assert (member(forget_gate="exp").build(IN, H).b[rows] == 0.0).all()

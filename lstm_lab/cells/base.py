@@ -6,43 +6,69 @@ Shapes throughout: B samples, T time steps, I input channels, H hidden units.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypeVar
 
 from lstm_lab import kernels
-from lstm_lab.kernels.reference import turned
+from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.registry import Named, Registered
 
 
 class Hidden(NamedTuple):
-    """State of a cell that carries only what it shows."""
+    """State of a cell that carries its output alone."""
 
     h: Tensor
     """(B, H)"""
 
 
-class Memory(NamedTuple):
-    """Biases of the two gates that say for how long a unit remembers; those of one gate add up."""
+class GateBiases(NamedTuple):
+    """Biases of the two gates that set how long a unit remembers. Several biases of one gate add up."""
 
-    keep: tuple[Tensor, ...]
+    forget: tuple[Tensor, ...]
     """(H,) each, of the gate that multiplies the old state."""
-    write: tuple[Tensor, ...] = ()
-    """(H,) each, of the gate that multiplies what is new."""
+    input: tuple[Tensor, ...] = ()
+    """(H,) each, of the gate that multiplies the new candidate."""
 
 
-class Cell(Registered, nn.Module, kind="cell"):
+class CellState(Protocol):
+    """Any cell's state: a NamedTuple of tensors, (B, width) each."""
+
+    @property
+    def h(self) -> Tensor:
+        """(B, H) the output of the last step."""
+
+    @property
+    def _fields(self) -> tuple[str, ...]: ...
+
+    def __iter__(self) -> Iterator[Tensor]: ...
+
+
+S = TypeVar("S", bound=CellState, default=Any)
+
+
+class Cell(Registered, nn.Module, Generic[S], kind="cell"):
     """One recurrent step and its whole-sequence form.
 
-    A new cell needs `step` and, where its state is more than `h`, a `State`. `forward` then works as written here.
-    Override `forward` only with something faster that equals it; if that cannot read backwards it may leave `reverse`
-    out, and is handed turned samples.
+    A new cell defines `step` and, where its state is more than `h`, a `State`. `forward` then works as written here.
+    What else a cell may declare:
+
+    - `State`: the NamedTuple of tensors (B, width) that it carries from step to step, its output `h` among them;
+      `Cell[LSTMState]` as the base tells the type checker.
+    - `forward`, overridden by something faster that equals the step. An override that takes `reverse` declares
+      `supports_reverse = True`; any other is given reversed samples by the encoder.
+    - `recurrent_blocks` and `gate_biases`: where parameters lie that `model.init` sets. Without them it refuses the
+      cell by name.
+    - `TraceableCell` as its base instead of this one: `trace` then returns every gate activation.
     """
 
-    State: Any = Hidden
-    """Of the class; of one object where an option adds to the state."""
+    State: type[Any] = Hidden
+    """Class of the state. Set on the object where an option adds to the state."""
+    supports_reverse: ClassVar[bool] = True
+    """Whether `forward` takes `reverse`. A class that overrides `forward` and declares nothing does not."""
 
     class Config(Named):
         """No choices."""
@@ -51,118 +77,133 @@ class Cell(Registered, nn.Module, kind="cell"):
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        if "forward" in vars(cls) and "supports_reverse" not in vars(cls):
+            cls.supports_reverse = False
+
     @classmethod
     def check(cls, config: Any, hidden_size: int) -> None:
         """Raise ValueError where a config of this cell does not go together with H."""
 
-    def initial_state(self, x: Tensor) -> Any:
-        """Zeros, (B, H) for each part of the state, on the device and in the type of `x` (B, ...)."""
+    def initial_state(self, x: Tensor) -> S:
+        """Zeros, (B, H) for each part of the state, on the device and in the dtype of `x` (B, ...)."""
         zeros = x.new_zeros(x.shape[0], self.hidden_size)
-        return self.State(*(zeros for _ in self.State._fields))
+        state: S = self.State(*(zeros for _ in self.State._fields))
+        return state
 
     @abstractmethod
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
+    def step(self, x: Tensor, state: S) -> tuple[Tensor, S]:
         """One time step.
 
         Args:
             x: (B, I)
-            state: `State` after the step before.
+            state: `State` after the previous step.
 
         Returns:
-            What the cell shows, (B, H), and its new state.
+            The output (B, H), and the new state.
         """
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Any]:
-        """The step over a whole padded batch, recorded and played natively where the engine can.
+    def forward(self, x: Tensor, lengths: Tensor, state: S | None = None, reverse: bool = False) -> tuple[Tensor, S]:
+        """The step over a whole padded batch: recorded and executed natively where the engine can.
 
         Args:
             x: (B, T, I)
-            lengths: (B,) valid steps of each sample; what stands behind them is never read.
-            state: to start from; zeros if absent.
-            reverse: read each sample from its own end to its start.
+            lengths: (B,) valid steps of each sample; the padding behind them is never read.
+            state: initial state; None for that of `initial_state`.
+            reverse: read each sample from its own last step to its first.
 
         Returns:
             Outputs (B, T, H), zero on padding, and the state after each sample's own last valid step.
         """
         state = self.initial_state(x) if state is None else state
         if reverse:
-            outputs, end = self.forward(turned(x, lengths), lengths, state)
-            return turned(outputs, lengths), end
-        played = kernels.play(self, self.step, x, lengths, state)
-        if played is None:
+            outputs, end = self.forward(reverse_padded(x, lengths), lengths, state)
+            return reverse_padded(outputs, lengths), end
+        executed = kernels.execute(self, self.step, x, lengths, state)
+        if executed is None:
             return unroll(self.step, x, lengths, state)
-        outputs, parts = played
-        return outputs, type(state)(*parts)
-
-    # What follows says where things lie, and a cell may leave it out: `model.init` then refuses it by name.
+        outputs, parts = executed
+        build: Callable[..., S] = type(state)
+        return outputs, build(*parts)
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
-        """Views (H, H) of the parameters, one for each gate that h goes into."""
+        """Views (H, H) of the parameters that multiply h, one per gate."""
         return ()
 
-    def gate_memory(self) -> Memory | None:
-        """Views of the biases that say for how long it remembers; None where no bias does."""
+    def gate_biases(self) -> GateBiases | None:
+        """Views of the biases that set how long the cell remembers; None where no bias does."""
         return None
 
 
-class Spelled(Cell):
-    """A cell whose step is spelled out letter by letter, so that each letter can be looked at."""
+class TraceableCell(Cell[S]):
+    """A cell whose step is defined by its gate activations, so that each of them can be inspected."""
 
     @abstractmethod
-    def letters(self, x: Tensor, state: Any) -> dict[str, Tensor]:
-        """One step: every letter of the equation, (B, H) each, after its sigmoid or tanh; `h` and the state among them.
+    def activations(self, x: Tensor, state: S) -> dict[str, Tensor]:
+        """One step: every symbol of the equations, (B, H) each, after its sigmoid or tanh.
 
         Args:
             x: (B, I)
-            state: `State` after the step before.
+            state: `State` after the previous step.
+
+        Returns:
+            Symbol -> value; `h` and the parts of the new state among them.
         """
 
-    def step(self, x: Tensor, state: Any) -> tuple[Tensor, Any]:
-        return self.shown(self.letters(x, state))
+    def step(self, x: Tensor, state: S) -> tuple[Tensor, S]:
+        activations = self.activations(x, state)
+        return activations["h"], self._new_state(activations)
 
-    def shown(self, letters: dict[str, Tensor]) -> tuple[Tensor, Any]:
-        """What a step hands on of its letters: h, and the state."""
-        return letters["h"], self.State(*(letters[name] for name in self.State._fields))
+    def _new_state(self, activations: dict[str, Tensor]) -> S:
+        state: S = self.State(*(activations[name] for name in self.State._fields))
+        return state
 
-    def trace(self, x: Tensor, lengths: Tensor, state: Any = None) -> dict[str, Tensor]:
-        """Every letter at every step, by the step itself: slower than `forward`, and equal to it.
+    def trace(self, x: Tensor, lengths: Tensor, state: S | None = None) -> dict[str, Tensor]:
+        """Every activation at every step, by the step itself: slower than `forward`, and equal to it.
 
         Args:
             x, lengths, state: as `forward` takes them.
 
         Returns:
-            Letter -> (B, T, H), zero on padding.
+            Symbol -> (B, T, H), zero on padding.
 
         Raises:
             ValueError: a sequence without steps.
         """
         if not x.shape[1]:
-            raise ValueError("trace: x has no steps, T is 0; give it at least one")
+            raise ValueError("trace: x has no steps, T is 0; pass at least one step")
         names: list[str] = []
 
-        def step(x_t: Tensor, state: Any) -> tuple[Tensor, Any]:
-            letters = self.letters(x_t, state)
-            names[:] = letters
-            return torch.cat(list(letters.values()), 1), self.shown(letters)[1]
+        def step(x_t: Tensor, state: S) -> tuple[Tensor, S]:
+            activations = self.activations(x_t, state)
+            names[:] = activations
+            return torch.cat(list(activations.values()), 1), self._new_state(activations)
 
-        seen, _ = unroll(step, x, lengths, self.initial_state(x) if state is None else state)  # (B, T, letters * H)
-        return dict(zip(names, seen.split(self.hidden_size, 2), strict=True))
+        traced, _ = unroll(step, x, lengths, self.initial_state(x) if state is None else state)  # (B, T, symbols * H)
+        return dict(zip(names, torch.split(traced, self.hidden_size, 2), strict=True))
 
 
-def unroll(
-    step: Callable[[Tensor, Any], tuple[Tensor, Any]], x: Tensor, lengths: Tensor, state: Any
-) -> tuple[Tensor, Any]:
-    """A step over a whole padded batch, step by step, as `Cell.forward` promises it."""
-    lengths, outputs = lengths.to(x.device), []
-    full = int(lengths.min()) if len(lengths) else 0  # Up to here no sample has ended, and nothing needs a mask.
+def unroll(step: Callable[[Tensor, S], tuple[Tensor, S]], x: Tensor, lengths: Tensor, state: S) -> tuple[Tensor, S]:
+    """A step applied to each time step of a padded batch in turn, in Python.
+
+    Args:
+        step: x (B, I) and a state -> output (B, H) and the new state.
+        x, lengths, state: as `Cell.forward` takes them.
+
+    Returns:
+        As `Cell.forward`.
+    """
+    lengths, outputs, build = lengths.to(x.device), [], type(state)
+    full = int(lengths.min()) if len(lengths) else 0  # Before this step no sample has ended, and nothing needs a mask.
     for t, x_t in enumerate(x.unbind(1)):
         if t < full:
             h, state = step(x_t, state)
         else:
             valid = (t < lengths).unsqueeze(1)  # (B, 1)
-            # Zeros instead of what stands in the padding: a NaN there would come back through the weights' gradients.
+            # Zeros instead of the padding: a NaN in it would reach the weights' gradients.
             h, new = step(torch.where(valid, x_t, torch.zeros_like(x_t)), state)
-            state = type(state)(*(torch.where(valid, after, before) for after, before in zip(new, state, strict=True)))
+            state = build(*(torch.where(valid, after, before) for after, before in zip(new, state, strict=True)))
             h = torch.where(valid, h, torch.zeros_like(h))
         outputs.append(h)
     if not outputs:
@@ -170,19 +211,13 @@ def unroll(
     return torch.stack(outputs, 1), state
 
 
-def blank(x: Tensor, lengths: Tensor) -> Tensor:
-    """x (B, T, ...) with zeros behind each sample's length, whatever stood there: for projecting all steps at once."""
-    inside = torch.arange(x.shape[1], device=x.device) < lengths.to(x.device).unsqueeze(1)  # (B, T)
-    return torch.where(inside.unsqueeze(-1), x, torch.zeros_like(x))
-
-
-def weight(hidden_size: int, *shape: int) -> nn.Parameter:
-    """Where torch's own layers start: uniform within 1 / sqrt(H)."""
+def uniform_weight(hidden_size: int, *shape: int) -> nn.Parameter:
+    """A parameter initialised as in torch's own layers: uniform within 1 / sqrt(H)."""
     bound = hidden_size**-0.5 if hidden_size else 0.0
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
 
 
-def weights(layer: nn.RNNBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def rnn_weights(layer: nn.RNNBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """W (G H, I), U (G H, H) and the two biases (G H,) of a one-layer torch RNN with G gates."""
     W, U = layer.get_parameter("weight_ih_l0"), layer.get_parameter("weight_hh_l0")
     return W, U, layer.get_parameter("bias_ih_l0"), layer.get_parameter("bias_hh_l0")

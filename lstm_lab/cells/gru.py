@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Hidden, Memory, Spelled, weights
+from lstm_lab.cells.base import GateBiases, Hidden, TraceableCell, rnn_weights
 
 
-class GRU(Spelled, name="gru"):
+class GRU(TraceableCell[Hidden], name="gru"):
     """Cho et al. (2014), in the form that cuDNN and torch compute (the reset gate acts after U).
 
     r = sigmoid(W_r x + U_r h + b_r)
@@ -21,12 +20,14 @@ class GRU(Spelled, name="gru"):
     h' = (1 - z) * n + z * h
     """
 
+    supports_reverse = True
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.layer = nn.GRU(input_size, hidden_size, batch_first=True)
 
-    def letters(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
-        W, U, b, b_h = weights(self.layer)
+    def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
+        W, U, b, b_h = rnn_weights(self.layer)
         W_rx, W_zx, W_nx = (x @ W.T + b).chunk(3, 1)
         U_rh, U_zh, U_nh = (state.h @ U.T + b_h).chunk(3, 1)
         r = torch.sigmoid(W_rx + U_rh)  # (B, H)
@@ -36,13 +37,15 @@ class GRU(Spelled, name="gru"):
         return {"r": r, "z": z, "n": n, "h": h}
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
-        return weights(self.layer)[1].chunk(3)
+        return rnn_weights(self.layer)[1].chunk(3)
 
-    def gate_memory(self) -> Memory:
-        _, _, b, b_h = weights(self.layer)
-        return Memory(keep=(b.chunk(3)[1], b_h.chunk(3)[1]))  # z multiplies the old h, 1 - z the new
+    def gate_biases(self) -> GateBiases:
+        _, _, b, b_h = rnn_weights(self.layer)
+        return GateBiases(forget=(b.chunk(3)[1], b_h.chunk(3)[1]))  # z multiplies the old h, 1 - z the candidate
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Hidden]:
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: Hidden | None = None, reverse: bool = False
+    ) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state
-        outputs, h = kernels.gru(x, lengths, state.h, *weights(self.layer), reverse=reverse)
+        outputs, h = kernels.gru(x, lengths, state.h, *rnn_weights(self.layer), reverse=reverse)
         return outputs, Hidden(h)

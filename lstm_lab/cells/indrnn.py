@@ -1,4 +1,4 @@
-"""The independently recurrent network: each unit sees its own past alone."""
+"""The independently recurrent network: each unit depends on its own previous state alone."""
 
 from __future__ import annotations
 
@@ -6,25 +6,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, Hidden, weight
+from lstm_lab.cells.base import Cell, Hidden, uniform_weight
 
 
-class IndRNN(Cell, name="indrnn"):
+class IndRNN(Cell[Hidden], name="indrnn"):
     """Li et al. (2018), "Independently Recurrent Neural Network (IndRNN)", equation 2.
 
     h' = relu(W x + u * h + b)
 
-    u (H,) starts uniform in [0, 1): the paper's [0, 2^(1/T)] for long memory, whose end tends to 1 with the length T.
-    After T steps a unit's own past counts u^T times. The paper also holds |u| under 2^(1/T) after each update; here
-    nothing does, so where |u| grows past 1 on long sequences the trainer's gradient clip is what holds.
+    u (H,) is initialised uniformly in [0, 1): the paper's [0, 2^(1/T)] for long memory, whose upper end tends to 1 with
+    the length T. Over T steps the gradient through a unit is scaled by u^T. The paper also clips |u| to 2^(1/T) after
+    each update; nothing does so here, so where |u| exceeds 1 on long sequences, the trainer's gradient clipping is the
+    only bound.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         H = hidden_size
-        self.W = weight(H, H, input_size)
+        self.W = uniform_weight(H, H, input_size)
         self.u = nn.Parameter(torch.empty(H).uniform_(0, 1))
-        self.b = weight(H, H)
+        self.b = uniform_weight(H, H)
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
         h = torch.relu(linear(x, self.W, self.b) + self.u * state.h)  # (B, H)

@@ -8,32 +8,33 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, Hidden, Memory, weight
+from lstm_lab.cells.base import Cell, GateBiases, Hidden, uniform_weight
 
 
-class MGU(Cell, name="mgu"):
+class MGU(Cell[Hidden], name="mgu"):
     """Zhou et al. (2016), "Minimal Gated Unit for Recurrent Neural Networks".
 
     f = sigmoid(W_f x + U_f h + b_f)
     n = tanh(W_n x + U_n (f * h) + b_n)
     h' = (1 - f) * h + f * n
 
-    The paper calls the gate f, yet f = 1 replaces and f = 0 keeps: a GRU's update gate that is its reset gate too.
+    The paper calls the gate f, but f = 1 replaces the state and f = 0 keeps it: a GRU's update gate that is also its
+    reset gate.
     """
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         H = hidden_size
-        self.W = weight(H, 2 * H, input_size)  # f, n
-        self.U_f = weight(H, H, H)
-        self.U_n = weight(H, H, H)
-        self.b = weight(H, 2 * H)
+        self.W = uniform_weight(H, 2 * H, input_size)  # f, n
+        self.U_f = uniform_weight(H, H, H)
+        self.U_n = uniform_weight(H, H, H)
+        self.b = uniform_weight(H, 2 * H)
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return (self.U_f, self.U_n)
 
-    def gate_memory(self) -> Memory:
-        return Memory(keep=(), write=(self.b.chunk(2)[0],))
+    def gate_biases(self) -> GateBiases:
+        return GateBiases(forget=(), input=(self.b.chunk(2)[0],))  # f multiplies the candidate
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
         W_fx, W_nx = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each

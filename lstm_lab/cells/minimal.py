@@ -1,4 +1,4 @@
-"""minGRU and minLSTM: gates that see the input alone, so that the state is a weighted sum of candidates."""
+"""minGRU and minLSTM: gates that depend on the input alone, so that the state is a weighted sum of candidates."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid
 
-from lstm_lab.cells.base import Cell, Hidden, Memory, weight
-from lstm_lab.cells.lstm import Remembering
+from lstm_lab.cells.base import Cell, GateBiases, Hidden, uniform_weight
+from lstm_lab.cells.lstm import ForgetBiasConfig
 
 
-class MinGRU(Cell, name="min_gru"):
+class MinGRU(Cell[Hidden], name="min_gru"):
     """Feng et al. (2024), "Were RNNs All We Needed?", section 3.1, the form without logarithms.
 
     z = sigmoid(W_z x + b_z)
@@ -23,11 +23,11 @@ class MinGRU(Cell, name="min_gru"):
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         H = hidden_size
-        self.W = weight(H, 2 * H, input_size)  # z, h~
-        self.b = weight(H, 2 * H)
+        self.W = uniform_weight(H, 2 * H, input_size)  # z, h~
+        self.b = uniform_weight(H, 2 * H)
 
-    def gate_memory(self) -> Memory:
-        return Memory(keep=(), write=(self.b.chunk(2)[0],))
+    def gate_biases(self) -> GateBiases:
+        return GateBiases(forget=(), input=(self.b.chunk(2)[0],))
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
         z, candidate = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each
@@ -36,29 +36,30 @@ class MinGRU(Cell, name="min_gru"):
         return h, Hidden(h)
 
 
-class MinLSTM(Cell, name="min_lstm"):
+class MinLSTM(Cell[Hidden], name="min_lstm"):
     """Feng et al. (2024), "Were RNNs All We Needed?", section 3.2, the form without logarithms.
 
     f = sigmoid(W_f x + b_f)      i = sigmoid(W_i x + b_i)      h~ = W_h x + b_h
     h' = f / (f + i) * h + i / (f + i) * h~
 
-    The shares are computed as f / (f + i) = sigmoid(log f - log i), which holds where f and i are too small to divide.
+    The weights are computed as f / (f + i) = sigmoid(log f - log i), which is stable where f and i are too small to
+    divide.
     """
 
-    class Config(Remembering):
-        """How it starts."""
+    class Config(ForgetBiasConfig):
+        """Options of the minLSTM."""
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
         H = hidden_size
-        self.W = weight(H, 3 * H, input_size)  # f, i, h~
-        self.b = weight(H, 3 * H)
+        self.W = uniform_weight(H, 3 * H, input_size)  # f, i, h~
+        self.b = uniform_weight(H, 3 * H)
         with torch.no_grad():
             nn.init.constant_(self.b[:H], forget_bias)
 
-    def gate_memory(self) -> Memory:
+    def gate_biases(self) -> GateBiases:
         f, i, _ = self.b.chunk(3)
-        return Memory(keep=(f,), write=(i,))
+        return GateBiases(forget=(f,), input=(i,))
 
     def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
         f, i, candidate = linear(x, self.W, self.b).chunk(3, 1)  # (B, H) each

@@ -1,4 +1,4 @@
-"""The Mogrifier LSTM: input and state gate each other in turn before the LSTM sees them."""
+"""The Mogrifier LSTM: input and hidden state gate each other in turn before the LSTM step."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, Memory, weight
-from lstm_lab.cells.lstm import LSTMState, Remembering
+from lstm_lab.cells.base import Cell, GateBiases, uniform_weight
+from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 from lstm_lab.config import Count
 
 
-class MogrifierLSTM(Cell, name="mogrifier"):
+class MogrifierLSTM(Cell[LSTMState], name="mogrifier"):
     """Melis et al. (2020), "Mogrifier LSTM", equations 1 and 2, before the step of `lstm`.
 
     x^i = 2 sigmoid(Q^i h^(i-1)) * x^(i-2)      for odd i in 1..rounds
     h^i = 2 sigmoid(R^i x^(i-1)) * h^(i-2)      for even i in 1..rounds
 
-    with x^(-1) = x and h^0 = h; the last of each goes into the LSTM. No rounds: the LSTM itself.
+    with x^(-1) = x and h^0 = h; the last of each goes into the LSTM. With rounds=0 it is the LSTM itself.
     """
 
     State = LSTMState
 
-    class Config(Remembering):
+    class Config(ForgetBiasConfig):
         rounds: Annotated[int, Field(ge=0, le=100)] = 5
-        """Times that x and h are gated, in turn and x first; the paper finds 5 and 6 best."""
+        """Number of gatings of x and h, in turn and x first; the paper finds 5 and 6 best."""
         rank: Count | None = None
-        """Of each Q = Q_left Q_right and R = R_left R_right; null: full matrices."""
+        """Rank of each Q = Q_left Q_right and R = R_left R_right; null for full matrices."""
 
         @model_validator(mode="after")
-        def _rank_has_a_round(self) -> MogrifierLSTM.Config:
+        def _check_rank_has_rounds(self) -> MogrifierLSTM.Config:
             if self.rank is not None and self.rounds == 0:
                 raise ValueError(
-                    f"rank={self.rank} would do nothing: there are no rounds; set rounds to 1 or more, or leave it out"
+                    f"rank={self.rank} would do nothing with rounds=0; set rounds to 1 or more, or leave rank out"
                 )
             return self
 
@@ -44,23 +44,23 @@ class MogrifierLSTM(Cell, name="mogrifier"):
     ) -> None:
         super().__init__(input_size, hidden_size)
         I, H = input_size, hidden_size  # noqa: E741
-        self.W = weight(H, 4 * H, I)  # gates in the order i, f, g, o
-        self.U = weight(H, 4 * H, H)
-        self.b = weight(H, 4 * H)
+        self.W = uniform_weight(H, 4 * H, I)  # gates in the order i, f, g, o
+        self.U = uniform_weight(H, 4 * H, H)
+        self.b = uniform_weight(H, 4 * H)
         with torch.no_grad():
             nn.init.constant_(self.b[H : 2 * H], forget_bias)
-        # Q^1, R^2, Q^3, ...: each one matrix, or two factors with the rank between them.
+        # Q^1, R^2, Q^3, ...: each one matrix, or two factors of the given rank.
         self.QR = nn.ModuleList(
             nn.ParameterList(
-                weight(H, rows, columns)
-                for rows, columns in ([(out, seen)] if rank is None else [(out, rank), (rank, seen)])
+                uniform_weight(H, rows, columns)
+                for rows, columns in ([(gated, gating)] if rank is None else [(gated, rank), (rank, gating)])
             )
-            for out, seen in ((H, I) if i % 2 else (I, H) for i in range(rounds))
+            for gated, gating in ((H, I) if i % 2 else (I, H) for i in range(rounds))
         )
 
-    def gate_memory(self) -> Memory:
+    def gate_biases(self) -> GateBiases:
         i, f, _, _ = self.b.chunk(4)
-        return Memory(keep=(f,), write=(i,))
+        return GateBiases(forget=(f,), input=(i,))
 
     def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
         x, h = self._mogrify(x, state.h)
@@ -70,10 +70,10 @@ class MogrifierLSTM(Cell, name="mogrifier"):
         return h, LSTMState(h, c)
 
     def _mogrify(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
-        gated, seen = x, h
+        gated, gating = x, h
         for factors in self.QR:
-            z = seen
+            z = gating
             for factor in reversed(list(factors.parameters())):
                 z = z @ factor.T
-            gated, seen = seen, 2 * torch.sigmoid(z) * gated
-        return (gated, seen) if len(self.QR) % 2 == 0 else (seen, gated)
+            gated, gating = gating, 2 * torch.sigmoid(z) * gated
+        return (gated, gating) if len(self.QR) % 2 == 0 else (gating, gated)

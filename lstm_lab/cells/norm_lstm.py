@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Memory, Spelled, weight
-from lstm_lab.cells.lstm import LSTMState, Remembering
+from lstm_lab.cells.base import GateBiases, TraceableCell, uniform_weight
+from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 
 
-class NormLSTM(Spelled, name="norm_lstm"):
-    """Ba et al. (2016), "Layer Normalization", equations 20-22; LN(z; a, b) = a * (z - mean) / deviation + b.
+class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
+    """Ba et al. (2016), "Layer Normalization", equations 20-22; LN(z; a, b) = a * (z - mean) / std + b.
 
     (i, f, g, o) = LN(W_h h; a_1) + LN(W_x x; a_2) + b
     c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
     h' = sigmoid(o) * tanh(LN(c'; a_3, b_3))
 
-    The shifts of the first two would only add up with b, so b stands for all three.
+    The shifts of the first two would only be added to b, so b stands for all three.
     """
 
     State = LSTMState
+    supports_reverse = True
 
-    class Config(Remembering):
-        """How it starts."""
+    class Config(ForgetBiasConfig):
+        """Options of the LSTM with layer normalisation."""
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
         H = hidden_size
-        self.W_x = weight(H, 4 * H, input_size)  # gates in the order i, f, g, o
-        self.W_h = weight(H, 4 * H, H)
+        self.W_x = uniform_weight(H, 4 * H, input_size)  # gates in the order i, f, g, o
+        self.W_h = uniform_weight(H, 4 * H, H)
         self.b = nn.Parameter(torch.zeros(4 * H))
         self.a_1, self.a_2 = nn.Parameter(torch.ones(4 * H)), nn.Parameter(torch.ones(4 * H))
         self.a_3, self.b_3 = nn.Parameter(torch.ones(H)), nn.Parameter(torch.zeros(H))
         with torch.no_grad():
             nn.init.constant_(self.b[H : 2 * H], forget_bias)
 
-    def letters(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         H = self.hidden_size
         z = layer_norm(state.h @ self.W_h.T, (4 * H,), self.a_1) + layer_norm(x @ self.W_x.T, (4 * H,), self.a_2)
         i, f, g, o = (z + self.b).chunk(4, 1)  # (B, H) each
@@ -52,11 +52,13 @@ class NormLSTM(Spelled, name="norm_lstm"):
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.W_h.chunk(4)
 
-    def gate_memory(self) -> Memory:
+    def gate_biases(self) -> GateBiases:
         i, f, _, _ = self.b.chunk(4)
-        return Memory(keep=(f,), write=(i,))
+        return GateBiases(forget=(f,), input=(i,))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, LSTMState]:
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: LSTMState | None = None, reverse: bool = False
+    ) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
         outputs, h, c = kernels.norm_lstm(
             x,

@@ -1,9 +1,9 @@
-"""The variants that "LSTM: A Search Space Odyssey" compares, as data over one implementation."""
+"""The variants that "LSTM: A Search Space Odyssey" compares, as configurations of one implementation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from pydantic import model_validator
@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Memory, Spelled, weight
-from lstm_lab.cells.lstm import LSTMState, Remembering
+from lstm_lab.cells.base import GateBiases, TraceableCell, uniform_weight
+from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 from lstm_lab.kernels import PLAIN, Variant, reference
 
 VARIANTS = {
@@ -28,42 +28,44 @@ VARIANTS = {
 }
 
 
-class GatesState(NamedTuple):
-    """State of full gate recurrence: the gates remember themselves."""
+class GateRecurrentState(NamedTuple):
+    """State of full gate recurrence: the gates of the previous step are part of it."""
 
     h: Tensor
     c: Tensor
     i: Tensor
     f: Tensor
     o: Tensor
-    """(B, H) each; the gates are those of the step before."""
+    """(B, H) each; the gates are those of the previous step."""
 
 
-class OdysseyLSTM(Spelled, name="odyssey"):
-    """Greff et al. (2017): the LSTM with peepholes (`none`) and eight ways to change one thing about it.
+class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey"):
+    """Greff et al. (2017): the LSTM with peepholes (`none`) and eight variants, each with one change.
 
     i = sigmoid(W_i x + R_i y + p_i * c + b_i)       f = sigmoid(W_f x + R_f y + p_f * c + b_f)
     z = tanh(W_z x + R_z y + b_z)                    c' = z * i + c * f
     o = sigmoid(W_o x + R_o y + p_o * c' + b_o)      y' = tanh(c') * o
 
-    nig, nfg, nog: no input, forget, output gate (it is 1). The LSTM of Hochreiter & Schmidhuber (1997) is nfg.
+    nig, nfg, nog: no input, forget, output gate (it is 1). nfg has peepholes, so it is not the cell of Hochreiter &
+    Schmidhuber (1997), which has neither a forget gate nor peepholes.
     niaf, noaf: no tanh on z, on c'.  np: no peepholes.  cifg: coupled gates, f = 1 - i.
-    fgr: full gate recurrence: each of i, f, o also sees all three of the step before, R_ii i + R_fi f + R_oi o, ...
+    fgr: full gate recurrence: each of i, f, o also reads all three of the previous step, R_ii i + R_fi f + R_oi o, ...
     """
 
-    State: Any = LSTMState
+    State: type[LSTMState] | type[GateRecurrentState] = LSTMState
+    supports_reverse = True
 
-    class Config(Remembering):
+    class Config(ForgetBiasConfig):
         variant: Literal["none", "nig", "nfg", "nog", "niaf", "noaf", "np", "cifg", "fgr"] = "none"
-        """What is changed: `none`, no Input/Forget/Output Gate, no Input/Output Activation Function, No Peepholes,
+        """The change: `none`, No Input/Forget/Output Gate, no Input/Output Activation Function, No Peepholes,
         Coupled Input and Forget Gate, Full Gate Recurrence."""
 
         @model_validator(mode="after")
-        def _bias_has_a_gate(self) -> OdysseyLSTM.Config:
-            if self.variant in ("nfg", "cifg") and self.forget_bias != 1.0:
+        def _check_bias_has_a_gate(self) -> OdysseyLSTM.Config:
+            if "f" not in VARIANTS[self.variant].gates and self.forget_bias != 1.0:
                 raise ValueError(
-                    f"forget_bias={self.forget_bias} would do nothing: variant {self.variant} has no forget gate "
-                    "of its own; leave it out, or choose another variant"
+                    f"forget_bias={self.forget_bias} would do nothing: variant {self.variant} has no forget-gate "
+                    "bias; leave forget_bias out, or choose another variant"
                 )
             return self
 
@@ -71,61 +73,64 @@ class OdysseyLSTM(Spelled, name="odyssey"):
         super().__init__(input_size, hidden_size)
         H, self.variant = hidden_size, VARIANTS[variant]
         gates = self.variant.gates
-        self.W = weight(H, len(gates) * H, input_size)  # gates in the order i, f, g (z in the paper), o
-        self.R = weight(H, len(gates) * H, H)
-        self.b = weight(H, len(gates) * H)
-        # Only gates with weights of their own have a peephole.
-        seeing = "" if variant == "np" else gates.replace("g", "")
-        self.rows = ["ifo".index(gate) for gate in seeing]
-        self.p: Any = weight(H, len(seeing), H) if seeing else None
-        self.R_gates: Any = None
+        self.W = uniform_weight(H, len(gates) * H, input_size)  # gates in the order i, f, g (z in the paper), o
+        self.R = uniform_weight(H, len(gates) * H, H)
+        self.b = uniform_weight(H, len(gates) * H)
+        # Only gates with weights have a peephole.
+        peepholes = gates.replace("g", "") if variant != "np" else ""
+        self.rows = ["ifo".index(gate) for gate in peepholes]
+        self.p = uniform_weight(H, len(peepholes), H) if peepholes else None
+        self.R_gates: nn.Parameter | None = None
         if variant == "fgr":
-            self.State = GatesState
-            self.R_gates = weight(H, 3 * H, 3 * H)  # i, f, o from i, f, o
+            self.State = GateRecurrentState
+            self.R_gates = uniform_weight(H, 3 * H, 3 * H)  # i, f, o from i, f, o
         if "f" in gates:
             start = gates.index("f") * H
             with torch.no_grad():
                 nn.init.constant_(self.b[start : start + H], forget_bias)
 
     def _peepholes(self) -> Tensor | None:
-        """(3, H) for i, f, o, zero where there is none."""
+        """(3, H) for i, f, o, zero where a gate has none."""
         if self.p is None or len(self.p) == 3:
             return self.p
         index = torch.tensor(self.rows, device=self.p.device)
         return self.p.new_zeros(3, self.hidden_size).index_copy(0, index, self.p)
 
-    def letters(self, x: Tensor, state: Any) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, state: LSTMState | GateRecurrentState) -> dict[str, Tensor]:
         if self.R_gates is not None:
-            return self._recur(x, state)
+            assert isinstance(state, GateRecurrentState)
+            return self._full_gate_recurrence(x, state, self.R_gates)
         p = self._peepholes()
-        return reference.lstm_letters(x, state.h, state.c, self.W, self.R, self.b, None, p, self.variant)
+        return reference.lstm_activations(x, state.h, state.c, self.W, self.R, self.b, None, p, self.variant)
 
-    def _recur(self, x: Tensor, state: GatesState) -> dict[str, Tensor]:
-        """Full gate recurrence."""
+    def _full_gate_recurrence(self, x: Tensor, state: GateRecurrentState, R_gates: Tensor) -> dict[str, Tensor]:
+        assert self.p is not None
         i, f, z, o = (linear(x, self.W, self.b) + state.h @ self.R.T).chunk(4, 1)  # (B, H) each
-        seen_i, seen_f, seen_o = (torch.cat((state.i, state.f, state.o), 1) @ self.R_gates.T).chunk(3, 1)
+        R_i, R_f, R_o = (torch.cat((state.i, state.f, state.o), 1) @ R_gates.T).chunk(3, 1)
         p_i, p_f, p_o = self.p.unbind(0)
-        i = torch.sigmoid(i + p_i * state.c + seen_i)
-        f = torch.sigmoid(f + p_f * state.c + seen_f)
+        i = torch.sigmoid(i + p_i * state.c + R_i)
+        f = torch.sigmoid(f + p_f * state.c + R_f)
         z = torch.tanh(z)
         c = z * i + state.c * f
-        o = torch.sigmoid(o + p_o * c + seen_o)
+        o = torch.sigmoid(o + p_o * c + R_o)
         h = torch.tanh(c) * o
         return {"i": i, "f": f, "g": z, "o": o, "c": c, "h": h}
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.R.chunk(len(self.variant.gates))
 
-    def gate_memory(self) -> Memory | None:
+    def gate_biases(self) -> GateBiases | None:
         if not self.variant.forget_gate:
             return None
-        b = dict(zip(self.variant.gates, self.b.split(self.hidden_size), strict=True))
-        return Memory(*(tuple(b[gate] for gate in gates if gate in b) for gates in ("f", "i")))
+        b = dict(zip(self.variant.gates, torch.split(self.b, self.hidden_size), strict=True))
+        return GateBiases(*(tuple(b[gate] for gate in gates if gate in b) for gates in ("f", "i")))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Any]:
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: LSTMState | GateRecurrentState | None = None, reverse: bool = False
+    ) -> tuple[Tensor, LSTMState | GateRecurrentState]:
+        state = self.initial_state(x) if state is None else state
         if self.R_gates is not None:
             return super().forward(x, lengths, state, reverse)
-        state = self.initial_state(x) if state is None else state
         outputs, h, c = kernels.lstm(
             x,
             lengths,

@@ -1,21 +1,20 @@
-"""The LSTM whose gates look at what it remembers."""
+"""The LSTM with peephole connections from the cell state to the gates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Memory, Spelled, weight
-from lstm_lab.cells.lstm import LSTMState, Remembering
+from lstm_lab.cells.base import GateBiases, TraceableCell, uniform_weight
+from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 
 
-class PeepholeLSTM(Spelled, name="peephole"):
-    """Gers & Schmidhuber (2000), "Recurrent nets that time and count": the output gate sees the new cell state.
+class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
+    """Gers & Schmidhuber (2000), "Recurrent nets that time and count"; the output gate reads the new cell state.
 
     i = sigmoid(W_xi x + W_hi h + W_ci c + b_i)      f = sigmoid(W_xf x + W_hf h + W_cf c + b_f)
     g = tanh(W_xg x + W_hg h + b_g)                  c' = f * c + i * g
@@ -25,44 +24,47 @@ class PeepholeLSTM(Spelled, name="peephole"):
     """
 
     State = LSTMState
+    supports_reverse = True
 
-    class Config(Remembering):
+    class Config(ForgetBiasConfig):
         full: bool = False
-        """Whether each gate sees all cells through a full matrix, instead of its own cell alone."""
+        """Whether each gate reads all cells through a full matrix, instead of its own cell alone."""
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0, full: bool = False) -> None:
         super().__init__(input_size, hidden_size)
         H, self.full = hidden_size, full
-        self.W_x = weight(H, 4 * H, input_size)  # gates in the order i, f, g, o
-        self.W_h = weight(H, 4 * H, H)
-        self.W_c = weight(H, 3, H, H) if full else weight(H, 3, H)  # i, f, o
-        self.b = weight(H, 4 * H)
+        self.W_x = uniform_weight(H, 4 * H, input_size)  # gates in the order i, f, g, o
+        self.W_h = uniform_weight(H, 4 * H, H)
+        self.W_c = uniform_weight(H, 3, H, H) if full else uniform_weight(H, 3, H)  # i, f, o
+        self.b = uniform_weight(H, 4 * H)
         with torch.no_grad():
             nn.init.constant_(self.b[H : 2 * H], forget_bias)
 
-    def letters(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         W_xx = linear(x, self.W_x, self.b)  # (B, 4 H)
         i, f, g, o = (W_xx + state.h @ self.W_h.T).chunk(4, 1)  # (B, H) each
         W_ci, W_cf, W_co = self.W_c.unbind(0)
-        i = torch.sigmoid(i + self._peep(state.c, W_ci))
-        f = torch.sigmoid(f + self._peep(state.c, W_cf))
+        i = torch.sigmoid(i + self._peephole(state.c, W_ci))
+        f = torch.sigmoid(f + self._peephole(state.c, W_cf))
         g = torch.tanh(g)
         c = f * state.c + i * g
-        o = torch.sigmoid(o + self._peep(c, W_co))
+        o = torch.sigmoid(o + self._peephole(c, W_co))
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
 
-    def _peep(self, c: Tensor, W: Tensor) -> Tensor:
+    def _peephole(self, c: Tensor, W: Tensor) -> Tensor:
         return c @ W.T if self.full else c * W
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.W_h.chunk(4)
 
-    def gate_memory(self) -> Memory:
+    def gate_biases(self) -> GateBiases:
         i, f, _, _ = self.b.chunk(4)
-        return Memory(keep=(f,), write=(i,))
+        return GateBiases(forget=(f,), input=(i,))
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, LSTMState]:
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: LSTMState | None = None, reverse: bool = False
+    ) -> tuple[Tensor, LSTMState]:
         if self.full:
             return super().forward(x, lengths, state, reverse)
         state = self.initial_state(x) if state is None else state

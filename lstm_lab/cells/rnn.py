@@ -1,33 +1,36 @@
-"""The Elman network: one state, no gate. The baseline that forgets."""
+"""The Elman network: one state and no gate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Hidden, Spelled, weights
+from lstm_lab.cells.base import Hidden, TraceableCell, rnn_weights
 
 
-class RNN(Spelled, name="rnn"):
+class RNN(TraceableCell[Hidden], name="rnn"):
     """h_t = tanh(W x_t + b + U h_{t-1} + b')  (Elman, 1990)."""
+
+    supports_reverse = True
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         self.layer = nn.RNN(input_size, hidden_size, batch_first=True)
 
-    def letters(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
-        W, U, b, b_h = weights(self.layer)
+    def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
+        W, U, b, b_h = rnn_weights(self.layer)
         h = torch.tanh(x @ W.T + b + state.h @ U.T + b_h)  # (B, H)
         return {"h": h}
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
-        return (weights(self.layer)[1],)
+        return (rnn_weights(self.layer)[1],)
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, Hidden]:
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: Hidden | None = None, reverse: bool = False
+    ) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state
-        outputs, h = kernels.rnn(x, lengths, state.h, *weights(self.layer), reverse=reverse)
+        outputs, h = kernels.rnn(x, lengths, state.h, *rnn_weights(self.layer), reverse=reverse)
         return outputs, Hidden(h)

@@ -1,82 +1,96 @@
-"""The same LSTM as textbooks write it: concatenated, split into twelve tensors, fused. Weights go to nn.LSTM and back.
+"""The LSTM in the layouts of textbooks: concatenated, split into twelve tensors, fused. Weights convert to nn.LSTM and
+back.
 
-All three compute what `lstm` computes. They are for reading, for weights that come in such a layout, and for proof.
+All three compute the same as `lstm`. They serve as reading, for weights that exist in such a layout, and as proof.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, Memory, weight, weights
-from lstm_lab.cells.lstm import LSTMState, Remembering
+from lstm_lab.cells.base import Cell, GateBiases, rnn_weights, uniform_weight
+from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 
 
-class Form(Cell):
-    """An LSTM in a layout of its own, which knows torch's: W (4 H, I), U (4 H, H), biases (4 H), gates i, f, g, o."""
+class TextbookLSTM(Cell[LSTMState]):
+    """Base of the LSTMs whose parameters are laid out in another way than torch's, and convert to it and back.
+
+    torch's layout: W (4 H, I), U (4 H, H), biases (4 H), gates in the order i, f, g, o.
+    """
 
     State = LSTMState
+    supports_reverse = True
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
         H = hidden_size
-        self.allocate(input_size, H)
-        W, U, b, b_h = (weight(H, *shape).detach() for shape in ((4 * H, input_size), (4 * H, H), (4 * H,), (4 * H,)))
+        self.create_parameters(input_size, H)
+        W, U, b, b_h = (
+            uniform_weight(H, *shape).detach() for shape in ((4 * H, input_size), (4 * H, H), (4 * H,), (4 * H,))
+        )
         b[H : 2 * H], b_h[H : 2 * H] = forget_bias, 0.0
-        self.take(W, U, b, b_h)
+        self.load_weights(W, U, b, b_h)
 
     @abstractmethod
-    def allocate(self, I: int, H: int) -> None:  # noqa: E741
-        """Make the parameters; `take` fills them."""
+    def create_parameters(self, I: int, H: int) -> None:  # noqa: E741
+        """Create the parameters; `load_weights` fills them."""
 
     @abstractmethod
-    def torch_layout(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        """W, U, b and, where there is a second one, b_h: made of the parameters, with gradients to them."""
+    def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """W, U, b and, where there is a second bias, b_h: computed from the parameters, with gradients to them."""
 
     @abstractmethod
-    def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
-        """Set the parameters to these values, given in torch's layout."""
+    def load_weights(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
+        """Set the parameters from weights in torch's layout."""
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False) -> tuple[Tensor, LSTMState]:
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: LSTMState | None = None, reverse: bool = False
+    ) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
-        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *self.torch_layout(), reverse=reverse)
+        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *self.torch_weights(), reverse=reverse)
         return outputs, LSTMState(h, c)
 
     @torch.no_grad()
     def to_torch(self) -> nn.LSTM:
-        """The same layer as one of torch's."""
-        W, U, b, b_h = self.torch_layout()
+        """An nn.LSTM with the same weights."""
+        W, U, b, b_h = self.torch_weights()
         layer = nn.LSTM(self.input_size, self.hidden_size, batch_first=True, device=W.device, dtype=W.dtype)
         values = (W, U, b, torch.zeros_like(b) if b_h is None else b_h)
-        for parameter, value in zip(weights(layer), values, strict=True):
+        for parameter, value in zip(rnn_weights(layer), values, strict=True):
             parameter.copy_(value)
         return layer
 
     @classmethod
     @torch.no_grad()
     def from_torch(cls, layer: nn.LSTM) -> Self:
-        """This form of a layer of torch's.
+        """A cell with the weights of an nn.LSTM.
 
         Raises:
-            ValueError: several layers, two directions, no bias or a projection: there is no cell for these.
+            ValueError: several layers, two directions, no bias or a projection: no cell has these.
         """
-        for option, plain in {"num_layers": 1, "bidirectional": False, "bias": True, "proj_size": 0}.items():
-            if getattr(layer, option) != plain:
-                raise ValueError(f"nn.LSTM with {option}={getattr(layer, option)}: this takes {option}={plain} only")
-        W, U, b, b_h = weights(layer)
+        for option, value, supported in (
+            ("num_layers", layer.num_layers, 1),
+            ("bidirectional", layer.bidirectional, False),
+            ("bias", layer.bias, True),
+            ("proj_size", layer.proj_size, 0),
+        ):
+            if value != supported:
+                raise ValueError(f"nn.LSTM with {option}={value}: only {option}={supported} is supported")
+        W, U, b, b_h = rnn_weights(layer)
         cell = cls(layer.input_size, layer.hidden_size).to(W.device, W.dtype)
-        cell.take(W, U, b, b_h)
+        cell.load_weights(W, U, b, b_h)
         return cell
 
 
-class ConcatenatedLSTM(Form, name="concatenated"):
-    """One matrix per gate over [h, x], as introductions write it (after Olah, 2015).
+class ConcatenatedLSTM(TextbookLSTM, name="concatenated"):
+    """One matrix per gate over [h, x] (after Olah, 2015).
 
     f = sigmoid(W_f [h, x] + b_f)      i = sigmoid(W_i [h, x] + b_i)
     C~ = tanh(W_C [h, x] + b_C)        o = sigmoid(W_o [h, x] + b_o)
@@ -94,10 +108,10 @@ class ConcatenatedLSTM(Form, name="concatenated"):
     b_o: Tensor
     """(H,) each."""
 
-    class Config(Remembering):
-        """How it starts."""
+    class Config(ForgetBiasConfig):
+        """Options of the concatenated LSTM."""
 
-    def allocate(self, I: int, H: int) -> None:  # noqa: E741
+    def create_parameters(self, I: int, H: int) -> None:  # noqa: E741
         for gate in "ifCo":
             self.register_parameter(f"W_{gate}", nn.Parameter(torch.empty(H, H + I)))
             self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(H)))
@@ -112,12 +126,12 @@ class ConcatenatedLSTM(Form, name="concatenated"):
         h = o * torch.tanh(C)
         return h, LSTMState(h, C)
 
-    def torch_layout(self) -> tuple[Tensor, Tensor, Tensor, None]:
+    def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, None]:
         W = torch.cat((self.W_i, self.W_f, self.W_C, self.W_o))  # (4 H, H + I)
         b = torch.cat((self.b_i, self.b_f, self.b_C, self.b_o))
         return W[:, self.hidden_size :], W[:, : self.hidden_size], b, None
 
-    def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
+    def load_weights(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
         for gate, W_gate, b_gate in zip("ifCo", torch.cat((U, W), 1).chunk(4), (b + b_h).chunk(4), strict=True):
             self.get_parameter(f"W_{gate}").data.copy_(W_gate)
             self.get_parameter(f"b_{gate}").data.copy_(b_gate)
@@ -125,12 +139,12 @@ class ConcatenatedLSTM(Form, name="concatenated"):
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return [W[:, : self.hidden_size] for W in (self.W_i, self.W_f, self.W_C, self.W_o)]
 
-    def gate_memory(self) -> Memory:
-        return Memory(keep=(self.b_f,), write=(self.b_i,))
+    def gate_biases(self) -> GateBiases:
+        return GateBiases(forget=(self.b_f,), input=(self.b_i,))
 
 
-class SplitLSTM(Form, name="split"):
-    """Twelve tensors, each with the name that it has in the equation.
+class SplitLSTM(TextbookLSTM, name="split"):
+    """Twelve tensors, each named as in the equations.
 
     i = sigmoid(W_i x + U_i h + b_i)      f = sigmoid(W_f x + U_f h + b_f)
     o = sigmoid(W_o x + U_o h + b_o)      c~ = tanh(W_c x + U_c h + b_c)
@@ -151,10 +165,10 @@ class SplitLSTM(Form, name="split"):
     b_o: Tensor
     """W (H, I), U (H, H), b (H,)."""
 
-    class Config(Remembering):
-        """How it starts."""
+    class Config(ForgetBiasConfig):
+        """Options of the split LSTM."""
 
-    def allocate(self, I: int, H: int) -> None:  # noqa: E741
+    def create_parameters(self, I: int, H: int) -> None:  # noqa: E741
         for gate in "ifco":
             self.register_parameter(f"W_{gate}", nn.Parameter(torch.empty(H, I)))
             self.register_parameter(f"U_{gate}", nn.Parameter(torch.empty(H, H)))
@@ -170,36 +184,36 @@ class SplitLSTM(Form, name="split"):
         h = o * torch.tanh(c)
         return h, LSTMState(h, c)
 
-    def torch_layout(self) -> tuple[Tensor, Tensor, Tensor, None]:
+    def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, None]:
         W = torch.cat((self.W_i, self.W_f, self.W_c, self.W_o))
         U = torch.cat((self.U_i, self.U_f, self.U_c, self.U_o))
         return W, U, torch.cat((self.b_i, self.b_f, self.b_c, self.b_o)), None
 
-    def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
-        for letter, whole in (("W", W), ("U", U), ("b", b + b_h)):
-            for gate, value in zip("ifco", whole.chunk(4), strict=True):
-                self.get_parameter(f"{letter}_{gate}").data.copy_(value)
+    def load_weights(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
+        for symbol, stacked in (("W", W), ("U", U), ("b", b + b_h)):
+            for gate, value in zip("ifco", stacked.chunk(4), strict=True):
+                self.get_parameter(f"{symbol}_{gate}").data.copy_(value)
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.U_i, self.U_f, self.U_c, self.U_o
 
-    def gate_memory(self) -> Memory:
-        return Memory(keep=(self.b_f,), write=(self.b_i,))
+    def gate_biases(self) -> GateBiases:
+        return GateBiases(forget=(self.b_f,), input=(self.b_i,))
 
 
-class FusedLSTM(Form, name="fused"):
+class FusedLSTM(TextbookLSTM, name="fused"):
     """Two linear layers for all gates at once, in the order f, i, g, o, each with its bias.
 
     (f, i, g, o) = W_x x + b_x + W_h h + b_h
     c' = sigmoid(f) * c + sigmoid(i) * tanh(g)      h' = sigmoid(o) * tanh(c')
 
-    torch's order is i, f, g, o: weights copied across without a permutation run, and compute something else.
+    torch's order is i, f, g, o: weights copied without a permutation raise no error and compute something else.
     """
 
-    class Config(Remembering):
-        """How it starts."""
+    class Config(ForgetBiasConfig):
+        """Options of the fused LSTM."""
 
-    def allocate(self, I: int, H: int) -> None:  # noqa: E741
+    def create_parameters(self, I: int, H: int) -> None:  # noqa: E741
         self.W_x = nn.Linear(I, 4 * H)
         self.W_h = nn.Linear(H, 4 * H)
 
@@ -209,23 +223,28 @@ class FusedLSTM(Form, name="fused"):
         h = torch.sigmoid(o) * torch.tanh(c)
         return h, LSTMState(h, c)
 
-    def torch_layout(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return swap(self.W_x.weight), swap(self.W_h.weight), swap(self.W_x.bias), swap(self.W_h.bias)
+    def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return (
+            _swap_first_gates(self.W_x.weight),
+            _swap_first_gates(self.W_h.weight),
+            _swap_first_gates(self.W_x.bias),
+            _swap_first_gates(self.W_h.bias),
+        )
 
-    def take(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
+    def load_weights(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
         for layer, matrix, bias in ((self.W_x, W, b), (self.W_h, U, b_h)):
-            layer.weight.data.copy_(swap(matrix))
-            layer.bias.data.copy_(swap(bias))
+            layer.weight.data.copy_(_swap_first_gates(matrix))
+            layer.bias.data.copy_(_swap_first_gates(bias))
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.W_h.weight.chunk(4)
 
-    def gate_memory(self) -> Memory:
+    def gate_biases(self) -> GateBiases:
         (f, i, _, _), (f_h, i_h, _, _) = self.W_x.bias.chunk(4), self.W_h.bias.chunk(4)
-        return Memory(keep=(f, f_h), write=(i, i_h))
+        return GateBiases(forget=(f, f_h), input=(i, i_h))
 
 
-def swap(gates: Tensor) -> Tensor:
-    """f, i, g, o <-> i, f, g, o along the first axis."""
+def _swap_first_gates(gates: Tensor) -> Tensor:
+    """From the gate order f, i, g, o to i, f, g, o along the first axis, or back."""
     first, second, g, o = gates.chunk(4)
     return torch.cat((second, first, g, o))

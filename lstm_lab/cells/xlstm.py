@@ -1,7 +1,7 @@
-"""The two cells of xLSTM: exponential gates, held within the numbers by a running maximum of their logarithms.
+"""The two cells of xLSTM: exponential gates, kept from overflow by a running maximum of their logarithms.
 
 Beck et al. (2024), "xLSTM: Extended Long Short-Term Memory": where sigmoid gates cannot revise what is stored, exp(i~)
-can outweigh all that came before. N heads of width d = H / N; no head sees another.
+can outweigh all that came before. N heads of width d = H / N; heads are independent.
 """
 
 from __future__ import annotations
@@ -13,77 +13,78 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid, pad
 
-from lstm_lab.cells.base import Cell, blank, weight
+from lstm_lab.cells.base import Cell, S, uniform_weight
 from lstm_lab.config import Count
+from lstm_lab.kernels.lengths import length_mask, mask_padding
 from lstm_lab.registry import Named
 
-CHUNK = 20
+CHUNK_SIZE = 20
 """Steps that an mLSTM computes at once."""
-LARGEST = 80.0
-"""Of |m| in exp(-m), which float32 holds to 87."""
-NOTHING = -1e30
-"""Logarithm of no weight at all: exp gives 0, and unlike -inf it can be subtracted from itself."""
+MAX_EXPONENT = 80.0
+"""Bound of |m| in exp(-m), which overflows float32 above 88."""
+LOG_ZERO = -1e30
+"""Stands for log 0: exp gives 0, and unlike -inf it can be subtracted from itself."""
 
 
-class Exponential(Named):
-    """What both cells choose."""
+class XLSTMConfig(Named):
+    """Options of both cells."""
 
-    heads: Count = 1
-    """Parts of the cell that never see each other; must divide hidden_size. The paper takes 4."""
-    forget: Literal["sigmoid", "exp"] = "sigmoid"
-    """The forget gate; exp can also amplify."""
+    num_heads: Count = 1
+    """Number of independent heads; must divide hidden_size. The paper takes 4."""
+    forget_gate: Literal["sigmoid", "exp"] = "sigmoid"
+    """Activation of the forget gate; exp can also amplify."""
     forget_bias: float | None = None
-    """Forget-gate bias at the start; null: 1 for sigmoid, 0 for exp, where that is f = 1."""
+    """Initial bias of the forget gate; null: 1 for sigmoid, 0 for exp, where f = 1."""
 
 
-class ExponentialCell(Cell):
-    """What both cells share: heads, and a forget gate in logarithms."""
+class XLSTMCell(Cell[S]):
+    """Base of both cells: heads, and a forget gate in logarithms."""
 
     def __init__(
         self,
         input_size: int,
         hidden_size: int,
-        heads: int = 1,
-        forget: str = "sigmoid",
+        num_heads: int = 1,
+        forget_gate: str = "sigmoid",
         forget_bias: float | None = None,
     ) -> None:
         super().__init__(input_size, hidden_size)
-        check_heads(heads, hidden_size)
-        self.heads, self.forget = heads, forget
-        self.forget_bias = {"sigmoid": 1.0, "exp": 0.0}[forget] if forget_bias is None else forget_bias
+        check_heads(num_heads, hidden_size)
+        self.num_heads, self.forget_gate = num_heads, forget_gate
+        self.forget_bias = {"sigmoid": 1.0, "exp": 0.0}[forget_gate] if forget_bias is None else forget_bias
 
     @classmethod
     def check(cls, config: Any, hidden_size: int) -> None:
-        check_heads(config.heads, hidden_size)
+        check_heads(config.num_heads, hidden_size)
 
     def log_forget(self, f: Tensor) -> Tensor:
-        """log f (B, heads or H) of what stands inside the gate."""
-        return f if self.forget == "exp" else logsigmoid(f)
+        """log f of the pre-activation f of the forget gate, both (..., N or H)."""
+        return f if self.forget_gate == "exp" else logsigmoid(f)
 
 
-def check_heads(heads: int, hidden_size: int) -> None:
-    """Raise ValueError where the heads cannot share the hidden units evenly."""
-    if hidden_size % heads:
+def check_heads(num_heads: int, hidden_size: int) -> None:
+    """Raise ValueError where hidden_size is no multiple of num_heads."""
+    if hidden_size % num_heads:
         raise ValueError(
-            f"heads={heads} does not divide hidden_size={hidden_size}: "
-            f"set heads to {math.gcd(heads, hidden_size)}, or hidden_size to a multiple of {heads}"
+            f"num_heads={num_heads} does not divide hidden_size={hidden_size}: "
+            f"set num_heads to {math.gcd(num_heads, hidden_size)}, or hidden_size to a multiple of {num_heads}"
         )
 
 
 class SLSTMState(NamedTuple):
-    """What the sLSTM carries from step to step; m keeps its exponentials in range."""
+    """State of an sLSTM; the stabiliser m keeps its exponentials in range."""
 
     h: Tensor
-    """(B, H) what the cell shows."""
+    """(B, H) hidden state, the output."""
     c: Tensor
-    """(B, H) what it remembers, times exp(-m)."""
+    """(B, H) cell state, times exp(-m)."""
     n: Tensor
-    """(B, H) how much it took in, times exp(-m)."""
+    """(B, H) normalizer, the sum of the input weights, times exp(-m)."""
     m: Tensor
-    """(B, H) largest logarithm among the weights of what it took in."""
+    """(B, H) stabiliser, the largest logarithm among the input weights."""
 
 
-class SLSTM(ExponentialCell, name="slstm"):
+class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
     """Beck et al. (2024), section 2.2: exponential gates, scalar memories that mix within a head.
 
     z = tanh(W_z x + R_z h + b_z)         i~ = W_i x + R_i h + b_i
@@ -93,31 +94,31 @@ class SLSTM(ExponentialCell, name="slstm"):
     n' = exp(log f + m - m') * n + exp(i~ - m')
     h' = o * c' / n'
 
-    R is block-diagonal, one (d, d) block for each head and gate. m starts at the logarithm of no weight at all, so the
-    first step takes its input whole and n is at least 1 from then on.
+    R is block-diagonal, one (d, d) block for each head and gate. m starts at the logarithm of zero, so the first input
+    has weight 1 and n is at least 1 from then on.
     """
 
     State = SLSTMState
 
-    class Config(Exponential):
-        """How it remembers."""
+    class Config(XLSTMConfig):
+        """Options of the cell."""
 
-    def __init__(self, input_size: int, hidden_size: int, **choices: Any) -> None:
-        super().__init__(input_size, hidden_size, **choices)
-        H, N, d = hidden_size, self.heads, hidden_size // self.heads
-        self.W = weight(H, 4 * H, input_size)  # gates in the order z, i, f, o
-        self.R = weight(H, N, 4 * d, d)  # the same within each head
-        self.b = weight(H, 4 * H)
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        H, N, d = hidden_size, self.num_heads, hidden_size // self.num_heads
+        self.W = uniform_weight(H, 4 * H, input_size)  # gates in the order z, i, f, o
+        self.R = uniform_weight(H, N, 4 * d, d)  # the same within each head
+        self.b = uniform_weight(H, 4 * H)
         with torch.no_grad():
             nn.init.constant_(self.b[2 * H : 3 * H], self.forget_bias)
 
     def initial_state(self, x: Tensor) -> SLSTMState:
         zeros = x.new_zeros(x.shape[0], self.hidden_size)
-        return SLSTMState(zeros, zeros, zeros, torch.full_like(zeros, NOTHING))
+        return SLSTMState(zeros, zeros, zeros, torch.full_like(zeros, LOG_ZERO))
 
     def step(self, x: Tensor, state: SLSTMState) -> tuple[Tensor, SLSTMState]:
         heads = [
-            (h @ R.T).chunk(4, 1) for h, R in zip(state.h.chunk(self.heads, 1), self.R.unbind(0), strict=True)
+            (h @ R.T).chunk(4, 1) for h, R in zip(state.h.chunk(self.num_heads, 1), self.R.unbind(0), strict=True)
         ]  # N times 4 times (B, d)
         Rh = torch.cat([head[gate] for gate in range(4) for head in heads], 1)  # (B, 4 H)
         z, i, f, o = (linear(x, self.W, self.b) + Rh).chunk(4, 1)  # (B, H) each
@@ -131,20 +132,20 @@ class SLSTM(ExponentialCell, name="slstm"):
 
 
 class MLSTMState(NamedTuple):
-    """What the mLSTM carries from step to step; m keeps its exponentials in range."""
+    """State of an mLSTM; the stabiliser m keeps its exponentials in range."""
 
     h: Tensor
-    """(B, H) what the cell shows."""
+    """(B, H) hidden state, the output."""
     C: Tensor
-    """(B, N d d) the memory of each head, rows values and columns keys, times exp(-m)."""
+    """(B, N d d) matrix memory of each head, rows values and columns keys, times exp(-m)."""
     n: Tensor
-    """(B, H) the sum of keys, times exp(-m)."""
+    """(B, H) normalizer, the weighted sum of keys, times exp(-m)."""
     m: Tensor
-    """(B, N) largest logarithm among the weights of what is in C."""
+    """(B, N) stabiliser, the largest logarithm among the weights in C."""
 
 
-class MLSTM(ExponentialCell, name="mlstm"):
-    """Beck et al. (2024), section 2.3: exponential gates, a matrix memory for each head; no gate sees h.
+class MLSTM(XLSTMCell[MLSTMState], name="mlstm"):
+    """Beck et al. (2024), section 2.3: exponential gates, a matrix memory for each head; no gate depends on h.
 
     q = W_q x + b_q      k = (W_k x + b_k) / sqrt(d)      v = W_v x + b_v      o = sigmoid(W_o x + b_o)
     i~ = w_i x + b_i     f~ = w_f x + b_f                 log f = log sigmoid(f~) or f~, one for each head
@@ -153,82 +154,85 @@ class MLSTM(ExponentialCell, name="mlstm"):
     n' = exp(log f + m - m') n + exp(i~ - m') k
     h' = o * C' q / max(|n'^T q|, exp(-m'))
 
-    exp(-m') is the 1 of the paper's max(|n^T q|, 1) in the scale of C'. It is held within exp(-80) and exp(80): at
-    infinity it has no gradient, and at 0 there may be nothing to divide by. m starts as in the sLSTM: at 0, the weight
-    of a memory that holds nothing could outgrow what comes in. Whole sequences are computed in chunks.
+    exp(-m') is the 1 of the paper's max(|n^T q|, 1) in the scale of C'. It is clamped to [exp(-80), exp(80)]: at
+    infinity it has no gradient, and at 0 it could not prevent a division by zero. m starts as in the sLSTM: at 0, the
+    weight of the empty memory could exceed that of the inputs. Whole sequences are computed in chunks.
     """
 
     State = MLSTMState
+    supports_reverse = True
 
-    class Config(Exponential):
-        """How it remembers."""
+    class Config(XLSTMConfig):
+        """Options of the cell."""
 
-    def __init__(self, input_size: int, hidden_size: int, **choices: Any) -> None:
-        super().__init__(input_size, hidden_size, **choices)
-        H, N = hidden_size, self.heads
-        self.W = weight(H, 4 * H + 2 * N, input_size)  # q, k, v, o, i, f
-        self.b = weight(H, 4 * H + 2 * N)
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        H, N = hidden_size, self.num_heads
+        self.W = uniform_weight(H, 4 * H + 2 * N, input_size)  # q, k, v, o, i, f
+        self.b = uniform_weight(H, 4 * H + 2 * N)
         with torch.no_grad():
             nn.init.constant_(self.b[4 * H + N :], self.forget_bias)
 
     def initial_state(self, x: Tensor) -> MLSTMState:
-        B, H, N = x.shape[0], self.hidden_size, self.heads
+        B, H, N = x.shape[0], self.hidden_size, self.num_heads
         h, C, n = (x.new_zeros(B, width) for width in (H, H * H // N, H))
-        return MLSTMState(h, C, n, x.new_full((B, N), NOTHING))
+        return MLSTMState(h, C, n, x.new_full((B, N), LOG_ZERO))
 
     def _project(self, x: Tensor) -> tuple[Tensor, ...]:
         """x (..., I) -> q, k, v (..., N, d), o (..., H), i~ and log f (..., N)."""
-        H, N = self.hidden_size, self.heads
+        H, N = self.hidden_size, self.num_heads
         d = H // N
-        q, k, v, o, i, f = linear(x, self.W, self.b).split([H, H, H, H, N, N], -1)
-        q, k, v = (part.unflatten(-1, (N, d)) for part in (q, k * d**-0.5, v))
+        q, k, v, o, i, f = torch.split(linear(x, self.W, self.b), [H, H, H, H, N, N], -1)
+        q, k, v = (torch.unflatten(part, -1, (N, d)) for part in (q, k * d**-0.5, v))
         return q, k, v, torch.sigmoid(o), i, self.log_forget(f)
 
     def step(self, x: Tensor, state: MLSTMState) -> tuple[Tensor, MLSTMState]:
-        N, d = self.heads, self.hidden_size // self.heads
+        N, d = self.num_heads, self.hidden_size // self.num_heads
         q, k, v, o, i, log_f = self._project(x)
-        C, n = state.C.unflatten(1, (N, d, d)), state.n.unflatten(1, (N, d))
+        C, n = torch.unflatten(state.C, 1, (N, d, d)), torch.unflatten(state.n, 1, (N, d))
         decayed = log_f + state.m
         m = torch.maximum(decayed, i)  # (B, N)
         f, i = torch.exp(decayed - m).unsqueeze(-1), torch.exp(i - m).unsqueeze(-1)
         C = f.unsqueeze(-1) * C + (i * v).unsqueeze(-1) * k.unsqueeze(-2)  # (B, N, d, d)
         n = f * n + i * k  # (B, N, d)
         Cq = (C * q.unsqueeze(-2)).sum(-1)  # (B, N, d)
-        h = o * (Cq / floor((n * q).sum(-1), m).unsqueeze(-1)).flatten(1)
+        h = o * (Cq / normalizer((n * q).sum(-1), m).unsqueeze(-1)).flatten(1)
         return h, MLSTMState(h, C.flatten(1), n.flatten(1), m)
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: Any = None, reverse: bool = False
+        self, x: Tensor, lengths: Tensor, state: MLSTMState | None = None, reverse: bool = False
     ) -> tuple[Tensor, MLSTMState]:
         if reverse:
             return super().forward(x, lengths, state, reverse)
-        return self.chunked(x, lengths, self.initial_state(x) if state is None else state, CHUNK)
+        return self.chunked(x, lengths, self.initial_state(x) if state is None else state, CHUNK_SIZE)
 
     def chunked(self, x: Tensor, lengths: Tensor, state: MLSTMState, size: int) -> tuple[Tensor, MLSTMState]:
-        """`forward` in chunks of at most `size` steps; the answer does not depend on it."""
-        N, d, T, H = self.heads, self.hidden_size // self.heads, x.shape[1], self.hidden_size
+        """`forward` in chunks of at most `size` steps; the result does not depend on it."""
+        N, d, T, H = self.num_heads, self.hidden_size // self.num_heads, x.shape[1], self.hidden_size
         if not T:
             return x.new_zeros(len(x), 0, H), state
         count = -(-T // size)
         L, lengths = -(-T // count), lengths.to(x.device)
-        q, k, v, o, i, log_f = self._project(pad(blank(x, lengths), (0, 0, 0, count * L - T)))
-        # Behind a sample's end nothing comes in and nothing fades.
-        inside = (torch.arange(count * L, device=x.device) < lengths.unsqueeze(1)).unsqueeze(-1)  # (B, count L, 1)
-        i = torch.where(inside, i, torch.full_like(i, -torch.inf))
-        log_f = torch.where(inside, log_f, torch.zeros_like(log_f))
-        q, k, v, i, log_f = (part.unflatten(1, (count, L)).movedim(3, 1).contiguous() for part in (q, k, v, i, log_f))
-        C, n = state.C.unflatten(1, (N, d, d)), state.n.unflatten(1, (N, 1, d))
-        shown, C, n, m = read_in_chunks(q, k, v, i, log_f, C, n, state.m)
-        outputs = blank((o * shown.movedim(1, 3).flatten(3).flatten(1, 2))[:, :T], lengths)
+        q, k, v, o, i, log_f = self._project(pad(mask_padding(x, lengths), (0, 0, 0, count * L - T)))
+        # In the padding the input gate is 0 and the forget gate 1, so that the state stays as it is.
+        valid = length_mask(lengths, count * L).unsqueeze(-1)  # (B, count L, 1)
+        i = torch.where(valid, i, torch.full_like(i, -torch.inf))
+        log_f = torch.where(valid, log_f, torch.zeros_like(log_f))
+        q, k, v, i, log_f = (
+            torch.unflatten(part, 1, (count, L)).movedim(3, 1).contiguous() for part in (q, k, v, i, log_f)
+        )
+        C, n = torch.unflatten(state.C, 1, (N, d, d)), torch.unflatten(state.n, 1, (N, 1, d))
+        retrieved, C, n, m = retrieve_in_chunks(q, k, v, i, log_f, C, n, state.m)
+        outputs = mask_padding((o * retrieved.movedim(1, 3).flatten(3).flatten(1, 2))[:, :T], lengths)
         last = outputs.gather(1, (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, H)).squeeze(1)
         h = torch.where((lengths > 0).unsqueeze(1), last, state.h)
         return outputs, MLSTMState(h, C.flatten(1), n.flatten(1), m)
 
 
-def read_in_chunks(
+def retrieve_in_chunks(
     q: Tensor, k: Tensor, v: Tensor, i: Tensor, log_f: Tensor, C: Tensor, n: Tensor, m: Tensor
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What q reads at each step of K chunks of L steps: within a chunk by a masked product, before it from C.
+    """What q retrieves at each step of K chunks of L steps: within a chunk by a masked product, before it from C.
 
     F_t = sum of log f up to t      D_ts = F_t - F_s + i~_s for s <= t      m_t = max(F_t + m, max_s D_ts)
     C_t q_t = exp(F_t + m - m_t) C q_t + sum_s exp(D_ts - m_t) (q_t . k_s) v_s
@@ -239,34 +243,34 @@ def read_in_chunks(
         C, n, m: (B, N, d, d), (B, N, 1, d) and (B, N) before the first step.
 
     Returns:
-        C q over its floor, (B, N, K, L, d), and C, n, m after the last step.
+        C q over its normalizer, (B, N, K, L, d), and C, n, m after the last step.
     """
     D, F = log_weights(log_f, i), log_f.cumsum(3)  # (B, N, K, L, L), (B, N, K, L)
     start, before = m, []
     for F_L, peak in zip(F[..., -1].unbind(2), D[..., -1, :].amax(3).unbind(2), strict=True):
         before.append(m.detach())
         m = torch.maximum(F_L + m, peak)
-    # m_t scales both sides of the division, so what is read has no gradient for it; only C at either end has.
+    # m_t scales both sides of the division, so the quotient has no gradient for it; only the first and the last C do.
     decayed = F + torch.stack(before, 2).unsqueeze(3)
     m_t = torch.maximum(decayed, D.amax(4)).detach()
     new, old = torch.exp(D - m_t.unsqueeze(4)), torch.exp(decayed - m_t)
 
     weights = new[..., -1, :].unsqueeze(3)  # (B, N, K, 1, L)
     scale = torch.exp(start - before[0])[:, :, None, None]
-    C, past_C = carry(C * scale, old[..., -1], (weights.mT * v).mT @ k)
-    n, past_n = carry(n * scale, old[..., -1], weights @ k)
+    C, past_C = scan_chunks(C * scale, old[..., -1], (weights.mT * v).mT @ k)
+    n, past_n = scan_chunks(n * scale, old[..., -1], weights @ k)
     scale = torch.exp(m_t[:, :, -1, -1] - m)[:, :, None, None]
 
     S, old = new * (q @ k.mT), old.unsqueeze(4)
     nq = old * (q @ past_n.mT) + S.sum(4, keepdim=True)  # (B, N, K, L, 1)
     Cq = old * (q @ past_C.mT) + S @ v  # (B, N, K, L, d)
-    return Cq / floor(nq, m_t.unsqueeze(4)), C * scale, n * scale, m
+    return Cq / normalizer(nq, m_t.unsqueeze(4)), C * scale, n * scale, m
 
 
-def carry(C: Tensor, f: Tensor, written: Tensor) -> tuple[Tensor, Tensor]:
-    """C' = f C + written over K chunks; f (B, N, K), written (B, N, K, ...) -> the last C, and C before each chunk."""
+def scan_chunks(C: Tensor, f: Tensor, update: Tensor) -> tuple[Tensor, Tensor]:
+    """C' = f C + update over K chunks; f (B, N, K), update (B, N, K, ...) -> the last C, and C before each chunk."""
     past = []
-    for f_k, new in zip(f[..., None, None].unbind(2), written.unbind(2), strict=True):
+    for f_k, new in zip(f[..., None, None].unbind(2), update.unbind(2), strict=True):
         past.append(C)
         C = f_k * C + new
     return C, torch.stack(past, 2)
@@ -275,11 +279,11 @@ def carry(C: Tensor, f: Tensor, written: Tensor) -> tuple[Tensor, Tensor]:
 def log_weights(log_f: Tensor, i: Tensor) -> Tensor:
     """(..., L) both -> D (..., L, L): at t, s the sum of log f over s < u <= t, and i~_s; -inf for s > t."""
     future = torch.ones(log_f.shape[-1:] * 2, dtype=torch.bool, device=i.device).triu(1)
-    # Summed from s to t, not subtracted: after strong forgetting the difference of two sums has no digits left.
+    # Summed from s to t instead of subtracted: after strong forgetting the difference of two sums loses all its digits.
     between = log_f.unsqueeze(-1).masked_fill(~future.mT, 0.0).cumsum(-2)
     return (between + i.unsqueeze(-2)).masked_fill(future, -torch.inf)
 
 
-def floor(nq: Tensor, m: Tensor) -> Tensor:
-    """What C q is divided by: at least 1 in the scale of exp(m)."""
-    return torch.maximum(nq.abs(), torch.exp((-m).clamp(-LARGEST, LARGEST)))
+def normalizer(nq: Tensor, m: Tensor) -> Tensor:
+    """The divisor of C q: |n q|, and at least 1 in the scale of exp(m)."""
+    return torch.maximum(nq.abs(), torch.exp((-m).clamp(-MAX_EXPONENT, MAX_EXPONENT)))

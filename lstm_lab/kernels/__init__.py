@@ -7,7 +7,7 @@ Shapes: x (B, T, I); lengths (B,), each in 0..T, what stands behind them is neve
 layout of torch's own layers, G gates: W (G H, I), U (G H, H), b and b_h (G H). Outputs (B, T, H) are zero on padding,
 states are those after each sample's own last step. `reverse` reads each sample from its own end to its start.
 
-Any other cell's step is recorded once as a tape and played over whole sequences by the same engine: `play`.
+Any other cell's step is recorded once as a tape and played over whole sequences by the same engine: `execute`.
 
 On a GPU cuDNN, through torch, has the plain layers and `gpu` the LSTM's variants and its layer normalisation; what
 neither serves is torch, step by step. `gpu.status()` says whether its kernels are there.
@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.kernels import gpu, native, native_layers, reference
-from lstm_lab.kernels.executor import play
+from lstm_lab.kernels.executor import execute
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
 from lstm_lab.kernels.reference import PLAIN, Variant
 
@@ -34,10 +34,10 @@ __all__ = [
     "Status",
     "Variant",
     "disabled",
+    "execute",
     "gru",
     "lstm",
     "norm_lstm",
-    "play",
     "reload",
     "rnn",
     "status",

@@ -107,7 +107,7 @@ def _plain(module: nn.Module) -> tuple:
     return own + tuple(part for child in module.children() for part in _plain(child))
 
 
-def play(
+def execute(
     cell: nn.Module, step: Callable, x: Tensor, lengths: Tensor, state: Any
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
     """A cell's step over a padded batch by the engine.

@@ -13,6 +13,8 @@ from torch import Tensor
 from torch.nn.functional import layer_norm
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from lstm_lab.kernels.lengths import length_mask, mask_padding, reverse_padded
+
 
 class Variant(NamedTuple):
     """An LSTM as data (Greff et al. 2017, "LSTM: A Search Space Odyssey"); the default is the one with everything.
@@ -47,6 +49,7 @@ class Variant(NamedTuple):
 
 
 PLAIN = Variant()
+turned = reverse_padded
 
 
 def lstm_step(
@@ -61,11 +64,11 @@ def lstm_step(
     variant: Variant = PLAIN,
 ) -> tuple[Tensor, Tensor]:
     """x (B, I), h and c (B, H) -> the next h and c. `peephole` (3, H) for i, f, o; the output gate sees the new c."""
-    letters = lstm_letters(x, h, c, W, U, b, b_h, peephole, variant)
-    return letters["h"], letters["c"]
+    activations = lstm_activations(x, h, c, W, U, b, b_h, peephole, variant)
+    return activations["h"], activations["c"]
 
 
-def lstm_letters(
+def lstm_activations(
     x: Tensor,
     h: Tensor,
     c: Tensor,
@@ -76,7 +79,7 @@ def lstm_letters(
     peephole: Tensor | None = None,
     variant: Variant = PLAIN,
 ) -> dict[str, Tensor]:
-    """The same step with all its letters, (B, H) each; a gate that the variant leaves out is 1."""
+    """The same step with all its activations, (B, H) each; a gate that the variant leaves out is 1."""
     z = _affine(x, W, b) + _affine(h, U, b_h)  # (B, G H)
     pre = dict(zip(variant.gates, z.split(h.shape[1], 1), strict=True))
 
@@ -138,26 +141,17 @@ def _affine(x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
 def unroll(step: Any, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, ...]:
     """`step(x_t, *state) -> state` over a padded batch -> outputs (B, T, H), then each part of the final state."""
     lengths = lengths.to(x.device)
-    # Padding may hold anything, nan too, and 0 * nan is nan on the way back: put zeros there first.
-    inside = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)  # (B, T)
-    steps = torch.where(inside.unsqueeze(-1), x, torch.zeros_like(x)).unbind(1)
+    mask = length_mask(lengths, x.shape[1])  # (B, T)
+    steps = mask_padding(x, lengths).unbind(1)
     outputs = []
     for t in reversed(range(len(steps))) if reverse else range(len(steps)):
-        valid = inside[:, t].unsqueeze(1)
+        valid = mask[:, t].unsqueeze(1)
         new = step(steps[t], *state)
         state = tuple(torch.where(valid, after, before) for after, before in zip(new, state, strict=True))
         outputs.append(torch.where(valid, state[0], torch.zeros_like(state[0])))
     if not outputs:
         return (x.new_zeros(x.shape[0], 0, state[0].shape[1]), *state)
     return (torch.stack(outputs[::-1] if reverse else outputs, 1), *state)
-
-
-def turned(x: Tensor, lengths: Tensor) -> Tensor:
-    """Each sample turned round within its own length: (B, T, D) -> (B, T, D). Padding stays where it is."""
-    B, T, D = x.shape
-    t, end = torch.arange(T, device=x.device), lengths.to(x.device).unsqueeze(1)
-    rows = torch.arange(B, device=x.device).unsqueeze(1) * T + torch.where(t < end, end - 1 - t, t)  # (B, T)
-    return x.reshape(B * T, D).index_select(0, rows.flatten()).view(B, T, D)  # a gather of single numbers is slower
 
 
 def torch_layer(
@@ -177,8 +171,8 @@ def _torch_layer(
     name: str, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], weights: list[Tensor], reverse: bool = False
 ) -> tuple[Any, ...]:
     if reverse:
-        outputs, *end = _torch_layer(name, turned(x, lengths), lengths, state, weights)
-        return (turned(outputs, lengths), *end)
+        outputs, *end = _torch_layer(name, reverse_padded(x, lengths), lengths, state, weights)
+        return (reverse_padded(outputs, lengths), *end)
     if int(lengths.min()) < 1:  # torch wants a step at least: give it one, and take back what came of it
         ran = (lengths > 0).to(x.device).unsqueeze(1)  # (B, 1)
         one = torch.where(ran.unsqueeze(-1), x, torch.zeros_like(x))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from inspect import signature
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.kernels.reference import turned
+from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models.dilation import dilated
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
 from lstm_lab.models.skip import Without
@@ -68,7 +67,7 @@ class Encoder(nn.Module):
             for layer in range(num_layers)
         )
         layers: list[Any] = list(self.layers)
-        self.reads_back = "reverse" in signature(layers[0][0].forward).parameters
+        self.reads_back = layers[0][0].supports_reverse
         (init or WeightInit()).apply(built for cells in layers for built in cells)
         self.starts: Any = None
         if learn_initial_state:
@@ -117,8 +116,8 @@ class Encoder(nn.Module):
             return cell(x, lengths, state)
         if self.reads_back:
             return cell(x, lengths, state, reverse=True)
-        seen, end = cell(turned(x, lengths), lengths, state)
-        return turned(seen, lengths), end
+        seen, end = cell(reverse_padded(x, lengths), lengths, state)
+        return reverse_padded(seen, lengths), end
 
     def _final(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, D) of outputs (B, T, D): forward at each sample's last step, backward at its first."""

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from lstm_lab import config
 from lstm_lab.cells import Cell
-from lstm_lab.cells.lstm import Remembering
+from lstm_lab.cells.lstm import ForgetBiasConfig
 from lstm_lab.registry import Named
 
 
 class WeightInit(config.Config):
-    """How the weights of cells start. A cell says by `recurrent_blocks` and `gate_memory` where they lie."""
+    """How the weights of cells start. A cell says by `recurrent_blocks` and `gate_biases` where they lie."""
 
     recurrent: Literal["default", "orthogonal"] = "default"
     """The matrices that h goes through: as the cell makes them, or each gate's block orthogonal (Saxe et al. 2014)."""
@@ -35,12 +35,15 @@ class WeightInit(config.Config):
             )
         if self.chrono is None:
             return
-        if built.gate_memory() is None:
+        if built.gate_biases() is None:
             raise ValueError(
                 f"init.chrono={self.chrono} would do nothing: cell '{cell.name}' has no forget-gate bias that it says "
-                f"the place of; leave it out, or write gate_memory() in {type(built).__name__}"
+                f"the place of; leave it out, or write gate_biases() in {type(built).__name__}"
             )
-        if isinstance(cell, Remembering) and cell.forget_bias != Remembering.model_fields["forget_bias"].default:
+        if (
+            isinstance(cell, ForgetBiasConfig)
+            and cell.forget_bias != ForgetBiasConfig.model_fields["forget_bias"].default
+        ):
             raise ValueError(
                 f"cell.forget_bias={cell.forget_bias} would do nothing: init.chrono={self.chrono} sets the bias of the "
                 "forget gate; leave one of them out"
@@ -53,12 +56,12 @@ class WeightInit(config.Config):
             if self.recurrent == "orthogonal":
                 for block in cell.recurrent_blocks():
                     nn.init.orthogonal_(block)
-            memory = cell.gate_memory()
-            if self.chrono is not None and memory is not None:
-                first = (memory.keep or memory.write)[0]
+            biases = cell.gate_biases()
+            if self.chrono is not None and biases is not None:
+                first = (biases.forget or biases.input)[0]
                 b = torch.empty_like(first).uniform_(1.0, self.chrono - 1.0).log()  # keeps for about exp(b) steps
-                _set(memory.keep, b)
-                _set(memory.write, -b)
+                _set(biases.forget, b)
+                _set(biases.input, -b)
 
 
 def _set(biases: tuple[Tensor, ...], total: Tensor) -> None:
