@@ -132,6 +132,6 @@ def test_which_cell_wins_at_equal_parameters_can_be_asked(tmp_path):
     build_corners(sweep, str(path))
     info = sweep.base.data.build().info
     for cell in ("lstm", "gru", "rnn"):
-        experiment = sweep.at({"model.cell": cell, "model.max_parameters": 20_000}, 0)
+        experiment = sweep.experiment_for({"model.cell": cell, "model.max_parameters": 20_000}, 0)
         model = experiment.model.build(info, experiment.task.build(info))
         assert 19_000 < count(model) <= 20_000

@@ -128,7 +128,7 @@ def test_a_dry_run_says_what_would_be_started_and_makes_nothing(tmp_path, vowels
         f"app(['sweep', {str(path)!r}, '--dry-run'], standalone_mode=False); sys.exit('ray' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
-    assert "trials     6: 3 points x 2 seeds, at most 4 epochs each" in done.stdout
+    assert "trials     6: 3 configurations x 2 seeds, at most 4 epochs each" in done.stdout
     assert "each holds 0.25 CPUs for each of 2 workers" in done.stdout
     assert f"at once    {min(6, 2 * (os.cpu_count() or 1))}, on {os.cpu_count()} CPUs" in done.stdout
     assert "hung       after 30 s" in done.stdout

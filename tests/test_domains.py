@@ -16,27 +16,27 @@ from lstm_lab.sweep.space.yaml import InYaml
 def test_steps_land_on_the_numbers_a_person_would_write(low, steps, step, seed):
     high = low + steps * step if isinstance(step, int) else float(f"{low + steps * step:.12g}")
     domain = InYaml.read({"quniform": [low, high, step]})
-    value = domain.draw(np.random.default_rng(seed))
+    value = domain.sample(np.random.default_rng(seed))
     assert isinstance(value, int) == isinstance(step, int)
     assert low <= value <= high
     assert len(repr(value)) <= 6
     assert math.isclose((value - low) / step, round((value - low) / step), abs_tol=1e-9)
-    assert domain.holds(value)
-    _, convert = domain.distribution()
+    assert domain.contains(value)
+    _, convert = domain.optuna_distribution()
     assert domain.value(convert(value)) == value
 
 
 @given(st.floats(-5, 5), st.floats(0.01, 5), st.integers(0, 999))
 def test_a_normal_value_survives_the_way_to_optuna_and_back(mean, deviation, seed):
     domain = InYaml.read({"normal": [mean, deviation]})
-    value = domain.draw(np.random.default_rng(seed))
-    _, share = domain.distribution()
+    value = domain.sample(np.random.default_rng(seed))
+    _, share = domain.optuna_distribution()
     assert math.isclose(domain._at(share(value)), value, rel_tol=1e-6, abs_tol=1e-6)
 
 
 def test_a_normal_is_normal():
     domain = InYaml.read({"normal": [2.0, 0.5]})
-    drawn = [domain.draw(np.random.default_rng(seed)) for seed in range(3000)]
+    drawn = [domain.sample(np.random.default_rng(seed)) for seed in range(3000)]
     assert abs(np.mean(drawn) - 2) < 0.03
     assert abs(np.std(drawn) - 0.5 * 0.9866) < 0.02  # cut at three deviations
     assert 0.65 < np.mean(np.abs(np.array(drawn) - 2) < 0.5) < 0.72
@@ -50,7 +50,7 @@ def test_a_normal_is_normal():
 )  # fmt: skip
 def test_near_moves_and_stays_inside(domain):
     found, random = InYaml.read(domain), np.random.default_rng(0)
-    for start in [*found.corners(), found.draw(random)]:
-        moved = [found.near(start, random) for _ in range(20)]
-        assert all(found.holds(value) for value in moved)
+    for start in [*found.corner_values(), found.sample(random)]:
+        moved = [found.perturb(start, random) for _ in range(20)]
+        assert all(found.contains(value) for value in moved)
         assert any(value != start for value in moved)

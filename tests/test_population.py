@@ -220,9 +220,9 @@ def members(tmp_path, demand, monkeypatch):
     folder = SweepFolder.create(tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", experiment, num_samples=4)))
     sweep = folder.sweep
     for number in range(4):
-        point = sweep.region.draw({}, (0, number))
+        point = sweep.search_space.sample({}, (0, number))
         trial = folder.ask(number, 0, point)
-        Run.create(folder.path / "trials" / trial, sweep.at(point, 0).dump(), command="", job_type="trial")
+        Run.create(folder.path / "trials" / trial, sweep.experiment_for(point, 0).dump(), command="", job_type="trial")
     monkeypatch.setattr(population, "prepare_clone", lambda source, run, experiment, row: {
         **row, "to": experiment, "from_epoch": row["epoch"]})  # fmt: skip
     return Population(folder, perturbation_interval=2, quantile_fraction=0.25, resample_probability=0.25)
@@ -235,10 +235,10 @@ def test_the_worst_goes_on_from_the_best_at_multiples_of_the_interval(members):
             row = members.report(trial, {"epoch": epoch, metric: float(place)})
             if trial == "t0001" and (epoch + 1) % 2 == 0 and epoch < 7:
                 assert (row["source"], row["epoch"]) == ("t0002", epoch + 1)
-                assert row["to"] == members.sweep.at(row["overrides"], 0)
+                assert row["to"] == members.sweep.experiment_for(row["overrides"], 0)
                 for key, change in row["changes"].items():
                     assert change["new"] == row["overrides"][key]
-                    assert members.region.domains[key].holds(change["new"])
+                    assert members.search_space.domains[key].contains(change["new"])
                 assert any(change["new"] != change["source"] for change in row["changes"].values())
             elif epoch > 1:
                 assert row is None
@@ -250,7 +250,7 @@ def test_changed_numbers_keep_the_constraints(tmp_path, demand):
     folder = SweepFolder.create(tmp_path / "c", load_sweep(path))
     found = Population(folder, 2, 0.25, 0.5)
     for seed in range(50):
-        point = folder.sweep.region.draw({}, (0, seed))
+        point = folder.sweep.search_space.sample({}, (0, seed))
         new = found.explore(point, np.random.default_rng(seed), 2)
         assert new["optimizer.lr"] * (1 + new["model.dropout.output"]) < 0.02
         assert list(new) == list(point)
@@ -324,7 +324,9 @@ def test_every_domain_has_a_place_in_the_unit_cube():
                  "quniform": [0.1, 0.5, 0.1], "qloguniform": [16, 128, 16]}  # fmt: skip
     for name, kind in Domain.members.items():
         domain = kind(arguments.get(name, [0.01, 0.5]))
-        low, *_, high = (gaussian_process.to_unit_cube({"k": domain}, {"k": value})[0] for value in domain.corners())
+        low, *_, high = (
+            gaussian_process.to_unit_cube({"k": domain}, {"k": value})[0] for value in domain.corner_values()
+        )
         assert (low, high) == (pytest.approx(0), pytest.approx(1)), name
 
 

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.sweep.space.constraints import Constraint
-from lstm_lab.sweep.space.search_space import Region, in_order, same
+from lstm_lab.sweep.space.search_space import SearchSpace, parents_first, same
 from lstm_lab.sweep.space.yaml import InYaml
 
 
-def region(space, constraints=(), base=None):
-    return Region(
+def search_space(space, constraints=(), base=None):
+    return SearchSpace(
         {key: InYaml.read(domain) for key, domain in space.items()},
         [Constraint(text) for text in constraints],
         lambda point: config.merge(base or {}, point),
@@ -64,7 +64,7 @@ def by_python(text):
 @given(rules)
 def test_a_constraint_means_what_python_means_by_it(text):
     text = f"({text}) and a > 2"  # so that there is a key in it
-    assert Constraint(text).holds(NESTED) == by_python(text)
+    assert Constraint(text).is_satisfied(NESTED) == by_python(text)
 
 
 @settings(max_examples=200, deadline=None)
@@ -97,14 +97,14 @@ def test_nothing_else_is_let_in(text):
 
 def test_texts_names_and_what_is_not_there():
     at = {"model": {"cell": {"name": "lstm", "bias": True}, "num_layers": 2}, "trainer": {"gradient_clip_val": None}}
-    assert Constraint("model.cell == 'lstm' and model.num_layers > 1").holds(at)
-    assert not Constraint("model.cell != 'lstm' or model.num_layers > 2").holds(at)
-    assert Constraint("trainer.gradient_clip_val < 1").holds(at)
-    assert Constraint("model.width > 10").holds(at)
-    assert not Constraint("1 / (model.num_layers - 2) > 0").holds(at)
+    assert Constraint("model.cell == 'lstm' and model.num_layers > 1").is_satisfied(at)
+    assert not Constraint("model.cell != 'lstm' or model.num_layers > 2").is_satisfied(at)
+    assert Constraint("trainer.gradient_clip_val < 1").is_satisfied(at)
+    assert Constraint("model.width > 10").is_satisfied(at)
+    assert not Constraint("1 / (model.num_layers - 2) > 0").is_satisfied(at)
     for text in ("model.cell + 1 > 2", "model.cell < 3", "-model.cell < 1", "'x' * model.num_layers == 'xx'"):
         with pytest.raises(ValueError, match=r"number|not supported"):
-            Constraint(text).holds(at)
+            Constraint(text).is_satisfied(at)
 
 
 # --- conditions -------------------------------------------------------------------------------------------------------
@@ -129,22 +129,22 @@ def there(point):
 
 @given(st.integers(0, 10_000))
 def test_a_key_is_there_just_where_its_condition_is_true(seed):
-    found = region(NESTED_SPACE)
-    point = found.draw({}, (0, seed))
+    found = search_space(NESTED_SPACE)
+    point = found.sample({}, (0, seed))
     assert set(point) == there(point)
-    assert found.holds(point)
-    assert not found.holds({**point, "size": 5})
-    assert not found.holds({key: value for key, value in point.items() if key != "size"})
-    assert point == in_order(point)
+    assert found.contains(point)
+    assert not found.contains({**point, "size": 5})
+    assert not found.contains({key: value for key, value in point.items() if key != "size"})
+    assert point == parents_first(point)
     if "cell.bias" in point:
-        assert not found.holds({key: value for key, value in point.items() if key != "cell.bias"})
+        assert not found.contains({key: value for key, value in point.items() if key != "cell.bias"})
     else:
-        assert not found.holds({**point, "cell.bias": 1})
+        assert not found.contains({**point, "cell.bias": 1})
 
 
 @pytest.mark.parametrize("most", [512, 1])
 def test_corners_stand_with_and_without_every_conditional_key(most):
-    seen = list(region(NESTED_SPACE).corners(most))
+    seen = list(search_space(NESTED_SPACE).corners(most))
     assert len({same(point) for point in seen}) == len(seen)
     for point in seen:
         assert set(point) == there(point)
@@ -156,7 +156,7 @@ def test_corners_stand_with_and_without_every_conditional_key(most):
 
 
 def test_a_grid_has_no_doubles_where_a_key_is_not_there():
-    found = region({"a": {"grid": ["x", "y"]}, "a.b": {"grid": [1, 2, 3], "when": {"a": "x"}}})
+    found = search_space({"a": {"grid": ["x", "y"]}, "a.b": {"grid": [1, 2, 3], "when": {"a": "x"}}})
     assert sorted(map(same, found.grid())) == sorted(
         map(same, [{"a": "x", "a.b": 1}, {"a": "x", "a.b": 2}, {"a": "x", "a.b": 3}, {"a": "y"}])
     )
@@ -168,9 +168,9 @@ def test_arms_differ_only_in_what_makes_them_arms():
         "cell.bias": {"uniform": [0, 1], "when": {"cell": "lstm"}},
         "lr": {"loguniform": [0.1, 1]},
     }
-    found = region(space)
+    found = search_space(space)
     for seed in range(20):
-        lstm, gru = (found.draw({"cell": cell}, (0, seed)) for cell in ("lstm", "gru"))
+        lstm, gru = (found.sample({"cell": cell}, (0, seed)) for cell in ("lstm", "gru"))
         assert lstm["lr"] == gru["lr"]
         assert "cell.bias" in lstm
         assert "cell.bias" not in gru
@@ -180,18 +180,18 @@ def test_arms_differ_only_in_what_makes_them_arms():
 @given(st.integers(0, 1000), st.floats(0.3, 6.0))
 def test_every_draw_keeps_the_constraints(seed, limit):
     space = {"a": {"uniform": [0.0, 3.0]}, "b": {"randint": [1, 4]}, "c": {"choice": [0.5, 1]}}
-    found = region(space, [f"a * b < {limit} * c", "base.d + a <= 3"], {"base": {"d": 1}})
-    point = found.draw({}, (3, seed))
+    found = search_space(space, [f"a * b < {limit} * c", "base.d + a <= 3"], {"base": {"d": 1}})
+    point = found.sample({}, (3, seed))
     assert point["a"] * point["b"] < limit * point["c"]
     assert point["a"] <= 2
-    assert point == found.draw({}, (3, seed))
+    assert point == found.sample({}, (3, seed))
 
 
 def test_what_can_never_hold_ends_in_bounded_time():
-    found = region({"a": {"uniform": [0.0, 1.0]}}, ["a > 1"])
+    found = search_space({"a": {"uniform": [0.0, 1.0]}}, ["a > 1"])
     began = time.monotonic()
     with pytest.raises(ConfigError, match="widen the space"):
-        found.draw({}, (0, 0))
+        found.sample({}, (0, 0))
     assert time.monotonic() - began < 5
     with pytest.raises(ValueError, match="no combination of the grid"):
-        region({"a": {"grid": [1, 2]}}, ["a > 2"]).grid()
+        search_space({"a": {"grid": [1, 2]}}, ["a > 2"]).grid()

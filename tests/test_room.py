@@ -36,8 +36,8 @@ def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp
 
 def test_points_that_are_yet_to_be_confirmed_keep_theirs(tmp_path, vowels):
     folder = write(tmp_path / "c.yaml", vowels, keep_checkpoints=1, confirm={"top": 3, "seeds": [5]})
-    assert folder.sweep.kept_points == 3
-    assert write(tmp_path / "d.yaml", vowels).sweep.kept_points is None
+    assert folder.sweep.num_kept_configurations == 3
+    assert write(tmp_path / "d.yaml", vowels).sweep.num_kept_configurations is None
 
 
 # --- memory -----------------------------------------------------------------------------------------------------------

@@ -50,10 +50,10 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
     readable(sweep.base.data.build())
     build_corners(sweep, str(path))
     source = sweep.searcher.build()
-    source.open(sweep.region, sweep.num_samples, sweep.seed, sweep.base.mode)
+    source.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
     # Of a grid, the first and the last arm.
-    for number in {0, min(len(source.combinations), sweep.points) - 1}:
-        experiment = sweep.at(source.ask(number), sweep.seeds[0])
+    for number in {0, min(len(source.grid_combinations), sweep.num_configurations) - 1}:
+        experiment = sweep.experiment_for(source.ask(number), sweep.seeds[0])
         dataset = experiment.data.build()
         learner = build(experiment, dataset)
         batch = next(iter(SequenceData(dataset, experiment.data.batch_size, 0).train_dataloader()))
@@ -72,7 +72,7 @@ def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
     if load_sweep(path).scheduler.owner.population:
         overrides = ["num_samples=2", "experiment.trainer.max_epochs=5"]
     sweep = load_sweep(path, overrides)
-    if sweep.points > 4:
+    if sweep.num_configurations > 4:
         sweep = load_sweep(path, [*overrides, "budget={trials: 2}"])
     readable(sweep.base.data.build())
     folder = SweepFolder.create(tmp_path / path.stem, sweep, command="test")

@@ -17,7 +17,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.sweep.schedulers.base import Scheduler
 from lstm_lab.sweep.searchers.base import Searcher
 from lstm_lab.sweep.space.domains import Domain
-from lstm_lab.sweep.space.search_space import Region
+from lstm_lab.sweep.space.search_space import SearchSpace
 from lstm_lab.sweep.spec import Sweep, load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.sweep.store.leaderboard import Trial, leaderboard, winner
@@ -162,18 +162,18 @@ def test_domains_draw_and_ask_within_their_bounds(name):
     import optuna
 
     domain = Domain.members[name](ARGUMENTS.get(name, [0.01, 0.5]))
-    drawn = [domain.draw(np.random.default_rng(seed)) for seed in range(200)]
+    drawn = [domain.sample(np.random.default_rng(seed)) for seed in range(200)]
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    asked = [domain.ask("key", study.ask()) for _ in range(50)]
-    distribution, convert = domain.distribution()
-    for value in [*drawn, *asked, *domain.corners()]:
+    asked = [domain.suggest("key", study.ask()) for _ in range(50)]
+    distribution, convert = domain.optuna_distribution()
+    for value in [*drawn, *asked, *domain.corner_values()]:
         assert distribution._contains(distribution.to_internal_repr(convert(value)))
-        assert domain.holds(value)
+        assert domain.contains(value)
         json.dumps(value)
-    assert not domain.holds("elsewhere")
+    assert not domain.contains("elsewhere")
     if hasattr(domain, "log"):
         low, high = domain.bounds
-        assert not domain.holds(high + 1e-6)
+        assert not domain.contains(high + 1e-6)
         assert all(low <= value <= high for value in drawn)
     else:
         assert set(map(str, drawn)) == set(map(str, domain.arguments))
@@ -181,25 +181,25 @@ def test_domains_draw_and_ask_within_their_bounds(name):
 
 def test_loguniform_gives_each_decade_its_share():
     domain = Domain.members["loguniform"]([1e-4, 1e-1])
-    decades = Counter(int(np.floor(np.log10(domain.draw(np.random.default_rng(seed))))) for seed in range(3000))
+    decades = Counter(int(np.floor(np.log10(domain.sample(np.random.default_rng(seed))))) for seed in range(3000))
     assert set(decades) == {-4, -3, -2}
     assert max(decades.values()) < 1.15 * min(decades.values())
 
 
 def test_randint_includes_both_ends():
     domain = Domain.members["randint"]([1, 3])
-    assert {domain.draw(np.random.default_rng(seed)) for seed in range(100)} == {1, 2, 3}
+    assert {domain.sample(np.random.default_rng(seed)) for seed in range(100)} == {1, 2, 3}
 
 
 def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
     found = load_sweep(sweep_file)
-    seen = list(found.region.corners())
+    seen = list(found.search_space.corners())
     assert {point["model.cell"] for point in seen} == {"lstm", "gru"}
     assert {(p["model.cell"], p["model.hidden_size"]) for p in seen} == {
         (c, h) for c in ("lstm", "gru") for h in (4, 8)
     }
     assert {point["optimizer.lr"] for point in seen} == {1e-3, 1e-2}
-    few = list(found.region.corners(most=1))
+    few = list(found.search_space.corners(most=1))
     assert {point["model.cell"] for point in few} == {"lstm", "gru"}
     assert {point["model.hidden_size"] for point in few} == {4, 8}
 
@@ -209,15 +209,15 @@ def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
 
 def opened(sweep, seed=0, mode="min"):
     source = sweep.searcher.build()
-    source.open(sweep.region, sweep.num_samples, seed, mode)
+    source.setup(sweep.search_space, sweep.num_samples, seed, mode)
     return source
 
 
 def test_random_pairs_the_arms_of_a_grid(sweep_file):
     found = load_sweep(sweep_file)
     source = opened(found)
-    points = [source.ask(number) for number in range(source.total)]
-    assert len(points) == found.points == 6
+    points = [source.ask(number) for number in range(source.num_configurations)]
+    assert len(points) == found.num_configurations == 6
     by_arm = {arm: [{k: v for k, v in p.items() if k != "model.cell"} for p in points if p["model.cell"] == arm]
               for arm in ("lstm", "gru")}  # fmt: skip
     assert by_arm["lstm"] == by_arm["gru"]
@@ -244,7 +244,7 @@ def test_searchers_stay_inside_the_space_and_go_on_from_what_they_are_told(sweep
         resumed.tell(number, point, value)
     for number in range(8, 12):
         for each in (source, resumed):
-            found.at(each.ask(number), 0)
+            found.experiment_for(each.ask(number), 0)
     source.tell(8, source.ask(8), None)
 
 
@@ -342,7 +342,7 @@ def test_a_sweep_folder_is_refused_twice_and_named_when_absent(tmp_path, sweep_f
 
 
 def test_grid_of_nothing_is_one_point():
-    assert Region({}).grid() == [{}]
+    assert SearchSpace({}).grid() == [{}]
 
 
 # --- random streams ---------------------------------------------------------------------------------------------------
@@ -372,7 +372,7 @@ def test_a_shipped_sweep_draws_the_configurations_it_always_drew(monkeypatch):
     monkeypatch.chdir(ROOT)
     sweep = load_sweep("sweeps/vowels_cells.yaml")
     searcher = sweep.searcher.build()
-    searcher.open(sweep.region, sweep.num_samples, sweep.seed, sweep.base.mode)
+    searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
     for found, expected in zip(drawn(searcher, 5), FIRST_FIVE, strict=True):
         assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))
 
@@ -382,6 +382,6 @@ def test_hyperopt_draws_the_configurations_it_always_drew(monkeypatch):
     pytest.importorskip("hyperopt")
     sweep = load_sweep("sweeps/vowels_cells.yaml", ["space.model.cell={choice: [lstm, gru]}", "searcher=hyperopt"])
     searcher = sweep.searcher.build()
-    searcher.open(sweep.region, sweep.num_samples, sweep.seed, sweep.base.mode)
+    searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
     for found, expected in zip(drawn(searcher, 3), FIRST_OF_HYPEROPT, strict=True):
         assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))

@@ -42,11 +42,11 @@ def test_every_searcher_keeps_conditions_and_constraints_and_every_point_builds(
     again = config.validate(Sweep, config.load(write(**{**found.dump(), "experiment": found.experiment})), "again")
     assert again == found
     source = found.searcher.build()
-    source.open(found.region, found.num_samples, 0, "min")
+    source.setup(found.search_space, found.num_samples, 0, "min")
     told = []
-    for number in range(found.points):
+    for number in range(found.num_configurations):
         point = source.ask(number)
-        experiment = found.at(point, 0)
+        experiment = found.experiment_for(point, 0)
         assert ("model.cell.forget_bias" in point) == (point["model.cell"] == "lstm")
         assert ("optimizer.momentum" in point) == (point["optimizer"]["name"] == "sgd")
         assert experiment.optimizer.name == point["optimizer"]["name"]
@@ -55,10 +55,10 @@ def test_every_searcher_keeps_conditions_and_constraints_and_every_point_builds(
         source.tell(number, point, float(experiment.model.hidden_size))
         told.append((number, point, float(experiment.model.hidden_size)))
     later = found.searcher.build()
-    later.open(found.region, found.num_samples, 0, "min")
+    later.setup(found.search_space, found.num_samples, 0, "min")
     for row in told:
         later.tell(*row)
-    assert found.region.holds(later.ask(0))
+    assert found.search_space.contains(later.ask(0))
 
 
 @pytest.mark.parametrize("searcher", ["optuna", "hyperopt"])
@@ -69,7 +69,7 @@ def test_a_model_that_insists_on_what_is_refused_is_helped_out(write, searcher):
         constraints=["optimizer.lr > 0.5"],
     ))  # fmt: skip
     source = found.searcher.build()
-    source.open(found.region, 30, 0, "min")
+    source.setup(found.search_space, 30, 0, "min")
     for number in range(30):
         point = source.ask(number)
         assert point["optimizer.lr"] > 0.5

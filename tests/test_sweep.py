@@ -239,7 +239,7 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
         assert group["lr"] == now["optimizer.lr"]
         assert run.rows()[-1]["lr"] == pytest.approx(group["lr"], rel=1e-6)
         assert group["weight_decay"] == now["optimizer.weight_decay"]
-        assert run.experiment == folder.sweep.at(now, 0).dump()
+        assert run.experiment == folder.sweep.experiment_for(now, 0).dump()
     for trial in cloned:
         rates, last = [row["lr"] for row in folder.run(trial.id).rows()], trial.lineage[-1]
         assert rates[last["from_epoch"]] == pytest.approx(last["changes"]["optimizer.lr"]["new"])
@@ -261,7 +261,7 @@ def began(path, experiment, values):
     folder = SweepFolder.create(path, load_sweep(file))
     for number, (rate, value) in enumerate(values.items()):
         point = {"optimizer.lr": rate}
-        run = Run.create(folder.run(folder.ask(number, 0, point)).path, folder.sweep.at(point, 0).dump())
+        run = Run.create(folder.run(folder.ask(number, 0, point)).path, folder.sweep.experiment_for(point, 0).dump())
         run.describe(monitor=experiment.monitor, mode=experiment.mode)
         run.append({"epoch": 0, experiment.monitor: value, "seconds": 1.0})
         run.mark("finished")

@@ -34,7 +34,7 @@ def phase(folder, of=SearchPhase, seconds=0.0):
 def bring_back(folder, asked, trial, values, state="finished"):
     """A trial ends as if it had been trained: one row an epoch."""
     spec = next(row for row in folder.asked() if row["trial"] == trial)
-    experiment = folder.sweep.at(spec["overrides"], spec["seed"])
+    experiment = folder.sweep.experiment_for(spec["overrides"], spec["seed"])
     run = Run.create(folder.path / "trials" / trial, experiment.dump(), command="", job_type="trial")
     run.describe(monitor=experiment.monitor, mode=experiment.mode, parameters=7)
     for epoch, value in enumerate(values):

@@ -63,7 +63,7 @@ def test_a_grid_is_walked_through_on_both_sides(tmp_path, conf):
     assert read(tmp_path / "there.yaml")["method"] == "grid"
     (tmp_path / "back.yaml").write_text(from_wandb(tmp_path / "there.yaml", None, {}))
     back = load_sweep(tmp_path / "back.yaml")
-    assert (back.points, back.seeds) == (2, (0, 1))
+    assert (back.num_configurations, back.seeds) == (2, (0, 1))
 
 
 def test_what_is_lost_is_said_and_what_would_be_another_question_refused(tmp_path, conf):

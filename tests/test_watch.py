@@ -27,7 +27,9 @@ def folder(tmp_path, demand):
 def trial(folder, values, state=None):
     """A trial with these values of its deciding metric; still running without a state."""
     point = {"optimizer.lr": 0.01}
-    run = Run.create(folder.run(folder.ask(len(folder.asked()), 0, point)).path, folder.sweep.at(point, 0).dump())
+    run = Run.create(
+        folder.run(folder.ask(len(folder.asked()), 0, point)).path, folder.sweep.experiment_for(point, 0).dump()
+    )
     run.describe(monitor=folder.sweep.base.monitor, mode=folder.sweep.base.mode)
     run.mark("running")
     for epoch, value in enumerate(values):

@@ -17,8 +17,8 @@ from lstm_lab.registry import Choice, Named, spell_out
 from lstm_lab.sweep.schedulers.base import FIFO, Scheduler
 from lstm_lab.sweep.searchers.base import Random, Searcher
 from lstm_lab.sweep.space.constraints import Constraint
-from lstm_lab.sweep.space.domains import Domain, Point
-from lstm_lab.sweep.space.search_space import Region, said
+from lstm_lab.sweep.space.domains import Domain, Overrides
+from lstm_lab.sweep.space.search_space import SearchSpace, said
 from lstm_lab.sweep.space.yaml import InYaml
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
@@ -121,7 +121,7 @@ class Sweep(Config):
             raise ValueError("space.seed: seeds are rows, not a search dimension; write seeds: [0, 1, 2]")
         grids = [key for key, domain in self.space.items() if domain.exhaustive]
         owner: Any = self.searcher.owner
-        if grids and not owner.takes_grid:
+        if grids and not owner.supports_grid:
             raise ValueError(
                 f"space.{grids[0]}: a grid is walked through, searcher '{self.searcher.name}' decides for itself; "
                 "write choice instead of grid, or searcher: random"
@@ -136,7 +136,7 @@ class Sweep(Config):
                 f"warm_start: searcher '{self.searcher.name}' does not learn from what it is told; "
                 "write searcher: optuna"
             )
-        self.region.grid()
+        self.search_space.grid()
         return self
 
     @model_validator(mode="after")
@@ -157,26 +157,26 @@ class Sweep(Config):
         return self
 
     @property
-    def points(self) -> int:
+    def num_configurations(self) -> int:
         """How many the search tries at most."""
-        points = self.num_samples * len(self.region.grid())
+        points = self.num_samples * len(self.search_space.grid())
         limit = self.budget.trials if self.budget else None
         return points if limit is None else min(points, limit // len(self.seeds))
 
     @property
-    def kept_points(self) -> int | None:
+    def num_kept_configurations(self) -> int | None:
         """Points whose checkpoints stay: no fewer than are yet to be confirmed."""
         return self.keep_checkpoints and max(self.keep_checkpoints, self.confirm.top if self.confirm else 1)
 
     @property
-    def region(self) -> Region:
+    def search_space(self) -> SearchSpace:
         """The space with its conditions and constraints."""
-        return Region(self.space, [Constraint(text) for text in self.constraints], self._content)
+        return SearchSpace(self.space, [Constraint(text) for text in self.constraints], self._content)
 
-    def _content(self, point: Point) -> dict[str, Any]:
+    def _content(self, point: Overrides) -> dict[str, Any]:
         """The experiment at a point, with every default in it; where there can be none, what was written."""
         try:
-            return self.at(point, 0).dump()
+            return self.experiment_for(point, 0).dump()
         except ConfigError:
             return config.merge(self.experiment, point)
 
@@ -188,7 +188,7 @@ class Sweep(Config):
     def dump(self) -> dict[str, Any]:
         return self.model_dump(mode="json")
 
-    def at(self, point: Point, seed: int) -> Experiment:
+    def experiment_for(self, point: Overrides, seed: int) -> Experiment:
         """The experiment of one trial."""
         return self.base.with_overrides({**point, "seed": seed}, "space")
 
@@ -221,7 +221,7 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
 
 def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
     """Every corner of the space as an experiment, so that a typo costs a tenth of a second and not a queue slot."""
-    base, built, region = sweep.base.dump(), [], sweep.region
+    base, built, region = sweep.base.dump(), [], sweep.search_space
     try:
         points = list(region.corners())
         if not points:

@@ -79,7 +79,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None
     mode, reason = resolve(wandb.value)
     for folder in folders:
         found = folder.sweep
-        trials = found.points * len(found.seeds)
+        trials = found.num_configurations * len(found.seeds)
         out.print(f"{found.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
         content = execute_sweep(folder, wandb=mode, console=out, address=address)
         failed += content["trials"]["failed"]

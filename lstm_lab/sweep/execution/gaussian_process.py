@@ -81,7 +81,7 @@ def to_unit_cube(domains: Mapping[str, Domain], point: Mapping[str, Any]) -> lis
 
 
 def _unit(domain: Domain, value: Any) -> float:
-    distribution, convert = domain.distribution()
+    distribution, convert = domain.optuna_distribution()
     inner = distribution.to_internal_repr(convert(value))
     choices: Sequence[Any] | None = getattr(distribution, "choices", None)
     low, high = (0, len(choices) - 1) if choices is not None else (distribution.low, distribution.high)

@@ -25,7 +25,7 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run, append_jsonl, now, read_jsonl
 from lstm_lab.sweep.execution import gaussian_process
 from lstm_lab.sweep.schedulers.base import group_of
-from lstm_lab.sweep.space.domains import Point
+from lstm_lab.sweep.space.domains import Overrides
 from lstm_lab.sweep.space.search_space import TRIES
 from lstm_lab.sweep.store.folder import SweepFolder
 
@@ -42,7 +42,7 @@ class Population:
         self.folder, self.perturbation_interval = folder, perturbation_interval
         self.quantile_fraction, self.resample_probability = quantile_fraction, resample_probability
         self.sweep = folder.sweep
-        self.base, self.region = self.sweep.base, self.sweep.region
+        self.base, self.search_space = self.sweep.base, self.sweep.search_space
         self.scores: dict[str, float] = {}
         self.compared: list[dict[str, Any]] = []
         """Each trial at each multiple: its score, its numbers, and what an epoch with them has gained."""
@@ -99,21 +99,21 @@ class Population:
             "changes": {key: {"old": old[key], "source": theirs[key], "new": new[key]} for key in new},
         }  # fmt: skip
         seed = self.folder.run(trial).experiment["seed"]
-        done = prepare_clone(self.folder.run(source), self.folder.run(trial), self.sweep.at(new, seed), row)
+        done = prepare_clone(self.folder.run(source), self.folder.run(trial), self.sweep.experiment_for(new, seed), row)
         if done is not None:
             self._begin(trial, source, done)
         return done
 
-    def explore(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
+    def explore(self, point: Overrides, random: np.random.Generator, epochs: int) -> Overrides:
         """Each value drawn anew, or moved a little; as it is where the constraints leave no room."""
         for _ in range(TRIES):
             new = {
-                key: domain.draw(random)
+                key: domain.sample(random)
                 if random.random() < self.resample_probability
-                else domain.near(point[key], random)
-                for key, domain in self.region.domains.items()
+                else domain.perturb(point[key], random)
+                for key, domain in self.search_space.domains.items()
             }
-            if self.region.allows(new):
+            if self.search_space.satisfies_constraints(new):
                 return {key: new[key] for key in point}
         return dict(point)
 
@@ -126,14 +126,14 @@ class PB2(Population):
     def __init__(self, folder: SweepFolder, perturbation_interval: int, quantile_fraction: float) -> None:
         super().__init__(folder, perturbation_interval, quantile_fraction, resample_probability=1.0)
 
-    def explore(self, point: Point, random: np.random.Generator, epochs: int) -> Point:
+    def explore(self, point: Overrides, random: np.random.Generator, epochs: int) -> Overrides:
         """Drawn while there is too little to learn from."""
         seen = [row for row in self.compared if row["gain"] is not None]
         if len(seen) < 3:
             return super().explore(point, random, epochs)
         x = np.array([self._place(row["overrides"], row["epochs"]) for row in seen])
         process = gaussian_process.GaussianProcess(x, np.array([row["gain"] for row in seen]))
-        drawn = [self.region.draw({}, (int(random.integers(2**31)),)) for _ in range(self.CANDIDATES)]
+        drawn = [self.search_space.sample({}, (int(random.integers(2**31)),)) for _ in range(self.CANDIDATES)]
         running = {row["trial"]: row["overrides"] for row in self.compared}
         chosen = gaussian_process.select_ucb(
             process,
@@ -144,10 +144,10 @@ class PB2(Population):
         return {key: drawn[chosen][key] for key in point}
 
     def _place(self, point: Mapping[str, Any], epochs: int) -> list[float]:
-        return [*gaussian_process.to_unit_cube(self.region.domains, point), epochs / self.perturbation_interval]
+        return [*gaussian_process.to_unit_cube(self.search_space.domains, point), epochs / self.perturbation_interval]
 
 
-def current_overrides(folder: SweepFolder, trial: str) -> Point:
+def current_overrides(folder: SweepFolder, trial: str) -> Overrides:
     """The values that a trial has now."""
     rows = lineage(folder.run(trial))
     return rows[-1]["overrides"] if rows else next(r["overrides"] for r in folder.asked() if r["trial"] == trial)

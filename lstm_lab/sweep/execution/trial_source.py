@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from ray.tune.search import Searcher as TuneSearcher
 
 from lstm_lab.sweep.schedulers.base import FIFO
-from lstm_lab.sweep.space.domains import Point
+from lstm_lab.sweep.space.domains import Overrides
 from lstm_lab.sweep.store.folder import ENDED, SweepFolder
 from lstm_lab.sweep.store.leaderboard import Trial, confirmation, leaderboard
 from lstm_lab.sweep.store.retention import Shelf
@@ -74,7 +74,7 @@ class TrialSource(NotPickled, TuneSearcher):
         """Those of this phase."""
         return [trial for trial in self.folder.trials() if trial.phase == self.phase]
 
-    def enter(self, point: int, overrides: Point, seeds: Iterable[int]) -> None:
+    def enter(self, point: int, overrides: Overrides, seeds: Iterable[int]) -> None:
         """Ask for a point once with each seed."""
         for seed in seeds:
             ours = self.folder.ask(point, seed, overrides, self.phase)
@@ -95,7 +95,7 @@ class TrialSource(NotPickled, TuneSearcher):
             "folder": str(self.folder.path.resolve()),
             "group": self.folder.name,
             # As text: Tune flattens and merges whatever has keys.
-            "experiment": json.dumps(self.sweep.at(overrides, seed).dump()),
+            "experiment": json.dumps(self.sweep.experiment_for(overrides, seed).dump()),
             "overrides": json.dumps(overrides),
             "seed": seed,
             "wandb": self.wandb,
@@ -151,8 +151,8 @@ class SearchPhase(TrialSource):
     def prepare(self, trials: list[Trial]) -> None:
         # Not `searcher`: Tune would take it for a Tune searcher that this one wraps.
         self.source = self.sweep.searcher.build()
-        self.source.open(self.sweep.region, self.sweep.num_samples, self.sweep.seed, self.base.mode)
-        self.points = self.sweep.points
+        self.source.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
+        self.points = self.sweep.num_configurations
         self.total = self.points * len(self.sweep.seeds)
         self.next_point = 1 + max((trial.point for trial in trials), default=-1)
         self.epochs = sum(trial.epochs for trial in trials)
@@ -164,7 +164,7 @@ class SearchPhase(TrialSource):
             if trial.state in ENDED:
                 self.rows.setdefault(trial.point, []).append(trial)
         # The population keeps all: any of it may still be gone on from.
-        keep = None if self.scheduler.owner.population else self.sweep.kept_points
+        keep = None if self.scheduler.owner.population else self.sweep.num_kept_configurations
         self.shelf = Shelf(self.folder, keep, self.base.mode) if keep else None
         for _, rows in sorted(self.rows.items()):
             self._tell(rows)
@@ -230,7 +230,7 @@ class SearchPhase(TrialSource):
     def conclude(self) -> str | None:
         if self.folder.about.get("ended"):
             return None
-        could = self.sweep.num_samples * len(self.source.combinations)
+        could = self.sweep.num_samples * len(self.source.grid_combinations)
         reason = self.over or (self.closed if self.next_point < self.points else None)
         if reason is None and self.points < could:
             reason = f"budget.trials: {self.total} trials are done of {could * len(self.sweep.seeds)} there could be"

@@ -175,8 +175,10 @@ class PBT(Scheduler, name="pbt"):
                     f"space.{key}: {cls.name} copies weights between trials, and this may change their shape or "
                     "meaning; it takes numbers of the optimizer, model.dropout.* and trainer.gradient_clip_val"
                 )
-        if sweep.points < 2:
-            raise ValueError(f"num_samples: {cls.name} needs a population of at least 2, got {sweep.points}")
+        if sweep.num_configurations < 2:
+            raise ValueError(
+                f"num_samples: {cls.name} needs a population of at least 2, got {sweep.num_configurations}"
+            )
 
     def arguments(self, max_epochs: int) -> dict[str, Any]:
         return {}

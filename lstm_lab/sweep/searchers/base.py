@@ -13,14 +13,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from lstm_lab.registry import Named, Registered
-from lstm_lab.sweep.space.domains import Point
-from lstm_lab.sweep.space.search_space import Region
+from lstm_lab.sweep.space.domains import Overrides
+from lstm_lab.sweep.space.search_space import SearchSpace
 
 
 class Searcher(Registered, kind="searcher"):
     """Proposes points one after another."""
 
-    takes_grid: bool = True
+    supports_grid: bool = True
     """Whether it can be crossed with exhaustive domains."""
 
     @classmethod
@@ -28,32 +28,32 @@ class Searcher(Registered, kind="searcher"):
         """Whether what it is told changes what it proposes."""
         return False
 
-    def open(self, region: Region, num_samples: int, seed: int, mode: str) -> None:
+    def setup(self, region: SearchSpace, num_samples: int, seed: int, mode: str) -> None:
         """Before the first `ask`: where it may go, draws for each grid combination, seed of the draws, min or max."""
-        self.region, self.num_samples, self.seed, self.mode = region, num_samples, seed, mode
-        self.combinations = region.grid()
-        self.total = num_samples * len(self.combinations)
+        self.search_space, self.num_samples, self.seed, self.mode = region, num_samples, seed, mode
+        self.grid_combinations = region.grid()
+        self.num_configurations = num_samples * len(self.grid_combinations)
 
     @abstractmethod
-    def ask(self, number: int) -> Point:
-        """Point `number` of `total`, counted from 0."""
+    def ask(self, number: int) -> Overrides:
+        """Overrides `number` of `total`, counted from 0."""
 
-    def tell(self, number: int, point: Point, value: float | None) -> None:
+    def tell(self, number: int, point: Overrides, value: float | None) -> None:
         """What a point came to, the mean over its seeds; None if all of them failed."""
 
 
 class Random(Searcher, name="random"):
     """Independent draws. Every grid combination gets the same ones, so that arms are compared in pairs."""
 
-    def ask(self, number: int) -> Point:
-        draw, combination = divmod(number, len(self.combinations))
-        return self.region.draw(self.combinations[combination], (self.seed, draw))
+    def ask(self, number: int) -> Overrides:
+        draw, combination = divmod(number, len(self.grid_combinations))
+        return self.search_space.sample(self.grid_combinations[combination], (self.seed, draw))
 
 
 class Optuna(Searcher, name="optuna"):
     """A model of the space that proposes where it expects most, as Optuna keeps it."""
 
-    takes_grid = False
+    supports_grid = False
 
     class Config(Named):
         sampler: Literal["tpe", "gp", "cmaes", "random"] = "tpe"
@@ -82,10 +82,10 @@ class Optuna(Searcher, name="optuna"):
     def learns(cls, config: Any) -> bool:
         return config.sampler != "random"
 
-    def open(self, region: Region, num_samples: int, seed: int, mode: str) -> None:
+    def setup(self, region: SearchSpace, num_samples: int, seed: int, mode: str) -> None:
         import optuna
 
-        super().open(region, num_samples, seed, mode)
+        super().setup(region, num_samples, seed, mode)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         make: dict[str, Any] = {
             # Constant liar: points still running are not proposed again by their neighbours.
@@ -104,32 +104,32 @@ class Optuna(Searcher, name="optuna"):
         self.study = optuna.create_study(sampler=sampler, direction="maximize" if mode == "max" else "minimize")
         self._open: dict[int, Any] = {}
 
-    def ask(self, number: int) -> Point:
+    def ask(self, number: int) -> Overrides:
         for attempt in range(self.ASKED + 1):
             if attempt == self.ASKED:
                 # The model insists on what is not allowed: a draw inside the constraints shows it the way.
-                point = self.region.draw({}, (self.seed, number))
+                point = self.search_space.sample({}, (self.seed, number))
                 self.study.enqueue_trial(self._parameters(point)[0])
             trial = self.study.ask()
             point = self._propose(trial)
-            if self.region.allows(point):
+            if self.search_space.satisfies_constraints(point):
                 self._open[number] = trial
                 return point
             self._fail(trial)
-        raise self.region.hopeless({})
+        raise self.search_space.sampling_error({})
 
-    def _propose(self, trial: Any) -> Point:
-        point: Point = {}
-        for key in self.region.order:
-            if self.region.there(key, point):
-                point[key] = self.region.domains[key].ask(key, trial)
-        return self.region.whole({key: point[key] for key in self.region.domains if key in point})
+    def _propose(self, trial: Any) -> Overrides:
+        point: Overrides = {}
+        for key in self.search_space.order:
+            if self.search_space.is_active(key, point):
+                point[key] = self.search_space.domains[key].suggest(key, trial)
+        return self.search_space.keep_active({key: point[key] for key in self.search_space.domains if key in point})
 
-    def _parameters(self, point: Point) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _parameters(self, point: Overrides) -> tuple[dict[str, Any], dict[str, Any]]:
         """A point as Optuna has it, and the distributions of its keys."""
         parameters, distributions = {}, {}
         for key, value in point.items():
-            distributions[key], convert = self.region.domains[key].distribution()
+            distributions[key], convert = self.search_space.domains[key].optuna_distribution()
             parameters[key] = convert(value)
         return parameters, distributions
 
@@ -138,7 +138,7 @@ class Optuna(Searcher, name="optuna"):
 
         self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
-    def tell(self, number: int, point: Point, value: float | None) -> None:
+    def tell(self, number: int, point: Overrides, value: float | None) -> None:
         import optuna
 
         trial = self._open.pop(number, None)

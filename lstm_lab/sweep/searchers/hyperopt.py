@@ -12,14 +12,14 @@ from pydantic import Field, model_validator
 
 from lstm_lab.registry import Named
 from lstm_lab.sweep.searchers.base import Searcher
-from lstm_lab.sweep.space.domains import Point
-from lstm_lab.sweep.space.search_space import Region
+from lstm_lab.sweep.space.domains import Overrides
+from lstm_lab.sweep.space.search_space import SearchSpace
 
 
 class HyperOpt(Searcher, name="hyperopt"):
     """Tree-structured Parzen estimator, as the package hyperopt has it; blind to the points that still run."""
 
-    takes_grid = False
+    supports_grid = False
 
     class Config(Named):
         n_startup_trials: Annotated[int, Field(ge=1)] = 10
@@ -43,16 +43,16 @@ class HyperOpt(Searcher, name="hyperopt"):
     def learns(cls, config: Any) -> bool:
         return True
 
-    def open(self, region: Region, num_samples: int, seed: int, mode: str) -> None:
+    def setup(self, region: SearchSpace, num_samples: int, seed: int, mode: str) -> None:
         from hyperopt import Trials, base
 
-        super().open(region, num_samples, seed, mode)
+        super().setup(region, num_samples, seed, mode)
         logging.getLogger("hyperopt").setLevel(logging.WARNING)
-        self.distributions = {key: domain.distribution() for key, domain in region.domains.items()}
+        self.distributions = {key: domain.optuna_distribution() for key, domain in region.domains.items()}
         space = {key: expression(key, distribution) for key, (distribution, _) in self.distributions.items()}
         self.domain, self.trials = base.Domain(lambda _: 0.0, space), Trials()
 
-    def ask(self, number: int) -> Point:
+    def ask(self, number: int) -> Overrides:
         from hyperopt import tpe
 
         for attempt in range(self.ASKED):
@@ -63,22 +63,24 @@ class HyperOpt(Searcher, name="hyperopt"):
                 n_startup_jobs=self.n_startup_trials, gamma=self.gamma, verbose=False,
             )  # fmt: skip
             point = self._point({key: values[0] for key, values in found["misc"]["vals"].items()})
-            if self.region.allows(point):
+            if self.search_space.satisfies_constraints(point):
                 return point
-        return self.region.draw({}, (self.seed, number))
+        return self.search_space.sample({}, (self.seed, number))
 
-    def _point(self, proposed: dict[str, Any]) -> Point:
+    def _point(self, proposed: dict[str, Any]) -> Overrides:
         from optuna.trial import FixedTrial
 
         fixed = {key: inside(self.distributions[key][0], value) for key, value in proposed.items()}
         # A domain is asked as Optuna asks it: one way from a number to a value for every searcher.
         asked = FixedTrial({key: self._outside(key, value) for key, value in fixed.items()})
-        return self.region.whole({key: domain.ask(key, asked) for key, domain in self.region.domains.items()})
+        return self.search_space.keep_active(
+            {key: domain.suggest(key, asked) for key, domain in self.search_space.domains.items()}
+        )
 
     def _outside(self, key: str, value: Any) -> Any:
         return self.distributions[key][0].to_external_repr(value)
 
-    def tell(self, number: int, point: Point, value: float | None) -> None:
+    def tell(self, number: int, point: Overrides, value: float | None) -> None:
         from hyperopt import JOB_STATE_DONE, STATUS_FAIL, STATUS_OK
 
         tid = len(self.trials.trials)

@@ -51,7 +51,7 @@ class Constraint:
         if not self.keys:
             raise ValueError(f"'{text}': names no key, as in model.hidden_size * model.num_layers <= 256")
 
-    def holds(self, experiment: Mapping[str, Any]) -> bool:
+    def is_satisfied(self, experiment: Mapping[str, Any]) -> bool:
         """Whether it holds for an experiment in plain content; it does where it speaks of a key that is not there.
 
         Raises:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lstm_lab.registry import Registered
 
-Point = dict[str, Any]
+Overrides = dict[str, Any]
 """Dotted key -> value."""
 
 
@@ -47,37 +47,37 @@ class Domain(Registered, kind="domain"):
         """Raise ValueError where the arguments make no sense."""
 
     @abstractmethod
-    def draw(self, random: np.random.Generator) -> Any: ...
+    def sample(self, random: np.random.Generator) -> Any: ...
 
     @abstractmethod
-    def corners(self) -> list[Any]:
+    def corner_values(self) -> list[Any]:
         """Values that stand for all others when a space is checked."""
 
     @abstractmethod
-    def holds(self, value: Any) -> bool:
+    def contains(self, value: Any) -> bool:
         """Whether a value is one of those that may be drawn."""
 
     @abstractmethod
-    def near(self, value: Any, random: np.random.Generator) -> Any:
+    def perturb(self, value: Any, random: np.random.Generator) -> Any:
         """A value a little above or below, still inside."""
 
     @abstractmethod
-    def ask(self, key: str, trial: Any) -> Any:
+    def suggest(self, key: str, trial: Any) -> Any:
         """A value suggested by an Optuna trial."""
 
     @abstractmethod
-    def distribution(self) -> tuple[Any, Any]:
+    def optuna_distribution(self) -> tuple[Any, Any]:
         """Optuna's distribution, and the function from our value to Optuna's."""
 
-    def written(self) -> dict[str, Any]:
+    def to_yaml(self) -> dict[str, Any]:
         """As a sweep file has it."""
         return {self.name: self.arguments, **({"when": self._written} if self._written else {})}
 
     def __repr__(self) -> str:
-        return str(self.written())
+        return str(self.to_yaml())
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Domain) and self.written() == other.written()
+        return isinstance(other, Domain) and self.to_yaml() == other.to_yaml()
 
     def __hash__(self) -> int:
         return hash(repr(self))
@@ -95,24 +95,24 @@ class Choice(Domain, name="choice"):
         if not isinstance(self.arguments, list) or not self.arguments:
             raise ValueError(f"must be a list of values, as in {{{self.name}: [lstm, gru]}}, got {self.arguments!r}")
 
-    def draw(self, random: np.random.Generator) -> Any:
+    def sample(self, random: np.random.Generator) -> Any:
         return self.arguments[int(random.integers(len(self.arguments)))]
 
-    def corners(self) -> list[Any]:
+    def corner_values(self) -> list[Any]:
         return list(self.arguments)
 
-    def holds(self, value: Any) -> bool:
+    def contains(self, value: Any) -> bool:
         return value in self.arguments
 
-    def near(self, value: Any, random: np.random.Generator) -> Any:
+    def perturb(self, value: Any, random: np.random.Generator) -> Any:
         place = self.arguments.index(value) + int(random.choice([-1, 1]))
         return self.arguments[min(max(place, 0), len(self.arguments) - 1)]
 
-    def ask(self, key: str, trial: Any) -> Any:
+    def suggest(self, key: str, trial: Any) -> Any:
         # By index, because a value may be a whole section.
         return self.arguments[trial.suggest_categorical(key, list(range(len(self.arguments))))]
 
-    def distribution(self) -> tuple[Any, Any]:
+    def optuna_distribution(self) -> tuple[Any, Any]:
         from optuna.distributions import CategoricalDistribution
 
         return CategoricalDistribution(list(range(len(self.arguments)))), self.arguments.index

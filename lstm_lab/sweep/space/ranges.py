@@ -40,15 +40,15 @@ class Range(Domain):
         """The lowest and the highest value there is."""
         return self.arguments[0], self.arguments[1]
 
-    def corners(self) -> list[Any]:
+    def corner_values(self) -> list[Any]:
         return list(self.bounds)
 
-    def holds(self, value: Any) -> bool:
+    def contains(self, value: Any) -> bool:
         kinds = int if self.whole else (int, float)
         low, high = self.bounds
         return isinstance(value, kinds) and type(value) is not bool and low <= value <= high
 
-    def near(self, value: Any, random: np.random.Generator) -> Any:
+    def perturb(self, value: Any, random: np.random.Generator) -> Any:
         """A quarter more or a fifth less on a log scale, a tenth of the range else; at least 1 of what is whole."""
         low, high = self.bounds
         up = bool(random.integers(2))
@@ -60,13 +60,13 @@ class Range(Domain):
 class Uniform(Range, name="uniform"):
     """A number between two bounds."""
 
-    def draw(self, random: np.random.Generator) -> float:
+    def sample(self, random: np.random.Generator) -> float:
         return float(random.uniform(*self.arguments))
 
-    def ask(self, key: str, trial: Any) -> float:
+    def suggest(self, key: str, trial: Any) -> float:
         return trial.suggest_float(key, *self.bounds, log=self.log)
 
-    def distribution(self) -> tuple[Any, Any]:
+    def optuna_distribution(self) -> tuple[Any, Any]:
         from optuna.distributions import FloatDistribution
 
         low, high = self.bounds
@@ -78,7 +78,7 @@ class LogUniform(Uniform, name="loguniform"):
 
     log = True
 
-    def draw(self, random: np.random.Generator) -> float:
+    def sample(self, random: np.random.Generator) -> float:
         low, high = self.bounds
         return min(max(float(np.exp(random.uniform(np.log(low), np.log(high)))), low), high)
 
@@ -88,14 +88,14 @@ class RandInt(Range, name="randint"):
 
     whole = True
 
-    def draw(self, random: np.random.Generator) -> int:
+    def sample(self, random: np.random.Generator) -> int:
         low, high = self.arguments
         return int(random.integers(low, high + 1))
 
-    def ask(self, key: str, trial: Any) -> int:
+    def suggest(self, key: str, trial: Any) -> int:
         return trial.suggest_int(key, *self.arguments)
 
-    def distribution(self) -> tuple[Any, Any]:
+    def optuna_distribution(self) -> tuple[Any, Any]:
         from optuna.distributions import IntDistribution
 
         return IntDistribution(*self.arguments), int
@@ -131,23 +131,23 @@ class Stepped(Range):
     def bounds(self) -> tuple[Any, Any]:
         return self.value(0), self.value(self.steps)
 
-    def holds(self, value: Any) -> bool:
-        return super().holds(value) and self.value(self.place(value)) == value
+    def contains(self, value: Any) -> bool:
+        return super().contains(value) and self.value(self.place(value)) == value
 
-    def near(self, value: Any, random: np.random.Generator) -> Any:
+    def perturb(self, value: Any, random: np.random.Generator) -> Any:
         return self.value(min(max(self.place(value) + int(random.choice([-1, 1])), 0), self.steps))
 
 
 class QUniform(Stepped, name="quniform"):
     """One of the steps from low to high, each equally likely."""
 
-    def draw(self, random: np.random.Generator) -> Any:
+    def sample(self, random: np.random.Generator) -> Any:
         return self.value(int(random.integers(self.steps + 1)))
 
-    def ask(self, key: str, trial: Any) -> Any:
+    def suggest(self, key: str, trial: Any) -> Any:
         return self.value(trial.suggest_int(key, 0, self.steps))
 
-    def distribution(self) -> tuple[Any, Any]:
+    def optuna_distribution(self) -> tuple[Any, Any]:
         from optuna.distributions import IntDistribution
 
         return IntDistribution(0, self.steps), self.place
@@ -158,14 +158,14 @@ class QLogUniform(Stepped, name="qloguniform"):
 
     log = True
 
-    def draw(self, random: np.random.Generator) -> Any:
+    def sample(self, random: np.random.Generator) -> Any:
         low, high = self.bounds
         return self.value(self.place(float(np.exp(random.uniform(np.log(low), np.log(high))))))
 
-    def ask(self, key: str, trial: Any) -> Any:
+    def suggest(self, key: str, trial: Any) -> Any:
         return self.value(self.place(trial.suggest_float(key, *self.bounds, log=True)))
 
-    def distribution(self) -> tuple[Any, Any]:
+    def optuna_distribution(self) -> tuple[Any, Any]:
         from optuna.distributions import FloatDistribution
 
         low, high = self.bounds
@@ -195,14 +195,14 @@ class Normal(Range, name="normal"):
         low, high = self.bounds
         return min(max(mean + deviation * NormalDist().inv_cdf(share), low), high)
 
-    def draw(self, random: np.random.Generator) -> float:
+    def sample(self, random: np.random.Generator) -> float:
         return self._at(float(random.uniform(*self._shares)))
 
-    def ask(self, key: str, trial: Any) -> float:
+    def suggest(self, key: str, trial: Any) -> float:
         # Optuna knows no normal: it is asked for the share, so that what it takes for equally likely is.
         return self._at(trial.suggest_float(key, *self._shares))
 
-    def distribution(self) -> tuple[Any, Any]:
+    def optuna_distribution(self) -> tuple[Any, Any]:
         from optuna.distributions import FloatDistribution
 
         def share(value: float) -> float:

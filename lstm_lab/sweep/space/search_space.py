@@ -12,13 +12,13 @@ import numpy as np
 
 from lstm_lab.config import ConfigError
 from lstm_lab.sweep.space.constraints import Constraint
-from lstm_lab.sweep.space.domains import Choice, Domain, Point, chosen
+from lstm_lab.sweep.space.domains import Choice, Domain, Overrides, chosen
 
 TRIES = 1000
 """Draws for one point before the constraints count as impossible."""
 
 
-def in_order(point: Mapping[str, Any]) -> Point:
+def parents_first(point: Mapping[str, Any]) -> Overrides:
     """Sections before what is inside them, so that `model.cell` is chosen before `model.cell.forget_bias` is set."""
     return dict(sorted(point.items(), key=lambda item: item[0].count(".")))
 
@@ -28,7 +28,7 @@ def same(point: Mapping[str, Any]) -> str:
     return json.dumps(point, sort_keys=True)
 
 
-class Region:
+class SearchSpace:
     """Where a sweep may go.
 
     Args:
@@ -44,7 +44,7 @@ class Region:
         self,
         domains: Mapping[str, Domain],
         constraints: Sequence[Constraint] = (),
-        content: Callable[[Point], Mapping[str, Any]] = dict,
+        content: Callable[[Overrides], Mapping[str, Any]] = dict,
     ) -> None:
         self.domains, self.constraints, self.content = dict(domains), tuple(constraints), content
         for key, domain in self.domains.items():
@@ -78,47 +78,51 @@ class Region:
             order += ready
         return order
 
-    def there(self, key: str, point: Mapping[str, Any]) -> bool:
+    def is_active(self, key: str, point: Mapping[str, Any]) -> bool:
         """Whether the condition of a key is true; `point` holds what it hangs on."""
         when = self.domains[key].when
         return all(other in point and chosen(point[other]) in wanted for other, wanted in when.items())
 
-    def whole(self, values: Mapping[str, Any]) -> Point:
+    def keep_active(self, values: Mapping[str, Any]) -> Overrides:
         """A point from a value for each key: those whose condition is false are left out."""
-        point: Point = {}
+        point: Overrides = {}
         for key in self.order:
-            if key in values and self.there(key, point):
+            if key in values and self.is_active(key, point):
                 point[key] = values[key]
-        return in_order({key: point[key] for key in values if key in point})
+        return parents_first({key: point[key] for key in values if key in point})
 
-    def allows(self, point: Point) -> bool:
+    def satisfies_constraints(self, point: Overrides) -> bool:
         """Whether all constraints hold."""
         if not self.constraints:
             return True
         content = self.content(point)
-        return all(constraint.holds(content) for constraint in self.constraints)
+        return all(constraint.is_satisfied(content) for constraint in self.constraints)
 
-    def holds(self, point: Mapping[str, Any]) -> bool:
+    def contains(self, point: Mapping[str, Any]) -> bool:
         """Whether a point from elsewhere could have been drawn here."""
-        if set(point) != {key for key in self.domains if self.there(key, self.whole(point))}:
+        if set(point) != {key for key in self.domains if self.is_active(key, self.keep_active(point))}:
             return False
-        return all(self.domains[key].holds(value) for key, value in point.items()) and self.allows(dict(point))
+        return all(self.domains[key].contains(value) for key, value in point.items()) and self.satisfies_constraints(
+            dict(point)
+        )
 
-    def grid(self) -> list[Point]:
+    def grid(self) -> list[Overrides]:
         """Every combination of the exhaustive domains that the constraints on them alone allow; [{}] without any."""
-        lists = {key: domain.corners() for key, domain in self.domains.items() if domain.exhaustive}
-        points = [self.whole(dict(zip(lists, values, strict=True))) for values in itertools.product(*lists.values())]
+        lists = {key: domain.corner_values() for key, domain in self.domains.items() if domain.exhaustive}
+        points = [
+            self.keep_active(dict(zip(lists, values, strict=True))) for values in itertools.product(*lists.values())
+        ]
         once = list({same(point): point for point in points}.values())
         drawn = [key for key, domain in self.domains.items() if not domain.exhaustive]
         fixed = [each for each in self.constraints if not any(touches(each, key) for key in drawn)]
         if not fixed:
             return once
-        allowed = [point for point in once if all(each.holds(self.content(point)) for each in fixed)]
+        allowed = [point for point in once if all(each.is_satisfied(self.content(point)) for each in fixed)]
         if not allowed:
             raise ValueError(f"constraints: no combination of the grid keeps {' and '.join(map(repr, fixed))}")
         return allowed
 
-    def draw(self, combination: Point, seed: tuple[int, ...]) -> Point:
+    def sample(self, combination: Overrides, seed: tuple[int, ...]) -> Overrides:
         """A point with this combination of the grids; the same for the same seed.
 
         Raises:
@@ -127,43 +131,43 @@ class Region:
         for attempt in range(TRIES):
             # Every key draws, there or not: so two arms differ in nothing but what makes them arms.
             random = np.random.default_rng(seed if attempt == 0 else (*seed, attempt))
-            drawn = {key: domain.draw(random) for key, domain in self.domains.items() if not domain.exhaustive}
-            point = self.whole({**drawn, **combination})
-            if self.allows(point):
+            drawn = {key: domain.sample(random) for key, domain in self.domains.items() if not domain.exhaustive}
+            point = self.keep_active({**drawn, **combination})
+            if self.satisfies_constraints(point):
                 return point
-        raise self.hopeless(combination)
+        raise self.sampling_error(combination)
 
-    def hopeless(self, combination: Point) -> ConfigError:
+    def sampling_error(self, combination: Overrides) -> ConfigError:
         """The fault to raise where no draw keeps the constraints."""
         at = f" at {said(combination)}" if combination else ""
         rules = ", ".join(f"'{each}'" for each in self.constraints)
         return ConfigError(f"constraints: {TRIES} draws{at} kept none of them inside {rules}; widen the space or them")
 
-    def corners(self, most: int = 512) -> Iterator[Point]:
+    def corners(self, most: int = 512) -> Iterator[Overrides]:
         """Points that stand for all: every combination of listed values, at both ends of every range.
 
         A key with a condition is there in some and not in others. Where the lists have more than `most` combinations,
         each value is tried once with the first of all others. Corners that a constraint refuses are left out, for no
         trial will stand there; points inside stand in for them.
         """
-        lists = {key: domain.corners() for key, domain in self.domains.items() if isinstance(domain, Choice)}
-        ends = {key: domain.corners() for key, domain in self.domains.items() if not isinstance(domain, Choice)}
+        lists = {key: domain.corner_values() for key, domain in self.domains.items() if isinstance(domain, Choice)}
+        ends = {key: domain.corner_values() for key, domain in self.domains.items() if not isinstance(domain, Choice)}
         seen: set[str] = set()
         for combination in self._combinations(lists, most):
             for end in (0, -1) if ends else (0,):
-                point = self.whole({**combination, **{key: values[end] for key, values in ends.items()}})
-                if same(point) not in seen and self.allows(point):
+                point = self.keep_active({**combination, **{key: values[end] for key, values in ends.items()}})
+                if same(point) not in seen and self.satisfies_constraints(point):
                     seen.add(same(point))
                     yield point
         if self.constraints:
             for combination in self.grid()[:most]:
                 for number in range(8):
-                    point = self.draw(combination, (0, number))
+                    point = self.sample(combination, (0, number))
                     if same(point) not in seen:
                         seen.add(same(point))
                         yield point
 
-    def _combinations(self, lists: dict[str, list[Any]], most: int) -> Iterator[Point]:
+    def _combinations(self, lists: dict[str, list[Any]], most: int) -> Iterator[Overrides]:
         if math.prod(len(values) for values in lists.values()) <= most:
             for values in itertools.product(*lists.values()):
                 yield dict(zip(lists, values, strict=True))
@@ -173,15 +177,15 @@ class Region:
             for value in lists.get(key, [None]):
                 yield {**first, **self._open(key), **({key: value} if key in lists else {})}
 
-    def _open(self, key: str) -> Point:
+    def _open(self, key: str) -> Overrides:
         """Values under which a key is there."""
-        found: Point = {}
+        found: Overrides = {}
         for other, wanted in self.domains[key].when.items():
             found.update(self._open(other))
             found[other] = next(v for v in self.domains[other].arguments if chosen(v) in wanted)
         return found
 
-    def check_constraints(self, points: Sequence[Point]) -> None:
+    def check_constraints(self, points: Sequence[Overrides]) -> None:
         """Refuse a constraint that could never matter; `points` stand for the whole region.
 
         Raises:

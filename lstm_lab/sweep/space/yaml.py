@@ -29,7 +29,7 @@ class InYaml:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda d: d.written())
+            self.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda d: d.to_yaml())
         )
 
     def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:

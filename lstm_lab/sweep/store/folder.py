@@ -36,7 +36,7 @@ from lstm_lab.run import (
     versions,
     write_atomic,
 )
-from lstm_lab.sweep.space.domains import Point
+from lstm_lab.sweep.space.domains import Overrides
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.sweep.store.leaderboard import Ranked, Trial, confirmation, leaderboard
 from lstm_lab.tasks.base import better
@@ -161,7 +161,7 @@ class SweepFolder:
         """Points of earlier sweeps and what they came to."""
         return read_jsonl(self.path / "warm.jsonl")
 
-    def ask(self, point: int, seed: int, overrides: Point, phase: str = "search") -> str:
+    def ask(self, point: int, seed: int, overrides: Overrides, phase: str = "search") -> str:
         """Enter a trial before anything of it runs; returns its id."""
         rows = self.asked()
         trial = f"t{int(rows[-1]['trial'].removeprefix('t')) + 1 if rows else 0:04d}"
@@ -234,14 +234,14 @@ def earlier_points(sweep: Sweep) -> tuple[list[dict[str, Any]], int]:
     Raises:
         ConfigError: no sweep, or one whose metric, data or task is another.
     """
-    rows, outside, region = [], 0, sweep.region
+    rows, outside, search_space = [], 0, sweep.search_space
     for path in sweep.warm_start:
         earlier = SweepFolder.open(path)
         base, theirs = sweep.base, earlier.sweep.base
         if (base.monitor, base.data, base.task) != (theirs.monitor, theirs.data, theirs.task):
             raise ConfigError(f"warm_start: {path}: its data, task or metric is another: its values say nothing here")
         for ranked in leaderboard(earlier.trials(), base.mode):
-            if ranked.mean is not None and region.holds(ranked.overrides):
+            if ranked.mean is not None and search_space.contains(ranked.overrides):
                 rows.append({"from": earlier.name, "overrides": ranked.overrides, "value": ranked.mean})
             else:
                 outside += ranked.mean is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from lstm_lab.sweep.space.domains import Point
+from lstm_lab.sweep.space.domains import Overrides
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Trial:
     id: str
     point: int
     seed: int
-    overrides: Point
+    overrides: Overrides
     state: str
     """finished, stopped, failed, interrupted, or asked where nothing has run yet."""
     reason: str | None
@@ -32,7 +32,7 @@ class Trial:
     """From which trials it was cloned, at which of its epochs and theirs, and what changed: old, donor's and new."""
 
     @property
-    def settings(self) -> Point:
+    def settings(self) -> Overrides:
         """The values it had in the end."""
         return self.lineage[-1]["overrides"] if self.lineage else self.overrides
 
@@ -42,7 +42,7 @@ class Ranked:
     """A point of the space over its seeds."""
 
     point: int
-    overrides: Point
+    overrides: Overrides
     trials: tuple[Trial, ...]
     mean: float | None
     spread: float | None

@@ -18,7 +18,7 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError, Fault
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run, git_state, now, parse_jsonl, read_json, versions, write_atomic
-from lstm_lab.sweep.space.domains import Point
+from lstm_lab.sweep.space.domains import Overrides
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.sweep.store.folder import ASKED, SweepFolder, is_sweep
 from lstm_lab.sweep.store.retention import is_full, pruned
@@ -119,7 +119,7 @@ def _experiment(sweep: Sweep, run: Run, row: dict[str, Any]) -> Iterator[str]:
             return
     except Fault:
         pass
-    write_atomic(path, config.to_yaml(sweep.at(_settings(run, row), row["seed"]).dump()))
+    write_atomic(path, config.to_yaml(sweep.experiment_for(_settings(run, row), row["seed"]).dump()))
     yield "experiment.yaml: torn or gone; written again from the sweep"
 
 
@@ -160,7 +160,7 @@ def _best(run: Run) -> Iterator[str]:
     yield "checkpoints/best.ckpt: torn or gone; it is trained again"
 
 
-def _settings(run: Run, row: dict[str, Any]) -> Point:
+def _settings(run: Run, row: dict[str, Any]) -> Overrides:
     lineage = run.lineage()
     return lineage[-1]["overrides"] if lineage else row["overrides"]
 

@@ -88,7 +88,7 @@ def _put(content: dict[str, Any], scores: Scores) -> None:
 
 def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
     """best.yaml: the experiment that won, with a note where running it again would differ."""
-    experiment = sweep.at(won.settings, won.seed)
+    experiment = sweep.experiment_for(won.settings, won.seed)
     note = ""
     if won.lineage:
         note = "# Its numbers changed while it trained: see its lineage.jsonl; with the last ones alone it differs.\n"

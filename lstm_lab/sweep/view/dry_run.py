@@ -17,13 +17,15 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
     """Lines: trials, what each holds, how many at once, where they write."""
     import torch
 
-    resources, experiment, seeds = sweep.resources, sweep.base, len(sweep.seeds)
+    resources, experiment = sweep.resources, sweep.base
     scheduler: Any = sweep.scheduler.owner
+    configurations, seeds = sweep.num_configurations, len(sweep.seeds)
     yield sweep.title
-    yield f"trials     {sweep.points * seeds}: {sweep.points} points x {seeds} seeds, at most " + (
+    yield (
+        f"trials     {configurations * seeds}: {configurations} configurations x {seeds} seeds, at most "
         f"{experiment.trainer.max_epochs} epochs each; searcher {sweep.searcher.name}, scheduler {sweep.scheduler.name}"
     )
-    corner = next(iter(sweep.region.corners()))
+    corner = next(iter(sweep.search_space.corners()))
     yield f"for one    {said(corner)}"
     if sweep.confirm:
         yield f"then       the best {sweep.confirm.top} points with seeds {', '.join(map(str, sweep.confirm.seeds))}"
@@ -37,11 +39,11 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         room = int(cpus / resources.cpus / resources.workers)
         if resources.gpus:
             room = min(room, int(gpus / resources.gpus / resources.workers))
-        yield f"at once    {min(room, sweep.points * seeds)}, on {cpus} CPUs and {gpus} GPUs of this machine"
+        yield f"at once    {min(room, configurations * seeds)}, on {cpus} CPUs and {gpus} GPUs of this machine"
         if room == 0:
             yield "problem    no trial has room here: lower resources, or give --address of a cluster"
-        elif scheduler.population and room < sweep.points:
-            yield f"problem    {sweep.scheduler.name} trains its {sweep.points} trials side by side: lower num_samples"
+        elif scheduler.population and room < configurations:
+            yield f"problem    {sweep.scheduler.name} trains its {configurations} trials at once: lower num_samples"
     if sweep.timeout is not None:
         yield f"hung       after {sweep.timeout:g} s without an epoch"
     folder = runs_folder().resolve() / (name or f"{Path(file).stem}-N")

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lab.sweep.space.domains import Point
+from lstm_lab.sweep.space.domains import Overrides
 from lstm_lab.sweep.space.search_space import spelled
 from lstm_lab.sweep.store.folder import ENDED
 from lstm_lab.sweep.store.leaderboard import Trial
@@ -48,7 +48,7 @@ class LiveView:
         if self._live is not None:
             self._live.stop()
 
-    def begin(self, trial: str, overrides: Point, seed: int) -> None:
+    def begin(self, trial: str, overrides: Overrides, seed: int) -> None:
         if trial not in self.rows:
             row = {"parameters": describe(overrides), "seed": seed, "epochs": 0, "seconds": 0.0, "value": None}
             self.rows[trial] = row
@@ -156,6 +156,6 @@ class LiveView:
         return Group(Text(f"{self.said()}, best {self.best_said()}", no_wrap=True, overflow="ellipsis"), table)
 
 
-def describe(overrides: Point) -> str:
+def describe(overrides: Overrides) -> str:
     """`cell=gru lr=0.0034`: the last part of each key, numbers short."""
     return " ".join(f"{key.rsplit('.', 1)[-1]}={spelled(value)}" for key, value in overrides.items())

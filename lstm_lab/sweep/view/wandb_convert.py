@@ -59,7 +59,7 @@ def to_wandb(path: str | Path) -> str:
         "description": sweep.title,
         "method": _method(sweep, notes),
         "metric": {"name": sweep.base.monitor, "goal": f"{sweep.base.mode}imize"},
-        "run_cap": sweep.points * len(sweep.seeds),
+        "run_cap": sweep.num_configurations * len(sweep.seeds),
         "parameters": {key: _parameter(domain, f"{path}: space.{key}") for key, domain in sweep.space.items()},
         # W&B puts the hyperparameters as key=value: what an override is here.
         "command": ["lstm-lab", "train", written["experiment"], *fixed, "${args_no_hyphens}"],

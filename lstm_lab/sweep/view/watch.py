@@ -25,7 +25,7 @@ class Watched:
 
     def asked(self, trials: list[dict[str, Any]]) -> int:
         """Trials in all: what the search may ask and what is asked to confirm it."""
-        searched = self.sweep.points * len(self.sweep.seeds)
+        searched = self.sweep.num_configurations * len(self.sweep.seeds)
         if "ended" in self.folder.about:
             searched = sum(row.get("phase", "search") == "search" for row in trials)
         return searched + sum(row.get("phase") == "confirm" for row in trials)
