@@ -43,7 +43,7 @@ class Learner(pl.LightningModule):
 
     def forward(self, batch: Batch) -> Tensor:
         x, lengths = self.task.prepare(batch)
-        starts = getattr(batch, "starts", None)
+        starts = batch.starts
         if starts is None:
             return self.task.complete(self.model(x, lengths), batch)
         output, state = cast(Any, self.model).forward_stateful(x, lengths, self._before(starts, x, lengths))
@@ -85,12 +85,13 @@ class Learner(pl.LightningModule):
     def share(self, batch: Batch) -> Batch:
         """This worker's samples of a batch; all of them where it is alone."""
         rank, count = self.trainer.global_rank, self.trainer.world_size
-        return batch if count == 1 else Batch(*(values[rank::count] for values in batch))
+        return batch if count == 1 else batch.select(slice(rank, None, count))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         mine = self.share(batch)
         if len(mine.x) == 0:  # More workers than samples: one of them counted as nothing keeps the others company.
-            return 0.0 * self.task.loss(self(first := Batch(*(values[:1] for values in batch))), first)
+            first = batch.select(slice(1))
+            return 0.0 * self.task.loss(self(first), first)
         loss = self.task.loss(self(mine), mine)
         asked = self.task.num_targets(mine)
         self.sums["loss"] += loss.detach() * asked

@@ -19,7 +19,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from lstm_lab import kernels
 from lstm_lab.checkpointing import Keeper, Keeping, newest_checkpoint
 from lstm_lab.config import Interrupted
-from lstm_lab.data import Dataset, SequenceData
+from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.distributed import Rank, is_lost
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
@@ -131,7 +131,7 @@ def fit(
     """Lightning's loop, alone or as one of several; the checkpoint is the one that the first names."""
     with quiet(), rank.together(experiment.trainer.accelerator) if rank else nullcontext():
         trainer = lightning(experiment, callbacks, progress, rank)
-        data = SequenceData(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
+        data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
         with rank.copy(checkpoint) if rank else nullcontext(checkpoint) as path:
             trainer.fit(learner, data, ckpt_path=path, weights_only=True)
 

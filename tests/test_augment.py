@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
-from lstm_lab.data import Batch, Dataset, SequenceData
+from lstm_lab.data import Batch, Dataset, SequenceDataModule
 from lstm_lab.data.base import Loader
 from lstm_lab.data.preprocessing.augment import Augment, warped
 from lstm_lab.data.sources.csv_series import CSV
@@ -44,8 +44,8 @@ def test_validation_never_sees_it_and_the_data_stay_as_they_are(data):
     dataset, augment = data
     split = dataset.train
     before = split.take(torch.arange(20))
-    loud = SequenceData(dataset, 8, 3, augment)
-    plain = SequenceData(dataset, 8, 3)
+    loud = SequenceDataModule(dataset, 8, 3, augment)
+    plain = SequenceDataModule(dataset, 8, 3)
     changed = [differ(a, b) for a, b in zip(loud.train_dataloader(), plain.train_dataloader(), strict=True)]
     assert all(changed[:4])
     assert not any(differ(a, b) for a, b in zip(loud.val_dataloader(), plain.val_dataloader(), strict=True))

@@ -9,7 +9,7 @@ import pytest
 import torch
 from rich.console import Console
 
-from lstm_lab.data import SequenceData
+from lstm_lab.data import SequenceDataModule
 from lstm_lab.sweep.spec import build_corners, load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.train import build
@@ -56,7 +56,7 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
         experiment = sweep.experiment_for(source.ask(number), sweep.seeds[0])
         dataset = experiment.data.build()
         learner = build(experiment, dataset)
-        batch = next(iter(SequenceData(dataset, experiment.data.batch_size, 0).train_dataloader()))
+        batch = next(iter(SequenceDataModule(dataset, experiment.data.batch_size, 0).train_dataloader()))
         loss = learner.task.loss(learner(batch), batch)
         loss.backward()
         assert torch.isfinite(loss)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
@@ -15,29 +15,63 @@ from torch import Tensor
 
 from lstm_lab.config import ConfigError, Count
 from lstm_lab.data.preprocessing.augment import Augment
-from lstm_lab.data.preprocessing.batching import EqualBatches
+from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches
 from lstm_lab.registry import Named, Registered
 
 
 class Batch(NamedTuple):
-    """B samples, padded behind their own end to the longest, T."""
+    """B samples, padded to the longest, T. A field that the data do not have is None."""
 
     x: Tensor
-    """(B, T, I) float32, or (B, T) int64 tokens, 0 on padding"""
+    """(B, T, I) float32, or (B, T) int64 tokens; 0 on padding."""
     lengths: Tensor
-    """(B,) int64 valid steps, each at least 1; on the CPU, where packing reads it."""
+    """(B,) int64 valid steps, each at least 1; always on the CPU, where packing reads them."""
     y: Tensor
-    """(B,) int64 class, (B, K) float32, (B, horizon, targets) float32, or for each step (B, T) int64 class, -1 where
-    not asked, or (B, T, K) float32"""
+    """Targets: (B,) int64 class, (B, K) float32, (B, horizon, targets) float32, or for each step (B, T) int64 class,
+    -1 where there is no target, or (B, T, K) float32."""
+    scale: Tensor | None = None
+    """(B, 3, K) float64: mean, standard deviation and mean absolute error of the seasonal naive forecast of each
+    sample's own series over its training rows; None where one scale of `info` holds for all samples."""
+    previous: Tensor | None = None
+    """(B,) int64 token just before each chunk of a stream, 0 at its start; None for sequences that stand alone."""
+    starts: Tensor | None = None
+    """(B,) int64 position in the stream at which each chunk starts, on the CPU; None where no state is carried from
+    batch to batch."""
+
+    def select(self, index: slice | Tensor) -> Batch:
+        """The samples at `index`, with every field."""
+        return Batch(*(None if field is None else field[index] for field in self))  # type: ignore[arg-type]
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device; `lengths` and `starts` stay on the CPU."""
+        scale = None if self.scale is None else self.scale.to(device)
+        previous = None if self.previous is None else self.previous.to(device)
+        return self._replace(x=self.x.to(device), y=self.y.to(device), scale=scale, previous=previous)
 
 
-class Split(Protocol):
-    """One split of a data set, in memory. It may have a `plan(batch_size)` of its own, a `BatchPlan`."""
+class Split(ABC):
+    """One split of a data set, in memory."""
 
-    def __len__(self) -> int: ...
+    stateful: bool = False
+    """Whether each batch continues the one before it, so that a state can be carried over."""
+    measured: int | None = None
+    """Number of measured channels, which come first; the others are known ahead or flag missing values. None: all."""
 
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of samples."""
+
+    @abstractmethod
     def take(self, index: Tensor) -> Batch:
         """The samples at `index` (B,) as one batch."""
+
+    def plan(self, batch_size: int) -> BatchPlan:
+        """How an epoch is cut into batches."""
+        return EqualBatches(len(self), batch_size)
+
+    def texts(self) -> Sequence[str]:
+        """The text of each sample; empty where samples are not texts."""
+        return ()
 
 
 class Dataset(Registered, kind="dataset"):
@@ -136,8 +170,8 @@ def digest(*parts: Any) -> str:
     return sha.hexdigest()[:16]
 
 
-class _Order:
-    """Tells the loader which epoch it is: Lightning looks for `sampler.set_epoch`."""
+class _EpochSampler:
+    """Tells the loader the number of the epoch: Lightning calls `sampler.set_epoch`."""
 
     epoch = 0
 
@@ -146,22 +180,29 @@ class _Order:
 
 
 class Loader:
-    """Batches of one split, as tensors and without workers: a step costs microseconds.
+    """Batches of one split, from memory and without worker processes: a step costs microseconds.
 
     The order is a function of (seed, epoch) alone and the position is part of every checkpoint, so a run that is
-    interrupted in the middle of an epoch goes on with the very next batch.
+    interrupted in the middle of an epoch resumes with the next batch.
+
+    Args:
+        seed: shuffles; without one, batches come in the order of the split's plan.
+        augment: random changes of training batches, drawn from `seed`.
+
+    Raises:
+        ValueError: `augment` without a seed.
     """
 
     def __init__(
         self, split: Split, batch_size: int, *, seed: int | None = None, augment: Augment | None = None
     ) -> None:
-        """A `seed` shuffles; without one the order is that of the split, or of its plan. `augment` needs one."""
         self.split, self.batch_size, self.seed = split, batch_size, seed
         self.augment = augment if augment is not None and augment.chosen else None
-        plan = getattr(split, "plan", None)
-        self.plan = plan(batch_size) if plan else EqualBatches(len(split), batch_size)
-        self.sampler = _Order()
-        self.batch_sampler = None  # Lightning reads both
+        if self.augment is not None and seed is None:
+            raise ValueError("augment draws from a seed: give the loader one, or leave augment out")
+        self.plan = split.plan(batch_size)
+        self.sampler = _EpochSampler()
+        self.batch_sampler = None  # Lightning reads both attributes.
         self._start, self._position = 0, 0
 
     def __len__(self) -> int:
@@ -173,24 +214,24 @@ class Loader:
         for number, index in enumerate(self.plan.batches(shuffle)):
             if number >= start:
                 self._position = number + 1
-                yield self._changed(self.split.take(torch.from_numpy(index)), number)
+                yield self._augmented(self.split.take(torch.from_numpy(index)), number)
 
-    def _changed(self, batch: Any, number: int) -> Any:
-        """By a chance that is a function of seed, epoch and number alone, as the order is."""
-        if self.augment is None:
+    def _augmented(self, batch: Batch, number: int) -> Batch:
+        """With random changes that are a function of seed, epoch and batch number alone, as the order is."""
+        if self.augment is None or self.seed is None:
             return batch
-        rng = np.random.default_rng((cast(int, self.seed), self.sampler.epoch, number))
-        return self.augment(batch, rng, getattr(self.split, "measured", None))
+        rng = np.random.default_rng((self.seed, self.sampler.epoch, number))
+        return self.augment(batch, rng, self.split.measured)
 
     def state_dict(self) -> dict[str, int]:
-        """How many batches of this epoch were handed out; a whole epoch counts as none of the next."""
+        """How many batches of this epoch were returned; a whole epoch counts as none of the next."""
         return {"position": self._position % len(self)}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         self._start = state["position"]
 
 
-class SequenceData(pl.LightningDataModule):
+class SequenceDataModule(pl.LightningDataModule):
     """Train and validation loaders of a data set."""
 
     def __init__(self, dataset: Dataset, batch_size: int, seed: int, augment: Augment | None = None) -> None:
@@ -205,9 +246,4 @@ class SequenceData(pl.LightningDataModule):
         return Loader(self.dataset.validation, 4 * self.batch_size)
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return to_device(batch, device)
-
-
-def to_device(batch: Batch, device: torch.device) -> Batch:
-    """Values to the device; lengths stay on the CPU."""
-    return batch._replace(x=batch.x.to(device), y=batch.y.to(device))
+        return batch.to(device)

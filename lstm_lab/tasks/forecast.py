@@ -172,7 +172,7 @@ class Forecast(Task, name="forecast"):
         """
         K = len(self.info.targets)
         scale = Scale(*(torch.tensor(part[:K]) for part in (self.info.mean, self.info.std)))
-        if hasattr(batch, "scale"):
+        if batch is not None and batch.scale is not None:
             scale = Scale(*(part.unsqueeze(1).float().cpu() for part in batch.scale.unbind(1)[:2]))
         z = self._shaped(output.cpu())
         if self.margins is not None:

@@ -75,13 +75,13 @@ class NextStepMetrics(Metric):
         return {**found, "perplexity": nll.exp(), "bits": nll / math.log(2)} if self.tokens else found
 
 
-def target_mask(batch: Any, predict_first: bool) -> Tensor:
+def target_mask(batch: Batch, predict_first: bool) -> Tensor:
     """(B, T) whether a step is asked about. The first step of a chunk stands behind the token before it."""
     t = torch.arange(batch.y.shape[1], device=batch.y.device)
     valid = t < batch.lengths.to(t.device).unsqueeze(1)
     if not predict_first:
-        before = getattr(batch, "before", None)
-        valid = valid & ((t > 0) if before is None else (t > 0) | (before.to(t.device).unsqueeze(1) > 0))
+        previous = batch.previous
+        valid = valid & ((t > 0) if previous is None else (t > 0) | (previous.to(t.device).unsqueeze(1) > 0))
     return valid & (batch.y >= 0) if batch.y.dim() == 2 else valid
 
 
@@ -108,11 +108,11 @@ class NextStep(Task, name="next_step"):
         self.info, self.output_size, self.monitor, self.predict_first = info, info.input_size, monitor, predict_first
         self.tokens = hasattr(info, "tokens")
 
-    def prepare(self, batch: Any) -> tuple[Tensor, Tensor]:
+    def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """x one step late, so that no step is read before it is asked about."""
-        before = getattr(batch, "before", None)
-        begin = torch.zeros_like(batch.x[:, :1]) if before is None else before.to(batch.x.device).unsqueeze(1)
-        return torch.cat([begin, batch.x[:, :-1]], 1), batch.lengths
+        previous = batch.previous
+        first = torch.zeros_like(batch.x[:, :1]) if previous is None else previous.to(batch.x.device).unsqueeze(1)
+        return torch.cat([first, batch.x[:, :-1]], 1), batch.lengths
 
     def num_targets(self, batch: Batch) -> Tensor:
         return target_mask(batch, self.predict_first).sum()

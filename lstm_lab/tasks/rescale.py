@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.tasks.outputs import Scale
 
 
-def scale_of(info: SeriesInfo, batch: Any) -> tuple[Scale, Tensor]:
+def scale_of(info: SeriesInfo, batch: Batch) -> tuple[Scale, Tensor]:
     """Of each sample's own series, and the error of its naive forecast: all (B or 1, 1, K)."""
-    if hasattr(batch, "scale"):
+    if batch.scale is not None:
         mean, deviation, naive = (part.unsqueeze(1) for part in batch.scale.to(batch.y.device).unbind(1))
     else:
         K, device = len(info.targets), batch.y.device

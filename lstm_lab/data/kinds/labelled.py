@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch, Dataset, digest
+from lstm_lab.data.base import Batch, Dataset, Split, digest
 from lstm_lab.data.readers.cache import CacheEntry, cached
 
 
@@ -32,7 +32,7 @@ class LabelledInfo:
     """How many answers of each class the training part holds."""
 
 
-class LabelledSplit:
+class LabelledSplit(Split):
     """Ragged sequences, end to end in one tensor.
 
     Args:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Split
 from lstm_lab.data.kinds.pre_split import PackedSequences, PreSplit, RawSplit
 
 
@@ -22,7 +22,7 @@ class RegressionInfo:
     targets: tuple[str, ...]
 
 
-class RegressionSplit:
+class RegressionSplit(Split):
     """Sequences (T, I) and the numbers (N, K) of each."""
 
     def __init__(self, sequences: list[np.ndarray], targets: np.ndarray) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Split
 from lstm_lab.data.kinds.pre_split import PackedSequences, PreSplit, RawSplit
 
 
@@ -33,7 +33,7 @@ class TokenInfo:
     """Name of each, number 0 for padding."""
 
 
-class SequenceSplit:
+class SequenceSplit(Split):
     """Frames (T, I) of zeros and ones, or token numbers (T,); y holds the same, and -1 where there is no token."""
 
     def __init__(self, sequences: list[np.ndarray], tokens: bool) -> None:

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Batch, Dataset, digest
-from lstm_lab.data.kinds.windows import ScaledBatch, Windows, shown
+from lstm_lab.data.kinds.windows import Windows, shown
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,7 @@ def recent(series: Series, info: SeriesInfo) -> Batch:
     x = shown(both, need, len(info.known), info.num_mask_channels)
     K, lengths = len(info.targets), torch.tensor([x.shape[1]])
     y = torch.empty(1, 0, K)
-    if info.num_series == 1:
-        return Batch(x, lengths, y)
-    return cast(Batch, ScaledBatch(x, lengths, y, torch.from_numpy(scale[:, :K])[None]))
+    return Batch(x, lengths, y, None if info.num_series == 1 else torch.from_numpy(scale[:, :K])[None])
 
 
 def frame_values(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:

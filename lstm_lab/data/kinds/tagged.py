@@ -9,12 +9,12 @@ import numpy as np
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Split
 from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.pre_split import PackedSequences, PreSplit, RawSplit
 
 
-class TaggedSplit:
+class TaggedSplit(Split):
     """Sequences and their labels, end to end.
 
     Args:

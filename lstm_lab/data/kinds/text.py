@@ -16,7 +16,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from lstm_lab.config import Count
-from lstm_lab.data.base import Batch, Dataset, digest
+from lstm_lab.data.base import Batch, Dataset, Split, digest
 from lstm_lab.data.kinds.labelled import ClassificationDataset
 from lstm_lab.data.preprocessing.batching import LengthBuckets
 from lstm_lab.data.preprocessing.splits import Texts, leaks, sort_out
@@ -52,7 +52,7 @@ class TextInfo:
         return self.vocabulary.tokens
 
 
-class TextSplit:
+class TextSplit(Split):
     """Texts of one part, as numbers in one flat array that all parts share.
 
     Args:

@@ -3,25 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Split
 
 
-class ScaledBatch(NamedTuple):
-    """A `Batch` of samples from many series."""
-
-    x: Tensor
-    lengths: Tensor
-    y: Tensor
-    scale: Tensor
-    """(B, 3, K) mean, deviation and error of the seasonal naive forecast, of each sample's own series in training."""
-
-
-class Windows:
+class Windows(Split):
     """Windows whose horizons lie within given stretches of rows. Views into the series: nothing is copied before use.
 
     Args:
@@ -31,7 +20,7 @@ class Windows:
         known: columns, at the end, that are known ahead: what is read then reaches over the horizon, and
             shows them there.
         flags: channels behind the columns that say what is not there.
-        scales: (series, 3, K) as `ScaledBatch` has them, one for each stretch.
+        scales: (series, 3, K) `Batch.scale` of each stretch.
     """
 
     def __init__(
@@ -62,14 +51,12 @@ class Windows:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def take(self, index: Tensor) -> Any:
+    def take(self, index: Tensor) -> Batch:
         both = self._views[self.starts[index]].transpose(1, 2)  # (B, window + horizon, C)
         y = both[:, self.window :, : self.targets].contiguous()
         x = shown(both, self.window, self.known, self.num_mask_channels)
         lengths = torch.full((len(index),), x.shape[1])
-        if self.scales is None:
-            return Batch(x, lengths, y)
-        return ScaledBatch(x, lengths, y, self.scales[self.series[index]])
+        return Batch(x, lengths, y, None if self.scales is None else self.scales[self.series[index]])
 
     def ahead(self) -> Tensor:
         """Rows that each sample predicts: (len, horizon)."""

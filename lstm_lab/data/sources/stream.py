@@ -6,7 +6,7 @@ import os
 from abc import abstractmethod
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Dataset
+from lstm_lab.data.base import Batch, Dataset, Split
 from lstm_lab.data.kinds.pre_split import PackedSequences, RawSplit, RawSplits
 from lstm_lab.data.kinds.sequences import NextStepSequences
 from lstm_lab.data.kinds.series import Fraction, check_fractions
@@ -24,19 +24,7 @@ from lstm_lab.data.readers.table import find_file, read_text
 from lstm_lab.registry import Choice, Named
 
 
-class StreamBatch(NamedTuple):
-    """A `Batch` of chunks of one stream."""
-
-    x: Tensor
-    lengths: Tensor
-    y: Tensor
-    before: Tensor
-    """(B,) int64 the token just before each chunk; 0 at the beginning of the stream."""
-    starts: Tensor
-    """(B,) int64 where in the stream each chunk begins; -1 where no state is to be carried to it."""
-
-
-class StreamSplit:
+class StreamSplit(Split):
     """Chunks of equal length, the last one what is left.
 
     Args:
@@ -55,15 +43,15 @@ class StreamSplit:
     def plan(self, batch_size: int) -> BatchPlan:
         return StreamLanes(len(self), batch_size) if self.stateful else EqualBatches(len(self), batch_size)
 
-    def take(self, index: Tensor) -> StreamBatch:
+    def take(self, index: Tensor) -> Batch:
         stream, starts = self.inputs.values, index * self.chunk_length
         lengths = (len(stream) - starts).clamp(max=self.chunk_length)
         t = torch.arange(int(lengths.max()))
         valid = t < lengths.unsqueeze(1)  # (B, T)
         x = stream[(starts.unsqueeze(1) + t).where(valid, 0)].long().masked_fill_(~valid, 0)
-        before = stream[(starts - 1).clamp(min=0)].long().masked_fill(starts == 0, 0)
+        previous = stream[(starts - 1).clamp(min=0)].long().masked_fill(starts == 0, 0)
         y = x.masked_fill(~valid, -1)
-        return StreamBatch(x, lengths, y, before, starts if self.stateful else torch.full_like(starts, -1))
+        return Batch(x, lengths, y, previous=previous, starts=starts if self.stateful else None)
 
 
 class StreamLanes:
