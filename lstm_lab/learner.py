@@ -85,7 +85,7 @@ class Learner(pl.LightningModule):
     def share(self, batch: Batch) -> Batch:
         """This worker's samples of a batch; all of them where it is alone."""
         rank, count = self.trainer.global_rank, self.trainer.world_size
-        return batch if count == 1 else batch.select(slice(rank, None, count))
+        return batch if count == 1 else batch.shard(rank, count)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         mine = self.share(batch)

@@ -36,7 +36,7 @@ def data(request, tmp_path):
 
 
 def differ(one, other):
-    return any(not torch.equal(a, b) for a, b in zip(one, other, strict=True))
+    return any(not torch.equal(a, b) for a, b in zip(one[:3], other[:3], strict=True))
 
 
 @pytest.mark.parametrize("data", [*ALL], indirect=True)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import threading
 
+import numpy as np
 import pytest
 import torch
+from shops import SHOPS
 
 from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import Interrupted
+from lstm_lab.data.base import Loader
 from lstm_lab.distributed import Rank, is_lost
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.train import follow, train
+from lstm_lab.train import build, follow, train
 
 METRICS = ("train/loss", "train/grad_norm", "val/loss")
 
@@ -73,6 +76,57 @@ def test_two_workers_at_half_a_batch_each_are_one_at_a_whole_one(tmp_path, stead
 def test_shares_may_be_uneven_and_the_answers_unequal_in_number(tmp_path, demand):
     experiment = demand.with_overrides({"data.batch_size": 250})
     same(trained(tmp_path / "three", experiment, 3), trained(tmp_path / "one", experiment))
+
+
+def stream(tmp_path, stateful):
+    """Chunks of one text, an odd number of lanes: two workers have unequal shares."""
+    place = tmp_path / "a.txt"
+    place.write_text("".join(np.random.default_rng(0).choice(["the cat ", "sat on ", "a mat. ", "slept. "], 200)))
+    return Experiment.of({
+        "data": {"name": "text_stream", "path": str(place), "chunk_length": 16, "batch_size": 5, "stateful": stateful},
+        "task": "next_step", "model": {"hidden_size": 8}, "trainer": {"max_epochs": 2},
+    })  # fmt: skip
+
+
+def many_series(tmp_path):
+    place = tmp_path / "shops.csv"
+    SHOPS.to_csv(place, index=False)
+    return Experiment.of({
+        "data": {"name": "csv", "path": str(place), "time": "day", "id": "store", "targets": "sales", "window": 6,
+                 "horizon": 3, "seasons": [7], "batch_size": 9},
+        "task": "forecast", "model": {"hidden_size": 4}, "trainer": {"max_epochs": 2},
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+@pytest.mark.parametrize("kind", ["stateful stream", "stream", "many series"])
+def test_the_shards_of_a_batch_have_every_field_and_every_sample_once(tmp_path, kind, count):
+    """A batch with more fields than x, lengths and y crashed more than one worker."""
+    experiment = many_series(tmp_path) if kind == "many series" else stream(tmp_path, kind == "stateful stream")
+    dataset = experiment.data.build()
+    batch = next(iter(Loader(dataset.train, experiment.data.batch_size)))
+    shards = [batch.shard(rank, count) for rank in range(count)]
+    for whole, *fields in zip(batch, *shards, strict=True):
+        if whole is None:
+            assert fields == [None] * count
+            continue
+        joined = torch.empty_like(whole)
+        for rank, field in enumerate(fields):
+            joined[rank::count] = field
+        assert torch.equal(joined, whole)
+    learner = build(experiment, dataset)
+    targets = sum(int(learner.task.num_targets(shard)) for shard in shards if len(shard.x))
+    assert targets == int(learner.task.num_targets(batch))
+    for shard in shards:
+        if len(shard.x):
+            assert torch.isfinite(learner.task.loss(learner(shard), shard))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["stateful stream", "many series"])
+def test_two_workers_are_one_on_streams_and_on_many_series(tmp_path, kind):
+    experiment = many_series(tmp_path) if kind == "many series" else stream(tmp_path, True)
+    same(trained(tmp_path / "two", experiment, 2), trained(tmp_path / "one", experiment))
 
 
 @pytest.mark.slow

@@ -57,7 +57,7 @@ def random_forecasts(waves, n=40):
 
 def in_chunks(metrics, output, batch, size):
     for at in range(0, len(output), size):
-        metrics.update(output[at : at + size], Batch(*(part[at : at + size] for part in batch)))
+        metrics.update(output[at : at + size], batch.select(slice(at, at + size)))
     return {name: float(value) for name, value in metrics.compute().items()}
 
 

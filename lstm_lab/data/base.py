@@ -42,6 +42,10 @@ class Batch(NamedTuple):
         """The samples at `index`, with every field."""
         return Batch(*(None if field is None else field[index] for field in self))  # type: ignore[arg-type]
 
+    def shard(self, rank: int, count: int) -> Batch:
+        """The samples of one of `count` workers: every sample belongs to exactly one of them."""
+        return self.select(slice(rank, None, count))
+
     def to(self, device: torch.device) -> Batch:
         """The same on a device; `lengths` and `starts` stay on the CPU."""
         scale = None if self.scale is None else self.scale.to(device)
