@@ -42,17 +42,19 @@ class Learner(pl.LightningModule):
         self.carried: tuple[Any, Tensor] | None = None
 
     def forward(self, batch: Batch) -> Tensor:
+        """The model's answers to a batch, in float32: likelihoods and quantiles need it in mixed precision too."""
         x, lengths = self.task.prepare(batch)
         starts = batch.starts
         if starts is None:
-            return self.task.complete(self.model(x, lengths), batch)
+            return self.task.complete(self.model(x, lengths).float(), batch)
         output, state = cast(Any, self.model).forward_stateful(x, lengths, self._before(starts, x, lengths))
         self.carried = (tree_map(torch.Tensor.detach, state), starts + lengths)
-        return self.task.complete(output, batch)
+        return self.task.complete(output.float(), batch)
 
     def _before(self, starts: Tensor, x: Tensor, lengths: Tensor) -> Any:
         """The state that the chunks before left, where all these begin where those ended; None: begin anew."""
-        if self.carried is None or not torch.equal(self.carried[1][: len(starts)], starts):
+        # A checkpoint is read onto the CPU, and these may lie on a GPU.
+        if self.carried is None or not torch.equal(self.carried[1][: len(starts)].to(starts.device), starts):
             return None
         state = self.carried[0]
         if isinstance(state, list):  # As a checkpoint holds it: plain parts, whose form the model alone knows.
@@ -105,7 +107,15 @@ class Learner(pl.LightningModule):
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
     ) -> None:
         limit = gradient_clip_val if gradient_clip_val is not None else float("inf")
-        self.sums["grad_norm"] += torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None and optimizer.defaults.get("fused"):
+            # A fused optimiser takes out the loss's scale within its step, and Lightning leaves that to it: too late,
+            # as the limit is one on the gradient's own norm.
+            scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
+        if scaler is not None:  # Where half precision overflows, the step is left out: it counts as 0.
+            norm = norm.nan_to_num(0.0, 0.0)
+        self.sums["grad_norm"] += norm
 
     def on_validation_epoch_start(self) -> None:
         self.scores.reset()
