@@ -11,6 +11,7 @@ import subprocess
 import sys
 from functools import partial
 from importlib import util
+from pathlib import Path
 
 import pytest
 import torch
@@ -230,12 +231,20 @@ def test_laws_hold_in_the_interpreter(triton):
     assert "SKIPPED" not in done.stdout
 
 
+SHARED = {86: 99, 90: 227}
+"""Compute capability -> KiB of shared memory that it leaves a program; 8.6 has the least of those that are served."""
+SINGLE = {"cs", "dc", "a", "stats", "dn"}
+"""Arguments in float32 whatever the type of the layer."""
+
+
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled in the interpreter")
+@pytest.mark.parametrize("capability", SHARED)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(
     "name", [f"triton_{layer}.{way}" for layer in ("lstm", "norm") for way in ("forward", "backward")]
 )
-def test_compiles_within_the_shared_memory_of_small_gpus(triton, name):
-    """For compute capability 8.6, which leaves a program 99 KiB; no GPU is needed for it."""
+def test_compiles_within_the_shared_memory_of_a_gpu(triton, name, dtype, capability):
+    """No GPU is needed for it."""
     from importlib import import_module
 
     import triton as compiler
@@ -243,15 +252,30 @@ def test_compiles_within_the_shared_memory_of_small_gpus(triton, name):
 
     module, function = name.split(".")
     kernel = getattr(import_module(f"lstm_lab.kernels.{module}"), function)
-    compiled = {**gpu_layers.options(torch.float32, 512), **gpu_layers.variant_options(Variant(), None), "SAVE": True}
+    compiled = {**gpu_layers.options(dtype, 512), **gpu_layers.variant_options(Variant(), torch.empty(3, 512))}
     options = {key: compiled.pop(key) for key in ("num_warps", "num_stages")}
-    compiled = {key: value for key, value in compiled.items() if key in kernel.arg_names}
-    kinds = {"lengths": "*i64", "B": "i32", "T": "i32"}
-    signature = {n: "constexpr" if n in compiled else kinds.get(n, "*fp32") for n in kernel.arg_names}
+    compiled = {key: value for key, value in {**compiled, "SAVE": True}.items() if key in kernel.arg_names}
+    plain = {torch.float32: "*fp32", torch.float16: "*fp16", torch.bfloat16: "*bf16"}[dtype]
+    kinds = {"lengths": "*i64", "B": "i32", "T": "i32", **dict.fromkeys(SINGLE, "*fp32")}
+    signature = {n: "constexpr" if n in compiled else kinds.get(n, plain) for n in kernel.arg_names}
     places = {(kernel.arg_names.index(key),): value for key, value in compiled.items()}
     source = compiler.compiler.ASTSource(kernel, signature, places)
-    done = compiler.compile(source, target=GPUTarget("cuda", 86, 32), options=options)
-    assert done.metadata.shared <= 99 * 1024
+    done = compiler.compile(source, target=GPUTarget("cuda", capability, 32), options=options)
+    assert done.metadata.shared <= SHARED[capability] * 1024
+
+
+def test_the_benchmark_runs_what_it_measures(monkeypatch):
+    place = Path(__file__).parent.parent / "benchmarks"
+    monkeypatch.syspath_prepend(place)
+    spec = util.spec_from_file_location("gpu_benchmark", place / "gpu.py")
+    benchmark = util.module_from_spec(spec)
+    spec.loader.exec_module(benchmark)
+    entered = benchmark.contestants(torch.randn(2, 3, 4), 5)
+    assert {"nn.LSTM", "lstm", "peephole", "norm_lstm"} <= entered.keys()
+    for rival, (run, weights) in entered.values():
+        assert rival in {"", *entered}
+        run().sum().backward()
+        assert all(weight.grad is not None for weight in weights)
 
 
 def test_turned_twice_is_the_same():
