@@ -29,9 +29,7 @@ ROUNDING = {"bf16-mixed": 0.1, "16-mixed": 0.02}
 
 DEVICES = [
     "cpu",
-    pytest.param(
-        "gpu", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")]
-    ),
+    pytest.param("gpu", marks=[pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]),
 ]
 
 
@@ -83,14 +81,14 @@ def experiments(tmp_path, monkeypatch, device, own_texts, scale):
             "model": {"hidden_size": 8},
         },
         "next step": {
-            "data": {"name": "embedded_reber", "batch_size": 50, "sequences": 200, "held_out": 60},
+            "data": {"name": "embedded_reber", "batch_size": 50, "train_size": 200, "eval_size": 60},
             "task": "next_step",
-            "model": {"hidden_size": 8, "embedding": {"size": 4}},
+            "model": {"hidden_size": 8, "embedding": {"dim": 4}},
         },
         "stream": {
             "data": {"name": "text_stream", "path": str(tmp_path / "long.txt"), "chunk_length": 16, "batch_size": 4},
             "task": "next_step",
-            "model": {"hidden_size": 8, "embedding": {"size": 4}},
+            "model": {"hidden_size": 8, "embedding": {"dim": 4}},
         },
     }
 
@@ -115,7 +113,7 @@ def alike(run, other, rounding):
         assert mine["step"] == theirs["step"]
 
 
-RMSPROP = {"optimizer": {"name": "rmsprop", "lr": 1e-3}, "trainer.gradient_clip": None}
+RMSPROP = {"optimizer": {"name": "rmsprop", "lr": 1e-3}, "trainer.gradient_clip_val": None}
 CHANGED = [
     ("classify", {}),
     ("forecast", {"task.output": {"name": "normal"}}),
@@ -128,7 +126,7 @@ CHANGED = [
             ("stream", {}),
             *(("forecast", {"task.output": {"name": name}}) for name in ("point", "quantile", "student_t")),
             ("forecast", {"model": {"name": "seq2seq", "hidden_size": 8}}),
-            ("forecast", {"model": {"name": "segments", "segment": 4, "hidden_size": 8}}),
+            ("forecast", {"model": {"name": "segrnn", "segment_length": 4, "hidden_size": 8}}),
             *(("classify", {"model.cell": cell}) for cell in ("gru", "peephole", "odyssey", "slstm")),
         )
     ),
