@@ -115,7 +115,7 @@ def score(asked: Asked, seed: int, runs: Path) -> None:
         run = Run.create(path, experiment.dump(), command=shlex.join(["python", *sys.argv]), job_type="benchmark")
     if run.status["state"] != "finished":
         train(experiment, run)
-    if not run.openings():
+    if not run.test_evaluations():
         evaluate(run)
 
 
@@ -138,7 +138,7 @@ def spread(values: Sequence[float]) -> str:
 
 def rows(asked: Asked, done: list[Run]) -> list[str]:
     """A line for each metric: ours, the goal, the baselines, what others published."""
-    opened, lines = [run.openings()[0] for run in done], []
+    opened, lines = [run.test_evaluations()[0] for run in done], []
     for at, metric in enumerate(asked.metrics):
         ours = [row["scores"][metric] for row in opened]
         goal = ""

@@ -25,6 +25,6 @@ def load_sweep(folder: str | Path) -> pandas.DataFrame:
     Raises:
         ConfigError: there is no sweep in the folder.
     """
-    from lstm_lab.sweep.store.dataframe import frame
+    from lstm_lab.sweep.store.dataframe import trials_dataframe
 
-    return frame(folder)
+    return trials_dataframe(folder)

@@ -1,4 +1,4 @@
-"""What must not be lost of a training: after each epoch a row and a checkpoint, and the way back to them."""
+"""Checkpoints and the metric record: both are written after each epoch, and a run resumes from them."""
 
 from __future__ import annotations
 
@@ -17,21 +17,25 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
+from lstm_lab import files
 from lstm_lab.config import DataError, Interrupted
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
 from lstm_lab.tracking import Tracker
 
+STATE_KEY = "Keeper"
+"""Under which a checkpoint holds the state of `RunCheckpoint`: that callback's name in format 1."""
 
-class Keeping(Callback):
-    """The part in it of every process but the first: a checkpoint is written once all of them have come to it."""
+
+class RankCheckpoint(Callback):
+    """What every process does at the end of an epoch: a checkpoint is written once all of them have reached it."""
 
     @property
     def state_key(self) -> str:
-        return "Keeper"
+        return STATE_KEY
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        # Killed between its last epoch and its last word, a run must not train one epoch more than it would have.
+        # A run that was killed after its last epoch, before it was marked as finished, must not train one epoch more.
         stopping = trainer.early_stopping_callback
         if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
             trainer.should_stop = True
@@ -40,8 +44,13 @@ class Keeping(Callback):
         trainer.save_checkpoint(os.devnull, weights_only=False)
 
 
-class Keeper(Keeping):
-    """Keeps what must not be lost: a row and a checkpoint after each epoch, a checkpoint when asked to stop."""
+class RunCheckpoint(RankCheckpoint):
+    """Rank 0: a row of the record and a checkpoint after each epoch, and a checkpoint when asked to stop.
+
+    Args:
+        on_epoch: called with each row once it is on the disk, with its checkpoint.
+        stop: once set, the step in progress is finished, everything is saved, and `Interrupted` is raised.
+    """
 
     def __init__(
         self,
@@ -53,8 +62,9 @@ class Keeper(Keeping):
         self.run, self.tracker, self.on_epoch, self.stop = run, tracker, on_epoch, stop
         self.epochs = 0
         rows = run.rows()
-        self.told = rows[-1]["seconds"] if rows else 0.0
-        self.began = time.monotonic() - self.told
+        self.seconds = rows[-1]["seconds"] if rows else 0.0
+        """Training time at the end of the last epoch."""
+        self.started = time.monotonic() - self.seconds
 
     def state_dict(self) -> dict[str, Any]:
         return {"epochs": self.epochs}
@@ -63,7 +73,7 @@ class Keeper(Keeping):
         self.epochs = state_dict["epochs"]
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        # The last batch of an epoch goes on into validation, and the epoch is kept whole.
+        # After the last batch of an epoch comes validation, so that the epoch is saved as a whole.
         if self.stop is not None and self.stop.is_set() and not trainer.is_last_batch:
             self.save(trainer)
             raise self.interrupted()
@@ -71,17 +81,17 @@ class Keeper(Keeping):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, Learner)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        seconds = time.monotonic() - self.began
+        seconds = time.monotonic() - self.started
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         row = {
             "epoch": self.epochs,
             "step": trainer.global_step,
             **metrics,
-            "samples_per_second": round(len(data.dataset.train) / max(seconds - self.told, 1e-6), 1),
-            "memory_mib": round(memory() / 2**20, 1),
+            "samples_per_second": round(len(data.dataset.train) / max(seconds - self.seconds, 1e-6), 1),
+            "memory_mib": round(peak_memory() / 2**20, 1),
             "seconds": round(seconds, 3),
         }
-        self.told = seconds
+        self.seconds = seconds
         self.epochs += 1
         self.run.append(row)
         self.tracker.log(row)
@@ -92,9 +102,13 @@ class Keeper(Keeping):
             raise self.interrupted()
 
     def save(self, trainer: pl.Trainer, best: bool = False) -> None:
-        """last.ckpt, whole or not at all; the one before it stays as previous.ckpt."""
+        """Write last.ckpt, whole or not at all; the one before it becomes previous.ckpt.
+
+        Args:
+            best: it is also best.ckpt.
+        """
         folder = self.run.checkpoints
-        new, last = folder / ".new.ckpt", folder / "last.ckpt"
+        new, last = folder / ".new.ckpt", folder / files.LAST
         trainer.save_checkpoint(new, weights_only=False)
         with new.open("rb") as file:
             os.fsync(file.fileno())
@@ -104,30 +118,30 @@ class Keeper(Keeping):
             os.link(new, link)
             link.replace(self.run.best)
         if last.exists():
-            last.replace(folder / "previous.ckpt")
+            last.replace(folder / files.PREVIOUS)
         new.replace(last)
 
     def interrupted(self) -> Interrupted:
         return Interrupted(
-            f"interrupted after {self.epochs} epochs; go on with: lstm-lab train --resume {self.run.path}"
+            f"interrupted after {self.epochs} epochs; resume with: lstm-lab train --resume {self.run.path}"
         )
 
 
-def memory() -> int:
-    """Bytes at the peak: of the accelerator's memory where there is one, else of this process so far."""
+def peak_memory() -> int:
+    """Peak memory in bytes: of the accelerator where there is one, else of this process so far."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated()
-    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return held if sys.platform == "darwin" else held * 1024
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return resident if sys.platform == "darwin" else resident * 1024
 
 
 def newest_checkpoint(run: Run) -> tuple[Path | None, int]:
-    """The newest checkpoint that loads, and how many epochs it holds; (None, 0) to begin at the beginning."""
+    """The newest checkpoint that can be read, and how many epochs it holds; (None, 0) to start from the beginning."""
     for path in run.resumable():
         try:
             return path, epochs_in(read_checkpoint(path))
         except DataError as error:
-            warnings.warn(f"{error}; going on from the one before", stacklevel=2)
+            warnings.warn(f"{error}; resuming from the checkpoint before it", stacklevel=2)
     return None, 0
 
 
@@ -135,15 +149,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """Weights and plain data of a checkpoint; no pickle in it is executed.
 
     Raises:
-        DataError: torn, or it holds what only a pickle could bring back.
+        DataError: it is incomplete, or holds what only a pickle could restore.
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         return {key: content[key] for key in ("state_dict", "callbacks", "learner")}
     except (OSError, RuntimeError, LookupError, ValueError, EOFError, TypeError, AttributeError, PickleError) as error:
-        raise DataError(f"{path}: torn or not ours ({type(error).__name__})") from None
+        raise DataError(f"{path}: incomplete or not ours ({type(error).__name__})") from None
 
 
 def epochs_in(checkpoint: dict[str, Any]) -> int:
-    """How many epochs had been trained when it was written."""
-    return checkpoint["callbacks"]["Keeper"]["epochs"]
+    """Epochs that had been trained when a checkpoint was written."""
+    epochs: int = checkpoint["callbacks"][STATE_KEY]["epochs"]
+    return epochs

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lab import kernels
-from lstm_lab.run import git_state, runs_folder, versions
+from lstm_lab.files import runs_folder
+from lstm_lab.provenance import git_state, versions
 from lstm_lab.tracking import resolve
 
 

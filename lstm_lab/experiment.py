@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -113,10 +112,3 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
     pairs = config.parse_overrides(overrides)
     content = config.merge(spell_out(Experiment, config.load(path)), dict(pairs))
     return config.validate(Experiment, content, str(path), pairs)
-
-
-def command_line() -> str:
-    """The command as a person would type it again."""
-    import shlex
-
-    return shlex.join(["lstm-lab" if sys.argv[0].endswith(("lstm-lab", "__main__.py")) else sys.argv[0], *sys.argv[1:]])

@@ -17,7 +17,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels
-from lstm_lab.checkpointing import Keeper, Keeping, newest_checkpoint
+from lstm_lab.checkpointing import RankCheckpoint, RunCheckpoint, newest_checkpoint
 from lstm_lab.config import Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.distributed import Rank, is_lost
@@ -90,8 +90,8 @@ def train(
                 run.describe(**learner.model.load_pretrained(dataset.info))
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group, job_type="trial" if group else "train", tags=tuple(tags))
-            keeper = Keeper(run, tracker, on_epoch=on_epoch, stop=stop)
-            fit(experiment, learner, dataset, checkpoint, [keeper, *callbacks], progress, rank)
+            checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop)
+            fit(experiment, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
             state = "finished"
         except (Interrupted, KeyboardInterrupt, SystemExit):
             state = "interrupted"
@@ -116,7 +116,7 @@ def follow(experiment: Experiment, rank: Rank, *, dataset: Dataset | None = None
     torch.set_num_threads(experiment.trainer.num_threads)
     kernels.tune_memory()
     dataset = dataset or experiment.data.build()
-    fit(experiment, build(experiment, dataset), dataset, None, [Keeping()], False, rank)
+    fit(experiment, build(experiment, dataset), dataset, None, [RankCheckpoint()], False, rank)
 
 
 def fit(
@@ -152,7 +152,7 @@ def build_from(experiment: Experiment, info: Any) -> Learner:
 def lightning(
     experiment: Experiment, callbacks: list[Callback], progress: bool, rank: Rank | None = None
 ) -> pl.Trainer:
-    """Lightning's trainer: no logger and no checkpoints of its own, for `Keeper` keeps both."""
+    """Lightning's trainer: no logger and no checkpoints of its own, for `RunCheckpoint` writes both."""
     settings = experiment.trainer
     if settings.patience is not None:
         stopping = EarlyStopping(

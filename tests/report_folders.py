@@ -80,7 +80,7 @@ def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, grou
 def opening(accuracy=0.9703, baselines=BASELINES):
     skill = {name: 1 - (1 - accuracy) / (1 - row["accuracy"]) for name, row in baselines.items()}
     return {
-        "opened": "2026-11-21T05:40:00+00:00", "epoch": 20, "part": "test",
+        "at": "2026-11-21T05:40:00+00:00", "epoch": 20, "split": "test",
         "scores": {"loss": 0.0876, "accuracy": accuracy, "macro_f1": accuracy - 0.001},
         "baselines": baselines, "skill": skill,
     }  # fmt: skip
@@ -114,7 +114,7 @@ def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=Tr
             number = 2 * draw + place
             for seed in seeds:
                 trial = f"t{len(asked):04d}"
-                asked.append({"trial": trial, "point": number, "seed": seed, "overrides": overrides})
+                asked.append({"trial": trial, "configuration": number, "seed": seed, "overrides": overrides})
                 reason = {"failed": "Diverged: the loss of epoch 3 is not a number; lower optimizer.lr",
                           "stopped": "asha: worse than the others"}.get(state)  # fmt: skip
                 rows = write_run(folder / "trials" / trial, level=level, epochs=epochs, state=state, reason=reason,
@@ -143,22 +143,22 @@ def _end(folder, trials, baselines, tested):
     for number, (overrides, members) in points.items():
         values = [value for _, state, value in members if state != "failed"]
         rows.append({
-            "point": number, "overrides": overrides, "trials": [trial for trial, _, _ in members],
-            "mean": mean(values) if values else None, "spread": stdev(values) if len(values) > 1 else None,
+            "configuration": number, "overrides": overrides, "trials": [trial for trial, _, _ in members],
+            "mean": mean(values) if values else None, "std": stdev(values) if len(values) > 1 else None,
             "n": len(values), "states": [state for _, state, _ in members], "parameters": 41097,
         })  # fmt: skip
     rows.sort(key=lambda row: (row["mean"] is None, sum(s != "finished" for s in row["states"]), row["mean"] or 0))
-    won = min(points[rows[0]["point"]][1], key=lambda member: member[2])[0]
+    won = min(points[rows[0]["configuration"]][1], key=lambda member: member[2])[0]
     test = opening(baselines=baselines)
     validation = {"loss": 0.0521, "accuracy": 0.9630, "macro_f1": 0.9627}
     skill = {name: 1 - (1 - 0.9630) / (1 - row["accuracy"]) for name, row in baselines.items()}
     failed = [trial for _, _, trial, state, _ in trials if state == "failed"]
     write_json(folder / "summary.json", {
-        "question": config.load(folder / "sweep.yaml")["title"], "metric": "val/loss", "mode": "min",
-        "trials": {"asked": len(trials), **{state: sum(t[3] == state for t in trials) for state in ENDED}},
+        "title": config.load(folder / "sweep.yaml")["title"], "metric": "val/loss", "mode": "min",
+        "trials": {"total": len(trials), **{state: sum(t[3] == state for t in trials) for state in ENDED}},
         "winner": {"trial": won, "config": {**rows[0]["overrides"], "seed": 0}, "epoch": 20, "validation": validation,
                    "test": test["scores"] if tested else None},
-        "points": rows,
+        "configurations": rows,
         "baselines": {"validation": baselines, "test": baselines if tested else None},
         "skill": {"validation": skill, "test": test["skill"] if tested else None},
         "failures": [{"trial": t, "reason": "Diverged: the loss of epoch 3 is not a number"} for t in failed],

@@ -123,7 +123,7 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
         assert epochs == list(range(len(epochs))), trial.id
     ours, theirs = (json.loads((tmp_path / "runs" / name / "summary.json").read_text()) for name in
                     ("disturbed", "undisturbed"))  # fmt: skip
-    assert ours["trials"]["asked"] == 24
+    assert ours["trials"]["total"] == 24
     assert ours["winner"]["config"] == theirs["winner"]["config"]
     assert ours["winner"]["validation"] == theirs["winner"]["validation"]
     assert ours["winner"]["epoch"] == theirs["winner"]["epoch"]
@@ -144,7 +144,7 @@ def test_when_the_head_has_gone_the_line_that_goes_on_is_said(tmp_path, vowels):
         nodes.kill_node(0)
         out, _ = driver.communicate(timeout=120)
         assert driver.returncode == 130, out
-        assert f"has gone; go on with: lstm-lab resume {folder.path} --address {nodes.address}" in out
+        assert f"has gone; resume with: lstm-lab resume {folder.path} --address {nodes.address}" in out
         nodes.kill_node(1)
         nodes.start_node(0)
         driver = lab("resume", folder.path, "--address", nodes.address, cwd=tmp_path, **nodes.environment)

@@ -119,7 +119,7 @@ def test_train_prints_epochs_baselines_and_what_comes_next(lab, conf, runs):
     assert run.status["state"] == "finished"
     assert run.experiment["model"]["cell"]["name"] == "gru"
     assert f"lstm-lab evaluate {run.path}" in out
-    assert run.openings() == []
+    assert run.test_evaluations() == []
     page = (run.path / "report.html").read_text()
     assert "logistic regression" in page
     code, out, _ = lab("train", conf, "--wandb", "disabled")
@@ -131,7 +131,7 @@ def test_evaluate_speaks_json_and_counts(lab, conf, runs):
     for time_ in (1, 2):
         code, out, _ = lab("evaluate", runs / "one", "--json")
         assert code == 0
-        assert json.loads(out)["openings"] == time_
+        assert json.loads(out)["test_evaluations"] == time_
 
 
 def test_resume_of_a_finished_run_changes_nothing(lab, conf, runs):
@@ -230,7 +230,7 @@ def test_ctrl_c_saves_and_prints_the_command_that_goes_on(tmp_path, vowels, runs
         process.kill()
     assert process.returncode == 130
     (line,) = err.strip().splitlines()
-    command = line.partition("go on with: ")[2]
+    command = line.partition("resume with: ")[2]
     assert command == f"lstm-lab train --resume {runs / 'long'}"
     run = Run.open(runs / "long")
     assert run.status["state"] == "interrupted"

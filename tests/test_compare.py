@@ -13,9 +13,10 @@ from report_folders import EXPERIMENT, Parsed, rows_of, write_json, write_run, w
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.records import RunRecord
 from lstm_lab.report import write_comparison
 from lstm_lab.report.records import entries, wandb_offline
-from lstm_lab.report.records.read import Record, read
+from lstm_lab.report.records.read import read
 from lstm_lab.report.sections import critical_difference
 
 
@@ -57,7 +58,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_experiment_and_seeds_are_p
 
 def test_of_a_sweep_its_best_point_is_compared(tmp_path):
     folder = write_sweep(tmp_path / "swept", draws=3)
-    won = json.loads((folder / "summary.json").read_text())["points"][0]
+    won = json.loads((folder / "summary.json").read_text())["configurations"][0]
     single = run(tmp_path / "single", 0.5)
     shown = compared([single, folder], tmp_path)
     first = shown.tables[0][1]
@@ -112,7 +113,7 @@ def test_sweeps_over_several_data_sets_rank_what_all_of_them_crossed(tmp_path):
     assert set(scores) == {"lstm", "gru"}
     for name, row in scores.items():
         assert set(row) == {"set0", "set1", "set2"}
-        points = json.loads((folders[0] / "summary.json").read_text())["points"]
+        points = json.loads((folders[0] / "summary.json").read_text())["configurations"]
         means = [p["mean"] for p in points if p["overrides"]["model.cell"] == name and p["mean"] is not None]
         assert row["set0"] == min(means)
 
@@ -196,5 +197,5 @@ def test_rows_without_an_epoch_are_counted_by_the_metric(tmp_path):
     rows = [{"_step": 0, "loss": 3.0}, {"_step": 1, "val_acc": 0.5, "_runtime": 2.0}, {"_step": 3, "val_acc": 0.7}]
     assert [(row["epoch"], row["val_acc"]) for row in wandb_offline.by_epoch(rows, "val_acc")] == [(0, 0.5), (1, 0.7)]
     about = {"name": "x", "config": {"lr": 1.0}}
-    (ground,) = entries.arenas([], [Record(tmp_path, about, "finished", None, rows, [])], metric="val_acc")
+    (ground,) = entries.arenas([], [RunRecord(tmp_path, about, "finished", None, rows)], metric="val_acc")
     assert (ground.mode, ground.entries[0].mean) == ("max", 0.7)

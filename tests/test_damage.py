@@ -24,7 +24,7 @@ from lstm_lab.run import Run
 from lstm_lab.sweep.execution.trial_source import SearchPhase
 from lstm_lab.sweep.store import retention, summary
 from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.repair import mend
+from lstm_lab.sweep.store.repair import repair
 from lstm_lab.train import train
 
 DOCS = Path(__file__).parent.parent / "docs" / "damage.md"
@@ -132,42 +132,45 @@ T = "trials/t0001"
 DAMAGE = {
     "the row of the last trial is torn (killed while it was written)":
         (lambda f: lines(f.path / "trials.jsonl", lambda rows: [*rows[:-1], rows[-1][:20]]),
-         "trials.jsonl: torn, doubled or gone rows; 4 trials are known", {}),
+         "trials.jsonl: incomplete, doubled or missing rows; 4 trials are known", {}),
     "a row in the middle of trials.jsonl is torn":
         (lambda f: lines(f.path / "trials.jsonl", lambda rows: [rows[0], rows[1][:9] + b"\n", *rows[2:]]),
-         "trials.jsonl: torn, doubled or gone rows; 4 trials are known", {}),
-    "trials.jsonl is gone": (no_file("trials.jsonl"), "trials.jsonl: torn, doubled or gone rows; 4 trials", {}),
-    "rows of trials.jsonl are doubled": (doubled, "trials.jsonl: torn, doubled or gone rows; 4 trials", {}),
+         "trials.jsonl: incomplete, doubled or missing rows; 4 trials are known", {}),
+    "trials.jsonl is gone":
+        (no_file("trials.jsonl"), "trials.jsonl: incomplete, doubled or missing rows; 4 trials", {}),
+    "rows of trials.jsonl are doubled": (doubled, "trials.jsonl: incomplete, doubled or missing rows; 4 trials", {}),
     "foreign files, and foreign rows in the record":
-        (foreign, "trials.jsonl: torn, doubled or gone rows; 4 trials", {}),
-    "about.json is torn": (torn("about.json"), "about.json: torn or gone; written anew", {}),
-    "sweep.yaml is gone": (no_file("sweep.yaml"), "sweep.yaml: torn or gone; written again from about.json", {}),
-    "sweep.yaml is empty": (empty("sweep.yaml"), "sweep.yaml: torn or gone; written again from about.json", {}),
+        (foreign, "trials.jsonl: incomplete, doubled or missing rows; 4 trials", {}),
+    "about.json is torn": (torn("about.json"), "about.json: incomplete or missing; written anew", {}),
+    "sweep.yaml is gone":
+        (no_file("sweep.yaml"), "sweep.yaml: incomplete or missing; written again from about.json", {}),
+    "sweep.yaml is empty":
+        (empty("sweep.yaml"), "sweep.yaml: incomplete or missing; written again from about.json", {}),
     "the state of Ray Tune is torn": (tune_state, "", {}),
     "the resolved experiment of a trial is gone":
-        (no_file(f"{T}/experiment.yaml"), f"{T}/experiment.yaml: torn or gone; written again from the sweep", {}),
+        (no_file(f"{T}/experiment.yaml"), f"{T}/experiment.yaml: incomplete or missing; written again", {}),
     "run.json of a finished trial is torn":
-        (torn(f"{T}/run.json"), f"{T}/run.json: torn or gone; written again, and its training goes on",
+        (torn(f"{T}/run.json"), f"{T}/run.json: incomplete or missing; written again, and its training continues",
          {"t0001": EPOCHS}),
     "status.json of a finished trial is empty":
-        (empty(f"{T}/status.json"), f"{T}/status.json: torn; its training goes on", {"t0001": EPOCHS}),
+        (empty(f"{T}/status.json"), f"{T}/status.json: incomplete; its training continues", {"t0001": EPOCHS}),
     "rows of a trial's metrics are doubled and foreign":
         (lambda f: lines(f.path / T / "metrics.jsonl", lambda rows: [*rows, rows[1], b'{"epoch": 7}\n', b"{"]),
-         f"{T}/metrics.jsonl: torn, doubled or foreign rows; 3 epochs are whole", {}),
+         f"{T}/metrics.jsonl: incomplete, doubled or foreign rows; 3 epochs are complete", {}),
     "the newest checkpoint of a killed trial is torn":
         (torn("trials/t0003/checkpoints/last.ckpt"), "", {"t0003": 2}),
     "both checkpoints of a killed trial are torn": (no_checkpoints, "", {"t0003": 2}),
     "the best checkpoint of a finished trial is torn":
-        (torn(f"{T}/checkpoints/best.ckpt"), f"{T}/checkpoints/best.ckpt: torn or gone; it is trained again",
+        (torn(f"{T}/checkpoints/best.ckpt"), f"{T}/checkpoints/best.ckpt: incomplete or missing; it is trained again",
          {"t0001": EPOCHS}),
     "the disk was full":
-        (full, "trials/t0003/status.json: failed for want of disk; its training goes on", {"t0003": 2}),
+        (full, "trials/t0003/status.json: failed because the disk was full; its training continues", {"t0003": 2}),
 }  # fmt: skip
 
 REFUSED = {
     "sweep.yaml asks another question now":
         (lambda f: (f.path / "sweep.yaml").write_text((f.path / "sweep.yaml").read_text().replace("0.03", "0.3")),
-         "space was changed since the sweep began, and its trials would answer two questions"),
+         "space was changed since the sweep started, and its trials would not be comparable"),
     "sweep.yaml and about.json are both gone":
         (lambda f: [(f.path / name).unlink() for name in ("sweep.yaml", "about.json")],
          "not a sweep: there is no sweep.yaml in it"),
@@ -179,11 +182,11 @@ def test_a_damaged_sweep_goes_on_and_loses_nothing_that_was_finished(what, whole
     do, says, again = DAMAGE[what]
     folder = copy(whole, tmp_path)
     do(folder)
-    said = mend(folder.path)
+    said = repair(folder.path)
     assert [line for line in said if line.startswith(says)] if says else not said, said
-    assert mend(folder.path) == [], "mended is mended"
+    assert repair(folder.path) == [], "mended is mended"
     folder = SweepFolder.open(folder.path)
-    with pytest.warns(UserWarning, match="going on from the one before") if "checkpoint" in what and "killed" in what \
+    with pytest.warns(UserWarning, match="resuming from the checkpoint before") if "checkpoint" in what and "killed" in what \
             else nothing():  # fmt: skip
         trained = dict(go_on(folder))
     assert trained == {"t0003": 2, **again}
@@ -196,7 +199,7 @@ def test_a_damaged_sweep_goes_on_and_loses_nothing_that_was_finished(what, whole
     content = summary.write(folder, "disabled")
     best = min(undisturbed, key=lambda trial: min(undisturbed[trial]))
     assert content["winner"]["trial"] == best
-    assert content["trials"] == {"asked": 4, "finished": 4, "stopped": 0, "failed": 0}
+    assert content["trials"] == {"total": 4, "finished": 4, "stopped": 0, "failed": 0}
 
 
 class nothing:
@@ -211,7 +214,7 @@ def test_what_cannot_be_mended_is_refused_and_left_as_it_is(what, whole, tmp_pat
     do(folder)
     before = {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()}
     with pytest.raises(ConfigError, match=re.escape(says)) as caught:
-        mend(folder.path) or SweepFolder.open(folder.path)
+        repair(folder.path) or SweepFolder.open(folder.path)
     assert "\n" not in str(caught.value)
     assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
 
@@ -220,15 +223,15 @@ def test_how_long_a_sweep_goes_on_may_be_edited(whole, tmp_path):
     folder = copy(whole, tmp_path)
     path = folder.path / "sweep.yaml"
     path.write_text(path.read_text().replace("num_samples: 4", "num_samples: 5"))
-    assert mend(folder.path) == ["sweep.yaml: num_samples was changed"]
-    assert mend(folder.path) == []
+    assert repair(folder.path) == ["sweep.yaml: num_samples was changed"]
+    assert repair(folder.path) == []
     assert [trial for trial, _ in go_on(SweepFolder.open(folder.path))] == ["t0003", "t0004"]
 
 
 def test_two_drivers_on_one_folder_are_refused(whole, tmp_path):
     folder = copy(whole, tmp_path)
     with folder.lock(), pytest.raises(ConfigError, match="another process is working on this sweep"):
-        mend(folder.path)
+        repair(folder.path)
 
 
 @pytest.mark.slow
@@ -265,7 +268,7 @@ def test_a_disk_without_room_fails_a_trial_for_a_reason_that_resume_knows(whole,
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert retention.is_full(run.status["reason"]), run.status
-    assert mend(folder.path) == ["trials/t0003/status.json: failed for want of disk; its training goes on"]
+    assert repair(folder.path) == ["trials/t0003/status.json: failed because the disk was full; its training continues"]
     go_on(SweepFolder(folder.path))
     assert [row["val/loss"] for row in run.rows()] == undisturbed["t0003"]
 

@@ -91,9 +91,9 @@ def test_4_validating_on_test_leaks_and_a_run_here_never_opens_it(tmp_path, vowe
     monkeypatch.setattr(owner, "test_split", lambda data: opened.append(data) or test_split(data))
     run = Run.create(tmp_path / "run", short.dump(), command="test", job_type="train")
     train(short, run)
-    assert (len(opened), len(run.openings())) == (0, 0)
+    assert (len(opened), len(run.test_evaluations())) == (0, 0)
     evaluate(run)
-    assert (len(opened), len(run.openings())) == (1, 1)
+    assert (len(opened), len(run.test_evaluations())) == (1, 1)
 
 
 def test_4_the_best_of_many_on_test_promises_what_nothing_can_keep():

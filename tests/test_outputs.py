@@ -208,7 +208,7 @@ def test_the_record_of_an_evaluation_holds_every_step_ahead(demand, tmp_path):
     train(experiment, run)
     scores = evaluate(run)
     assert len(scores.details["steps"]) == demand.data.horizon
-    assert run.openings()[-1]["steps"] == scores.details["steps"]
+    assert run.test_evaluations()[-1]["steps"] == scores.details["steps"]
     assert np.mean([step["crps"] for step in scores.details["steps"]]) == pytest.approx(scores.model["crps"])
     assert 0 < scores.model["coverage_80"] <= scores.model["coverage_90"] <= 1
     assert scores.skill["linear"] is not None

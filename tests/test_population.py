@@ -13,7 +13,8 @@ import torch
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.run import Run, read_jsonl
+from lstm_lab.files import read_jsonl
+from lstm_lab.run import Run
 from lstm_lab.sweep.execution import gaussian_process, population
 from lstm_lab.sweep.execution.population import PB2, Population, exploit, lineage, prepare_clone
 from lstm_lab.sweep.schedulers.base import changeable, group_of
@@ -221,7 +222,7 @@ def members(tmp_path, demand, monkeypatch):
     sweep = folder.sweep
     for number in range(4):
         point = sweep.search_space.sample({}, (0, number))
-        trial = folder.ask(number, 0, point)
+        trial = folder.add_trial(number, 0, point)
         Run.create(folder.path / "trials" / trial, sweep.experiment_for(point, 0).dump(), command="", job_type="trial")
     monkeypatch.setattr(population, "prepare_clone", lambda source, run, experiment, row: {
         **row, "to": experiment, "from_epoch": row["epoch"]})  # fmt: skip

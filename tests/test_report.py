@@ -47,7 +47,7 @@ def test_every_number_of_the_leaderboard_follows_from_the_disk(swept):
 
 def test_ranks_are_those_of_the_summary(swept):
     folder, shown = swept
-    points = json.loads((folder / "summary.json").read_text())["points"]
+    points = json.loads((folder / "summary.json").read_text())["configurations"]
     assert [line[-1][0].split() for line in shown.tables[0][1:]] == [point["trials"] for point in points]
 
 
@@ -56,7 +56,7 @@ def test_cells_are_compared_in_pairs_alike_in_everything_else(swept):
     summary = json.loads((folder / "summary.json").read_text())
     by_cell = {"lstm": [], "gru": []}
     pairs = {}
-    for point in summary["points"]:
+    for point in summary["configurations"]:
         if point["mean"] is not None:
             by_cell[point["overrides"]["model.cell"]].append(point["mean"])
             pairs.setdefault(point["overrides"]["optimizer.lr"], {})[point["overrides"]["model.cell"]] = point["mean"]
@@ -72,8 +72,8 @@ def test_cells_are_compared_in_pairs_alike_in_everything_else(swept):
         assert int(cells["n"][1]) == len(values)
         wins = sum(min(pair, key=pair.get) == line[0][0] for pair in pairs)
         assert cells["wins"][0] == f"{wins} of {len(pairs)}"
-    ended = {p["overrides"]["optimizer.lr"]: [] for p in summary["points"]}
-    for point in summary["points"]:
+    ended = {p["overrides"]["optimizer.lr"]: [] for p in summary["configurations"]}
+    for point in summary["configurations"]:
         ended[point["overrides"]["optimizer.lr"]] += point["states"]
     through = sum(set(states) == {"finished"} for states in ended.values())
     assert 0 < through < len(pairs)
@@ -103,7 +103,7 @@ def test_curves_are_the_record_and_their_ends_are_marked(swept):
 
 def test_parallel_coordinates_hold_every_point_with_a_value_and_only_what_varies(swept):
     folder, shown = swept
-    points = [p for p in json.loads((folder / "summary.json").read_text())["points"] if p["mean"] is not None]
+    points = [p for p in json.loads((folder / "summary.json").read_text())["configurations"] if p["mean"] is not None]
     (trace,) = shown.figures["parallel"]["data"]
     axes = {axis["label"]: axis for axis in trace["dimensions"]}
     assert list(axes) == ["cell", "hidden size", "lr", "dropout.output", "validation loss"]

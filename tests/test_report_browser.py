@@ -91,7 +91,7 @@ def test_a_page_can_be_read_filtered_and_sorted_and_loads_nothing(tmp_path):
     assert seen["sorted"] == sorted(row["optimizer.lr"] for row in points)
     brushed = seen["brushed"]
     low, high = (10**end for end in brushed["range"])
-    board = json.loads((folder / "summary.json").read_text())["points"]
+    board = json.loads((folder / "summary.json").read_text())["configurations"]
     rates = [point["overrides"]["optimizer.lr"] for point in board if point["mean"] is not None]
     inside = [rate for rate in rates if low <= rate <= high]
     assert 0 < len(inside) < len(rates)

@@ -40,7 +40,7 @@ def test_the_confusion_matrix_is_that_of_the_best_epoch(vowels, runs):
     shown = page(run.path)
     assert {"confusion", "calibration"} <= set(shown.figures)
     assert any(table[0][0][0] == "sample" for table in shown.tables)
-    assert run.openings() == [], "the test part stays sealed"
+    assert run.test_evaluations() == [], "the test part stays sealed"
 
 
 def test_drawn_forecasts_have_the_error_that_the_record_says(demand, runs):
@@ -81,7 +81,7 @@ def test_the_confusion_of_the_test_part_is_the_one_that_the_record_kept(vowels, 
     run = trained(vowels, runs)
     assert "confusion-test" not in page(run.path).figures
     evaluate(run)
-    (opening,) = run.openings()
+    (opening,) = run.test_evaluations()
     counts = opening["confusion"]["counts"]
     shown = page(run.path)
     (trace,) = shown.figures["confusion-test"]["data"]
@@ -96,7 +96,7 @@ def test_the_confusion_of_the_test_part_is_the_one_that_the_record_kept(vowels, 
     assert [int(row[1][1]) for row in table[1:]] == [sum(row) for row in counts]
     found = [row[place] / sum(row) for place, row in enumerate(counts)]
     assert [float(row[2][1]) for row in table[1:]] == pytest.approx(found)
-    assert len(run.openings()) == 1
+    assert len(run.test_evaluations()) == 1
     run.best.unlink()
     alone = page(run.path)
     assert "confusion-test" in alone.figures, "the record is enough: no checkpoint, no data"

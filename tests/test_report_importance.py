@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from scipy.stats import kendalltau
 
-from lstm_lab.report.records.read import Point, Record, SweepRecord, Trial
+from lstm_lab.records import RunRecord
 from lstm_lab.report.sections import equal_budget, importance
+from lstm_lab.sweep.store.leaderboard import Configuration, Trial
+from lstm_lab.sweep.store.record import SweepRecord
 
 # --- what mattered ----------------------------------------------------------------------------------------------------
 
@@ -38,13 +40,13 @@ def synthetic(count, stop=False, seed=0, noise=0.02):
             {"epoch": epoch, "val/loss": level + 3 * math.exp(-epoch / 3), "seconds": float(epoch + 1)}
             for epoch in range(4 if cut else 20)
         ]
-        record = Record(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, "finished", None, rows, [])
+        record = RunRecord(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, "finished", None, rows)
         state = "stopped" if cut else "finished"
         trials.append(Trial(f"t{number:04}", number, 0, over, state, None, record))
     space = {"a": {"loguniform": [1e-4, 0.1]}, "cell": {"grid": ["lstm", "gru"]}, "b": {"uniform": [0, 1]},
              "c": {"uniform": [0, 1]}}  # fmt: skip
-    points = [Point(t.point, t.overrides, [t], t.value, None, 1) for t in trials]
-    points.sort(key=lambda point: (not point.through, point.mean))
+    points = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
+    points.sort(key=lambda point: (not point.completed, point.mean))
     return SweepRecord(
         Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, points[0].trials[0], None, None
     )
@@ -86,12 +88,12 @@ def raced(count, seed):
                 break
         rows = [{"epoch": epoch, "val/loss": losses[epoch], "seconds": epoch + 1.0} for epoch in range(length)]
         state = "finished" if length == RUNGS[-1] else "stopped"
-        record = Record(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, state, None, rows, [])
+        record = RunRecord(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, state, None, rows)
         trials.append(Trial(f"t{number:04}", number, 0, over, state, None, record))
         ends.append(end)
     space = {"strong": {"loguniform": [1e-4, 0.1]}, "weak": {"grid": ["lstm", "gru"]}, "none": {"uniform": [0, 1]}}
-    points = [Point(t.point, t.overrides, [t], t.value, None, 1) for t in trials]
-    points.sort(key=lambda point: (not point.through, point.mean))
+    points = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
+    points.sort(key=lambda point: (not point.completed, point.mean))
     won = points[0].trials[0]
     return SweepRecord(Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, won, None, None), ends
 
@@ -106,7 +108,7 @@ def test_importance_recovers_the_order_where_curves_cross_and_halving_stopped_th
     # The curves cross: some that were stopped would have ended better than some that were trained through.
     through = [end for end, length in zip(ends, lengths, strict=True) if length == RUNGS[-1]]
     assert sum(end < max(through) for end, length in zip(ends, lengths, strict=True) if length == RUNGS[0]) > 5
-    early = [trial.record.best_of(RUNGS[0]) for trial in sweep.trials]
+    early = [trial.record.best_within(RUNGS[0]) for trial in sweep.trials]
     assert kendalltau(early, ends).statistic < 0.8
     found = importance.importance(sweep)
     assert list(found.shares) == ["strong", "weak", "none"]
@@ -123,10 +125,10 @@ def two_arms(count):
         over = {"cell": ("lstm", "gru")[number % 2], "lr": dice.uniform(0, 1), "b": dice.uniform(0, 1)}
         level = over["lr" if over["cell"] == "lstm" else "b"] + dice.gauss(0, 0.02)
         rows = [{"epoch": 0, "val/loss": level, "seconds": 1.0}]
-        record = Record(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, "finished", None, rows, [])
+        record = RunRecord(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, "finished", None, rows)
         trials.append(Trial(f"t{number:04}", number, 0, over, "finished", None, record))
     space = {"cell": {"grid": ["lstm", "gru"]}, "lr": {"uniform": [0, 1]}, "b": {"uniform": [0, 1]}}
-    points = [Point(t.point, t.overrides, [t], t.value, None, 1) for t in trials]
+    points = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
     return SweepRecord(
         Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, points[0].trials[0], None, None
     )
@@ -165,11 +167,11 @@ def test_values_at_the_end_would_name_the_wrong_one_where_trials_were_stopped():
     assert importance.rung(sweep.trials) == 4
     for trial in sweep.trials:
         assert len(trial.record.rows[:4]) == 4
-        assert trial.record.best_of(4) == pytest.approx(min(row["val/loss"] for row in trial.record.rows[:4]))
+        assert trial.record.best_within(4) == pytest.approx(min(row["val/loss"] for row in trial.record.rows[:4]))
     stopped = [trial for trial in sweep.trials if trial.state == "stopped"]
     finished = [trial for trial in sweep.trials if trial.state == "finished"]
     assert min(t.value for t in stopped) > max(t.value for t in finished), "the ends are two worlds"
-    assert min(t.record.best_of(4) for t in stopped) > min(t.record.best_of(4) for t in finished)
+    assert min(t.record.best_within(4) for t in stopped) > min(t.record.best_within(4) for t in finished)
 
 
 def test_importance_is_shown_from_20_trials_on_and_never_of_a_population():
@@ -183,7 +185,7 @@ def test_importance_is_shown_from_20_trials_on_and_never_of_a_population():
 def test_what_only_some_trials_have_is_left_out_and_named():
     sweep = synthetic(40)
     for trial in sweep.trials[::2]:
-        trial.overrides["d"] = trial.point
+        trial.overrides["d"] = trial.configuration
     found = importance.importance(sweep)
     assert found.left_out == ["d"]
     assert "Left out, for not every trial has them: d." in importance.figure(found, "val/loss").caption

@@ -61,7 +61,7 @@ def test_tokens_tell_the_loss_of_the_record_and_where_it_lies(reber, runs):
     assert sum(row["found"] for row in found["parts"]) / found["steps"] == pytest.approx(best["val/accuracy"])
     assert found["places"][0] is None, "the first letter is not asked about"
     assert collect.keep(run) == found
-    assert run.openings() == [], "the test part stays sealed"
+    assert run.test_evaluations() == [], "the test part stays sealed"
     shown = page(run.path)
     assert {"places", "stretch-0", "stretch-1"} <= set(shown.figures)
     assert f"A character costs {best['val/bits']:#.4g} bits on average, over {found['steps']:,} of them" in shown.text

@@ -19,7 +19,7 @@ from lstm_lab.report import write_report
 def test_an_unfinished_sweep_says_so_and_ranks_what_there_is(tmp_path):
     whole = write_sweep(tmp_path / "whole", draws=3)
     part = write_sweep(tmp_path / "part", draws=3, ended=False)
-    points = json.loads((whole / "summary.json").read_text())["points"]
+    points = json.loads((whole / "summary.json").read_text())["configurations"]
     shown = page(part)
     assert "This sweep is unfinished: 12 of 12 trials" in shown.text
     assert "leads so far" in shown.text
@@ -98,7 +98,7 @@ def test_what_is_neither_a_run_nor_a_sweep_is_refused_in_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "text"),
-    [("summary.json", '{"question": "Wh'), ("summary.json", '{"trials": {"asked": 4}}'), ("sweep.yaml", "title: [a"),
+    [("summary.json", '{"title": "Wh'), ("summary.json", '{"trials": {"total": 4}}'), ("sweep.yaml", "title: [a"),
      ("trials/t0000/run.json", '{"id'), ("trials.jsonl", '{"trial": "t0000"}\n')],
 )  # fmt: skip
 def test_torn_files_are_refused_in_one_line(tmp_path, name, text):

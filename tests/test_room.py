@@ -8,11 +8,12 @@ import pytest
 from sweeping import go_on, write
 
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run, read_json
+from lstm_lab.files import read_json
+from lstm_lab.run import Run
 from lstm_lab.sweep.execution import out_of_memory
 from lstm_lab.sweep.execution.out_of_memory import OutOfMemory, train_with_memory_limit
 from lstm_lab.sweep.store import summary
-from lstm_lab.sweep.store.repair import mend
+from lstm_lab.sweep.store.repair import repair
 from lstm_lab.train import train
 
 # --- room on the disk -------------------------------------------------------------------------------------------------
@@ -23,13 +24,13 @@ def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp
                    seeds=[0, 1])  # fmt: skip
     go_on(folder)
     content = summary.write(folder, "disabled")
-    kept = {trial.point for trial in folder.trials() if folder.run(trial.id).best.is_file()}
-    assert kept == {row["point"] for row in content["points"][:2]}
+    kept = {trial.configuration for trial in folder.trials() if folder.run(trial.id).best.is_file()}
+    assert kept == {row["configuration"] for row in content["configurations"][:2]}
     assert content["removed"]["trials"] == 4
     rows = [json.loads(line) for line in (folder.path / "removed.jsonl").read_text().splitlines()]
     assert sum(row["bytes"] for row in rows) == content["removed"]["bytes"] > 0
     # What was removed on purpose is no damage, and nothing is removed twice.
-    assert mend(folder.path) == []
+    assert repair(folder.path) == []
     assert go_on(folder) == []
     assert summary.write(folder, "disabled") == content
 

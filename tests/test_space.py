@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.records import RunRecord
 from lstm_lab.sweep.schedulers.base import Scheduler
 from lstm_lab.sweep.searchers.base import Searcher
 from lstm_lab.sweep.space.domains import Domain
 from lstm_lab.sweep.space.search_space import SearchSpace
 from lstm_lab.sweep.spec import Sweep, load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.leaderboard import Trial, leaderboard, winner
+from lstm_lab.sweep.store.leaderboard import Trial, best_trial, leaderboard
 
 ROOT = Path(__file__).parent.parent
 SPACE = """
@@ -295,7 +296,9 @@ def test_schedulers_name_a_tune_class_that_takes_their_arguments(name):
 
 
 def trial(point, seed, value, state="finished"):
-    return Trial(f"t{point}{seed}", point, seed, {"k": point}, state, None, value, 1, 2, 1.0, 10)
+    rows = [{"epoch": 1, "m": value, "seconds": 1.0}]
+    record = RunRecord(Path(), {"monitor": "m", "mode": "min", "parameters": 10}, state, None, rows)
+    return Trial(f"t{point}{seed}", point, seed, {"k": point}, state, None, record)
 
 
 values = st.floats(-100, 100)
@@ -309,9 +312,9 @@ def test_the_leaderboard_is_sorted_by_the_mean_over_seeds(table, mode):
     means = [row.mean for row in ranked]
     assert means == sorted(means, reverse=mode == "max")
     for row in ranked:
-        assert (row.mean, row.spread, row.n) == (mean(table[row.point]), stdev(table[row.point]), 2)
-    best = winner(ranked, mode)
-    assert best.value == (max if mode == "max" else min)(table[ranked[0].point])
+        assert (row.mean, row.std, row.n) == (mean(table[row.number]), stdev(table[row.number]), 2)
+    best = best_trial(ranked, mode)
+    assert best.value == (max if mode == "max" else min)(table[ranked[0].number])
 
 
 def test_points_cut_short_or_failed_rank_behind_those_trained_through():
@@ -321,14 +324,14 @@ def test_points_cut_short_or_failed_rank_behind_those_trained_through():
         trial(2, 0, None, "failed"), trial(2, 1, None, "failed"),
     ]  # fmt: skip
     ranked = leaderboard(trials, "min")
-    assert [row.point for row in ranked] == [1, 0, 2]
+    assert [row.number for row in ranked] == [1, 0, 2]
     assert ranked[2].mean is None
-    assert winner(ranked, "min").point == 1
-    assert winner(leaderboard(trials[4:], "min"), "min") is None
+    assert best_trial(ranked, "min").configuration == 1
+    assert best_trial(leaderboard(trials[4:], "min"), "min") is None
 
 
 def test_one_seed_has_no_spread():
-    assert leaderboard([trial(0, 0, 0.3)], "min")[0].spread is None
+    assert leaderboard([trial(0, 0, 0.3)], "min")[0].std is None
 
 
 def test_a_sweep_folder_is_refused_twice_and_named_when_absent(tmp_path, sweep_file):

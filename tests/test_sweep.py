@@ -95,7 +95,7 @@ def swept(tmp_path_factory, vowels_experiment):
 def test_every_trial_asked_for_came_to_an_end(swept):
     folder, content, said = swept
     counts = content["trials"]
-    assert counts["asked"] == 8 == counts["finished"] + counts["stopped"]
+    assert counts["total"] == 8 == counts["finished"] + counts["stopped"]
     assert counts["stopped"] >= 1
     assert counts["failed"] == 0
     for trial in folder.trials():
@@ -155,12 +155,12 @@ def test_the_wandb_run_says_what_the_record_says(swept):
 
 def test_the_leaderboard_follows_from_the_records(swept):
     folder, content, _ = swept
-    for point in content["points"]:
+    for point in content["configurations"]:
         best = [min(row["val/loss"] for row in folder.run(trial).rows()) for trial in point["trials"]]
         assert point["mean"] == pytest.approx(mean(best))
         assert point["n"] == 2
     won = content["winner"]
-    assert won["trial"] in content["points"][0]["trials"]
+    assert won["trial"] in content["configurations"][0]["trials"]
     assert won["validation"]["loss"] == pytest.approx(folder.run(won["trial"]).status["best"]["value"], rel=1e-6)
     assert set(content["baselines"]["validation"]) == {"majority class", "nearest centroid", "logistic regression"}
     assert content["winner"]["test"] is None
@@ -170,7 +170,7 @@ def test_seeds_are_rows_of_one_point(swept):
     folder, _, _ = swept
     points = {}
     for trial in folder.trials():
-        points.setdefault(trial.point, []).append(trial)
+        points.setdefault(trial.configuration, []).append(trial)
     assert len(points) == 4
     for rows in points.values():
         assert [row.seed for row in rows] == [0, 1]
@@ -226,14 +226,14 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
         resources={"cpus": 0.25},
         scheduler={"name": "pbt", "perturbation_interval": 3, "quantile_fraction": 0.5, "resample_probability": 0.2},
     )
-    assert content["trials"] == {"asked": 2, "finished": 2, "stopped": 0, "failed": 0}
+    assert content["trials"] == {"total": 2, "finished": 2, "stopped": 0, "failed": 0}
     cloned = [trial for trial in folder.trials() if trial.lineage]
     assert cloned
     for trial in folder.trials():
         run = folder.run(trial.id)
         assert not population.has_clone(run)
         assert [row["epoch"] for row in run.rows()] == list(range(24))
-        now = trial.settings
+        now = trial.config
         content_of = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
         (group,) = content_of["optimizer_states"][0]["param_groups"]
         assert group["lr"] == now["optimizer.lr"]
@@ -246,7 +246,7 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
         assert f"{trial.id} goes on from {last['source']} after epoch {last['from_epoch']}" in said
         for before, after in zip(trial.lineage, trial.lineage[1:], strict=False):
             assert after["changes"]["optimizer.lr"]["old"] == before["changes"]["optimizer.lr"]["new"]
-    (point,) = [point for point in content["points"] if cloned[0].id in point["trials"]]
+    (point,) = [point for point in content["configurations"] if cloned[0].id in point["trials"]]
     assert point["lineage"][cloned[0].id] == json.loads(json.dumps(cloned[0].lineage))
 
 
@@ -261,7 +261,9 @@ def began(path, experiment, values):
     folder = SweepFolder.create(path, load_sweep(file))
     for number, (rate, value) in enumerate(values.items()):
         point = {"optimizer.lr": rate}
-        run = Run.create(folder.run(folder.ask(number, 0, point)).path, folder.sweep.experiment_for(point, 0).dump())
+        run = Run.create(
+            folder.run(folder.add_trial(number, 0, point)).path, folder.sweep.experiment_for(point, 0).dump()
+        )
         run.describe(monitor=experiment.monitor, mode=experiment.mode)
         run.append({"epoch": 0, experiment.monitor: value, "seconds": 1.0})
         run.mark("finished")
@@ -297,9 +299,9 @@ def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
     again = [trial for trial in trials if trial.phase == "confirm"]
     assert again
     assert all(trial.state == "finished" and trial.epochs == 6 for trial in again)
-    assert content["confirmed"] == [again[0].point] == [content["points"][0]["point"]]
-    assert content["points"][0]["n"] == 2
-    assert content["winner"]["trial"] in content["points"][0]["trials"]
+    assert content["confirmed"] == [again[0].configuration] == [content["configurations"][0]["configuration"]]
+    assert content["configurations"][0]["n"] == 2
+    assert content["winner"]["trial"] in content["configurations"][0]["trials"]
     for trial in trials:
         run = folder.run(trial.id)
         if (run.path / "run.json").is_file():

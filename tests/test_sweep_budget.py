@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 import lstm_lab
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.records import RunRecord
 from lstm_lab.run import Run
 from lstm_lab.sweep.execution.trial_source import ConfirmPhase, SearchPhase, trials_since_best
 from lstm_lab.sweep.spec import load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.leaderboard import Trial, confirmation, winner
+from lstm_lab.sweep.store.leaderboard import Trial, best_trial, confirmation
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}}
 
@@ -33,7 +35,7 @@ def phase(folder, of=SearchPhase, seconds=0.0):
 
 def bring_back(folder, asked, trial, values, state="finished"):
     """A trial ends as if it had been trained: one row an epoch."""
-    spec = next(row for row in folder.asked() if row["trial"] == trial)
+    spec = next(row for row in folder.trial_rows() if row["trial"] == trial)
     experiment = folder.sweep.experiment_for(spec["overrides"], spec["seed"])
     run = Run.create(folder.path / "trials" / trial, experiment.dump(), command="", job_type="trial")
     run.describe(monitor=experiment.monitor, mode=experiment.mode, parameters=7)
@@ -49,7 +51,7 @@ def bring_back(folder, asked, trial, values, state="finished"):
 def all_of(folder, asked, values):
     """Ask until there is no more, each trial with the next of the values."""
     values = iter(values)
-    while isinstance(spec := asked.suggest(f"tune-{len(folder.asked())}"), dict):
+    while isinstance(spec := asked.suggest(f"tune-{len(folder.trial_rows())}"), dict):
         bring_back(folder, asked, spec["trial"], [9.0, next(values)])
     return [trial.id for trial in folder.trials()]
 
@@ -114,10 +116,12 @@ def test_a_search_that_tried_everything_says_nothing(tmp_path, demand):
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=12), st.sampled_from(["min", "max"]))
 def test_waiting_is_counted_from_the_first_best(values, mode):
-    trials = [
-        Trial(f"t{place}", place, 0, {}, "failed" if value is None else "finished", None, value, 0, 1, 1.0, 1)
-        for place, value in enumerate(values)
-    ]
+    trials = []
+    for place, value in enumerate(values):
+        rows = [] if value is None else [{"epoch": 0, "m": value, "seconds": 1.0}]
+        state = "failed" if value is None else "finished"
+        record = RunRecord(Path(), {"monitor": "m", "mode": mode}, state, None, rows)
+        trials.append(Trial(f"t{place}", place, 0, {}, state, None, record))
     since, best = trials_since_best(trials, mode)
     scored = [value for value in values if value is not None]
     if not scored:
@@ -137,19 +141,19 @@ def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand
     asked = phase(folder, ConfirmPhase)
     assert folder.about["confirmed"] == [0, 2]
     assert asked.scheduler.name == "fifo"
-    entered = [(row["point"], row["seed"], row["phase"]) for row in folder.asked()[4:]]
+    entered = [(row["configuration"], row["seed"], row["phase"]) for row in folder.trial_rows()[4:]]
     assert entered == [(0, 1, "confirm"), (0, 2, "confirm"), (2, 1, "confirm"), (2, 2, "confirm")]
     # Killed after the first of them: nothing is asked for twice.
     bring_back(folder, asked, asked.suggest("a")["trial"], [0.8])
     resumed = phase(folder, ConfirmPhase)
-    assert (resumed.left, len(folder.asked())) == (3, 8)
+    assert (resumed.left, len(folder.trial_rows())) == (3, 8)
     for value in (0.9, 0.2, 0.3):
         bring_back(folder, resumed, resumed.suggest("b")["trial"], [value])
-    ranked = folder.ranked()
-    assert [(row.point, row.n) for row in ranked] == [(2, 3), (0, 3), (1, 1), (3, 1)]
+    ranked = folder.leaderboard()
+    assert [(row.number, row.n) for row in ranked] == [(2, 3), (0, 3), (1, 1), (3, 1)]
     assert ranked[0].mean == pytest.approx((0.2 + 0.2 + 0.3) / 3)
-    assert ranked[0].spread is not None
-    assert winner(ranked, "min").point == 2
+    assert ranked[0].std is not None
+    assert best_trial(ranked, "min").configuration == 2
     assert phase(folder, ConfirmPhase).left == 0
     assert phase(folder, SearchPhase).left == 0
 
@@ -160,10 +164,10 @@ def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path,
     bring_back(folder, searched, searched.suggest("a")["trial"], [0.1], "stopped")
     bring_back(folder, searched, searched.suggest("b")["trial"], [0.4, 0.3])
     asked = phase(folder, ConfirmPhase)
-    assert [(row["seed"], row["phase"]) for row in folder.asked()[2:]] == [(0, "confirm")]
+    assert [(row["seed"], row["phase"]) for row in folder.trial_rows()[2:]] == [(0, "confirm")]
     bring_back(folder, asked, asked.suggest("c")["trial"], [0.6, 0.5])
     assert [trial.id for trial in confirmation(folder.trials(), 0, (0, 1))] == ["t0002", "t0001"]
-    assert folder.ranked()[0].mean == pytest.approx(0.4)
+    assert folder.leaderboard()[0].mean == pytest.approx(0.4)
 
 
 def test_without_confirm_nothing_is_asked_again(tmp_path, demand):
@@ -184,8 +188,8 @@ def test_earlier_points_are_told_and_those_outside_are_counted(tmp_path, demand)
     narrow = {"optimizer.lr": {"loguniform": [1e-3, float(middle)]}}
     folder = make(tmp_path, demand, "later", space=narrow, searcher={"name": "optuna"}, warm_start=[str(earlier.path)])
     assert folder.about["warm_start"] == {"told": 3, "outside": 3}
-    assert sorted(row["overrides"]["optimizer.lr"] for row in folder.warm()) == sorted(rates)[:3]
-    told = {row["overrides"]["optimizer.lr"]: row["value"] for row in folder.warm()}
+    assert sorted(row["overrides"]["optimizer.lr"] for row in folder.warm_start()) == sorted(rates)[:3]
+    told = {row["overrides"]["optimizer.lr"]: row["value"] for row in folder.warm_start()}
     assert told == {
         rate: value for rate, value in zip(rates, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), strict=True) if rate in told
     }

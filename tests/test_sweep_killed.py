@@ -67,7 +67,7 @@ def test_failed_trials_do_not_stop_a_sweep(lab, tmp_path, vowels_experiment):
     assert process.returncode == 4, err
     assert "Traceback" not in out + err
     content = json.loads((tmp_path / "runs/risky/summary.json").read_text())
-    assert content["trials"] == {"asked": 3, "finished": 2, "stopped": 0, "failed": 1}
+    assert content["trials"] == {"total": 3, "finished": 2, "stopped": 0, "failed": 1}
     (failure,) = content["failures"]
     assert failure["trial"] == "t0001"
     assert failure["reason"].startswith("Diverged: ")
@@ -145,8 +145,9 @@ def test_killed_and_interrupted_it_ends_as_if_nothing_had_happened(lab, tmp_path
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
-    assert err.strip() == f"lstm-lab: interrupted; go on with: lstm-lab resume {folder.path.relative_to(tmp_path)}" or (
-        str(folder.path) in err
+    assert (
+        err.strip() == f"lstm-lab: interrupted; resume with: lstm-lab resume {folder.path.relative_to(tmp_path)}"
+        or (str(folder.path) in err)
     )
     reached = epochs()
 
@@ -171,5 +172,5 @@ def test_killed_and_interrupted_it_ends_as_if_nothing_had_happened(lab, tmp_path
         train(Experiment.of(undisturbed.experiment), undisturbed)
         assert [row["val/loss"] for row in undisturbed.rows()] == [row["val/loss"] for row in rows]
     content = json.loads((folder.path / "summary.json").read_text())
-    assert content["trials"] == {"asked": 8, "finished": 8, "stopped": 0, "failed": 0}
+    assert content["trials"] == {"total": 8, "finished": 8, "stopped": 0, "failed": 0}
     assert content["wandb"] == {"mode": "offline", "runs": 8, "ended": 8}

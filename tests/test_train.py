@@ -89,10 +89,10 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path, vowels):
         train(vowels, run, stop=StopAt(23))
     last = run.checkpoints / "last.ckpt"
     last.write_bytes(last.read_bytes()[:1000])
-    with pytest.warns(UserWarning, match=r"last\.ckpt: torn"):
+    with pytest.warns(UserWarning, match=r"last\.ckpt: incomplete"):
         path, _ = newest_checkpoint(run)
     assert path == run.checkpoints / "previous.ckpt"
-    with pytest.warns(UserWarning, match="torn"):
+    with pytest.warns(UserWarning, match="incomplete"):
         train(vowels, run)
     assert_same(run, whole)
 
@@ -104,7 +104,7 @@ def test_with_every_checkpoint_torn_it_begins_again(tmp_path, vowels):
         train(vowels, run, stop=StopAt(23))
     for path in run.resumable():
         path.write_bytes(b"")
-    with pytest.warns(UserWarning, match="torn"):
+    with pytest.warns(UserWarning, match="incomplete"):
         train(vowels, run)
     assert_same(run, whole)
 
@@ -225,7 +225,7 @@ def test_no_pickle_from_a_checkpoint_is_executed(tmp_path, vowels):
         torch.save({**content, "evil": Evil()}, path)
     with pytest.raises(DataError, match=r"best\.ckpt"):
         evaluate(run, "validation")
-    with pytest.warns(UserWarning, match="torn"):
+    with pytest.warns(UserWarning, match="incomplete"):
         assert newest_checkpoint(run) == (None, 0)
     assert not (tmp_path / "executed").exists()
 
@@ -252,12 +252,12 @@ def test_the_test_part_is_opened_by_evaluate_alone_and_counted(tmp_path, vowels,
     run, _ = uninterrupted(tmp_path, vowels)
     evaluate(run, "validation")
     assert not opened
-    assert run.openings() == []
+    assert run.test_evaluations() == []
     first, second = evaluate(run), evaluate(run)
-    assert (first.openings, second.openings, len(opened)) == (1, 2, 2)
-    assert [row["openings"] for row in run.openings()] == [1, 2]
+    assert (first.test_evaluations, second.test_evaluations, len(opened)) == (1, 2, 2)
+    assert [row["test_evaluations"] for row in run.test_evaluations()] == [1, 2]
     assert first.model == second.model
-    assert json.loads(json.dumps(first.dump()))["part"] == "test"
+    assert json.loads(json.dumps(first.dump()))["split"] == "test"
 
 
 def test_a_run_is_not_evaluated_on_other_data(tmp_path, vowels):

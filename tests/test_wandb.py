@@ -19,7 +19,8 @@ from wandb_stub import KEY, Stub
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError
 from lstm_lab.examples.collect import keep
-from lstm_lab.run import Run, append_jsonl
+from lstm_lab.files import append_jsonl
+from lstm_lab.run import Run
 from lstm_lab.tracking import client, upload
 from lstm_lab.tracking.server import server
 from lstm_lab.tracking.terminal import gather

@@ -9,7 +9,7 @@ from rich.console import Console
 from wandb_stub import KEY, Stub
 
 from lstm_lab import config
-from lstm_lab.run import read_jsonl
+from lstm_lab.files import read_jsonl
 from lstm_lab.sweep.execution.driver import execute_sweep
 from lstm_lab.sweep.spec import load_sweep
 from lstm_lab.sweep.store.folder import SweepFolder

@@ -13,10 +13,11 @@ from wandb_stub import ENTITY, KEY, Stub
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.files import append_jsonl
 from lstm_lab.report import wandb_report
 from lstm_lab.report.page import page_of
 from lstm_lab.report.records.read import read
-from lstm_lab.run import Run, append_jsonl
+from lstm_lab.run import Run
 from lstm_lab.tracking import client
 from lstm_lab.tracking.tracker import wandb_config
 from lstm_lab.tracking.upload import Unreachable
@@ -55,7 +56,7 @@ def swept(runs, vowels):
             "model.dropout.output": 0.1 * (1 + point // 2),
         }  # fmt: skip
         trial = f"t{number:04d}"
-        row = {"trial": trial, "point": point, "seed": seed, "overrides": overrides}
+        row = {"trial": trial, "configuration": point, "seed": seed, "overrides": overrides}
         append_jsonl(folder / "trials.jsonl", row)
         experiment = vowels.with_overrides({**overrides, "seed": seed})
         run = Run.create(folder / "trials" / trial, experiment.dump(), command="", job_type="trial")

@@ -28,7 +28,8 @@ def trial(folder, values, state=None):
     """A trial with these values of its deciding metric; still running without a state."""
     point = {"optimizer.lr": 0.01}
     run = Run.create(
-        folder.run(folder.ask(len(folder.asked()), 0, point)).path, folder.sweep.experiment_for(point, 0).dump()
+        folder.run(folder.add_trial(len(folder.trial_rows()), 0, point)).path,
+        folder.sweep.experiment_for(point, 0).dump(),
     )
     run.describe(monitor=folder.sweep.base.monitor, mode=folder.sweep.base.mode)
     run.mark("running")
@@ -63,7 +64,7 @@ def test_a_killed_sweep_is_not_waited_for_and_its_trials_do_not_run(folder):
     before = sorted(folder.path.rglob("*"))
     said, last = look(folder)
     assert "0/5 trials: 0 running" in said
-    assert last.endswith(f"nobody works on it; go on with: lstm-lab resume {folder.path}")
+    assert last.endswith(f"nobody works on it; resume with: lstm-lab resume {folder.path}")
     assert sorted(folder.path.rglob("*")) == sorted([*before, folder.path / "said.txt", *folder.path.rglob("lock")])
 
 

@@ -115,7 +115,7 @@ def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vow
     content = execute_sweep(folder, wandb="offline", console=Console(quiet=True))
     watcher.over.set()
     counts = content["trials"]
-    assert counts["asked"] == 6 == counts["finished"] + counts["stopped"]
+    assert counts["total"] == 6 == counts["finished"] + counts["stopped"]
     assert counts["stopped"] >= 3
     assert content["wandb"]["ended"] == 6
     for trial in folder.trials():

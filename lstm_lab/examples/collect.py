@@ -18,7 +18,8 @@ from lstm_lab.data.base import Batch
 from lstm_lab.evaluate import load_weights
 from lstm_lab.examples.next_step import next_steps
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run, write_atomic
+from lstm_lab.files import write_atomic
+from lstm_lab.run import Run
 from lstm_lab.tasks.base import Task
 from lstm_lab.tasks.classify import Classify
 from lstm_lab.tasks.forecast import Forecast

@@ -66,7 +66,7 @@ def write_comparison(
 def save(path: Path, text: str) -> Path:
     """One page onto the disk, whole or not at all."""
     from lstm_lab.config import DataError
-    from lstm_lab.run import write_atomic
+    from lstm_lab.files import write_atomic
 
     try:
         write_atomic(path, text)

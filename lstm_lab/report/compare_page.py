@@ -6,16 +6,17 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from lstm_lab.records import RunRecord
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.spec import Answer, Page, Part, Section, Stat
 from lstm_lab.report.records.entries import Arena, Entry, arenas
-from lstm_lab.report.records.read import Record, SweepRecord
 from lstm_lab.report.sections import critical_difference, provenance
 from lstm_lab.report.sections import side_by_side as side
+from lstm_lab.sweep.store.record import SweepRecord
 
 
 def compare_page(
-    found: Sequence[Record | SweepRecord], foreign: Sequence[Record] = (), metric: str | None = None,
+    found: Sequence[RunRecord | SweepRecord], foreign: Sequence[RunRecord] = (), metric: str | None = None,
     mode: str | None = None, command: str = "",
 ) -> Page:  # fmt: skip
     """The page of what was read.

@@ -1,4 +1,4 @@
-"""Record -> page: what is said, and in which order."""
+"""RunRecord -> page: what is said, and in which order."""
 
 from __future__ import annotations
 
@@ -6,20 +6,22 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord
 from lstm_lab.report import fmt
 from lstm_lab.report.parts import tables
 from lstm_lab.report.parts.figures import curves, run_curves
 from lstm_lab.report.parts.spec import Page, Part, Section
 from lstm_lab.report.parts.tables import Table, varying
-from lstm_lab.report.records.read import Record, Row, SweepRecord
 from lstm_lab.report.sections import cost, importance, predictions, provenance, slices, test_results, training
 from lstm_lab.report.sections.answer import answer_of_run, answer_of_sweep
 from lstm_lab.report.sections.compare import comparisons
 from lstm_lab.report.sections.equal_budget import equal_budget
 from lstm_lab.report.sections.parallel_coordinates import coordinates
+from lstm_lab.sweep.store.record import SweepRecord
 
 
-def page_of(record: Record | SweepRecord, examples: Row | None = None) -> Page:
+def page_of(record: RunRecord | SweepRecord, examples: Row | None = None) -> Page:
     """The page of a run or of a sweep; `examples` are what its best model answers."""
     build: Any = sweep_page if isinstance(record, SweepRecord) else run_page
     return build(record, examples or {})
@@ -28,7 +30,7 @@ def page_of(record: Record | SweepRecord, examples: Row | None = None) -> Page:
 def sweep_page(sweep: SweepRecord, examples: Row) -> Page:
     found = importance.importance(sweep)
     return Page.of(
-        title=sweep.question,
+        title=sweep.title,
         about=_about("Sweep", sweep.path, sweep.about.get("created")),
         notice=_unfinished(sweep),
         answer=answer_of_sweep(sweep),
@@ -41,7 +43,7 @@ def sweep_page(sweep: SweepRecord, examples: Row) -> Page:
                 examples, sweep.winner.id if sweep.winner else "", sweep.winner.record if sweep.winner else None)),
             Section("cost", "Cost", [Part(facts=cost.of_sweep(sweep))]),
             Section("provenance", "Provenance", [
-                Part("Best configuration", code=sweep.best or ""),
+                Part("Best configuration", code=sweep.best_experiment or ""),
                 Part("Where it comes from", facts=provenance.of_sweep(sweep)),
             ]),
         ],
@@ -55,7 +57,7 @@ def _comparison(sweep: SweepRecord) -> list[Part]:
     )
     budget = equal_budget(sweep)
     return [
-        Part("Leaderboard", [ranking], [tables.leaderboard(sweep)] if sweep.points else []),
+        Part("Leaderboard", [ranking], [tables.leaderboard(sweep)] if sweep.configurations else []),
         *(Part(fmt.sentence(c.name), (), [c.table], c.verdicts) for c in comparisons(sweep)),
         Part("Baselines", (), baselines(sweep)),
         Part("At equal budget", (), figures=[budget] if budget else []),
@@ -92,10 +94,10 @@ def _learned(sweep: SweepRecord) -> list[Part]:
     ]
 
 
-def _does(examples: Row, name: str, record: Record | None) -> list[Part]:
+def _does(examples: Row, name: str, record: RunRecord | None) -> list[Part]:
     """What the best epoch answers to the validation part, and what the record kept of the last opening of the test."""
     of = f"Of trial {name}. " if name else ""
-    opening = record.openings[-1] if record and record.openings else {}
+    opening = record.test_evaluations[-1] if record and record.test_evaluations else {}
     after, classes = test_results.figures_of(opening), test_results.each_class(opening)
     tested = Part("On the test part", [of + test_results.about(opening)], [classes] if classes else [], figures=after)
     if not examples:
@@ -126,10 +128,10 @@ def _sweep_commands(sweep: SweepRecord) -> list[tuple[str, str]]:
     folder = provenance.shown(sweep.path)
     if sweep.summary is None:
         return [("Go on with the sweep", f"lstm-lab resume {shlex.quote(folder)}")]
-    if sweep.best is None:
+    if sweep.best_experiment is None:
         return []
     commands = [("Train the winner again", f"lstm-lab train {shlex.quote(f'{folder}/best.yaml')}")]
-    if sweep.winner and sweep.winner.record and not sweep.winner.record.openings:
+    if sweep.winner and sweep.winner.record and not sweep.winner.record.test_evaluations:
         commands.append(("Open the sealed test part", f"lstm-lab evaluate {shlex.quote(folder)}"))
     return commands
 
@@ -148,7 +150,7 @@ def baselines(sweep: SweepRecord) -> list[Table]:
     return found
 
 
-def run_page(record: Record, examples: Row) -> Page:
+def run_page(record: RunRecord, examples: Row) -> Page:
     folder = provenance.shown(record.path)
     config = record.path / "experiment.yaml"
     text = config.read_text(encoding="utf-8") if config.is_file() else ""
@@ -162,12 +164,12 @@ def run_page(record: Record, examples: Row) -> Page:
             row.get("skill") or {},
             tables.compared(row["scores"], row.get("baselines") or {}, record.monitor or ""),
         )
-        for row in ([validation] if validation else []) + record.openings[-1:]
+        for row in ([validation] if validation else []) + record.test_evaluations[-1:]
     ]
     commands = [("Train it again", f"lstm-lab train {shlex.quote(f'{folder}/experiment.yaml')}")]
     if record.state in ("interrupted", "failed"):
         commands.insert(0, ("Go on with the run", f"lstm-lab train --resume {shlex.quote(folder)}"))
-    elif record.state == "finished" and not record.openings:
+    elif record.state == "finished" and not record.test_evaluations:
         commands.append(("Open the sealed test part", f"lstm-lab evaluate {shlex.quote(folder)}"))
     return Page.of(
         title=record.about.get("name") or record.name,
@@ -187,7 +189,7 @@ def run_page(record: Record, examples: Row) -> Page:
     )  # fmt: skip
 
 
-def _not_finished(record: Record) -> str:
+def _not_finished(record: RunRecord) -> str:
     reason = f": {record.reason}" if record.reason else "."
     epochs = fmt.plural(len(record.rows), "epoch")
     said = {

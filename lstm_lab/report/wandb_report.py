@@ -21,8 +21,9 @@ from lstm_lab.report.page import page_of
 from lstm_lab.report.parts.render import table_text
 from lstm_lab.report.parts.spec import Page, Part
 from lstm_lab.report.parts.tables import varying
-from lstm_lab.report.records.read import SweepRecord, read
+from lstm_lab.report.records.read import read
 from lstm_lab.run import Run
+from lstm_lab.sweep.store.record import SweepRecord
 from lstm_lab.tracking import PROJECT
 from lstm_lab.tracking.server import server
 from lstm_lab.tracking.tracker import wandb_config

@@ -10,7 +10,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.run import Run, read_json
+from lstm_lab.files import read_json
+from lstm_lab.run import Run
 
 WORST = ("sample", "truth", "answer", "chance", "length", "text")
 """Columns of the table of the worst examples, as far as there are."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.run import runs_folder
+from lstm_lab.files import runs_folder
 
 PATIENCE = 2.5
 """Seconds without an answer before it is asked whether one can come at all."""

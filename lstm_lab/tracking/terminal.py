@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lstm_lab.config import ConfigError
-from lstm_lab.run import runs_folder
+from lstm_lab.files import runs_folder
 from lstm_lab.tracking.upload import runs_below
 
 

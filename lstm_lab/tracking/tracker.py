@@ -168,7 +168,7 @@ def publish_best(best: list[Run], *, mode: Mode, group: str | None = None) -> No
 
 def test_results(run: Run) -> dict[str, Any]:
     """What the test part showed when it was last opened."""
-    openings = run.openings()
+    openings = run.test_evaluations()
     return {f"test/{name}": value for name, value in openings[-1]["scores"].items()} if openings else {}
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Literal
 
 from lstm_lab.config import ConfigError, Fault
-from lstm_lab.run import Run, near_run, runs_folder
+from lstm_lab.files import runs_folder, similar_run
+from lstm_lab.run import Run
 from lstm_lab.tracking.server import server
 from lstm_lab.tracking.tracker import rewrite
 
@@ -57,7 +58,7 @@ def runs_below(paths: Iterable[str | Path]) -> list[Run]:
         below = [path] if (path / "run.json").is_file() else sorted(path.glob("trials/*"))
         runs = [Run(each) for each in below if (each / "run.json").is_file()]
         if given and not runs and not (path / "sweep.yaml").is_file():
-            raise ConfigError(f"{path}: neither a run nor a sweep{near_run(path)}")
+            raise ConfigError(f"{path}: neither a run nor a sweep{similar_run(path)}")
         found += runs
     return found
 

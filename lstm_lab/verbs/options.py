@@ -51,7 +51,7 @@ Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard outpu
 
 def free_folder(name: str | None, stem: str) -> Path:
     """Where a new run or sweep goes: the name asked for, if that is free, else the stem with a free number."""
-    from lstm_lab.run import claim, runs_folder
+    from lstm_lab.files import claim, runs_folder
 
     if name is None:
         return claim(stem)

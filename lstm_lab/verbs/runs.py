@@ -28,7 +28,8 @@ def train(
         raise ConfigError("train: give either an experiment file, as conf/vowels_lstm.yaml, or --resume RUN")
     if resume is not None:
         return go_on(resume, overrides, wandb)
-    from lstm_lab.experiment import command_line, load_experiment
+    from lstm_lab.experiment import load_experiment
+    from lstm_lab.provenance import command_line
 
     experiment = load_experiment(str(conf), overrides or ())
     dataset = experiment.data.build()
@@ -109,11 +110,12 @@ def evaluate(
     from lstm_lab.report import write_report
     from lstm_lab.run import Run
     from lstm_lab.sweep.store import summary
-    from lstm_lab.sweep.store.folder import SweepFolder, is_sweep
+    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweep.store.record import is_sweep
     from lstm_lab.verbs import terminal
 
     path = Path(folder)
-    scores = summary.open_test(SweepFolder.open(path)) if is_sweep(path) else score(Run.open(path))
+    scores = summary.evaluate_best(SweepFolder.open(path)) if is_sweep(path) else score(Run.open(path))
     content = scores.dump()
     write_report(path)
     if as_json:

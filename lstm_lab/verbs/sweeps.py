@@ -26,7 +26,7 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be started, and start nothing.")] = False,
 ) -> None:
     """Answer the question of each sweep file with trials on Ray Tune."""
-    from lstm_lab.experiment import command_line
+    from lstm_lab.provenance import command_line
     from lstm_lab.sweep.spec import build_corners, load_sweep
     from lstm_lab.sweep.store.folder import SweepFolder
     from lstm_lab.sweep.store.remote import own_place
@@ -58,12 +58,13 @@ def resume(
     address: Address = None,
 ) -> None:
     """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
-    from lstm_lab.sweep.store.folder import SweepFolder, is_sweep
-    from lstm_lab.sweep.store.repair import mend
+    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweep.store.record import is_sweep
+    from lstm_lab.sweep.store.repair import repair
 
     if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
         return go_on(folder, None, wandb)
-    for line in mend(folder):
+    for line in repair(folder):
         typer.echo(f"mended {line}")
     return _sweep([SweepFolder.open(folder)], wandb, False, address)
 
@@ -85,7 +86,7 @@ def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None
         failed += content["trials"]["failed"]
         scores = None
         if test and content["winner"]:
-            scores = summary.open_test(folder).dump()
+            scores = summary.evaluate_best(folder).dump()
             content["wandb"] = summary.publish(folder, mode, top=1)
         page = write_report(folder.path)
         ends.append((content, scores, page, folder))

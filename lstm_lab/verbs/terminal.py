@@ -42,23 +42,23 @@ def scores(content: dict[str, Any], title: str) -> Table:
 
 def verdict(content: dict[str, Any]) -> str:
     """One sentence: which baseline wins, or that none does."""
-    metric, part = content["metric"], content["part"]
+    metric, split = content["metric"], content["split"]
     if content["winner"] != "model":
         name = content["winner"]
         ours, theirs = number(content["scores"][metric]), number(content["baselines"][name][metric])
-        return f"{name} wins on the {part} part: {metric} {theirs} against {ours}."
-    return f"The model beats every baseline on the {part} part in {metric}."
+        return f"{name} wins on the {split} part: {metric} {theirs} against {ours}."
+    return f"The model beats every baseline on the {split} part in {metric}."
 
 
 def leaderboard(summary: dict[str, Any], rows: int = 12) -> Table:
     """Points of a sweep, best first."""
-    keys = sorted({key for point in summary["points"] for key in point["overrides"]})
-    shown, all_points = summary["points"][:rows], len(summary["points"])
+    keys = sorted({key for point in summary["configurations"] for key in point["overrides"]})
+    shown, all_points = summary["configurations"][:rows], len(summary["configurations"])
     more = f" (best {rows} of {all_points} points)" if all_points > rows else ""
     table = Table(title=f"{summary['question']}{more}", title_justify="left", box=None, pad_edge=False)
     for name in ("rank", *(key.rsplit(".", 1)[-1] for key in keys)):
         table.add_column(name)
-    for name in (f"{summary['metric']} mean", "spread", "n", "parameters", "states"):
+    for name in (f"{summary['metric']} mean", "std", "n", "parameters", "states"):
         table.add_column(name, justify="right")
     for rank, point in enumerate(shown, 1):
         states = point["states"]
@@ -70,7 +70,7 @@ def leaderboard(summary: dict[str, Any], rows: int = 12) -> Table:
             str(rank),
             *values,
             number(point["mean"]),
-            number(point["spread"]),
+            number(point["std"]),
             str(point["n"]),
             f"{point['parameters']:,}" if point["parameters"] else "-",
             said,

@@ -37,8 +37,8 @@ def compare(
     out: Annotated[str | None, typer.Option(help="File to write; compare.html below runs/ without it.")] = None,
 ) -> None:
     """Several runs or sweeps in one page, with statistics."""
+    from lstm_lab.files import make_folder, runs_folder
     from lstm_lab.report import write_comparison
-    from lstm_lab.run import make_folder, runs_folder
 
     if mode not in (None, "min", "max"):
         raise ConfigError(f"--mode {mode}: must be min or max")

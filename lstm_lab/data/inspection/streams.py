@@ -1,4 +1,4 @@
-"""One long text, to go on with: how long it is, of which characters, and how much of it repeats."""
+"""One long text, to resume with: how long it is, of which characters, and how much of it repeats."""
 
 from __future__ import annotations
 

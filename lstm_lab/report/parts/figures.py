@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from statistics import quantiles
 from typing import Any
 
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.tables import categories, varying
-from lstm_lab.report.records.read import Record, Row, SweepRecord, Trial, finite
+from lstm_lab.sweep.store.leaderboard import Trial
+from lstm_lab.sweep.store.record import SweepRecord
 
 BEST, SHOWN = 20, 60
 """Curves drawn: so many of the best, and so many in all."""
@@ -122,7 +125,7 @@ def decades(low: float, high: float) -> list[float]:
 
 def chosen(sweep: SweepRecord) -> list[Trial]:
     """Trials whose curves are drawn: the best, and a spread over all the others."""
-    ranked = [trial for point in sweep.points for trial in point.trials if trial.record and trial.record.rows]
+    ranked = [trial for point in sweep.configurations for trial in point.trials if trial.record and trial.record.rows]
     if sweep.winner in ranked:
         ranked.sort(key=lambda trial: trial is not sweep.winner)
     if len(ranked) <= SHOWN:
@@ -237,7 +240,7 @@ def _star(name: str, best: Row, column: str) -> Row:
     }
 
 
-def run_curves(record: Record) -> list[Figure]:
+def run_curves(record: RunRecord) -> list[Figure]:
     """Losses, the deciding metric and the learning rate of one run."""
     found = []
     metric = record.monitor or "val/loss"
@@ -252,7 +255,7 @@ def run_curves(record: Record) -> list[Figure]:
     return found
 
 
-def _run_panel(record: Record, name: str, title: str, lines: dict[str, list[Row]]) -> Figure:
+def _run_panel(record: RunRecord, name: str, title: str, lines: dict[str, list[Row]]) -> Figure:
     # A learning rate that falls to zero would draw nothing but its fall.
     mode = {"monitor": record.mode, "losses": "min"}.get(name, "linear")
     scale, cut = scale_of((row[column] for column, rows in lines.items() for row in rows), mode)

@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from lstm_lab.files import Row
+from lstm_lab.records import finite
 from lstm_lab.report import fmt, statistics
-from lstm_lab.report.records.read import Point, Row, SweepRecord, finite
+from lstm_lab.sweep.store.leaderboard import Configuration
+from lstm_lab.sweep.store.record import SweepRecord
 
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
 
@@ -56,7 +59,7 @@ def aligned(values: Iterable[Any], show: Any = fmt.number) -> list[Cell]:
     return cells
 
 
-def states(point: Point) -> str:
+def states(point: Configuration) -> str:
     counts = Counter(trial.state for trial in point.trials)
     text = ", ".join(state if len(counts) == 1 else f"{count} {state}" for state, count in counts.items())
     clones = [trial.lineage[-1]["source"] for trial in point.trials if trial.lineage]
@@ -67,7 +70,7 @@ def leaderboard(sweep: SweepRecord) -> Table:
     """Points, best first; hyperparameters that never change are left out."""
     keys = varying(sweep)
     names = fmt.short(keys)
-    points = sweep.points
+    points = sweep.configurations
     records = [[trial.record for trial in point.trials if trial.record] for point in points]
     epochs = [[len(record.rows) for record in row] for row in records]
     sure = any(point.n > 2 for point in points)  # Of two seeds it is too wide to say anything.
@@ -88,7 +91,7 @@ def leaderboard(sweep: SweepRecord) -> Table:
         [Cell(str(rank), rank, "number") for rank in range(1, len(points) + 1)],
         *(_settings(points, key) for key in keys),
         aligned(point.mean for point in points),
-        aligned(point.spread for point in points),
+        aligned(point.std for point in points),
         *([[_sure(point) for point in points]] if sure else []),
         [Cell(str(point.n), point.n, "number") for point in points],
         aligned(point.parameters for point in points),
@@ -108,13 +111,13 @@ def leaderboard(sweep: SweepRecord) -> Table:
     )
 
 
-def _sure(point: Point) -> Cell:
+def _sure(point: Configuration) -> Cell:
     values = [trial.value for trial in point.trials if trial.value is not None]
     low, high = statistics.interval(values) if len(values) > 2 else (None, None)
     return Cell(statistics.between(low, high), low, "number")
 
 
-def _settings(points: list[Point], key: str) -> list[Cell]:
+def _settings(points: list[Configuration], key: str) -> list[Cell]:
     """A column of values; a dash where a point has no such hyperparameter."""
     held = [point.overrides.get(key) for point in points]
     texts = [fmt.setting(point.overrides[key]) if key in point.overrides else fmt.NONE for point in points]

@@ -9,9 +9,11 @@ from typing import Any
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
-from lstm_lab.report.records.read import Record, Row, SweepRecord, finite
 from lstm_lab.report.records.wandb_offline import by_epoch
+from lstm_lab.sweep.store.record import SweepRecord
 
 LARGER = ("acc", "accuracy", "f1", "auc", "auroc", "precision", "recall", "r2", "bleu", "iou", "dice", "score")
 """Words in a foreign metric's name by which more of it is taken to be better."""
@@ -27,7 +29,7 @@ class Entry:
     settings: Row
     """Dotted key -> value, without the seed."""
     seeds: list[Any]
-    records: list[Record]
+    records: list[RunRecord]
     """One for each seed; failed ones have no value."""
     digest: str | None
     """Of the data; None where a foreign run does not say."""
@@ -61,7 +63,7 @@ class Entry:
 
     def tested(self, metric: str) -> list[float]:
         """The metric on the test part, of each seed that opened it."""
-        rows = [record.openings[-1]["scores"] for record in self.records if record.openings]
+        rows = [record.test_evaluations[-1]["scores"] for record in self.records if record.test_evaluations]
         return [row[metric] for row in rows if finite(row.get(metric))]
 
 
@@ -77,7 +79,7 @@ class Arena:
     notes: list[str]
 
 
-def arenas(found: Sequence[Record | SweepRecord], foreign: Sequence[Record], metric: str | None = None,
+def arenas(found: Sequence[RunRecord | SweepRecord], foreign: Sequence[RunRecord], metric: str | None = None,
            mode: str | None = None) -> list[Arena]:  # fmt: skip
     """Everything that was found, by data.
 
@@ -157,8 +159,8 @@ def _by(entry: Entry, metric: str, mode: str) -> Entry:
     return replace(entry, records=records)
 
 
-def _entries(found: Sequence[Record | SweepRecord], foreign: Sequence[Record]) -> list[Entry]:
-    runs = [record for record in found if isinstance(record, Record)]
+def _entries(found: Sequence[RunRecord | SweepRecord], foreign: Sequence[RunRecord]) -> list[Entry]:
+    runs = [record for record in found if isinstance(record, RunRecord)]
     sweeps = [_of_sweep(sweep) for sweep in found if isinstance(sweep, SweepRecord)]
     ours = _grouped(((record, _settings_of(record)) for record in runs), "run")
     theirs = _grouped(((record, _flat(record.about["config"])) for record in foreign), "W&B")
@@ -170,9 +172,9 @@ def _entries(found: Sequence[Record | SweepRecord], foreign: Sequence[Record]) -
     ]
 
 
-def _grouped(records: Iterable[tuple[Record, Row]], kind: str) -> list[Entry]:
+def _grouped(records: Iterable[tuple[RunRecord, Row]], kind: str) -> list[Entry]:
     """Runs that differ in nothing but their seed are one entry."""
-    groups: dict[str, list[tuple[Record, Row]]] = {}
+    groups: dict[str, list[tuple[RunRecord, Row]]] = {}
     for record, settings in records:
         rest = {key: value for key, value in settings.items() if not _is_seed(key)}
         digest = (record.about.get("data") or {}).get("digest")
@@ -197,7 +199,7 @@ def _of_sweep(sweep: SweepRecord) -> Entry | None:
     won = sweep.winner
     if won is None or won.record is None:
         return None
-    point = next(point for point in sweep.points if won in point.trials)
+    point = sweep.configuration_of(won)
     trials = [trial for trial in point.trials if trial.record]
     # In a sweep the trial's state is known better: a stopped one was left by its process as interrupted.
     records = [replace(trial.record, state=trial.state) for trial in trials if trial.record]
@@ -206,7 +208,7 @@ def _of_sweep(sweep: SweepRecord) -> Entry | None:
     return Entry(sweep.path.resolve().name, "sweep", settings, [t.seed for t in trials], records, digest, sweep)
 
 
-def _settings_of(record: Record) -> Row:
+def _settings_of(record: RunRecord) -> Row:
     path = record.path / "experiment.yaml"
     return _flat(config.load(path)) if path.is_file() else {}
 

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lab.config import DataError
-from lstm_lab.report.records.read import Record, Row, finite
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord, finite
 
 SECONDS, AT_ONCE = 120, 4
 """Patience with one run, and readers at once."""
 
 
-def read_wandb(folder: Path) -> list[Record]:
+def read_wandb(folder: Path) -> list[RunRecord]:
     """Every run below a folder, in the order of their beginnings; pieces of one run that was resumed are joined.
 
     Raises:
@@ -79,7 +80,7 @@ def _merge(into: Row, update: Row) -> None:
             into[key] = value
 
 
-def _joined(parts: list[Row]) -> Record:
+def _joined(parts: list[Row]) -> RunRecord:
     """One run from its pieces, oldest first; a step that was logged again counts as it was logged last."""
     config: Row = {}
     steps: dict[Any, Row] = {}
@@ -90,7 +91,7 @@ def _joined(parts: list[Row]) -> Record:
             steps[step] = {**steps.get(step, {}), **row}
     first, last = parts[0], parts[-1]
     ended = last["exit"]
-    return Record(
+    return RunRecord(
         path=first["path"],
         about={
             "id": first["run"].get("run_id"), "name": first["run"].get("display_name") or first["run"].get("run_id"),
@@ -100,7 +101,6 @@ def _joined(parts: list[Row]) -> Record:
         state="interrupted" if ended is None else "finished" if ended == 0 else "failed",
         reason=f"it ended with exit code {ended}" if ended else None,
         rows=list(steps.values()),
-        openings=[],
     )  # fmt: skip
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.spec import Answer, Stat, Verdict
 from lstm_lab.report.parts.tables import categories, compared, varying
-from lstm_lab.report.records.read import Record, Row, SweepRecord, Trial
 from lstm_lab.report.sections.compare import runner_up, tested
+from lstm_lab.sweep.store.leaderboard import Trial
+from lstm_lab.sweep.store.record import SweepRecord
 
 
 def verdict(part: str, model: Row, baselines: dict[str, Row], skill: Row, metric: str) -> Verdict | None:
@@ -55,9 +58,9 @@ def answer_of_sweep(sweep: SweepRecord) -> Answer:
         why = "every trial failed" if failed and failed == len(sweep.trials) else "no trial has a value"
         return Answer(f"There is no answer: {why}.", _cost(sweep))
     names = fmt.short(varying(sweep))
-    point = next(point for point in sweep.points if won in point.trials)
-    score = fmt.with_spread(point.mean, point.spread)
-    means = f"mean and standard deviation over {point.n} seeds" if point.spread is not None else "one seed"
+    point = sweep.configuration_of(won)
+    score = fmt.with_spread(point.mean, point.std)
+    means = f"mean and standard deviation over {point.n} seeds" if point.std is not None else "one seed"
     setting = fmt.settings(point.overrides, names)
     verb = "answers best" if sweep.summary else "leads so far"
     verdicts = []
@@ -87,9 +90,9 @@ def _asked(sweep: SweepRecord) -> str:
 
 
 def _scores(sweep: SweepRecord, won: Trial) -> list[Stat]:
-    point = next(point for point in sweep.points if won in point.trials)
+    point = sweep.configuration_of(won)
     seeds = fmt.plural(point.n, "seed")
-    spread = fmt.with_spread(point.mean, point.spread).partition(" ± ")[2]
+    spread = fmt.with_spread(point.mean, point.std).partition(" ± ")[2]
     note = f"± {spread} over {seeds}" if spread else seeds
     stats = [Stat(fmt.metric(sweep.metric), fmt.number(point.mean), note)]
     test = ((sweep.summary or {}).get("winner") or {}).get("test")
@@ -130,12 +133,12 @@ def _notes(sweep: SweepRecord, won: Trial) -> list[str]:
             f"Its numbers changed {changed} while it trained: those above are the ones it began with, and the "
             "population below says what became of them."
         )
-    if sweep.summary and not any(point.through for point in sweep.points):
+    if sweep.summary and not any(point.completed for point in sweep.configurations):
         notes.append("No point was trained through with all its seeds: the winner might not have stayed ahead.")
     return notes
 
 
-def answer_of_run(record: Record) -> Answer:
+def answer_of_run(record: RunRecord) -> Answer:
     best, metric = record.best, record.monitor
     if best is None or metric is None:
         return Answer("There is no score: no epoch was completed.", [Stat("state", record.state)])
@@ -148,10 +151,10 @@ def answer_of_run(record: Record) -> Answer:
         row = about["validation"]
         said = verdict("validation", row["scores"], row.get("baselines") or {}, row.get("skill") or {}, metric)
         verdicts += [said] if said else []
-    if record.openings:
-        row = record.openings[-1]
+    if record.test_evaluations:
+        row = record.test_evaluations[-1]
         name = compared(row["scores"], {}, metric)
-        note = f"opened {fmt.times(len(record.openings))}"
+        note = f"opened {fmt.times(len(record.test_evaluations))}"
         stats.append(Stat(f"test {fmt.metric(name)}", fmt.number(row["scores"][name]), note))
         said = verdict("test", row["scores"], row.get("baselines") or {}, row.get("skill") or {}, metric)
         verdicts += [said] if said else []

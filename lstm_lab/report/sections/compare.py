@@ -9,8 +9,9 @@ from typing import Any
 
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, categories, varying
-from lstm_lab.report.records.read import Point, SweepRecord
 from lstm_lab.report.statistics import ENOUGH
+from lstm_lab.sweep.store.leaderboard import Configuration
+from lstm_lab.sweep.store.record import SweepRecord
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,19 @@ def comparisons(sweep: SweepRecord) -> list[Comparison]:
     ]
 
 
-def _scored(sweep: SweepRecord, key: str, value: Any) -> list[Point]:
+def _scored(sweep: SweepRecord, key: str, value: Any) -> list[Configuration]:
     wanted = fmt.same(value)
-    chosen = [point for point in sweep.points if point.mean is not None and key in point.overrides]
+    chosen = [point for point in sweep.configurations if point.mean is not None and key in point.overrides]
     return [point for point in chosen if fmt.same(point.overrides[key]) == wanted]
 
 
-def blocks(sweep: SweepRecord, key: str, values: list[Any]) -> list[list[Point]]:
+def blocks(sweep: SweepRecord, key: str, values: list[Any]) -> list[list[Configuration]]:
     """Points alike in all but `key`, one for each value and in the order of `values`.
 
     What stands inside the section that `key` chooses belongs to the choice and is not held equal.
     """
-    alike: dict[str, dict[str, Point]] = {}
-    for point in sweep.points:
+    alike: dict[str, dict[str, Configuration]] = {}
+    for point in sweep.configurations:
         rest = {k: v for k, v in point.overrides.items() if k != key and not k.startswith(f"{key}.")}
         if point.mean is not None and key in point.overrides:
             alike.setdefault(fmt.same(rest), {}).setdefault(fmt.same(point.overrides[key]), point)
@@ -64,7 +65,7 @@ def _table(sweep: SweepRecord, key: str, values: list[Any], name: str) -> Table:
         aligned(stdev(row) if len(row) > 1 else None for row in means),
         aligned(best(row) if row else None for row in means),
         [Cell(str(len(row)), len(row), "number") for row in means],
-        [Cell(str(sum(point.through for point in group)), None, "number") for group in groups],
+        [Cell(str(sum(point.completed for point in group)), None, "number") for group in groups],
         *_won(sweep, key, values),
     ]
     columns = [
@@ -86,7 +87,7 @@ def _won(sweep: SweepRecord, key: str, values: list[Any]) -> Iterator[list[Cell]
         yield [Cell(f"{count} of {len(found)}", count, "number") for count in wins]
 
 
-def _best_of(block: list[Point], mode: str) -> int | None:
+def _best_of(block: list[Configuration], mode: str) -> int | None:
     """Place of the best point; None for a tie at the top."""
     means = [point.mean or 0.0 for point in block]
     top = (max if mode == "max" else min)(means)
@@ -101,7 +102,7 @@ def _verdict(sweep: SweepRecord, key: str, values: list[Any]) -> str:
             "a difference may come from what else was varied."
         )
     noun = "pair" if len(values) == 2 else "block"
-    through = [block for block in found if all(point.through for point in block)]
+    through = [block for block in found if all(point.completed for point in block)]
     text = f"In {fmt.plural(len(found), noun)} alike in everything else"
     text += f", {_difference(found, values, sweep.mode)}." if len(values) == 2 else ", wins are counted."
     if len(through) < len(found):
@@ -114,7 +115,7 @@ def _verdict(sweep: SweepRecord, key: str, values: list[Any]) -> str:
     return text
 
 
-def _difference(found: list[list[Point]], values: list[Any], mode: str) -> str:
+def _difference(found: list[list[Configuration]], values: list[Any], mode: str) -> str:
     """`lstm is better in 4 and gru in 2, and on average gru comes out 0.01200 ± 0.02000 above lstm`"""
     one, other = (fmt.setting(value) for value in values)
     places = [_best_of(block, mode) for block in found]
@@ -168,7 +169,7 @@ def _apart(names: list[str], differences: list[float]) -> str:
     return f"{text}; Wilcoxon's signed ranks: {statistics.chance(found.p)}, {sure}."
 
 
-def _level(sweep: SweepRecord, found: list[list[Point]]) -> list[list[float]]:
+def _level(sweep: SweepRecord, found: list[list[Configuration]]) -> list[list[float]]:
     """Means over seeds of each point of each block, at the epochs of the block's shortest trial."""
     rows = []
     for block in found:
@@ -177,7 +178,7 @@ def _level(sweep: SweepRecord, found: list[list[Point]]) -> list[list[float]]:
         ]
         epochs = min((len(record.rows) for record in records), default=0)
         row = [
-            [v for t in p.trials if t.record and t.value is not None if (v := t.record.best_of(epochs)) is not None]
+            [v for t in p.trials if t.record and t.value is not None if (v := t.record.best_within(epochs)) is not None]
             for p in block
         ]
         if all(row):
@@ -187,7 +188,7 @@ def _level(sweep: SweepRecord, found: list[list[Point]]) -> list[list[float]]:
 
 def runner_up(sweep: SweepRecord) -> str:
     """How far the best point is ahead of the second over the seeds that both have; empty where nothing can be said."""
-    ranked = [point for point in sweep.points if point.mean is not None]
+    ranked = [point for point in sweep.configurations if point.mean is not None]
     if len(ranked) < 2 or any(trial.lineage for trial in sweep.trials):
         return ""
     first, second = ({t.seed: t.value for t in point.trials if t.value is not None} for point in ranked[:2])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
-from lstm_lab.report.records.read import Record, SweepRecord, finite
+from lstm_lab.sweep.store.record import SweepRecord
 
 Facts = list[tuple[str, str]]
 CPU_WATTS, GPU_WATTS = 12.0, 400.0
@@ -27,7 +28,7 @@ def of_sweep(sweep: SweepRecord) -> Facts:
     facts.append(("device time", _devices(trained, cpus, gpus)))
     if wall and trained / wall >= 1.05:
         facts.append(("at once", f"{trained / wall:.1f} trials were training on average"))
-    held = [(record.held, record.seconds) for record in records]
+    held = [(record.wall_seconds, record.seconds) for record in records]
     known = [(whole, inside) for whole, inside in held if whole is not None and whole >= inside > 0]
     if known and sum(whole for whole, _ in known) >= 10 * len(known):
         # Both ends are written to the second: of short trials the share would be rounding.
@@ -41,7 +42,7 @@ def of_sweep(sweep: SweepRecord) -> Facts:
     return [*facts, *_saved(sweep), *_memory(records), _energy(trained, cpus, gpus)]
 
 
-def of_run(record: Record) -> Facts:
+def of_run(record: RunRecord) -> Facts:
     if not record.seconds:
         return []
     epochs = len(record.rows)
@@ -50,7 +51,7 @@ def of_run(record: Record) -> Facts:
         ("training", f"{fmt.duration(record.seconds)}, {fmt.duration(record.seconds / epochs)} an epoch"),
         ("device time", _devices(record.seconds, 1.0, gpu)),
     ]
-    whole = record.held
+    whole = record.wall_seconds
     if record.state == "finished" and whole is not None and whole >= max(10.0, record.seconds):
         facts.append(("overhead", f"{100 * (1 - record.seconds / whole):.0f} % of the time it was held"))
     return [*facts, *_memory([record]), _energy(record.seconds, 1.0, gpu)]
@@ -78,7 +79,7 @@ def _saved(sweep: SweepRecord) -> Facts:
     return [("saved", f"about {fmt.duration(saved)} of training, had the stopped trials gone on to epoch {full}")]
 
 
-def _memory(records: list[Record]) -> Facts:
+def _memory(records: list[RunRecord]) -> Facts:
     """Peak over all epochs and runs that recorded it."""
     held = [row["memory_mib"] for record in records for row in record.rows if finite(row.get("memory_mib"))]
     return [("peak memory", f"{max(held):,.0f} MiB, the most that one run held")] if held else []

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from lstm_lab.files import Row
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.figures import Figure, as_json, axis, layout_of, plain
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, categories
 from lstm_lab.report.records.entries import Arena, Entry
-from lstm_lab.report.records.read import Row
 from lstm_lab.report.statistics import Ranks
 
 Scores = dict[str, dict[str, float]]
@@ -29,7 +29,7 @@ def treatments(arenas: list[Arena]) -> tuple[str, Scores]:
                 best = max if sweep.mode == "max" else min
                 for value in categories(sweep)[key]:
                     means = [
-                        point.mean for point in sweep.points
+                        point.mean for point in sweep.configurations
                         if point.mean is not None and fmt.same(point.overrides.get(key)) == fmt.same(value)
                     ]  # fmt: skip
                     if means:

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from statistics import mean, quantiles, stdev
 from typing import Any
 
+from lstm_lab.records import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, as_json, axis, layout_of, plain
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, varying
-from lstm_lab.report.records.read import SweepRecord, Trial, finite
+from lstm_lab.sweep.store.leaderboard import Trial
+from lstm_lab.sweep.store.record import SweepRecord
 
 FEWEST = 20
 """Trials below which the answer is noise."""
@@ -74,7 +76,7 @@ def _among(sweep: SweepRecord, trials: list[Trial]) -> Importance | None:
         return None
     # Of the whole sweep, so that what is said of a part of it can be compared.
     epochs = rung(sweep.trials)
-    held = [(t, t.record.best_of(epochs)) for t in trials if t.record and len(t.record.rows) >= epochs > 0]
+    held = [(t, t.record.best_within(epochs)) for t in trials if t.record and len(t.record.rows) >= epochs > 0]
     scored = [(trial, value) for trial, value in held if value is not None]
     everywhere = [
         key
@@ -91,7 +93,7 @@ def _among(sweep: SweepRecord, trials: list[Trial]) -> Importance | None:
         shares={key: means[key] for key in order},
         spreads={key: stdev(row[key] for row in shares) for key in order},
         trials=len(scored),
-        points=len({trial.point for trial, _ in scored}),
+        points=len({trial.configuration for trial, _ in scored}),
         epochs=epochs,
         longest=max(len(trial.record.rows) for trial, _ in scored if trial.record),
         left_out=[key for key in varying(sweep) if key not in everywhere],

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 
+from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, as_json, axis, layout_of, plain
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned
-from lstm_lab.report.records.read import Row
 
 SEEN = str.maketrans({" ": "␣", "Ġ": "␣", "\n": "↵", "Ċ": "↵"})
 NAMED = 9

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from lstm_lab.files import Row
+from lstm_lab.records import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, as_json, decades, layout_of, plain, scale_of
 from lstm_lab.report.parts.tables import varying
-from lstm_lab.report.records.read import Point, Row, SweepRecord, finite
+from lstm_lab.sweep.store.leaderboard import Configuration
+from lstm_lab.sweep.store.record import SweepRecord
 
 FEW = 24
 """Points whose lines do not hide each other, so that the worst may be seen as well."""
@@ -18,7 +21,7 @@ FEW = 24
 
 def coordinates(sweep: SweepRecord) -> Figure | None:
     """A line for each point through all hyperparameters that vary, to the deciding metric."""
-    points = [point for point in sweep.points if finite(point.mean)]
+    points = [point for point in sweep.configurations if finite(point.mean)]
     if len(points) < 2:
         return None
     keys = varying(sweep)
@@ -35,13 +38,13 @@ def coordinates(sweep: SweepRecord) -> Figure | None:
         "colorscale": [[0, "--faint" if len(points) <= FEW else "--worst"], [0.7, "--middle"], [1, "--best"]],
     }  # fmt: skip
     # Where each stands in the leaderboard, of which the page keeps what is kept along an axis.
-    ids = [str(place) for place, point in enumerate(sweep.points) if finite(point.mean)]
+    ids = [str(place) for place, point in enumerate(sweep.configurations) if finite(point.mean)]
     trace = {
         "type": "parcoords", "dimensions": axes, "ids": ids, "line": line, "labelfont": {"size": 13, "color": "--ink"},
         "tickfont": {"size": 12, "color": "--muted"}, "rangefont": {"size": 1, "color": "rgba(0,0,0,0)"},
         "unselected": {"line": {"color": "--grid", "opacity": 0.3}},
     }  # fmt: skip
-    left_out = len(sweep.points) - len(points)
+    left_out = len(sweep.configurations) - len(points)
     caption = (
         f"One line for each of {len(points)} points, strongest where {fmt.metric(sweep.metric)} is best. Drag along "
         "an axis to keep a range, in the leaderboard too; click to let it go; drag a name to move its axis. By "
@@ -57,7 +60,7 @@ def coordinates(sweep: SweepRecord) -> Figure | None:
     return Figure("parallel", "parallel coordinates", caption, alt, as_json([trace], layout), 420, room * len(axes))
 
 
-def _dimension(points: list[Point], key: str, name: str, domain: str) -> Row:
+def _dimension(points: list[Configuration], key: str, name: str, domain: str) -> Row:
     values = [point.overrides.get(key) for point in points]
     missing = [key not in point.overrides for point in points]
     if domain in ("grid", "choice") or any(missing) or not all(finite(value) for value in values):

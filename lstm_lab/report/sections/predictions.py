@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLOURS, Figure, as_json, axis, layout_of, plain
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned
-from lstm_lab.report.records.read import Row
 from lstm_lab.report.sections import next_step
 
 MOST_CLASSES = 25

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord
 from lstm_lab.report import fmt
-from lstm_lab.report.records.read import Record, Row, SweepRecord
+from lstm_lab.sweep.store.record import SweepRecord
 
 Facts = list[tuple[str, str]]
 
@@ -44,12 +46,12 @@ def of_sweep(sweep: SweepRecord) -> Facts:
     ]
     if wandb:
         facts.append(("W&B", f"{wandb.get('mode')}, {fmt.plural(wandb.get('runs') or 0, 'run')}"))
-    openings = [(trial.id, row) for trial in sweep.trials if trial.record for row in trial.record.openings]
+    openings = [(trial.id, row) for trial in sweep.trials if trial.record for row in trial.record.test_evaluations]
     facts.append(("test part", _openings([f"{name}, {fmt.when(row.get('opened'))}" for name, row in openings])))
     return facts
 
 
-def of_run(record: Record) -> Facts:
+def of_run(record: RunRecord) -> Facts:
     from lstm_lab import config
 
     about, path = record.about, record.path / "experiment.yaml"
@@ -61,7 +63,7 @@ def of_run(record: Record) -> Facts:
         *_data(experiment.get("data") or {}, about.get("data") or {}),
         ("seed", str(experiment.get("seed", fmt.NONE))),
         ("device", about.get("device") or fmt.NONE),
-        ("test part", _openings([fmt.when(row.get("opened")) for row in record.openings])),
+        ("test part", _openings([fmt.when(row.get("opened")) for row in record.test_evaluations])),
     ]
     if about.get("group"):
         facts.insert(0, ("sweep", about["group"]))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lstm_lab.files import Row
+from lstm_lab.records import finite
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.figures import COLOURS, Figure, as_json, axis, layout_of, plain, scale_of, thin
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned
 from lstm_lab.report.records.entries import Arena, Entry
-from lstm_lab.report.records.read import Row, finite
 from lstm_lab.report.sections import critical_difference, provenance
 
 MOST_COLUMNS = 8
@@ -179,7 +180,7 @@ def sources(entries: list[Entry]) -> Table:
         path = entry.sweep.path if entry.sweep else first.path
         git = first.about.get("git") or {}
         code = git["commit"][:12] + (" and changes" if git.get("dirty") else "") if git else fmt.NONE
-        openings = sum(len(record.openings) for record in entry.records)
+        openings = sum(len(record.test_evaluations) for record in entry.records)
         rows.append([
             Cell(entry.name, entry.name), Cell(provenance.shown(Path(path)), None, "ids"),
             Cell(first.about.get("command") or fmt.NONE, None, "ids"), Cell(code, None, "ids"),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 
+from lstm_lab.files import Row
+from lstm_lab.records import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, as_json, axis, decades, layout_of, plain, scale_of
 from lstm_lab.report.parts.tables import varying
-from lstm_lab.report.records.read import Point, Row, SweepRecord, finite
+from lstm_lab.sweep.store.leaderboard import Configuration
+from lstm_lab.sweep.store.record import SweepRecord
 
 MOST, MANY = 8, 150
 """Hyperparameters of which a slice is drawn, and points from which marks are small."""
@@ -15,7 +18,7 @@ MOST, MANY = 8, 150
 
 def slices(sweep: SweepRecord, order: list[str]) -> list[Figure]:
     """One panel for each hyperparameter, in the given order: a mark for each point, hollow where it was cut short."""
-    points = [point for point in sweep.points if finite(point.mean)]
+    points = [point for point in sweep.configurations if finite(point.mean)]
     if len(points) < 3:
         return []
     scale, cut = scale_of((p.mean for p in points if p.mean is not None), sweep.mode)
@@ -23,13 +26,13 @@ def slices(sweep: SweepRecord, order: list[str]) -> list[Figure]:
     return [_slice(sweep, points, key, names[key], scale, cut) for key in order[:MOST]]
 
 
-def _slice(sweep: SweepRecord, points: list[Point], key: str, name: str, scale: Row, cut: bool) -> Figure:
+def _slice(sweep: SweepRecord, points: list[Configuration], key: str, name: str, scale: Row, cut: bool) -> Figure:
     having = [point for point in points if key in point.overrides]
     values, more = places(sweep, key, having)
     metric = fmt.metric(sweep.metric)
     traces = []
     for through, label, symbol in ((True, "trained through", "circle"), (False, "cut short", "circle-open")):
-        chosen = [(value, point) for value, point in zip(values, having, strict=True) if point.through is through]
+        chosen = [(value, point) for value, point in zip(values, having, strict=True) if point.completed is through]
         if chosen:
             traces.append({
                 "type": "scatter", "mode": "markers", "x": [value for value, _ in chosen],
@@ -45,7 +48,7 @@ def _slice(sweep: SweepRecord, points: list[Point], key: str, name: str, scale: 
     layout = layout_of(290, xaxis=axis(plain(name), **more), yaxis=axis(metric, **scale), showlegend=len(traces) > 1)
     best = points[0]
     at = fmt.setting(best.overrides[key]) if key in best.overrides else "without it"
-    state = "" if len(traces) > 1 else ", all trained through" if points[0].through else ", all cut short"
+    state = "" if len(traces) > 1 else ", all trained through" if points[0].completed else ", all cut short"
     caption = f"{fmt.sentence(metric)} over {name}, a mark for each point{state}." + (
         " The largest values lie above the panel." if cut else ""
     )
@@ -53,7 +56,7 @@ def _slice(sweep: SweepRecord, points: list[Point], key: str, name: str, scale: 
     return Figure(f"slice-{ident(key)}", name, caption, alt, as_json(traces, layout), 290)
 
 
-def size_of(points: list[Point]) -> float:
+def size_of(points: list[Configuration]) -> float:
     return 8 if len(points) <= MANY else 5
 
 
@@ -61,7 +64,7 @@ def ident(key: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in key)
 
 
-def places(sweep: SweepRecord, key: str, points: list[Point]) -> tuple[list[float], Row]:
+def places(sweep: SweepRecord, key: str, points: list[Configuration]) -> tuple[list[float], Row]:
     """Values of a hyperparameter on an axis, and the axis: logarithmic where its domain is, a list side by side.
 
     Of many points on one value each stands a little beside the others.
@@ -98,7 +101,7 @@ def _beside(number: int) -> float:
 
 def interaction(sweep: SweepRecord, order: list[str]) -> Figure | None:
     """Points over the two hyperparameters that matter most, darkest where they are best."""
-    points = [p for p in sweep.points if finite(p.mean) and all(key in p.overrides for key in order[:2])]
+    points = [p for p in sweep.configurations if finite(p.mean) and all(key in p.overrides for key in order[:2])]
     if len(order) < 2 or len(points) < 12:
         return None
     one, other = order[:2]

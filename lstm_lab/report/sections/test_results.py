@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from lstm_lab.files import Row
+from lstm_lab.records import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned
-from lstm_lab.report.records.read import Row, finite
 from lstm_lab.report.sections.predictions import ahead, matrix
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLOURS, Figure, as_json, axis, chosen, layout_of, plain, scale_of, thin
 from lstm_lab.report.parts.tables import Cell, Column, Table
-from lstm_lab.report.records.read import Record, Row, SweepRecord, Trial, finite
+from lstm_lab.sweep.store.leaderboard import Trial
+from lstm_lab.sweep.store.record import SweepRecord
 
 RATES, MEMBERS = 12, 40
 """Trials of which the learning rate is drawn, and members of a population that are."""
@@ -42,7 +45,7 @@ def rates(sweep: SweepRecord) -> Figure | None:
     return Figure("rates", "learning rates", caption, alt, as_json(traces, layout), 320)
 
 
-def _rate(record: Record) -> list[Row]:
+def _rate(record: RunRecord) -> list[Row]:
     return thin([row for row in record.rows if finite(row.get("lr"))], record.best)
 
 

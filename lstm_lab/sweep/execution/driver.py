@@ -28,7 +28,8 @@ from lstm_lab.sweep.execution.ray_cluster import cluster
 from lstm_lab.sweep.execution.trainable import TrialTrainable
 from lstm_lab.sweep.execution.trial_source import ConfirmPhase, NotPickled, SearchPhase, TrialSource
 from lstm_lab.sweep.store import summary
-from lstm_lab.sweep.store.folder import ENDED, SweepFolder
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweep.store.leaderboard import ENDED
 from lstm_lab.sweep.store.remote import RECORDS, Storage
 from lstm_lab.sweep.store.retention import is_full
 from lstm_lab.sweep.view.progress import LiveView
@@ -90,7 +91,7 @@ def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address
             raise DataError(f"{folder.path}: {questions.halt}: make room, then: lstm-lab resume {folder.path}")
         if interrupted.is_set():
             where = f" --address {address}" if address else ""
-            raise Interrupted(f"interrupted; go on with: lstm-lab resume {folder.path}{where}")
+            raise Interrupted(f"interrupted; resume with: lstm-lab resume {folder.path}{where}")
         content = summary.write(folder, wandb)
         if storage is not None:
             storage.push(folder.path, "")

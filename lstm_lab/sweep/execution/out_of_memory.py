@@ -9,7 +9,8 @@ import torch
 from lstm_lab import config
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run, write_atomic
+from lstm_lab.files import write_atomic
+from lstm_lab.run import Run
 from lstm_lab.train import Result, train
 
 

@@ -18,11 +18,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from lstm_lab import config, legacy
+from lstm_lab import config, files, legacy
 from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run, append_jsonl, now, read_jsonl
+from lstm_lab.files import append_jsonl, now
+from lstm_lab.run import Run
 from lstm_lab.sweep.execution import gaussian_process
 from lstm_lab.sweep.schedulers.base import group_of
 from lstm_lab.sweep.space.domains import Overrides
@@ -48,7 +49,7 @@ class Population:
         """Each trial at each multiple: its score, its numbers, and what an epoch with them has gained."""
         self.since: dict[str, tuple[int, float]] = {}
         """Epochs and score of a trial when it got its numbers, or was last compared with them."""
-        for row in read_jsonl(folder.path / "population.jsonl"):
+        for row in files.read_jsonl(folder.path / files.POPULATION):
             self._add(legacy.population(row))
 
     def _add(self, row: dict[str, Any]) -> None:
@@ -150,7 +151,7 @@ class PB2(Population):
 def current_overrides(folder: SweepFolder, trial: str) -> Overrides:
     """The values that a trial has now."""
     rows = lineage(folder.run(trial))
-    return rows[-1]["overrides"] if rows else next(r["overrides"] for r in folder.asked() if r["trial"] == trial)
+    return rows[-1]["overrides"] if rows else next(r["overrides"] for r in folder.trial_rows() if r["trial"] == trial)
 
 
 def lineage(run: Run) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lstm_lab.config import ConfigError, Interrupted
-from lstm_lab.run import versions
+from lstm_lab.provenance import versions
 from lstm_lab.startup.ray_head import lean_head
 from lstm_lab.sweep.store.folder import SweepFolder
 from lstm_lab.sweep.store.remote import Storage
@@ -151,7 +151,7 @@ def watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
             # Where it never answered us, it is for Ray to say whether it is there.
             if seen is not None and time.monotonic() - seen > GONE:
                 where = f" --address {address}" if address else ""
-                message = f"Ray's head at {host}:{port} has gone; go on with: lstm-lab resume {folder.path}{where}"
+                message = f"Ray's head at {host}:{port} has gone; resume with: lstm-lab resume {folder.path}{where}"
                 with contextlib.suppress(OSError):
                     os.write(2, f"\nlstm-lab: {message}\n".encode())
                 # Whatever would be said to Ray now waits for an answer; what the sweep knows is on the disk.

@@ -148,7 +148,7 @@ class TrialTrainable(tune.Trainable):
                 "share, or give --storage"
             )
         end = time.monotonic() + HANDOVER
-        while run.path.is_dir() and run.held() and time.monotonic() < end:
+        while run.path.is_dir() and run.is_locked() and time.monotonic() < end:
             time.sleep(0.2)
         if self._place is not None:
             self._place.fetch(f"trials/{spec['trial']}", run.path)

@@ -17,9 +17,9 @@ from ray.tune.search import Searcher as TuneSearcher
 
 from lstm_lab.sweep.schedulers.base import FIFO
 from lstm_lab.sweep.space.domains import Overrides
-from lstm_lab.sweep.store.folder import ENDED, SweepFolder
-from lstm_lab.sweep.store.leaderboard import Trial, confirmation, leaderboard
-from lstm_lab.sweep.store.retention import Shelf
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweep.store.leaderboard import ENDED, Trial, confirmation, leaderboard
+from lstm_lab.sweep.store.retention import CheckpointRetention
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode
 
@@ -59,7 +59,7 @@ class TrialSource(NotPickled, TuneSearcher):
         self.total, self.left = 0, 0
         """Trials in all, and those that have not ended."""
         trials = self.trials()
-        self.waiting = [(t.id, t.point, t.seed, t.overrides) for t in trials if t.state not in ENDED]
+        self.waiting = [(t.id, t.configuration, t.seed, t.overrides) for t in trials if t.state not in ENDED]
         self.prepare(trials)
 
     @abstractmethod
@@ -77,7 +77,7 @@ class TrialSource(NotPickled, TuneSearcher):
     def enter(self, point: int, overrides: Overrides, seeds: Iterable[int]) -> None:
         """Ask for a point once with each seed."""
         for seed in seeds:
-            ours = self.folder.ask(point, seed, overrides, self.phase)
+            ours = self.folder.add_trial(point, seed, overrides, self.phase)
             self.waiting.append((ours, point, seed, overrides))
 
     def more(self) -> bool:
@@ -154,18 +154,18 @@ class SearchPhase(TrialSource):
         self.source.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
         self.points = self.sweep.num_configurations
         self.total = self.points * len(self.sweep.seeds)
-        self.next_point = 1 + max((trial.point for trial in trials), default=-1)
+        self.next_point = 1 + max((trial.configuration for trial in trials), default=-1)
         self.epochs = sum(trial.epochs for trial in trials)
-        for place, row in enumerate(self.folder.warm()):
+        for place, row in enumerate(self.folder.warm_start()):
             self.source.tell(-1 - place, row["overrides"], row["value"])
         self.rows: dict[int, list[Trial]] = {}
         """Trials by point, those that have ended."""
         for trial in trials:
             if trial.state in ENDED:
-                self.rows.setdefault(trial.point, []).append(trial)
+                self.rows.setdefault(trial.configuration, []).append(trial)
         # The population keeps all: any of it may still be gone on from.
         keep = None if self.scheduler.owner.population else self.sweep.num_kept_configurations
-        self.shelf = Shelf(self.folder, keep, self.base.mode) if keep else None
+        self.retention = CheckpointRetention(self.folder, keep, self.base.mode) if keep else None
         for _, rows in sorted(self.rows.items()):
             self._tell(rows)
         self.closed: str | None = self.folder.about.get("ended")
@@ -175,8 +175,8 @@ class SearchPhase(TrialSource):
         # Killed between the first and the last seed of a point: the seeds that were never entered.
         known: dict[int, set[int]] = {}
         for trial in trials:
-            known.setdefault(trial.point, set()).add(trial.seed)
-        overrides = {trial.point: trial.overrides for trial in trials}
+            known.setdefault(trial.configuration, set()).add(trial.seed)
+        overrides = {trial.configuration: trial.overrides for trial in trials}
         for point, seeds in sorted(known.items()):
             self.enter(point, overrides[point], [seed for seed in self.sweep.seeds if seed not in seeds])
         self.closed = self._worn_out()
@@ -185,9 +185,9 @@ class SearchPhase(TrialSource):
     def _tell(self, rows: list[Trial]) -> None:
         if len(rows) == len(self.sweep.seeds):
             values = [row.value for row in rows if row.value is not None]
-            self.source.tell(rows[0].point, rows[0].overrides, mean(values) if values else None)
-            if self.shelf:
-                self.shelf.place(rows)
+            self.source.tell(rows[0].configuration, rows[0].overrides, mean(values) if values else None)
+            if self.retention:
+                self.retention.add(rows)
 
     def more(self) -> bool:
         if self.closed or self.next_point >= self.points:
@@ -198,7 +198,7 @@ class SearchPhase(TrialSource):
 
     def settled(self, ours: str) -> None:
         trial = self.folder.trial(ours)
-        rows = self.rows.setdefault(trial.point, [])
+        rows = self.rows.setdefault(trial.configuration, [])
         rows.append(trial)
         self._tell(rows)
         self.closed = self.closed or self._worn_out()
@@ -260,11 +260,11 @@ class ConfirmPhase(TrialSource):
         points = self.folder.about.get("confirmed")
         if points is None:
             ranked = leaderboard([trial for trial in every if trial.phase == "search"], self.base.mode)
-            points = [row.point for row in ranked if row.mean is not None][: confirm.top]
+            points = [row.number for row in ranked if row.mean is not None][: confirm.top]
             self.folder.describe(confirmed=points)
         for point in points:
             known = {trial.seed for trial in confirmation(every, point, confirm.seeds)}
-            overrides = next(trial.overrides for trial in every if trial.point == point)
+            overrides = next(trial.overrides for trial in every if trial.configuration == point)
             self.enter(point, overrides, [seed for seed in confirm.seeds if seed not in known])
         self.left = len(self.waiting)
         self.total = self.left + sum(trial.state in ENDED for trial in trials)

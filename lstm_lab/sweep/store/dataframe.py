@@ -1,4 +1,4 @@
-"""A sweep's record as a pandas table; `lstm_lab.load_sweep` is its door."""
+"""The trials of a sweep as a pandas table."""
 
 from __future__ import annotations
 
@@ -11,8 +11,17 @@ if TYPE_CHECKING:
     import pandas
 
 
-def frame(folder: str | Path) -> pandas.DataFrame:
-    """One row a trial; `lstm_lab.load_sweep` names the columns."""
+def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
+    """One row per trial, in the order in which they were added.
+
+    Columns: trial, configuration (its number), seed, phase (search or confirm), state, reason, the monitored metric at
+    its best epoch under its own name (`val/loss`; NaN where there is none), epoch (that epoch, from 0), epochs,
+    seconds, parameters, exploits and exploited (pbt: how often it continued from another trial, and from which last),
+    then one for each key of the space (`optimizer.lr`): the value it started with, empty where the key was not there.
+
+    Raises:
+        ConfigError: there is no sweep in the folder.
+    """
     import pandas
 
     opened = SweepFolder.open(folder)
@@ -21,7 +30,7 @@ def frame(folder: str | Path) -> pandas.DataFrame:
     rows = [
         {
             "trial": trial.id,
-            "point": trial.point,
+            "configuration": trial.configuration,
             "seed": trial.seed,
             "phase": trial.phase,
             "state": trial.state,
@@ -31,12 +40,12 @@ def frame(folder: str | Path) -> pandas.DataFrame:
             "epochs": trial.epochs,
             "seconds": trial.seconds,
             "parameters": trial.parameters,
-            "clones": len(trial.lineage),
-            "cloned_from": trial.lineage[-1]["source"] if trial.lineage else None,
+            "exploits": len(trial.lineage),
+            "exploited": trial.lineage[-1]["source"] if trial.lineage else None,
             **{key: trial.overrides.get(key) for key in keys},
         }
         for trial in opened.trials()
     ]
-    columns = ["trial", "point", "seed", "phase", "state", "reason", metric, "epoch", "epochs", "seconds", "parameters"]
-    columns += ["clones", "cloned_from"]
+    columns = ["trial", "configuration", "seed", "phase", "state", "reason", metric, "epoch", "epochs", "seconds"]
+    columns += ["parameters", "exploits", "exploited"]
     return pandas.DataFrame(rows, columns=[*columns, *keys])

@@ -1,104 +1,156 @@
-"""Trials and points in order of merit, from what the record says of them."""
+"""Trials, and configurations in order of merit, as the record of a sweep describes them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from lstm_lab.sweep.space.domains import Overrides
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord
+
+ENDED = ("finished", "stopped", "failed")
+"""States in which nothing of a trial is left to train."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A run made by a sweep, as its record shows it."""
+    """A run made by a sweep."""
 
     id: str
-    point: int
+    configuration: int
+    """Number of its hyperparameter configuration."""
     seed: int
-    overrides: Overrides
+    overrides: Row
+    """Dotted key -> value: the configuration it started with."""
     state: str
-    """finished, stopped, failed, interrupted, or asked where nothing has run yet."""
-    reason: str | None
-    value: float | None
-    """The deciding metric at its best epoch."""
-    epoch: int | None
-    epochs: int
-    seconds: float
-    parameters: int | None
+    """finished, stopped, failed, interrupted, running, or pending where nothing has run yet."""
+    reason: str | None = None
+    record: RunRecord | None = None
+    """Its run; None where nothing has run yet."""
     phase: str = "search"
-    """search, or confirm: asked once the search had ended."""
-    lineage: tuple[dict[str, Any], ...] = ()
-    """From which trials it was cloned, at which of its epochs and theirs, and what changed: old, donor's and new."""
+    """search, or confirm: added once the search had ended."""
+    lineage: tuple[Row, ...] = ()
+    """Each time it continued from another trial: which one, at which epochs, and what changed (old, source, new)."""
 
     @property
-    def settings(self) -> Overrides:
-        """The values it had in the end."""
+    def config(self) -> Row:
+        """The hyperparameters it ended with."""
         return self.lineage[-1]["overrides"] if self.lineage else self.overrides
+
+    @property
+    def value(self) -> float | None:
+        """The monitored metric at its best epoch; a failed trial has none."""
+        return None if self.record is None or self.state == "failed" else self.record.value
+
+    @property
+    def epoch(self) -> int | None:
+        """The best epoch, counted from 0."""
+        return self.record.best["epoch"] if self.record and self.record.best else None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained."""
+        return self.record.rows[-1]["epoch"] + 1 if self.record and self.record.rows else 0
+
+    @property
+    def seconds(self) -> float:
+        """Training time."""
+        return self.record.seconds if self.record else 0.0
+
+    @property
+    def parameters(self) -> int | None:
+        """Parameters of its model."""
+        return self.record.about.get("parameters") if self.record else None
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """A point of the space over its seeds."""
+class Configuration:
+    """One setting of the hyperparameters, over its seeds."""
 
-    point: int
-    overrides: Overrides
+    number: int
+    overrides: Row
+    """Dotted key -> value."""
     trials: tuple[Trial, ...]
     mean: float | None
-    spread: float | None
+    """Of the monitored metric at each trial's best epoch; None where no trial has one."""
+    std: float | None
     """Standard deviation over seeds; None for one seed."""
     n: int
+    """Trials with a value."""
+
+    @classmethod
+    def of(cls, trials: Sequence[Trial]) -> Configuration:
+        """The trials of one configuration, summarised."""
+        values = [trial.value for trial in trials if trial.value is not None]
+        return cls(
+            number=trials[0].configuration,
+            overrides=trials[0].overrides,
+            trials=tuple(trials),
+            mean=mean(values) if values else None,
+            std=stdev(values) if len(values) > 1 else None,
+            n=len(values),
+        )
+
+    @property
+    def parameters(self) -> int | None:
+        """Parameters of its model."""
+        return next((trial.parameters for trial in self.trials if trial.parameters), None)
+
+    @property
+    def completed(self) -> bool:
+        """Whether it was trained to completion with every seed."""
+        return all(trial.state == "finished" for trial in self.trials)
 
     def dump(self) -> dict[str, Any]:
+        """As a row of summary.json."""
         return {
-            "point": self.point,
+            "configuration": self.number,
             "overrides": self.overrides,
             "trials": [trial.id for trial in self.trials],
             "mean": self.mean,
-            "spread": self.spread,
+            "std": self.std,
             "n": self.n,
             "states": [trial.state for trial in self.trials],
-            "parameters": self.trials[0].parameters,
+            "parameters": self.parameters,
             "lineage": {trial.id: list(trial.lineage) for trial in self.trials if trial.lineage},
         }
 
 
-def leaderboard(trials: list[Trial], mode: str) -> list[Ranked]:
-    """Points, best first: by the mean over seeds of each trial's best epoch.
+def leaderboard(trials: Iterable[Trial], mode: str) -> list[Configuration]:
+    """Configurations, best first: by the mean over seeds of each trial's best epoch.
 
-    A point that was cut short with any of its seeds ranks behind all that were trained through: it was not given the
-    same chance, and its experiment run again would not stop where the scheduler stopped it.
+    A configuration that was stopped early with any of its seeds ranks behind all that were trained to completion: it
+    was not given the same chance, and its experiment, trained again, would not stop where the scheduler stopped it.
+
+    Args:
+        mode: min or max: which end of the monitored metric is better.
     """
-    points: dict[int, list[Trial]] = {}
+    by_number: dict[int, list[Trial]] = {}
     for trial in trials:
-        points.setdefault(trial.point, []).append(trial)
-    ranked = []
-    for number, rows in points.items():
-        values = [trial.value for trial in rows if trial.value is not None]
-        spread = stdev(values) if len(values) > 1 else None
-        average = mean(values) if values else None
-        ranked.append(Ranked(number, rows[0].overrides, tuple(rows), average, spread, len(values)))
+        by_number.setdefault(trial.configuration, []).append(trial)
 
-    def rank(row: Ranked) -> tuple[bool, int, float]:
-        cut = sum(trial.state != "finished" for trial in row.trials)
+    def rank(row: Configuration) -> tuple[bool, int, float]:
+        stopped = sum(trial.state != "finished" for trial in row.trials)
         sign = -1.0 if mode == "max" else 1.0
-        return row.mean is None, cut, sign * (row.mean or 0.0)
+        return row.mean is None, stopped, sign * (row.mean or 0.0)
 
-    return sorted(ranked, key=rank)
+    return sorted((Configuration.of(rows) for rows in by_number.values()), key=rank)
 
 
-def confirmation(trials: list[Trial], point: int, seeds: tuple[int, ...]) -> list[Trial]:
-    """What confirms a point: one trial a seed, trained through in the search or asked again afterwards."""
-    counted: dict[int, Trial] = {}
+def confirmation(trials: Iterable[Trial], configuration: int, seeds: Sequence[int]) -> list[Trial]:
+    """Trials that confirm a configuration: one per seed, trained to completion in the search or added afterwards."""
+    found: dict[int, Trial] = {}
     for trial in trials:
-        if trial.point == point and trial.seed in seeds and (trial.state == "finished" or trial.phase == "confirm"):
-            counted[trial.seed] = trial
-    return [counted[seed] for seed in seeds if seed in counted]
+        counts = trial.state == "finished" or trial.phase == "confirm"
+        if counts and trial.configuration == configuration and trial.seed in seeds:
+            found[trial.seed] = trial
+    return [found[seed] for seed in seeds if seed in found]
 
 
-def winner(ranked: list[Ranked], mode: str) -> Trial | None:
-    """The best seed of the best point."""
-    if not ranked or ranked[0].mean is None:
-        return None
-    scored = [trial for trial in ranked[0].trials if trial.value is not None]
-    return min(scored, key=lambda trial: (trial.value or 0.0) * (-1 if mode == "max" else 1))
+def best_trial(ranked: Sequence[Configuration], mode: str) -> Trial | None:
+    """The best seed of the best configuration; None where no trial has a value."""
+    scored = [trial for trial in ranked[0].trials if trial.value is not None] if ranked else []
+    best = max if mode == "max" else min
+    return best(scored, key=lambda trial: trial.value or 0.0) if scored else None

@@ -1,8 +1,7 @@
-"""What a crash, a full disk or a hand has done to a sweep's folder, put right before it is gone on with.
+"""Repair of a sweep's folder before it is resumed: whatever a crash, a full disk or a hand has damaged.
 
-Everything is written in two places, so that one can be torn: the sweep in sweep.yaml and about.json, each trial in
-trials.jsonl and its own asked.json. What was trained is in the trial's own folder, and is trained again only where no
-checkpoint of it can be read.
+Everything is written in two places, so that one may be incomplete: the sweep in sweep.yaml and about.json, each trial
+in trials.jsonl and its own trial.json. A trial is trained again only where none of its checkpoints can be read.
 """
 
 from __future__ import annotations
@@ -12,86 +11,94 @@ import shutil
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from lstm_lab import config
+from lstm_lab import config, files, legacy
 from lstm_lab.config import ConfigError, DataError, Fault
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run, git_state, now, parse_jsonl, read_json, versions, write_atomic
-from lstm_lab.sweep.space.domains import Overrides
+from lstm_lab.files import Row
+from lstm_lab.provenance import git_state, versions
+from lstm_lab.run import Run
 from lstm_lab.sweep.spec import Sweep
-from lstm_lab.sweep.store.folder import ASKED, SweepFolder, is_sweep
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweep.store.record import TRIAL_KEYS, is_sweep
 from lstm_lab.sweep.store.retention import is_full, pruned
 
 MAY_CHANGE = ("num_samples", "budget", "resources", "patience_trials", "keep_checkpoints")
-"""Keys of a sweep that may be edited between two sittings: how long it goes on and on what, not what it asks."""
+"""Keys of a sweep that may be edited before it is resumed: how long it runs and on what, not what it compares."""
+TRIAL_FILES = (files.TRIAL, "asked.json")
+"""A trial's own row, and what format 1 called that file."""
 
 
-def mend(path: str | Path) -> list[str]:
-    """Put a sweep's folder right; what was found, a line each.
+def repair(path: str | Path) -> list[str]:
+    """Repair a sweep's folder.
+
+    Returns:
+        What was repaired, a line each.
 
     Raises:
-        ConfigError: another process works on it, it is read-only, or its sweep.yaml asks another question now.
+        ConfigError: another process works on it, it is read-only, or its sweep.yaml describes another sweep now.
     """
     folder = SweepFolder(path)
-    if not (folder.path / "about.json").is_file() and not is_sweep(folder.path):
+    if not (folder.path / files.ABOUT).is_file() and not is_sweep(folder.path):
         return []
     try:
         with folder.lock():
             found = [*_about(folder), *_sweep(folder)]
             if is_sweep(folder.path):
-                found += [*_asked(folder), *_trials(folder)]
+                found += [*_trial_rows(folder), *_trials(folder)]
             return found
     except OSError as error:
         raise ConfigError(
-            f"{folder.path}: cannot be written: {error.strerror}; a sweep goes on where it lies"
+            f"{folder.path}: cannot be written: {error.strerror}; a sweep is resumed in its own folder"
         ) from None
 
 
 def _about(folder: SweepFolder) -> Iterator[str]:
-    path = folder.path / "about.json"
-    if _torn(path):
-        about: dict[str, Any] = {"name": folder.name, "created": now(), "git": git_state(), "versions": versions()}
+    path = folder.path / files.ABOUT
+    if _is_incomplete(path):
+        about: Row = {"format": legacy.FORMAT, "name": folder.name, "created": files.now(), "git": git_state()}
+        about["versions"] = versions()
         if is_sweep(folder.path):
-            about["sweep"] = config.load(folder.path / "sweep.yaml")
-        write_atomic(path, json.dumps(about, indent=1))
-        yield "about.json: torn or gone; written anew, without the seconds spent so far"
+            about["sweep"] = config.load(folder.path / files.SWEEP)
+        files.write_json(path, about)
+        yield "about.json: incomplete or missing; written again, without the seconds spent so far"
 
 
 def _sweep(folder: SweepFolder) -> Iterator[str]:
-    path, kept = folder.path / "sweep.yaml", folder.about.get("sweep")
-    if kept is None:
+    path, copy = folder.path / files.SWEEP, folder.about.get("sweep")
+    if copy is None:
         return
     try:
-        written = config.validate(Sweep, config.load(path), str(path)).dump()
+        written = folder.sweep.dump()
     except Fault:
-        write_atomic(path, config.to_yaml(kept))
-        yield "sweep.yaml: torn or gone; written again from about.json"
+        files.write_atomic(path, config.to_yaml(copy))
+        yield "sweep.yaml: incomplete or missing; written again from about.json"
         return
-    before = config.validate(Sweep, kept, "about.json").dump()
+    before = config.validate(Sweep, copy, files.ABOUT).dump()
     changed = [key for key in written if written[key] != before[key] and key not in MAY_CHANGE]
     if changed:
         raise ConfigError(
-            f"{path}: {', '.join(changed)} was changed since the sweep began, and its trials would answer two "
-            f"questions; write it back, or begin another: lstm-lab sweep {path}"
+            f"{path}: {', '.join(changed)} was changed since the sweep started, and its trials would not be "
+            f"comparable; change it back, or start another sweep: lstm-lab sweep {path}"
         )
     if written != before:
         folder.describe(sweep=written)
         yield f"sweep.yaml: {', '.join(key for key in written if written[key] != before[key])} was changed"
 
 
-def _asked(folder: SweepFolder) -> Iterator[str]:
-    """trials.jsonl and the asked.json of each trial, made to agree."""
-    path = folder.path / "trials.jsonl"
+def _trial_rows(folder: SweepFolder) -> Iterator[str]:
+    """Make trials.jsonl and the trial.json of each trial agree."""
+    path = folder.path / files.TRIALS
     lines = [line for line in path.read_bytes().splitlines() if line.strip()] if path.is_file() else []
-    rows = {row["trial"]: row for row in reversed(folder.asked())}
-    for kept in sorted((folder.path / "trials").glob("t*/asked.json")):
-        if not _torn(kept) and (row := read_json(kept)).keys() >= ASKED:
-            rows.setdefault(row["trial"], row)
+    rows = {row["trial"]: row for row in reversed(folder.trial_rows())}
+    for name in TRIAL_FILES:
+        for copy in sorted((folder.path / "trials").glob(f"t*/{name}")):
+            if not _is_incomplete(copy) and (row := legacy.trial(files.read_json(copy))).keys() >= TRIAL_KEYS:
+                rows.setdefault(row["trial"], row)
     ordered = [rows[key] for key in sorted(rows, key=_number)]
-    if [parse_jsonl(line) for line in lines] != [[row] for row in ordered]:
-        write_atomic(path, "".join(json.dumps(row) + "\n" for row in ordered))
-        yield f"trials.jsonl: torn, doubled or gone rows; {len(ordered)} trials are known"
+    if [[legacy.trial(row) for row in files.parse_jsonl(line)] for line in lines] != [[row] for row in ordered]:
+        files.write_jsonl(path, ordered)
+        yield f"trials.jsonl: incomplete, doubled or missing rows; {len(ordered)} trials are known"
 
 
 def _number(trial: str) -> int:
@@ -99,87 +106,85 @@ def _number(trial: str) -> int:
 
 
 def _trials(folder: SweepFolder) -> Iterator[str]:
-    sweep, decided = folder.sweep, {row["trial"]: row["state"] for row in folder.decided()}
+    sweep, decided = folder.sweep, {row["trial"]: row["state"] for row in folder.events()}
     removed, base = pruned(folder), sweep.base
-    for row in folder.asked():
+    for row in folder.trial_rows():
         run = folder.run(row["trial"])
-        if not (run.path / "run.json").exists() and not (run.path / "metrics.jsonl").exists():
+        if not run.exists() and not (run.path / files.METRICS).exists():
             continue
-        found = [*_experiment(sweep, run, row), *_about_run(folder, run, base), *_rows(run, base.monitor)]
+        found = [*_experiment(sweep, run, row), *_run(folder, run, base), *_metrics(run, base.monitor)]
         found += _status(run, decided.get(row["trial"]))
         if row["trial"] not in removed:
             found += _best(run)
         yield from (f"trials/{row['trial']}/{line}" for line in found)
 
 
-def _experiment(sweep: Sweep, run: Run, row: dict[str, Any]) -> Iterator[str]:
-    path = run.path / "experiment.yaml"
+def _experiment(sweep: Sweep, run: Run, row: Row) -> Iterator[str]:
+    path = run.path / files.EXPERIMENT
     try:
         if config.load(path):
             return
     except Fault:
         pass
-    write_atomic(path, config.to_yaml(sweep.experiment_for(_settings(run, row), row["seed"]).dump()))
-    yield "experiment.yaml: torn or gone; written again from the sweep"
+    lineage = run.lineage()
+    overrides = lineage[-1]["overrides"] if lineage else row["overrides"]
+    files.write_atomic(path, config.to_yaml(sweep.experiment_for(overrides, row["seed"]).dump()))
+    yield "experiment.yaml: incomplete or missing; written again from the sweep"
 
 
-def _about_run(folder: SweepFolder, run: Run, base: Experiment) -> Iterator[str]:
-    path = run.path / "run.json"
-    if _torn(path):
+def _run(folder: SweepFolder, run: Run, base: Experiment) -> Iterator[str]:
+    path = run.path / files.RUN
+    if _is_incomplete(path):
         path.unlink(missing_ok=True)
         run.describe(
-            id=run.path.name, name=run.path.name, created=now(), git=git_state(), versions=versions(),
-            command=folder.about.get("command", ""), job_type="trial", monitor=base.monitor, mode=base.mode,
+            format=legacy.FORMAT, id=run.path.name, name=run.path.name, created=files.now(), git=git_state(),
+            versions=versions(), command=folder.about.get("command", ""), job_type="trial", monitor=base.monitor,
+            mode=base.mode,
         )  # fmt: skip
-        # What the data was, train() alone can tell; a trial that is through goes there only to say it.
-        (run.path / "status.json").unlink(missing_ok=True)
-        yield "run.json: torn or gone; written again, and its training goes on"
+        # The description of the data comes from train() alone: even a finished trial has to pass through it.
+        (run.path / files.STATUS).unlink(missing_ok=True)
+        yield "run.json: incomplete or missing; written again, and its training continues"
 
 
 def _status(run: Run, decided: str | None) -> Iterator[str]:
-    path = run.path / "status.json"
-    if path.exists() and _torn(path):
+    path = run.path / files.STATUS
+    if path.exists() and _is_incomplete(path):
         path.unlink()
-        yield f"status.json: torn; {f'it was {decided}' if decided else 'its training goes on'}"
+        yield f"status.json: incomplete; {f'it was {decided}' if decided else 'its training continues'}"
     elif path.exists() and is_full(run.status.get("reason")):
         path.unlink()
-        yield "status.json: failed for want of disk; its training goes on"
+        yield "status.json: failed because the disk was full; its training continues"
 
 
 def _best(run: Run) -> Iterator[str]:
-    """A trial that has ended has the checkpoint that earned its value."""
+    """A trial that has ended needs the checkpoint of its best epoch."""
     state = run.status["state"]
     if state not in ("finished", "stopped") or zipfile.is_zipfile(run.best) or not run.rows():
         return
     if state == "stopped":
-        yield "checkpoints/best.ckpt: torn or gone; its record stays"
+        yield "checkpoints/best.ckpt: incomplete or missing; its record stays"
         return
     shutil.rmtree(run.checkpoints, ignore_errors=True)
     run.checkpoints.mkdir()
-    (run.path / "status.json").unlink()
-    yield "checkpoints/best.ckpt: torn or gone; it is trained again"
+    (run.path / files.STATUS).unlink()
+    yield "checkpoints/best.ckpt: incomplete or missing; it is trained again"
 
 
-def _settings(run: Run, row: dict[str, Any]) -> Overrides:
-    lineage = run.lineage()
-    return lineage[-1]["overrides"] if lineage else row["overrides"]
-
-
-def _rows(run: Run, monitor: str) -> Iterator[str]:
-    """The metric record: each epoch once, in order."""
-    path = run.path / "metrics.jsonl"
+def _metrics(run: Run, monitor: str) -> Iterator[str]:
+    """The metric record holds each epoch once, in order."""
+    path = run.path / files.METRICS
     if not path.is_file():
         return
     rows = {row["epoch"]: row for row in run.rows() if {"epoch", "seconds", monitor} <= row.keys()}
     ordered = [rows[epoch] for epoch in sorted(rows)]
     lines = [line for line in path.read_bytes().splitlines() if line.strip()]
-    if [parse_jsonl(line) for line in lines] != [[row] for row in ordered]:
-        write_atomic(path, "".join(json.dumps(row) + "\n" for row in ordered))
-        yield f"metrics.jsonl: torn, doubled or foreign rows; {len(ordered)} epochs are whole"
+    if [files.parse_jsonl(line) for line in lines] != [[row] for row in ordered]:
+        files.write_jsonl(path, ordered)
+        yield f"metrics.jsonl: incomplete, doubled or foreign rows; {len(ordered)} epochs are complete"
 
 
-def _torn(path: Path) -> bool:
+def _is_incomplete(path: Path) -> bool:
     try:
-        return not isinstance(read_json(path), dict)
-    except DataError:
+        return not isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError, DataError):
         return True

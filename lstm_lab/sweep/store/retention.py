@@ -1,60 +1,68 @@
-"""Disks are finite: checkpoints that a sweep need not keep are removed, and a full disk is nobody's failure."""
+"""Checkpoints that a sweep need not keep are removed; a full disk is no trial's failure."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
-from lstm_lab.run import append_jsonl, now, read_jsonl
+from lstm_lab import files
 from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.leaderboard import Ranked, Trial, leaderboard
+from lstm_lab.sweep.store.leaderboard import Configuration, Trial, leaderboard
 
 
-class Shelf:
-    """Keeps the checkpoints of the best points; told of each point that is through with all of its seeds.
+class CheckpointRetention:
+    """Keeps the checkpoints of the best configurations.
 
-    A point that fell out never comes back, for those before it only become more.
+    A configuration that was dropped never comes back, because the better ones before it only become more.
+
+    Args:
+        top: how many configurations keep their checkpoints.
+        mode: min or max: which end of the monitored metric is better.
     """
 
-    def __init__(self, folder: SweepFolder, points: int, mode: str) -> None:
-        self.folder, self.points, self.mode = folder, points, mode
-        self.kept: list[Ranked] = []
-        self.gone = pruned(folder)
+    def __init__(self, folder: SweepFolder, top: int, mode: str) -> None:
+        self.folder, self.top, self.mode = folder, top, mode
+        self.best: list[Configuration] = []
+        self.removed = pruned(folder)
 
-    def place(self, rows: list[Trial]) -> None:
-        """A point has ended; the worst of those that are too many loses its checkpoints."""
-        standing = [trial for row in self.kept for trial in row.trials]
-        ranked = leaderboard([*standing, *rows], self.mode)
-        self.kept = ranked[: self.points]
-        for row in ranked[self.points :]:
+    def add(self, trials: Sequence[Trial]) -> None:
+        """All trials of a configuration have ended; the worst configuration beyond `top` loses its checkpoints."""
+        known = [trial for row in self.best for trial in row.trials]
+        ranked = leaderboard([*known, *trials], self.mode)
+        self.best = ranked[: self.top]
+        for row in ranked[self.top :]:
             for trial in row.trials:
                 self._remove(trial)
 
     def _remove(self, trial: Trial) -> None:
-        files = sorted(self.folder.run(trial.id).checkpoints.glob("*.ckpt"))
-        if trial.id in self.gone or not files:
+        checkpoints = sorted(self.folder.run(trial.id).checkpoints.glob("*.ckpt"))
+        if trial.id in self.removed or not checkpoints:
             return
         # best.ckpt is often last.ckpt under another name: counted once.
-        sizes = {(stat := file.stat()).st_ino: stat.st_size for file in files}
-        # Written down first: what is missing without a word would be mended by training again.
-        row = {"trial": trial.id, "bytes": sum(sizes.values()), "files": [file.name for file in files], "at": now()}
-        append_jsonl(self.folder.path / "removed.jsonl", row)
-        self.gone.add(trial.id)
-        for file in files:
-            file.unlink(missing_ok=True)
+        sizes = {(stat := path.stat()).st_ino: stat.st_size for path in checkpoints}
+        row = {
+            "trial": trial.id, "bytes": sum(sizes.values()), "files": [path.name for path in checkpoints],
+            "at": files.now(),
+        }  # fmt: skip
+        # Recorded first: a repair would train a trial again whose checkpoints are missing without a record.
+        files.append_jsonl(self.folder.path / files.REMOVED, row)
+        self.removed.add(trial.id)
+        for path in checkpoints:
+            path.unlink(missing_ok=True)
 
 
 def pruned(folder: SweepFolder) -> set[str]:
     """Trials whose checkpoints were removed."""
-    return {row["trial"] for row in read_jsonl(folder.path / "removed.jsonl")}
+    return {row["trial"] for row in files.read_jsonl(folder.path / files.REMOVED)}
 
 
 def removed(folder: SweepFolder) -> dict[str, int]:
     """How many trials lost their checkpoints, and the bytes that were freed."""
-    rows = {row["trial"]: row["bytes"] for row in read_jsonl(folder.path / "removed.jsonl")}
+    rows = {row["trial"]: row["bytes"] for row in files.read_jsonl(folder.path / files.REMOVED)}
     return {"trials": len(rows), "bytes": sum(rows.values())}
 
 
 def is_full(reason: object) -> bool:
-    """Whether a trial failed for want of disk: nothing that it did, and nothing that another trial would survive."""
+    """Whether a trial failed because the disk was full: not its own failure, and no other trial would survive it."""
     codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     return any(str(reason).startswith(f"OSError: [Errno {code}]") for code in codes)

@@ -1,48 +1,47 @@
-"""The answer of a sweep: summary.json and best.yaml, from its record."""
+"""The result of a sweep: summary.json and best.yaml, from its record."""
 
 from __future__ import annotations
 
-import json
 import threading
-from typing import Any, Literal
+from typing import Any
 
-from lstm_lab import config, tracking
+from lstm_lab import config, files, tracking
 from lstm_lab.evaluate import Scores, evaluate
-from lstm_lab.run import read_json, write_atomic
 from lstm_lab.sweep.spec import Sweep
 from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.leaderboard import Trial, winner
+from lstm_lab.sweep.store.leaderboard import Trial, best_trial
+from lstm_lab.sweep.store.record import read_summary
 from lstm_lab.sweep.store.retention import removed
 from lstm_lab.tracking import Mode
 
 
 def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
-    """Summary of a sweep whose trials have all ended; opens nothing that is sealed.
+    """Write the summary of a sweep whose trials have all ended; the test split is not used.
 
-    W&B runs that a killed process left open are written again from the record and ended. W&B is shown the best models
-    while the winner is scored here.
+    W&B runs that a killed process left open are written again from the record and ended. The best models are sent to
+    W&B while the best trial is evaluated.
     """
     sweep, trials = folder.sweep, folder.trials()
     base, about = sweep.base, folder.about
-    begun = [run for trial in trials if ((run := folder.run(trial.id)).path / "run.json").is_file()]
-    tracking.complete_all(begun, mode=wandb, group=folder.name)
-    ranked = folder.ranked()
-    won = winner(ranked, base.mode)
-    showing = threading.Thread(target=publish, args=(folder, wandb), daemon=True)
-    showing.start()
+    started = [run for trial in trials if (run := folder.run(trial.id)).exists()]
+    tracking.complete_all(started, mode=wandb, group=folder.name)
+    ranked = folder.leaderboard()
+    won = best_trial(ranked, base.mode)
+    sending = threading.Thread(target=publish, args=(folder, wandb), daemon=True)
+    sending.start()
     content: dict[str, Any] = {
-        "question": sweep.title,
+        "title": sweep.title,
         "metric": base.monitor,
         "mode": base.mode,
         "trials": {
-            "asked": len(trials),
+            "total": len(trials),
             **{state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")},
         },
-        # Why the search ended before all of its points were tried; null where it did not.
+        # Why the search ended before all of its configurations were tried; null where it did not.
         "ended": about.get("ended"),
         "confirmed": about.get("confirmed") or [],
         "winner": None,
-        "points": [row.dump() for row in ranked],
+        "configurations": [row.dump() for row in ranked],
         "baselines": {"validation": {}, "test": None},
         "skill": {"validation": {}, "test": None},
         "failures": [{"trial": t.id, "reason": t.reason} for t in trials if t.state == "failed"],
@@ -53,16 +52,16 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     if won is not None:
         content["winner"] = {
             "trial": won.id,
-            "config": {**won.settings, "seed": won.seed},
+            "config": {**won.config, "seed": won.seed},
             "epoch": won.epoch,
             "validation": {},
             "test": None,
         }
-        _put(content, evaluate(folder.run(won.id), "validation"))
+        _enter(content, evaluate(folder.run(won.id), "validation"))
         write_best(folder, sweep, won, base.monitor)
-    showing.join()
+    sending.join()
     content["wandb"] = audit(folder, wandb)
-    write_atomic(folder.path / "summary.json", json.dumps(content, indent=1))
+    files.write_json(folder.path / files.SUMMARY, content)
     return content
 
 
@@ -73,43 +72,48 @@ def audit(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
 
 
 def publish(folder: SweepFolder, wandb: Mode, top: int = 3) -> dict[str, Any]:
-    """Tell W&B what the models of the best points do, and hand them over; the audit after that."""
+    """Send the models of the best configurations, and their predictions on samples, to W&B; then the audit."""
     mode = folder.sweep.base.mode
-    best = [won for row in folder.ranked()[:top] if (won := winner([row], mode)) is not None]
+    best = [won for row in folder.leaderboard()[:top] if (won := best_trial([row], mode)) is not None]
     tracking.publish_best([folder.run(won.id) for won in best], mode=wandb, group=folder.name)
     return audit(folder, wandb)
 
 
-def _put(content: dict[str, Any], scores: Scores) -> None:
-    content["winner"][scores.part] = scores.model
-    content["baselines"][scores.part] = scores.baselines
-    content["skill"][scores.part] = scores.skill
+def _enter(content: dict[str, Any], scores: Scores) -> None:
+    content["winner"][scores.split] = scores.model
+    content["baselines"][scores.split] = scores.baselines
+    content["skill"][scores.split] = scores.skill
 
 
 def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
-    """best.yaml: the experiment that won, with a note where running it again would differ."""
-    experiment = sweep.experiment_for(won.settings, won.seed)
+    """Write best.yaml: the experiment of the best trial, with a note where training it again would differ."""
+    experiment = sweep.experiment_for(won.config, won.seed)
     note = ""
     if won.lineage:
-        note = "# Its numbers changed while it trained: see its lineage.jsonl; with the last ones alone it differs.\n"
+        note = (
+            "# Its hyperparameters changed during training (lineage.jsonl); trained with the last ones alone, the "
+            "result differs.\n"
+        )
     if won.state == "stopped":
-        # Trained through it would come out otherwise; up to where it was stopped it is the same run.
+        # Trained to completion the result would differ; up to the epoch where it was stopped it is the same run.
         experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
-        note += f"# No point was trained through: this one was stopped after {won.epochs} epochs.\n"
+        note += f"# No configuration was trained to completion: this one was stopped after {won.epochs} epochs.\n"
     head = f"# {sweep.title}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
-    write_atomic(folder.path / "best.yaml", head + config.to_yaml(experiment.dump()))
+    files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
 
 
-def open_test(folder: SweepFolder) -> Scores:
-    """Open the test part for the winner alone, and enter it into summary.json."""
-    path = folder.path / "summary.json"
-    if not path.is_file():
-        raise config.ConfigError(f"{folder.path}: is not finished; go on with: lstm-lab resume {folder.path}")
-    content = read_json(path)
+def evaluate_best(folder: SweepFolder) -> Scores:
+    """Evaluate the best trial on the test split, and enter the scores into summary.json.
+
+    Raises:
+        ConfigError: the sweep has not ended, or every trial failed.
+    """
+    content = read_summary(folder.path)
+    if content is None:
+        raise config.ConfigError(f"{folder.path}: is not finished; resume with: lstm-lab resume {folder.path}")
     if content["winner"] is None:
-        raise config.ConfigError(f"{folder.path}: has no winner: every trial failed")
-    part: Literal["test"] = "test"
-    scores = evaluate(folder.run(content["winner"]["trial"]), part)
-    _put(content, scores)
-    write_atomic(path, json.dumps(content, indent=1))
+        raise config.ConfigError(f"{folder.path}: has no best trial: every trial failed")
+    scores = evaluate(folder.run(content["winner"]["trial"]), "test")
+    _enter(content, scores)
+    files.write_json(folder.path / files.SUMMARY, content)
     return scores

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.run import runs_folder
+from lstm_lab.files import runs_folder
 from lstm_lab.sweep.space.search_space import said
 from lstm_lab.sweep.spec import Sweep
 

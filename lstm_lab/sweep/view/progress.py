@@ -13,8 +13,7 @@ from rich.text import Text
 
 from lstm_lab.sweep.space.domains import Overrides
 from lstm_lab.sweep.space.search_space import spelled
-from lstm_lab.sweep.store.folder import ENDED
-from lstm_lab.sweep.store.leaderboard import Trial
+from lstm_lab.sweep.store.leaderboard import ENDED, Trial
 from lstm_lab.tasks.base import better
 
 COLOURS = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "interrupted": "magenta"}
@@ -58,7 +57,7 @@ class LiveView:
 
     def past(self, trial: Trial) -> None:
         """A trial that has ended, as the record has it."""
-        self.begin(trial.id, trial.settings, trial.seed)
+        self.begin(trial.id, trial.config, trial.seed)
         self.rows[trial.id].update(epochs=trial.epochs, seconds=trial.seconds)
         self._score(trial.id, trial.value)
         self._close(trial.id, trial.state)

@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.console import Console
 
-from lstm_lab.sweep.store.folder import ENDED, SweepFolder
-from lstm_lab.sweep.store.leaderboard import Trial
+from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweep.store.leaderboard import ENDED, Trial
 from lstm_lab.sweep.view.progress import LiveView
 
 
@@ -32,7 +32,7 @@ class Watched:
 
     def look(self, tell: bool) -> None:
         """Bring the view up to date; `tell` says each trial that has ended since the last look."""
-        rows = self.folder.asked()
+        rows = self.folder.trial_rows()
         self.view.asked = self.asked(rows)
         for trial in self.folder.trials(without=self.known):
             if trial.state in ENDED:
@@ -44,7 +44,7 @@ class Watched:
                 self.view.rows[trial.id]["state"] = trial.state
 
     def _run(self, trial: Trial) -> None:
-        self.view.begin(trial.id, trial.settings, trial.seed)
+        self.view.begin(trial.id, trial.config, trial.seed)
         if trial.epochs:
             # The value is that of the best epoch so far.
             row = {"epoch": trial.epochs - 1, "seconds": trial.seconds, self.view.metric: trial.value}
@@ -102,4 +102,4 @@ def said(folder: SweepFolder) -> str:
         return f"{folder.path}: runs"
     if (folder.path / "summary.json").is_file():
         return f"{folder.path}: has ended; its page: {folder.path / 'report.html'}"
-    return f"{folder.path}: nobody works on it; go on with: lstm-lab resume {folder.path}"
+    return f"{folder.path}: nobody works on it; resume with: lstm-lab resume {folder.path}"
