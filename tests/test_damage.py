@@ -141,7 +141,7 @@ DAMAGE = {
     "rows of trials.jsonl are doubled": (doubled, "trials.jsonl: incomplete, doubled or missing rows; 4 trials", {}),
     "foreign files, and foreign rows in the record":
         (foreign, "trials.jsonl: incomplete, doubled or missing rows; 4 trials", {}),
-    "about.json is torn": (torn("about.json"), "about.json: incomplete or missing; written anew", {}),
+    "about.json is torn": (torn("about.json"), "about.json: incomplete or missing; written again", {}),
     "sweep.yaml is gone":
         (no_file("sweep.yaml"), "sweep.yaml: incomplete or missing; written again from about.json", {}),
     "sweep.yaml is empty":
@@ -186,8 +186,8 @@ def test_a_damaged_sweep_goes_on_and_loses_nothing_that_was_finished(what, whole
     assert [line for line in said if line.startswith(says)] if says else not said, said
     assert repair(folder.path) == [], "mended is mended"
     folder = SweepFolder.open(folder.path)
-    with pytest.warns(UserWarning, match="resuming from the checkpoint before") if "checkpoint" in what and "killed" in what \
-            else nothing():  # fmt: skip
+    warns = "checkpoint" in what and "killed" in what
+    with pytest.warns(UserWarning, match="resuming from the checkpoint before") if warns else nothing():
         trained = dict(go_on(folder))
     assert trained == {"t0003": 2, **again}
     trials = folder.trials()

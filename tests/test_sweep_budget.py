@@ -201,7 +201,7 @@ def test_earlier_points_are_told_and_those_outside_are_counted(tmp_path, demand)
 
 def test_a_warm_start_from_other_data_or_nowhere_is_refused(tmp_path, demand, vowels):
     earlier = make(tmp_path, vowels, "earlier")
-    for where, said in ((earlier.path, "is another"), (tmp_path / "earlie", "not a sweep")):
+    for where, said in ((earlier.path, "metric differ"), (tmp_path / "earlie", "not a sweep")):
         with pytest.raises(ConfigError, match=said):
             make(tmp_path, demand, "later", searcher="optuna", warm_start=[str(where)])
         assert not (tmp_path / "later").exists()

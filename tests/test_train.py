@@ -304,7 +304,7 @@ def test_a_wandb_run_left_open_by_a_kill_is_written_again(tmp_path, vowels, monk
     run = start(tmp_path / "run", vowels)
     train(vowels, run, wandb="offline")
     run.describe(wandb={**run.about["wandb"], "ended": False})
-    tracking.end(run, mode="offline")
+    tracking.rewrite(run, mode="offline")
     assert tracking.is_complete(run)
     assert len(list((run.path / "wandb").glob("offline-run-*"))) == 1
     # Processes started from here must not share a service: a run killed in one would block its id in all.
