@@ -1,30 +1,62 @@
-"""Tune recurrent networks: typed experiments, distributed sweeps, local records, one-page reports."""
+"""Tune recurrent networks: typed experiments, distributed sweeps, local records, one-page reports.
+
+>>> import lstm_lab as lab
+>>> run = lab.train(DEMAND, "model.cell=gru", "trainer.max_epochs=1", progress=False)
+>>> round(run.best["val/loss"], 1) > 0
+True
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import pandas
+    from lstm_lab import data
+    from lstm_lab.api import (
+        Comparison,
+        SweepResult,
+        TrainedRun,
+        compare,
+        load_run,
+        load_sweep,
+        resume,
+        sweep,
+        train,
+    )
+    from lstm_lab.config import ConfigError, DataError, Fault, Interrupted
+    from lstm_lab.experiment import Experiment
+    from lstm_lab.scores import Scores
+    from lstm_lab.sweep.spec import Sweep
 
 __version__ = "0.1.0"
 
+_HOMES = {
+    "lstm_lab.api": (
+        "Comparison", "SweepResult", "TrainedRun", "compare", "load_run", "load_sweep", "resume", "sweep", "train",
+    ),
+    "lstm_lab.config": ("ConfigError", "DataError", "Fault", "Interrupted"),
+    "lstm_lab.experiment": ("Experiment",),
+    "lstm_lab.scores": ("Scores",),
+    "lstm_lab.sweep.spec": ("Sweep",),
+}  # fmt: skip
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
 
-def load_sweep(folder: str | Path) -> pandas.DataFrame:
-    """The trials of a sweep as a table: one row a trial, in the order in which they were asked for.
+__all__ = [
+    "Comparison", "ConfigError", "DataError", "Experiment", "Fault", "Interrupted", "Scores",
+    "Sweep", "SweepResult", "TrainedRun", "compare", "data", "load_run",
+    "load_sweep", "resume", "sweep", "train",
+]  # fmt: skip
 
-    Columns: trial, point, seed, phase (search or confirm), state, reason, the deciding metric at its best epoch under
-    its own name (`val/loss`; NaN where there is none), epoch (that epoch, from 0), epochs, seconds, parameters,
-    clones and cloned_from (pbt: how often it went on from another trial, and from which last), then one for each key of
-    the space (`optimizer.lr`) as it was asked for, empty where the key was not there.
 
-        >>> trials = lstm_lab.load_sweep("runs/vowels_cells-1")
-        >>> trials[trials.state == "finished"].groupby("model.cell")["val/loss"].agg(["mean", "std", "count"])
+def __getattr__(name: str) -> Any:
+    # Imported when it is used: `import lstm_lab` brings in neither torch nor Ray nor W&B.
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    if name == "data":
+        return import_module(f"lstm_lab.{name}")
+    raise AttributeError(f"module 'lstm_lab' has no attribute {name!r}")
 
-    Raises:
-        ConfigError: there is no sweep in the folder.
-    """
-    from lstm_lab.sweep.store.dataframe import trials_dataframe
 
-    return trials_dataframe(folder)
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -116,7 +116,7 @@ class RunCheckpoint(RankCheckpoint):
             link = folder / ".best.ckpt"
             link.unlink(missing_ok=True)
             os.link(new, link)
-            link.replace(self.run.best)
+            link.replace(self.run.best_checkpoint)
         if last.exists():
             last.replace(folder / files.PREVIOUS)
         new.replace(last)

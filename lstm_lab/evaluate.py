@@ -29,13 +29,15 @@ def load_weights(learner: Learner, run: Run) -> int:
         ConfigError: the run has no checkpoint yet.
         DataError: the checkpoint is incomplete, or holds the weights of another model.
     """
-    if not run.best.is_file():
+    if not run.best_checkpoint.is_file():
         raise ConfigError(f"{run.path}: has no best.ckpt yet: train at least one epoch")
-    content = read_checkpoint(run.best)
+    content = read_checkpoint(run.best_checkpoint)
     try:
         learner.load_state_dict(content["state_dict"])
     except RuntimeError:
-        raise DataError(f"{run.best}: holds the weights of another model than {run.path}/experiment.yaml") from None
+        raise DataError(
+            f"{run.best_checkpoint}: holds the weights of another model than {run.path}/experiment.yaml"
+        ) from None
     learner.eval()
     return epochs_in(content) - 1
 

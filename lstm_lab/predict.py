@@ -14,14 +14,15 @@ from lstm_lab.run import Run
 from lstm_lab.train import build_from
 
 
-def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
+def predict(run: Run, new: Any) -> tuple[list[str], list[list[Any]]]:
     """What the best epoch of a run answers to a file: of a series, the rows that follow its end, in the units of the
     data; of texts, the label of each.
 
     Args:
         run: trained on data that take new samples from a file.
-        path: a file with the same columns; labels are not needed. Of a series, at least `window` rows; where columns
-            are known ahead, `horizon` rows more, in which only those are read.
+        new: a path, or what else the run's data take (a DataFrame, arrays), with the same columns; labels are not
+            needed. Of a series, at least `window` rows; where columns are known ahead, `horizon` rows more, in which
+            only those are read.
 
     Returns:
         A header, and rows of as many plain values.
@@ -33,7 +34,7 @@ def predict(run: Run, path: str | Path) -> tuple[list[str], list[list[Any]]]:
     experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
     dataset: Dataset = experiment.data.build()
     info = dataset.restore_info(run.about["data"]["info"])
-    batches = dataset.read_new(str(path), info)
+    batches = dataset.read_new(str(new) if isinstance(new, Path) else new, info)
     torch.set_num_threads(experiment.trainer.num_threads)
     learner = build_from(experiment, info)
     load_weights(learner, run)

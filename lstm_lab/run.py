@@ -93,7 +93,7 @@ class Run:
         return self.path / files.CHECKPOINTS
 
     @property
-    def best(self) -> Path:
+    def best_checkpoint(self) -> Path:
         """The checkpoint of the best epoch by the monitored metric."""
         return self.checkpoints / files.BEST
 

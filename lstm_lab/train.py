@@ -202,7 +202,9 @@ def conclude(experiment: Experiment, run: Run, state: State) -> Result:
     if state != "failed":
         found = {"epoch": epoch, "value": value} if best else None
         run.mark(state, reason=None, epochs=len(rows), best=found, seconds=seconds)
-    return Result(state, experiment.monitor, experiment.mode, value, epoch, len(rows), seconds, run.best, best)
+    return Result(
+        state, experiment.monitor, experiment.mode, value, epoch, len(rows), seconds, run.best_checkpoint, best
+    )
 
 
 @contextmanager
@@ -227,7 +229,11 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def stopping(event: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) sets the event, the second raises KeyboardInterrupt; main thread only."""
+    """The first Ctrl-C (or SIGTERM) sets the event, the second raises KeyboardInterrupt. In the main thread alone: in
+    another one, as a notebook's worker thread, signals are left to their owner."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def handle(number: int, frame: Any) -> None:
         if event.is_set():

@@ -313,4 +313,4 @@ def test_a_sweep_whose_trials_write_to_a_uri_is_the_same_sweep(tmp_path, vowels)
     assert (bucket / "summary.json").is_file()
     for trial in there.trials():
         assert (bucket / "trials" / trial.id / "checkpoints" / "last.ckpt").is_file()
-        assert there.run(trial.id).best.is_file()
+        assert there.run(trial.id).best_checkpoint.is_file()

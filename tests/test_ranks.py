@@ -63,7 +63,7 @@ def same(ours, theirs):
         for name in METRICS:
             assert mine[name] == pytest.approx(other[name], rel=1e-4), name
         assert mine["step"] == other["step"]
-    weights = [read_checkpoint(run.best)["state_dict"] for run in (ours, theirs)]
+    weights = [read_checkpoint(run.best_checkpoint)["state_dict"] for run in (ours, theirs)]
     for name, value in weights[0].items():
         torch.testing.assert_close(value, weights[1][name], rtol=1e-4, atol=1e-5)
 

@@ -60,7 +60,7 @@ def test_a_page_is_written_without_answers_where_the_data_are_gone_or_others(vow
     run = trained(vowels, runs)
     run.describe(data={**run.about["data"], "digest": "another"})
     assert "confusion" not in page(run.path).figures
-    run.best.unlink()
+    run.best_checkpoint.unlink()
     assert "What it does" not in page(run.path).text
 
 
@@ -97,7 +97,7 @@ def test_the_confusion_of_the_test_part_is_the_one_that_the_record_kept(vowels, 
     found = [row[place] / sum(row) for place, row in enumerate(counts)]
     assert [float(row[2][1]) for row in table[1:]] == pytest.approx(found)
     assert len(run.test_evaluations()) == 1
-    run.best.unlink()
+    run.best_checkpoint.unlink()
     alone = page(run.path)
     assert "confusion-test" in alone.figures, "the record is enough: no checkpoint, no data"
     assert "confusion" not in alone.figures

@@ -24,7 +24,7 @@ def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp
                    seeds=[0, 1])  # fmt: skip
     go_on(folder)
     content = summary.write(folder, "disabled")
-    kept = {trial.configuration for trial in folder.trials() if folder.run(trial.id).best.is_file()}
+    kept = {trial.configuration for trial in folder.trials() if folder.run(trial.id).best_checkpoint.is_file()}
     assert kept == {row["configuration"] for row in content["configurations"][:2]}
     assert content["removed"]["trials"] == 4
     rows = [json.loads(line) for line in (folder.path / "removed.jsonl").read_text().splitlines()]

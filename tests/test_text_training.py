@@ -117,7 +117,7 @@ def test_vectors_are_where_training_begins_and_are_never_needed_again(own_texts,
     run = Run.create(tmp_path / "run", experiment.dump(), command="", job_type="")
     train(experiment, run)
     assert run.about["vectors"] == {"file": "vectors.txt", "tokens": 3}
-    weight = torch.load(run.best, weights_only=True)["state_dict"]["model.embedding.weight"]
+    weight = torch.load(run.best_checkpoint, weights_only=True)["state_dict"]["model.embedding.weight"]
     tokens = experiment.data.build().info.tokens
     for number, token in enumerate(tokens):
         if token in known:

@@ -220,7 +220,7 @@ def test_no_pickle_from_a_checkpoint_is_executed(tmp_path, vowels):
         def __reduce__(self):
             return (open, (str(tmp_path / "executed"), "w"))
 
-    whole = {path: torch.load(path, weights_only=True) for path in (*run.resumable(), run.best)}
+    whole = {path: torch.load(path, weights_only=True) for path in (*run.resumable(), run.best_checkpoint)}
     for path, content in whole.items():
         torch.save({**content, "evil": Evil()}, path)
     with pytest.raises(DataError, match=r"best\.ckpt"):

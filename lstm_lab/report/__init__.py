@@ -82,7 +82,7 @@ def _examples(record: Any) -> dict[str, Any]:
 
     trial = getattr(record, "winner", record)
     found = getattr(trial, "record", trial)
-    if found is None or trial.state not in ("finished", "stopped") or not Run(found.path).best.is_file():
+    if found is None or trial.state not in ("finished", "stopped") or not Run(found.path).best_checkpoint.is_file():
         return {}
     from lstm_lab.examples.collect import keep
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Json, say
+from lstm_lab.verbs.options import Json, echo_json
 
 
 def list_(as_json: Json = False) -> None:
@@ -23,7 +23,7 @@ def list_(as_json: Json = False) -> None:
         for kind, base in all_kinds().items()
     }
     if as_json:
-        say(kinds)
+        echo_json(kinds)
         return
     for kind, members in kinds.items():
         typer.echo(kind)
@@ -41,7 +41,7 @@ def fields(
 
     found = list(rows(_model(of)))
     if as_json:
-        say([asdict(row) for row in found])
+        echo_json([asdict(row) for row in found])
         return
     for row in found:
         key = f"{row.path} ({row.of})" if row.of else row.path
@@ -53,7 +53,7 @@ def schema(of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "ex
     _model(of)
     from lstm_lab.sweep.spec import file_schema
 
-    say(file_schema(of))
+    echo_json(file_schema(of))
 
 
 def doctor(as_json: Json = False) -> None:
@@ -62,7 +62,7 @@ def doctor(as_json: Json = False) -> None:
 
     found = examine()
     if as_json:
-        say(found)
+        echo_json(found)
         return
     for name, value in found["facts"].items():
         if isinstance(value, dict):

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Json, say
-from lstm_lab.verbs.runs import read_whole
+from lstm_lab.verbs.options import Json, echo_json
+from lstm_lab.workflow import read_splits
 
 
 def inspect(
@@ -31,11 +31,11 @@ def inspect(
     experiment = Experiment.of(look.experiment, f"{file}: the experiment for it")
     fault = None
     try:
-        read_whole(experiment.data.build())
+        read_splits(experiment.data.build())
     except DataError as error:
         fault = str(error)
     if as_json:
-        say({**look.dump(), "fault": fault})
+        echo_json({**look.dump(), "fault": fault})
     else:
         from lstm_lab.data.inspection.shown import shown
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-from lstm_lab.config import ConfigError
 
 
 class WandbMode(StrEnum):
@@ -49,19 +46,6 @@ Address = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 
-def free_folder(name: str | None, stem: str) -> Path:
-    """Where a new run or sweep goes: the name asked for, if that is free, else the stem with a free number."""
-    from lstm_lab.files import claim, runs_folder
-
-    if name is None:
-        return claim(stem)
-    if Path(name).name != name or name in (".", ".."):
-        raise ConfigError(f"--name {name}: must be a plain folder name; LSTM_LAB_RUNS says where it goes")
-    if (runs_folder() / name).exists():
-        raise ConfigError(f"{runs_folder() / name}: exists already; choose another name")
-    return runs_folder() / name
-
-
-def say(content: Any) -> None:
-    """As JSON on standard output."""
+def echo_json(content: Any) -> None:
+    """Print JSON on standard output."""
     typer.echo(json.dumps(content, indent=1))

@@ -1,4 +1,4 @@
-"""One run: trained, gone on with, evaluated, asked for predictions."""
+"""The verbs of a run: train, evaluate, predict."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Json, Name, Overrides, Wandb, WandbMode, free_folder, say
+from lstm_lab.verbs.options import Json, Name, Overrides, Wandb, WandbMode, echo_json
 
 if TYPE_CHECKING:
+    from lstm_lab.data import Dataset
     from lstm_lab.experiment import Experiment
     from lstm_lab.run import Run
 
@@ -19,66 +20,50 @@ if TYPE_CHECKING:
 def train(
     conf: Annotated[str | None, typer.Argument(help="Experiment file, as conf/vowels_lstm.yaml.")] = None,
     overrides: Overrides = None,
-    resume: Annotated[str | None, typer.Option(help="Run to go on with, instead of a file.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Run to resume, instead of a file.")] = None,
     name: Name = None,
     wandb: Wandb = WandbMode.auto,
 ) -> None:
-    """Train one experiment, or go on with an interrupted run."""
+    """Train one experiment, or resume an interrupted run."""
     if (conf is None) == (resume is None):
         raise ConfigError("train: give either an experiment file, as conf/vowels_lstm.yaml, or --resume RUN")
     if resume is not None:
-        return go_on(resume, overrides, wandb)
+        return resume_run(resume, overrides, wandb)
     from lstm_lab.experiment import load_experiment
     from lstm_lab.provenance import command_line
+    from lstm_lab.workflow import create_run
 
     experiment = load_experiment(str(conf), overrides or ())
-    dataset = experiment.data.build()
-    read_whole(dataset)
+    run, dataset = create_run(experiment, name=name, stem=Path(str(conf)).stem, command=command_line())
     for note in dataset.notes:
         typer.echo(f"data {dataset.name}: {note}")
-    from lstm_lab.run import Run
-
-    run = Run.create(
-        free_folder(name, Path(str(conf)).stem), experiment.dump(), command=command_line(), job_type="train"
-    )
     return _train(experiment, run, wandb, dataset)
 
 
-def read_whole(dataset: Any) -> None:
-    """Read and split the data now, so that a fault in it leaves nothing behind."""
-    _ = dataset.info, dataset.train, dataset.validation
-
-
-def go_on(path: str, overrides: list[str] | None, wandb: WandbMode) -> None:
-    """Train on where an interrupted run stands, by the experiment that it was begun with."""
+def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None:
+    """Resume an interrupted run, by the experiment that it was started with."""
     if overrides:
         raise ConfigError(
             f"override '{overrides[0]}': a resumed run keeps its experiment; train a new one to change it"
         )
-    from lstm_lab.experiment import Experiment
     from lstm_lab.run import Run
+    from lstm_lab.workflow import load_run_experiment
 
     run = Run.open(path)
     if run.status["state"] == "finished":
         from lstm_lab.verbs.terminal import console
 
-        console().print(f"{run.path} is finished: nothing to go on with")
+        console().print(f"{run.path} is finished: nothing to resume")
         return
-    experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
-    _train(experiment, run, wandb, None)
+    _train(load_run_experiment(run), run, wandb, None)
 
 
-def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> None:
-    import threading
-
-    from lstm_lab.evaluate import evaluate
-    from lstm_lab.report import write_report
-    from lstm_lab.tracking import publish_best, resolve
-    from lstm_lab.train import stopping
-    from lstm_lab.train import train as fit
+def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset | None) -> None:
+    from lstm_lab.tracking import resolve
     from lstm_lab.verbs import terminal
+    from lstm_lab.workflow import run_experiment
 
-    out, stop = terminal.console(), threading.Event()
+    out = terminal.console()
     mode, reason = resolve(wandb.value)
     out.print(f"{run.path}  W&B {mode}: {reason}")
     bar = out.is_terminal
@@ -89,54 +74,40 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Any) -> 
         )
         out.print(f"epoch {row['epoch']:>3}  {shown}  {row['seconds']:.0f} s")
 
-    with stopping(stop):
-        result = fit(
-            experiment, run, dataset=dataset, wandb=mode, stop=stop, progress=bar, on_epoch=None if bar else line
-        )
-    content = evaluate(run, "validation", dataset).dump()
-    run.describe(validation={**content, "epoch": result.epoch})
-    out.print(terminal.scores(content, f"Validation part, best epoch {result.epoch} of {result.epochs}"))
+    outcome = run_experiment(experiment, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=None if bar else line)
+    content, result = outcome.validation.dump(), outcome.result
+    out.print(terminal.scores(content, f"Validation split, best epoch {result.epoch} of {result.epochs}"))
     out.print(terminal.verdict(content))
-    page = write_report(run.path)
-    publish_best([run], mode=mode)
-    out.print(f"{page}\nTest part, still sealed: lstm-lab evaluate {run.path}")
+    out.print(f"{outcome.report}\nNot evaluated on the test split yet: lstm-lab evaluate {run.path}")
 
 
 def evaluate(
-    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its winner.")], as_json: Json = False
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")], as_json: Json = False
 ) -> None:
-    """Open the sealed test part, and record that it was opened."""
-    from lstm_lab.evaluate import evaluate as score
-    from lstm_lab.report import write_report
-    from lstm_lab.run import Run
-    from lstm_lab.sweep.store import summary
-    from lstm_lab.sweep.store.folder import SweepFolder
-    from lstm_lab.sweep.store.record import is_sweep
+    """Evaluate on the held-out test split, and record that it was done."""
     from lstm_lab.verbs import terminal
+    from lstm_lab.workflow import evaluate_folder
 
-    path = Path(folder)
-    scores = summary.evaluate_best(SweepFolder.open(path)) if is_sweep(path) else score(Run.open(path))
-    content = scores.dump()
-    write_report(path)
+    content = evaluate_folder(Path(folder)).dump()
     if as_json:
-        say(content)
+        echo_json(content)
         return
     out = terminal.console()
-    out.print(terminal.scores(content, f"Test part of {path}, opened {content['openings']} time(s)"))
+    out.print(terminal.scores(content, f"Test split of {folder}, evaluation {content['test_evaluations']}"))
     out.print(terminal.verdict(content))
 
 
 def predict(
-    run: Annotated[str, typer.Argument(help="A run trained on a file of your own.")],
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
     file: Annotated[str, typer.Argument(help="New data with the same columns; texts as CSV, JSONL, Parquet or TXT.")],
 ) -> None:
-    """What comes next after the end of a series, or the label of each text, as CSV on standard output."""
+    """Predict for new data: what follows a series, or the class of each sequence or text, as CSV on standard output."""
     import csv
 
-    from lstm_lab.predict import predict as answer
-    from lstm_lab.run import Run
+    from lstm_lab.predict import predict as predictions
+    from lstm_lab.workflow import best_run
 
-    header, rows = answer(Run.open(run), file)
+    header, rows = predictions(best_run(Path(folder)), file)
     out = csv.writer(sys.stdout, lineterminator="\n")
     out.writerow(header)
     out.writerows([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows)

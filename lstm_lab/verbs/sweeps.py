@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Address, Name, Wandb, WandbMode, free_folder
-from lstm_lab.verbs.runs import go_on
+from lstm_lab.verbs.options import Address, Name, Wandb, WandbMode
+from lstm_lab.verbs.runs import resume_run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.workflow import SweepOutcome
 
 
 def sweep(
@@ -28,8 +34,7 @@ def sweep(
     """Answer the question of each sweep file with trials on Ray Tune."""
     from lstm_lab.provenance import command_line
     from lstm_lab.sweep.spec import build_corners, load_sweep
-    from lstm_lab.sweep.store.folder import SweepFolder
-    from lstm_lab.sweep.store.remote import own_place
+    from lstm_lab.workflow import create_sweep
 
     paths = [file for file in files if "=" not in file]
     overrides = [file for file in files if "=" in file]
@@ -37,18 +42,17 @@ def sweep(
         raise ConfigError("sweep: give a sweep file, as sweeps/vowels_cells.yaml")
     if name is not None and len(paths) > 1:
         raise ConfigError(f"--name {name}: goes with one sweep file, not with {len(paths)}")
-    asked = [(path, load_sweep(path, overrides)) for path in paths]
-    for path, found in asked:
-        build_corners(found, path)
+    found = [(path, load_sweep(path, overrides)) for path in paths]
+    for path, each in found:
+        build_corners(each, path)
     if dry_run:
         from lstm_lab.sweep.view.dry_run import plan
 
-        return typer.echo("\n\n".join("\n".join(plan(found, path, name, address, storage)) for path, found in asked))
-    folders = []
-    for path, found in asked:
-        folder = free_folder(name, Path(path).stem)
-        about = {"storage": own_place(storage, folder.name, found)} if storage else {}
-        folders.append(SweepFolder.create(folder, found, command=command_line(), **about))
+        return typer.echo("\n\n".join("\n".join(plan(each, path, name, address, storage)) for path, each in found))
+    folders = [
+        create_sweep(each, name=name, stem=Path(path).stem, command=command_line(), storage=storage)
+        for path, each in found
+    ]
     return _sweep(folders, wandb, test, address)
 
 
@@ -57,59 +61,59 @@ def resume(
     wandb: Wandb = WandbMode.auto,
     address: Address = None,
 ) -> None:
-    """Go on where a sweep or a run was interrupted or killed; what is damaged in it is mended first."""
+    """Resume an interrupted or killed sweep or run; a damaged sweep is repaired first."""
+    from lstm_lab.run import Run
     from lstm_lab.sweep.store.folder import SweepFolder
     from lstm_lab.sweep.store.record import is_sweep
     from lstm_lab.sweep.store.repair import repair
 
-    if not is_sweep(Path(folder)) and (Path(folder) / "run.json").is_file():
-        return go_on(folder, None, wandb)
+    if not is_sweep(Path(folder)) and Run(folder).exists():
+        return resume_run(folder, None, wandb)
     for line in repair(folder):
-        typer.echo(f"mended {line}")
+        typer.echo(f"repaired {line}")
     return _sweep([SweepFolder.open(folder)], wandb, False, address)
 
 
-def _sweep(folders: list[Any], wandb: WandbMode, test: bool, address: str | None) -> None:
-    from lstm_lab.report import write_report
-    from lstm_lab.sweep.execution.driver import execute_sweep
-    from lstm_lab.sweep.store import summary
+def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None) -> None:
     from lstm_lab.tracking import resolve
     from lstm_lab.verbs import terminal
+    from lstm_lab.workflow import run_sweep
 
-    out, ends, failed = terminal.console(), [], 0
+    out, outcomes = terminal.console(), []
     mode, reason = resolve(wandb.value)
     for folder in folders:
-        found = folder.sweep
-        trials = found.num_configurations * len(found.seeds)
-        out.print(f"{found.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
-        content = execute_sweep(folder, wandb=mode, console=out, address=address)
-        failed += content["trials"]["failed"]
-        scores = None
-        if test and content["winner"]:
-            scores = summary.evaluate_best(folder).dump()
-            content["wandb"] = summary.publish(folder, mode, top=1)
-        page = write_report(folder.path)
-        ends.append((content, scores, page, folder))
-    for content, scores, page, folder in ends:
-        out.print()
-        out.print(terminal.leaderboard(content))
-        count, runs = content["trials"], content["wandb"]
-        out.print(
-            f"{count['asked']} trials: {count['finished']} finished, {count['stopped']} stopped early, "
-            f"{count['failed']} failed; {runs['runs']} W&B runs ({runs['mode']}), "
-            f"{runs['runs'] - runs['ended']} unfinished; {content['seconds']:.0f} s"
-        )
-        if removed := content["removed"]["trials"]:
-            out.print(f"checkpoints of {removed} trials removed, {content['removed']['bytes'] / 1e6:.1f} MB")
-        for failure in content["failures"]:
-            out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
-        if scores is not None:
-            out.print(terminal.scores(scores, f"Test part, winner {content['winner']['trial']}"))
-            out.print(terminal.verdict(scores))
-        if content["winner"]:
-            out.print(f"Again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {page}")
-    if failed:
+        sweep = folder.sweep
+        trials = sweep.num_configurations * len(sweep.seeds)
+        out.print(f"{sweep.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
+        outcomes.append(run_sweep(folder, wandb=mode, console=out, address=address, test=test))
+    for outcome in outcomes:
+        _print_outcome(outcome, out)
+    if any(outcome.summary["trials"]["failed"] for outcome in outcomes):
         raise SystemExit(4)
+
+
+def _print_outcome(outcome: SweepOutcome, out: Console) -> None:
+    from lstm_lab.verbs import terminal
+
+    content, folder = outcome.summary, outcome.folder
+    out.print()
+    out.print(terminal.leaderboard(content))
+    count, runs = content["trials"], content["wandb"]
+    out.print(
+        f"{count['total']} trials: {count['finished']} finished, {count['stopped']} stopped early, "
+        f"{count['failed']} failed; {runs['runs']} W&B runs ({runs['mode']}), "
+        f"{runs['runs'] - runs['ended']} unfinished; {content['seconds']:.0f} s"
+    )
+    if removed := content["removed"]["trials"]:
+        out.print(f"checkpoints of {removed} trials removed, {content['removed']['bytes'] / 1e6:.1f} MB")
+    for failure in content["failures"]:
+        out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
+    if outcome.test is not None:
+        scores = outcome.test.dump()
+        out.print(terminal.scores(scores, f"Test split, best trial {content['winner']['trial']}"))
+        out.print(terminal.verdict(scores))
+    if content["winner"]:
+        out.print(f"Train it again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {outcome.report}")
 
 
 def watch(

@@ -192,7 +192,7 @@ def _link_checkpoints(source: Run, folder: Path) -> int | None:
             if has_clone(source):
                 raise FileNotFoundError  # It becomes a clone itself: its record may be of one, its weights of another.
             os.link(source.checkpoints / "last.ckpt", folder / "last.ckpt")
-            os.link(source.best, folder / "best.ckpt")
+            os.link(source.best_checkpoint, folder / "best.ckpt")
             epochs, best = (epochs_in(read_checkpoint(folder / name)) for name in ("last.ckpt", "best.ckpt"))
             if best <= epochs:
                 return epochs

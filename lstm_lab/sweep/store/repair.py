@@ -159,7 +159,7 @@ def _status(run: Run, decided: str | None) -> Iterator[str]:
 def _best(run: Run) -> Iterator[str]:
     """A trial that has ended needs the checkpoint of its best epoch."""
     state = run.status["state"]
-    if state not in ("finished", "stopped") or zipfile.is_zipfile(run.best) or not run.rows():
+    if state not in ("finished", "stopped") or zipfile.is_zipfile(run.best_checkpoint) or not run.rows():
         return
     if state == "stopped":
         yield "checkpoints/best.ckpt: incomplete or missing; its record stays"

@@ -1,0 +1,229 @@
+"""What the command line and the Python API share: an experiment trained and evaluated, a sweep run and summarised.
+
+Nothing here prints: progress goes to callbacks, or to a console that the caller hands in.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lstm_lab import files
+from lstm_lab.config import ConfigError
+from lstm_lab.files import Row
+from lstm_lab.run import Run
+from lstm_lab.scores import Scores
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lstm_lab.data import Dataset
+    from lstm_lab.experiment import Experiment
+    from lstm_lab.sweep.spec import Sweep
+    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.tracking import Mode
+    from lstm_lab.train import Result
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """A trained run."""
+
+    run: Run
+    result: Result
+    validation: Scores
+    """On the validation split, with the baselines."""
+    report: Path
+
+
+@dataclass(frozen=True)
+class SweepOutcome:
+    """A sweep that has ended."""
+
+    folder: SweepFolder
+    summary: Row
+    """summary.json"""
+    test: Scores | None
+    """Of the best trial on the test split, if that was asked for."""
+    report: Path
+
+
+def new_folder(name: str | None, stem: str) -> Path:
+    """Where a new run or sweep goes, below `runs/`: `name` if it is free, else the stem with a free number.
+
+    Raises:
+        ConfigError: the name is no plain folder name, or taken.
+    """
+    if name is None:
+        return files.claim(stem)
+    if Path(name).name != name or name in (".", ".."):
+        raise ConfigError(f"--name {name}: must be a plain folder name; LSTM_LAB_RUNS says where it goes")
+    if (files.runs_folder() / name).exists():
+        raise ConfigError(f"{files.runs_folder() / name}: exists already; choose another name")
+    return files.runs_folder() / name
+
+
+def create_run(experiment: Experiment, *, name: str | None = None, stem: str, command: str = "") -> tuple[Run, Dataset]:
+    """Read and split the data, then make the run's folder: an error in the data leaves no folder behind.
+
+    Raises:
+        DataError: the data cannot be read.
+        ConfigError: the name is taken.
+    """
+    dataset = experiment.data.build()
+    read_splits(dataset)
+    run = Run.create(
+        new_folder(name, stem), experiment.dump(), command=command, job_type="train", tags=list(experiment.tags)
+    )
+    return run, dataset
+
+
+def read_splits(dataset: Dataset) -> None:
+    """Read and split the data now, so that an error in it is raised before anything is started.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    _ = dataset.info, dataset.train, dataset.validation
+
+
+def run_experiment(
+    experiment: Experiment,
+    run: Run,
+    *,
+    dataset: Dataset | None = None,
+    wandb: Mode = "disabled",
+    progress: bool = False,
+    on_epoch: Callable[[Row], None] | None = None,
+    stop: threading.Event | None = None,
+) -> TrainingOutcome:
+    """Train, or resume, a run; evaluate its best epoch on the validation split; write its report.
+
+    Args:
+        dataset: already read, when the caller has it.
+        wandb: resolved mode of its W&B run.
+        progress: show a progress bar.
+        on_epoch: called with each row of the record.
+        stop: once set, everything is saved and `Interrupted` is raised. Ctrl-C sets it, in the main thread.
+
+    Raises:
+        Interrupted: it can be resumed.
+        Fault: bad data, or a loss that is not a number.
+    """
+    from lstm_lab.evaluate import evaluate
+    from lstm_lab.report import write_report
+    from lstm_lab.tracking import publish_best
+    from lstm_lab.train import stopping, train
+
+    stop = stop or threading.Event()
+    with stopping(stop):
+        result = train(experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress, on_epoch=on_epoch)
+    scores = evaluate(run, "validation", dataset)
+    run.describe(validation={**scores.dump(), "epoch": result.epoch})
+    report = write_report(run.path)
+    publish_best([run], mode=wandb)
+    return TrainingOutcome(run, result, scores, report)
+
+
+def load_run_experiment(run: Run) -> Experiment:
+    """The experiment of a run, as it was resolved.
+
+    Raises:
+        ConfigError: its experiment.yaml was edited into something invalid.
+    """
+    from lstm_lab.experiment import Experiment
+
+    return Experiment.of(run.experiment, str(run.path / files.EXPERIMENT))
+
+
+def create_sweep(
+    sweep: Sweep, *, name: str | None = None, stem: str, command: str = "", storage: str | None = None
+) -> SweepFolder:
+    """Make a sweep's folder.
+
+    Args:
+        storage: URI that its trials write to, where nodes share no disk.
+
+    Raises:
+        ConfigError: the name is taken, or `warm_start` does not fit.
+    """
+    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweep.store.remote import own_place
+
+    folder = new_folder(name, stem)
+    about = {"storage": own_place(storage, folder.name, sweep)} if storage else {}
+    return SweepFolder.create(folder, sweep, command=command, **about)
+
+
+def run_sweep(
+    folder: SweepFolder,
+    *,
+    wandb: Mode = "disabled",
+    console: Console | None = None,
+    address: str | None = None,
+    test: bool = False,
+) -> SweepOutcome:
+    """Run what is missing of a sweep, summarise it, and write its report.
+
+    Args:
+        wandb: resolved mode; one W&B run per trial.
+        console: shows the progress; None: nothing is shown.
+        address: of a Ray cluster; None: Ray runs on this machine for as long as the sweep does.
+        test: evaluate the best trial on the test split at the end.
+
+    Raises:
+        Interrupted: everything is saved; calling again resumes.
+    """
+    from rich.console import Console
+
+    from lstm_lab.report import write_report
+    from lstm_lab.sweep.execution.driver import execute_sweep
+    from lstm_lab.sweep.store import summary
+
+    content = execute_sweep(folder, wandb=wandb, console=console or Console(quiet=True), address=address)
+    scores = None
+    if test and content["winner"]:
+        scores = summary.evaluate_best(folder)
+        content["wandb"] = summary.publish(folder, wandb, top=1)
+    return SweepOutcome(folder, content, scores, write_report(folder.path))
+
+
+def evaluate_folder(path: Path) -> Scores:
+    """Evaluate a run, or the best trial of a sweep, on the test split, record it, and write the report again.
+
+    Raises:
+        ConfigError: neither a run nor a sweep, or nothing to evaluate yet.
+    """
+    from lstm_lab.evaluate import evaluate
+    from lstm_lab.report import write_report
+    from lstm_lab.sweep.store import summary
+    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweep.store.record import is_sweep
+
+    scores = summary.evaluate_best(SweepFolder.open(path)) if is_sweep(path) else evaluate(Run.open(path))
+    write_report(path)
+    return scores
+
+
+def best_run(path: Path) -> Run:
+    """The run in a folder; of a sweep, its best trial.
+
+    Raises:
+        ConfigError: neither, or no trial has a value.
+    """
+    from lstm_lab.sweep.store.record import is_sweep, read_sweep, trial_folder
+
+    if not is_sweep(path):
+        return Run.open(path)
+    winner = read_sweep(path).winner
+    if winner is None:
+        raise ConfigError(f"{path}: has no best trial yet: no trial has a value")
+    return Run.open(trial_folder(path, winner.id))
+
+
+def as_records(header: list[str], rows: list[list[Any]]) -> list[Row]:
+    """A table as one dict per row."""
+    return [dict(zip(header, row, strict=True)) for row in rows]
