@@ -85,7 +85,7 @@ def test_cells_are_compared_in_pairs_alike_in_everything_else(swept):
 def test_curves_are_the_record_and_their_ends_are_marked(swept):
     folder, shown = swept
     winner = json.loads((folder / "summary.json").read_text())["winner"]["trial"]
-    traces = shown.figures["curves-decides"]["data"]
+    traces = shown.figures["curves-monitor"]["data"]
     lines = {t["hovertemplate"].split(":")[0]: t for t in traces if t["mode"] == "lines"}
     assert len(lines) == 24
     for trial, line in lines.items():
@@ -181,7 +181,7 @@ def test_every_figure_and_table_says_what_it_is(swept):
     plots = [a for _, a in shown.tags if a.get("class") == "plot"]
     assert {a["id"] for a in plots} == set(shown.figures)
     assert set(shown.figures) == {
-        "budget", "importance", "parallel", "curves-decides", "curves-train", "rates",
+        "budget", "importance", "parallel", "curves-monitor", "curves-train", "rates",
         "slice-model-cell", "slice-model-hidden-size", "slice-optimizer-lr", "slice-model-dropout-output",
     }  # fmt: skip
     assert all(len(a["aria-label"]) > 40 for a in plots)

@@ -82,7 +82,7 @@ def test_a_page_can_be_read_filtered_and_sorted_and_loads_nothing(tmp_path):
     sound(found)
     (seen,) = found.values()
     ids = {plot["id"] for plot in seen["plots"]}
-    assert {"budget", "importance", "interaction", "parallel", "curves-decides", "confusion", "calibration"} <= ids
+    assert {"budget", "importance", "interaction", "parallel", "curves-monitor", "confusion", "calibration"} <= ids
     points = {json.dumps(row): row for row in asked}.values()
     small = sum(row["model.cell"] == "lstm" and row["model.hidden_size"] <= 32 for row in points)
     gru = sum(row["model.cell"] == "gru" for row in points)

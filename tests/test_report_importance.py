@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,7 +179,7 @@ def test_importance_is_shown_from_20_trials_on_and_never_of_a_population():
     assert importance.importance(synthetic(19)) is None
     assert importance.importance(synthetic(20)) is not None
     sweep = synthetic(30)
-    sweep.trials[3].lineage.append({"source": "t0001", "epoch": 4})
+    sweep.trials[3] = replace(sweep.trials[3], lineage=({"source": "t0001", "epoch": 4},))
     assert importance.importance(sweep) is None
 
 

@@ -68,7 +68,7 @@ def test_a_run_whose_test_part_was_opened_twice(tmp_path):
     shown = page(tmp_path / "vowels-1")
     assert "opened 2 times" in shown.text
     assert "Logistic regression wins on the test part: accuracy 0.9444 against 0.9100." in shown.text
-    assert "curves-decides" in shown.figures
+    assert "curves-monitor" in shown.figures
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_large_sweep_is_thinned_and_says_so(tmp_path):
     began = time.process_time()
     shown = page(folder)
     assert time.process_time() - began < 8
-    lines = [trace for trace in shown.figures["curves-decides"]["data"] if trace["mode"] == "lines"]
+    lines = [trace for trace in shown.figures["curves-monitor"]["data"] if trace["mode"] == "lines"]
     assert len(lines) == 60
     assert "60 of 120 trials are drawn" in shown.text
     assert len(shown.tables[0]) == 121

@@ -103,7 +103,7 @@ def resolved(accessor, run):
 
 def test_what_the_test_part_showed_of_the_winner_stands_in_the_report(swept):
     held = {"classes": ["a", "b"], "counts": [[7, 3], [0, 9]]}
-    opening = {"opened": "2026-01-01T00:00:00+00:00", "epoch": 2, "scores": {"loss": 0.5}, "confusion": held}
+    opening = {"at": "2026-01-01T00:00:00+00:00", "epoch": 2, "scores": {"loss": 0.5}, "confusion": held}
     assert "Classes of the test part" not in json.dumps(spec_of(swept))
     append_jsonl(swept / "trials" / "t0000" / "tests.jsonl", opening)
     said = json.dumps(spec_of(swept), ensure_ascii=False)

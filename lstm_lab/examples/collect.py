@@ -69,13 +69,13 @@ def examples_of(run: Run) -> dict[str, Any]:
             row["sample"] = int(places[row["sample"]])
             if len(texts) > row["sample"] and isinstance(texts[row["sample"]], str):
                 row["text"] = texts[row["sample"]][:400]
-    how = {"first": True} if getattr(split, "carry", False) else {}
+    how = {"first": True} if split.stateful else {}
     return {"part": "validation", "epoch": epoch, "samples": sum(map(len, index)), "of": len(split), **how, **found}
 
 
 def _asked(split: Any, batch_size: int) -> list[Tensor]:
     """Places of the samples that are asked for, batch by batch."""
-    if getattr(split, "carry", False):
+    if split.stateful:
         # What a chunk is answered depends on the chunks before it: as validation reads them, from the beginning.
         batches = [torch.from_numpy(rows) for rows in split.plan(batch_size).batches(None)]
         so_far = torch.tensor([len(rows) for rows in batches]).cumsum(0)

@@ -157,7 +157,7 @@ def run_page(record: RunRecord, examples: Row) -> Page:
     validation = record.about.get("validation")
     scored = [
         tables.scores(
-            f"test part, opened {fmt.when(row['opened'])}" if row.get("opened") else "validation part",
+            f"test part, opened {fmt.when(row['at'])}" if row.get("at") else "validation part",
             f"model, epoch {row.get('epoch', fmt.NONE)}",
             row["scores"],
             row.get("baselines") or {},

@@ -55,7 +55,7 @@ def leaderboard(summary: dict[str, Any], rows: int = 12) -> Table:
     keys = sorted({key for point in summary["configurations"] for key in point["overrides"]})
     shown, all_points = summary["configurations"][:rows], len(summary["configurations"])
     more = f" (best {rows} of {all_points} points)" if all_points > rows else ""
-    table = Table(title=f"{summary['question']}{more}", title_justify="left", box=None, pad_edge=False)
+    table = Table(title=f"{summary['title']}{more}", title_justify="left", box=None, pad_edge=False)
     for name in ("rank", *(key.rsplit(".", 1)[-1] for key in keys)):
         table.add_column(name)
     for name in (f"{summary['metric']} mean", "std", "n", "parameters", "states"):

@@ -47,7 +47,7 @@ def of_sweep(sweep: SweepRecord) -> Facts:
     if wandb:
         facts.append(("W&B", f"{wandb.get('mode')}, {fmt.plural(wandb.get('runs') or 0, 'run')}"))
     openings = [(trial.id, row) for trial in sweep.trials if trial.record for row in trial.record.test_evaluations]
-    facts.append(("test part", _openings([f"{name}, {fmt.when(row.get('opened'))}" for name, row in openings])))
+    facts.append(("test part", _openings([f"{name}, {fmt.when(row.get('at'))}" for name, row in openings])))
     return facts
 
 
@@ -63,7 +63,7 @@ def of_run(record: RunRecord) -> Facts:
         *_data(experiment.get("data") or {}, about.get("data") or {}),
         ("seed", str(experiment.get("seed", fmt.NONE))),
         ("device", about.get("device") or fmt.NONE),
-        ("test part", _openings([fmt.when(row.get("opened")) for row in record.test_evaluations])),
+        ("test part", _openings([fmt.when(row.get("at")) for row in record.test_evaluations])),
     ]
     if about.get("group"):
         facts.insert(0, ("sweep", about["group"]))

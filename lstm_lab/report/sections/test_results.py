@@ -13,7 +13,7 @@ from lstm_lab.report.sections.predictions import ahead, matrix
 def about(opening: Row) -> str:
     """Which opening of the test part is shown; a page never opens it."""
     return (
-        f"From its opening of {fmt.when(opening.get('opened'))}, with the weights of the best epoch "
+        f"From its opening of {fmt.when(opening.get('at'))}, with the weights of the best epoch "
         f"({opening.get('epoch', fmt.NONE)}), as the record kept it."
     )
 
