@@ -21,10 +21,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lstm_lab.sweep.execution import driver
-from lstm_lab.sweep.execution.ray_cluster import cluster
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweeps.execution import driver
+from lstm_lab.sweeps.execution.ray_cluster import cluster
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
 
 SWEEP = """# What does early stopping bring at equal compute?
 experiment:

@@ -28,7 +28,7 @@ from lstm_lab.config import ConfigError, Fault, Interrupted, parse_overrides
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Diverged
 from lstm_lab.run import Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 CONTESTANTS = [
     "model.cell=lstm",

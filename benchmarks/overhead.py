@@ -146,9 +146,9 @@ def many(trials: int) -> None:
     """A sweep whose trials train nothing; the driver is asked every few seconds how it does."""
     from rich.console import Console
 
-    from lstm_lab.sweep.execution import driver
-    from lstm_lab.sweep.spec import load_sweep
-    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweeps.execution import driver
+    from lstm_lab.sweeps.spec import load_sweep
+    from lstm_lab.sweeps.store.folder import SweepFolder
 
     sys.path.insert(0, str(HERE))
     os.environ["PYTHONPATH"] = f"{HERE}:{Path.cwd()}"

@@ -28,7 +28,7 @@ from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.models import SequenceModel
 from lstm_lab.run import Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 ROOT = Path(__file__).parent.parent
 

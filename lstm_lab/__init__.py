@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lstm_lab.config import ConfigError, DataError, Fault, Interrupted
     from lstm_lab.experiment import Experiment
     from lstm_lab.scores import Scores
-    from lstm_lab.sweep.spec import Sweep
+    from lstm_lab.sweeps.spec import Sweep
 
 __version__ = "0.1.0"
 
@@ -38,7 +38,7 @@ _HOMES = {
     "lstm_lab.config": ("ConfigError", "DataError", "Fault", "Interrupted"),
     "lstm_lab.experiment": ("Experiment",),
     "lstm_lab.scores": ("Scores",),
-    "lstm_lab.sweep.spec": ("Sweep",),
+    "lstm_lab.sweeps.spec": ("Sweep",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lstm_lab.data import SequenceDataModule
     from lstm_lab.experiment import Experiment
     from lstm_lab.learner import Learner
-    from lstm_lab.sweep.spec import Sweep
+    from lstm_lab.sweeps.spec import Sweep
 
 WandbMode = Literal["auto", "online", "offline", "disabled"]
 
@@ -105,7 +105,7 @@ class TrainedRun(Run):
         It can be trained further by any `pytorch_lightning.Trainer` on `run.datamodule()`.
         """
         from lstm_lab.evaluate import load_weights
-        from lstm_lab.train import build_from
+        from lstm_lab.training import build_from
 
         experiment = self.config
         dataset = experiment.data.build()
@@ -147,7 +147,7 @@ class SweepResult:
         Columns: trial, configuration, seed, phase, state, reason, the monitored metric at its best epoch under its own
         name, epoch, epochs, seconds, parameters, exploits and exploited, then one for each key of the space.
         """
-        from lstm_lab.sweep.store.dataframe import trials_dataframe
+        from lstm_lab.sweeps.store.dataframe import trials_dataframe
 
         return trials_dataframe(self.path)
 
@@ -160,7 +160,7 @@ class SweepResult:
         """
         import pandas as pd
 
-        from lstm_lab.sweep.store.record import read_sweep
+        from lstm_lab.sweeps.store.record import read_sweep
 
         record = read_sweep(self.path)
         keys = list(record.space)
@@ -193,7 +193,7 @@ class SweepResult:
     @property
     def summary(self) -> Row | None:
         """summary.json; None where the sweep has not ended."""
-        from lstm_lab.sweep.store.record import read_summary
+        from lstm_lab.sweeps.store.record import read_summary
 
         return read_summary(self.path)
 
@@ -279,12 +279,12 @@ def resume(
     Raises:
         ConfigError: neither a run nor a sweep.
     """
-    from lstm_lab.sweep.store.record import is_sweep
+    from lstm_lab.sweeps.store.record import is_sweep
     from lstm_lab.workflow import load_run_experiment, run_experiment, run_sweep
 
     if is_sweep(Path(path)):
-        from lstm_lab.sweep.store.folder import SweepFolder
-        from lstm_lab.sweep.store.repair import repair
+        from lstm_lab.sweeps.store.folder import SweepFolder
+        from lstm_lab.sweeps.store.repair import repair
 
         repair(path)
         run_sweep(SweepFolder.open(path), wandb=_wandb(wandb), console=_console(progress))
@@ -320,7 +320,7 @@ def sweep(
         Interrupted: after Ctrl-C, with everything saved; `lab.resume` continues.
     """
     from lstm_lab.provenance import command_line
-    from lstm_lab.sweep.spec import build_corners, load_sweep
+    from lstm_lab.sweeps.spec import build_corners, load_sweep
     from lstm_lab.workflow import create_sweep, run_sweep
 
     if isinstance(file, str | Path):
@@ -351,7 +351,7 @@ def load_sweep(path: str | Path) -> SweepResult:
     Raises:
         ConfigError: there is none.
     """
-    from lstm_lab.sweep.store.record import is_sweep
+    from lstm_lab.sweeps.store.record import is_sweep
 
     if not is_sweep(Path(path)):
         raise ConfigError(f"{path}: not a sweep: there is no sweep.yaml in it{files.similar_run(Path(path))}")

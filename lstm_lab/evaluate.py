@@ -16,7 +16,7 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
 from lstm_lab.scores import Scores
-from lstm_lab.train import build
+from lstm_lab.training import build
 
 
 def load_weights(learner: Learner, run: Run) -> int:

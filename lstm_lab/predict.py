@@ -11,7 +11,7 @@ from lstm_lab.data import Dataset
 from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.train import build_from
+from lstm_lab.training import build_from
 
 
 def predict(run: Run, new: Any) -> tuple[list[str], list[list[Any]]]:

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from lstm_lab.data import Dataset
     from lstm_lab.experiment import Experiment
-    from lstm_lab.sweep.spec import Sweep
-    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweeps.spec import Sweep
+    from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.tracking import Mode
-    from lstm_lab.train import Result
+    from lstm_lab.training import Result
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def run_experiment(
     from lstm_lab.evaluate import evaluate
     from lstm_lab.report import write_report
     from lstm_lab.tracking import publish_best
-    from lstm_lab.train import stopping, train
+    from lstm_lab.training import stopping, train
 
     stop = stop or threading.Event()
     with stopping(stop):
@@ -150,8 +150,8 @@ def create_sweep(
     Raises:
         ConfigError: the name is taken, or `warm_start` does not fit.
     """
-    from lstm_lab.sweep.store.folder import SweepFolder
-    from lstm_lab.sweep.store.remote import own_place
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.store.remote import own_place
 
     folder = new_folder(name, stem)
     about = {"storage": own_place(storage, folder.name, sweep)} if storage else {}
@@ -180,8 +180,8 @@ def run_sweep(
     from rich.console import Console
 
     from lstm_lab.report import write_report
-    from lstm_lab.sweep.execution.driver import execute_sweep
-    from lstm_lab.sweep.store import summary
+    from lstm_lab.sweeps.execution.driver import execute_sweep
+    from lstm_lab.sweeps.store import summary
 
     content = execute_sweep(folder, wandb=wandb, console=console or Console(quiet=True), address=address)
     scores = None
@@ -199,9 +199,9 @@ def evaluate_folder(path: Path) -> Scores:
     """
     from lstm_lab.evaluate import evaluate
     from lstm_lab.report import write_report
-    from lstm_lab.sweep.store import summary
-    from lstm_lab.sweep.store.folder import SweepFolder
-    from lstm_lab.sweep.store.record import is_sweep
+    from lstm_lab.sweeps.store import summary
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.store.record import is_sweep
 
     scores = summary.evaluate_best(SweepFolder.open(path)) if is_sweep(path) else evaluate(Run.open(path))
     write_report(path)
@@ -214,7 +214,7 @@ def best_run(path: Path) -> Run:
     Raises:
         ConfigError: neither, or no trial has a value.
     """
-    from lstm_lab.sweep.store.record import is_sweep, read_sweep, trial_folder
+    from lstm_lab.sweeps.store.record import is_sweep, read_sweep, trial_folder
 
     if not is_sweep(path):
         return Run.open(path)

@@ -8,10 +8,10 @@ import threading
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution.trial_source import SearchPhase
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.train import train
+from lstm_lab.sweeps.execution.trial_source import SearchPhase
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.training import train
 
 
 def write(path, experiment, **more):

@@ -14,7 +14,7 @@ from lstm_lab.data.preprocessing.augment import Augment, warped
 from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 ALL = {
     "jitter": ("japanese_vowels", Augment(jitter=0.1)),

@@ -13,8 +13,8 @@ from lstm_lab.config import ConfigError, validate
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.models import SequenceModel
 from lstm_lab.models.size_budget import count, largest
-from lstm_lab.sweep.spec import build_corners, load_sweep
-from lstm_lab.train import build
+from lstm_lab.sweeps.spec import build_corners, load_sweep
+from lstm_lab.training import build
 
 IN, OUT = 3, 2
 SEEN, ASKED = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)

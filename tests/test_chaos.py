@@ -16,7 +16,7 @@ import pytest
 from local_cluster import LocalCluster, command_line, descendants
 
 from lstm_lab import config
-from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweeps.store.folder import SweepFolder
 
 EVERY = float(os.environ.get("LSTM_LAB_CHAOS_EVERY", 20))
 """Seconds between two kills; more on a machine so busy that a process needs longer than that to start."""

@@ -16,7 +16,7 @@ import pytest
 import lstm_lab.__main__ as cli
 from lstm_lab import config
 from lstm_lab.run import Run
-from lstm_lab.train import train as fit
+from lstm_lab.training import train as fit
 
 ROOT = Path(__file__).parent.parent
 

@@ -18,9 +18,9 @@ from local_cluster import LocalCluster
 from lstm_lab import config
 from lstm_lab.__main__ import app
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.view.dry_run import plan
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.view.dry_run import plan
 
 TEMPLATES = Path(__file__).parent.parent / "sweeps" / "cluster"
 
@@ -151,7 +151,7 @@ def test_a_dry_run_says_when_nothing_has_room(tmp_path, vowels):
     ("address", "why"), [("nonsense", "host:port"), ("127.0.0.1:1", "nobody answers"), (":5", "host:port")]
 )
 def test_an_address_where_nobody_is_is_refused_at_once(address, why, monkeypatch):
-    from lstm_lab.sweep.execution.ray_cluster import connect
+    from lstm_lab.sweeps.execution.ray_cluster import connect
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(ConfigError, match=why):
@@ -159,7 +159,7 @@ def test_an_address_where_nobody_is_is_refused_at_once(address, why, monkeypatch
 
 
 def test_a_cluster_without_a_token_is_refused_before_ray_is_asked(tmp_path, monkeypatch):
-    from lstm_lab.sweep.execution.ray_cluster import auth_mode
+    from lstm_lab.sweeps.execution.ray_cluster import auth_mode
 
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
@@ -237,7 +237,7 @@ def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_as_it_was(tmp_path, vowe
 
 
 def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
-    from lstm_lab.sweep.store.remote import RECORDS, Storage
+    from lstm_lab.sweeps.store.remote import RECORDS, Storage
 
     ours = tmp_path / "ours"
     (ours / "checkpoints").mkdir(parents=True)
@@ -275,7 +275,7 @@ def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
 
 
 def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
-    from lstm_lab.sweep.store.remote import own_place
+    from lstm_lab.sweeps.store.remote import own_place
 
     space = {"optimizer.lr": {"uniform": [0.01, 0.02]}}
     sweep = load_sweep(write(tmp_path / "a.yaml", demand, space=space, num_samples=2))

@@ -16,7 +16,7 @@ from lstm_lab.predict import predict
 from lstm_lab.run import Run
 from lstm_lab.tasks import conformal
 from lstm_lab.tasks.outputs import LEVELS, Normal, Point, Quantile, Scale
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 ONE = Scale(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
 FACTS = SimpleNamespace(targets=("a", "b"), mean=(0.0, 0.0), deviation=(1.0, 1.0), naive_mae=(1.0, 1.0))

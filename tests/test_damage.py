@@ -21,11 +21,11 @@ from sweeping import go_on, write
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution.trial_source import SearchPhase
-from lstm_lab.sweep.store import retention, summary
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.repair import repair
-from lstm_lab.train import train
+from lstm_lab.sweeps.execution.trial_source import SearchPhase
+from lstm_lab.sweeps.store import retention, summary
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.repair import repair
+from lstm_lab.training import train
 
 DOCS = Path(__file__).parent.parent / "docs" / "damage.md"
 EPOCHS = 3

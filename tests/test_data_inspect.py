@@ -16,7 +16,7 @@ from lstm_lab.data.inspection import inspect
 from lstm_lab.data.inspection.copies import near_sequences, near_texts
 from lstm_lab.experiment import load_experiment
 from lstm_lab.run import Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 NAMES = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau"
 WORDS = NAMES.split()

@@ -15,7 +15,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
 from lstm_lab.predict import predict
 from lstm_lab.run import Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 
 def waves(n=30, seed=0):

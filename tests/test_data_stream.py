@@ -19,7 +19,7 @@ from lstm_lab.models import SequenceModel
 from lstm_lab.optimizers import Adam, Constant
 from lstm_lab.run import MEASURED, Run
 from lstm_lab.tasks.next_step import NextStep
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 TOKENS = ("<pad>", *"abcde")
 CELLS = [{"cell": "lstm"}, {"cell": "gru", "num_layers": 2}, {"cell": "lstm", "num_layers": 2, "dilation": 2},

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_lab.sweep.space.yaml import InYaml
+from lstm_lab.sweeps.space.yaml import InYaml
 
 
 @given(st.integers(-50, 50), st.integers(1, 40), st.sampled_from([1, 2, 0.1, 0.25, 3]), st.integers(0, 99))

@@ -24,7 +24,7 @@ from lstm_lab.data.kinds.labelled import LabelledData
 from lstm_lab.evaluate import evaluate
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.run import MEASURED, Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 # ---- 3. Batch size and speed ----
 

@@ -25,7 +25,7 @@ def test_training_wakes_nobody(tmp_path):
     code = f"""
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 asked = {{"data": {{"name": "japanese_vowels"}}, "task": {{"name": "classify"}}, "model": {{"hidden_size": 8}},
          "trainer": {{"max_epochs": 2}}}}
 experiment = Experiment.of(asked)
@@ -38,7 +38,7 @@ print([name for name in lazy_imports.LAZY_MODULES if name in sys.modules and not
 
 def test_who_imports_us_keeps_imports_as_they_are():
     code = """
-import sys, lstm_lab.sweep.store.dataframe, lstm_lab.sweep.execution.driver, lstm_lab.train
+import sys, lstm_lab.sweeps.store.dataframe, lstm_lab.sweeps.execution.driver, lstm_lab.training
 changed = [type(each).__name__ for each in sys.meta_path if type(each).__module__ == "lstm_lab.startup.lazy_imports"]
 print(changed, [name for name, module in sys.modules.items() if type(module).__name__ == "LazyModule"])
 """

@@ -16,12 +16,12 @@ from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.predict import predict
 from lstm_lab.report import write_report
 from lstm_lab.run import MEASURED, Run
-from lstm_lab.sweep.spec import Sweep
-from lstm_lab.sweep.spec import load_sweep as read_sweep_file
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.record import read_sweep
-from lstm_lab.sweep.store.repair import repair
-from lstm_lab.train import train
+from lstm_lab.sweeps.spec import Sweep
+from lstm_lab.sweeps.spec import load_sweep as read_sweep_file
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.record import read_sweep
+from lstm_lab.sweeps.store.repair import repair
+from lstm_lab.training import train
 
 GOLDEN = Path(__file__).parent / "golden" / "format_1"
 FOLDERS = GOLDEN / "folders"

@@ -19,7 +19,7 @@ from lstm_lab.predict import predict
 from lstm_lab.run import Run
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.forecast import Forecast
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 
 def test_every_window_lies_in_one_series_and_its_horizon_in_one_part(tmp_path):

@@ -19,7 +19,7 @@ from lstm_lab.run import Run
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.outputs import LEVELS, Output, Scale
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 N, K = 4000, 1
 UNIT = Scale(torch.zeros(1), torch.ones(1))

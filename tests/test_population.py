@@ -15,13 +15,13 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.files import read_jsonl
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution import gaussian_process, population
-from lstm_lab.sweep.execution.population import PB2, Population, exploit, lineage, prepare_clone
-from lstm_lab.sweep.schedulers.base import changeable, group_of
-from lstm_lab.sweep.space.domains import Domain
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.train import train
+from lstm_lab.sweeps.execution import gaussian_process, population
+from lstm_lab.sweeps.execution.population import PB2, Population, exploit, lineage, prepare_clone
+from lstm_lab.sweeps.schedulers.base import changeable, group_of
+from lstm_lab.sweeps.space.domains import Domain
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.training import train
 
 SPACE = {
     "optimizer.lr": {"loguniform": [1e-3, 0.1]},
@@ -352,8 +352,8 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
 
     from rich.console import Console
 
-    from lstm_lab.sweep.execution import driver
-    from lstm_lab.sweep.execution.trial_source import SearchPhase
+    from lstm_lab.sweeps.execution import driver
+    from lstm_lab.sweeps.execution.trial_source import SearchPhase
 
     folder = SweepFolder.create(
         tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", demand.with_overrides({"trainer.max_epochs": 8})))
@@ -370,7 +370,7 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
 def test_bandits_choose_what_a_clone_goes_on_with_and_the_record_says_so(tmp_path, demand):
     from rich.console import Console
 
-    from lstm_lab.sweep.execution.driver import execute_sweep
+    from lstm_lab.sweeps.execution.driver import execute_sweep
 
     path = write(
         tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 6}), num_samples=4, resources={"cpus": 0.25},

@@ -21,7 +21,7 @@ from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
 from lstm_lab.predict import predict
 from lstm_lab.run import Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 NUMBERS = ("train/loss", "train/grad_norm", "val/loss")
 ROUNDING = {"bf16-mixed": 0.1, "16-mixed": 0.02}

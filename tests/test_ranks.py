@@ -16,7 +16,7 @@ from lstm_lab.data.base import Loader
 from lstm_lab.distributed import Rank, is_lost
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.train import build, follow, train
+from lstm_lab.training import build, follow, train
 
 METRICS = ("train/loss", "train/grad_norm", "val/loss")
 

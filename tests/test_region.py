@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep.space.constraints import Constraint
-from lstm_lab.sweep.space.search_space import SearchSpace, parents_first, same
-from lstm_lab.sweep.space.yaml import InYaml
+from lstm_lab.sweeps.space.constraints import Constraint
+from lstm_lab.sweeps.space.search_space import SearchSpace, parents_first, same
+from lstm_lab.sweeps.space.yaml import InYaml
 
 
 def search_space(space, constraints=(), base=None):

@@ -18,7 +18,7 @@ from lstm_lab.report.sections import predictions
 
 def trained(experiment, runs):
     from lstm_lab.run import Run
-    from lstm_lab.train import train
+    from lstm_lab.training import train
 
     run = Run.create(runs / "run", experiment.dump(), command="", job_type="train")
     train(experiment, run, wandb="disabled")

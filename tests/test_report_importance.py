@@ -13,8 +13,8 @@ from scipy.stats import kendalltau
 
 from lstm_lab.records import RunRecord
 from lstm_lab.report.sections import equal_budget, importance
-from lstm_lab.sweep.store.leaderboard import Configuration, Trial
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Configuration, Trial
+from lstm_lab.sweeps.store.record import SweepRecord
 
 # --- what mattered ----------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ from lstm_lab.report import write_report
 from lstm_lab.report.sections import next_step, predictions
 from lstm_lab.run import Run
 from lstm_lab.tasks.next_step import NextStep
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 TEXT = "the cat sat on the mat, and the dog sat on the log; " * 60
 

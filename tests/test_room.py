@@ -10,11 +10,11 @@ from sweeping import go_on, write
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import read_json
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution import out_of_memory
-from lstm_lab.sweep.execution.out_of_memory import OutOfMemory, train_with_memory_limit
-from lstm_lab.sweep.store import summary
-from lstm_lab.sweep.store.repair import repair
-from lstm_lab.train import train
+from lstm_lab.sweeps.execution import out_of_memory
+from lstm_lab.sweeps.execution.out_of_memory import OutOfMemory, train_with_memory_limit
+from lstm_lab.sweeps.store import summary
+from lstm_lab.sweeps.store.repair import repair
+from lstm_lab.training import train
 
 # --- room on the disk -------------------------------------------------------------------------------------------------
 

@@ -10,9 +10,9 @@ import torch
 from rich.console import Console
 
 from lstm_lab.data import SequenceDataModule
-from lstm_lab.sweep.spec import build_corners, load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.train import build
+from lstm_lab.sweeps.spec import build_corners, load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.training import build
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
@@ -66,7 +66,7 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
-    from lstm_lab.sweep.execution.driver import execute_sweep
+    from lstm_lab.sweeps.execution.driver import execute_sweep
 
     overrides = list(REDUCED)
     if load_sweep(path).scheduler.owner.population:

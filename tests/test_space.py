@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.records import RunRecord
-from lstm_lab.sweep.schedulers.base import Scheduler
-from lstm_lab.sweep.searchers.base import Searcher
-from lstm_lab.sweep.space.domains import Domain
-from lstm_lab.sweep.space.search_space import SearchSpace
-from lstm_lab.sweep.spec import Sweep, load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.leaderboard import Trial, best_trial, leaderboard
+from lstm_lab.sweeps.schedulers.base import Scheduler
+from lstm_lab.sweeps.searchers.base import Searcher
+from lstm_lab.sweeps.space.domains import Domain
+from lstm_lab.sweeps.space.search_space import SearchSpace
+from lstm_lab.sweeps.spec import Sweep, load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.leaderboard import Trial, best_trial, leaderboard
 
 ROOT = Path(__file__).parent.parent
 SPACE = """

@@ -6,8 +6,8 @@ import pytest
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep.searchers.base import Searcher
-from lstm_lab.sweep.spec import Sweep, build_corners, load_sweep
+from lstm_lab.sweeps.searchers.base import Searcher
+from lstm_lab.sweeps.spec import Sweep, build_corners, load_sweep
 
 SPACE = {
     "model.cell": {"choice": ["lstm", "gru"]},

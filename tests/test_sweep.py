@@ -22,12 +22,12 @@ from rich.console import Console
 from lstm_lab import config
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution import driver, population
-from lstm_lab.sweep.execution.driver import execute_sweep
-from lstm_lab.sweep.execution.ray_cluster import cluster
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.train import train
+from lstm_lab.sweeps.execution import driver, population
+from lstm_lab.sweeps.execution.driver import execute_sweep
+from lstm_lab.sweeps.execution.ray_cluster import cluster
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.training import train
 
 
 class Anywhere:

@@ -14,10 +14,10 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.records import RunRecord
 from lstm_lab.run import Run
-from lstm_lab.sweep.execution.trial_source import ConfirmPhase, SearchPhase, trials_since_best
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.store.leaderboard import Trial, best_trial, confirmation
+from lstm_lab.sweeps.execution.trial_source import ConfirmPhase, SearchPhase, trials_since_best
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.leaderboard import Trial, best_trial, confirmation
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}}
 

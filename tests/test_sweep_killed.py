@@ -16,8 +16,8 @@ import pytest
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.train import train
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.training import train
 
 
 def write_sweep(path, experiment, **more):

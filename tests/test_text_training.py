@@ -17,7 +17,7 @@ from lstm_lab.data.readers.vectors import read_vectors
 from lstm_lab.evaluate import evaluate
 from lstm_lab.predict import predict
 from lstm_lab.run import MEASURED, Run
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 # ---- through model and training ----
 

@@ -18,7 +18,7 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Diverged
 from lstm_lab.run import MEASURED, Run
 from lstm_lab.tracking import client
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 
 def start(path, experiment):

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from ray.tune import schedulers as tunes
 
 from lstm_lab.experiment import Experiment
-from lstm_lab.sweep.execution import trainable as trials
-from lstm_lab.sweep.execution.trial_source import SearchPhase
-from lstm_lab.sweep.schedulers.base import Scheduler
+from lstm_lab.sweeps.execution import trainable as trials
+from lstm_lab.sweeps.execution.trial_source import SearchPhase
+from lstm_lab.sweeps.schedulers.base import Scheduler
 
 
 @settings(max_examples=150, deadline=None)

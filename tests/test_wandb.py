@@ -25,7 +25,7 @@ from lstm_lab.tracking import client, upload
 from lstm_lab.tracking.server import server
 from lstm_lab.tracking.terminal import gather
 from lstm_lab.tracking.tracker import hyperparameter_history, wandb_id
-from lstm_lab.train import train
+from lstm_lab.training import train
 
 EXTRA = 5.0
 """Seconds that W&B may cost a training that ends."""

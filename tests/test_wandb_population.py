@@ -10,9 +10,9 @@ from wandb_stub import KEY, Stub
 
 from lstm_lab import config
 from lstm_lab.files import read_jsonl
-from lstm_lab.sweep.execution.driver import execute_sweep
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweeps.execution.driver import execute_sweep
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.tracking import client, upload
 
 SPACE = {"optimizer.lr": {"loguniform": [1e-3, 0.1]}, "model.dropout.output": {"uniform": [0.0, 0.4]}}

@@ -8,8 +8,8 @@ import pytest
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.view.wandb_convert import from_wandb, is_wandb, read, to_wandb
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.view.wandb_convert import from_wandb, is_wandb, read, to_wandb
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from rich.console import Console
 from lstm_lab import config
 from lstm_lab.__main__ import app
 from lstm_lab.run import Run
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
-from lstm_lab.sweep.view.watch import watch
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.view.watch import watch
 
 
 @pytest.fixture

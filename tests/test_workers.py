@@ -18,8 +18,8 @@ import torch
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.sweep.spec import load_sweep
-from lstm_lab.sweep.store.folder import SweepFolder
+from lstm_lab.sweeps.spec import load_sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
 
 
 def write(path, experiment, **more):
@@ -55,8 +55,8 @@ def test_resources_that_cannot_be_are_refused(tmp_path, vowels, resources, why):
 
 
 def test_a_trial_holds_a_bundle_for_each_worker():
-    from lstm_lab.sweep.execution.ddp_workers import bundles
-    from lstm_lab.sweep.spec import Resources
+    from lstm_lab.sweeps.execution.ddp_workers import bundles
+    from lstm_lab.sweeps.spec import Resources
 
     assert bundles(Resources(cpus=2, gpus=1, workers=3)).bundles == [{"CPU": 2, "GPU": 1}] * 3
     assert bundles(Resources(cpus=0.5)).required_resources == {"CPU": 0.5}
@@ -65,7 +65,7 @@ def test_a_trial_holds_a_bundle_for_each_worker():
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_packed_trial_is_held_to_its_share_of_the_memory():
-    from lstm_lab.sweep.execution.ddp_workers import claim_gpu
+    from lstm_lab.sweeps.execution.ddp_workers import claim_gpu
 
     claim_gpu(0.1)
     total = torch.cuda.mem_get_info()[1]
@@ -102,7 +102,7 @@ class Watcher(threading.Thread):
 def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vowels):
     from rich.console import Console
 
-    from lstm_lab.sweep.execution.driver import execute_sweep
+    from lstm_lab.sweeps.execution.driver import execute_sweep
 
     experiment = vowels.with_overrides({"trainer.max_epochs": 12})
     path = write(

@@ -28,7 +28,7 @@ from lstm_lab.tasks.next_step import NextStep
 from lstm_lab.tasks.outputs import LEVELS
 from lstm_lab.tasks.regress import Regress
 from lstm_lab.tasks.tag import Tag
-from lstm_lab.train import build
+from lstm_lab.training import build
 
 Answer = tuple[Batch, Tensor]
 """A batch, and what the model put out for it."""

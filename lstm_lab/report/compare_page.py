@@ -12,7 +12,7 @@ from lstm_lab.report.parts.spec import Answer, Page, Part, Section, Stat
 from lstm_lab.report.records.entries import Arena, Entry, arenas
 from lstm_lab.report.sections import critical_difference, provenance
 from lstm_lab.report.sections import side_by_side as side
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.record import SweepRecord
 
 
 def compare_page(

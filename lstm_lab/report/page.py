@@ -18,7 +18,7 @@ from lstm_lab.report.sections.answer import answer_of_run, answer_of_sweep
 from lstm_lab.report.sections.compare import comparisons
 from lstm_lab.report.sections.equal_budget import equal_budget
 from lstm_lab.report.sections.parallel_coordinates import coordinates
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.record import SweepRecord
 
 
 def page_of(record: RunRecord | SweepRecord, examples: Row | None = None) -> Page:

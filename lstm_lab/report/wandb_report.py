@@ -23,7 +23,7 @@ from lstm_lab.report.parts.spec import Page, Part
 from lstm_lab.report.parts.tables import varying
 from lstm_lab.report.records.read import read
 from lstm_lab.run import Run
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.record import SweepRecord
 from lstm_lab.tracking import PROJECT
 from lstm_lab.tracking.server import server
 from lstm_lab.tracking.tracker import wandb_config

@@ -15,7 +15,7 @@ def list_(as_json: Json = False) -> None:
     import inspect
 
     import lstm_lab.experiment
-    import lstm_lab.sweep.spec  # noqa: F401 - fills the registries
+    import lstm_lab.sweeps.spec  # noqa: F401 - fills the registries
     from lstm_lab.registry import all_kinds
 
     kinds = {
@@ -51,7 +51,7 @@ def fields(
 def schema(of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "experiment") -> None:
     """JSON schema of a file, for editors that complete YAML."""
     _model(of)
-    from lstm_lab.sweep.spec import file_schema
+    from lstm_lab.sweeps.spec import file_schema
 
     echo_json(file_schema(of))
 
@@ -80,7 +80,7 @@ def _model(of: str) -> Any:
 
         return Experiment
     if of == "sweep":
-        from lstm_lab.sweep.spec import Sweep
+        from lstm_lab.sweeps.spec import Sweep
 
         return Sweep
     raise ConfigError(f"{of}: must be experiment or sweep")

@@ -14,7 +14,7 @@ from lstm_lab.verbs.runs import resume_run
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstm_lab.sweep.store.folder import SweepFolder
+    from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.workflow import SweepOutcome
 
 
@@ -33,7 +33,7 @@ def sweep(
 ) -> None:
     """Answer the question of each sweep file with trials on Ray Tune."""
     from lstm_lab.provenance import command_line
-    from lstm_lab.sweep.spec import build_corners, load_sweep
+    from lstm_lab.sweeps.spec import build_corners, load_sweep
     from lstm_lab.workflow import create_sweep
 
     paths = [file for file in files if "=" not in file]
@@ -46,7 +46,7 @@ def sweep(
     for path, each in found:
         build_corners(each, path)
     if dry_run:
-        from lstm_lab.sweep.view.dry_run import plan
+        from lstm_lab.sweeps.view.dry_run import plan
 
         return typer.echo("\n\n".join("\n".join(plan(each, path, name, address, storage)) for path, each in found))
     folders = [
@@ -63,9 +63,9 @@ def resume(
 ) -> None:
     """Resume an interrupted or killed sweep or run; a damaged sweep is repaired first."""
     from lstm_lab.run import Run
-    from lstm_lab.sweep.store.folder import SweepFolder
-    from lstm_lab.sweep.store.record import is_sweep
-    from lstm_lab.sweep.store.repair import repair
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.store.record import is_sweep
+    from lstm_lab.sweeps.store.repair import repair
 
     if not is_sweep(Path(folder)) and Run(folder).exists():
         return resume_run(folder, None, wandb)
@@ -121,8 +121,8 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="One look instead of waiting for the end.")] = False,
 ) -> None:
     """Show how a sweep stands, from another shell, until it ends."""
-    from lstm_lab.sweep.store.folder import SweepFolder
-    from lstm_lab.sweep.view import watch as watching
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.view import watch as watching
     from lstm_lab.verbs import terminal
 
     out = terminal.console()
@@ -136,7 +136,7 @@ def convert(
 ) -> None:
     """A W&B sweep file as one of ours, or the other way round, on standard output."""
     from lstm_lab import config
-    from lstm_lab.sweep.view.wandb_convert import from_wandb, is_wandb, read, to_wandb
+    from lstm_lab.sweeps.view.wandb_convert import from_wandb, is_wandb, read, to_wandb
 
     if is_wandb(read(file)):
         renamed = {key: str(value) for key, value in config.parse_overrides(names or ())}

@@ -17,8 +17,8 @@ from lstm_lab.files import Row
 from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.tables import categories, varying
-from lstm_lab.sweep.store.leaderboard import Trial
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Trial
+from lstm_lab.sweeps.store.record import SweepRecord
 
 BEST, SHOWN = 20, 60
 """Curves drawn: so many of the best, and so many in all."""

@@ -10,8 +10,8 @@ from typing import Any
 from lstm_lab.files import Row
 from lstm_lab.records import finite
 from lstm_lab.report import fmt, statistics
-from lstm_lab.sweep.store.leaderboard import Configuration
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Configuration
+from lstm_lab.sweeps.store.record import SweepRecord
 
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"
 

@@ -13,7 +13,7 @@ from lstm_lab.files import Row
 from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.records.wandb_offline import by_epoch
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.record import SweepRecord
 
 LARGER = ("acc", "accuracy", "f1", "auc", "auroc", "precision", "recall", "r2", "bleu", "iou", "dice", "score")
 """Words in a foreign metric's name by which more of it is taken to be better."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from lstm_lab import files
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.records import RunRecord, read_run
-from lstm_lab.sweep.store.record import SweepRecord, is_sweep, read_sweep
+from lstm_lab.sweeps.store.record import SweepRecord, is_sweep, read_sweep
 
 
 def read(folder: Path) -> RunRecord | SweepRecord:

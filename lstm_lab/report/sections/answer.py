@@ -8,8 +8,8 @@ from lstm_lab.report import fmt
 from lstm_lab.report.parts.spec import Answer, Stat, Verdict
 from lstm_lab.report.parts.tables import categories, compared, varying
 from lstm_lab.report.sections.compare import runner_up, tested
-from lstm_lab.sweep.store.leaderboard import Trial
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Trial
+from lstm_lab.sweeps.store.record import SweepRecord
 
 
 def verdict(part: str, model: Row, baselines: dict[str, Row], skill: Row, metric: str) -> Verdict | None:

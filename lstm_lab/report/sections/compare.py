@@ -10,8 +10,8 @@ from typing import Any
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, categories, varying
 from lstm_lab.report.statistics import ENOUGH
-from lstm_lab.sweep.store.leaderboard import Configuration
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Configuration
+from lstm_lab.sweeps.store.record import SweepRecord
 
 
 @dataclass(frozen=True)

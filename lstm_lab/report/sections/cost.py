@@ -6,7 +6,7 @@ from typing import Any
 
 from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.record import SweepRecord
 
 Facts = list[tuple[str, str]]
 CPU_WATTS, GPU_WATTS = 12.0, 400.0

@@ -8,8 +8,8 @@ from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLOURS, Figure, as_json, axis, layout_of, plain, scale_of
 from lstm_lab.report.parts.tables import categories
-from lstm_lab.sweep.store.leaderboard import Trial
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Trial
+from lstm_lab.sweeps.store.record import SweepRecord
 
 ORDERS, STEPS, FEWEST = 200, 60, 4
 """Random orders that are averaged over, points of a curve, and fewest trials of an arm."""

@@ -15,8 +15,8 @@ from lstm_lab.records import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, as_json, axis, layout_of, plain
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, varying
-from lstm_lab.sweep.store.leaderboard import Trial
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Trial
+from lstm_lab.sweeps.store.record import SweepRecord
 
 FEWEST = 20
 """Trials below which the answer is noise."""

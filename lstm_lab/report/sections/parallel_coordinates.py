@@ -12,8 +12,8 @@ from lstm_lab.records import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, as_json, decades, layout_of, plain, scale_of
 from lstm_lab.report.parts.tables import varying
-from lstm_lab.sweep.store.leaderboard import Configuration
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Configuration
+from lstm_lab.sweeps.store.record import SweepRecord
 
 FEW = 24
 """Points whose lines do not hide each other, so that the worst may be seen as well."""

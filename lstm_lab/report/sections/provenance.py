@@ -8,7 +8,7 @@ from typing import Any
 from lstm_lab.files import Row
 from lstm_lab.records import RunRecord
 from lstm_lab.report import fmt
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.record import SweepRecord
 
 Facts = list[tuple[str, str]]
 

@@ -7,8 +7,8 @@ from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLOURS, Figure, as_json, axis, chosen, layout_of, plain, scale_of, thin
 from lstm_lab.report.parts.tables import Cell, Column, Table
-from lstm_lab.sweep.store.leaderboard import Trial
-from lstm_lab.sweep.store.record import SweepRecord
+from lstm_lab.sweeps.store.leaderboard import Trial
+from lstm_lab.sweeps.store.record import SweepRecord
 
 RATES, MEMBERS = 12, 40
 """Trials of which the learning rate is drawn, and members of a population that are."""

@@ -1,0 +1,51 @@
+"""The trials of a sweep as a pandas table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lstm_lab.sweeps.store.folder import SweepFolder
+
+if TYPE_CHECKING:
+    import pandas
+
+
+def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
+    """One row per trial, in the order in which they were added.
+
+    Columns: trial, configuration (its number), seed, phase (search or confirm), state, reason, the monitored metric at
+    its best epoch under its own name (`val/loss`; NaN where there is none), epoch (that epoch, from 0), epochs,
+    seconds, parameters, exploits and exploited (pbt: how often it continued from another trial, and from which last),
+    then one for each key of the space (`optimizer.lr`): the value it started with, empty where the key was not there.
+
+    Raises:
+        ConfigError: there is no sweep in the folder.
+    """
+    import pandas
+
+    opened = SweepFolder.open(folder)
+    sweep = opened.sweep
+    metric, keys = sweep.base.monitor, list(sweep.space)
+    rows = [
+        {
+            "trial": trial.id,
+            "configuration": trial.configuration,
+            "seed": trial.seed,
+            "phase": trial.phase,
+            "state": trial.state,
+            "reason": trial.reason,
+            metric: float("nan") if trial.value is None else trial.value,
+            "epoch": trial.epoch,
+            "epochs": trial.epochs,
+            "seconds": trial.seconds,
+            "parameters": trial.parameters,
+            "exploits": len(trial.lineage),
+            "exploited": trial.lineage[-1]["source"] if trial.lineage else None,
+            **{key: trial.overrides.get(key) for key in keys},
+        }
+        for trial in opened.trials()
+    ]
+    columns = ["trial", "configuration", "seed", "phase", "state", "reason", metric, "epoch", "epochs", "seconds"]
+    columns += ["parameters", "exploits", "exploited"]
+    return pandas.DataFrame(rows, columns=[*columns, *keys])

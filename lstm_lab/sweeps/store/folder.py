@@ -1,0 +1,204 @@
+"""The folder of a sweep: its own record, from which everything else is derived."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lstm_lab import config, files, legacy
+from lstm_lab.config import ConfigError
+from lstm_lab.files import Row
+from lstm_lab.provenance import git_state, versions
+from lstm_lab.run import Run
+from lstm_lab.sweeps.spec import Sweep
+from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
+from lstm_lab.sweeps.store.record import EVENT_KEYS, TRIAL_KEYS, is_sweep, rank, read_about, read_trial, trial_folder
+
+
+class Rows:
+    """Rows of an append-only file; each call reads only what was added since the last.
+
+    Args:
+        needs: keys without which a row is left out.
+        upgrade: brings a row of an older format up to date.
+    """
+
+    def __init__(self, path: Path, needs: set[str], upgrade: Callable[[Row], Row] = dict) -> None:
+        self.path, self.needs, self.upgrade = path, needs, upgrade
+        self._rows: list[Row] = []
+        self._offset = 0
+
+    def __call__(self) -> list[Row]:
+        """All rows until now; an incomplete line is left out."""
+        size = self.path.stat().st_size if self.path.is_file() else 0
+        if size < self._offset:
+            self._rows, self._offset = [], 0
+        if size == self._offset:
+            return self._rows
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            complete, end, rest = file.read().rpartition(b"\n")
+        self._rows += self._parse(complete)
+        self._offset += len(complete) + len(end)
+        # A last line without its end may be complete: the next call reads it again.
+        return self._rows + self._parse(rest) if rest else self._rows
+
+    def _parse(self, content: bytes) -> list[Row]:
+        rows = (self.upgrade(row) for row in files.parse_jsonl(content))
+        return [row for row in rows if self.needs <= row.keys()]
+
+
+class SweepFolder:
+    """The folder of a sweep."""
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.trial_rows = Rows(self.path / files.TRIALS, TRIAL_KEYS, legacy.trial)
+        """One per trial, in the order in which they were added."""
+        self.events = Rows(self.path / files.EVENTS, EVENT_KEYS)
+        """Decisions of the driver, oldest first."""
+
+    @classmethod
+    def create(cls, path: Path, sweep: Sweep, **about: Any) -> SweepFolder:
+        """Make the folder of a sweep, and its parents.
+
+        Args:
+            about: further fields of about.json, as `command`.
+
+        Raises:
+            ConfigError: it is a sweep already, or `warm_start` does not fit.
+        """
+        folder = cls(path)
+        if is_sweep(path):
+            raise ConfigError(f"{path}: is a sweep already; choose another name, or lstm-lab resume {path}")
+        warm, outside = earlier_results(sweep)
+        files.make_folder(path / "trials")
+        content: Row = {
+            "format": legacy.FORMAT, "name": path.name, "created": files.now(), "git": git_state(),
+            "versions": versions(), **about, "sweep": sweep.dump(),
+        }  # fmt: skip
+        if sweep.warm_start:
+            content["warm_start"] = {"told": len(warm), "outside": outside}
+            # Copied, because the earlier sweep may have been deleted when this one is resumed.
+            files.write_jsonl(path / files.WARM, warm)
+        files.write_json(path / files.ABOUT, content)
+        # Last: a folder without it is no sweep yet.
+        files.write_atomic(path / files.SWEEP, config.to_yaml(sweep.dump()))
+        return folder
+
+    @classmethod
+    def open(cls, path: str | Path) -> SweepFolder:
+        """The sweep in a folder.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        folder = cls(path)
+        if not is_sweep(folder.path):
+            raise ConfigError(f"{path}: not a sweep: there is no sweep.yaml in it{files.similar_run(folder.path)}")
+        return folder
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def about(self) -> Row:
+        """about.json: command, code state, versions, and the sweep as it started; empty where there is none."""
+        return read_about(self.path)
+
+    def describe(self, **fields: Any) -> None:
+        """Add fields to about.json."""
+        files.write_json(self.path / files.ABOUT, {**self.about, **fields})
+
+    @property
+    def sweep(self) -> Sweep:
+        """The resolved sweep, read from sweep.yaml each time.
+
+        Raises:
+            ConfigError: the file was edited into something invalid.
+        """
+        where = self.path / files.SWEEP
+        return config.validate(Sweep, legacy.sweep(config.load(where)), str(where))
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Inside, no other process works on the sweep.
+
+        Raises:
+            ConfigError: one does already.
+        """
+        with files.folder_lock(self.path, "sweep"):
+            yield
+
+    # --- trials -------------------------------------------------------------------------------------------------------
+
+    def run(self, trial: str) -> Run:
+        """The run of a trial, whether its folder exists or not."""
+        return Run(trial_folder(self.path, trial))
+
+    def warm_start(self) -> list[Row]:
+        """Results of earlier sweeps for the searcher: `overrides` and `value` each."""
+        return [
+            {**row, "overrides": legacy.overrides(row["overrides"])} for row in files.read_jsonl(self.path / files.WARM)
+        ]
+
+    def add_trial(self, configuration: int, seed: int, overrides: Row, phase: str = "search") -> str:
+        """Record a trial before anything of it runs; returns its id."""
+        rows = self.trial_rows()
+        trial = f"t{int(rows[-1]['trial'].removeprefix('t')) + 1 if rows else 0:04d}"
+        row = {
+            "trial": trial, "configuration": configuration, "seed": seed, "overrides": overrides, "phase": phase,
+        }  # fmt: skip
+        # In two files, because either may be incomplete after a crash.
+        files.make_folder(self.run(trial).path)
+        files.write_json(self.run(trial).path / files.TRIAL, row)
+        files.append_jsonl(self.path / files.TRIALS, row)
+        return trial
+
+    def decide(self, trial: str, state: str, reason: str | None = None) -> None:
+        """Record the driver's decision about a trial."""
+        files.append_jsonl(
+            self.path / files.EVENTS, {"trial": trial, "state": state, "reason": reason, "at": files.now()}
+        )
+
+    def trials(self, without: Container[str] = ()) -> list[Trial]:
+        """Every trial but those named, as its own folder and the driver's decisions describe it."""
+        events = {row["trial"]: row for row in self.events()}
+        # Once each: a file that was copied together may hold a row twice.
+        rows = {row["trial"]: row for row in reversed(self.trial_rows())}
+        return [read_trial(self.path, row, events.get(id)) for id, row in reversed(rows.items()) if id not in without]
+
+    def trial(self, id: str) -> Trial:
+        """One trial, without reading the others."""
+        row = next(row for row in reversed(self.trial_rows()) if row["trial"] == id)
+        event = next((event for event in reversed(self.events()) if event["trial"] == id), None)
+        return read_trial(self.path, row, event)
+
+    def leaderboard(self) -> list[Configuration]:
+        """Configurations, best first: confirmed ones by their confirmation, before all others."""
+        sweep = self.sweep
+        confirm = sweep.confirm.model_dump() if sweep.confirm else None
+        return rank(self.trials(), sweep.base.mode, self.about, confirm)
+
+
+def earlier_results(sweep: Sweep) -> tuple[list[Row], int]:
+    """Configurations of the sweeps in `warm_start` that lie inside the space, as rows, and how many lie outside.
+
+    Raises:
+        ConfigError: no sweep, or one whose metric, data or task differs.
+    """
+    rows, outside, space = [], 0, sweep.search_space
+    for path in sweep.warm_start:
+        earlier = SweepFolder.open(path)
+        base, theirs = sweep.base, earlier.sweep.base
+        if (base.monitor, base.data, base.task) != (theirs.monitor, theirs.data, theirs.task):
+            raise ConfigError(f"warm_start: {path}: its data, task or metric differ: its values do not apply here")
+        for row in leaderboard(earlier.trials(), base.mode):
+            if row.mean is not None and space.contains(row.overrides):
+                rows.append({"from": earlier.name, "overrides": row.overrides, "value": row.mean})
+            else:
+                outside += row.mean is not None
+    return rows, outside

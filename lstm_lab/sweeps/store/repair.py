@@ -1,0 +1,190 @@
+"""Repair of a sweep's folder before it is resumed: whatever a crash, a full disk or a hand has damaged.
+
+Everything is written in two places, so that one may be incomplete: the sweep in sweep.yaml and about.json, each trial
+in trials.jsonl and its own trial.json. A trial is trained again only where none of its checkpoints can be read.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from lstm_lab import config, files, legacy
+from lstm_lab.config import ConfigError, DataError, Fault
+from lstm_lab.experiment import Experiment
+from lstm_lab.files import Row
+from lstm_lab.provenance import git_state, versions
+from lstm_lab.run import Run
+from lstm_lab.sweeps.spec import Sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.record import TRIAL_KEYS, is_sweep
+from lstm_lab.sweeps.store.retention import is_full, pruned
+
+MAY_CHANGE = ("num_samples", "budget", "resources", "patience_trials", "keep_checkpoints")
+"""Keys of a sweep that may be edited before it is resumed: how long it runs and on what, not what it compares."""
+TRIAL_FILES = (files.TRIAL, "asked.json")
+"""A trial's own row, and what format 1 called that file."""
+
+
+def repair(path: str | Path) -> list[str]:
+    """Repair a sweep's folder.
+
+    Returns:
+        What was repaired, a line each.
+
+    Raises:
+        ConfigError: another process works on it, it is read-only, or its sweep.yaml describes another sweep now.
+    """
+    folder = SweepFolder(path)
+    if not (folder.path / files.ABOUT).is_file() and not is_sweep(folder.path):
+        return []
+    try:
+        with folder.lock():
+            found = [*_about(folder), *_sweep(folder)]
+            if is_sweep(folder.path):
+                found += [*_trial_rows(folder), *_trials(folder)]
+            return found
+    except OSError as error:
+        raise ConfigError(
+            f"{folder.path}: cannot be written: {error.strerror}; a sweep is resumed in its own folder"
+        ) from None
+
+
+def _about(folder: SweepFolder) -> Iterator[str]:
+    path = folder.path / files.ABOUT
+    if _is_incomplete(path):
+        about: Row = {"format": legacy.FORMAT, "name": folder.name, "created": files.now(), "git": git_state()}
+        about["versions"] = versions()
+        if is_sweep(folder.path):
+            about["sweep"] = config.load(folder.path / files.SWEEP)
+        files.write_json(path, about)
+        yield "about.json: incomplete or missing; written again, without the seconds spent so far"
+
+
+def _sweep(folder: SweepFolder) -> Iterator[str]:
+    path, copy = folder.path / files.SWEEP, folder.about.get("sweep")
+    if copy is None:
+        return
+    try:
+        written = folder.sweep.dump()
+    except Fault:
+        files.write_atomic(path, config.to_yaml(copy))
+        yield "sweep.yaml: incomplete or missing; written again from about.json"
+        return
+    before = config.validate(Sweep, copy, files.ABOUT).dump()
+    changed = [key for key in written if written[key] != before[key] and key not in MAY_CHANGE]
+    if changed:
+        raise ConfigError(
+            f"{path}: {', '.join(changed)} was changed since the sweep started, and its trials would not be "
+            f"comparable; change it back, or start another sweep: lstm-lab sweep {path}"
+        )
+    if written != before:
+        folder.describe(sweep=written)
+        yield f"sweep.yaml: {', '.join(key for key in written if written[key] != before[key])} was changed"
+
+
+def _trial_rows(folder: SweepFolder) -> Iterator[str]:
+    """Make trials.jsonl and the trial.json of each trial agree."""
+    path = folder.path / files.TRIALS
+    lines = [line for line in path.read_bytes().splitlines() if line.strip()] if path.is_file() else []
+    rows = {row["trial"]: row for row in reversed(folder.trial_rows())}
+    for name in TRIAL_FILES:
+        for copy in sorted((folder.path / "trials").glob(f"t*/{name}")):
+            if not _is_incomplete(copy) and (row := legacy.trial(files.read_json(copy))).keys() >= TRIAL_KEYS:
+                rows.setdefault(row["trial"], row)
+    ordered = [rows[key] for key in sorted(rows, key=_number)]
+    if [[legacy.trial(row) for row in files.parse_jsonl(line)] for line in lines] != [[row] for row in ordered]:
+        files.write_jsonl(path, ordered)
+        yield f"trials.jsonl: incomplete, doubled or missing rows; {len(ordered)} trials are known"
+
+
+def _number(trial: str) -> int:
+    return int(trial.removeprefix("t"))
+
+
+def _trials(folder: SweepFolder) -> Iterator[str]:
+    sweep, decided = folder.sweep, {row["trial"]: row["state"] for row in folder.events()}
+    removed, base = pruned(folder), sweep.base
+    for row in folder.trial_rows():
+        run = folder.run(row["trial"])
+        if not run.exists() and not (run.path / files.METRICS).exists():
+            continue
+        found = [*_experiment(sweep, run, row), *_run(folder, run, base), *_metrics(run, base.monitor)]
+        found += _status(run, decided.get(row["trial"]))
+        if row["trial"] not in removed:
+            found += _best(run)
+        yield from (f"trials/{row['trial']}/{line}" for line in found)
+
+
+def _experiment(sweep: Sweep, run: Run, row: Row) -> Iterator[str]:
+    path = run.path / files.EXPERIMENT
+    try:
+        if config.load(path):
+            return
+    except Fault:
+        pass
+    lineage = run.lineage()
+    overrides = lineage[-1]["overrides"] if lineage else row["overrides"]
+    files.write_atomic(path, config.to_yaml(sweep.experiment_for(overrides, row["seed"]).dump()))
+    yield "experiment.yaml: incomplete or missing; written again from the sweep"
+
+
+def _run(folder: SweepFolder, run: Run, base: Experiment) -> Iterator[str]:
+    path = run.path / files.RUN
+    if _is_incomplete(path):
+        path.unlink(missing_ok=True)
+        run.describe(
+            format=legacy.FORMAT, id=run.path.name, name=run.path.name, created=files.now(), git=git_state(),
+            versions=versions(), command=folder.about.get("command", ""), job_type="trial", monitor=base.monitor,
+            mode=base.mode,
+        )  # fmt: skip
+        # The description of the data comes from train() alone: even a finished trial has to pass through it.
+        (run.path / files.STATUS).unlink(missing_ok=True)
+        yield "run.json: incomplete or missing; written again, and its training continues"
+
+
+def _status(run: Run, decided: str | None) -> Iterator[str]:
+    path = run.path / files.STATUS
+    if path.exists() and _is_incomplete(path):
+        path.unlink()
+        yield f"status.json: incomplete; {f'it was {decided}' if decided else 'its training continues'}"
+    elif path.exists() and is_full(run.status.get("reason")):
+        path.unlink()
+        yield "status.json: failed because the disk was full; its training continues"
+
+
+def _best(run: Run) -> Iterator[str]:
+    """A trial that has ended needs the checkpoint of its best epoch."""
+    state = run.status["state"]
+    if state not in ("finished", "stopped") or zipfile.is_zipfile(run.best_checkpoint) or not run.rows():
+        return
+    if state == "stopped":
+        yield "checkpoints/best.ckpt: incomplete or missing; its record stays"
+        return
+    shutil.rmtree(run.checkpoints, ignore_errors=True)
+    run.checkpoints.mkdir()
+    (run.path / files.STATUS).unlink()
+    yield "checkpoints/best.ckpt: incomplete or missing; it is trained again"
+
+
+def _metrics(run: Run, monitor: str) -> Iterator[str]:
+    """The metric record holds each epoch once, in order."""
+    path = run.path / files.METRICS
+    if not path.is_file():
+        return
+    rows = {row["epoch"]: row for row in run.rows() if {"epoch", "seconds", monitor} <= row.keys()}
+    ordered = [rows[epoch] for epoch in sorted(rows)]
+    lines = [line for line in path.read_bytes().splitlines() if line.strip()]
+    if [files.parse_jsonl(line) for line in lines] != [[row] for row in ordered]:
+        files.write_jsonl(path, ordered)
+        yield f"metrics.jsonl: incomplete, doubled or foreign rows; {len(ordered)} epochs are complete"
+
+
+def _is_incomplete(path: Path) -> bool:
+    try:
+        return not isinstance(json.loads(path.read_bytes()), dict)
+    except (OSError, ValueError, DataError):
+        return True

@@ -1,0 +1,119 @@
+"""The result of a sweep: summary.json and best.yaml, from its record."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from lstm_lab import config, files, tracking
+from lstm_lab.evaluate import Scores, evaluate
+from lstm_lab.sweeps.spec import Sweep
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.leaderboard import Trial, best_trial
+from lstm_lab.sweeps.store.record import read_summary
+from lstm_lab.sweeps.store.retention import removed
+from lstm_lab.tracking import Mode
+
+
+def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
+    """Write the summary of a sweep whose trials have all ended; the test split is not used.
+
+    W&B runs that a killed process left open are written again from the record and ended. The best models are sent to
+    W&B while the best trial is evaluated.
+    """
+    sweep, trials = folder.sweep, folder.trials()
+    base, about = sweep.base, folder.about
+    started = [run for trial in trials if (run := folder.run(trial.id)).exists()]
+    tracking.complete_all(started, mode=wandb, group=folder.name)
+    ranked = folder.leaderboard()
+    won = best_trial(ranked, base.mode)
+    sending = threading.Thread(target=publish, args=(folder, wandb), daemon=True)
+    sending.start()
+    content: dict[str, Any] = {
+        "title": sweep.title,
+        "metric": base.monitor,
+        "mode": base.mode,
+        "trials": {
+            "total": len(trials),
+            **{state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")},
+        },
+        # Why the search ended before all of its configurations were tried; null where it did not.
+        "ended": about.get("ended"),
+        "confirmed": about.get("confirmed") or [],
+        "winner": None,
+        "configurations": [row.dump() for row in ranked],
+        "baselines": {"validation": {}, "test": None},
+        "skill": {"validation": {}, "test": None},
+        "failures": [{"trial": t.id, "reason": t.reason} for t in trials if t.state == "failed"],
+        "removed": removed(folder),
+        "seconds": about.get("seconds", 0.0),
+        "command": about.get("command", ""),
+    }  # fmt: skip
+    if won is not None:
+        content["winner"] = {
+            "trial": won.id,
+            "config": {**won.config, "seed": won.seed},
+            "epoch": won.epoch,
+            "validation": {},
+            "test": None,
+        }
+        _enter(content, evaluate(folder.run(won.id), "validation"))
+        write_best(folder, sweep, won, base.monitor)
+    sending.join()
+    content["wandb"] = audit(folder, wandb)
+    files.write_json(folder.path / files.SUMMARY, content)
+    return content
+
+
+def audit(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
+    """How many trials have a W&B run, and how many of those are ended and hold every row."""
+    runs = [run for trial in folder.trials() if any(((run := folder.run(trial.id)).path / "wandb").glob("*run-*"))]
+    return {"mode": wandb, "runs": len(runs), "ended": sum(map(tracking.is_complete, runs))}
+
+
+def publish(folder: SweepFolder, wandb: Mode, top: int = 3) -> dict[str, Any]:
+    """Send the models of the best configurations, and their predictions on samples, to W&B; then the audit."""
+    mode = folder.sweep.base.mode
+    best = [won for row in folder.leaderboard()[:top] if (won := best_trial([row], mode)) is not None]
+    tracking.publish_best([folder.run(won.id) for won in best], mode=wandb, group=folder.name)
+    return audit(folder, wandb)
+
+
+def _enter(content: dict[str, Any], scores: Scores) -> None:
+    content["winner"][scores.split] = scores.model
+    content["baselines"][scores.split] = scores.baselines
+    content["skill"][scores.split] = scores.skill
+
+
+def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
+    """Write best.yaml: the experiment of the best trial, with a note where training it again would differ."""
+    experiment = sweep.experiment_for(won.config, won.seed)
+    note = ""
+    if won.lineage:
+        note = (
+            "# Its hyperparameters changed during training (lineage.jsonl); trained with the last ones alone, the "
+            "result differs.\n"
+        )
+    if won.state == "stopped":
+        # Trained to completion the result would differ; up to the epoch where it was stopped it is the same run.
+        experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
+        note += f"# No configuration was trained to completion: this one was stopped after {won.epochs} epochs.\n"
+    head = f"# {sweep.title}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
+    files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
+
+
+def evaluate_best(folder: SweepFolder) -> Scores:
+    """Evaluate the best trial on the test split, and enter the scores into summary.json.
+
+    Raises:
+        ConfigError: the sweep has not ended, or every trial failed.
+    """
+    content = read_summary(folder.path)
+    if content is None:
+        raise config.ConfigError(f"{folder.path}: is not finished; resume with: lstm-lab resume {folder.path}")
+    if content["winner"] is None:
+        raise config.ConfigError(f"{folder.path}: has no best trial: every trial failed")
+    scores = evaluate(folder.run(content["winner"]["trial"]), "test")
+    _enter(content, scores)
+    files.write_json(folder.path / files.SUMMARY, content)
+    return scores
