@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lstm_lab import data
+    from lstm_lab import data, nn
     from lstm_lab.api import (
         Comparison,
         SweepResult,
@@ -45,7 +45,7 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = [
     "Comparison", "ConfigError", "DataError", "Experiment", "Fault", "Interrupted", "Scores",
     "Sweep", "SweepResult", "TrainedRun", "compare", "data", "load_run",
-    "load_sweep", "resume", "sweep", "train",
+    "load_sweep", "nn", "resume", "sweep", "train",
 ]  # fmt: skip
 
 
@@ -53,7 +53,7 @@ def __getattr__(name: str) -> Any:
     # Imported when it is used: `import lstm_lab` brings in neither torch nor Ray nor W&B.
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)
-    if name == "data":
+    if name in ("data", "nn"):
         return import_module(f"lstm_lab.{name}")
     raise AttributeError(f"module 'lstm_lab' has no attribute {name!r}")
 
