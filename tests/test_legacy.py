@@ -70,7 +70,7 @@ def test_predictions_are_what_they_were(folders):
 
 @pytest.mark.parametrize(("name", "trials"), [("cells-1", 8), ("pbt-1", 2), ("optuna_cut", 2)])
 def test_a_sweep_is_read(folders, name, trials):
-    table = load_sweep(folders / name)
+    table = load_sweep(folders / name).trials
     assert len(table) == trials
     assert table["val/mse"].notna().all()
     record = read_sweep(folders / name)

@@ -220,7 +220,7 @@ def test_a_sweep_as_a_table(tmp_path, demand):
     asked = phase(folder)
     for value in (0.5, 0.4, 0.3):
         bring_back(folder, asked, asked.suggest("x")["trial"], [0.9, value])
-    table = lstm_lab.load_sweep(folder.path)
+    table = lstm_lab.load_sweep(folder.path).trials
     metric = folder.sweep.base.monitor
     assert list(table.trial) == [trial.id for trial in folder.trials()] == ["t0000", "t0001", "t0002"]
     assert list(table[metric]) == [0.5, 0.4, 0.3]
