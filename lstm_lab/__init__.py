@@ -13,30 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lstm_lab import data, nn
-    from lstm_lab.api import (
-        Comparison,
-        SweepResult,
-        TrainedRun,
-        compare,
-        load_run,
-        load_sweep,
-        resume,
-        sweep,
-        train,
-    )
+    from lstm_lab.api import compare, load_run, load_sweep, resume, sweep, train
     from lstm_lab.config import ConfigError, DataError, Fault, Interrupted
     from lstm_lab.experiment import Experiment
+    from lstm_lab.results import Comparison, SweepResult, TrainedRun
     from lstm_lab.scores import Scores
     from lstm_lab.sweeps.spec import Sweep
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "lstm_lab.api": (
-        "Comparison", "SweepResult", "TrainedRun", "compare", "load_run", "load_sweep", "resume", "sweep", "train",
-    ),
+    "lstm_lab.api": ("compare", "load_run", "load_sweep", "resume", "sweep", "train"),
     "lstm_lab.config": ("ConfigError", "DataError", "Fault", "Interrupted"),
     "lstm_lab.experiment": ("Experiment",),
+    "lstm_lab.results": ("Comparison", "SweepResult", "TrainedRun"),
     "lstm_lab.scores": ("Scores",),
     "lstm_lab.sweeps.spec": ("Sweep",),
 }  # fmt: skip

@@ -151,10 +151,10 @@ def create_sweep(
         ConfigError: the name is taken, or `warm_start` does not fit.
     """
     from lstm_lab.sweeps.store.folder import SweepFolder
-    from lstm_lab.sweeps.store.remote import own_place
+    from lstm_lab.sweeps.store.remote import claim_storage
 
     folder = new_folder(name, stem)
-    about = {"storage": own_place(storage, folder.name, sweep)} if storage else {}
+    about = {"storage": claim_storage(storage, folder.name, sweep)} if storage else {}
     return SweepFolder.create(folder, sweep, command=command, **about)
 
 

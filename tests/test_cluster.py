@@ -275,24 +275,24 @@ def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
 
 
 def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
-    from lstm_lab.sweeps.store.remote import own_place
+    from lstm_lab.sweeps.store.remote import claim_storage
 
     space = {"optimizer.lr": {"uniform": [0.01, 0.02]}}
     sweep = load_sweep(write(tmp_path / "a.yaml", demand, space=space, num_samples=2))
-    assert own_place(f"file://{tmp_path}/s", "a", sweep) == f"file://{tmp_path}/s/a"
+    assert claim_storage(f"file://{tmp_path}/s", "a", sweep) == f"file://{tmp_path}/s/a"
     (tmp_path / "s" / "a" / "sweep.yaml").write_text("x")
     with pytest.raises(ConfigError, match="is a sweep already"):
-        own_place(f"file://{tmp_path}/s", "a", sweep)
+        claim_storage(f"file://{tmp_path}/s", "a", sweep)
     with pytest.raises(ConfigError, match="cannot be opened"):
-        own_place("nonsense://x", "a", sweep)
+        claim_storage("nonsense://x", "a", sweep)
     with pytest.raises(ConfigError, match="cannot be written"):
-        own_place("file:///proc/s", "a", sweep)
+        claim_storage("file:///proc/s", "a", sweep)
     clones = write(
         tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 8}), space=space, num_samples=2,
         scheduler="pbt",
     )  # fmt: skip
     with pytest.raises(ConfigError, match="pbt clones between run folders"):
-        own_place(f"file://{tmp_path}/s", "b", load_sweep(clones))
+        claim_storage(f"file://{tmp_path}/s", "b", load_sweep(clones))
 
 
 @pytest.mark.slow

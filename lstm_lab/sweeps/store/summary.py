@@ -6,7 +6,8 @@ import threading
 from typing import Any
 
 from lstm_lab import config, files, tracking
-from lstm_lab.evaluate import Scores, evaluate
+from lstm_lab.evaluate import evaluate
+from lstm_lab.scores import Scores
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Trial, best_trial

@@ -1,0 +1,225 @@
+"""What the Python API returns: a trained run, a sweep, a comparison, each read from its folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from lstm_lab.config import ConfigError
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord, read_run
+from lstm_lab.run import Run
+from lstm_lab.scores import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstm_lab.data import SequenceDataModule
+    from lstm_lab.experiment import Experiment
+    from lstm_lab.learner import Learner
+
+
+class TrainedRun(Run):
+    """A run of `lab.train` or `lab.load_run`, and what can be done with it.
+
+    >>> import lstm_lab as lab
+    >>> run = lab.train(DEMAND, "trainer.max_epochs=1", progress=False)
+    >>> run.metrics.columns[:4].tolist()
+    ['epoch', 'step', 'train/loss', 'train/grad_norm']
+    >>> run.best["epoch"]
+    0
+    """
+
+    @property
+    def record(self) -> RunRecord:
+        """The run as its folder describes it now."""
+        return read_run(self.path)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """The metric record: one row per epoch; losses and metrics, learning rate, speed, memory and seconds."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    @property
+    def best(self) -> Row:
+        """The row of the best epoch, by the monitored metric.
+
+        Raises:
+            ConfigError: no epoch was completed.
+        """
+        row = self.record.best
+        if row is None:
+            raise ConfigError(f"{self.path}: has no best epoch yet: train at least one epoch")
+        return row
+
+    @property
+    def config(self) -> Experiment:
+        """The experiment, typed and resolved."""
+        from lstm_lab.workflow import load_run_experiment
+
+        return load_run_experiment(self)
+
+    def evaluate(self, split: Literal["validation", "test"] = "test") -> Scores:
+        """Scores of the best epoch beside its baselines. An evaluation on the test split is recorded, and counted.
+
+        Raises:
+            DataError: the data is not what the run was trained on.
+        """
+        from lstm_lab.evaluate import evaluate
+
+        return evaluate(self, split)
+
+    def predict(self, new: Any) -> pd.DataFrame:
+        """Predictions of the best epoch for new data, in the units of the data.
+
+        Args:
+            new: a path, a pandas DataFrame with the columns of the training data, or arrays, as the run was trained on.
+
+        Returns:
+            Of a forecaster, the `horizon` rows after the end of the data; else one row per sequence or text.
+
+        Raises:
+            DataError: the data cannot be read, lacks a column, or is too short.
+            ConfigError: the run was trained on data that take no new samples.
+        """
+        import pandas as pd
+
+        from lstm_lab.predict import predict
+
+        header, rows = predict(self, new)
+        return pd.DataFrame(rows, columns=header)
+
+    def learner(self) -> Learner:
+        """The LightningModule with the weights of the best epoch, in evaluation mode; without a checkpoint, untrained.
+
+        It can be trained further by any `pytorch_lightning.Trainer` on `run.datamodule()`.
+        """
+        from lstm_lab.evaluate import load_weights
+        from lstm_lab.training import build_from
+
+        experiment = self.config
+        dataset = experiment.data.build()
+        known = (self.about.get("data") or {}).get("info")
+        learner = build_from(experiment, dataset.restore_info(known) if known else dataset.info)
+        if self.best_checkpoint.is_file():
+            load_weights(learner, self)
+        return learner
+
+    def datamodule(self) -> SequenceDataModule:
+        """The LightningDataModule of the run: its batches, in the order that its seed gives."""
+        from lstm_lab.data import SequenceDataModule
+
+        experiment = self.config
+        return SequenceDataModule(
+            experiment.data.build(), experiment.data.batch_size, experiment.seed, experiment.data.augment
+        )
+
+    def report(self, to: Literal["html", "markdown", "json"] = "html") -> Path:
+        """Write the page of the run into its folder; its path."""
+        from lstm_lab.report import write_report
+
+        return write_report(self.path, to)
+
+    def __repr__(self) -> str:
+        return f"TrainedRun({str(self.path)!r})"
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """A sweep of `lab.sweep` or `lab.load_sweep`, read from its folder."""
+
+    path: Path
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row per trial, in the order in which they were added.
+
+        Columns: trial, configuration, seed, phase, state, reason, the monitored metric at its best epoch under its own
+        name, epoch, epochs, seconds, parameters, exploits and exploited, then one for each key of the space.
+        """
+        from lstm_lab.sweeps.store.dataframe import trials_dataframe
+
+        return trials_dataframe(self.path)
+
+    @property
+    def leaderboard(self) -> pd.DataFrame:
+        """One row per configuration, best first.
+
+        Columns: configuration, one for each key of the space, mean and std of the monitored metric over seeds, n,
+        parameters, states.
+        """
+        import pandas as pd
+
+        from lstm_lab.sweeps.store.record import read_sweep
+
+        record = read_sweep(self.path)
+        keys = list(record.space)
+        rows = [
+            {
+                "configuration": row.number,
+                **{key: row.overrides.get(key) for key in keys},
+                "mean": row.mean,
+                "std": row.std,
+                "n": row.n,
+                "parameters": row.parameters,
+                "states": ", ".join(trial.state for trial in row.trials),
+            }
+            for row in record.configurations
+        ]
+        columns = ["configuration", *keys, "mean", "std", "n", "parameters", "states"]
+        return pd.DataFrame(rows, columns=columns)
+
+    @property
+    def best(self) -> TrainedRun:
+        """The best trial: of the best configuration, the best seed.
+
+        Raises:
+            ConfigError: no trial has a value.
+        """
+        from lstm_lab.workflow import best_run
+
+        return TrainedRun(best_run(self.path).path)
+
+    @property
+    def summary(self) -> Row | None:
+        """summary.json; None where the sweep has not ended."""
+        from lstm_lab.sweeps.store.record import read_summary
+
+        return read_summary(self.path)
+
+    def evaluate(self) -> Scores:
+        """Scores of the best trial on the test split, recorded and counted.
+
+        Raises:
+            ConfigError: the sweep has not ended, or every trial failed.
+        """
+        from lstm_lab.workflow import evaluate_folder
+
+        return evaluate_folder(self.path)
+
+    def predict(self, new: Any) -> pd.DataFrame:
+        """`TrainedRun.predict` of the best trial."""
+        return self.best.predict(new)
+
+    def report(self, to: Literal["html", "markdown", "json"] = "html") -> Path:
+        """Write the page of the sweep into its folder; its path."""
+        from lstm_lab.report import write_report
+
+        return write_report(self.path, to)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs and sweeps on one page. In a notebook, it shows the page."""
+
+    path: Path
+    """The page."""
+
+    def _repr_html_(self) -> str:
+        import html
+
+        page = html.escape(self.path.read_text(encoding="utf-8"), quote=True)
+        return f'<iframe srcdoc="{page}" style="width: 100%; height: 42rem; border: 0"></iframe>'
