@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pyarrow import ArrowException, fs
 
@@ -38,7 +39,7 @@ class Storage:
         """Local file -> its time and inode when it was last uploaded."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all: object stores take whole files only, on a disk it is renamed into place."""
+        """Write a file, whole or not at all: object stores take whole files only; on a disk it is renamed at the end."""
         path = f"{self.root}/{name}"
         disk = isinstance(self.filesystem, fs.LocalFileSystem)
         self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
@@ -107,7 +108,8 @@ def claim_storage(uri: str, name: str, sweep: Sweep) -> str:
     Raises:
         ConfigError: a sweep is there already, it cannot be written, or the trials must see each other's folders.
     """
-    if sweep.scheduler.owner.population:
+    owner: Any = sweep.scheduler.owner
+    if owner.population:
         raise ConfigError(
             f"--storage {uri}: {sweep.scheduler.name} copies between run folders; use a disk that all nodes share"
         )
