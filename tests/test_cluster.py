@@ -291,7 +291,7 @@ def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
         tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 8}), space=space, num_samples=2,
         scheduler="pbt",
     )  # fmt: skip
-    with pytest.raises(ConfigError, match="pbt clones between run folders"):
+    with pytest.raises(ConfigError, match="pbt copies between run folders"):
         claim_storage(f"file://{tmp_path}/s", "b", load_sweep(clones))
 
 

@@ -39,7 +39,7 @@ class Storage:
         """Local file -> its time and inode when it was last uploaded."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, whole or not at all: object stores take whole files only; on a disk it is renamed at the end."""
+        """Write a file, whole or not at all: object stores take only whole files; on a disk it is renamed last."""
         path = f"{self.root}/{name}"
         disk = isinstance(self.filesystem, fs.LocalFileSystem)
         self.filesystem.create_dir(path.rpartition("/")[0], recursive=True)
