@@ -8,8 +8,9 @@ from __future__ import annotations
 import ast
 import difflib
 import inspect
+import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +23,7 @@ from lstm_lab import legacy
 
 __all__ = [
     "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted",
-    "docs", "load", "merge", "parse_overrides", "to_yaml", "validate",
+    "canonical_json", "docs", "flatten", "load", "merge", "parse_overrides", "to_yaml", "validate",
 ]  # fmt: skip
 
 
@@ -217,6 +218,31 @@ def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
             old = {}
         merged[head] = merge(dict(old), value) if isinstance(value, Mapping) else value  # type: ignore[arg-type]
     return merged
+
+
+def flatten(
+    content: Mapping[str, Any], section: Callable[[str, Any], Mapping[str, Any] | None] | None = None, prefix: str = ""
+) -> dict[str, Any]:
+    """Nested content as dotted keys.
+
+    Args:
+        section: dotted key and value -> the content to descend into, None for a value; by default every mapping that
+            is not empty is descended into.
+
+    >>> flatten({"model": {"cell": {"name": "gru"}}, "seed": 0})
+    {'model.cell.name': 'gru', 'seed': 0}
+    """
+    flat: dict[str, Any] = {}
+    for name, value in content.items():
+        key = f"{prefix}{name}"
+        inside = section(key, value) if section else (value or None) if isinstance(value, Mapping) else None
+        flat.update({key: value} if inside is None else flatten(inside, section, f"{key}."))
+    return flat
+
+
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys: equal for equal content, so that values can be compared and used as keys."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _same_arm(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:

@@ -15,9 +15,13 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.files import read_jsonl
 from lstm_lab.run import Run
-from lstm_lab.sweeps.execution import gaussian_process, population
-from lstm_lab.sweeps.execution.population import PB2, Population, exploit, lineage, prepare_clone
-from lstm_lab.sweeps.schedulers.base import changeable, group_of
+from lstm_lab.sweeps.execution import population
+from lstm_lab.sweeps.execution.population import Population, exploit, lineage, prepare_clone
+from lstm_lab.sweeps.schedulers import gaussian_process
+from lstm_lab.sweeps.schedulers.pb2 import PB2
+from lstm_lab.sweeps.schedulers.pbt import PBT as PBTScheduler
+from lstm_lab.sweeps.schedulers.pbt import is_mutable, optimizer_param_group
+from lstm_lab.sweeps.schedulers.population import Observation
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -221,12 +225,12 @@ def members(tmp_path, demand, monkeypatch):
     folder = SweepFolder.create(tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", experiment, num_samples=4)))
     sweep = folder.sweep
     for number in range(4):
-        point = sweep.search_space.sample({}, (0, number))
+        point = sweep.search_space.sample((0, number))
         trial = folder.add_trial(number, 0, point)
         Run.create(folder.path / "trials" / trial, sweep.experiment_for(point, 0).dump(), command="", job_type="trial")
     monkeypatch.setattr(population, "prepare_clone", lambda source, run, experiment, row: {
         **row, "to": experiment, "from_epoch": row["epoch"]})  # fmt: skip
-    return Population(folder, perturbation_interval=2, quantile_fraction=0.25, resample_probability=0.25)
+    return Population(folder, PBTScheduler(perturbation_interval=2, quantile_fraction=0.25, resample_probability=0.25))
 
 
 def test_the_worst_goes_on_from_the_best_at_multiples_of_the_interval(members):
@@ -249,10 +253,10 @@ def test_changed_numbers_keep_the_constraints(tmp_path, demand):
     path = write(tmp_path / "c.yaml", demand.with_overrides({"trainer.max_epochs": 8}),
                  constraints=["optimizer.lr * (1 + model.dropout.output) < 0.02"])  # fmt: skip
     folder = SweepFolder.create(tmp_path / "c", load_sweep(path))
-    found = Population(folder, 2, 0.25, 0.5)
+    space, scheduler = folder.sweep.search_space, PBTScheduler(2, 0.25, 0.5)
     for seed in range(50):
-        point = folder.sweep.search_space.sample({}, (0, seed))
-        new = found.explore(point, np.random.default_rng(seed), 2)
+        point = space.sample((0, seed))
+        new = scheduler.explore(point, space, [], 2, np.random.default_rng(seed))
         assert new["optimizer.lr"] * (1 + new["model.dropout.output"]) < 0.02
         assert list(new) == list(point)
 
@@ -262,14 +266,12 @@ def test_a_driver_that_was_killed_knows_what_was_compared(members):
     for epoch in range(4):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
             members.report(trial, {"epoch": epoch, metric: float(place) - epoch})
-    again = Population(
-        members.folder, members.perturbation_interval, members.quantile_fraction, members.resample_probability
-    )
+    again = Population(members.folder, members.scheduler)
     assert again.scores == members.scores
-    assert again.compared == members.compared
+    assert again.history == members.history
     assert again.since == members.since
     # One lower each epoch, and lower is better; all but the first were cloned from it, and gain from where it stood.
-    gains = {trial: [row["gain"] for row in again.compared if row["trial"] == trial] for trial in again.scores}
+    gains = {trial: [each.gain for each in again.history if each.trial == trial] for trial in again.scores}
     assert gains == {"t0002": [None, 1.0], "t0000": [None, 0.5], "t0003": [None, 0.0], "t0001": [None, -0.5]}
 
 
@@ -309,14 +311,13 @@ def test_bandits_find_the_numbers_that_gain_where_chance_does_not(tmp_path, dema
     experiment = demand.with_overrides({"trainer.max_epochs": 8})
     path = write(tmp_path / "b.yaml", experiment, num_samples=4, scheduler={"name": "pb2", "perturbation_interval": 2},
                  space={"optimizer.lr": {"loguniform": [1e-4, 1.0]}})  # fmt: skip
-    folder = SweepFolder.create(tmp_path / "b", load_sweep(path))
-    found = PB2(folder, 2, 0.25)
-    tried = []
+    space, found = load_sweep(path).search_space, PB2(2, 0.25)
+    tried, history = [], []
     for step in range(24):
-        point = found.explore({"optimizer.lr": 0.5}, np.random.default_rng(step), 2 * (step + 1))
+        point = found.explore({"optimizer.lr": 0.5}, space, history, 2 * (step + 1), np.random.default_rng(step))
         off = abs(np.log10(point["optimizer.lr"]) + 2)
         tried.append(off)
-        found.compared.append({"trial": "t0", "epochs": 2 * step, "score": 0.0, "gain": -off, "overrides": point})
+        history.append(Observation("t0", 2 * step, point, -off))
     assert np.mean(tried[-8:]) < 0.35 < np.mean(tried[:3])
 
 
@@ -335,13 +336,15 @@ def test_every_domain_has_a_place_in_the_unit_cube():
 def test_only_what_torch_obeys_in_the_next_step_may_change(vowels, optimizer):
     found = vowels.with_overrides({"optimizer": optimizer})
     for name, value in found.optimizer.choices().items():
-        assert changeable(found, f"optimizer.{name}") == (isinstance(value, float) and group_of(found)[name] == value)
-    assert changeable(found, "optimizer.lr")
-    assert changeable(found, "optimizer.weight_decay")
-    assert changeable(found, "optimizer.momentum") == (optimizer in ("sgd", "rmsprop"))
+        assert is_mutable(found, f"optimizer.{name}") == (
+            isinstance(value, float) and optimizer_param_group(found)[name] == value
+        )
+    assert is_mutable(found, "optimizer.lr")
+    assert is_mutable(found, "optimizer.weight_decay")
+    assert is_mutable(found, "optimizer.momentum") == (optimizer in ("sgd", "rmsprop"))
     for key in ("optimizer", "optimizer.name", "model.hidden_size", "model.num_layers", "model.cell", "data.batch_size",
                 "trainer.max_epochs", "schedule", "schedule.warmup_fraction", "optimizer.lrr"):  # fmt: skip
-        assert not changeable(found, key)
+        assert not is_mutable(found, key)
 
 
 # --- on Ray -----------------------------------------------------------------------------------------------------------

@@ -69,7 +69,7 @@ def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
     from lstm_lab.sweeps.execution.driver import execute_sweep
 
     overrides = list(REDUCED)
-    if load_sweep(path).scheduler.owner.population:
+    if load_sweep(path).is_population_based:
         overrides = ["num_samples=2", "experiment.trainer.max_epochs=5"]
     sweep = load_sweep(path, overrides)
     if sweep.num_configurations > 4:

@@ -10,12 +10,11 @@ import hypothesis.strategies as st
 import pytest
 import sweeping
 from hypothesis import given, settings
-from ray.tune import schedulers as tunes
 
 from lstm_lab.experiment import Experiment
 from lstm_lab.sweeps.execution import trainable as trials
 from lstm_lab.sweeps.execution.trial_source import SearchPhase
-from lstm_lab.sweeps.schedulers.base import Scheduler
+from lstm_lab.sweeps.schedulers import Scheduler
 
 
 @settings(max_examples=150, deadline=None)
@@ -31,8 +30,7 @@ def test_tune_stops_nobody_between(name, epochs, grace, reduction, seed):
     owner = Scheduler.members[name]
     rule = owner.Config(**({} if name == "fifo" else {"grace_period": grace, "reduction_factor": reduction})).build()
     waits = rule.decision_epochs(epochs)
-    arguments = rule.arguments(epochs)
-    theirs = getattr(tunes, owner.tune_class)(**arguments, **({"metric": "m", "mode": "min"} if arguments else {}))
+    theirs = rule.tune_scheduler(epochs, "m", "min")
     for number in range(12):
         one = SimpleNamespace(trial_id=str(number), status="RUNNING", is_finished=lambda: False)
         theirs.on_trial_add(None, one)

@@ -7,6 +7,8 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from lstm_lab.config import canonical_json
+
 NONE = "–"
 
 
@@ -62,9 +64,8 @@ def setting(value: Any) -> str:
     return _minus(str(value)) if isinstance(value, int) else str(value)
 
 
-def same(value: Any) -> str:
-    """A key by which two values of a hyperparameter are told apart."""
-    return json.dumps(value, sort_keys=True)
+same = canonical_json
+"""The identity of a value of a hyperparameter."""
 
 
 def short(keys: Collection[str]) -> dict[str, str]:

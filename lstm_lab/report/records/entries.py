@@ -163,7 +163,7 @@ def _entries(found: Sequence[RunRecord | SweepRecord], foreign: Sequence[RunReco
     runs = [record for record in found if isinstance(record, RunRecord)]
     sweeps = [_of_sweep(sweep) for sweep in found if isinstance(sweep, SweepRecord)]
     ours = _grouped(((record, _settings_of(record)) for record in runs), "run")
-    theirs = _grouped(((record, _flat(record.about["config"])) for record in foreign), "W&B")
+    theirs = _grouped(((record, config.flatten(record.about["config"])) for record in foreign), "W&B")
     entries = [*ours, *(entry for entry in sweeps if entry), *theirs]
     names = [entry.name for entry in entries]
     return [
@@ -210,18 +210,8 @@ def _of_sweep(sweep: SweepRecord) -> Entry | None:
 
 def _settings_of(record: RunRecord) -> Row:
     path = record.path / "experiment.yaml"
-    return _flat(config.load(path)) if path.is_file() else {}
+    return config.flatten(config.load(path)) if path.is_file() else {}
 
 
 def _is_seed(key: str) -> bool:
     return key.rpartition(".")[2].lower() in ("seed", "random_seed", "random_state")
-
-
-def _flat(content: Row, head: str = "") -> Row:
-    flat: Row = {}
-    for key, value in content.items():
-        if isinstance(value, dict) and value:
-            flat.update(_flat(value, f"{head}{key}."))
-        else:
-            flat[f"{head}{key}"] = value
-    return flat

@@ -16,17 +16,16 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.tune import schedulers
 from rich.console import Console
 
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError, DataError, Interrupted
-from lstm_lab.sweeps.execution import population
 from lstm_lab.sweeps.execution.ddp_workers import bundles
 from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.execution.ray_cluster import cluster
 from lstm_lab.sweeps.execution.trainable import TrialTrainable
 from lstm_lab.sweeps.execution.trial_source import ConfirmPhase, NotPickled, SearchPhase, TrialSource
+from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED
@@ -113,18 +112,15 @@ def run_phase(folder: SweepFolder, questions: TrialSource, console: Console, scr
     sweep = questions.sweep
     experiment = questions.base
     metric, mode = experiment.monitor, experiment.mode
-    owner: Any = questions.scheduler.owner
-    arguments = questions.scheduler.build().arguments(experiment.trainer.max_epochs)
-    if arguments:
-        arguments.update(metric=metric, mode=mode)
-    scheduler = getattr(schedulers, owner.tune_class)(**arguments)
+    ours = questions.scheduler
+    scheduler = ours.tune_scheduler(experiment.trainer.max_epochs, metric, mode)
     members = None
-    if owner.population:
-        members = getattr(population, owner.population)(folder, **questions.scheduler.choices())
+    if isinstance(ours, PopulationScheduler):
+        members = Population(folder, ours)
         room = int(ray.cluster_resources().get("CPU", 0) / sweep.resources.cpus / sweep.resources.workers)
         if questions.total > room:
             raise ConfigError(
-                f"scheduler: {owner.name} trains its {questions.total} trials side by side, here is room for {room}: "
+                f"scheduler: {ours.name} trains its {questions.total} trials side by side, here is room for {room}: "
                 "lower num_samples or resources.cpus"
             )
     view = LiveView(metric, mode, questions.total, experiment.trainer.max_epochs, console)

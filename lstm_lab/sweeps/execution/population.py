@@ -24,10 +24,9 @@ from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import append_jsonl, now
 from lstm_lab.run import Run
-from lstm_lab.sweeps.execution import gaussian_process
-from lstm_lab.sweeps.schedulers.base import group_of
+from lstm_lab.sweeps.schedulers.pbt import optimizer_param_group
+from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
-from lstm_lab.sweeps.space.search_space import TRIES
 from lstm_lab.sweeps.store.folder import SweepFolder
 
 
@@ -37,16 +36,13 @@ class Population:
     Compared is what each trial reported at its own last multiple: nobody waits for a slower one.
     """
 
-    def __init__(
-        self, folder: SweepFolder, perturbation_interval: int, quantile_fraction: float, resample_probability: float
-    ) -> None:
-        self.folder, self.perturbation_interval = folder, perturbation_interval
-        self.quantile_fraction, self.resample_probability = quantile_fraction, resample_probability
+    def __init__(self, folder: SweepFolder, scheduler: PopulationScheduler) -> None:
+        self.folder, self.scheduler = folder, scheduler
         self.sweep = folder.sweep
         self.base, self.search_space = self.sweep.base, self.sweep.search_space
         self.scores: dict[str, float] = {}
-        self.compared: list[dict[str, Any]] = []
-        """Each trial at each multiple: its score, its numbers, and what an epoch with them has gained."""
+        self.history: list[Observation] = []
+        """Each trial at each comparison."""
         self.since: dict[str, tuple[int, float]] = {}
         """Epochs and score of a trial when it got its numbers, or was last compared with them."""
         for row in files.read_jsonl(folder.path / files.POPULATION):
@@ -54,7 +50,7 @@ class Population:
 
     def _add(self, row: dict[str, Any]) -> None:
         if not row.get("source"):
-            self.compared.append(row)
+            self.history.append(Observation(row["trial"], row["epochs"], row["overrides"], row["gain"]))
             self.scores[row["trial"]] = row["score"]
         self.since[row["trial"]] = (row["epochs"], row["score"])
 
@@ -84,17 +80,17 @@ class Population:
     def report(self, trial: str, row: Mapping[str, Any]) -> dict[str, Any] | None:
         """An epoch is done; the row of the lineage if the trial is to go on as a clone."""
         epochs = row["epoch"] + 1
-        if epochs % self.perturbation_interval:
+        if epochs % self.scheduler.perturbation_interval:
             return None
         self._compare(trial, epochs, row[self.base.monitor])
         ranked = sorted(self.scores, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
-        few = min(max(1, round(self.quantile_fraction * len(ranked))), len(ranked) // 2)
+        few = min(max(1, round(self.scheduler.quantile_fraction * len(ranked))), len(ranked) // 2)
         if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - few :]:
             return None
         random = np.random.default_rng((self.sweep.seed, int(trial.removeprefix("t")), epochs))
         source = ranked[int(random.integers(few))]
         old, theirs = current_overrides(self.folder, trial), current_overrides(self.folder, source)
-        new = self.explore(theirs, random, epochs)
+        new = self.scheduler.explore(theirs, self.search_space, self.history, epochs, random)
         row = {
             "trial": trial, "epoch": epochs, "source": source, "at": now(), "overrides": new,
             "changes": {key: {"old": old[key], "source": theirs[key], "new": new[key]} for key in new},
@@ -104,48 +100,6 @@ class Population:
         if done is not None:
             self._begin(trial, source, done)
         return done
-
-    def explore(self, point: Overrides, random: np.random.Generator, epochs: int) -> Overrides:
-        """Each value drawn anew, or moved a little; as it is where the constraints leave no room."""
-        for _ in range(TRIES):
-            new = {
-                key: domain.sample(random)
-                if random.random() < self.resample_probability
-                else domain.perturb(point[key], random)
-                for key, domain in self.search_space.domains.items()
-            }
-            if self.search_space.satisfies_constraints(new):
-                return {key: new[key] for key in point}
-        return dict(point)
-
-
-class PB2(Population):
-    """The numbers of a clone are those of which a Gaussian process expects most, and not moved by chance."""
-
-    CANDIDATES = 200
-
-    def __init__(self, folder: SweepFolder, perturbation_interval: int, quantile_fraction: float) -> None:
-        super().__init__(folder, perturbation_interval, quantile_fraction, resample_probability=1.0)
-
-    def explore(self, point: Overrides, random: np.random.Generator, epochs: int) -> Overrides:
-        """Drawn while there is too little to learn from."""
-        seen = [row for row in self.compared if row["gain"] is not None]
-        if len(seen) < 3:
-            return super().explore(point, random, epochs)
-        x = np.array([self._place(row["overrides"], row["epochs"]) for row in seen])
-        process = gaussian_process.GaussianProcess(x, np.array([row["gain"] for row in seen]))
-        drawn = [self.search_space.sample({}, (int(random.integers(2**31)),)) for _ in range(self.CANDIDATES)]
-        running = {row["trial"]: row["overrides"] for row in self.compared}
-        chosen = gaussian_process.select_ucb(
-            process,
-            np.array([self._place(each, epochs) for each in drawn]),
-            np.array([self._place(each, epochs) for each in running.values()]),
-            epochs / self.perturbation_interval,
-        )
-        return {key: drawn[chosen][key] for key in point}
-
-    def _place(self, point: Mapping[str, Any], epochs: int) -> list[float]:
-        return [*gaussian_process.to_unit_cube(self.search_space.domains, point), epochs / self.perturbation_interval]
 
 
 def current_overrides(folder: SweepFolder, trial: str) -> Overrides:
@@ -204,7 +158,7 @@ def _link_checkpoints(source: Run, folder: Path) -> int | None:
 
 def update_param_groups(checkpoint: dict[str, Any], old: Experiment, new: Experiment) -> None:
     """Write the new optimiser's numbers over those it was saved with: restored as they are, they would win."""
-    before, after = group_of(old), group_of(new)
+    before, after = optimizer_param_group(old), optimizer_param_group(new)
     for state in checkpoint["optimizer_states"]:
         for group in state["param_groups"]:
             for key, value in after.items():

@@ -10,12 +10,14 @@ import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from statistics import mean
 from typing import Any, ClassVar
 
 from ray.tune.search import Searcher as TuneSearcher
 
-from lstm_lab.sweeps.schedulers.base import FIFO
+from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
+from lstm_lab.sweeps.schedulers.fifo import FIFO
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial, confirmation, leaderboard
@@ -66,9 +68,10 @@ class TrialSource(NotPickled, TuneSearcher):
     def prepare(self, trials: list[Trial]) -> None:
         """Work out `total` and `left` from what is on the record."""
 
-    @property
-    def scheduler(self) -> Any:
-        return self.sweep.scheduler
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        """That of this phase."""
+        return self.sweep.build_scheduler()
 
     def trials(self) -> list[Trial]:
         """Those of this phase."""
@@ -105,7 +108,7 @@ class TrialSource(NotPickled, TuneSearcher):
             # Of a cluster's nodes, whose own environment is another.
             "environment": {name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
             # How many must have begun before any of them trains.
-            "together": self.total if self.scheduler.owner.population else 0,
+            "together": self.total if isinstance(self.scheduler, PopulationScheduler) else 0,
             "decision_epochs": self.decision_epochs(),
         }
 
@@ -113,7 +116,7 @@ class TrialSource(NotPickled, TuneSearcher):
         """After how many epochs a trial waits for an answer; None: after each."""
         if self.sweep.budget is not None and self.sweep.budget.epochs is not None:
             return None  # Counted to the epoch.
-        return self.scheduler.build().decision_epochs(self.base.trainer.max_epochs)
+        return self.scheduler.decision_epochs(self.base.trainer.max_epochs)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
         """The searcher is told by `settled`, once the record knows."""
@@ -150,7 +153,7 @@ class SearchPhase(TrialSource):
 
     def prepare(self, trials: list[Trial]) -> None:
         # Not `searcher`: Tune would take it for a Tune searcher that this one wraps.
-        self.source = self.sweep.searcher.build()
+        self.source = self.sweep.build_searcher()
         self.source.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
         self.points = self.sweep.num_configurations
         self.total = self.points * len(self.sweep.seeds)
@@ -164,7 +167,7 @@ class SearchPhase(TrialSource):
             if trial.state in ENDED:
                 self.rows.setdefault(trial.configuration, []).append(trial)
         # The population keeps all: any of it may still be gone on from.
-        keep = None if self.scheduler.owner.population else self.sweep.num_kept_configurations
+        keep = None if isinstance(self.scheduler, PopulationScheduler) else self.sweep.num_kept_configurations
         self.retention = CheckpointRetention(self.folder, keep, self.base.mode) if keep else None
         for _, rows in sorted(self.rows.items()):
             self._tell(rows)
@@ -248,9 +251,9 @@ class ConfirmPhase(TrialSource):
 
     phase = "confirm"
 
-    @property
-    def scheduler(self) -> Any:
-        return FIFO.Config()  # type: ignore[call-arg]
+    @cached_property
+    def scheduler(self) -> Scheduler:
+        return FIFO()
 
     def prepare(self, trials: list[Trial]) -> None:
         confirm = self.sweep.confirm

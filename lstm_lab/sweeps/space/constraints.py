@@ -1,6 +1,7 @@
-"""Constraints on configurations: `model.hidden_size * model.num_layers <= 256`. Parsed with `ast`, never executed.
+"""Constraints on configurations, as `model.hidden_size * model.num_layers <= 256`.
 
-Only what is listed here has a meaning: dotted keys, numbers, texts, `+ - * / // %`, comparisons, `and`, `or`, `not`.
+They are parsed with Python's grammar and evaluated here, never by Python. Allowed are dotted keys, numbers, strings,
+`+ - * / // %`, comparisons, `and`, `or`, `not`.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
@@ -18,86 +19,92 @@ COMPARISONS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt, ast.LtE: operator.le, ast.Gt: operator.gt, ast.GtE: operator.ge,
     ast.Eq: operator.eq, ast.NotEq: operator.ne,
 }  # fmt: skip
-LONGEST = 500
-"""Characters: enough for any rule a person reads, and too few to overflow the parser."""
+MAX_LENGTH = 500
+"""Characters of an expression: few enough not to overflow the parser's stack."""
 
 
-class Absent(Exception):
-    """A key that the point does not have, or that is null there."""
+class MissingValue(Exception):
+    """A key that the experiment does not have, or whose value is null."""
 
 
 class Constraint:
-    """What must hold at a point.
+    """An expression that must be true of a configuration.
 
     Args:
-        text: the expression as the sweep file has it.
+        text: the expression as the sweep file writes it.
 
     Raises:
-        ValueError: in one line, for what is no comparison or holds anything beyond the list above.
+        ValueError: in one line, for anything but comparisons of the terms listed above.
     """
-
-    kinds: ClassVar[tuple[type[ast.expr], ...]] = (ast.Compare, ast.BoolOp)
 
     def __init__(self, text: str) -> None:
         self.text = text = " ".join(text.split())
         try:
-            if len(text) > LONGEST:
-                raise SyntaxError(f"longer than {LONGEST} characters")
+            if len(text) > MAX_LENGTH:
+                raise SyntaxError(f"longer than {MAX_LENGTH} characters")
             self.tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
             raise ValueError(f"'{text[:60]}': not an expression: {getattr(error, 'msg', error)}") from None
         self.keys: set[str] = set()
-        self._check(self.tree, truth=True)
+        self._check(self.tree, is_condition=True)
         if not self.keys:
-            raise ValueError(f"'{text}': names no key, as in model.hidden_size * model.num_layers <= 256")
+            raise ValueError(
+                f"'{text}': contains no key; write for example model.hidden_size * model.num_layers <= 256"
+            )
 
     def is_satisfied(self, experiment: Mapping[str, Any]) -> bool:
-        """Whether it holds for an experiment in plain content; it does where it speaks of a key that is not there.
+        """Whether an experiment satisfies the constraint; it does where one of the keys is missing or null.
+
+        Args:
+            experiment: in plain content, with every default.
 
         Raises:
-            ValueError: a text where a number belongs.
+            ValueError: arithmetic with something that is not a number.
         """
         try:
             return bool(self._value(self.tree, experiment))
-        except Absent:
+        except MissingValue:
             return True
         except (ZeroDivisionError, OverflowError):
             return False
         except TypeError as error:
             raise ValueError(f"'{self.text}': {error}") from None
 
-    def unknown(self, experiment: Mapping[str, Any]) -> set[str]:
-        """The keys that an experiment does not have."""
-        return {key for key in self.keys if not _has(experiment, key)}
+    def missing_keys(self, experiment: Mapping[str, Any]) -> set[str]:
+        """The keys of the constraint that an experiment does not have."""
+        return {key for key in self.keys if not _has_key(experiment, key)}
 
-    def _check(self, node: ast.expr, truth: bool) -> None:
-        """Refuse what has no meaning; `truth` where a yes or no belongs, else a number, a text or a key."""
+    def involves(self, key: str) -> bool:
+        """Whether a key, a section that contains it or something inside it is a key of the constraint."""
+        return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in self.keys)
+
+    def _check(self, node: ast.expr, is_condition: bool) -> None:
+        """Refuse an expression that is not allowed where a condition, or where a value is expected."""
         match node:
-            case ast.BoolOp(values=values) if truth:
-                inside = [(value, True) for value in values]
-            case ast.UnaryOp(op=ast.Not(), operand=operand) if truth:
-                inside = [(operand, True)]
-            case ast.Compare(left=left, ops=ops, comparators=others) if truth and all(
+            case ast.BoolOp(values=values) if is_condition:
+                children: list[tuple[ast.expr, bool]] = [(value, True) for value in values]
+            case ast.UnaryOp(op=ast.Not(), operand=operand) if is_condition:
+                children = [(operand, True)]
+            case ast.Compare(left=left, ops=ops, comparators=others) if is_condition and all(
                 type(op) in COMPARISONS for op in ops
             ):
-                inside = [(left, False), *((other, False) for other in others)]
-            case ast.BinOp(left=left, op=op, right=right) if not truth and type(op) in ARITHMETIC:
-                inside = [(left, False), (right, False)]
-            case ast.UnaryOp(op=ast.USub(), operand=operand) if not truth:
-                inside = [(operand, False)]
-            case ast.Constant(value=bool() | int() | float() | str()) if not truth:
-                inside = []
-            case ast.Name() | ast.Attribute() if not truth and (key := _dotted(node)):
+                children = [(left, False), *((other, False) for other in others)]
+            case ast.BinOp(left=left, op=op, right=right) if not is_condition and type(op) in ARITHMETIC:
+                children = [(left, False), (right, False)]
+            case ast.UnaryOp(op=ast.USub(), operand=operand) if not is_condition:
+                children = [(operand, False)]
+            case ast.Constant(value=bool() | int() | float() | str()) if not is_condition:
+                children = []
+            case ast.Name() | ast.Attribute() if not is_condition and (key := _dotted_key(node)):
                 self.keys.add(key)
-                inside = []
+                children = []
             case _:
-                part = ast.unparse(node)
-                wanted = "a comparison, as in model.hidden_size * model.num_layers <= 256" if truth else (
-                    "a dotted key, a number, a text or + - * / // % of them"
+                expected = "a comparison, as in model.hidden_size * model.num_layers <= 256" if is_condition else (
+                    "a dotted key, a number, a string or + - * / // % of them"
                 )  # fmt: skip
-                raise ValueError(f"'{self.text}': '{part[:60]}' must be {wanted}")
-        for child, kind in inside:
-            self._check(child, kind)
+                raise ValueError(f"'{self.text}': '{ast.unparse(node)[:60]}' must be {expected}")
+        for child, child_is_condition in children:
+            self._check(child, child_is_condition)
 
     def _value(self, node: ast.expr, experiment: Mapping[str, Any]) -> Any:
         match node:
@@ -118,7 +125,7 @@ class Constraint:
                 return ARITHMETIC[type(op)](one, other)
             case ast.Constant(value=value):
                 return value
-        return _at(experiment, _dotted(node) or "")
+        return _value_of(experiment, _dotted_key(node) or "")
 
     def __repr__(self) -> str:
         return self.text
@@ -130,38 +137,42 @@ class Constraint:
         return hash(self.text)
 
 
-def _dotted(node: ast.expr) -> str | None:
-    """`model.num_layers` of its nested attributes; None where something else than a name is at the bottom."""
+def _dotted_key(node: ast.expr) -> str | None:
+    """`model.num_layers` of nested attributes; None where the innermost is not a name."""
     if isinstance(node, ast.Attribute):
-        head = _dotted(node.value)
+        head = _dotted_key(node.value)
         return head and f"{head}.{node.attr}"
     return node.id if isinstance(node, ast.Name) else None
 
 
 def _number(value: Any) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{value!r} is not a number to reckon with")
+        raise TypeError(f"{value!r} is not a number")
     return value
 
 
-def _has(experiment: Mapping[str, Any], key: str) -> bool:
-    held: Any = experiment
-    for part in key.split("."):
-        if not isinstance(held, Mapping) or part not in held:
-            return False
-        held = held[part]
+def _lookup(experiment: Mapping[str, Any], key: str) -> Any:
+    """The content under a dotted key; MissingValue where there is none."""
+    content: Any = experiment
+    for name in key.split("."):
+        if not isinstance(content, Mapping) or name not in content:
+            raise MissingValue(key)
+        content = content[name]
+    return content
+
+
+def _has_key(experiment: Mapping[str, Any], key: str) -> bool:
+    try:
+        _lookup(experiment, key)
+    except MissingValue:
+        return False
     return True
 
 
-def _at(experiment: Mapping[str, Any], key: str) -> Any:
-    """A number or a text; of a section that is chosen by name, the name."""
-    held: Any = experiment
-    for part in key.split("."):
-        if not isinstance(held, Mapping) or part not in held:
-            raise Absent(key)
-        held = held[part]
-    if isinstance(held, Mapping):
-        held = held.get("name")
-    if held is None:
-        raise Absent(key)
-    return held
+def _value_of(experiment: Mapping[str, Any], key: str) -> Any:
+    """The value under a key; of a section that is chosen by name, the name."""
+    content = _lookup(experiment, key)
+    value = content.get("name") if isinstance(content, Mapping) else content
+    if value is None:
+        raise MissingValue(key)
+    return value

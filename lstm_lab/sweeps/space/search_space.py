@@ -1,219 +1,227 @@
-"""The points of a sweep: domains, the conditions of those that are not always there, and constraints over all."""
+"""The search space of a sweep: a domain for each hyperparameter, conditions among them, constraints over all."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, canonical_json
 from lstm_lab.sweeps.space.constraints import Constraint
-from lstm_lab.sweeps.space.domains import Choice, Domain, Overrides, chosen
+from lstm_lab.sweeps.space.domains import Domain, Overrides
+from lstm_lab.sweeps.space.domains.base import condition_value
+from lstm_lab.sweeps.space.domains.choice import Choice
 
-TRIES = 1000
-"""Draws for one point before the constraints count as impossible."""
-
-
-def parents_first(point: Mapping[str, Any]) -> Overrides:
-    """Sections before what is inside them, so that `model.cell` is chosen before `model.cell.forget_bias` is set."""
-    return dict(sorted(point.items(), key=lambda item: item[0].count(".")))
+MAX_ATTEMPTS = 1000
+"""Samples for one configuration before the constraints count as unsatisfiable."""
 
 
-def same(point: Mapping[str, Any]) -> str:
-    """By which two points are told apart."""
-    return json.dumps(point, sort_keys=True)
+def sections_first(overrides: Mapping[str, Any]) -> Overrides:
+    """Sections before their fields, so that `model.cell` is chosen before `model.cell.forget_bias` is set."""
+    return dict(sorted(overrides.items(), key=lambda item: item[0].count(".")))
 
 
 class SearchSpace:
-    """Where a sweep may go.
+    """The configurations that a sweep may try.
 
     Args:
         domains: dotted key -> domain.
-        constraints: what must hold at every point.
-        content: point -> the experiment there in plain content; what the constraints speak of.
+        constraints: what every configuration must satisfy.
+        resolve: overrides -> the experiment in plain content, with every default; the constraints are evaluated on it.
 
     Raises:
-        ValueError: a condition on what is no choice of the space, a value it never takes, or a circle of conditions.
+        ValueError: a condition on a key without a list of values, on a value that the key never takes, or a cycle of
+            conditions.
     """
 
     def __init__(
         self,
         domains: Mapping[str, Domain],
         constraints: Sequence[Constraint] = (),
-        content: Callable[[Overrides], Mapping[str, Any]] = dict,
+        resolve: Callable[[Overrides], Mapping[str, Any]] = dict,
     ) -> None:
-        self.domains, self.constraints, self.content = dict(domains), tuple(constraints), content
+        self.domains, self.constraints, self.resolve = dict(domains), tuple(constraints), resolve
         for key, domain in self.domains.items():
             self._check_condition(key, domain)
-        self.order = self._parents_first()
+        self.order = self._conditions_first()
+        """The keys, each after those that its condition depends on."""
 
     def _check_condition(self, key: str, domain: Domain) -> None:
-        for other, wanted in domain.when.items():
+        for other, required in domain.when.items():
             parent = self.domains.get(other)
             if not isinstance(parent, Choice):
-                found = "has numbers between bounds" if parent else "is not in the space"
+                found = "is a range" if parent else "is not in the space"
                 raise ValueError(f"space.{key}: when {other}: it {found}; a condition needs a key with choice or grid")
-            values = [chosen(value) for value in parent.arguments]
-            for value in wanted:
+            values = [condition_value(value) for value in parent.arguments]
+            for value in required:
                 if value not in values:
                     listed = ", ".join(map(str, values))
                     raise ValueError(f"space.{key}: when {other}: is never {value!r}; it takes: {listed}")
             if domain.exhaustive and not parent.exhaustive:
                 raise ValueError(
-                    f"space.{key}: a grid under {other}, which is drawn, would try values that are not there; "
-                    f"write grid for {other} or choice here"
+                    f"space.{key}: a grid cannot depend on {other}, which is sampled; write grid for {other} or choice "
+                    f"for {key}"
                 )
 
-    def _parents_first(self) -> list[str]:
+    def _conditions_first(self) -> list[str]:
         order: list[str] = []
         while len(order) < len(self.domains):
             ready = [k for k, domain in self.domains.items() if k not in order and set(domain.when) <= set(order)]
             if not ready:
-                circle = next(key for key in self.domains if key not in order)
-                raise ValueError(f"space.{circle}: its condition hangs on itself in a circle; leave one `when` out")
+                key = next(key for key in self.domains if key not in order)
+                raise ValueError(f"space.{key}: its condition depends on itself in a cycle; remove one `when`")
             order += ready
         return order
 
-    def is_active(self, key: str, point: Mapping[str, Any]) -> bool:
-        """Whether the condition of a key is true; `point` holds what it hangs on."""
+    def is_active(self, key: str, overrides: Mapping[str, Any]) -> bool:
+        """Whether the condition of a key is true; `overrides` contain the keys that it depends on."""
         when = self.domains[key].when
-        return all(other in point and chosen(point[other]) in wanted for other, wanted in when.items())
-
-    def keep_active(self, values: Mapping[str, Any]) -> Overrides:
-        """A point from a value for each key: those whose condition is false are left out."""
-        point: Overrides = {}
-        for key in self.order:
-            if key in values and self.is_active(key, point):
-                point[key] = values[key]
-        return parents_first({key: point[key] for key in values if key in point})
-
-    def satisfies_constraints(self, point: Overrides) -> bool:
-        """Whether all constraints hold."""
-        if not self.constraints:
-            return True
-        content = self.content(point)
-        return all(constraint.is_satisfied(content) for constraint in self.constraints)
-
-    def contains(self, point: Mapping[str, Any]) -> bool:
-        """Whether a point from elsewhere could have been drawn here."""
-        if set(point) != {key for key in self.domains if self.is_active(key, self.keep_active(point))}:
-            return False
-        return all(self.domains[key].contains(value) for key, value in point.items()) and self.satisfies_constraints(
-            dict(point)
+        return all(
+            other in overrides and condition_value(overrides[other]) in required for other, required in when.items()
         )
 
-    def grid(self) -> list[Overrides]:
-        """Every combination of the exhaustive domains that the constraints on them alone allow; [{}] without any."""
-        lists = {key: domain.corner_values() for key, domain in self.domains.items() if domain.exhaustive}
-        points = [
-            self.keep_active(dict(zip(lists, values, strict=True))) for values in itertools.product(*lists.values())
-        ]
-        once = list({same(point): point for point in points}.values())
-        drawn = [key for key, domain in self.domains.items() if not domain.exhaustive]
-        fixed = [each for each in self.constraints if not any(touches(each, key) for key in drawn)]
-        if not fixed:
-            return once
-        allowed = [point for point in once if all(each.is_satisfied(self.content(point)) for each in fixed)]
-        if not allowed:
-            raise ValueError(f"constraints: no combination of the grid keeps {' and '.join(map(repr, fixed))}")
-        return allowed
+    def keep_active(self, values: Mapping[str, Any]) -> Overrides:
+        """The configuration of a value for each key: values whose condition is false are left out."""
+        active: Overrides = {}
+        for key in self.order:
+            if key in values and self.is_active(key, active):
+                active[key] = values[key]
+        return sections_first({key: active[key] for key in values if key in active})
 
-    def sample(self, combination: Overrides, seed: tuple[int, ...]) -> Overrides:
-        """A point with this combination of the grids; the same for the same seed.
+    def satisfies_constraints(self, overrides: Overrides) -> bool:
+        """Whether a configuration satisfies all constraints."""
+        if not self.constraints:
+            return True
+        experiment = self.resolve(overrides)
+        return all(constraint.is_satisfied(experiment) for constraint in self.constraints)
+
+    def contains(self, overrides: Mapping[str, Any]) -> bool:
+        """Whether a configuration, of another sweep for example, could have been sampled from this space."""
+        active = self.keep_active(overrides)
+        if set(overrides) != {key for key in self.domains if self.is_active(key, active)}:
+            return False
+        inside = all(self.domains[key].contains(value) for key, value in overrides.items())
+        return inside and self.satisfies_constraints(dict(overrides))
+
+    def grid(self) -> list[Overrides]:
+        """Every combination of the exhaustive domains that satisfies the constraints on them; [{}] without any.
 
         Raises:
-            ConfigError: the constraints refused as many draws as there are tries.
+            ValueError: no combination does.
         """
-        for attempt in range(TRIES):
-            # Every key draws, there or not: so two arms differ in nothing but what makes them arms.
-            random = np.random.default_rng(seed if attempt == 0 else (*seed, attempt))
-            drawn = {key: domain.sample(random) for key, domain in self.domains.items() if not domain.exhaustive}
-            point = self.keep_active({**drawn, **combination})
-            if self.satisfies_constraints(point):
-                return point
-        raise self.sampling_error(combination)
+        values = {key: domain.corner_values() for key, domain in self.domains.items() if domain.exhaustive}
+        combinations = [
+            self.keep_active(dict(zip(values, each, strict=True))) for each in itertools.product(*values.values())
+        ]
+        unique = list({canonical_json(each): each for each in combinations}.values())
+        sampled = [key for key, domain in self.domains.items() if not domain.exhaustive]
+        fixed = [each for each in self.constraints if not any(each.involves(key) for key in sampled)]
+        if not fixed:
+            return unique
+        allowed = [each for each in unique if all(rule.is_satisfied(self.resolve(each)) for rule in fixed)]
+        if not allowed:
+            raise ValueError(f"constraints: no combination of the grid satisfies {' and '.join(map(repr, fixed))}")
+        return allowed
 
-    def sampling_error(self, combination: Overrides) -> ConfigError:
-        """The fault to raise where no draw keeps the constraints."""
-        at = f" at {said(combination)}" if combination else ""
+    def sample(self, seed: tuple[int, ...], fixed: Mapping[str, Any] | None = None) -> Overrides:
+        """A random configuration, the same for the same seed.
+
+        Args:
+            seed: of the random numbers.
+            fixed: values of the exhaustive domains, as `grid` lists them.
+
+        Raises:
+            ConfigError: no sample of `MAX_ATTEMPTS` satisfied the constraints.
+        """
+        for attempt in range(MAX_ATTEMPTS):
+            # Every key is sampled, active or not: so configurations that differ in a grid value share all others.
+            rng = np.random.default_rng(seed if attempt == 0 else (*seed, attempt))
+            sampled = {key: domain.sample(rng) for key, domain in self.domains.items() if not domain.exhaustive}
+            overrides = self.keep_active({**sampled, **(fixed or {})})
+            if self.satisfies_constraints(overrides):
+                return overrides
+        raise self.sampling_error(fixed or {})
+
+    def sampling_error(self, fixed: Mapping[str, Any]) -> ConfigError:
+        """The error to raise where no sample satisfies the constraints."""
+        with_values = f" with {format_overrides(fixed)}" if fixed else ""
         rules = ", ".join(f"'{each}'" for each in self.constraints)
-        return ConfigError(f"constraints: {TRIES} draws{at} kept none of them inside {rules}; widen the space or them")
+        return ConfigError(
+            f"constraints: none of {MAX_ATTEMPTS} samples{with_values} satisfied {rules}; widen the space or relax them"
+        )
 
-    def corners(self, most: int = 512) -> Iterator[Overrides]:
-        """Points that stand for all: every combination of listed values, at both ends of every range.
+    def corners(self, max_combinations: int = 512) -> Iterator[Overrides]:
+        """Configurations to check before a sweep starts: all combinations of listed values, at both ends of all ranges.
 
-        A key with a condition is there in some and not in others. Where the lists have more than `most` combinations,
-        each value is tried once with the first of all others. Corners that a constraint refuses are left out, for no
-        trial will stand there; points inside stand in for them.
+        Keys with a condition are active in some and not in others. Where the lists have more than `max_combinations`
+        combinations, each value is tried once with the first value of all others. Corners that violate a constraint are
+        left out, for no trial will have them; random configurations stand in for them.
         """
         lists = {key: domain.corner_values() for key, domain in self.domains.items() if isinstance(domain, Choice)}
         ends = {key: domain.corner_values() for key, domain in self.domains.items() if not isinstance(domain, Choice)}
         seen: set[str] = set()
-        for combination in self._combinations(lists, most):
+        for combination in self._combinations(lists, max_combinations):
             for end in (0, -1) if ends else (0,):
-                point = self.keep_active({**combination, **{key: values[end] for key, values in ends.items()}})
-                if same(point) not in seen and self.satisfies_constraints(point):
-                    seen.add(same(point))
-                    yield point
+                overrides = self.keep_active({**combination, **{key: values[end] for key, values in ends.items()}})
+                identity = canonical_json(overrides)
+                if identity not in seen and self.satisfies_constraints(overrides):
+                    seen.add(identity)
+                    yield overrides
         if self.constraints:
-            for combination in self.grid()[:most]:
+            for combination in self.grid()[:max_combinations]:
                 for number in range(8):
-                    point = self.sample(combination, (0, number))
-                    if same(point) not in seen:
-                        seen.add(same(point))
-                        yield point
+                    overrides = self.sample((0, number), combination)
+                    identity = canonical_json(overrides)
+                    if identity not in seen:
+                        seen.add(identity)
+                        yield overrides
 
-    def _combinations(self, lists: dict[str, list[Any]], most: int) -> Iterator[Overrides]:
-        if math.prod(len(values) for values in lists.values()) <= most:
+    def _combinations(self, lists: dict[str, list[Any]], max_combinations: int) -> Iterator[Overrides]:
+        if math.prod(len(values) for values in lists.values()) <= max_combinations:
             for values in itertools.product(*lists.values()):
                 yield dict(zip(lists, values, strict=True))
             return
         first = {key: values[0] for key, values in lists.items()}
         for key in self.domains:
             for value in lists.get(key, [None]):
-                yield {**first, **self._open(key), **({key: value} if key in lists else {})}
+                yield {**first, **self._activating(key), **({key: value} if key in lists else {})}
 
-    def _open(self, key: str) -> Overrides:
-        """Values under which a key is there."""
+    def _activating(self, key: str) -> Overrides:
+        """Values of other keys under which a key is active."""
         found: Overrides = {}
-        for other, wanted in self.domains[key].when.items():
-            found.update(self._open(other))
-            found[other] = next(v for v in self.domains[other].arguments if chosen(v) in wanted)
+        for other, required in self.domains[key].when.items():
+            found.update(self._activating(other))
+            found[other] = next(v for v in self.domains[other].arguments if condition_value(v) in required)
         return found
 
-    def check_constraints(self, points: Sequence[Overrides]) -> None:
-        """Refuse a constraint that could never matter; `points` stand for the whole region.
+    def check_constraints(self, corners: Sequence[Overrides]) -> None:
+        """Refuse a constraint that no configuration could violate.
+
+        Args:
+            corners: configurations that represent the space.
 
         Raises:
             ValueError: a key that no experiment of the sweep has, or none that the space changes.
         """
         for constraint in self.constraints:
-            if not any(touches(constraint, key) for key in self.domains):
-                raise ValueError(
-                    f"constraints: '{constraint}' speaks of no key of the space: {', '.join(self.domains)}"
-                )
-            missing = set.intersection(*(constraint.unknown(self.content(point)) for point in points))
+            if not any(constraint.involves(key) for key in self.domains):
+                raise ValueError(f"constraints: '{constraint}' has no key of the space: {', '.join(self.domains)}")
+            missing = set.intersection(*(constraint.missing_keys(self.resolve(corner)) for corner in corners))
             if missing:
                 raise ValueError(f"constraints: '{constraint}': no experiment of the sweep has {min(missing)}")
 
 
-def touches(constraint: Constraint, key: str) -> bool:
-    """Whether a key of the space is, holds or stands inside a key of a constraint."""
-    return any(f"{key}.".startswith(f"{other}.") or f"{other}.".startswith(f"{key}.") for other in constraint.keys)
+def format_overrides(overrides: Mapping[str, Any]) -> str:
+    """A configuration in one line: `model.cell=gru, optimizer=sgd(lr=0.1)`."""
+    return ", ".join(f"{key}={format_value(value)}" for key, value in overrides.items())
 
 
-def said(point: Mapping[str, Any]) -> str:
-    """A point in one line: `model.cell=gru, optimizer=sgd(lr=0.1)`."""
-    return ", ".join(f"{key}={spelled(value)}" for key, value in point.items())
-
-
-def spelled(value: Any) -> str:
-    """A value as a person names it; a whole section by its name and what it sets."""
+def format_value(value: Any) -> str:
+    """A value in a few characters; a whole section by its name and the fields that it sets."""
     if isinstance(value, Mapping):
-        inside = ", ".join(f"{key}={spelled(inner)}" for key, inner in value.items() if key != "name")
-        return f"{value.get('name', '')}({inside})" if inside or "name" not in value else str(value["name"])
+        fields = ", ".join(f"{key}={format_value(field)}" for key, field in value.items() if key != "name")
+        return f"{value.get('name', '')}({fields})" if fields or "name" not in value else str(value["name"])
     return f"{value:.3g}" if isinstance(value, float) else str(value)

@@ -1,40 +1,56 @@
-"""A domain as a sweep file writes it."""
+"""Reading and writing a domain as a sweep file writes it."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
-import lstm_lab.sweeps.space.ranges  # noqa: F401 - fills the registry
 from lstm_lab.sweeps.space.domains import Domain
 
 
-class InYaml:
-    """Annotation: `{loguniform: [1e-4, 1e-2]}` <-> `LogUniform([1e-4, 1e-2])`."""
+class DomainInYaml:
+    """Annotation of a config field: `{loguniform: [1e-4, 1e-2]}` <-> `LogUniform([1e-4, 1e-2])`."""
 
     @staticmethod
-    def read(value: Any) -> Domain:
+    def read(value: object) -> Domain:
+        """The domain that a mapping describes.
+
+        Raises:
+            PydanticCustomError: it is not a mapping with the name of one domain.
+            ValueError: the arguments or the condition of the domain are invalid.
+        """
         if isinstance(value, Domain):
             return value
-        members = Domain.members
-        names = [key for key in value if key != "when"] if isinstance(value, dict) else []
-        if len(names) != 1 or names[0] not in members:
+        content: dict[str, Any] = value if isinstance(value, dict) else {}
+        names = [key for key in content if key != "when"]
+        if len(names) != 1 or names[0] not in Domain.members:
             raise PydanticCustomError(
                 "value_error",
                 "must be one domain, as in {example}, got {got}; there are: {names}",
-                {"example": "{loguniform: [1e-4, 1e-2]}", "got": repr(value), "names": ", ".join(sorted(members))},
+                {
+                    "example": "{loguniform: [1e-4, 1e-2]}",
+                    "got": repr(value),
+                    "names": ", ".join(sorted(Domain.members)),
+                },
             )
-        return members[names[0]](value[names[0]], value.get("when"))
+        domain: Domain = Domain.members[names[0]](content[names[0]], content.get("when"))
+        return domain
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            self.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda d: d.to_yaml())
+            self.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda domain: domain.to_yaml())
         )
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
-        condition = {"type": "object", "description": "Only where other keys have these values: {model.cell: lstm}."}
-        arms = [
+    def __get_pydantic_json_schema__(
+        self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        condition = {
+            "type": "object",
+            "description": "Active only where other keys have these values: {model.cell: lstm}.",
+        }
+        domains = [
             {
                 "type": "object",
                 "additionalProperties": False,
@@ -46,4 +62,4 @@ class InYaml:
             }
             for name, member in Domain.members.items()
         ]
-        return {"anyOf": arms}
+        return {"anyOf": domains}

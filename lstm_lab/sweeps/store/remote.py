@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from pyarrow import ArrowException, fs
 
@@ -108,8 +107,7 @@ def claim_storage(uri: str, name: str, sweep: Sweep) -> str:
     Raises:
         ConfigError: a sweep is there already, it cannot be written, or the trials must see each other's folders.
     """
-    owner: Any = sweep.scheduler.owner
-    if owner.population:
+    if sweep.is_population_based:
         raise ConfigError(
             f"--storage {uri}: {sweep.scheduler.name} copies between run folders; use a disk that all nodes share"
         )

@@ -6,10 +6,9 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lstm_lab.files import runs_folder
-from lstm_lab.sweeps.space.search_space import said
+from lstm_lab.sweeps.space.search_space import format_overrides
 from lstm_lab.sweeps.spec import Sweep
 
 
@@ -18,7 +17,6 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
     import torch
 
     resources, experiment = sweep.resources, sweep.base
-    scheduler: Any = sweep.scheduler.owner
     configurations, seeds = sweep.num_configurations, len(sweep.seeds)
     yield sweep.title
     yield (
@@ -26,7 +24,7 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         f"{experiment.trainer.max_epochs} epochs each; searcher {sweep.searcher.name}, scheduler {sweep.scheduler.name}"
     )
     corner = next(iter(sweep.search_space.corners()))
-    yield f"for one    {said(corner)}"
+    yield f"for one    {format_overrides(corner)}"
     if sweep.confirm:
         yield f"then       the best {sweep.confirm.top} points with seeds {', '.join(map(str, sweep.confirm.seeds))}"
     each = f"{resources.cpus:g} CPUs" + (f", {resources.gpus:g} GPUs" if resources.gpus else "")
@@ -42,7 +40,7 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         yield f"at once    {min(room, configurations * seeds)}, on {cpus} CPUs and {gpus} GPUs of this machine"
         if room == 0:
             yield "problem    no trial has room here: lower resources, or give --address of a cluster"
-        elif scheduler.population and room < configurations:
+        elif sweep.is_population_based and room < configurations:
             yield f"problem    {sweep.scheduler.name} trains its {configurations} trials at once: lower num_samples"
     if sweep.timeout is not None:
         yield f"hung       after {sweep.timeout:g} s without an epoch"

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lab.sweeps.space.domains import Overrides
-from lstm_lab.sweeps.space.search_space import spelled
+from lstm_lab.sweeps.space.search_space import format_value
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.tasks.base import better
 
@@ -80,7 +80,7 @@ class LiveView:
         self.rows[row["trial"]]["parameters"] = describe(row["overrides"])
         if self._live is None:
             changes = " ".join(
-                f"{key.rsplit('.', 1)[-1]} {spelled(change['old'])} -> {spelled(change['new'])}"
+                f"{key.rsplit('.', 1)[-1]} {format_value(change['old'])} -> {format_value(change['new'])}"
                 for key, change in row["changes"].items()
             )
             self.console.print(
@@ -157,4 +157,4 @@ class LiveView:
 
 def describe(overrides: Overrides) -> str:
     """`cell=gru lr=0.0034`: the last part of each key, numbers short."""
-    return " ".join(f"{key.rsplit('.', 1)[-1]}={spelled(value)}" for key, value in overrides.items())
+    return " ".join(f"{key.rsplit('.', 1)[-1]}={format_value(value)}" for key, value in overrides.items())

@@ -1,27 +1,32 @@
-"""Sweep files of W&B <-> sweep files of ours, with what is lost on the way said in their first lines.
+"""Sweep files of W&B <-> sweep files of this package; what is lost is noted in their first comment lines.
 
-What would ask another question is refused; what only W&B or only this package can do is left out and noted.
+What would change the search is refused; what only one of the two can do is left out and noted. Each domain, searcher
+and scheduler is converted by its own class.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.sweeps.schedulers import Scheduler
+from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.space.domains import Domain
+from lstm_lab.sweeps.space.domains.choice import Choice, Grid
 from lstm_lab.sweeps.spec import Sweep, load_sweep
+from lstm_lab.sweeps.wandb_format import NoWandbEquivalent, WandbSection
 
 Content = dict[str, Any]
-SAMPLES = 20
-"""Points of a W&B sweep that is not told when to end."""
+DEFAULT_NUM_SAMPLES = 20
+"""Configurations of a W&B sweep without `run_cap`, which never ends by itself."""
 
 
 def read(path: str | Path) -> Content:
-    """A sweep file of either kind. W&B's `${args}` is a word of its own, not a reference to be followed.
+    """A sweep file of either kind. W&B's `${args}` is kept as text, not resolved as a reference.
 
     Raises:
         ConfigError: no such file, or not YAML.
@@ -31,12 +36,12 @@ def read(path: str | Path) -> Content:
     path = Path(path)
     if not path.is_file() or "${" not in (text := path.read_text(encoding="utf-8")):
         return config.load(path)
-    found: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    return found
+    content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+    return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
 
 
 def is_wandb(content: Mapping[str, Any]) -> bool:
-    """Whether the content is a sweep of W&B, and not one of ours."""
+    """Whether the content is a sweep file of W&B."""
     return "parameters" in content
 
 
@@ -44,225 +49,196 @@ def is_wandb(content: Mapping[str, Any]) -> bool:
 
 
 def to_wandb(path: str | Path) -> str:
-    """A sweep file of ours as one for `wandb sweep`, whose agents run `lstm-lab train`.
+    """A sweep file of this package as one for `wandb sweep`, whose agents run `lstm-lab train`.
 
     Raises:
-        ConfigError: the file is faulty, or asks what W&B cannot.
+        ConfigError: the file is invalid, or uses what W&B has no equivalent of.
     """
     sweep, written = load_sweep(path), config.load(path)
     if not isinstance(written.get("experiment"), str):
         raise ConfigError(f"{path}: experiment: must name a file, so that W&B's agents can train it")
-    notes = _lost(sweep, path)
-    fixed = [f"{key}={value}" for key, value in (written.get("overrides") or {}).items()]
+    _refuse_unsupported(sweep, path)
+    overrides = [f"{key}={value}" for key, value in (written.get("overrides") or {}).items()]
+    key = "searcher"
+    try:
+        search = sweep.build_searcher().to_wandb(sweep.search_space)
+        key = "scheduler"
+        stopping = sweep.build_scheduler().to_wandb()
+        parameters: Content = {}
+        for name, domain in sweep.space.items():
+            key = f"space.{name}"
+            parameters[name] = domain.to_wandb()
+    except NoWandbEquivalent as error:
+        raise ConfigError(f"{path}: {key}: {error}") from None
+    parameters["seed"] = {"values": list(sweep.seeds)}
     content: Content = {
         "name": Path(path).stem,
         "description": sweep.title,
-        "method": _method(sweep, notes),
+        "method": search.method,
         "metric": {"name": sweep.base.monitor, "goal": f"{sweep.base.mode}imize"},
         "run_cap": sweep.num_configurations * len(sweep.seeds),
-        "parameters": {key: _parameter(domain, f"{path}: space.{key}") for key, domain in sweep.space.items()},
-        # W&B puts the hyperparameters as key=value: what an override is here.
-        "command": ["lstm-lab", "train", written["experiment"], *fixed, "${args_no_hyphens}"],
+        "parameters": parameters,
+        # W&B passes hyperparameters as key=value, which are overrides of `lstm-lab train`.
+        "command": ["lstm-lab", "train", written["experiment"], *overrides, "${args_no_hyphens}"],
     }
-    content["parameters"]["seed"] = {"values": list(sweep.seeds)}
-    if sweep.scheduler.name in ("asha", "hyperband"):
-        told = sweep.scheduler.model_dump()
-        content["early_terminate"] = {
-            "type": "hyperband",
-            "min_iter": told["grace_period"],
-            "eta": told["reduction_factor"],
-        }
+    if stopping.early_terminate is not None:
+        content["early_terminate"] = stopping.early_terminate
+    notes = [*search.notes, *stopping.notes, *_lost(sweep, search.method)]
     return _text(sweep.title, notes, content)
 
 
-def _lost(sweep: Sweep, path: str | Path) -> list[str]:
+def _refuse_unsupported(sweep: Sweep, path: str | Path) -> None:
     if sweep.constraints:
-        raise ConfigError(f"{path}: constraints: W&B draws from all of the space; leave them out, or narrow the space")
-    if sweep.scheduler.name == "pbt":
-        raise ConfigError(f"{path}: scheduler: W&B knows no population-based training; leave it out")
+        raise ConfigError(f"{path}: constraints: W&B samples all of the space; leave them out, or narrow the space")
     conditional = [key for key, domain in sweep.space.items() if domain.when]
     if conditional:
-        raise ConfigError(f"{path}: space.{conditional[0]}: W&B knows no `when`; make a sweep for each case")
-    notes = []
-    if sweep.scheduler.name == "median":
-        notes.append("scheduler median is left out: W&B stops by hyperband alone")
-    for name in ("confirm", "warm_start", "patience_trials"):
-        if getattr(sweep, name):
-            notes.append(f"{name} is left out: W&B has nothing like it")
+        raise ConfigError(f"{path}: space.{conditional[0]}: W&B has no `when`; make a sweep for each case")
+
+
+def _lost(sweep: Sweep, method: str) -> list[str]:
+    """Notes on the sweep's own fields that W&B has no equivalent of."""
+    fields = {"confirm": sweep.confirm, "warm_start": sweep.warm_start, "patience_trials": sweep.patience_trials}
+    notes = [f"{name} is left out: W&B has no equivalent" for name, value in fields.items() if value]
+    notes += [f"{key}: {domain.wandb_note}" for key, domain in sweep.space.items() if domain.wandb_note]
     if sweep.budget and (sweep.budget.epochs or sweep.budget.minutes):
-        notes.append("budget.epochs and budget.minutes are left out: W&B counts runs alone")
+        notes.append("budget.epochs and budget.minutes are left out: W&B limits the number of runs only")
+    if len(sweep.seeds) > 1 and method != "grid":
+        notes.append("seeds are sampled: W&B trains a configuration with one of them, not with each")
     return notes
-
-
-def _method(sweep: Sweep, notes: list[str]) -> str:
-    grids = [domain.exhaustive for domain in sweep.space.values()]
-    if sweep.searcher.name not in ("random", "optuna"):
-        notes.append(f"searcher {sweep.searcher.name} became bayes")
-    if sweep.searcher.name != "random":
-        return "bayes"
-    if all(grids):
-        return "grid"
-    if any(grids) or len(sweep.seeds) > 1:
-        notes.append("grids and seeds are drawn from: W&B walks through all of the space or through nothing of it")
-    return "random"
-
-
-def _parameter(domain: Domain, where: str) -> Content:
-    """A domain in W&B's words."""
-    given = domain.arguments
-    if domain.name in ("choice", "grid", "quniform"):
-        values = [domain.value(n) for n in range(domain.steps + 1)] if domain.name == "quniform" else list(given)  # type: ignore[attr-defined]
-        if any(isinstance(value, dict | list) for value in values):
-            raise ConfigError(f"{where}: W&B hands over single values; give whole sections names of their own")
-        return {"values": values}
-    if domain.name == "normal":
-        return {"distribution": "normal", "mu": given[0], "sigma": given[1]}
-    spelled = {"uniform": "uniform", "loguniform": "log_uniform_values", "randint": "int_uniform",
-               "qloguniform": "q_log_uniform_values"}  # fmt: skip
-    if domain.name not in spelled:
-        raise ConfigError(f"{where}: W&B knows no '{domain.name}'; it has {', '.join(['choice', 'normal', *spelled])}")
-    found = {"distribution": spelled[domain.name], "min": given[0], "max": given[1]}
-    return {**found, "q": given[2]} if domain.name == "qloguniform" else found
 
 
 # --- from W&B ---------------------------------------------------------------------------------------------------------
 
 
 def from_wandb(path: str | Path, experiment: str | None, names: Mapping[str, str]) -> str:
-    """A sweep file of W&B as one of ours, checked at every corner of its space.
+    """A sweep file of W&B as one of this package, checked at every corner of its space.
 
     Args:
-        experiment: the file that its trials start from; where it runs `lstm-lab train FILE`, that file is found.
-        names: its names of hyperparameters -> our dotted keys, where they differ.
+        experiment: the file of the experiment; found without it if W&B's agents run `lstm-lab train FILE`.
+        names: W&B's names of hyperparameters -> dotted keys, where they differ.
 
     Raises:
-        ConfigError: it asks what cannot be asked here, or names what no experiment has.
+        ConfigError: it uses what this package has no equivalent of, or a key that no experiment has.
     """
-    theirs = read(path)
-    flat = _flat(theirs["parameters"], str(path))
-    unknown = [name for name in names if name not in flat]
+    wandb = read(path)
+    parameters = _flatten_parameters(wandb["parameters"], str(path))
+    unknown = [name for name in names if name not in parameters]
     if unknown:
-        raise ConfigError(f"{path}: parameters: there is no '{unknown[0]}' to rename; there are: {', '.join(flat)}")
-    flat = {names.get(key, key): value for key, value in flat.items()}
-    experiment, fixed = _experiment(theirs, experiment, path)
+        raise ConfigError(
+            f"{path}: parameters: there is no '{unknown[0]}' to rename; there are: {', '.join(parameters)}"
+        )
+    experiment, fixed = _experiment_of(wandb, experiment, path)
     notes: list[str] = []
     content: Content = {"experiment": experiment, "space": {}}
     overrides: Content = dict(config.parse_overrides(fixed))
-    for key, parameter in flat.items():
+    for name, parameter in parameters.items():
+        key, where = names.get(name, name), f"{path}: parameters.{name}"
         if key == "seed":
-            content["seeds"] = _seeds(parameter, f"{path}: parameters.seed")
+            content["seeds"] = _seeds(parameter, where)
         elif "value" in parameter:
             overrides[key] = parameter["value"]
         else:
-            content["space"][key] = _domain(parameter, theirs.get("method"), f"{path}: parameters.{key}", notes)
+            domain, arguments = _domain(parameter, wandb.get("method"), where)
+            content["space"][key] = {domain.name: arguments}
+            notes += [f"{key}: {domain.wandb_note}"] if domain.wandb_note else []
     if overrides:
         content["overrides"] = overrides
-    content.update(_search(theirs, len(content.get("seeds", [0])), notes, str(path)))
-    question = " ".join(str(theirs.get("description") or theirs.get("name") or Path(path).stem).split())
-    text = _text(question, notes, content)
-    _check(text, theirs, path)
+    content.update(_search(wandb, len(content.get("seeds", [0])), notes, str(path)))
+    content.update(_early_stopping(wandb, notes, str(path)))
+    ignored = sorted(set(wandb) & {"program", "controller", "imageuri", "job", "entity", "project"})
+    if ignored:
+        notes.append(f"left out: {', '.join(ignored)}: every trial is lstm-lab train")
+    title = " ".join(str(wandb.get("description") or wandb.get("name") or Path(path).stem).split())
+    text = _text(title, notes, content)
+    _check(text, wandb, path)
     return text
 
 
-def _flat(parameters: Any, where: str, before: str = "") -> dict[str, Content]:
+def _flatten_parameters(parameters: object, path: str) -> dict[str, WandbSection]:
+    """W&B's parameters, the nested ones with dotted names."""
     if not isinstance(parameters, dict):
-        raise ConfigError(f"{where}: parameters: must be a mapping of names to what they may be, got {parameters!r}")
-    flat: dict[str, Content] = {}
-    for key, value in parameters.items():
+        raise ConfigError(f"{path}: parameters: must be a mapping of names to parameters, got {parameters!r}")
+
+    def nested(key: str, value: Any) -> Content | None:
         if not isinstance(value, dict):
-            raise ConfigError(
-                f"{where}: parameters.{before}{key}: must be a mapping, as in {{value: 3}}, got {value!r}"
-            )
-        inner = value.get("parameters")
-        flat.update(_flat(inner, where, f"{before}{key}.") if inner else {f"{before}{key}": value})
-    return flat
+            raise ConfigError(f"{path}: parameters.{key}: must be a mapping, as in {{value: 3}}, got {value!r}")
+        return value.get("parameters")
+
+    return config.flatten(parameters, nested)
 
 
-def _experiment(theirs: Content, experiment: str | None, path: str | Path) -> tuple[str, list[str]]:
-    """The experiment's file and what its command overrides."""
-    command = [str(word) for word in theirs.get("command") or ()]
-    ours = command[:2] == ["lstm-lab", "train"] and len(command) > 2
-    if experiment is None and not ours:
-        raise ConfigError(f"{path}: which experiment its trials start from: give --experiment conf/vowels_lstm.yaml")
-    fixed = [word for word in command[3:] if "=" in word and not word.startswith("$")] if ours else []
+def _experiment_of(wandb: Content, experiment: str | None, path: str | Path) -> tuple[str, list[str]]:
+    """The experiment's file, and what W&B's command overrides."""
+    command = [str(word) for word in wandb.get("command") or ()]
+    is_train = command[:2] == ["lstm-lab", "train"] and len(command) > 2
+    if experiment is None and not is_train:
+        raise ConfigError(f"{path}: the experiment of its trials is missing: give --experiment conf/vowels_lstm.yaml")
+    fixed = [word for word in command[3:] if "=" in word and not word.startswith("$")] if is_train else []
     return experiment or command[2], fixed
 
 
-def _seeds(parameter: Content, where: str) -> list[int]:
+def _seeds(parameter: WandbSection, where: str) -> list[int]:
     seeds = parameter.get("values", [parameter["value"]] if "value" in parameter else None)
     if seeds is None:
-        raise ConfigError(f"{where}: seeds are rows, not drawn; write values: [0, 1, 2]")
+        raise ConfigError(f"{where}: seeds are not sampled here; write values: [0, 1, 2]")
     return list(seeds)
 
 
-def _quantised(p: Content) -> list[Any]:
-    """W&B draws and rounds to multiples of q: the steps that come of it."""
-    q = p.get("q", 1)
-    return [round(p["min"] / q) * q, round(p["max"] / q) * q, q]
-
-
-DOMAINS: dict[str, Callable[[Content], Content]] = {
-    "uniform": lambda p: {"uniform": [p["min"], p["max"]]},
-    "int_uniform": lambda p: {"randint": [p["min"], p["max"]]},
-    "q_uniform": lambda p: {"quniform": _quantised(p)},
-    "log_uniform": lambda p: {"loguniform": [math.exp(p["min"]), math.exp(p["max"])]},
-    "log_uniform_values": lambda p: {"loguniform": [p["min"], p["max"]]},
-    "q_log_uniform_values": lambda p: {"qloguniform": _quantised(p)},
-    "normal": lambda p: {"normal": [p.get("mu", 0.0), p.get("sigma", 1.0)]},
-}
-"""Distribution of W&B -> our domain."""
-
-
-def _domain(p: Content, method: Any, where: str, notes: list[str]) -> Content:
-    if "values" in p:
-        chances = p.get("probabilities")
-        if chances and len(set(chances)) > 1:
-            raise ConfigError(f"{where}: probabilities: values are equally likely here; repeat a value to favour it")
-        return {"grid" if method == "grid" else "choice": list(p["values"])}
-    kind = p.get("distribution")
-    if kind is None and {"min", "max"} <= p.keys():
-        kind = "int_uniform" if isinstance(p["min"], int) and isinstance(p["max"], int) else "uniform"
-    if kind not in DOMAINS:
-        known = ", ".join(sorted(DOMAINS))
-        raise ConfigError(f"{where}: distribution {kind!r} has nothing like it here; there are: {known}")
-    if kind == "normal":
-        notes.append(f"{where.rpartition('parameters.')[2]}: the normal is cut at three deviations here")
+def _domain(parameter: WandbSection, method: object, where: str) -> tuple[type[Domain], list[Any]]:
+    """The domain that stands for a parameter, and its arguments."""
+    if "values" in parameter:
+        probabilities = parameter.get("probabilities")
+        if probabilities and len(set(probabilities)) > 1:
+            raise ConfigError(f"{where}: probabilities: values are equally likely here; repeat the likelier")
+        return Grid if method == "grid" else Choice, list(parameter["values"])
+    distribution = parameter.get("distribution")
+    if distribution is None and {"min", "max"} <= parameter.keys():
+        whole = isinstance(parameter["min"], int) and isinstance(parameter["max"], int)
+        distribution = "int_uniform" if whole else "uniform"
+    domain: type[Domain] = _member_for(Domain.members, distribution, f"{where}: distribution")
     try:
-        return DOMAINS[kind](p)
+        return domain, domain.from_wandb[str(distribution)](parameter)
     except KeyError as error:
-        raise ConfigError(f"{where}: distribution {kind} needs {error.args[0]}") from None
+        raise ConfigError(f"{where}: distribution {distribution} needs {error.args[0]}") from None
 
 
-def _search(theirs: Content, seeds: int, notes: list[str], where: str) -> Content:
-    """Searcher, number of points, and early stopping."""
-    method, cap = theirs.get("method"), theirs.get("run_cap")
-    found: Content = {}
-    if method not in ("grid", "random", "bayes"):
-        raise ConfigError(f"{where}: method: must be grid, random or bayes, got {method!r}")
-    if method == "bayes":
-        found["searcher"] = "optuna"
-    if method == "grid" and cap:
-        found["budget"] = {"trials": cap}
-    if method != "grid":
-        found["num_samples"] = max(1, cap // seeds) if cap else SAMPLES
-        if not cap:
-            notes.append(f"num_samples: {SAMPLES} is a choice: the W&B sweep has no run_cap and never ends")
-    stop = theirs.get("early_terminate")
-    if stop:
-        eta = stop.get("eta", 3)
-        grace = stop.get("min_iter") or max(1, int(stop.get("max_iter", 1) / eta ** stop.get("s", 0)))
-        found["scheduler"] = {"name": "asha", "grace_period": grace, "reduction_factor": eta}
-        notes.append("early_terminate became asha, which stops by the same rungs; an iteration is an epoch")
-    left = sorted(set(theirs) & {"program", "controller", "imageuri", "job", "entity", "project"})
-    if left:
-        notes.append(f"left out: {', '.join(left)}: every trial here is lstm-lab train")
+def _search(wandb: Content, num_seeds: int, notes: list[str], path: str) -> Content:
+    """Searcher and number of configurations."""
+    method, cap = wandb.get("method"), wandb.get("run_cap")
+    searcher: type[Searcher] = _member_for(Searcher.members, method, f"{path}: method")
+    found: Content = {"searcher": searcher.name}
+    if method == "grid":
+        return {**found, "budget": {"trials": cap}} if cap else found
+    found["num_samples"] = max(1, cap // num_seeds) if cap else DEFAULT_NUM_SAMPLES
+    if not cap:
+        notes.append(f"num_samples: {DEFAULT_NUM_SAMPLES} is a default: the W&B sweep has no run_cap and never ends")
     return found
 
 
-def _check(text: str, theirs: Content, path: str | Path) -> None:
-    """Every corner of the space, and whether the metric is the one that decides here."""
-    import tempfile
+def _early_stopping(wandb: Content, notes: list[str], path: str) -> Content:
+    section = wandb.get("early_terminate")
+    if not section:
+        return {}
+    kind = section.get("type", "hyperband")
+    scheduler: type[Scheduler] = _member_for(Scheduler.members, kind, f"{path}: early_terminate.type")
+    notes.append(f"early_terminate became {scheduler.name}, which has the same rungs; an iteration is an epoch")
+    return {"scheduler": {"name": scheduler.name, **scheduler.from_wandb[kind](section)}}
 
+
+M = TypeVar("M", Domain, Searcher, Scheduler)
+
+
+def _member_for(members: Mapping[str, type[M]], name: object, where: str) -> type[M]:
+    """The domain, searcher or scheduler that stands for a name of W&B's."""
+    found = next((member for member in members.values() if name in list(member.from_wandb)), None)
+    if found is None:
+        known = ", ".join(sorted(theirs for member in members.values() for theirs in member.from_wandb))
+        raise ConfigError(f"{where}: {name!r} has no equivalent here; there are: {known}")
+    return found
+
+
+def _check(text: str, wandb: Content, path: str | Path) -> None:
+    """Check every corner of the space, and that W&B's metric is the monitored one."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / Path(path).name
         written.write_text(text, encoding="utf-8")
@@ -270,14 +246,14 @@ def _check(text: str, theirs: Content, path: str | Path) -> None:
             base = load_sweep(written).base
         except ConfigError as error:
             raise ConfigError(str(error).replace(str(written), str(path))) from None
-    metric = theirs.get("metric") or {}
-    asked = (metric.get("name"), metric.get("goal"))
-    if metric and asked != (base.monitor, f"{base.mode}imize"):
+    metric = wandb.get("metric") or {}
+    name, goal = metric.get("name"), metric.get("goal")
+    if metric and (name, goal) != (base.monitor, f"{base.mode}imize"):
         raise ConfigError(
-            f"{path}: metric: it asks for {asked[0]} ({asked[1]}), the experiment decides by {base.monitor} "
+            f"{path}: metric: {name} ({goal}) is not what the experiment monitors, {base.monitor} "
             f"({base.mode}imize): change one of them, as with task.monitor"
         )
 
 
-def _text(question: str, notes: list[str], content: Content) -> str:
-    return "".join([f"# {question}\n", *(f"# Note: {note}.\n" for note in notes), config.to_yaml(content)])
+def _text(title: str, notes: Sequence[str], content: Content) -> str:
+    return "".join([f"# {title}\n", *(f"# Note: {note}.\n" for note in notes), config.to_yaml(content)])

@@ -1,4 +1,4 @@
-"""Conditions and constraints of a sweep's space: what is drawn keeps them, what can never hold is refused."""
+"""Conditions and constraints of a search space: samples satisfy them, unsatisfiable ones are refused."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_lab import config
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, canonical_json
 from lstm_lab.sweeps.space.constraints import Constraint
-from lstm_lab.sweeps.space.search_space import SearchSpace, parents_first, same
-from lstm_lab.sweeps.space.yaml import InYaml
+from lstm_lab.sweeps.space.search_space import SearchSpace, sections_first
+from lstm_lab.sweeps.space.yaml import DomainInYaml
 
 
 def search_space(space, constraints=(), base=None):
     return SearchSpace(
-        {key: InYaml.read(domain) for key, domain in space.items()},
+        {key: DomainInYaml.read(domain) for key, domain in space.items()},
         [Constraint(text) for text in constraints],
-        lambda point: config.merge(base or {}, point),
+        lambda overrides: config.merge(base or {}, overrides),
     )
 
 
@@ -53,7 +53,7 @@ rules = st.recursive(
 
 
 def by_python(text):
-    """The same expression with the values written in, reckoned by Python itself."""
+    """The same expression with the values inserted, evaluated by Python."""
     for key in sorted(KEYS, key=len, reverse=True):
         text = text.replace(key, f"({KEYS[key]!r})") if "." in key else text
     tree = ast.parse(text, mode="eval")
@@ -89,13 +89,13 @@ def test_any_text_is_a_constraint_or_a_one_line_error(text):
         "-" * 400 + "a > 1" + " + 1" * 100, "a > 1j", "a > None", "a > ...", "not a", "a.b().c > 1",
     ],
 )  # fmt: skip
-def test_nothing_else_is_let_in(text):
-    with pytest.raises(ValueError, match=r"must be|not an expression|names no key") as caught:
+def test_other_expressions_are_refused(text):
+    with pytest.raises(ValueError, match=r"must be|not an expression|contains no key") as caught:
         Constraint(text)
     assert "\n" not in str(caught.value)
 
 
-def test_texts_names_and_what_is_not_there():
+def test_strings_names_and_missing_keys():
     at = {"model": {"cell": {"name": "lstm", "bias": True}, "num_layers": 2}, "trainer": {"gradient_clip_val": None}}
     assert Constraint("model.cell == 'lstm' and model.num_layers > 1").is_satisfied(at)
     assert not Constraint("model.cell != 'lstm' or model.num_layers > 2").is_satisfied(at)
@@ -119,50 +119,52 @@ NESTED_SPACE = {
 }
 
 
-def there(point):
-    """The conditions again, by hand."""
-    wanted = {"opt", "cell", "size"}
-    wanted |= {"opt.momentum"} if point["opt"]["name"] == "sgd" else set()
-    wanted |= {"cell.bias"} if point["cell"] != "rnn" else set()
-    return wanted | ({"cell.bias.scale"} if point.get("cell.bias") == 1 and point["opt"]["name"] == "adam" else set())
-
-
-@given(st.integers(0, 10_000))
-def test_a_key_is_there_just_where_its_condition_is_true(seed):
-    found = search_space(NESTED_SPACE)
-    point = found.sample({}, (0, seed))
-    assert set(point) == there(point)
-    assert found.contains(point)
-    assert not found.contains({**point, "size": 5})
-    assert not found.contains({key: value for key, value in point.items() if key != "size"})
-    assert point == parents_first(point)
-    if "cell.bias" in point:
-        assert not found.contains({key: value for key, value in point.items() if key != "cell.bias"})
-    else:
-        assert not found.contains({**point, "cell.bias": 1})
-
-
-@pytest.mark.parametrize("most", [512, 1])
-def test_corners_stand_with_and_without_every_conditional_key(most):
-    seen = list(search_space(NESTED_SPACE).corners(most))
-    assert len({same(point) for point in seen}) == len(seen)
-    for point in seen:
-        assert set(point) == there(point)
-    for key in NESTED_SPACE:
-        assert any(key in point for point in seen)
-    for key in ("opt.momentum", "cell.bias", "cell.bias.scale"):
-        assert any(key not in point for point in seen)
-    assert {point["cell.bias.scale"] for point in seen if "cell.bias.scale" in point} == {-3.0, 3.0}
-
-
-def test_a_grid_has_no_doubles_where_a_key_is_not_there():
-    found = search_space({"a": {"grid": ["x", "y"]}, "a.b": {"grid": [1, 2, 3], "when": {"a": "x"}}})
-    assert sorted(map(same, found.grid())) == sorted(
-        map(same, [{"a": "x", "a.b": 1}, {"a": "x", "a.b": 2}, {"a": "x", "a.b": 3}, {"a": "y"}])
+def active_keys(overrides):
+    """The conditions, evaluated by hand."""
+    active = {"opt", "cell", "size"}
+    active |= {"opt.momentum"} if overrides["opt"]["name"] == "sgd" else set()
+    active |= {"cell.bias"} if overrides["cell"] != "rnn" else set()
+    return active | (
+        {"cell.bias.scale"} if overrides.get("cell.bias") == 1 and overrides["opt"]["name"] == "adam" else set()
     )
 
 
-def test_arms_differ_only_in_what_makes_them_arms():
+@given(st.integers(0, 10_000))
+def test_a_key_is_active_where_its_condition_is_true(seed):
+    found = search_space(NESTED_SPACE)
+    overrides = found.sample((0, seed))
+    assert set(overrides) == active_keys(overrides)
+    assert found.contains(overrides)
+    assert not found.contains({**overrides, "size": 5})
+    assert not found.contains({key: value for key, value in overrides.items() if key != "size"})
+    assert overrides == sections_first(overrides)
+    if "cell.bias" in overrides:
+        assert not found.contains({key: value for key, value in overrides.items() if key != "cell.bias"})
+    else:
+        assert not found.contains({**overrides, "cell.bias": 1})
+
+
+@pytest.mark.parametrize("max_combinations", [512, 1])
+def test_corners_are_active_and_inactive_in_every_conditional_key(max_combinations):
+    seen = list(search_space(NESTED_SPACE).corners(max_combinations))
+    assert len({canonical_json(overrides) for overrides in seen}) == len(seen)
+    for overrides in seen:
+        assert set(overrides) == active_keys(overrides)
+    for key in NESTED_SPACE:
+        assert any(key in overrides for overrides in seen)
+    for key in ("opt.momentum", "cell.bias", "cell.bias.scale"):
+        assert any(key not in overrides for overrides in seen)
+    assert {overrides["cell.bias.scale"] for overrides in seen if "cell.bias.scale" in overrides} == {-3.0, 3.0}
+
+
+def test_a_grid_has_no_duplicates_where_a_key_is_inactive():
+    found = search_space({"a": {"grid": ["x", "y"]}, "a.b": {"grid": [1, 2, 3], "when": {"a": "x"}}})
+    assert sorted(map(canonical_json, found.grid())) == sorted(
+        map(canonical_json, [{"a": "x", "a.b": 1}, {"a": "x", "a.b": 2}, {"a": "x", "a.b": 3}, {"a": "y"}])
+    )
+
+
+def test_configurations_of_a_grid_differ_only_in_the_grid():
     space = {
         "cell": {"grid": ["lstm", "gru"]},
         "cell.bias": {"uniform": [0, 1], "when": {"cell": "lstm"}},
@@ -170,7 +172,7 @@ def test_arms_differ_only_in_what_makes_them_arms():
     }
     found = search_space(space)
     for seed in range(20):
-        lstm, gru = (found.sample({"cell": cell}, (0, seed)) for cell in ("lstm", "gru"))
+        lstm, gru = (found.sample((0, seed), {"cell": cell}) for cell in ("lstm", "gru"))
         assert lstm["lr"] == gru["lr"]
         assert "cell.bias" in lstm
         assert "cell.bias" not in gru
@@ -178,20 +180,20 @@ def test_arms_differ_only_in_what_makes_them_arms():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 1000), st.floats(0.3, 6.0))
-def test_every_draw_keeps_the_constraints(seed, limit):
+def test_every_sample_satisfies_the_constraints(seed, limit):
     space = {"a": {"uniform": [0.0, 3.0]}, "b": {"randint": [1, 4]}, "c": {"choice": [0.5, 1]}}
     found = search_space(space, [f"a * b < {limit} * c", "base.d + a <= 3"], {"base": {"d": 1}})
-    point = found.sample({}, (3, seed))
-    assert point["a"] * point["b"] < limit * point["c"]
-    assert point["a"] <= 2
-    assert point == found.sample({}, (3, seed))
+    overrides = found.sample((3, seed))
+    assert overrides["a"] * overrides["b"] < limit * overrides["c"]
+    assert overrides["a"] <= 2
+    assert overrides == found.sample((3, seed))
 
 
-def test_what_can_never_hold_ends_in_bounded_time():
+def test_unsatisfiable_constraints_end_in_bounded_time():
     found = search_space({"a": {"uniform": [0.0, 1.0]}}, ["a > 1"])
-    began = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(ConfigError, match="widen the space"):
-        found.sample({}, (0, 0))
-    assert time.monotonic() - began < 5
+        found.sample((0, 0))
+    assert time.monotonic() - started < 5
     with pytest.raises(ValueError, match="no combination of the grid"):
         search_space({"a": {"grid": [1, 2]}}, ["a > 2"]).grid()

@@ -1,4 +1,4 @@
-"""Sweep files, spaces, searchers and ranking: everything of a sweep that needs no Ray."""
+"""Sweep files, domains, searchers and ranking: the parts of a sweep that need no Ray."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.records import RunRecord
-from lstm_lab.sweeps.schedulers.base import Scheduler
-from lstm_lab.sweeps.searchers.base import Searcher
+from lstm_lab.sweeps.schedulers import Scheduler
+from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.space.search_space import SearchSpace
 from lstm_lab.sweeps.spec import Sweep, load_sweep
@@ -120,7 +120,7 @@ def test_a_sweep_without_a_question_is_refused(tmp_path, vowels):
 def test_all_grid_with_samples_is_refused(tmp_path, vowels):
     path = tmp_path / "grid.yaml"
     path.write_text(text(vowels).replace(SPACE, "space: {model.cell: {grid: [lstm, gru]}}\nnum_samples: 3\n"))
-    with pytest.raises(ConfigError, match="would repeat every point"):
+    with pytest.raises(ConfigError, match="would repeat every configuration"):
         load_sweep(path)
 
 
@@ -200,7 +200,7 @@ def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
         (c, h) for c in ("lstm", "gru") for h in (4, 8)
     }
     assert {point["optimizer.lr"] for point in seen} == {1e-3, 1e-2}
-    few = list(found.search_space.corners(most=1))
+    few = list(found.search_space.corners(max_combinations=1))
     assert {point["model.cell"] for point in few} == {"lstm", "gru"}
     assert {point["model.hidden_size"] for point in few} == {4, 8}
 
@@ -208,15 +208,15 @@ def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
 # --- searchers --------------------------------------------------------------------------------------------------------
 
 
-def opened(sweep, seed=0, mode="min"):
-    source = sweep.searcher.build()
+def set_up(sweep, seed=0, mode="min"):
+    source = sweep.build_searcher()
     source.setup(sweep.search_space, sweep.num_samples, seed, mode)
     return source
 
 
 def test_random_pairs_the_arms_of_a_grid(sweep_file):
     found = load_sweep(sweep_file)
-    source = opened(found)
+    source = set_up(found)
     points = [source.ask(number) for number in range(source.num_configurations)]
     assert len(points) == found.num_configurations == 6
     by_arm = {arm: [{k: v for k, v in p.items() if k != "model.cell"} for p in points if p["model.cell"] == arm]
@@ -227,20 +227,20 @@ def test_random_pairs_the_arms_of_a_grid(sweep_file):
 
 def test_random_point_n_is_the_same_whatever_was_asked_before(sweep_file):
     found = load_sweep(sweep_file)
-    assert opened(found).ask(4) == [opened(found).ask(n) for n in range(6)][4]
-    assert opened(found, seed=1).ask(4) != opened(found).ask(4)
+    assert set_up(found).ask(4) == [set_up(found).ask(n) for n in range(6)][4]
+    assert set_up(found, seed=1).ask(4) != set_up(found).ask(4)
 
 
 @pytest.mark.parametrize("name", Searcher.members)
 def test_searchers_stay_inside_the_space_and_go_on_from_what_they_are_told(sweep_file, name):
     found = load_sweep(sweep_file, ["space.model.cell={choice: [lstm, gru]}", f"searcher={name}", "num_samples=12"])
-    source = opened(found)
+    source = set_up(found)
     told = []
     for number in range(8):
         point = source.ask(number)
         told.append((number, point, point["optimizer.lr"]))
         source.tell(number, point, point["optimizer.lr"])
-    resumed = opened(found)
+    resumed = set_up(found)
     for number, point, value in told:
         resumed.tell(number, point, value)
     for number in range(8, 12):
@@ -260,7 +260,7 @@ def test_a_searcher_that_learns_finds_the_better_end(sweep_file, searcher, mode)
             "num_samples=40",
         ],
     )
-    source = opened(found, mode=mode)
+    source = set_up(found, mode=mode)
     values = []
     for number in range(40):
         point = source.ask(number)
@@ -274,7 +274,7 @@ def test_hyperopt_told_again_proposes_what_it_would_have_proposed(sweep_file):
         sweep_file,
         ["space.model.cell={choice: [lstm, gru]}", "searcher={name: hyperopt, n_startup_trials: 3}", "num_samples=9"],
     )
-    source, later = opened(found), opened(found)
+    source, later = set_up(found), set_up(found)
     for number in range(8):
         point = source.ask(number)
         for each in (source, later):
@@ -283,13 +283,12 @@ def test_hyperopt_told_again_proposes_what_it_would_have_proposed(sweep_file):
 
 
 @pytest.mark.parametrize("name", Scheduler.members)
-def test_schedulers_name_a_tune_class_that_takes_their_arguments(name):
-    from ray.tune import schedulers
+def test_every_scheduler_builds_one_of_tune(name):
+    from ray.tune.schedulers import TrialScheduler
 
     for epochs in (1, 2, 50):
-        member = Scheduler.members[name]
-        arguments = member.Config().build().arguments(epochs)
-        getattr(schedulers, member.tune_class)(**arguments, **({"metric": "m", "mode": "min"} if arguments else {}))
+        found = Scheduler.members[name].Config().build().tune_scheduler(epochs, "m", "min")
+        assert isinstance(found, TrialScheduler)
 
 
 # --- ranking ----------------------------------------------------------------------------------------------------------
@@ -374,7 +373,7 @@ def drawn(searcher, count):
 def test_a_shipped_sweep_draws_the_configurations_it_always_drew(monkeypatch):
     monkeypatch.chdir(ROOT)
     sweep = load_sweep("sweeps/vowels_cells.yaml")
-    searcher = sweep.searcher.build()
+    searcher = sweep.build_searcher()
     searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
     for found, expected in zip(drawn(searcher, 5), FIRST_FIVE, strict=True):
         assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))
@@ -384,7 +383,7 @@ def test_hyperopt_draws_the_configurations_it_always_drew(monkeypatch):
     monkeypatch.chdir(ROOT)
     pytest.importorskip("hyperopt")
     sweep = load_sweep("sweeps/vowels_cells.yaml", ["space.model.cell={choice: [lstm, gru]}", "searcher=hyperopt"])
-    searcher = sweep.searcher.build()
+    searcher = sweep.build_searcher()
     searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
     for found, expected in zip(drawn(searcher, 3), FIRST_OF_HYPEROPT, strict=True):
         assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))

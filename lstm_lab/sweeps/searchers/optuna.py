@@ -1,0 +1,137 @@
+"""The samplers of Optuna as a searcher."""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from lstm_lab.registry import Named
+from lstm_lab.sweeps.searchers.base import Searcher
+from lstm_lab.sweeps.space.domains import Overrides
+from lstm_lab.sweeps.space.search_space import SearchSpace
+from lstm_lab.sweeps.wandb_format import WandbSearch
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.samplers import BaseSampler
+    from optuna.trial import Trial
+
+
+class Optuna(Searcher, name="optuna"):
+    """A model of the search space that proposes the most promising configurations, by a sampler of Optuna."""
+
+    supports_grid = False
+    from_wandb = ("bayes",)
+
+    class Config(Named):
+        sampler: Literal["tpe", "gp", "cmaes", "random"] = "tpe"
+        """Tree-structured Parzen estimator, Gaussian process, CMA evolution strategy, or no model."""
+        n_startup_trials: Annotated[int, Field(ge=1)] | None = None
+        """Random configurations before the first proposal of the model; null: 10."""
+
+        @model_validator(mode="after")
+        def _package_is_installed(self) -> Optuna.Config:
+            package = {"gp": "scipy", "cmaes": "cmaes"}.get(self.sampler)
+            if package and importlib.util.find_spec(package) is None:
+                raise ValueError(
+                    f"sampler {self.sampler} needs the package {package}: pip install {package}, or use tpe"
+                )
+            if self.sampler == "random" and self.n_startup_trials is not None:
+                raise ValueError("n_startup_trials has no effect with sampler random, which has no model; leave it out")
+            return self
+
+    MAX_ATTEMPTS = 20
+    """Proposals of the model that may violate the constraints before a random configuration replaces them."""
+
+    def __init__(self, sampler: str, n_startup_trials: int | None) -> None:
+        self.sampler, self.n_startup_trials = sampler, n_startup_trials or 10
+
+    @property
+    def learns_from_results(self) -> bool:
+        return self.sampler != "random"
+
+    def setup(self, search_space: SearchSpace, num_samples: int, seed: int, mode: str) -> None:
+        import optuna
+
+        super().setup(search_space, num_samples, seed, mode)
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        self.study = optuna.create_study(
+            sampler=self._sampler(seed), direction="maximize" if mode == "max" else "minimize"
+        )
+        self._pending: dict[int, Trial] = {}
+        """Number of a configuration -> Optuna's trial, until the result is told."""
+
+    def _sampler(self, seed: int) -> BaseSampler:
+        import optuna
+
+        samplers: dict[str, Callable[[], BaseSampler]] = {
+            # With constant_liar, configurations that still run are not proposed again.
+            "tpe": lambda: optuna.samplers.TPESampler(
+                seed=seed, n_startup_trials=self.n_startup_trials, constant_liar=True
+            ),
+            "gp": lambda: optuna.samplers.GPSampler(seed=seed, n_startup_trials=self.n_startup_trials),
+            "cmaes": lambda: optuna.samplers.CmaEsSampler(
+                seed=seed, n_startup_trials=self.n_startup_trials, warn_independent_sampling=False
+            ),
+            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
+        }
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return samplers[self.sampler]()
+
+    def ask(self, number: int) -> Overrides:
+        for attempt in range(self.MAX_ATTEMPTS + 1):
+            if attempt == self.MAX_ATTEMPTS:
+                # A random configuration that satisfies the constraints also teaches the model where they are satisfied.
+                overrides = self.search_space.sample((self.seed, number))
+                self.study.enqueue_trial(self._to_optuna(overrides)[0])
+            trial = self.study.ask()
+            overrides = self._suggest(trial)
+            if self.search_space.satisfies_constraints(overrides):
+                self._pending[number] = trial
+                return overrides
+            self._fail(trial)
+        raise self.search_space.sampling_error({})
+
+    def _suggest(self, trial: Trial) -> Overrides:
+        space = self.search_space
+        overrides: Overrides = {}
+        for key in space.order:
+            if space.is_active(key, overrides):
+                overrides[key] = space.domains[key].suggest(key, trial)
+        return space.keep_active({key: overrides[key] for key in space.domains if key in overrides})
+
+    def _to_optuna(self, overrides: Overrides) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+        """The parameters of a configuration as Optuna encodes them, and their distributions."""
+        parameters, distributions = {}, {}
+        for key, value in overrides.items():
+            distributions[key], encode = self.search_space.domains[key].optuna_distribution()
+            parameters[key] = encode(value)
+        return parameters, distributions
+
+    def _fail(self, trial: Trial) -> None:
+        import optuna
+
+        self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+
+    def tell(self, number: int, overrides: Overrides, value: float | None) -> None:
+        import optuna
+
+        trial = self._pending.pop(number, None)
+        if trial is not None and value is None:
+            self._fail(trial)
+        elif trial is not None:
+            self.study.tell(trial, value)
+        elif value is not None:  # Proposed by an earlier process, or by an earlier sweep.
+            parameters, distributions = self._to_optuna(overrides)
+            self.study.add_trial(optuna.trial.create_trial(params=parameters, distributions=distributions, value=value))
+
+    def to_wandb(self, search_space: SearchSpace) -> WandbSearch:
+        if not self.learns_from_results:
+            return WandbSearch("random")
+        notes = () if self.sampler == "gp" else (f"sampler {self.sampler} is replaced by W&B's Gaussian process",)
+        return WandbSearch("bayes", notes)
