@@ -10,7 +10,7 @@ from torch.testing import assert_close
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset, SequenceDataModule
 from lstm_lab.data.base import Loader
-from lstm_lab.data.preprocessing.augment import Augment, warped
+from lstm_lab.data.preprocessing.augment import Augment, warp_time
 from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
@@ -94,7 +94,7 @@ def test_jitter_has_its_deviation_and_scaling_one_factor_for_each_channel_and_wh
     assert (made.x == made.x[:, :1]).all()
     assert_close(made.y, made.x[:, :5, :2])  # targets are the first channels
     assert float(made.x[:, 0].std()) == pytest.approx(0.2, rel=0.1)
-    quiet = Augment(scaling=0.2, jitter=0.3)(ones(), np.random.default_rng(0), measured=3)
+    quiet = Augment(scaling=0.2, jitter=0.3)(ones(), np.random.default_rng(0), num_measured=3)
     assert (quiet.x[..., 3] == 1).all()
     assert (quiet.x[..., :3] != 1).any()
 
@@ -120,12 +120,12 @@ def test_a_warped_sequence_keeps_its_ends_its_order_and_its_values(lengths):
     x = torch.zeros(4, T, 2)
     for i, length in enumerate(lengths):
         x[i, :length] = torch.arange(1.0, length + 1).unsqueeze(1) * torch.tensor([1.0, -2.0])
-    made = warped(x, torch.tensor(lengths), 0.7, torch.Generator().manual_seed(0))
+    made = warp_time(x, torch.tensor(lengths), 0.7, torch.Generator().manual_seed(0))
     for i, length in enumerate(lengths):
         assert_close(made[i, [0, length - 1]], x[i, [0, length - 1]])
         assert (made[i, :length, 0].diff() > 0).all()
         assert_close(made[i, :, 1], -2 * made[i, :, 0])  # all channels at the same time
-    assert_close(warped(x, torch.tensor(lengths), 0.0, torch.Generator()), x)
+    assert_close(warp_time(x, torch.tensor(lengths), 0.0, torch.Generator()), x)
 
 
 def test_word_dropout_takes_its_share():

@@ -19,7 +19,7 @@ from lstm_lab.tasks.outputs import LEVELS, Normal, Point, Quantile, Scale
 from lstm_lab.training import train
 
 ONE = Scale(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
-FACTS = SimpleNamespace(targets=("a", "b"), mean=(0.0, 0.0), deviation=(1.0, 1.0), naive_mae=(1.0, 1.0))
+FACTS = SimpleNamespace(targets=("a", "b"), mean=(0.0, 0.0), std=(1.0, 1.0), naive_mae=(1.0, 1.0))
 OUTPUTS = {"point": Point(), "normal": Normal(), "quantile": Quantile(LEVELS)}
 
 

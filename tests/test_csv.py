@@ -28,7 +28,7 @@ def _no_data_folder(request, monkeypatch):
 def test_a_regular_calendar_is_read_and_a_hole_in_it_is_counted(tmp_path, calendar):
     times = list(CALENDARS[calendar])
     assert series(tmp_path / "a.csv", table(times)).values[:, 0].tolist() == list(range(60))
-    with pytest.raises(DataError, match=r"line 42, column 't': .*rows missing there: 2 \(gaps in all: 1\)"):
+    with pytest.raises(DataError, match=r"line 42, column 't': .*rows missing: 2 \(gaps in total: 1\)"):
         series(tmp_path / "a.csv", table(times[:40] + times[42:]))
 
 
@@ -70,7 +70,7 @@ def test_the_values_read_are_the_values_written(tmp_path, data_):
     k = data_.draw(st.integers(1, len(names)))
     read = data(tmp_path / "a.csv", targets=order[:k], features=order[k:], separator=separator, decimal=decimal).read()
     assert read.columns == order
-    assert read.targets == k
+    assert read.num_targets == k
     np.testing.assert_array_equal(read.values, frame[list(order)].to_numpy())
 
 
@@ -124,7 +124,7 @@ def test_only_the_training_part_decides_the_scale(noise, tmp_path):
 
 
 def test_horizons_of_the_parts_share_no_row_and_come_in_order(noise):
-    rows = {name: windows.ahead() for name, windows in parts(noise).items()}
+    rows = {name: windows.target_rows() for name, windows in parts(noise).items()}
     assert rows["train"].max() < rows["validation"].min()
     assert rows["validation"].max() < rows["test"].min()
 
@@ -132,9 +132,9 @@ def test_horizons_of_the_parts_share_no_row_and_come_in_order(noise):
 def test_the_test_part_is_forecast_from_its_first_row_to_the_last_of_the_file(noise):
     test, border = noise.test_split(), int(200 * 0.8)
     assert test.starts[0] == border - 12
-    assert test.ahead()[0, 0] == border
-    assert test.ahead()[-1, -1] == 199
-    assert sorted(set(test.ahead().flatten().tolist())) == list(range(border, 200))
+    assert test.target_rows()[0, 0] == border
+    assert test.target_rows()[-1, -1] == 199
+    assert sorted(set(test.target_rows().flatten().tolist())) == list(range(border, 200))
     assert len(test) == 200 - border - 5 + 1
 
 
@@ -149,7 +149,7 @@ def test_features_are_looked_back_on_but_not_predicted(noise):
         assert batch.x.shape[1:] == (12, 3)
         assert batch.y.shape[1:] == (5, 2)
         info = noise.info
-        wanted = noise.series.values[windows.ahead().numpy()][..., :2]
+        wanted = noise.series.values[windows.target_rows().numpy()][..., :2]
         scaled = (wanted - np.array(info.mean[:2])) / np.array(info.std[:2])
         np.testing.assert_allclose(batch.y.numpy(), scaled, rtol=1e-5, atol=1e-6)
         looked = noise.series.values[windows.starts.numpy()[:, None] + np.arange(12)]

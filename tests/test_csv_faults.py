@@ -47,16 +47,16 @@ FAULTS = {
     "UTF-16": (table(H).encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
     "Excel": (b"PK\x03\x04" + bytes(30), {}, "Excel"),
     "Parquet": (b"PAR1" + bytes(30), {}, "Parquet"),
-    "missing time": (table(H), {"time": "date"}, "line 1: no column 'date'; the header names 't', 'y'"),
+    "missing time": (table(H), {"time": "date"}, "line 1: no column 'date'; the header has 't', 'y'"),
     "near name": (table(H, header="t,Load"), {"targets": ("load",)}, "line 1: no column 'load'; did you mean 'Load'"),
-    "no header": ("\n".join(table(H).splitlines()[1:]), {}, "line 1: no column 't'; the header names '2020-01-01"),
-    "semicolons": ("t;y\n0;1\n", {}, "the header holds ';': set data.separator=';'"),
-    "tabs": ("t\ty\n0\t1\n", {}, r"the header holds '\\t': set data.separator='\\t'"),
+    "no header": ("\n".join(table(H).splitlines()[1:]), {}, "line 1: no column 't'; the header has '2020-01-01"),
+    "semicolons": ("t;y\n0;1\n", {}, "the header contains ';': set data.separator=';'"),
+    "tabs": ("t\ty\n0\t1\n", {}, r"the header contains '\\t': set data.separator='\\t'"),
     "twin columns": ("t,y,y\n0,1,2\n", {}, "line 1: 2 columns are named 'y'"),
-    "long row": (with_row(9, f"{H[7]},7,8"), {}, "line 9, column 'y': the row has 3 fields, but the header 2"),
-    "short row": (with_row(9, H[7]), {}, "line 9, column 't': the row has 1 fields, but the header 2"),
-    "unquoted decimal comma": (with_row(9, f"{H[7]},7,5"), {}, "line 9.*quote what holds a ','"),
-    "open quote": (with_row(9, f'{H[7]},"7'), {}, "line 9: quotes do not close"),
+    "long row": (with_row(9, f"{H[7]},7,8"), {}, "line 9, column 'y': the row has 3 fields, but the header has 2"),
+    "short row": (with_row(9, H[7]), {}, "line 9, column 't': the row has 1 fields, but the header has 2"),
+    "unquoted decimal comma": (with_row(9, f"{H[7]},7,5"), {}, "line 9.*quote what contains a ','"),
+    "open quote": (with_row(9, f'{H[7]},"7'), {}, "line 9: a quote is not closed"),
     "text": (with_row(9, f"{H[7]},seven"), {}, "line 9, column 'y': 'seven' is not a number"),
     "long text": (with_row(9, f"{H[7]},{'7' * 999}x"), {}, "line 9, column 'y': '7{37}...' is not a number"),
     "underscore": (with_row(9, f"{H[7]},1_000"), {}, "line 9, column 'y': '1_000' is not a number"),
@@ -66,8 +66,12 @@ FAULTS = {
         {"separator": ";", "decimal": ","},
         "line 3, column 'y': '1.500' is not a number.*1234,5",
     ),
-    "empty cell": (with_row(9, f"{H[7]},"), {}, r"line 9, column 'y': the cell is empty \(1 such in all\): fill it in"),
-    "nan": (table(H, ["nan" if i % 7 == 6 else i for i in range(30)]), {}, r"line 8, .*'nan' is not a fin.*\(4 such"),
+    "empty cell": (with_row(9, f"{H[7]},"), {}, r"line 9, column 'y': the cell is empty \(1 in total\): fill it in"),
+    "nan": (
+        table(H, ["nan" if i % 7 == 6 else i for i in range(30)]),
+        {},
+        r"line 8, .*'nan' is not a fin.*\(4 in",
+    ),
     "inf": (with_row(9, f"{H[7]},-inf"), {}, "line 9, column 'y': '-inf' is not a finite number"),
     "overflow": (with_row(9, f"{H[7]},1e999"), {}, "line 9, column 'y': '1e999' is not a finite number"),
     "NA": (with_row(9, f"{H[7]},NA"), {}, "line 9, column 'y': 'NA' is not a finite number"),
@@ -85,23 +89,23 @@ FAULTS = {
     "unsorted": (
         table([*H[:9], *H[20:], *H[9:20]]),
         {},
-        r"line 21, column 't': .* earlier than the row before.*\(1 such",
+        r"line 21, column 't': .* earlier than the row before.*\(1 in total",
     ),
-    "backwards": (table(H[::-1]), {}, r"line 3, column 't': .*\(29 such in all\): sort the rows by time, oldest first"),
-    "twice": (table([*H[:9], H[8], *H[9:]]), {}, r"line 11, column 't': .* time of line 10 \(1 such in all\)"),
-    "two series in one file": (table(H + H), {}, r"line 32, column 't': .* time of line 2 \(30 such .*one series"),
-    "gap": (table(without(H, 5, 6, 20)), {}, r"line 7, .*a step is 01:00:00: rows missing there: 2 \(gaps in all: 2\)"),
+    "backwards": (table(H[::-1]), {}, r"line 3, column 't': .*\(29 in total\): sort the rows by time, oldest first"),
+    "twice": (table([*H[:9], H[8], *H[9:]]), {}, r"line 11, column 't': .* time of line 10 \(1 in total\)"),
+    "two series in one file": (table(H + H), {}, r"line 32, column 't': .* time of line 2 \(30 in total.*one series"),
+    "gap": (table(without(H, 5, 6, 20)), {}, r"line 7, .*a step is 01:00:00: rows missing: 2 \(gaps in total: 2\)"),
     "off beat": (with_row(9, "2020-01-01 07:30:00,7"), {}, "line 9, column 't': .*not a whole number of steps"),
     "missing step": (table([0, 1, 2, 4, 5]), {}, "line 5, column 't': '4' follows '2', but a step is 1: rows missing"),
     "missing month": (
         table(["2020-01", "2020-02", "2020-04", "2020-05"]),
         {},
-        "line 4, column 't': '2020-04' follows '2020-02', but a step is 1 month: rows missing there: 1",
+        "line 4, column 't': '2020-04' follows '2020-02', but a step is 1 month: rows missing: 1",
     ),
     "holiday": (
         table(without([str(day.date()) for day in pd.bdate_range("2020-01-01", periods=30)], 8)),
         {},
-        "line 10, column 't': .* a step is 1 business day: rows missing there: 1",
+        "line 10, column 't': .* a step is 1 business day: rows missing: 1",
     ),
     "behind a quoted line end": ('t,n,y\n0,"a\nb",1\n1,,x\n', {}, "line 4, column 'y': 'x' is not a number"),
 }
@@ -150,18 +154,18 @@ def test_too_short_for_window_and_horizon(tmp_path):
     series(tmp_path / "a.csv", table(H))
     with pytest.raises(DataError) as caught:
         _ = data(tmp_path / "a.csv", window=30, horizon=2).train
-    check(caught.value, tmp_path / "a.csv", "30 rows leave 21 to the training part.*shorten data.window")
+    check(caught.value, tmp_path / "a.csv", "30 rows leave 21 for the training split.*shorten data.window")
 
 
 @pytest.mark.parametrize(
     ("choices", "pattern"),
     [
         ({"targets": []}, "targets is empty: name at least one"),
-        ({"targets": ["y", "y"]}, "'y' stands twice"),
-        ({"targets": ["y"], "features": ["y"]}, "'y' stands twice"),
-        ({"targets": ["t"]}, "'t' stands twice in time, targets"),
-        ({"targets": ["y"], "separator": ",,"}, "separator ',,' cannot part fields"),
-        ({"targets": ["y"], "decimal": ","}, "separator ',' cannot part fields"),
+        ({"targets": ["y", "y"]}, "'y' is named twice"),
+        ({"targets": ["y"], "features": ["y"]}, "'y' is named twice"),
+        ({"targets": ["t"]}, "'t' is named twice in time, targets"),
+        ({"targets": ["y"], "separator": ",,"}, "separator ',,' cannot separate fields"),
+        ({"targets": ["y"], "decimal": ","}, "separator ',' cannot separate fields"),
         ({"targets": ["y"], "path": ""}, "path"),
     ],
 )
@@ -233,11 +237,11 @@ def test_rows_that_are_missing_are_put_in_empty(tmp_path):
     whole = table(days)
     plain, asked = (series(tmp_path / "b.csv", whole, missing="mask", gaps=gaps) for gaps in ("error", "fill"))
     assert np.array_equal(plain.values, asked.values)
-    with pytest.raises(DataError, match=r"rows missing there: 1 \(gaps in all: 2\): fill them in, set data.gaps=fill"):
+    with pytest.raises(DataError, match=r"rows missing: 1 \(gaps in total: 2\): fill them in, set data.gaps=fill"):
         series(tmp_path / "a.csv", text, missing="mask")
     with pytest.raises(DataError, match="not a whole number of steps"):
         series(tmp_path / "c.csv", text + "2020-03-01T07:00,1\n", gaps="fill", missing="mask")
-    with pytest.raises(DataError, match="to fill the gaps would put in"):
+    with pytest.raises(DataError, match="filling the gaps would insert"):
         series(tmp_path / "c.csv", text + "2820-03-01,1\n", gaps="fill", missing="mask")
     with pytest.raises(ConfigError, match="missing=error refuses"):
         validate(CSV.Config, {"path": "a.csv", "time": "t", "targets": ["y"], "gaps": "fill"}, "x")

@@ -115,7 +115,7 @@ def values(split):
 
 def test_split_is_stratified_and_disjoint():
     data = Toy()
-    train, validation = data._held_out
+    train, validation = data._train_and_validation
     assert sorted([*train, *validation]) == list(range(40))
     assert Counter(data.validation.labels.tolist()) == {0: 2, 1: 6}
     assert (len(data.train), len(data.validation), len(data.test_split())) == (32, 8, 20)
@@ -124,7 +124,7 @@ def test_split_is_stratified_and_disjoint():
 @pytest.mark.parametrize("part", ["validation", "test"])
 def test_scale_is_fitted_on_the_training_part_alone(part):
     plain = Toy()
-    victims = plain._held_out[1] if part == "validation" else range(40, 60)
+    victims = plain._train_and_validation[1] if part == "validation" else range(40, 60)
 
     def spoil(sequences, labels):
         for i in victims:
@@ -156,7 +156,7 @@ def test_a_class_that_only_the_test_part_has_is_refused():
     def spoil(sequences, labels):
         labels[55] = "c"
 
-    with pytest.raises(DataError, match="toy: class 'c' stands in the test part only"):
+    with pytest.raises(DataError, match="toy: class 'c' is in the test split only"):
         _ = Toy(spoil).info
 
 
@@ -167,9 +167,9 @@ def test_japanese_vowels_is_as_published():
     assert data.info.classes == tuple("123456789")
     assert Counter(torch.cat([data.train.labels, data.validation.labels]).tolist()) == dict.fromkeys(range(9), 30)
     assert Counter(test.labels.tolist()) == dict(enumerate([31, 35, 88, 44, 29, 24, 40, 50, 29]))
-    lengths = torch.cat([part.lengths for part in (data.train, data.validation, test)])
+    lengths = torch.cat([part.inputs.lengths for part in (data.train, data.validation, test)])
     assert (int(lengths.min()), int(lengths.max())) == (7, 29)
-    rows = data.train.values  # (sum of T, 12): every frame counts the same
+    rows = data.train.inputs.values  # (sum of T, 12): every frame counts the same
     torch.testing.assert_close(rows.mean(0), torch.zeros(12), atol=1e-5, rtol=0)
     torch.testing.assert_close(rows.std(0, correction=0), torch.ones(12), atol=1e-5, rtol=0)
 
@@ -206,7 +206,7 @@ def rows_of(data, part):
     assert batch.lengths.tolist() == [data.window] * len(part)
     assert batch.y.shape[2] == 1
     unscaled = [(values[..., 0].double() * std + mean).round().long() for values in (batch.x, batch.y)]
-    assert torch.equal(unscaled[1], part.ahead())
+    assert torch.equal(unscaled[1], part.target_rows())
     return unscaled
 
 
@@ -224,7 +224,7 @@ def test_windows_keep_the_parts_apart(rows, window, horizon, stride, validation,
         assert len(fault.splitlines()) == 1
         assert fault.startswith("ramp:")
         return
-    first, second, end = data._borders(rows)
+    first, second, end = data._split_ends(rows)
     parts = [(data.train, 0, first), (data.validation, first, second), (data.test_split(), second, end)]
     for part, begin, stop in parts:
         back, ahead = rows_of(data, part)
@@ -252,7 +252,9 @@ def test_a_later_part_never_reaches_an_earlier_one():
 @pytest.mark.parametrize(("rows", "part"), [(9, "training"), (24, "validation"), (24, "test")])
 def test_a_series_that_is_too_short_is_refused_in_one_line(rows, part):
     fractions = {"training": (0.3, 0.3), "validation": (0.05, 0.3), "test": (0.3, 0.02)}[part]
-    with pytest.raises(DataError, match=f"^ramp: {rows} rows leave . to the {part} part.*shorten data.window") as fault:
+    with pytest.raises(
+        DataError, match=f"^ramp: {rows} rows leave . for the {part} split.*shorten data.window"
+    ) as fault:
         _ = Ramp(rows, validation=fractions[0], test=fractions[1]).info
     assert len(str(fault.value).splitlines()) == 1
 
@@ -263,7 +265,7 @@ def test_taylor_is_as_published():
     # Monday 5 June 2000, 00:00; megawatts.
     assert data.series.values[:3, 0].tolist() == [22262, 21756, 22247]
     assert data.series.values[-1, 0] == 23132
-    train = data.series.values[: data._borders(4032)[0]]
+    train = data.series.values[: data._split_ends(4032)[0]]
     assert data.info.mean == pytest.approx(train.mean(0))
     assert data.info.naive_mae == pytest.approx(np.abs(train[48:] - train[:-48]).mean(0))
     assert len(data.test_split()) == 4032 - int(4032 * 0.8) - 48 + 1

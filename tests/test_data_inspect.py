@@ -13,7 +13,7 @@ import pytest
 from lstm_lab import __main__ as cli
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection import inspect
-from lstm_lab.data.inspection.copies import near_sequences, near_texts
+from lstm_lab.data.inspection.copies import similar_sequences, similar_texts
 from lstm_lab.experiment import load_experiment
 from lstm_lab.run import Run
 from lstm_lab.training import train
@@ -90,20 +90,25 @@ def lab(monkeypatch, capsys, *words):
     return ended.value.code, said.out, said.err
 
 
-FILES = ["gaps.csv", "book.txt", "books", "mail.csv", "mail.tsv", "mail.jsonl", "mail.parquet", "texts", "load.csv",
-         "load.jsonl", "load.parquet", "steps.csv", "steps.parquet", "waves_TRAIN.ts"]  # fmt: skip
+TEXTS, SERIES = "Classification of texts into 2 classes", "Forecast of load, wind: the next 24 steps from the last 96"
+SEQUENCES, STREAM = "Classification of sequences into 2 classes", "Language model: the next character"
+TITLES = {
+    "gaps.csv": SERIES, "book.txt": STREAM, "books": STREAM, "mail.csv": TEXTS, "mail.tsv": TEXTS, "mail.jsonl": TEXTS,
+    "mail.parquet": TEXTS, "texts": TEXTS, "load.csv": SERIES, "load.jsonl": SERIES, "load.parquet": SERIES,
+    "steps.csv": SEQUENCES, "steps.parquet": SEQUENCES, "waves_TRAIN.ts": SEQUENCES,
+}  # fmt: skip
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", TITLES)
 def test_the_experiment_that_is_written_trains(monkeypatch, capsys, tmp_path, name):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, name)
     code, out, err = lab(monkeypatch, capsys, "data", "inspect", name, "--write", "conf/mine.yaml")
     assert code == 0, err
-    assert "It reads, splits and trains." in out
+    assert "The data can be read, split and trained on." in out
     lines = (tmp_path / "conf/mine.yaml").read_text().splitlines()
     assert lines[0].startswith("# ")
-    assert lines[0].endswith("?")
+    assert lines[0] == f"# {TITLES[name]}"
     assert len(lines) <= 20
     assert all(line in out for line in lines)
     overrides = ["trainer.max_epochs=1", "model.hidden_size=4"]
@@ -122,11 +127,11 @@ def test_json_says_what_the_table_says(monkeypatch, capsys, tmp_path):
     code, out, _ = lab(monkeypatch, capsys, "data", "inspect", make(tmp_path, "load.csv"), "--json")
     assert code == 0
     said = json.loads(out)
-    assert said["fault"] is None
-    assert said["info"]["rows"] == 400
-    assert said["info"]["step"] == "01:00:00"
+    assert said["error"] is None
+    assert said["statistics"]["rows"] == 400
+    assert said["statistics"]["step"] == "01:00:00"
     assert {column["name"]: column["used"] for column in said["columns"]} == {
-        "when": "time", "load": "predicted", "wind": "predicted", "site": "not read",
+        "when": "time", "load": "target", "wind": "target", "site": "not used",
     }  # fmt: skip
     assert said["experiment"]["data"]["seasons"] == [24]
 
@@ -142,13 +147,13 @@ def test_gaps_empty_cells_and_marks_of_the_missing_are_counted(tmp_path):
     frame.loc[20, "wind"] = -9999
     frame["still"] = 1
     found = look(tmp_path, frame)
-    assert found.info["gaps"] == 2
-    assert found.info["rows missing in them"] == 3
-    assert found.info["empty cells"] == 3
-    assert found.info["longest run of them"] == 3
+    assert found.statistics["gaps"] == 2
+    assert found.statistics["missing rows"] == 3
+    assert found.statistics["empty cells"] == 3
+    assert found.statistics["longest run of empty cells"] == 3
     assert found.experiment["data"]["missing"] == "forward_fill"
     said = "\n".join(found.warnings)
-    for part in ("2 gaps with 3 rows missing", "'wind' holds -9999", "'still' never moves"):
+    for part in ("2 gaps with 3 missing rows", "'wind' has values of -9999", "'still' is constant"):
         assert part in said
 
 
@@ -156,8 +161,8 @@ def test_many_series_are_told_by_their_column(tmp_path):
     both = pd.concat([hours(300).assign(site=name) for name in ("north", "south")])
     found = look(tmp_path, both.rename(columns={"site": "series"}))
     assert found.experiment["data"]["id"] == "series"
-    assert found.info["series"] == 2
-    assert found.info["gaps"] == 0
+    assert found.statistics["series"] == 2
+    assert found.statistics["gaps"] == 0
     assert any("1 series equal another" in warning for warning in found.warnings)
 
 
@@ -174,8 +179,8 @@ def test_what_repeats_in_a_long_text_is_counted(tmp_path):
     lines = texts().message.tolist()
     (tmp_path / "a.txt").write_text("\n".join([*lines, *lines[:20], "short", "short"]))
     found = inspect(str(tmp_path / "a.txt"))
-    assert found.info["lines of 40 characters or more that stand there before"] == sum(len(s) >= 40 for s in lines[:20])
-    assert found.info["characters"] == len((tmp_path / "a.txt").read_text())
+    assert found.statistics["copies of earlier lines of 40 characters or more"] == sum(len(s) >= 40 for s in lines[:20])
+    assert found.statistics["characters"] == len((tmp_path / "a.txt").read_text())
     assert any("long lines are copies" in warning for warning in found.warnings)
 
 
@@ -195,21 +200,21 @@ def test_copies_and_leaks_between_parts_are_counted(tmp_path):
     frame.loc[9, "message"] = frame.loc[8, "message"].upper()  # a copy inside train, of another class
     found = look(tmp_path, frame)
     assert found.experiment["data"]["split"] == "split"
-    assert found.info["copies of other texts"] == 2
-    assert found.info["test texts that stand in train"] == 1
-    assert found.info["test texts nearly in train"] == 1
+    assert found.statistics["copies of other texts"] == 2
+    assert found.statistics["test texts in train"] == 1
+    assert found.statistics["test texts similar to train"] == 1
     said = "\n".join(found.warnings)
-    assert "leak: 1 of the 20 test texts stand in train too, 1 nearly" in said
-    assert "1 texts stand there with two classes" in said
+    assert "leak: 1 of the 20 test texts are in train too, 1 are similar" in said
+    assert "1 texts occur with two classes" in said
     assert "class 'spam' has" in said
     assert found.experiment["task"] == {"name": "classify", "monitor": "macro_f1", "class_weights": "balanced"}
 
 
-def test_near_texts_are_those_that_share_their_words_and_pairs():
+def test_similar_texts_are_those_that_share_their_words_and_pairs():
     rng = np.random.default_rng(0)
     made = [" ".join(rng.choice(WORDS, 20)) + f" {i}" for i in range(300)]
     made += [made[7] + " more", made[9].replace("7", "8"), made[11], "???", "!"]
-    near = near_texts(made)
+    near = similar_texts(made)
     assert (7, 300) in near
     assert (11, 302) not in near  # equal, not nearly
 
@@ -220,24 +225,24 @@ def test_near_texts_are_those_that_share_their_words_and_pairs():
     assert all(shared(a, b) >= 0.7 for a, b in near)
 
 
-def test_near_sequences_are_those_that_differ_by_little():
+def test_similar_sequences_are_those_that_differ_by_little():
     rng = np.random.default_rng(0)
     made = [rng.normal(size=(8 + i % 3, 2)) for i in range(20)]
     made += [made[4] + 1e-4, made[5].copy(), made[6] + 1.0]
-    assert near_sequences(made) == [(4, 20)]
+    assert similar_sequences(made) == [(4, 20)]
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.csv", "1,2\n3,4\n", "line 1: '1,2' holds numbers alone: write a header"),
-        ("a.csv", "a,b\nx,y\n", "holds neither numbers nor texts"),
+        ("a.csv", "1,2\n3,4\n", "line 1: '1,2' has only numbers: write a header"),
+        ("a.csv", "a,b\nx,y\n", "has neither numbers nor texts"),
         ("a.csv", "a,b\n3,1\n2,5\n", "no column of times was found"),
         ("a.csv", "t\n1\n2\n3\n", "no column of numbers is left to predict"),
-        ("a.txt", "", "is empty: it needs a text to read on and on"),
+        ("a.txt", "", "is empty: it needs a text to learn"),
         ("a.jsonl", '{"text": "one text a line"}\n{"text": "and another one"}\n', "no column of classes was found"),
         ("a.jsonl", "{]\n", "line 1: not JSON"),
-        ("a.parquet", "PAR1", "not a whole Parquet file"),
+        ("a.parquet", "PAR1", "not a complete Parquet file"),
         ("a.ts", "@data\n", "has no sequences below @data"),
         ("none.csv", None, "no such file"),
     ],
@@ -255,6 +260,6 @@ def test_what_would_not_train_is_not_written(monkeypatch, capsys, tmp_path):
     pd.concat([hours()[:100], hours()[98:]]).to_csv("a.csv", index=False)
     code, out, err = lab(monkeypatch, capsys, "data", "inspect", "a.csv", "--write", "mine.yaml")
     assert code == 3
-    assert "It does not train yet: a.csv: line 102" in out
+    assert "Cannot be trained on yet: a.csv: line 102" in out
     assert "is also the time of line" in err
     assert not (tmp_path / "mine.yaml").exists()

@@ -10,8 +10,9 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data.base import Loader
-from lstm_lab.data.kinds.sequences import TokenInfo
-from lstm_lab.data.sources.stream import StreamLanes, StreamSplit
+from lstm_lab.data.kinds.next_step import TokenInfo
+from lstm_lab.data.kinds.text_stream import StreamSplit
+from lstm_lab.data.preprocessing.batching import StreamLanes
 from lstm_lab.evaluate import scores_of
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
@@ -194,7 +195,7 @@ MALFORMED = {
     "not UTF-8": ("a.txt", b"caf\xe9", "line 1: not UTF-8 text"),
     "UTF-16": ("a.txt", "hallo".encode("utf-16"), "UTF-16 text"),
     "too short": ("a.txt", "abc", "3 characters leave"),
-    "an empty folder": ("texts", {}, "holds no .txt file"),
+    "an empty folder": ("texts", {}, "has no .txt file"),
     "an empty file in it": ("texts", {"1.txt": "some text", "2.txt": ""}, "2.txt: is empty"),
 }
 

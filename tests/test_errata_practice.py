@@ -67,11 +67,11 @@ class CountCalls(torch.utils._python_dispatch.TorchDispatchMode):
 def rows_with(experiment, run_path, noise, validate_on_test):
     """The record of a short training, with the test part as it is or replaced by noise."""
     data = experiment.data.build()
-    (sequences, labels), parts = data._parts.test, data._parts
+    (sequences, labels), parts = data.data.test, data.data
     if noise:
         chance = np.random.default_rng(0)
         sequences = [chance.normal(size=s.shape).astype(np.float32) for s in sequences]
-        data.__dict__["_parts"] = LabelledData(train=parts.train, test=(sequences, labels))
+        data.__dict__["data"] = LabelledData(train=parts.train, test=(sequences, labels))
     if validate_on_test:
         data.__dict__["validation"] = data.test_split()
     run = Run.create(run_path, experiment.dump(), command="test", job_type="train")

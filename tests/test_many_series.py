@@ -12,7 +12,7 @@ from shops import HORIZON, SHOPS, T, data, everything, parts, shop
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.kinds.windows import Windows
+from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.experiment import Experiment
 from lstm_lab.predict import predict
@@ -27,13 +27,13 @@ def test_every_window_lies_in_one_series_and_its_horizon_in_one_part(tmp_path):
     assert [len(part) for part in (found.series.names, found.series.rows)] == [3, 3]
     seen = []
     for name, windows in parts(found).items():
-        for start, ahead, series in zip(windows.starts, windows.ahead(), windows.series, strict=True):
+        for start, ahead, series in zip(windows.starts, windows.target_rows(), windows.series, strict=True):
             first, last = found.series.spans[series]
-            borders = (0, *found._borders(last - first))
+            borders = (0, *found._split_ends(last - first))
             part = list(parts(found)).index(name)
             assert first <= start
             assert first + borders[part] <= ahead[0] <= ahead[-1] < first + borders[part + 1] <= last
-        seen.append(set(windows.ahead().flatten().tolist()))
+        seen.append(set(windows.target_rows().flatten().tolist()))
     assert not seen[0] & seen[1]
     assert not seen[1] & seen[2]
     assert not seen[0] & seen[2]
@@ -45,13 +45,13 @@ def test_each_series_has_the_scale_of_its_own_training_rows(tmp_path):
         batch = everything(windows)
         for series, (shop_, rows) in enumerate(SHOPS.groupby("store")["sales"]):
             sales = rows.to_numpy()
-            known = sales[: found._borders(len(sales))[0]]
+            known = sales[: found._split_ends(len(sales))[0]]
             own = windows.series == series
             mean, std, naive = batch.scale[own][0, :, 0].tolist()
             expected = (known.mean(), known.std(), np.abs(known[7:] - known[:-7]).mean())
             assert (mean, std, naive) == pytest.approx(expected), (name, shop_)
             first = found.series.spans[series][0]
-            wanted = sales[windows.ahead()[own].numpy() - first]
+            wanted = sales[windows.target_rows()[own].numpy() - first]
             np.testing.assert_allclose(batch.y[own][..., 0] * std + mean, wanted, rtol=1e-5)
 
 
@@ -182,7 +182,7 @@ def test_a_gap_is_a_fault_unless_a_policy_says_what_to_do(tmp_path):
     wanted = SHOPS["sales"].to_numpy().copy()
     wanted[[10, 11, 65]] = wanted[[9, 9, 64]]
     np.testing.assert_allclose(filled, wanted)
-    with pytest.raises(DataError, match=r"line 62, column 'sales': .*no value came before it"):
+    with pytest.raises(DataError, match=r"line 62, column 'sales': .*there is no earlier value"):
         data(tmp_path, holed(60), missing="forward_fill").read()  # the first of its series: not the shop before it
     words = holed(10).astype({"sales": object})
     words.loc[10, "sales"] = "many"
@@ -203,7 +203,7 @@ def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_p
         assert torch.equal(batch.x[..., 2] == 1, gone)
         assert (batch.x[..., 0][gone] == 0).all()
         assert (batch.x[..., 3] == 0).all()
-        assert torch.equal(batch.y[..., 0].isnan(), torch.isin(windows.ahead(), torch.tensor(gaps)))
+        assert torch.equal(batch.y[..., 0].isnan(), torch.isin(windows.target_rows(), torch.tensor(gaps)))
     sales = SHOPS["sales"].to_numpy()[:42]
     sales = np.delete(sales, [5, 20, 21])
     assert found._scales[0, :2, 0] == pytest.approx([sales.mean(), sales.std()])
@@ -216,9 +216,9 @@ def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_p
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        ({"static": "size", "id": None}, "there is one series; name its column id"),
+        ({"static": "size", "id": None}, "there is one series; set id"),
         ({"calendar": ["hour", "hour"]}, "names a cycle twice"),
-        ({"future": "sales"}, "'sales' stands twice"),
+        ({"future": "sales"}, "'sales' is named twice"),
         ({"missing": "zero"}, "data.missing"),
     ],
 )
@@ -243,9 +243,9 @@ def test_faults_of_many_series_name_the_line_and_the_series(tmp_path):
     frame.loc[100, "size"] = 11.0
     with pytest.raises(DataError, match="line 102, column 'size': differs from line 62"):
         data(tmp_path, frame, static="size").read()
-    with pytest.raises(DataError, match=r"line 101, column 'day': .*rows missing there: 1"):
+    with pytest.raises(DataError, match=r"line 101, column 'day': .*rows missing: 1"):
         data(tmp_path, SHOPS.drop(index=99)).read()
-    with pytest.raises(DataError, match="series 's0': 60 rows leave 42 to the training part"):
+    with pytest.raises(DataError, match="series 's0': 60 rows leave 42 for the training split"):
         _ = data(tmp_path, window=40).info
     with pytest.raises(DataError, match="line 2, column 'day': '0' is a number, which has no calendar"):
         data(tmp_path, SHOPS.assign(day=range(len(SHOPS))), calendar=["hour"]).read()
@@ -253,6 +253,6 @@ def test_faults_of_many_series_name_the_line_and_the_series(tmp_path):
 
 def test_windows_take_one_stretch_of_one_series():
     values = torch.arange(40.0).view(20, 2)
-    windows = Windows(values, 3, 2, 1, [(0, 4, 12)])
+    windows = Windows(values, 3, 2, 1, [RowRange(0, 4, 12)])
     assert windows.starts.tolist() == list(range(1, 8))
     assert_close(windows.take(torch.tensor([0])).y.flatten(), values[4:6, 0])

@@ -11,7 +11,7 @@ from report_folders import page, write_sweep
 from test_report_browser import answered, sound
 
 from lstm_lab.data import Batch
-from lstm_lab.data.kinds.sequences import FrameInfo, TokenInfo
+from lstm_lab.data.kinds.next_step import FrameInfo, TokenInfo
 from lstm_lab.evaluate import evaluate
 from lstm_lab.examples import collect
 from lstm_lab.experiment import Experiment

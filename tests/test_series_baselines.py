@@ -26,7 +26,7 @@ class Long(WindowedDataset):
     def read(self):
         return Series(np.random.default_rng(0).normal(size=(20_000, 3)), ("a", "b", "c"), 3, "noise")
 
-    def _borders(self, rows):
+    def _split_ends(self, rows):
         return 12_000, 16_000, rows
 
 
@@ -58,7 +58,7 @@ def test_the_linear_baseline_finds_a_linear_rule_and_uses_nothing_later():
             y = [np.sin(t / 5) + np.sin(t / 1.7), 9 * np.cos(t / 3) - np.sin(t / 1.3)]
             return Series(np.stack(y, 1), ("a", "b"), 2, "rule")
 
-        def _borders(self, rows):
+        def _split_ends(self, rows):
             return 240, 320, rows
 
     found = Rule(window=6, horizon=2, seasons=(), stride=1)
@@ -107,7 +107,7 @@ def test_without_statsforecast_the_way_out_is_said(tmp_path, monkeypatch):
 def test_published_sets_are_parted_as_published(dataset, rows, borders, tested, readable):
     found = readable(dataset.build())
     assert found.series.values.shape == rows
-    assert found._borders(len(found.series.values)) == borders
+    assert found._split_ends(len(found.series.values)) == borders
     assert len(found.test_split()) == tested
     assert np.isfinite(found.series.values).all()
 
@@ -117,7 +117,7 @@ def test_m4_tests_one_horizon_of_each_series_at_its_end(name, horizon, season, s
     found = readable(M4.Config(subset=name, horizon=horizon, seasons=(season,), window=2 * horizon).build())
     test = found.test_split()
     assert len(test) == series == len(found.validation)
-    assert (test.ahead()[:, -1] + 1).tolist() == [last for _, last in found.series.spans]
+    assert (test.target_rows()[:, -1] + 1).tolist() == [last for _, last in found.series.spans]
     naive = Forecast.Config().build(found.info).baselines(found.train, test)[f"seasonal naive ({season})"]
     assert naive["owa"] == pytest.approx(1.0)
     if name == "weekly":

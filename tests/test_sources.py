@@ -61,9 +61,9 @@ class Toy(TaggedSequences):
 @pytest.mark.parametrize(
     ("groups", "said"),
     [
-        (("p", "p", "r"), "toy: 'p' stands in the training and in the validation part"),
-        (("p", "q", "q"), "toy: 'q' stands in the validation and in the test part"),
-        (("p", "q", "p"), "toy: 'p' stands in the training and in the test part"),
+        (("p", "p", "r"), "toy: 'p' is in both the training and the validation split"),
+        (("p", "q", "q"), "toy: 'q' is in both the validation and the test split"),
+        (("p", "q", "p"), "toy: 'p' is in both the training and the test split"),
     ],
 )
 def test_a_group_in_two_parts_is_refused(groups, said):
@@ -128,7 +128,7 @@ def test_a_missing_file_says_where_it_comes_from(tmp_path, monkeypatch):
 # --- made problems ----------------------------------------------------------------------------------------------------
 
 MADE = sorted(
-    name for name, member in Dataset.members.items() if "held_out" in {row.path for row in fields(member.Config)}
+    name for name, member in Dataset.members.items() if "eval_size" in {row.path for row in fields(member.Config)}
 )
 
 
@@ -217,7 +217,7 @@ def test_proteins_are_as_published(real):
     data = real("protein_ss")
     parts = [data.train, data.validation, data.test_split()]
     assert [len(part) for part in parts] == [9711, 1079, 511]
-    assert not {*data.parts.train.groups, *data.parts.validation.groups} & {*data.parts.test.groups}
+    assert not {*data.raw.train.groups, *data.raw.validation.groups} & {*data.raw.test.groups}
     assert int((parts[2].labels.values >= 0).sum()) == 83427
     counts = torch.bincount(parts[0].labels.values[parts[0].labels.values >= 0].long())
     torch.testing.assert_close(counts / counts.sum(), torch.tensor([0.387, 0.227, 0.386]), atol=5e-4, rtol=0)
@@ -226,19 +226,19 @@ def test_proteins_are_as_published(real):
 
 def test_activities_are_as_published_and_split_by_person(real):
     data = real("hapt")
-    users = [set(part.groups) for part in (data.parts.train, data.parts.validation, data.parts.test)]
+    users = [set(part.groups) for part in (data.raw.train, data.raw.validation, data.raw.test)]
     assert users[2] == set(TEST_USERS)
     assert users[1] == set(VALIDATION_USERS)
     assert set.union(*users) == set(range(1, 31))
     counts = sum(int((part.labels.values >= 0).sum()) for part in (data.train, data.validation, data.test_split()))
     assert counts == 815_614
     windows = real("hapt_windows")
-    train, validation = windows._held_out
+    train, validation = windows._train_and_validation
     own = windows._windows[2][~np.isin(windows._windows[2], TEST_USERS)]
     assert set(own[validation]) == set(VALIDATION_USERS)
     assert not set(own[train]) & set(VALIDATION_USERS)
     assert len(train) + len(validation) == len(own)
-    assert set(windows.train.lengths.tolist()) == {128}
+    assert set(windows.train.inputs.lengths.tolist()) == {128}
 
 
 @pytest.mark.parametrize("test_speaker", [None, "theo", "yweweler"])
@@ -248,9 +248,9 @@ def test_digits_are_split_by_take_or_by_speaker(real, test_speaker):
     assert sizes == ([2400, 300, 300] if test_speaker is None else [2000, 500, 500])
     table = data._table
     if test_speaker:
-        assert set(table.loc[table["part"] == 2, "speaker"]) == {test_speaker}
-        assert not set(table.loc[table["part"] == 0, "speaker"]) & set(table.loc[table["part"] > 0, "speaker"])
+        assert set(table.loc[table["split"] == 2, "speaker"]) == {test_speaker}
+        assert not set(table.loc[table["split"] == 0, "speaker"]) & set(table.loc[table["split"] > 0, "speaker"])
     else:
-        assert set(table.loc[table["part"] == 2, "index"]) == set(range(5))
-        assert set(table.loc[table["part"] == 1, "index"]) == set(range(5, 10))
+        assert set(table.loc[table["split"] == 2, "index"]) == set(range(5))
+        assert set(table.loc[table["split"] == 1, "index"]) == set(range(5, 10))
     assert Counter(data.validation.labels.tolist()) == dict.fromkeys(range(10), sizes[1] // 10)

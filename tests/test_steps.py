@@ -12,8 +12,8 @@ from sklearn.metrics import roc_auc_score
 from torch.testing import assert_close
 
 from lstm_lab.data.kinds.labelled import LabelledInfo
+from lstm_lab.data.kinds.next_step import FrameInfo, SequenceSplit, TokenInfo
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit
-from lstm_lab.data.kinds.sequences import FrameInfo, SequenceSplit, TokenInfo
 from lstm_lab.data.kinds.tagged import TaggedSplit
 from lstm_lab.models import SequenceModel
 from lstm_lab.tasks.base import score

@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset
-from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit, summary
+from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit, summary_features
 from lstm_lab.data.kinds.series import Series, SeriesDataset
 from lstm_lab.registry import fields
 from lstm_lab.tasks import Task
@@ -64,7 +64,7 @@ def in_chunks(metrics, output, batch, size):
 def by_definition(waves, predicted, rows):
     """Errors of forecasts (n, horizon, 2) in the units of the data for the rows (n, horizon) of the series."""
     info, values = waves.info, waves.series.values[:, :2]
-    train = values[: waves._borders(len(values))[0]]
+    train = values[: waves._split_ends(len(values))[0]]
     error = predicted - values[rows]
     mae = np.abs(error).mean((0, 1))
     season = info.seasons[0] if info.seasons else 1
@@ -89,7 +89,7 @@ def test_forecast_metrics_equal_their_definition(seasons, size):
     task = forecast(waves.info)
     found = in_chunks(task.metrics(), output, batch, size)
     answers = np.array(task.predictions(output))
-    expected = by_definition(waves, answers, waves.validation.ahead()[index].numpy())
+    expected = by_definition(waves, answers, waves.validation.target_rows()[index].numpy())
     assert found == pytest.approx(expected, rel=1e-4)
     assert score(task.metrics(), output, batch) == pytest.approx(found)
 
@@ -97,7 +97,7 @@ def test_forecast_metrics_equal_their_definition(seasons, size):
 def test_forecast_answers_are_on_the_scale_of_the_data(waves):
     batch = waves.validation.take(torch.arange(3))
     answers = np.array(forecast(waves.info).predictions(batch.y.flatten(1)))
-    np.testing.assert_allclose(answers, waves.series.values[waves.validation.ahead()[:3], :2], rtol=1e-5)
+    np.testing.assert_allclose(answers, waves.series.values[waves.validation.target_rows()[:3], :2], rtol=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
@@ -117,7 +117,7 @@ def test_naive_baselines_equal_a_loop(horizon):
     for part in (waves.validation, waves.test_split()):
         found = forecast(waves.info).baselines(waves.train, part)
         assert set(found) == {"last value", "seasonal naive (3)", "seasonal naive (4)", "linear"}
-        ahead = part.ahead().numpy()
+        ahead = part.target_rows().numpy()
         for name, season in {"last value": None, "seasonal naive (3)": 3, "seasonal naive (4)": 4}.items():
             predicted = np.empty((*ahead.shape, 2))
             for i, rows in enumerate(ahead):
@@ -240,15 +240,15 @@ def test_majority_class_and_learned_baselines():
         assert found[name]["accuracy"] > 0.8, name
 
 
-def test_summary_reads_valid_steps_only():
+def test_summary_features_read_valid_steps_only():
     split = labelled([0, 1, 2, 3, 0])
     batch = split.take(torch.arange(5))
     dirty = batch.x.masked_fill((torch.arange(batch.x.shape[1]) >= batch.lengths.unsqueeze(1)).unsqueeze(-1), torch.nan)
     expected = []
-    for start, length in zip(split.starts.tolist(), split.lengths.tolist(), strict=True):
-        rows = split.values[start : start + length].numpy()
+    for start, length in zip(split.inputs.starts.tolist(), split.inputs.lengths.tolist(), strict=True):
+        rows = split.inputs.values[start : start + length].numpy()
         expected.append(np.concatenate([rows.mean(0), rows.std(0), rows[0], rows[-1]]))
-    np.testing.assert_allclose(summary(batch._replace(x=dirty)), expected, atol=1e-5)
+    np.testing.assert_allclose(summary_features(batch._replace(x=dirty)), expected, atol=1e-5)
 
 
 def test_skill_is_the_share_of_the_error_that_is_gone():

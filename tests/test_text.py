@@ -15,7 +15,7 @@ from texts import corpus, same
 
 from lstm_lab.data.kinds.text import TextSplit
 from lstm_lab.data.preprocessing.batching import LengthBuckets
-from lstm_lab.data.preprocessing.splits import cut
+from lstm_lab.data.preprocessing.splits import stratified_group_mask
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer
 from lstm_lab.data.readers.cache import CacheEntry, cached
 
@@ -123,9 +123,9 @@ def test_a_torn_cache_is_made_again(tmp_path, at, how):
         return CacheEntry({"tokens": np.arange(50, dtype=np.int32)}, {"classes": ["a", "b"]})
 
     def read():
-        arrays, plain = cached("key", make)
+        arrays, metadata = cached("key", make)
         assert arrays["tokens"].tolist() == list(range(50))
-        assert plain == {"classes": ["a", "b"]}
+        assert metadata == {"classes": ["a", "b"]}
 
     place = tmp_path / "cache" / "key"
     read()
@@ -143,7 +143,7 @@ def test_a_torn_cache_is_made_again(tmp_path, at, how):
 
 def test_without_room_for_a_cache_it_works_and_says_so(own_texts, cache):
     cache.write_text("a file where the folder should be")
-    with pytest.warns(UserWarning, match="not kept .*set LSTM_LAB_CACHE"):
+    with pytest.warns(UserWarning, match="not cached .*set LSTM_LAB_CACHE"):
         assert own_texts().data.build().info.classes == ("no", "yes")
 
 
@@ -173,10 +173,10 @@ def test_parts_are_disjoint_stratified_and_cover_all(own_texts):
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=1, max_size=80), st.floats(0.05, 0.6))
 def test_a_cut_tears_no_group_apart_and_takes_its_share(rows, share):
     labels, groups = (np.array(column) for column in zip(*rows, strict=True))
-    held = cut(labels, groups.tolist(), share)
+    held = stratified_group_mask(labels, groups.tolist(), share)
     assert not set(groups[held]) & set(groups[~held])
-    assert held.tolist() == cut(labels, groups.tolist(), share).tolist()
-    alone = cut(np.repeat([0, 1, 2], [40, 20, 2]), range(62), 0.25)
+    assert held.tolist() == stratified_group_mask(labels, groups.tolist(), share).tolist()
+    alone = stratified_group_mask(np.repeat([0, 1, 2], [40, 20, 2]), range(62), 0.25)
     assert np.add.reduceat(alone, [0, 40, 60]).tolist() == [10, 5, 0]
 
 
@@ -187,10 +187,10 @@ def test_equal_texts_stay_together_and_what_leaks_is_said(tmp_path, own_texts):
     path.write_text("".join(lines))
     data = own_texts().data.build()
     assert not set(data.train.features()) & set(data.test_split().features())
-    assert not [note for note in data.notes if "stand in the training part" in note]
+    assert not [note for note in data.notes if "in the training split too" in note]
     path.write_text("".join(lines) + "".join(line.replace("train", "test") for line in lines[:9]))
-    assert any(note.startswith("9 of the 9 test texts stand in the training") or "of the 9 test" in note
-               for note in own_texts(split="split").data.build().notes)  # fmt: skip
+    notes = own_texts(split="split").data.build().notes
+    assert any(note.startswith("9 of the 9 test texts are in the training split too") for note in notes)
 
 
 def test_groups_stay_together(tmp_path, own_texts):

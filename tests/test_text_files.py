@@ -22,27 +22,27 @@ MALFORMED = {
     "no text column": ("a.csv", "txt,label\na,b\n", {}, "line 1: no column 'text'; did you mean 'txt'?"),
     "two text columns": ("a.csv", "text,text,label\na,b,c\n", {}, "2 columns are named 'text'"),
     "ragged row": ("a.csv", "text,label\n" + ROWS + "oh, well,no\n", {}, "line 22, column 'label': the row has 3"),
-    "open quote": ("a.csv", 'text,label\n"good,no\n', {}, "quotes do not close"),
-    "empty text": ("a.csv", "text,label\n" + ROWS + ",no\n", {}, "line 22, column 'text': the text is empty (1 such"),
+    "open quote": ("a.csv", 'text,label\n"good,no\n', {}, "a quote is not closed"),
+    "empty text": ("a.csv", "text,label\n" + ROWS + ",no\n", {}, "line 22, column 'text': the text is empty (1 in"),
     "empty label": ("a.csv", "text,label\ngood,\n" + ROWS, {}, "line 2, column 'label': the label is empty"),
     "one class": ("a.csv", "text,label\n" + ROWS.replace(",no", ",yes"), {}, "has 1 class ('yes')"),
-    "texts as labels": ("a.csv", "text,label\n" + ROWS, {"text": "label", "label": "text"}, "holds 20 classes for 20"),
-    "too few": ("a.csv", "text,label\ngood,yes\nbad,no\n", {}, "2 texts leave none to the test"),
+    "texts as labels": ("a.csv", "text,label\n" + ROWS, {"text": "label", "label": "text"}, "has 20 classes for 20"),
+    "too few": ("a.csv", "text,label\ngood,yes\nbad,no\n", {}, "2 texts leave none for the test"),
     "Latin-1": ("a.csv", b"text,label\ncaf\xe9,no\n", {}, "line 2: not UTF-8 text (byte 14 is 0xe9"),
     "Excel": ("a.csv", b"PK\x03\x04abc", {}, "a zip archive or an Excel sheet"),
-    "no ending": ("a", "text,label\n" + ROWS, {}, "no ending says nothing of what is inside"),
+    "no ending": ("a", "text,label\n" + ROWS, {}, "no ending is not a known format"),
     "text without labels": ("a.txt", "good\nbad\n", {}, "no column 'label'"),
     "no JSON": ("a.jsonl", LINES + "{'text': 1}\n", {}, "line 21: not JSON"),
     "JSON list": ("a.jsonl", LINES + '["a", "b"]\n', {}, "line 21: '[\"a\", \"b\"]' is not a JSON object"),
     "missing field": ("a.jsonl", LINES + '{"text": "a", "lab": 1}\n', {}, "line 21: no field 'label'; it has 'text'"),
     "null text": ("a.jsonl", LINES + '{"text": null, "label": 1}\n', {}, "line 21, column 'text': the text is empty"),
-    "list for a text": ("a.jsonl", LINES + '{"text": ["a"], "label": 1}\n', {}, "is neither text nor a whole number"),
-    "half a character": ("a.jsonl", LINES + '{"text": "\\ud800", "label": "no"}\n', {}, "half of a pair (\\ud800)"),
-    "empty JSONL": ("a.jsonl", "\n\n", {}, "is empty: it needs one object a line"),
-    "torn Parquet": ("a.parquet", b"PAR1torn", {}, "not a whole Parquet file"),
-    "odd part": ("a.csv", "text,label,s\ngood,y,train\nbad,n,tset\n", {"split": "s"}, "column 's': 'tset' is no part"),
-    "dead share": ("a.csv", "text,label,s\na,x,train\nb,y,test\n", {"split": "s", "test": 0.5}, "would do nothing"),
-    "unlearnt class": ("a.csv", "text,label,s\na,x,train\nb,y,train\nc,z,test\n", {"split": "s"}, "class 'z' does not"),
+    "list for a text": ("a.jsonl", LINES + '{"text": ["a"], "label": 1}\n', {}, "is not a text or a whole number"),
+    "half a character": ("a.jsonl", LINES + '{"text": "\\ud800", "label": "no"}\n', {}, "surrogate pair (\\ud800)"),
+    "empty JSONL": ("a.jsonl", "\n\n", {}, "is empty: it needs one object on each line"),
+    "torn Parquet": ("a.parquet", b"PAR1torn", {}, "not a complete Parquet file"),
+    "odd part": ("a.csv", "text,label,s\ngood,y,train\nbad,n,tset\n", {"split": "s"}, "column 's': 'tset' is not a"),
+    "dead share": ("a.csv", "text,label,s\na,x,train\nb,y,test\n", {"split": "s", "test": 0.5}, "data.test=0.5 has no"),
+    "test class": ("a.csv", "text,label,s\na,x,train\nb,y,train\nc,z,test\n", {"split": "s"}, "class 'z' is not in"),
     "a folder": ("folder.csv", {}, {}, "is a folder"),
 }  # fmt: skip
 
@@ -78,8 +78,8 @@ def test_a_malformed_file_is_one_line_with_place_value_and_way_out(
 FOLDERS = {
     "no such folder": (None, "no such folder: set data.path"),
     "a file": ("good", "is a file"),
-    "nothing inside": ({}, "has no folders inside"),
-    "a class without texts": ({"no": {"1.txt": "bad"}, "yes": {}}, "yes: holds no .txt file"),
+    "nothing inside": ({}, "has no folders"),
+    "a class without texts": ({"no": {"1.txt": "bad"}, "yes": {}}, "yes: has no .txt file"),
     "an empty text": ({"no": {"1.txt": "bad"}, "yes": {"1.txt": " "}}, "1.txt: is empty: it needs the text"),
     "not UTF-8": ({"no": {"1.txt": b"\xe9"}, "yes": {"1.txt": "good"}}, "no/1.txt: line 1: not UTF-8"),
     "a test part alone": ({"test": {"no": {"1.txt": "bad"}, "yes": {"1.txt": "good"}}}, "none for train"),
@@ -123,7 +123,7 @@ def test_sets_of_hugging_face(tmp_path, monkeypatch):
     data = Dataset.members["huggingface"].Config(path=str(tmp_path / "set")).build()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "datasets", None)
-        with pytest.raises(DataError, match="needs the package 'datasets': pip install datasets, or bring"):
+        with pytest.raises(DataError, match="needs the package 'datasets': pip install datasets, or provide"):
             _ = data.info
     hub = pytest.importorskip("datasets", reason="the package 'datasets' of Hugging Face is not installed")
     hub.disable_progress_bars()
@@ -143,8 +143,8 @@ def test_sets_of_hugging_face(tmp_path, monkeypatch):
 
 
 DEAD = [
-    ({"data": {"name": "csv_text", "path": "a.jsonl", "separator": ";"}}, "separator would do nothing"),
-    ({"data": {"name": "csv_text", "path": "a.csv", "label": "text"}}, "'text' stands twice"),
+    ({"data": {"name": "csv_text", "path": "a.jsonl", "separator": ";"}}, "separator would have no effect"),
+    ({"data": {"name": "csv_text", "path": "a.csv", "label": "text"}}, "'text' is named twice"),
     ({"data": {"name": "csv_text", "path": "a.csv", "test": 0.95}}, "leave nothing to train on"),
     ({"data": {"name": "csv_text", "path": "a.csv", "tokens_per_batch": 300}}, "no room for a text of max_length=400"),
     ({"data": {"name": "sst", "tokenizer": "wrod"}}, "did you mean 'word'?"),

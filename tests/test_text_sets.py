@@ -7,7 +7,7 @@ import pytest
 
 from lstm_lab.config import DataError
 from lstm_lab.data import Dataset
-from lstm_lab.data.preprocessing.splits import sort_out
+from lstm_lab.data.preprocessing.splits import assign_splits, class_indices
 from lstm_lab.data.preprocessing.tokenizer import Tokenizer
 from lstm_lab.data.readers.locate import locate
 from lstm_lab.data.sources.sst import phrases_of
@@ -90,8 +90,9 @@ def test_published_sets_are_as_published(name, choices, sizes, classes):
 def test_films_stay_together():
     data = published("imdb")
     found = data.read()
-    names, labels, parts = sort_out(found, data.fractions)
-    assert names == ["against", "for"]
+    names, labels = class_indices(found.labels, found.splits, found.path)
+    parts = assign_splits(labels, found.groups, found.splits, data.fractions, found.path, "texts")
+    assert names == ("against", "for")
     assert np.bincount(labels[parts == 2]).tolist() == [12500, 12500]
     assert not set(found.groups[parts == 0]) & set(found.groups[parts == 1])
     share = np.bincount(labels[parts == 1]) / 12500

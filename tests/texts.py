@@ -24,7 +24,8 @@ def same(one, other):
     assert one.digest == other.digest
     for part in ("train", "validation"):
         ours, theirs = (getattr(data, part).take(torch.arange(len(getattr(data, part)))) for data in (one, other))
-        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+        assert all(torch.equal(a, b) for a, b in zip(ours[:3], theirs[:3], strict=True))
+        assert ours[3:] == theirs[3:] == (None, None, None)
 
 
 def write(place, content):

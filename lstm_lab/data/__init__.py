@@ -1,8 +1,9 @@
-"""Where sequences come from, how they split, and what was fitted on the training part only."""
+"""Data sets: sequences, their splits, and everything that is fitted on the training split alone."""
 
-from lstm_lab.data.base import Batch, Dataset, SequenceDataModule
+from lstm_lab.data.base import Batch, Dataset, Prediction, PredictionTable, SequenceDataModule, Split
+from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.registry import import_all
 
 import_all("lstm_lab.data.sources")
 
-__all__ = ["Batch", "Dataset", "SequenceDataModule"]
+__all__ = ["Batch", "Dataset", "NewData", "Prediction", "PredictionTable", "SequenceDataModule", "Split"]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, cast
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pydantic import model_validator
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from lstm_lab.config import ConfigError, Count
 from lstm_lab.data.preprocessing.augment import Augment
 from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches
+from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.registry import Named, Registered
 
 
@@ -58,8 +60,9 @@ class Split(ABC):
 
     stateful: bool = False
     """Whether each batch continues the one before it, so that a state can be carried over."""
-    measured: int | None = None
-    """Number of measured channels, which come first; the others are known ahead or flag missing values. None: all."""
+    num_measured: int | None = None
+    """Number of measured channels, which come first; the others are known in advance or are masks of missing values.
+    None: all."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -78,92 +81,141 @@ class Split(ABC):
         return ()
 
 
-class Dataset(Registered, kind="dataset"):
+class DataInfo(Protocol):
+    """What every model and task needs to know of the data; each kind of data adds to it. Instances are frozen."""
+
+    @property
+    def input_size(self) -> int:
+        """Channels of each step, or the size of the vocabulary."""
+
+
+InfoT = TypeVar("InfoT", bound=DataInfo, default=Any)
+
+Prediction = Any
+"""Of one sample, as its task returns it: a class name, values by name, or a list with one entry for each step."""
+
+
+class PredictionTable(NamedTuple):
+    """Predictions as a table."""
+
+    header: list[str]
+    rows: list[list[str | int | float]]
+
+
+class Dataset(Registered, Generic[InfoT], kind="dataset"):
     """Where sequences come from.
 
-    Reading happens once, on first use. `train` and `validation` are open to everyone; the test part comes only out of
-    `test_split`, which `evaluate` alone calls.
+    Data are read once, on first use. `train` and `validation` are open to every caller; the held-out test split is
+    returned by `test_split`, which `evaluate` alone calls.
     """
 
     tokens: ClassVar[bool] = False
-    """Whether sequences hold tokens, not channels: `info.tokens` then names them, `info.input_size` counts them."""
+    """Whether steps are tokens, not channels: `info.tokens` then names them, and `info.input_size` counts them."""
 
-    Info: ClassVar[Any]
-    """Class of `info`."""
+    Info: ClassVar[type[Any]]
+    """Class of `info`, a frozen dataclass of plain values."""
 
     augments: ClassVar[frozenset[str]] = frozenset()
-    """Fields of `Augment` that leave what is asked true."""
+    """Fields of `Augment` under which targets remain correct."""
+
+    reads_new_files: ClassVar[bool] = False
+    """Whether `read_new` takes a file and a DataFrame."""
+
+    batch_size: int
 
     class Config(Named):
         batch_size: Count = 32
         """Samples in one step."""
         augment: Augment = Augment()
-        """What chance does to training batches."""
+        """Random changes to training batches."""
 
         def choices(self) -> dict[str, Any]:
-            """Without what is done to batches: the data are the same."""
+            """Without augmentation, which changes batches and not the data."""
             return {key: value for key, value in super().choices().items() if key != "augment"}
 
+        @property
+        def dataset(self) -> type[Dataset]:
+            """The class that `build` returns an instance of."""
+            return cast(type[Dataset], self.owner)
+
         @model_validator(mode="after")
-        def _augments_what_it_may(self) -> Dataset.Config:
-            allowed: frozenset[str] = self.owner.augments  # type: ignore[attr-defined]
-            wrong = next((name for name in self.augment.chosen if name not in allowed), None)
+        def _augmentations_keep_targets_correct(self) -> Dataset.Config:
+            allowed = self.dataset.augments
+            wrong = next((name for name in self.augment.active if name not in allowed), None)
             if wrong is not None:
-                way = f"it takes {', '.join(sorted(allowed))}" if allowed else "leave it out"
-                raise ValueError(f"augment.{wrong} does not go with data '{self.name}'; {way}")
+                way_out = f"use {', '.join(sorted(allowed))}" if allowed else "remove it"
+                raise ValueError(f"augment.{wrong} does not go with data '{self.name}'; {way_out}")
             return self
 
     @property
     @abstractmethod
-    def info(self) -> Any:
-        """What a model and a task must know of the data, as plain values: sizes, classes, scales."""
+    def info(self) -> InfoT:
+        """What a model and a task need to know of the data, as plain values: sizes, classes, scales."""
 
     @property
     @abstractmethod
-    def train(self) -> Any: ...
+    def train(self) -> Split:
+        """The training split."""
 
     @property
     @abstractmethod
-    def validation(self) -> Any: ...
+    def validation(self) -> Split:
+        """The validation split."""
 
     @abstractmethod
-    def test_split(self) -> Any:
-        """The sealed part. Only `evaluate` calls this."""
+    def test_split(self) -> Split:
+        """The held-out test split. Only `evaluate` calls this."""
 
     @property
     @abstractmethod
     def digest(self) -> str:
-        """Hash of every value read and of how it was split: equal digest, equal data."""
+        """Hash of all values and of the splits: equal digest, equal data."""
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know before trusting a number, a sentence each: leaks, what is cut off."""
+        """What to know before trusting a metric, a sentence each: leaks between splits, truncation."""
         return ()
 
     @classmethod
-    def restore_info(cls, plain: dict[str, Any]) -> Any:
-        """`info` from their plain values, as a run keeps them."""
-        return cls.Info(**{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()})
+    def restore_info(cls, plain: Mapping[str, Any]) -> InfoT:
+        """`info` from its fields as a run's record has them."""
+        info: InfoT = cls.Info(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+        )
+        return info
 
-    def read_new(self, path: str, info: Any) -> Iterator[Batch]:
-        """New samples from a file, prepared as `info` say, without a look at the data themselves.
+    def read_new(self, source: NewData, info: InfoT) -> Iterator[Batch]:
+        """Batches of new samples without targets, prepared by `info` alone: the data themselves are not read.
+
+        Args:
+            source: a path, a DataFrame, or arrays, whichever the data set supports.
+            info: of the data that a model was trained on.
 
         Raises:
-            ConfigError: these data take none.
+            DataError: the samples cannot be read, or do not fit the model.
+            ConfigError: the data set does not support this kind of source.
         """
-        takers = sorted(name for name, member in Dataset.members.items() if member.read_new is not Dataset.read_new)
-        raise ConfigError(f"data '{self.name}' takes no new samples from a file; predict takes runs on data: "
-                          f"{', '.join(takers)}")  # fmt: skip
+        raise ConfigError(f"data '{self.name}' takes no new samples; prediction is for runs on data: "
+                          f"{', '.join(readers_of_new_files())}")  # fmt: skip
 
     def prediction_table(
-        self, answers: Sequence[Any], info: Any, columns: Sequence[str]
-    ) -> tuple[list[str], list[list[Any]]]:
-        """A header and rows of plain values: predictions for all batches of `read_new`; `columns` name their values."""
+        self, predictions: Sequence[Prediction], info: InfoT, columns: Sequence[str]
+    ) -> PredictionTable:
+        """The predictions for all batches of `read_new`, as a table.
+
+        Args:
+            columns: names of the values of a prediction that has several, as its task gives them.
+        """
         raise NotImplementedError
 
 
-def digest(*parts: Any) -> str:
-    """First 16 hex digits of the sha256 over arrays and plain values."""
+def readers_of_new_files() -> list[str]:
+    """Names of the data sets that read new samples from files."""
+    return sorted(name for name, member in Dataset.members.items() if member.reads_new_files)
+
+
+def digest(*parts: object) -> str:
+    """First 16 hex digits of the sha256 of arrays and plain values."""
     sha = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -201,7 +253,7 @@ class Loader:
         self, split: Split, batch_size: int, *, seed: int | None = None, augment: Augment | None = None
     ) -> None:
         self.split, self.batch_size, self.seed = split, batch_size, seed
-        self.augment = augment if augment is not None and augment.chosen else None
+        self.augment = augment if augment is not None and augment.active else None
         if self.augment is not None and seed is None:
             raise ValueError("augment draws from a seed: give the loader one, or leave augment out")
         self.plan = split.plan(batch_size)
@@ -225,7 +277,7 @@ class Loader:
         if self.augment is None or self.seed is None:
             return batch
         rng = np.random.default_rng((self.seed, self.sampler.epoch, number))
-        return self.augment(batch, rng, self.split.measured)
+        return self.augment(batch, rng, self.split.num_measured)
 
     def state_dict(self) -> dict[str, int]:
         """How many batches of this epoch were returned; a whole epoch counts as none of the next."""

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.sequences import FrameInfo
+from lstm_lab.data.kinds.next_step import FrameInfo
 from lstm_lab.tasks.next_step import Frames, NextStep, Tokens, target_mask
 
 STRETCH, LETTERS, POSITIONS, CONTEXT = 48, 32, 120, 24

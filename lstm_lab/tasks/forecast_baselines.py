@@ -34,7 +34,7 @@ def all_of(info: SeriesInfo, train: Windows, split: Windows, fits: int) -> Forec
 
 def filled(split: Windows) -> Tensor:
     """Targets (N, K), the last value known where one is missing; 0, the mean, where none is known."""
-    values = split.values[:, : split.targets]
+    values = split.values[:, : split.num_targets]
     there = ~values.isnan()
     there[split.origins.unique()] = True
     rows = torch.arange(len(values)).unsqueeze(1)
@@ -43,7 +43,7 @@ def filled(split: Windows) -> Tensor:
 
 def naive(info: SeriesInfo, split: Windows, values: Tensor) -> Iterator[tuple[str, Tensor]]:
     """The last value, and the value one season before for each season."""
-    ahead = split.ahead()
+    ahead = split.target_rows()
     origin = split.starts + split.window - 1
     steps = torch.arange(1, split.horizon + 1)
     for name, rows in {
@@ -58,10 +58,10 @@ def naive(info: SeriesInfo, split: Windows, values: Tensor) -> Iterator[tuple[st
 def linear(train: Windows, split: Windows, values: Tensor) -> Tensor | None:
     """Each target from its own window, both as differences to the window's last value, by least squares with a small
     ridge (NLinear of Zeng et al., 2023, in closed form). None where training has no window without gaps."""
-    T, h, K = train.window, train.horizon, train.targets
+    T, h, K = train.window, train.horizon, train.num_targets
     known = filled(train)
     windows = torch.arange(T)
-    ahead = train.starts[~train.values[train.ahead(), :K].isnan().flatten(1).any(1)]
+    ahead = train.starts[~train.values[train.target_rows(), :K].isnan().flatten(1).any(1)]
     if not len(ahead):
         return None
     forecasts = torch.empty(len(split), h, K)

@@ -11,7 +11,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.sequences import FrameInfo, NextStepSequences, SequenceSplit, TokenInfo
+from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, SequenceSplit, TokenInfo
 from lstm_lab.tasks import frequencies
 from lstm_lab.tasks.base import Task
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.labelled import summary
+from lstm_lab.data.kinds.labelled import summary_features
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.tasks.base import Task, score
 
@@ -64,9 +64,9 @@ class Regress(Task, name="regress"):
         from sklearn.linear_model import LinearRegression
 
         seen, asked = train.take(torch.arange(len(train))), split.take(torch.arange(len(split)))
-        linear = LinearRegression().fit(summary(seen), seen.y.numpy())
+        linear = LinearRegression().fit(summary_features(seen), seen.y.numpy())
         outputs = {
             "training mean": seen.y.mean(0).expand_as(asked.y),
-            "linear regression": torch.from_numpy(linear.predict(summary(asked))).float(),
+            "linear regression": torch.from_numpy(linear.predict(summary_features(asked))).float(),
         }
         return {name: score(self.metrics(), output, asked) for name, output in outputs.items()}

@@ -1,4 +1,4 @@
-"""Data, looked at before anything is trained on it."""
+"""`lstm-lab data inspect`: what a file contains, before anything is trained on it."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from lstm_lab.workflow import read_splits
 def inspect(
     file: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, .ts or .txt file, or a folder of texts.")],
     choices: Annotated[
-        list[str] | None, typer.Argument(help="Fields of data where the guess is wrong: targets=[load] label=mood")
+        list[str] | None, typer.Argument(help="Fields of data to set by hand: targets=[load] label=mood")
     ] = None,
-    write: Annotated[str | None, typer.Option(help="Experiment file to write, as conf/my_load.yaml.")] = None,
+    write: Annotated[str | None, typer.Option(help="Experiment file to write, such as conf/my_load.yaml.")] = None,
     as_json: Json = False,
 ) -> None:
-    """What a file holds, what is wrong with it, and the experiment that trains on it."""
+    """Show what a file contains and what is wrong with it, and write an experiment that trains on it."""
     from lstm_lab.config import DataError, parse_overrides
     from lstm_lab.data.inspection import inspect
     from lstm_lab.experiment import Experiment
 
     if write is not None and Path(write).exists():
-        raise ConfigError(f"{write}: exists already; choose another name")
-    look = inspect(file, dict(parse_overrides(choices or ())))
-    experiment = Experiment.of(look.experiment, f"{file}: the experiment for it")
-    fault = None
+        raise ConfigError(f"{write}: exists already: choose another name")
+    inspection = inspect(file, dict(parse_overrides(choices or ())))
+    experiment = Experiment.of(inspection.experiment, f"{file}: its experiment")
+    error = None
     try:
         read_splits(experiment.data.build())
-    except DataError as error:
-        fault = str(error)
+    except DataError as found:
+        error = str(found)
     if as_json:
-        echo_json({**look.dump(), "fault": fault})
+        echo_json({**inspection.dump(), "error": error})
     else:
-        from lstm_lab.data.inspection.shown import shown
+        from lstm_lab.data.inspection.terminal import print_inspection
 
-        shown(look, fault)
+        print_inspection(inspection, error)
     if write is not None:
-        if fault is not None:
-            raise DataError(fault)
+        if error is not None:
+            raise DataError(error)
         Path(write).parent.mkdir(parents=True, exist_ok=True)
-        Path(write).write_text(look.yaml(), encoding="utf-8")
+        Path(write).write_text(inspection.yaml(), encoding="utf-8")
         typer.echo(f"lstm-lab train {write}", err=as_json)

@@ -1,11 +1,12 @@
-"""What the columns of a table are, and which reader they want."""
+"""What the columns of a table are, and which data set reads it."""
 
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,19 +15,17 @@ from typing import Any
 import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.inspection.look import Column
-from lstm_lab.data.readers.table import Table, find_file, floats, read_table, read_text, show
-from lstm_lab.data.readers.text_files import parquet_names, read_rows
+from lstm_lab.data.inspection.result import Column
+from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
+from lstm_lab.data.readers.formats import TYPED, parquet_names, read_rows
+from lstm_lab.data.readers.locate import find_file
+from lstm_lab.data.readers.table import MISSING, Table, list_names, parse_csv, parse_floats, quoted, read_text
 from lstm_lab.data.readers.timeline import read_times
-from lstm_lab.data.sources.csv_series import TYPED
-from lstm_lab.data.sources.own_text import NAMES
 
-NOTHING = re.compile(r"([+-]?(nan?|n/a|null|none))?", re.IGNORECASE)
-TIMES = ("time", "date", "datetime", "timestamp", "ds", "t", "day", "month", "year", "step")
-IDS = ("id", "unique_id", "series", "series_id", "item_id", "sequence", "recording", "case", "sensor")
-LABELS = ("label", "class", "category", "sentiment", "activity", "kind", "intent", "topic", "target", "y")
-TARGETS = ("y", "target", "value", "OT")
-SPLITS = ("split", "part", "fold", "set")
+TIME_NAMES = ("time", "date", "datetime", "timestamp", "ds", "t", "day", "month", "year", "step")
+ID_NAMES = ("id", "unique_id", "series", "series_id", "item_id", "sequence", "recording", "case", "sensor")
+LABEL_NAMES = ("label", "class", "category", "sentiment", "activity", "kind", "intent", "topic", "target", "y")
+TARGET_NAMES = ("y", "target", "value", "OT")
 
 
 @dataclass(frozen=True)
@@ -42,39 +41,45 @@ class Columns:
     def names(self) -> list[str]:
         return list(self.table.columns)
 
+    @property
+    def marks(self) -> dict[str, str]:
+        """Separator and decimal mark as fields of a configuration, where they are not the default."""
+        marks = {"separator": self.separator} if self.separator != "," else {}
+        return marks | ({"decimal": self.decimal} if self.decimal != "." else {})
+
     def cells(self, name: str) -> list[str]:
         return self.table.columns[name]
 
     @cached_property
     def numbers(self) -> dict[str, np.ndarray]:
-        """Columns (N,) of numbers, NaN where a cell is empty."""
+        """Columns (N,) of numbers; NaN where a cell is empty."""
         found = {}
         for name, cells in self.table.columns.items():
-            values = floats(cells, self.decimal)
-            odd = np.flatnonzero(~np.isfinite(values))
-            if len(odd) < len(cells) and all(NOTHING.fullmatch(cells[row]) for row in odd):
+            values = parse_floats(cells, self.decimal)
+            others = np.flatnonzero(~np.isfinite(values))
+            if len(others) < len(cells) and all(MISSING.fullmatch(cells[row]) for row in others):
                 found[name] = values
         return found
 
     @cached_property
     def kinds(self) -> dict[str, str]:
-        """number, time, category, text or empty."""
+        """Column -> number, time, category, text or empty."""
         return {name: self._kind(name) for name in self.names}
 
     def _kind(self, name: str) -> str:
-        cells = [cell for cell in self.cells(name) if not NOTHING.fullmatch(cell)]
+        cells = [cell for cell in self.cells(name) if not MISSING.fullmatch(cell)]
         if not cells:
             return "empty"
         if name in self.numbers and not all(re.fullmatch(r"(19|20)\d{6}", cell) for cell in cells):
             return "number"
-        if any(char.isdigit() for char in cells[0]) and len(cells[0]) < 40 and self._are_times(name):
+        if any(char.isdigit() for char in cells[0]) and len(cells[0]) < 40 and self._are_dates(name):
             return "time"
         words = [len(cell.split()) for cell in cells]
         return "text" if np.mean(words) > 2.5 or len(max(cells, key=len)) > 60 else "category"
 
-    def _are_times(self, name: str) -> bool:
+    def _are_dates(self, name: str) -> bool:
         try:
-            return read_times(self.table, name, self.decimal).wall is not None
+            return read_times(self.table, name, self.decimal).local is not None
         except DataError:
             return False
 
@@ -82,121 +87,133 @@ class Columns:
         """Names of the columns of these kinds."""
         return [name for name, kind in self.kinds.items() if kind in kinds]
 
-    def called(self, wanted: tuple[str, ...], among: list[str]) -> str | None:
-        """The first column with one of the wanted names."""
-        lower = {name.lower(): name for name in reversed(among)}
+    def first_named(self, wanted: tuple[str, ...], columns: list[str]) -> str | None:
+        """The first of the columns with one of the wanted names, whatever their case."""
+        lower = {name.lower(): name for name in reversed(columns)}
         return next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
 
-    def check(self, key: str, names: Any) -> None:
+    def check(self, key: str, names: str | Iterable[str] | None) -> None:
+        """Raise ConfigError where the table lacks a column that a field names."""
         for name in [names] if isinstance(names, str) else names or ():
             if name not in self.names:
-                raise ConfigError(f"{key}={name}: {self.path} has no such column; it has "
-                                  f"{', '.join(map(repr, self.names[:12]))}")  # fmt: skip
+                raise ConfigError(f"{key}={name}: {self.path} has no such column; it has {list_names(self.names)}")
 
-    def split(self) -> str | None:
-        """A column that names train and test parts."""
+    def split_column(self) -> str | None:
+        """A column that names train and other splits."""
         for name in self.of_kind("category"):
-            parts = {cell.lower() for cell in self.cells(name)}
-            if parts <= set(NAMES) and {"train"} < {NAMES[part] for part in parts}:
+            cells = {cell.lower() for cell in self.cells(name)}
+            if cells <= set(SPLIT_ALIASES) and {"train"} < {SPLIT_ALIASES[cell] for cell in cells}:
                 return name
         return None
 
-    def classes(self, among: list[str]) -> str | None:
-        """The column of classes: by its name, else the one with the fewest."""
+    def class_column(self, candidates: list[str]) -> str | None:
+        """The column of classes: by its name, else the one with the fewest different values."""
         rows = len(self.table.lines)
-        few = [name for name in among if 2 <= len(set(self.cells(name))) <= max(2, min(200, rows // 2))]
-        named = self.called(LABELS, few)
-        words = [name for name in few if self.kinds[name] == "category"]
-        return named or min(words, key=lambda name: len(set(self.cells(name))), default=None)
+        few = [name for name in candidates if 2 <= len(set(self.cells(name))) <= max(2, min(200, rows // 2))]
+        categories = [name for name in few if self.kinds[name] == "category"]
+        fewest = min(categories, key=lambda name: len(set(self.cells(name))), default=None)
+        return self.first_named(LABEL_NAMES, few) or fewest
 
-    def steady(self, name: str, key: str) -> bool:
-        """Whether `name` is the same in all rows of each `key`."""
-        return len(set(zip(self.cells(key), self.cells(name), strict=True))) == len(set(self.cells(key)))
+    def is_constant(self, name: str, id_: str) -> bool:
+        """Whether a column is the same in all rows of each value of column `id_`."""
+        return len(set(zip(self.cells(id_), self.cells(name), strict=True))) == len(set(self.cells(id_)))
 
-    def kind(self, choices: Mapping[str, Any]) -> str:
-        """Name of the reader, or why there is none."""
+    def data_kind(self, choices: Mapping[str, Any]) -> str:
+        """Name of the data set that reads the table, or why there is none."""
         if "name" in choices:
-            name = choices["name"]
+            name = str(choices["name"])
             if name not in ("csv", "csv_text", "csv_sequences"):
                 raise ConfigError(f"name={name}: must be csv, csv_text or csv_sequences")
             return name
         if "text" in choices or (not {"time", "targets", "channels"} & set(choices) and self.of_kind("text")):
             return "csv_text"
-        numbers = self.of_kind("number")
-        if "channels" in choices or self.sequences():
+        if "channels" in choices or self.sequence_columns():
             return "csv_sequences"
-        if not numbers:
-            return "holds neither numbers nor texts of several words: name=csv_text text=COLUMN label=COLUMN says which"
+        if not self.of_kind("number"):
+            return "has neither numbers nor texts of several words: set the columns by name=csv_text text=... label=..."
         return "csv"
 
-    def sequences(self) -> tuple[str, str] | None:
-        """Columns of the sequence and of its class, where each sequence has one."""
-        named = [name for name in self.names if name.lower() in LABELS and name not in self.of_kind("time", "text")]
+    def sequence_columns(self) -> tuple[str, str] | None:
+        """Columns of the sequence and of its class, where each sequence has one class."""
+        named = [
+            name for name in self.names if name.lower() in LABEL_NAMES and name not in self.of_kind("time", "text")
+        ]
         for label in named:
-            for key in (name for name in self.names if name != label and name.lower() in IDS):
-                ids, classes = len(set(self.cells(key))), len(set(self.cells(label)))
-                if self.steady(label, key) and 2 <= classes <= ids / 2 and ids < len(self.table.lines) / 2:
-                    return key, label
+            for id_ in (name for name in self.names if name != label and name.lower() in ID_NAMES):
+                ids, classes = len(set(self.cells(id_))), len(set(self.cells(label)))
+                if self.is_constant(label, id_) and 2 <= classes <= ids / 2 and ids < len(self.table.lines) / 2:
+                    return id_, label
         return None
 
-    def described(self, used: dict[str, str]) -> list[Column]:
-        return [self._described(name, used.get(name, "not read")) for name in self.names]
+    def describe(self, used: dict[str, str]) -> list[Column]:
+        """All columns.
 
-    def _described(self, name: str, used: str) -> Column:
+        Args:
+            used: column -> what the experiment uses it for.
+        """
+        return [self._describe(name, used.get(name, "not used")) for name in self.names]
+
+    def _describe(self, name: str, used: str) -> Column:
         cells, kind = self.cells(name), self.kinds[name]
-        there = [cell for cell in cells if not NOTHING.fullmatch(cell)]
-        least = most = ""
+        present = [cell for cell in cells if not MISSING.fullmatch(cell)]
+        low = high = ""
         if kind == "number":
             values = self.numbers[name]
-            least, most = f"{np.nanmin(values):g}", f"{np.nanmax(values):g}"
+            low, high = f"{np.nanmin(values):g}", f"{np.nanmax(values):g}"
         elif kind == "time":
-            least, most = there[0], there[-1]
-        elif there:
-            least, most = _short(there[0]), _short(Counter(there).most_common(1)[0][0])
-        return Column(name, kind, len(cells) - len(there), len(set(there)), least, most, used)
+            low, high = present[0], present[-1]
+        elif present:
+            low, high = _shortened(present[0]), _shortened(Counter(present).most_common(1)[0][0])
+        return Column(name, kind, len(cells) - len(present), len(set(present)), low, high, used)
 
 
-def _short(cell: str) -> str:
+def _shortened(cell: str) -> str:
     return cell if len(cell) <= 32 else cell[:29] + "..."
 
 
 def read_columns(path: str, choices: Mapping[str, Any]) -> Columns:
     """All columns of a table file.
 
+    Args:
+        choices: may set `separator` and `decimal`.
+
     Raises:
-        DataError: it cannot be read; the line says why.
+        DataError: it cannot be read.
     """
-    place = find_file(path)
-    ending = place.suffix.lower()
+    file = find_file(path)
+    ending = file.suffix.lower()
     if ending == ".parquet":
-        return Columns(path, read_rows(place, parquet_names(place), numbers=True), ",", ".")
+        return Columns(path, read_rows(file, parquet_names(file), numbers=True), ",", ".")
     if ending in TYPED:
-        return Columns(path, read_rows(place, _fields(place), numbers=True), ",", ".")
-    text = read_text(place)
+        return Columns(path, read_rows(file, _fields(file), numbers=True), ",", ".")
+    text = read_text(file)
     head = next(line for line in text.splitlines() if line.strip())
     separator = choices.get("separator") or max(",;\t|", key=head.count)
     separator = "\t" if separator == r"\t" else separator
     names = [name.strip() for name in next(csv.reader([head], delimiter=separator, skipinitialspace=True))]
-    if floats([name for name in names if name] or [""], ".").size and np.isfinite(floats(names, ".")).all():
-        raise DataError(f"{place}: line 1: {show(head)} holds numbers alone: write a header with the columns' names")
-    table = read_table(text, place, separator, [name for name in dict.fromkeys(names) if name])
-    decimal = choices.get("decimal") or "."
-    if "decimal" not in choices and separator != ",":
-        body = [cell for cells in table.columns.values() for cell in cells[:50]]
-        commas = sum(bool(re.fullmatch(r"[+-]?\d+,\d+", cell)) for cell in body)
-        decimal = "," if commas > sum(bool(re.fullmatch(r"[+-]?\d+\.\d+", cell)) for cell in body) else "."
+    if any(names) and np.isfinite(parse_floats([name for name in names if name], ".")).all():
+        raise DataError(f"{file}: line 1: {quoted(head)} has only numbers: write a header with the columns' names")
+    table = parse_csv(text, file, separator, [name for name in dict.fromkeys(names) if name])
+    decimal = choices.get("decimal") or _decimal_mark(table, separator)
     return Columns(path, table, separator, decimal)
 
 
-def _fields(place: Path) -> list[str]:
-    """Of the first object of a JSONL file."""
-    import json
+def _decimal_mark(table: Table, separator: str) -> str:
+    """The decimal mark of most numbers in the first rows."""
+    if separator == ",":
+        return "."
+    cells = [cell for column in table.columns.values() for cell in column[:50]]
+    commas = sum(bool(re.fullmatch(r"[+-]?\d+,\d+", cell)) for cell in cells)
+    return "," if commas > sum(bool(re.fullmatch(r"[+-]?\d+\.\d+", cell)) for cell in cells) else "."
 
-    for line in read_text(place, "JSON text", "one object a line").split("\n"):
+
+def _fields(file: Path) -> list[str]:
+    """Of the first object of a JSONL file."""
+    for line in read_text(file, "JSON text", "one object on each line").split("\n"):
         if line.strip():
             try:
                 row = json.loads(line)
             except ValueError:
-                return [""]  # The reader says what is wrong, and where.
+                return [""]  # The reader reports what is wrong, and where.
             return list(row) if isinstance(row, dict) and row else [""]
     return [""]

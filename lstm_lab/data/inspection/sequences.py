@@ -1,4 +1,4 @@
-"""Labelled sequences of numbers: how many of each class, how long, which are copies of others."""
+"""Labelled sequences of numbers: the classes, their lengths, and copies."""
 
 from __future__ import annotations
 
@@ -10,84 +10,88 @@ from typing import Any
 import numpy as np
 
 from lstm_lab.config import DataError, validate
-from lstm_lab.data.inspection.columns import IDS, TIMES, Columns
-from lstm_lab.data.inspection.copies import copies, groups_of, near_sequences
-from lstm_lab.data.inspection.look import Look, balance, classify, spread
-from lstm_lab.data.readers.table import find_file
-from lstm_lab.data.sources.own_sequences import TS, CSVSequences, Found
+from lstm_lab.data.inspection.columns import ID_NAMES, TIME_NAMES, Columns
+from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
+from lstm_lab.data.inspection.result import Inspection, balance_warnings, classification_task, length_statistics
+from lstm_lab.data.kinds.user_sequences import UserData
+from lstm_lab.data.readers.locate import find_file
+from lstm_lab.data.sources.csv_sequences import CSVSequences
+from lstm_lab.data.sources.ts import TS
 
 
-def look_at_ts(path: str, choices: Mapping[str, Any]) -> Look:
-    """A .ts file; of NAME_TRAIN.ts, NAME_TEST.ts beside it is the test part."""
+def inspect_ts(path: str, choices: Mapping[str, Any]) -> Inspection:
+    """A .ts file; next to NAME_TRAIN.ts, NAME_TEST.ts is the test split."""
     data: dict[str, Any] = {"name": "ts", "path": path}
-    beside = re.sub(r"_train(?=\.ts$)", lambda end: "_TEST" if end[0].isupper() else "_test", path, flags=re.IGNORECASE)
-    if beside != path and "test_path" not in choices:
+    test = re.sub(r"_train(?=\.ts$)", lambda end: "_TEST" if end[0].isupper() else "_test", path, flags=re.IGNORECASE)
+    if test != path and "test_path" not in choices:
         try:
-            find_file(beside)
-            data["test_path"] = beside
+            find_file(test)
+            data["test_path"] = test
         except DataError:
             pass
     data |= choices
-    found = validate(TS.Config, data, path).build().find()
-    look = Look(str(find_file(path)), "sequences", "")
-    return _finish(look, found, data, [f"channel {k + 1}" for k in range(found.sequences[0].shape[1])])
+    found = validate(TS.Config, data, path).build().read_all()
+    channels = [f"channel {k + 1}" for k in range(found.sequences[0].shape[1])]
+    return _finish(Inspection(str(find_file(path)), "sequences", ""), found, data, channels)
 
 
-def look_at_table(columns: Columns, choices: Mapping[str, Any]) -> Look:
+def inspect_table(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
     """A table with a row for each step of each sequence."""
     for field in ("id", "label", "channels", "split", "group"):
         columns.check(field, choices.get(field))
-    found_id, found_label = columns.sequences() or (None, None)
-    key = choices.get("id") or found_id or columns.called(IDS, columns.names)
-    if key is None:
-        raise DataError(f"{columns.path}: no column says which sequence a row belongs to: id=COLUMN says which")
-    steady = [name for name in columns.of_kind("category", "number") if name != key and columns.steady(name, key)]
-    label = choices.get("label") or found_label or columns.classes(steady)
+    found_id, found_label = columns.sequence_columns() or (None, None)
+    id_ = choices.get("id") or found_id or columns.first_named(ID_NAMES, columns.names)
+    if id_ is None:
+        raise DataError(f"{columns.path}: no column of the sequence that a row belongs to: set it by id=COLUMN")
+    constant = [name for name in columns.of_kind("category", "number")
+                if name != id_ and columns.is_constant(name, id_)]  # fmt: skip
+    label = choices.get("label") or found_label or columns.class_column(constant)
     if label is None:
-        raise DataError(f"{columns.path}: no column of classes was found: label=COLUMN says which")
-    split = choices.get("split") or columns.split()
-    free = [name for name in columns.of_kind("number")
-            if name not in (key, label, split, choices.get("group")) and name.lower() not in TIMES]  # fmt: skip
-    data: dict[str, Any] = {"name": "csv_sequences", "path": columns.path, "id": key, "label": label,
-                            "channels": choices.get("channels") or free}  # fmt: skip
-    data |= {"split": split} if split else {}
-    data |= {"separator": columns.separator} if columns.separator != "," else {}
-    data |= {"decimal": columns.decimal} if columns.decimal != "." else {}
+        raise DataError(f"{columns.path}: no column of classes was found: set it by label=COLUMN")
+    split = choices.get("split") or columns.split_column()
+    numbers = [name for name in columns.of_kind("number")
+               if name not in (id_, label, split, choices.get("group")) and name.lower() not in TIME_NAMES]  # fmt: skip
+    data: dict[str, Any] = {"name": "csv_sequences", "path": columns.path, "id": id_, "label": label,
+                            "channels": choices.get("channels") or numbers}  # fmt: skip
+    data |= ({"split": split} if split else {}) | columns.marks
     data |= choices
-    read: dict[str, Any] = {
-        field: data[field] for field in ("id", "label", "split", "group", "separator", "decimal") if field in data
+    channels = (data["channels"],) if isinstance(data["channels"], str) else tuple(data["channels"])
+    fields: dict[str, Any] = {
+        key: data[key] for key in ("id", "label", "split", "group", "separator", "decimal") if key in data
     }
-    channels = tuple([data["channels"]] if isinstance(data["channels"], str) else data["channels"])
-    found = (
-        validate(CSVSequences.Config, {"path": columns.path, "channels": channels, **read}, columns.path).build().find()
-    )
-    look = _finish(Look(str(columns.table.place), "sequences", ""), found, data, list(channels))
-    used = {key: "sequence", label: "class", **dict.fromkeys(channels, "channel")}
-    look.columns = columns.described(used | ({split: "part"} if split else {}))
-    return look
+    fields |= {"path": columns.path, "channels": channels}
+    found = validate(CSVSequences.Config, fields, columns.path).build().read_all()
+    result = _finish(Inspection(str(columns.table.path), "sequences", ""), found, data, list(channels))
+    used = {id_: "sequence", label: "class", **dict.fromkeys(channels, "channel")}
+    result.columns = columns.describe(used | ({split: "split"} if split else {}))
+    return result
 
 
-def _finish(look: Look, found: Found, data: dict[str, Any], channels: list[str]) -> Look:
+def _finish(result: Inspection, found: UserData, data: dict[str, Any], channels: list[str]) -> Inspection:
     labels = found.labels.tolist()
-    look.classes = dict(Counter(labels).most_common())
-    look.info |= {"sequences": len(found.sequences), "channels": len(channels), "classes": len(look.classes)}
-    look.info |= spread(map(len, found.sequences), "steps")
-    if found.parts is not None:
-        look.info |= {f"{part} sequences": count for part, count in Counter(found.parts.tolist()).items()}
-    keys = groups_of([sequence.tobytes() for sequence in found.sequences])
-    info, said = copies(keys, near_sequences(found.sequences), labels, found.parts, "sequences")
-    look.info |= info
-    look.warnings += said + (balance(look.classes) if len(look.classes) > 1 else [])
-    still = np.flatnonzero(np.ptp(np.concatenate(found.sequences), axis=0) == 0)
-    if len(still):
-        look.warnings.append(f"{channels[still[0]]} never moves ({len(still)} such in all): it tells nothing")
-    look.question = f"Which of {len(look.classes)} classes is a sequence?"
-    size = 16 if len(labels) < 1000 else 64
-    look.experiment = {
-        "data": {**data, **({"batch_size": size} if "batch_size" not in data else {})},
-        "task": classify(look.classes),
+    result.classes = dict(Counter(labels).most_common())
+    result.statistics |= {
+        "sequences": len(found.sequences), "channels": len(channels), "classes": len(result.classes),
+        **length_statistics(map(len, found.sequences), "steps"),
+    }  # fmt: skip
+    if found.splits is not None:
+        result.statistics |= {f"{split} sequences": count for split, count in Counter(found.splits.tolist()).items()}
+    keys = group_numbers([sequence.tobytes() for sequence in found.sequences])
+    similar = similar_sequences(found.sequences)
+    statistics, warnings = copy_statistics(keys, similar, labels, found.splits, "sequences")
+    result.statistics |= statistics
+    result.warnings += warnings + (balance_warnings(result.classes) if len(result.classes) > 1 else [])
+    constant = np.flatnonzero(np.ptp(np.concatenate(found.sequences), axis=0) == 0)
+    if len(constant):
+        result.warnings.append(f"{channels[constant[0]]} is constant ({len(constant)} channels in total): it carries "
+                               "no information")  # fmt: skip
+    result.title = f"Classification of sequences into {len(result.classes)} classes"
+    batch_size = 16 if len(labels) < 1000 else 64
+    result.experiment = {
+        "data": {**data, **({"batch_size": batch_size} if "batch_size" not in data else {})},
+        "task": classification_task(result.classes),
         "model": {"bidirectional": True, "pooling": "mean", "dropout": {"output": 0.2}},
         "optimizer": {"lr": 5e-3},
         "trainer": {"max_epochs": 30},
     }
-    return look
+    return result

@@ -1,4 +1,4 @@
-"""Texts with a class each: how long, how many of each class, which are copies of others."""
+"""Texts with one class each: their lengths, the classes, and copies."""
 
 from __future__ import annotations
 
@@ -12,78 +12,79 @@ import numpy as np
 
 from lstm_lab.config import DataError, validate
 from lstm_lab.data.inspection.columns import Columns
-from lstm_lab.data.inspection.copies import copies, groups_of, near_texts
-from lstm_lab.data.inspection.look import Look, balance, classify, spread
-from lstm_lab.data.sources.own_text import NAMES, TextFolder
+from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_texts
+from lstm_lab.data.inspection.result import Inspection, balance_warnings, classification_task, length_statistics
+from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
+from lstm_lab.data.sources.csv_text import CSVText
+from lstm_lab.data.sources.text_folder import TextFolder
 
 
-def look_at_folder(path: str, choices: Mapping[str, Any]) -> Look:
+def inspect_folder(path: str, choices: Mapping[str, Any]) -> Inspection:
     """A folder with one sub-folder for each class, or with train and test above them."""
     found = validate(TextFolder.Config, {"path": path, **choices}, path).build().read()
-    look = Look(found.place, "texts", "")
-    look.info["files"] = len(found.texts)
+    result = Inspection(found.path, "texts", "")
+    result.statistics["files"] = len(found.texts)
     data = {"name": "text_folder", "path": path}
-    parts = found.parts if found.parts is not None and (found.parts != "").any() else None
-    return _finish(look, found.texts, found.labels.tolist(), parts, {**data, **choices})
+    splits = found.splits if found.splits is not None and (found.splits != "").any() else None
+    return _finish(result, found.texts, found.labels.tolist(), splits, {**data, **choices})
 
 
-def look_at_texts(columns: Columns, choices: Mapping[str, Any]) -> Look:
+def inspect_texts(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
     """A table with a row for each text."""
     for key in ("text", "label", "split", "group"):
         columns.check(key, choices.get(key))
-    texts = columns.of_kind("text") or columns.of_kind("category")
-    longest = max(texts, key=lambda name: sum(map(len, columns.cells(name))), default=None)
+    candidates = columns.of_kind("text") or columns.of_kind("category")
+    longest = max(candidates, key=lambda name: sum(map(len, columns.cells(name))), default=None)
     text = choices.get("text") or longest
     if text is None:
-        raise DataError(f"{columns.path}: no column of texts was found: text=COLUMN says which")
-    split = choices.get("split") or columns.split()
-    among = [name for name in columns.of_kind("category", "number") if name not in (text, split)]
-    label = choices.get("label") or columns.classes(among)
+        raise DataError(f"{columns.path}: no column of texts was found: set it by text=COLUMN")
+    split = choices.get("split") or columns.split_column()
+    others = [name for name in columns.of_kind("category", "number") if name not in (text, split)]
+    label = choices.get("label") or columns.class_column(others)
     if label is None:
-        raise DataError(f"{columns.path}: no column of classes was found beside {text!r}: label=COLUMN says which")
-    data: dict[str, Any] = {"name": "csv_text", "path": columns.path, "text": text, "label": label}
-    usual = {key: "text" if key == "text" else "label" for key in ("text", "label")}
-    data = {key: value for key, value in data.items() if usual.get(key) != value}
+        raise DataError(f"{columns.path}: no column of classes was found beside {text!r}: set it by label=COLUMN")
+    data: dict[str, Any] = {"name": "csv_text", "path": columns.path}
+    defaults = CSVText.Config.model_fields
+    data |= {key: name for key, name in (("text", text), ("label", label)) if name != defaults[key].default}
     if split:
         data["split"] = split
     ending = Path(columns.path).suffix.lower()
     if ending in (".csv", ".tsv") and columns.separator != ("\t" if ending == ".tsv" else ","):
         data["separator"] = columns.separator
-    look = Look(str(columns.table.place), "texts", "")
-    look.info["rows"] = len(columns.table.lines)
-    parts = np.array([NAMES[cell.lower()] for cell in columns.cells(split)]) if split else None
-    look = _finish(look, columns.cells(text), columns.cells(label), parts, {**data, **choices})
-    used = {text: "text", label: "class", **({split: "part"} if split else {})}
-    look.columns = columns.described(used | ({choices["group"]: "group"} if choices.get("group") else {}))
-    return look
+    result = Inspection(str(columns.table.path), "texts", "")
+    result.statistics["rows"] = len(columns.table.lines)
+    splits = np.array([SPLIT_ALIASES[cell.lower()] for cell in columns.cells(split)]) if split else None
+    result = _finish(result, columns.cells(text), columns.cells(label), splits, {**data, **choices})
+    used = {text: "text", label: "class", **({split: "split"} if split else {})}
+    result.columns = columns.describe(used | ({choices["group"]: "group"} if choices.get("group") else {}))
+    return result
 
 
 def _finish(
-    look: Look, texts: Sequence[str], labels: list[str], parts: np.ndarray | None, data: dict[str, Any]
-) -> Look:
-    look.classes = dict(Counter(labels).most_common())
-    lengths = [len(re.findall(r"\w+|[^\w\s]+", text)) for text in texts]
-    look.info |= {"classes": len(look.classes), **spread(lengths, "words")}
-    if parts is not None:
-        look.info |= {f"{part} texts": count for part, count in Counter(parts.tolist()).items()}
+    result: Inspection, texts: Sequence[str], labels: list[str], splits: np.ndarray | None, data: dict[str, Any]
+) -> Inspection:
+    result.classes = dict(Counter(labels).most_common())
+    lengths = length_statistics([len(re.findall(r"\w+|[^\w\s]+", text)) for text in texts], "words")
+    result.statistics |= {"classes": len(result.classes), **lengths}
+    if splits is not None:
+        result.statistics |= {f"{split} texts": count for split, count in Counter(splits.tolist()).items()}
     empty = sum(not text.strip() for text in texts) + sum(not label.strip() for label in labels)
-    look.info["empty texts and labels"] = empty
-    keys = groups_of([" ".join(text.lower().split()) for text in texts])
-    info, said = copies(keys, near_texts(texts), labels, parts, "texts")
-    look.info |= info
-    look.warnings += said
+    result.statistics["empty texts and labels"] = empty
+    keys = group_numbers([" ".join(text.lower().split()) for text in texts])
+    statistics, warnings = copy_statistics(keys, similar_texts(texts), labels, splits, "texts")
+    result.statistics |= statistics
+    result.warnings += warnings
     if empty:
-        look.warnings.append(f"{empty} texts or labels are empty: fill them in or take the rows out")
-    if len(look.classes) > 1:
-        look.warnings += balance(look.classes)
-    high = int(look.info["words, 95 % within"])
-    data.setdefault("max_length", min(400, max(10, -(-high // 10) * 10)))
-    look.question = f"Which of {len(look.classes)} classes is a text?"
-    look.experiment = {
+        result.warnings.append(f"{empty} texts or labels are empty: fill them in or remove the rows")
+    if len(result.classes) > 1:
+        result.warnings += balance_warnings(result.classes)
+    data.setdefault("max_length", min(400, max(10, -(-lengths["words, 95th percentile"] // 10) * 10)))
+    result.title = f"Classification of texts into {len(result.classes)} classes"
+    result.experiment = {
         "data": data,
-        "task": classify(look.classes),
+        "task": classification_task(result.classes),
         "model": {"bidirectional": True, "pooling": "max", "dropout": {"output": 0.3}},
         "optimizer": {"lr": 2e-3},
         "trainer": {"max_epochs": 10, "patience": 3},
     }
-    return look
+    return result

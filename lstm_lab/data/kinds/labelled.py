@@ -1,66 +1,105 @@
-"""Sequences of any length with one label each."""
+"""Sequences of any length with one class each."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch, Dataset, Split, digest
+from lstm_lab.data.base import Batch, Dataset, InfoT, Prediction, PredictionTable, Split, digest
+from lstm_lab.data.kinds.new_samples import (
+    batches_of,
+    check_recorded_scale,
+    new_sequences,
+    on_training_scale,
+    source_name,
+)
+from lstm_lab.data.kinds.packed import PackedSequences
+from lstm_lab.data.preprocessing.scaling import standardization
 from lstm_lab.data.readers.cache import CacheEntry, cached
+from lstm_lab.data.readers.in_memory import NewData
+from lstm_lab.kernels.lengths import length_mask
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
 
 
-class ClassificationDataset(Dataset):
-    """Base of whatever has one label for each sequence. `info.classes` names the classes; each split has `labels` (N,)
-    int64, `features()`, a sample each, and `rivals()`, untrained classifiers of them by name."""
+class ClassInfo(Protocol):
+    """What a classifier needs to know of a data set."""
+
+    @property
+    def input_size(self) -> int: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def counts(self) -> tuple[int, ...]: ...
+
+
+class ClassificationSplit(Split):
+    """A split of samples with one class each."""
+
+    labels: Tensor
+    """(N,) int64 class index of each sample."""
+
+    @abstractmethod
+    def features(self) -> np.ndarray | list[str]:
+        """N inputs of the untrained baselines."""
+
+    @abstractmethod
+    def baselines(self) -> dict[str, ClassifierMixin]:
+        """Untrained classifiers of `features()`, by name."""
+
+
+class ClassificationDataset(Dataset[InfoT]):
+    """Base of all data with one class for each sample."""
 
 
 @dataclass(frozen=True)
 class LabelledInfo:
-    """What a model and a task must know of labelled sequences."""
+    """What a model and a task need to know of labelled sequences."""
 
     input_size: int
     classes: tuple[str, ...]
     counts: tuple[int, ...] = ()
-    """How many answers of each class the training part holds."""
+    """Targets of each class in the training split."""
+    mean: tuple[float, ...] = ()
+    """Of each channel over the training split; empty where channels are not standardised."""
+    std: tuple[float, ...] = ()
+    """Standard deviation of each channel over the training split; empty where channels are not standardised."""
 
 
-class LabelledSplit(Split):
-    """Ragged sequences, end to end in one tensor.
+class LabelledSplit(ClassificationSplit):
+    """Sequences and the class of each.
 
     Args:
-        sequences: each (T, I).
-        labels: class index of each.
+        sequences: N arrays (T, I).
+        labels: (N,) class index of each.
     """
 
-    def __init__(self, sequences: list[np.ndarray], labels: np.ndarray) -> None:
-        self.lengths = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.int64)
-        self.starts = self.lengths.cumsum(0) - self.lengths
-        self.values = torch.from_numpy(np.concatenate(sequences).astype(np.float32))  # (sum of T, I)
+    def __init__(self, sequences: Sequence[np.ndarray], labels: np.ndarray) -> None:
+        self.inputs = PackedSequences([sequence.astype(np.float32) for sequence in sequences])
         self.labels = torch.from_numpy(labels.astype(np.int64))
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def take(self, index: Tensor) -> Batch:
-        lengths = self.lengths[index]
-        t = torch.arange(int(lengths.max()))
-        valid = t < lengths.unsqueeze(1)  # (B, T)
-        x = self.values[(self.starts[index].unsqueeze(1) + t).where(valid, torch.zeros_like(t))]
-        return Batch(x.masked_fill_(~valid.unsqueeze(-1), 0.0), lengths, self.labels[index])
+        x, lengths = self.inputs.take(index)
+        return Batch(x, lengths, self.labels[index])
 
     def features(self) -> np.ndarray:
-        """Each sequence's mean, deviation, first and last: (N, 4 I)."""
-        return summary(self.take(torch.arange(len(self))))
+        """Mean, standard deviation, first and last value of each channel of each sequence: (N, 4 I)."""
+        return summary_features(self.take(torch.arange(len(self))))
 
-    def baselines(self) -> dict[str, Any]:
+    def baselines(self) -> dict[str, ClassifierMixin]:
         from sklearn.linear_model import LogisticRegression
         from sklearn.neighbors import NearestCentroid
         from sklearn.pipeline import make_pipeline
@@ -72,108 +111,134 @@ class LabelledSplit(Split):
         }
 
 
-def summary(batch: Batch) -> np.ndarray:
-    """Mean, deviation, first and last valid step of each channel: (B, 4 I)."""
+def summary_features(batch: Batch) -> np.ndarray:
+    """Mean, standard deviation, first and last valid value of each channel: (B, 4 I)."""
     steps = batch.lengths.unsqueeze(1).float()
-    valid = (torch.arange(batch.x.shape[1]) < batch.lengths.unsqueeze(1)).unsqueeze(-1)
-    x = batch.x.masked_fill(~valid, 0.0)
+    padding = ~length_mask(batch.lengths, batch.x.shape[1]).unsqueeze(-1)
+    x = batch.x.masked_fill(padding, 0.0)
     mean = x.sum(1) / steps
-    std = (((x - mean.unsqueeze(1)).masked_fill(~valid, 0.0) ** 2).sum(1) / steps).sqrt()
+    std = (((x - mean.unsqueeze(1)).masked_fill(padding, 0.0) ** 2).sum(1) / steps).sqrt()
     last = x[torch.arange(len(x)), batch.lengths - 1]
     return torch.cat([mean, std, x[:, 0], last], 1).numpy()
 
 
+LabelledArrays = tuple[list[np.ndarray], np.ndarray]
+"""Sequences (T, I), and (N,) the class name of each."""
+
+
 @dataclass(frozen=True)
 class LabelledData:
-    """What a source reads: sequences (T, I) and the name of each one's class."""
+    """Sequences as a source reads them, split in training and test as it publishes them."""
 
-    train: tuple[list[np.ndarray], np.ndarray]
-    test: tuple[list[np.ndarray], np.ndarray]
+    train: LabelledArrays
+    """Validation included."""
+    test: LabelledArrays
 
 
-class LabelledSequences(ClassificationDataset):
-    """Base of the sources of labelled sequences of numbers. A source writes `read`; a fifth of the training part
-    validates."""
+class LabelledSequences(ClassificationDataset[LabelledInfo]):
+    """Base of the sources of labelled sequences of numbers.
+
+    A source writes `read`; a fifth of its training sequences are for validation. Channels are standardised by the
+    training split.
+    """
 
     Info = LabelledInfo
     augments = frozenset({"jitter", "scaling", "time_warp"})
 
-    #: Fixed, so that runs with different seeds are judged on the same samples.
-    held_out = 0.2
+    #: Fraction of the training sequences. Fixed, so that runs with different seeds are validated on the same samples.
+    validation_fraction = 0.2
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
 
     @abstractmethod
     def read(self) -> LabelledData:
-        """All sequences, split in train and test as the source publishes them."""
+        """All sequences."""
 
     @cached_property
-    def _parts(self) -> LabelledData:
+    def data(self) -> LabelledData:
+        """All sequences, read once."""
         return self.read()
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
-        _, labels = self._parts.train
+        _, labels = self.data.train
         classes = tuple(sorted({str(label) for label in labels}))
-        unknown = sorted({str(label) for label in self._parts.test[1]} - set(classes))
+        unknown = sorted({str(label) for label in self.data.test[1]} - set(classes))
         if unknown:
-            raise DataError(f"{self.name}: class {unknown[0]!r} stands in the test part only: nothing can learn it")
+            raise DataError(f"{self.name}: class {unknown[0]!r} is in the test split only: it cannot be learned")
         return classes
 
     @cached_property
     def info(self) -> LabelledInfo:
-        sequences, labels = self._parts.train
-        counts = np.bincount(self._indices(labels[self._held_out[0]]), minlength=len(self._classes))
-        return LabelledInfo(sequences[0].shape[1], self._classes, tuple(counts.tolist()))
+        sequences, labels = self.data.train
+        counts = np.bincount(self._indices(labels[self._train_and_validation[0]]), minlength=len(self._classes))
+        mean, std = (tuple(part.tolist()) for part in self._scale)
+        return LabelledInfo(sequences[0].shape[1], self._classes, tuple(counts.tolist()), mean, std)
 
     def _indices(self, labels: np.ndarray) -> np.ndarray:
         return np.searchsorted(np.array(self._classes), labels.astype(str))
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and deviation of each channel over the training part."""
-        train, _ = self._held_out
-        values = np.concatenate([self._parts.train[0][i] for i in train])
-        return values.mean(0), np.maximum(values.std(0), 1e-8)
+        """(I,) mean and standard deviation of each channel over the training split."""
+        return standardization([self.data.train[0][i] for i in self._train_and_validation[0]])
 
     @cached_property
-    def _held_out(self) -> tuple[np.ndarray, np.ndarray]:
-        labels = self._indices(self._parts.train[1])
+    def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which of `data.train` are in the training and in the validation split."""
+        labels = self._indices(self.data.train[1])
 
         def split() -> CacheEntry:
             from sklearn.model_selection import train_test_split
 
             train, validation = train_test_split(
-                np.arange(len(labels)), test_size=self.held_out, stratify=labels, random_state=0
+                np.arange(len(labels)), test_size=self.validation_fraction, stratify=labels, random_state=0
             )
             return CacheEntry({"train": np.sort(train), "validation": np.sort(validation)}, {})
 
-        # To import scikit-learn takes a second, in every process of a sweep.
-        found = cached(f"split-{digest(labels, self.held_out, version('scikit-learn'))}", split).arrays
-        return found["train"], found["validation"]
+        # Importing scikit-learn takes a second, in every process of a sweep.
+        key = f"split-{digest(labels, self.validation_fraction, version('scikit-learn'))}"
+        arrays = cached(key, split).arrays
+        return arrays["train"], arrays["validation"]
 
-    def _split(self, sequences: list[np.ndarray], labels: np.ndarray) -> LabelledSplit:
+    def _split(self, sequences: Sequence[np.ndarray], labels: np.ndarray) -> LabelledSplit:
         mean, std = self._scale
         return LabelledSplit([(sequence - mean) / std for sequence in sequences], self._indices(labels))
 
-    def _part(self, index: np.ndarray) -> LabelledSplit:
-        sequences, labels = self._parts.train
+    def _part_of_train(self, index: np.ndarray) -> LabelledSplit:
+        sequences, labels = self.data.train
         return self._split([sequences[i] for i in index], labels[index])
 
     @cached_property
     def train(self) -> LabelledSplit:
-        return self._part(self._held_out[0])
+        return self._part_of_train(self._train_and_validation[0])
 
     @cached_property
     def validation(self) -> LabelledSplit:
-        return self._part(self._held_out[1])
+        return self._part_of_train(self._train_and_validation[1])
 
     def test_split(self) -> LabelledSplit:
-        return self._split(*self._parts.test)
+        return self._split(*self.data.test)
 
     @cached_property
     def digest(self) -> str:
-        (train, train_labels), (test, test_labels) = self._parts.train, self._parts.test
+        (train, train_labels), (test, test_labels) = self.data.train, self.data.test
         labels = [*train_labels.tolist(), *test_labels.tolist()]
-        return digest(np.concatenate([*train, *test]), [len(s) for s in (*train, *test)], labels, self._held_out[1])
+        lengths = [len(sequence) for sequence in (*train, *test)]
+        return digest(np.concatenate([*train, *test]), lengths, labels, self._train_and_validation[1])
+
+    def new_sequences(self, source: NewData) -> list[np.ndarray]:
+        """Sequences (T, I) without classes."""
+        return new_sequences(source, self.name)
+
+    def read_new(self, source: NewData, info: LabelledInfo) -> Iterator[Batch]:
+        sequences = self.new_sequences(source)
+        check_recorded_scale(info.mean, self.name)
+        sequences = on_training_scale(sequences, info.input_size, info.mean, info.std, source_name(source))
+        return batches_of(LabelledSplit(sequences, np.full(len(sequences), -1)), self.batch_size)
+
+    def prediction_table(
+        self, predictions: Sequence[Prediction], info: LabelledInfo, columns: Sequence[str]
+    ) -> PredictionTable:
+        return PredictionTable(["sequence", "label"], [[number, label] for number, label in enumerate(predictions, 1)])

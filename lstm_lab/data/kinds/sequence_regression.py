@@ -1,8 +1,9 @@
-"""Sequences with numbers to tell of each."""
+"""Sequences with values to predict for each."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,43 +11,83 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_lab.data.base import Batch, Split
-from lstm_lab.data.kinds.pre_split import PackedSequences, PreSplit, RawSplit
+from lstm_lab.data.base import Batch, Prediction, PredictionTable, Split
+from lstm_lab.data.kinds.new_samples import batches_of, new_sequences, on_training_scale, source_name
+from lstm_lab.data.kinds.packed import PackedSequences
+from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit
+from lstm_lab.data.preprocessing.scaling import standardization
+from lstm_lab.data.readers.in_memory import NewData
 
 
 @dataclass(frozen=True)
 class RegressionInfo:
-    """What a model and a task must know of sequences with numbers to tell."""
+    """What a model and a task need to know of sequences with values to predict."""
 
     input_size: int
     targets: tuple[str, ...]
+    """Names of the values."""
+    mean: tuple[float, ...] = ()
+    """Of each channel over the training split; empty where channels are not standardised."""
+    std: tuple[float, ...] = ()
+    """Standard deviation of each channel over the training split; empty where channels are not standardised."""
 
 
 class RegressionSplit(Split):
-    """Sequences (T, I) and the numbers (N, K) of each."""
+    """Sequences and the values of each.
 
-    def __init__(self, sequences: list[np.ndarray], targets: np.ndarray) -> None:
+    Args:
+        sequences: N arrays (T, I).
+        targets: (N, K).
+    """
+
+    def __init__(self, sequences: Sequence[np.ndarray], targets: np.ndarray) -> None:
         self.inputs, self.targets = PackedSequences(sequences), torch.from_numpy(targets.astype(np.float32))
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def take(self, index: Tensor) -> Batch:
-        x, lengths = self.inputs.take(index, 0)
+        x, lengths = self.inputs.take(index)
         return Batch(x.float(), lengths, self.targets[index])
 
 
-class SequenceRegression(PreSplit):
-    """Base of the sources of sequences with numbers to tell: Part.targets is (N, K)."""
+class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
+    """Base of the sources of sequences with values to predict: RawSplit.targets is (N, K)."""
+
+    Info = RegressionInfo
+    standardized = False
+    """Whether channels are standardised by the training split."""
 
     @property
     @abstractmethod
     def targets(self) -> tuple[str, ...]:
-        """Names of the numbers."""
+        """Names of the K values."""
 
     @cached_property
     def info(self) -> RegressionInfo:
-        return RegressionInfo(self.parts.train.sequences[0].shape[1], self.targets)
+        mean, std = (tuple(part.tolist()) for part in self._scale) if self.standardized else ((), ())
+        return RegressionInfo(self.raw.train.sequences[0].shape[1], self.targets, mean, std)
 
-    def split(self, part: RawSplit) -> RegressionSplit:
-        return RegressionSplit(list(part.sequences), part.targets)
+    @cached_property
+    def _scale(self) -> tuple[np.ndarray, np.ndarray]:
+        """(I,) mean and standard deviation of each channel over the training split."""
+        return standardization(self.raw.train.sequences, np.float64)
+
+    def make_split(self, raw: RawSplit[np.ndarray]) -> RegressionSplit:
+        sequences = raw.sequences
+        if self.standardized:
+            mean, std = self._scale
+            sequences = [((sequence - mean) / std).astype(np.float32) for sequence in sequences]
+        return RegressionSplit(sequences, raw.targets)
+
+    def read_new(self, source: NewData, info: RegressionInfo) -> Iterator[Batch]:
+        sequences = on_training_scale(
+            new_sequences(source, self.name), info.input_size, info.mean, info.std, source_name(source)
+        )
+        return batches_of(RegressionSplit(sequences, np.zeros((len(sequences), len(info.targets)))), self.batch_size)
+
+    def prediction_table(
+        self, predictions: Sequence[Prediction], info: RegressionInfo, columns: Sequence[str]
+    ) -> PredictionTable:
+        rows = [[number, *(values[name] for name in info.targets)] for number, values in enumerate(predictions, 1)]
+        return PredictionTable(["sequence", *info.targets], rows)

@@ -1,12 +1,11 @@
-"""Windows over regular series: look back, predict ahead. Split by time, scaled on the training part of each."""
+"""Windows over regular time series: read the past, predict the future. Split by time, scaled by the training rows."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
@@ -15,12 +14,17 @@ from torch import Tensor
 
 from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Batch, Dataset, digest
-from lstm_lab.data.kinds.windows import Windows, shown
+from lstm_lab.data.kinds.windows import RowRange, Windows, visible
+from lstm_lab.data.preprocessing.scaling import series_scale
+from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, check_fractions
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
 class SeriesInfo:
-    """What model, task and baselines must know; saved with the run, so that it can predict without the data."""
+    """What model, task and baselines need to know of series; saved with a run, so that it can forecast without them."""
 
     input_size: int
     window: int
@@ -32,15 +36,17 @@ class SeriesInfo:
     mean: tuple[float, ...]
     """Of each column over the training rows."""
     std: tuple[float, ...]
+    """Standard deviation of each column over the training rows."""
     naive_mae: tuple[float, ...]
     """Of each target: mean |y_t - y_{t-season}| over the training rows, season the first of `seasons` (1 if none).
     The denominator of MASE (Hyndman & Koehler, 2006)."""
     num_series: int = 1
-    """How many series there are. Of more than one, each has a scale of its own, which its batches carry."""
+    """Number of series. Each of several has its own scale, which is in `Batch.scale`."""
     known: tuple[str, ...] = ()
-    """The last columns, which are known ahead."""
+    """The last columns, which are known in advance."""
     num_mask_channels: int = 0
-    """Channels behind the columns that say what is not there: one for each column, or one for all rows ahead."""
+    """Channels behind the columns that are 1 where a value is missing: one for each column, or one for all columns that
+    are not known in advance."""
 
 
 @dataclass(frozen=True)
@@ -48,21 +54,22 @@ class Series:
     """Regular series as a source reads them, end to end."""
 
     values: np.ndarray
-    """(N, C) float64: the targets in the first columns, what is known ahead in the last; NaN where it is missing."""
+    """(N, C) float64: targets in the first columns, those known in advance in the last; NaN where missing."""
     columns: tuple[str, ...]
-    targets: int
-    """How many of the columns are predicted."""
-    place: str
-    """Where it came from, for messages."""
-    known: int = 0
-    """How many of the columns, at the end, are known ahead."""
+    num_targets: int
+    """Number of columns to predict."""
+    path: str
+    """Where they came from, for messages."""
+    num_known: int = 0
+    """Number of columns, at the end, that are known in advance."""
     shared: tuple[str, ...] = ()
-    """Columns that all series measure alike: scaled together."""
+    """Columns with one scale for all series."""
     names: tuple[str, ...] = ("",)
+    """Of each series."""
     rows: tuple[int, ...] = ()
-    """Of each series, where there are many."""
-    mask: bool = False
-    """Whether values may be missing."""
+    """Number of rows of each series; empty for a single one."""
+    may_be_missing: bool = False
+    """Whether values may be NaN: the input then has a mask for each column."""
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -71,155 +78,150 @@ class Series:
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def recent(series: Series, info: SeriesInfo) -> Batch:
-    """What follows the end of one series is asked: its last `window` rows, and where columns are known ahead also
-    `horizon` rows behind them, in which nothing else is read.
+def latest_window(series: Series, info: SeriesInfo) -> Batch:
+    """The input of a forecast for the rows that follow a series: its last `window` rows; with columns that are known in
+    advance, followed by `horizon` rows in which only those columns are read.
 
     Raises:
-        DataError: too few rows, a gap in them, or more than one series.
+        DataError: too few rows, a missing value among them, or more than one series.
     """
     if len(series.names) > 1:
-        raise DataError(f"{series.place}: holds {len(series.names)} series: bring a file of one, with the same columns")
-    need, ahead = info.window, info.horizon if info.known else 0
-    if len(series.values) < need + ahead:
-        more = f" and asks for {ahead} rows more, of which it knows {', '.join(info.known)}" if ahead else ""
-        raise DataError(f"{series.place}: {len(series.values)} rows, but the model looks back on {need}{more}: "
-                        "bring more rows")  # fmt: skip
-    scale = scale_of(series.values[: len(series.values) - ahead], info.seasons)
+        raise DataError(f"{series.path}: has {len(series.names)} series: provide one series with the same columns")
+    window, ahead = info.window, info.horizon if info.known else 0
+    if len(series.values) < window + ahead:
+        more = f" and {ahead} future rows with {', '.join(info.known)}" if ahead else ""
+        raise DataError(f"{series.path}: {len(series.values)} rows, but the model reads {window}{more}: provide more "
+                        "rows")  # fmt: skip
+    scale = series_scale(series.values[: len(series.values) - ahead], info.seasons)
     if info.num_series == 1:
         scale[:2] = info.mean, info.std
-    together = [info.columns.index(name) for name in series.shared]
-    scale[:2, together] = np.array([info.mean, info.std])[:, together]
-    values = (series.values[len(series.values) - need - ahead :] - scale[0]) / scale[1]
-    both = torch.from_numpy(values.astype(np.float32))[None]
-    unknown = len(info.columns) - len(info.known)
-    blank = both[:, :need].isnan().any() or both[:, need:, unknown:].isnan().any()
-    if blank and info.num_mask_channels <= 1:
-        raise DataError(f"{series.place}: a cell is empty among the rows that the model reads: fill it in")
-    x = shown(both, need, len(info.known), info.num_mask_channels)
-    K, lengths = len(info.targets), torch.tensor([x.shape[1]])
-    y = torch.empty(1, 0, K)
-    return Batch(x, lengths, y, None if info.num_series == 1 else torch.from_numpy(scale[:, :K])[None])
+    shared = [info.columns.index(name) for name in series.shared]
+    scale[:2, shared] = np.array([info.mean, info.std])[:, shared]
+    values = (series.values[len(series.values) - window - ahead :] - scale[0]) / scale[1]
+    rows = torch.from_numpy(values.astype(np.float32))[None]
+    num_unknown = len(info.columns) - len(info.known)
+    incomplete = rows[:, :window].isnan().any() or rows[:, window:, num_unknown:].isnan().any()
+    if incomplete and info.num_mask_channels <= 1:
+        raise DataError(f"{series.path}: a cell is empty among the rows that the model reads: fill it in")
+    x = visible(rows, window, len(info.known), info.num_mask_channels)
+    K = len(info.targets)
+    own_scale = None if info.num_series == 1 else torch.from_numpy(scale[:, :K])[None]
+    return Batch(x, torch.tensor([x.shape[1]]), torch.empty(1, 0, K), own_scale)
 
 
-def frame_values(frame: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Of a pandas table of numbers: values (N, C) float64 and names of its columns."""
+def frame_values(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Of a DataFrame of numbers: values (N, C) float64 and the names of its columns."""
     return frame.to_numpy(np.float64), tuple(str(column) for column in frame.columns)
 
 
-Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 Steps = Count
 
 
-def check_fractions(validation: float, test: float) -> None:
-    """Raise ValueError where the two shares leave nothing to train on."""
-    if validation + test >= 1:
-        raise ValueError(f"validation={validation} and test={test} leave nothing to train on: keep their sum below 1")
-
-
-class WindowedDataset(Dataset):
-    """Base of the sources of series that are split by time. A source writes `read` and `_borders`."""
+class WindowedDataset(Dataset[SeriesInfo]):
+    """Base of the sources of series that are split by time. A source writes `read` and `_split_ends`."""
 
     Info = SeriesInfo
     augments = frozenset({"jitter", "scaling"})
 
     class Config(Dataset.Config):
         window: Steps = 96
-        """Rows looked back on."""
+        """Past rows that are read."""
         horizon: Steps = 24
-        """Rows predicted ahead."""
+        """Future rows that are predicted."""
         seasons: Annotated[tuple[Steps, ...], Field(strict=False)] = ()
         """Season lengths in rows, for the seasonal naive forecasts; the first scales MASE."""
         stride: Steps = 1
         """Rows between the starts of neighbouring training windows."""
 
-    def __init__(self, **choices: Any) -> None:
-        self.window: int = choices["window"]
-        self.horizon: int = choices["horizon"]
-        self.seasons: tuple[int, ...] = choices["seasons"]
-        self.stride: int = choices["stride"]
+    def __init__(
+        self, *, window: int, horizon: int, seasons: tuple[int, ...], stride: int, batch_size: int = 1
+    ) -> None:
+        self.window, self.horizon, self.seasons, self.stride = window, horizon, seasons, stride
+        self.batch_size = batch_size
 
     @abstractmethod
     def read(self) -> Series:
-        """The whole series."""
+        """All rows."""
 
     @abstractmethod
-    def _borders(self, rows: int) -> tuple[int, int, int]:
-        """Row after the training part, after the validation part, after the test part."""
+    def _split_ends(self, rows: int) -> tuple[int, int, int]:
+        """Row behind the training, the validation and the test split, of a series with so many rows."""
 
     @cached_property
     def series(self) -> Series:
-        """The rows as read.
+        """All rows, read once.
 
         Raises:
-            DataError: a series is too short for its three parts.
+            DataError: a series is too short for its three splits.
         """
         series = self.read()
-        need = self.window + self.horizon
-        for name, (first, last) in zip(series.names, series.spans, strict=True):
-            train, validation, end = self._borders(last - first)
-            for part, have, least in (
-                ("training part", train, need),
-                ("validation part", validation - train, self.horizon),
-                ("test part", end - validation, self.horizon),
+        whole_window = self.window + self.horizon
+        for name, (first, end) in zip(series.names, series.spans, strict=True):
+            train_end, validation_end, test_end = self._split_ends(end - first)
+            for split, rows, needed in (
+                ("training", train_end, whole_window),
+                ("validation", validation_end - train_end, self.horizon),
+                ("test", test_end - validation_end, self.horizon),
             ):
-                if have < least:
+                if rows < needed:
                     raise DataError(
-                        f"{series.place}: {f'series {name!r}: ' if name else ''}{last - first} rows leave "
-                        f"{max(have, 0)} to the {part}, but window {self.window} + horizon {self.horizon} need {least} "
-                        "there: shorten data.window or data.horizon, or bring more rows"
+                        f"{series.path}: {f'series {name!r}: ' if name else ''}{end - first} rows leave {max(rows, 0)} "
+                        f"for the {split} split, but window {self.window} + horizon {self.horizon} need {needed}: "
+                        "shorten data.window or data.horizon, or provide more rows"
                     )
         return series
 
     @cached_property
     def info(self) -> SeriesInfo:
         series, scales = self.series, self._scales
-        num_mask_channels = len(series.columns) if series.mask else int(series.known > 0)
-        pooled = scales.mean(0)  # Of one series: its own.
+        num_mask_channels = len(series.columns) if series.may_be_missing else int(series.num_known > 0)
+        mean_scale = scales.mean(0)  # Of a single series: its own scale.
         return SeriesInfo(
             input_size=len(series.columns) + num_mask_channels,
             window=self.window,
             horizon=self.horizon,
-            targets=series.columns[: series.targets],
+            targets=series.columns[: series.num_targets],
             columns=series.columns,
             seasons=self.seasons,
-            mean=tuple(pooled[0].tolist()),
-            std=tuple(pooled[1].tolist()),
-            naive_mae=tuple(pooled[2, : series.targets].tolist()),
+            mean=tuple(mean_scale[0].tolist()),
+            std=tuple(mean_scale[1].tolist()),
+            naive_mae=tuple(mean_scale[2, : series.num_targets].tolist()),
             num_series=len(series.names),
-            known=series.columns[len(series.columns) - series.known :],
+            known=series.columns[len(series.columns) - series.num_known :],
             num_mask_channels=num_mask_channels,
         )
 
     @cached_property
     def _scales(self) -> np.ndarray:
-        """(series, 3, C) mean, deviation and error of the seasonal naive forecast, over each one's training rows."""
+        """(series, 3, C) `series_scale` of the training rows of each series."""
         series = self.series
-        trains = [series.values[first : first + self._borders(last - first)[0]] for first, last in series.spans]
-        scales = np.stack([scale_of(train, self.seasons) for train in trains])
-        together = [series.columns.index(name) for name in series.shared]
-        if together:
-            scales[:, :, together] = scale_of(np.concatenate(trains)[:, together], ())
+        trains = [series.values[first : first + self._split_ends(end - first)[0]] for first, end in series.spans]
+        scales = np.stack([series_scale(train, self.seasons) for train in trains])
+        shared = [series.columns.index(name) for name in series.shared]
+        if shared:
+            scales[:, :, shared] = series_scale(np.concatenate(trains)[:, shared], ())
         return scales
 
     @cached_property
     def _scaled(self) -> Tensor:
+        """(N, C) float32, each series on its own scale."""
         scaled = np.empty(self.series.values.shape, np.float32)
-        for (mean, std, _), (first, last) in zip(self._scales, self.series.spans, strict=True):
-            scaled[first:last] = (self.series.values[first:last] - mean) / std
+        for (mean, std, _), (first, end) in zip(self._scales, self.series.spans, strict=True):
+            scaled[first:end] = (self.series.values[first:end] - mean) / std
         return torch.from_numpy(scaled)
 
-    def _windows(self, part: int, stride: int = 1) -> Windows:
+    def _windows(self, split: int, stride: int = 1) -> Windows:
         series = self.series
-        stretches = []
-        for begin, end in series.spans:
-            borders = (0, *self._borders(end - begin))
-            stretches.append((begin, begin + borders[part], begin + borders[part + 1]))
-        # The rows behind the last one are cut off: no window of this part can touch them.
-        values, targets = self._scaled[: stretches[-1][2]], series.targets
-        scales = torch.from_numpy(self._scales[..., :targets]) if len(stretches) > 1 else None
-        shape = (self.window, self.horizon, targets)
-        return Windows(values, *shape, stretches, stride, series.known, self.info.num_mask_channels, scales)
+        ranges = []
+        for start, end in series.spans:
+            ends = (0, *self._split_ends(end - start))
+            ranges.append(RowRange(start, start + ends[split], start + ends[split + 1]))
+        # Later rows are cut off: no window of this split can reach them.
+        values, K = self._scaled[: ranges[-1].end], series.num_targets
+        scales = torch.from_numpy(self._scales[..., :K]) if len(ranges) > 1 else None
+        return Windows(
+            values, self.window, self.horizon, K, ranges, stride, series.num_known, self.info.num_mask_channels, scales
+        )
 
     @cached_property
     def train(self) -> Windows:
@@ -235,51 +237,31 @@ class WindowedDataset(Dataset):
     @cached_property
     def digest(self) -> str:
         series = self.series
-        borders = [self._borders(last - first) for first, last in series.spans]
-        # Of one series without more to say: as runs of earlier versions wrote it down.
-        many = (borders, series.names, series.known, series.shared, series.mask)
-        plain = not (series.rows or series.known or series.shared or series.mask)
-        return digest(series.values, series.columns, borders[0] if plain else many)
-
-
-def scale_of(train: np.ndarray, seasons: Sequence[int]) -> np.ndarray:
-    """(3, C): mean, deviation, and mean |y_t - y_{t-season}| of training rows (N, C), of which some may be missing."""
-    season = next((season for season in seasons if season < len(train)), 1)
-    steps = np.abs(train[season:] - train[:-season])
-    if np.isnan(train).any():
-        there = np.where(np.isnan(train).all(0), 0.0, train)  # A column of which nothing is known has no scale.
-        mean, std, naive = np.nanmean(there, 0), np.nanstd(there, 0), _mean(steps)
-        moves = np.nanmax(there, 0) > np.nanmin(there, 0)
-    else:
-        mean, std, naive, moves = train.mean(0), train.std(0), steps.mean(0), np.ptp(train, axis=0) > 0
-    # What never moves in training has no scale: 1 keeps it finite should it move later.
-    return np.stack([mean, np.where(moves & (std > 0), std, 1.0), np.maximum(naive, 1e-8)])
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Over the rows that are there; 0 where there is none."""
-    there = ~np.isnan(values)
-    return np.where(there, values, 0.0).sum(0) / np.maximum(there.sum(0), 1)
+        ends = [self._split_ends(end - start) for start, end in series.spans]
+        # Of a single series without further columns: as earlier versions recorded it.
+        details = (ends, series.names, series.num_known, series.shared, series.may_be_missing)
+        plain = not (series.rows or series.num_known or series.shared or series.may_be_missing)
+        return digest(series.values, series.columns, ends[0] if plain else details)
 
 
 class SeriesDataset(WindowedDataset):
-    """Base of the sources of one series that a person parts by shares. A source writes `read`."""
+    """Base of the sources of series that are split by fractions. A source writes `read`."""
 
     class Config(WindowedDataset.Config):
-        validation: Fraction = 0.1
-        """Share of the rows, before the test part."""
-        test: Fraction = 0.2
-        """Share of the rows, at the end."""
+        validation: Fraction = DEFAULT_FRACTIONS[0]
+        """Fraction of the rows, before those of the test split."""
+        test: Fraction = DEFAULT_FRACTIONS[1]
+        """Fraction of the rows, at the end."""
 
         @model_validator(mode="after")
-        def _leave_something_to_train_on(self) -> SeriesDataset.Config:
+        def _training_rows_are_left(self) -> SeriesDataset.Config:
             check_fractions(self.validation, self.test)
             return self
 
-    def __init__(self, **choices: Any) -> None:
-        super().__init__(**choices)
-        self.fractions: tuple[float, float] = (choices["validation"], choices["test"])
+    def __init__(self, *, validation: float, test: float, **options: Any) -> None:
+        super().__init__(**options)
+        self.fractions = (validation, test)
 
-    def _borders(self, rows: int) -> tuple[int, int, int]:
+    def _split_ends(self, rows: int) -> tuple[int, int, int]:
         validation, test = self.fractions
         return int(rows * (1 - validation - test) + 1e-9), int(rows * (1 - test) + 1e-9), rows

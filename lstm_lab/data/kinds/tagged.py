@@ -1,69 +1,100 @@
-"""Sequences with a label at each step that is asked about."""
+"""Sequences with a class at each step, or at some of them."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch, Split
+from lstm_lab.data.base import Batch, Prediction, PredictionTable, Split
 from lstm_lab.data.kinds.labelled import LabelledInfo
-from lstm_lab.data.kinds.pre_split import PackedSequences, PreSplit, RawSplit
+from lstm_lab.data.kinds.new_samples import (
+    batches_of,
+    check_recorded_scale,
+    new_sequences,
+    on_training_scale,
+    source_name,
+)
+from lstm_lab.data.kinds.packed import PackedSequences
+from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit
+from lstm_lab.data.preprocessing.scaling import standardization
+from lstm_lab.data.readers.in_memory import NewData
 
 
 class TaggedSplit(Split):
-    """Sequences and their labels, end to end.
+    """Sequences and the classes of their steps.
 
     Args:
-        sequences: each (T, I).
-        labels: class index of each step (T,), -1 where it is not asked.
+        sequences: N arrays (T, I).
+        labels: N arrays (T,) of class indices, -1 at steps without a target.
     """
 
-    def __init__(self, sequences: list[np.ndarray], labels: list[np.ndarray]) -> None:
+    def __init__(self, sequences: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> None:
         self.inputs, self.labels = PackedSequences(sequences), PackedSequences(labels)
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def take(self, index: Tensor) -> Batch:
-        x, lengths = self.inputs.take(index, 0)
-        return Batch(x.float(), lengths, self.labels.take(index, -1)[0].long())
+        x, lengths = self.inputs.take(index)
+        return Batch(x.float(), lengths, self.labels.take(index, padding=-1)[0].long())
 
 
-class TaggedSequences(PreSplit):
-    """Base of the sources of sequences with a label for each step. Part.targets are class indices, -1 not asked."""
+class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
+    """Base of the sources of sequences with a class for each step.
 
+    RawSplit.targets are class indices of the steps, -1 where a step has no target.
+    """
+
+    Info = LabelledInfo
     augments = frozenset({"jitter", "scaling"})
-    scaled = True
-    """Whether channels are standardised by the training part; what is one of many stays as it is."""
+    standardized = True
+    """Whether channels are standardised by the training split; one-hot channels are not."""
 
     @property
     @abstractmethod
     def classes(self) -> tuple[str, ...]:
-        """Names of the labels, in the order of their indices."""
+        """Names of the classes, in the order of their indices."""
 
     @cached_property
     def info(self) -> LabelledInfo:
-        for name, part in (("training", self.parts.train), ("test", self.parts.test)):
-            found = np.unique(np.concatenate(part.targets))
+        for name, split in (("training", self.raw.train), ("test", self.raw.test)):
+            found = np.unique(np.concatenate(split.targets))
             if found[0] < -1 or found[-1] >= len(self.classes):
-                raise DataError(f"{self.name}: label {found[-1]} in the {name} part, but {len(self.classes)} classes")
-        labels = np.concatenate(self.parts.train.targets)
+                raise DataError(f"{self.name}: class index {found[0] if found[0] < -1 else found[-1]} in the {name} "
+                                f"split, but there are {len(self.classes)} classes")  # fmt: skip
+        labels = np.concatenate(self.raw.train.targets)
         counts = np.bincount(labels[labels >= 0], minlength=len(self.classes))
-        size = self.parts.train.sequences[0].shape[1]
-        return LabelledInfo(size, self.classes, tuple(counts.tolist()))
+        mean, std = (tuple(part.tolist()) for part in self._scale) if self.standardized else ((), ())
+        return LabelledInfo(self.raw.train.sequences[0].shape[1], self.classes, tuple(counts.tolist()), mean, std)
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
-        values = np.concatenate(self.parts.train.sequences)
-        return values.mean(0, dtype=np.float64), np.maximum(values.std(0, dtype=np.float64), 1e-8)
+        """(I,) mean and standard deviation of each channel over the training split."""
+        return standardization(self.raw.train.sequences, np.float64)
 
-    def split(self, part: RawSplit) -> TaggedSplit:
-        sequences = list(part.sequences)
-        if self.scaled:
+    def make_split(self, raw: RawSplit[list[np.ndarray]]) -> TaggedSplit:
+        sequences = raw.sequences
+        if self.standardized:
             mean, std = self._scale
             sequences = [((sequence - mean) / std).astype(np.float32) for sequence in sequences]
-        return TaggedSplit(sequences, part.targets)
+        return TaggedSplit(sequences, raw.targets)
+
+    def read_new(self, source: NewData, info: LabelledInfo) -> Iterator[Batch]:
+        sequences = new_sequences(source, self.name)
+        if self.standardized:
+            check_recorded_scale(info.mean, self.name)
+        sequences = on_training_scale(sequences, info.input_size, info.mean, info.std, source_name(source))
+        no_targets = [np.full(len(sequence), -1, np.int8) for sequence in sequences]
+        return batches_of(TaggedSplit(sequences, no_targets), self.batch_size)
+
+    def prediction_table(
+        self, predictions: Sequence[Prediction], info: LabelledInfo, columns: Sequence[str]
+    ) -> PredictionTable:
+        rows = [[number, step, label] for number, labels in enumerate(predictions, 1)
+                for step, label in enumerate(labels, 1)]  # fmt: skip
+        return PredictionTable(["sequence", "step", "label"], rows)

@@ -1,4 +1,4 @@
-"""Texts with one label each: taken apart, numbered, cut to length, in batches of near-equal lengths."""
+"""Texts with one class each: tokenized, truncated, in batches of similar lengths."""
 
 from __future__ import annotations
 
@@ -8,39 +8,52 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from lstm_lab.config import Count
-from lstm_lab.data.base import Batch, Dataset, Split, digest
-from lstm_lab.data.kinds.labelled import ClassificationDataset
+from lstm_lab.config import Count, DataError
+from lstm_lab.data.base import Batch, Dataset, Prediction, PredictionTable, digest
+from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit
+from lstm_lab.data.kinds.new_samples import batches_of
 from lstm_lab.data.preprocessing.batching import LengthBuckets
-from lstm_lab.data.preprocessing.splits import Texts, leaks, sort_out
+from lstm_lab.data.preprocessing.splits import (
+    DEFAULT_FRACTIONS,
+    SplitFractions,
+    Texts,
+    assign_splits,
+    class_indices,
+    count_leaks,
+)
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer, Vocabulary, Word
 from lstm_lab.data.readers.cache import CacheEntry, cached
-from lstm_lab.data.readers.locate import sha256_of
-from lstm_lab.data.readers.table import find_file
-from lstm_lab.data.readers.text_files import read_rows, texts_of
+from lstm_lab.data.readers.formats import read_frame, read_rows, texts_of
+from lstm_lab.data.readers.in_memory import NewData, is_frame
+from lstm_lab.data.readers.locate import find_file, sha256_of
+from lstm_lab.data.readers.table import Table
+from lstm_lab.kernels.lengths import length_mask
 from lstm_lab.registry import Choice, Named
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
 
 Keep = Literal["head", "tail", "both"]
 
 
 @dataclass(frozen=True)
 class TextInfo:
-    """Saved with the run, so that it reads new texts without the old ones."""
+    """What a model and a task need to know of texts; saved with a run, so that it can read new texts."""
 
     input_size: int
-    """Tokens in the vocabulary, padding and unknown among them."""
+    """Size of the vocabulary, padding and the unknown token included."""
     classes: tuple[str, ...]
     tokenizer: str
-    """As JSON text."""
+    """The fitted tokenizer as JSON text."""
     counts: tuple[int, ...] = ()
-    """How many texts of each class the training part holds."""
+    """Texts of each class in the training split."""
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -48,20 +61,21 @@ class TextInfo:
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """The name of each token."""
+        """Name of each token."""
         return self.vocabulary.tokens
 
 
-class TextSplit(Split):
-    """Texts of one part, as numbers in one flat array that all parts share.
+class TextSplit(ClassificationSplit):
+    """Texts of one split, as token numbers in one flat array that all splits share.
 
     Args:
         tokens: (sum of T,) int32.
-        starts, lengths: (N,) where each text of this part lies there.
+        starts, lengths: (N,) position and length of each text of this split in `tokens`.
         labels: (N,) class index.
-        longest: tokens that are kept of a text: its `keep`.
-        budget: tokens in a batch at most, padding included.
-        read: gives the texts themselves, which are not kept in memory.
+        max_length: tokens to keep of a longer text.
+        keep: which of them.
+        max_tokens: tokens in a batch at most, padding included.
+        read: returns the texts themselves, which are not kept in memory.
     """
 
     def __init__(
@@ -73,39 +87,43 @@ class TextSplit(Split):
         *,
         max_length: int,
         keep: Keep,
-        budget: int | None = None,
+        max_tokens: int | None = None,
         read: Callable[[], list[str]] | None = None,
     ) -> None:
-        self.tokens, self.budget, self._read = tokens, budget, read
+        self.tokens, self.max_tokens, self._read = tokens, max_tokens, read
         self.labels = torch.from_numpy(labels.astype(np.int64))
         self.lengths = torch.from_numpy(np.minimum(lengths, max_length))
-        #: Tokens kept of the head of a text that is too long; the others come from its tail.
+        #: Tokens kept from the head of a text that is too long; the rest come from its tail.
         self.head = {"head": max_length, "tail": 0, "both": max_length // 2}[keep]
         self.starts = torch.from_numpy(starts)
-        self.skipped = torch.from_numpy(lengths) - self.lengths
+        self.removed = torch.from_numpy(lengths) - self.lengths
+        """(N,) tokens removed from each text."""
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def plan(self, batch_size: int) -> LengthBuckets:
-        return LengthBuckets(self.lengths.numpy(), batch_size, self.budget)
+        return LengthBuckets(self.lengths.numpy(), batch_size, self.max_tokens)
 
     def take(self, index: Tensor) -> Batch:
         lengths = self.lengths[index]
         t = torch.arange(int(lengths.max()))
-        source = self.starts[index].unsqueeze(1) + t + self.skipped[index].unsqueeze(1) * (t >= self.head)  # (B, T)
-        valid = t < lengths.unsqueeze(1)
-        x = self.tokens[source.where(valid, torch.zeros_like(t))].long().masked_fill_(~valid, 0)
+        source = self.starts[index].unsqueeze(1) + t + self.removed[index].unsqueeze(1) * (t >= self.head)  # (B, T)
+        valid = length_mask(lengths, len(t))
+        x = self.tokens[source.where(valid, 0)].long().masked_fill_(~valid, 0)
         return Batch(x, lengths, self.labels[index])
 
-    def features(self) -> list[str]:
-        """The texts themselves, whole."""
+    def texts(self) -> list[str]:
+        """The texts themselves, not truncated."""
         if self._read is None:
-            raise ValueError("these texts were given as tokens alone: give `read` to have the texts themselves")
+            raise ValueError("this split has only tokens: construct it with `read` to have the texts themselves")
         return self._read()
 
-    def baselines(self) -> dict[str, Any]:
-        """Logistic regression on how often words and pairs of words occur, rare ones weighing more."""
+    def features(self) -> list[str]:
+        return self.texts()
+
+    def baselines(self) -> dict[str, ClassifierMixin]:
+        """Logistic regression on TF-IDF of words and pairs of words."""
         from sklearn.feature_extraction.text import TfidfVectorizer
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
@@ -116,37 +134,38 @@ class TextSplit(Split):
         return {"TF-IDF + logistic regression": make_pipeline(words, LogisticRegression(C=10, max_iter=1000))}
 
 
-class Text(ClassificationDataset):
+class TextDataset(ClassificationDataset[TextInfo]):
     """Base of the sources of labelled texts. A source writes `files` and `read`.
 
-    Only the training part is looked at for the vocabulary and the classes. What is cut from it for validation, and for
-    a test where the source names none, holds the same share of every class, and no text that stays in it too.
+    Vocabulary and classes are those of the training split. A split that the source does not name is drawn from the
+    training split, with the same fraction of every class, and without a text that remains in it.
     """
 
     tokens = True
     Info = TextInfo
     augments = frozenset({"word_dropout"})
+    reads_new_files = True
 
-    #: Of the texts for validation and for test. Fixed, so that runs with different seeds are judged on the same ones.
-    fractions: tuple[float, float] = (0.1, 0.2)
+    #: Of the texts, for the validation and the test split. Fixed, so that runs with different seeds see the same ones.
+    fractions: SplitFractions = DEFAULT_FRACTIONS
     #: Column that new texts are read from.
     column = "text"
     separator: str | None = None
-    #: Raised when what is kept under the same choices changes.
-    edition: ClassVar[int] = 1
+    #: Raised when the cached content changes for the same configuration.
+    cache_version: ClassVar[int] = 1
 
     class Config(Dataset.Config):
         tokenizer: Annotated[Named, Choice(Tokenizer, default="word")] = Word.Config()  # type: ignore[call-arg]
-        """How texts are taken apart; fitted on the training part."""
+        """How texts are split into tokens; fitted on the training split."""
         max_length: Count = 400
         """Tokens that are kept of a longer text."""
         keep: Keep = "tail"
-        """Which: its first ones, its last ones, or half of each."""
+        """Which tokens of a longer text are kept: its first, its last, or half of each."""
         tokens_per_batch: Count | None = None
-        """Tokens in a batch at most, padding included: longer texts come in smaller batches; null: no such bound."""
+        """Tokens in a batch at most, padding included: longer texts come in smaller batches; null: no limit."""
 
         @model_validator(mode="after")
-        def _a_text_fits_a_batch(self) -> Text.Config:
+        def _a_text_fits_into_a_batch(self) -> TextDataset.Config:
             if self.tokens_per_batch is not None and self.tokens_per_batch < self.max_length:
                 raise ValueError(f"tokens_per_batch={self.tokens_per_batch} has no room for a text of max_length="
                                  f"{self.max_length} tokens: raise it or lower max_length")  # fmt: skip
@@ -156,65 +175,64 @@ class Text(ClassificationDataset):
                 )
             return self
 
-    def __init__(self, **choices: Any) -> None:
-        self.tokenizer: Named = choices["tokenizer"]
-        self.max_length: int = choices["max_length"]
-        self.keep: Keep = choices["keep"]
-        self.budget: int | None = choices["tokens_per_batch"]
-        self.batch_size: int = choices["batch_size"]
-        #: What else decides what is read from the files.
-        self.reading: dict[str, Any] = {
-            key: value for key, value in choices.items() if key not in Text.Config.model_fields
-        }
+    def __init__(
+        self, *, tokenizer: Named, max_length: int, keep: Keep, tokens_per_batch: int | None, batch_size: int,
+        **reading: Any,
+    ) -> None:  # fmt: skip
+        self.tokenizer, self.max_length, self.keep = tokenizer, max_length, keep
+        self.max_tokens, self.batch_size = tokens_per_batch, batch_size
+        #: All other fields that decide what is read from the files.
+        self.reading = {key: value for key, value in reading.items() if key not in TextDataset.Config.model_fields}
 
     @abstractmethod
     def files(self) -> list[Path]:
-        """All that `read` reads."""
+        """All files that `read` reads."""
 
     @abstractmethod
     def read(self) -> Texts:
-        """All texts, the test part too."""
+        """All texts, those of the test split included."""
 
     @cached_property
     def _prepared(self) -> CacheEntry:
         from tokenizers import __version__
 
-        files = [(place.parts[-3:], sha256_of(place)) for place in self.files()]
-        asked = (files, self.name, self.reading, self.fractions, self.tokenizer.model_dump(), __version__, self.edition)
-        return cached(f"{self.name}-{digest(*asked)}", self._prepare)
+        files = [(path.parts[-3:], sha256_of(path)) for path in self.files()]
+        tokenizer = self.tokenizer.model_dump()
+        key = (files, self.name, self.reading, self.fractions, tokenizer, __version__, self.cache_version)
+        return cached(f"{self.name}-{digest(*key)}", self._prepare)
 
     def _prepare(self) -> CacheEntry:
         found = self.read()
-        names, labels, parts = sort_out(found, self.fractions)
-        train = np.flatnonzero(parts == 0)
-        fitted = self.tokenizer.build().fit(found.texts[i] for i in train)
+        classes, labels = class_indices(found.labels, found.splits, found.path)
+        groups = found.texts if found.groups is None else found.groups
+        splits = assign_splits(labels, groups, found.splits, self.fractions, found.path, "texts")
+        fitted = self.tokenizer.build().fit(found.texts[i] for i in np.flatnonzero(splits == 0))
         tokens, lengths = Vocabulary(fitted).encode(found.texts)
         texts = hashlib.sha256()
         for text in found.texts:
             texts.update(f"{len(text)} {text}".encode())
-        arrays = {"tokens": tokens, "lengths": lengths, "labels": labels, "parts": parts}
+        arrays = {"tokens": tokens, "lengths": lengths, "labels": labels, "splits": splits}
         return CacheEntry(arrays, {
-            "classes": names,
+            "classes": classes,
             "tokenizer": fitted,
-            "digest": digest(texts.hexdigest(), names, labels, parts),
-            "leaks": leaks(found.texts, parts),
+            "digest": digest(texts.hexdigest(), [*classes], labels, splits),
+            "leaks": count_leaks(found.texts, splits),
         })  # fmt: skip
 
     @cached_property
     def info(self) -> TextInfo:
-        plain = self._prepared.plain
-        size = len(Vocabulary(plain["tokenizer"]).tokens)
-        arrays = self._prepared.arrays
-        counts = np.bincount(arrays["labels"][arrays["parts"] == 0], minlength=len(plain["classes"]))
-        return TextInfo(size, tuple(plain["classes"]), plain["tokenizer"], tuple(counts.tolist()))
+        metadata, arrays = self._prepared.metadata, self._prepared.arrays
+        size = len(Vocabulary(metadata["tokenizer"]).tokens)
+        counts = np.bincount(arrays["labels"][arrays["splits"] == 0], minlength=len(metadata["classes"]))
+        return TextInfo(size, tuple(metadata["classes"]), metadata["tokenizer"], tuple(counts.tolist()))
 
     @cached_property
     def _tokens(self) -> Tensor:
         return torch.from_numpy(self._prepared.arrays["tokens"])
 
-    def _part(self, number: int) -> TextSplit:
+    def _split(self, number: int) -> TextSplit:
         arrays = self._prepared.arrays
-        rows, lengths = np.flatnonzero(arrays["parts"] == number), arrays["lengths"]
+        rows, lengths = np.flatnonzero(arrays["splits"] == number), arrays["lengths"]
 
         def read() -> list[str]:
             texts = self.read().texts
@@ -222,53 +240,65 @@ class Text(ClassificationDataset):
 
         return TextSplit(
             self._tokens, (lengths.cumsum() - lengths)[rows], lengths[rows], arrays["labels"][rows],
-            max_length=self.max_length, keep=self.keep, budget=self.budget, read=read,
+            max_length=self.max_length, keep=self.keep, max_tokens=self.max_tokens, read=read,
         )  # fmt: skip
 
     @cached_property
     def train(self) -> TextSplit:
-        return self._part(0)
+        return self._split(0)
 
     @cached_property
     def validation(self) -> TextSplit:
-        return self._part(1)
+        return self._split(1)
 
     def test_split(self) -> TextSplit:
-        return self._part(2)
+        return self._split(2)
 
     @cached_property
     def digest(self) -> str:
-        return self._prepared.plain["digest"]
+        return str(self._prepared.metadata["digest"])
 
     @property
     def notes(self) -> tuple[str, ...]:
-        said = [f"{count} of the {texts} {part} texts stand in the training part too: they reward learning by heart"
-                for part, (count, texts) in self._prepared.plain["leaks"].items() if count]  # fmt: skip
-        cut, padding = (self.train.skipped > 0).float().mean(), self.train.plan(self.batch_size).padding()
-        unknown = (self._seen == UNKNOWN).float().mean()
-        if cut:
-            said.append(
-                f"{cut:.1%} of the training texts are longer than max_length={self.max_length}: keep={self.keep}"
-            )
-        said.append(f"{unknown:.1%} of the validation tokens are unknown; {padding:.1%} of a training epoch is padding")
-        return tuple(said)
-
-    @property
-    def _seen(self) -> Tensor:
+        notes = [f"{count} of the {texts} {split} texts are in the training split too: they reward memorization"
+                 for split, (count, texts) in self._prepared.metadata["leaks"].items() if count]  # fmt: skip
+        truncated, padding = (self.train.removed > 0).float().mean(), self.train.plan(self.batch_size).padding()
         batch = self.validation.take(torch.arange(len(self.validation)))
-        return batch.x[batch.x > 0]
+        unknown = (batch.x[batch.x > 0] == UNKNOWN).float().mean()
+        if truncated:
+            notes.append(
+                f"{truncated:.1%} of the training texts are longer than max_length={self.max_length}: keep={self.keep}"
+            )
+        notes.append(f"{unknown:.1%} of validation tokens are unknown; {padding:.1%} of a training epoch is padding")
+        return tuple(notes)
 
-    def read_new(self, path: str, info: TextInfo) -> Iterator[Batch]:
-        """Texts of a CSV, JSONL, Parquet or TXT file, in its order."""
-        texts = texts_of(read_rows(find_file(path), (self.column,), self.separator), self.column)
+    def read_new(self, source: NewData, info: TextInfo) -> Iterator[Batch]:
+        """Texts of a CSV, JSONL, Parquet or TXT file, of a DataFrame with the column of the texts, or of a list."""
+        texts = texts_of(self._new_table(source), self.column)
         tokens, lengths = info.vocabulary.encode(texts)
         split = TextSplit(
             torch.from_numpy(tokens), lengths.cumsum() - lengths, lengths, np.full(len(lengths), -1),
             max_length=self.max_length, keep=self.keep,
         )  # fmt: skip
-        return map(split.take, torch.arange(len(split)).split(self.batch_size))
+        return batches_of(split, self.batch_size)
+
+    def _new_table(self, source: NewData) -> Table:
+        if isinstance(source, str | Path):
+            return read_rows(find_file(str(source)), (self.column,), self.separator)
+        if is_frame(source):
+            return read_frame(source, (self.column,))
+        texts = [*source]
+        wrong = next((text for text in texts if not isinstance(text, str)), None)
+        if wrong is not None:
+            raise DataError(f"new texts: {type(wrong).__name__} is not a text: provide a list of str, a DataFrame or a "
+                            "file")  # fmt: skip
+        if not texts:
+            raise DataError("new texts: the list is empty: provide at least one")
+        return Table(
+            Path("new texts"), {self.column: [str(text) for text in texts]}, [*range(1, len(texts) + 1)], "row"
+        )
 
     def prediction_table(
-        self, answers: Sequence[Any], info: TextInfo, columns: Sequence[str]
-    ) -> tuple[list[str], list[list[Any]]]:
-        return ["text", "label"], [[number, answer] for number, answer in enumerate(answers, 1)]
+        self, predictions: Sequence[Prediction], info: TextInfo, columns: Sequence[str]
+    ) -> PredictionTable:
+        return PredictionTable(["text", "label"], [[number, label] for number, label in enumerate(predictions, 1)])

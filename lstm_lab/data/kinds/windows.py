@@ -1,8 +1,9 @@
-"""Windows over series that lie end to end: what is looked back on, what is known ahead, what is predicted."""
+"""Windows over series that are stored end to end: past rows to read, rows known in advance, rows to predict."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,17 +11,30 @@ from torch import Tensor
 from lstm_lab.data.base import Batch, Split
 
 
+class RowRange(NamedTuple):
+    """Rows of one series whose horizons belong to one split."""
+
+    series_start: int
+    """First row of the series; no window reaches before it."""
+    first: int
+    """First row that may be predicted, but for the first `window` rows of the series."""
+    end: int
+    """Row behind the last one."""
+
+
 class Windows(Split):
-    """Windows whose horizons lie within given stretches of rows. Views into the series: nothing is copied before use.
+    """All windows whose horizons are within given ranges of rows. They are views: nothing is copied before use.
 
     Args:
-        values: (N, C) scaled series, end to end; NaN where a value is missing.
-        stretches: (first row of its series, first, last row of the stretch), last excluded; the look-back may reach
-            before `first`, but not out of the series.
-        known: columns, at the end, that are known ahead: what is read then reaches over the horizon, and
-            shows them there.
-        flags: channels behind the columns that say what is not there.
-        scales: (series, 3, K) `Batch.scale` of each stretch.
+        values: (N, C) scaled series, end to end; NaN where a value is missing. Targets are the first columns.
+        window, horizon: rows to read and rows to predict.
+        num_targets: number of columns to predict.
+        ranges: the rows of each series; a window may start before `first`, but not before the series.
+        stride: rows between the starts of neighbouring windows.
+        num_known: number of columns, at the end, that are known in advance: x then has the rows of the horizon too,
+            with these columns and zeros in the others.
+        num_mask_channels: channels, behind the columns, that are 1 where a value is missing.
+        scales: (series, 3, K) `Batch.scale` of each range.
     """
 
     def __init__(
@@ -28,50 +42,57 @@ class Windows(Split):
         values: Tensor,
         window: int,
         horizon: int,
-        targets: int,
-        stretches: Sequence[tuple[int, int, int]],
+        num_targets: int,
+        ranges: Sequence[RowRange],
         stride: int = 1,
-        known: int = 0,
+        num_known: int = 0,
         num_mask_channels: int = 0,
         scales: Tensor | None = None,
-    ):
-        self.values, self.window, self.horizon, self.targets = values, window, horizon, targets
-        self.known, self.num_mask_channels, self.scales = known, num_mask_channels, scales
-        self.measured = values.shape[1] - known
-        runs = [
-            torch.arange(max(begin, first - window), last - window - horizon + 1, stride)
-            for begin, first, last in stretches
+    ) -> None:
+        self.values, self.window, self.horizon, self.num_targets = values, window, horizon, num_targets
+        self.num_known, self.num_mask_channels, self.scales = num_known, num_mask_channels, scales
+        self.num_measured = values.shape[1] - num_known
+        starts = [
+            torch.arange(max(rows.series_start, rows.first - window), rows.end - window - horizon + 1, stride)
+            for rows in ranges
         ]
-        self.starts = torch.cat(runs)
-        counts = torch.tensor([len(run) for run in runs])
-        self.series = torch.arange(len(runs)).repeat_interleave(counts)  # (len,) number of each sample's series
-        self.origins = torch.tensor([begin for begin, _, _ in stretches])[self.series]  # its first row
+        self.starts = torch.cat(starts)
+        """(len,) first row of each window."""
+        counts = torch.tensor([len(each) for each in starts])
+        self.series = torch.arange(len(ranges)).repeat_interleave(counts)
+        """(len,) number of each window's series."""
+        self.origins = torch.tensor([rows.series_start for rows in ranges])[self.series]
+        """(len,) first row of that series."""
         self._views = values.unfold(0, window + horizon, 1)  # (N - window - horizon + 1, C, window + horizon)
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def take(self, index: Tensor) -> Batch:
-        both = self._views[self.starts[index]].transpose(1, 2)  # (B, window + horizon, C)
-        y = both[:, self.window :, : self.targets].contiguous()
-        x = shown(both, self.window, self.known, self.num_mask_channels)
+        rows = self._views[self.starts[index]].transpose(1, 2)  # (B, window + horizon, C)
+        y = rows[:, self.window :, : self.num_targets].contiguous()
+        x = visible(rows, self.window, self.num_known, self.num_mask_channels)
         lengths = torch.full((len(index),), x.shape[1])
         return Batch(x, lengths, y, None if self.scales is None else self.scales[self.series[index]])
 
-    def ahead(self) -> Tensor:
-        """Rows that each sample predicts: (len, horizon)."""
+    def target_rows(self) -> Tensor:
+        """(len, horizon) rows that each sample predicts."""
         return self.starts.unsqueeze(1) + self.window + torch.arange(self.horizon)
 
 
-def shown(both: Tensor, window: int, known: int, num_mask_channels: int) -> Tensor:
-    """What a model may see of rows (B, window + horizon, C): the window, and ahead of it only what is known there.
+def visible(rows: Tensor, window: int, num_known: int, num_mask_channels: int) -> Tensor:
+    """The input of a model: the window, and of the horizon only the columns that are known in advance.
 
-    Zero where nothing is known; `num_mask_channels` more channels then say so with a one.
+    Args:
+        rows: (B, window + horizon, C); NaN where a value is missing.
+
+    Returns:
+        (B, T, C + num_mask_channels): zero where a value is missing or not known in advance, and one in the mask.
     """
     if not num_mask_channels:
-        return both[:, :window].contiguous()
-    x = both.clone() if known else both[:, :window]
-    unknown = x.shape[2] - known
-    x[:, window:, :unknown] = torch.nan
+        return rows[:, :window].contiguous()
+    x = rows.clone() if num_known else rows[:, :window]
+    num_unknown = x.shape[2] - num_known
+    x[:, window:, :num_unknown] = torch.nan
     missing = x.isnan()
     return torch.cat([x.nan_to_num(0.0), missing[..., :num_mask_channels].to(x.dtype)], -1)

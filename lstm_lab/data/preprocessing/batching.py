@@ -1,4 +1,4 @@
-"""How an epoch is cut into batches."""
+"""How the samples of an epoch are grouped into batches."""
 
 from __future__ import annotations
 
@@ -9,64 +9,87 @@ import numpy as np
 
 
 class BatchPlan(Protocol):
-    """Which samples go together. Every epoch has the same number of batches, so that schedules can count on it."""
+    """Which samples form a batch. Every epoch has the same number of batches, so that schedules can count on it."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of batches in an epoch."""
 
     def batches(self, shuffle: np.random.Generator | None) -> list[np.ndarray]:
-        """Every sample's number exactly once; `shuffle` alone decides the order, none keeps the plan's own."""
+        """Sample indices of each batch, every sample exactly once.
+
+        Args:
+            shuffle: source of the random order; None keeps the plan's own order.
+        """
 
 
 class EqualBatches:
-    """`batch_size` samples in each batch, the last one what is left."""
+    """`batch_size` samples in each batch; the last one may be smaller."""
 
-    def __init__(self, samples: int, batch_size: int) -> None:
-        self.samples, self.batch_size = samples, batch_size
+    def __init__(self, num_samples: int, batch_size: int) -> None:
+        self.num_samples, self.batch_size = num_samples, batch_size
 
     def __len__(self) -> int:
-        return math.ceil(self.samples / self.batch_size)
+        return math.ceil(self.num_samples / self.batch_size)
 
     def batches(self, shuffle: np.random.Generator | None) -> list[np.ndarray]:
-        order = np.arange(self.samples) if shuffle is None else shuffle.permutation(self.samples)
-        return [order[at : at + self.batch_size] for at in range(0, self.samples, self.batch_size)]
+        order = np.arange(self.num_samples) if shuffle is None else shuffle.permutation(self.num_samples)
+        return [order[start : start + self.batch_size] for start in range(0, self.num_samples, self.batch_size)]
 
 
 class LengthBuckets:
-    """Batches of sequences of near-equal lengths, so that little of them is padding.
+    """Batches of sequences of similar length, so that few of their steps are padding.
 
-    Sorted by length and cut into buckets of `wide` batches; an epoch shuffles inside each bucket, among equal lengths
-    across them, and then the batches.
+    Samples are sorted by length and cut into buckets of `bucket_batches` batches. An epoch shuffles within each bucket,
+    among equal lengths across buckets, and then the order of the batches.
 
     Args:
         lengths: (N,) steps of each sample.
         batch_size: samples in a batch at most.
-        budget: steps in a batch at most, padding included; a sample longer than that stands alone.
+        max_tokens: steps in a batch at most, padding included; a longer sample is a batch of its own. None: no limit.
     """
 
-    wide = 8
+    bucket_batches = 8
 
-    def __init__(self, lengths: np.ndarray, batch_size: int, budget: int | None = None) -> None:
+    def __init__(self, lengths: np.ndarray, batch_size: int, max_tokens: int | None = None) -> None:
         self.lengths = np.asarray(lengths)
         ordered = np.sort(self.lengths)
-        self._cuts: list[tuple[int, int, int]] = []  # first sample of a bucket, behind its last, its batches
-        for first in range(0, len(ordered), self.wide * batch_size):
-            last = min(first + self.wide * batch_size, len(ordered))
-            size = batch_size if budget is None else max(1, min(batch_size, budget // int(ordered[last - 1])))
-            self._cuts.append((first, last, math.ceil((last - first) / size)))
+        self._buckets: list[tuple[int, int, int]] = []  # first sample, one past the last, number of batches
+        for first in range(0, len(ordered), self.bucket_batches * batch_size):
+            end = min(first + self.bucket_batches * batch_size, len(ordered))
+            size = batch_size if max_tokens is None else max(1, min(batch_size, max_tokens // int(ordered[end - 1])))
+            self._buckets.append((first, end, math.ceil((end - first) / size)))
 
     def __len__(self) -> int:
-        return sum(batches for _, _, batches in self._cuts)
+        return sum(count for _, _, count in self._buckets)
 
     def batches(self, shuffle: np.random.Generator | None) -> list[np.ndarray]:
         order = np.arange(len(self.lengths)) if shuffle is None else shuffle.permutation(len(self.lengths))
         order = order[np.argsort(self.lengths[order], kind="stable")]
-        found: list[np.ndarray] = []
-        for first, last, count in self._cuts:
-            inside = order[first:last] if shuffle is None else shuffle.permutation(order[first:last])
-            found += np.array_split(inside, count)
-        return found if shuffle is None else [found[i] for i in shuffle.permutation(len(found))]
+        batches: list[np.ndarray] = []
+        for first, end, count in self._buckets:
+            bucket = order[first:end] if shuffle is None else shuffle.permutation(order[first:end])
+            batches += np.array_split(bucket, count)
+        return batches if shuffle is None else [batches[i] for i in shuffle.permutation(len(batches))]
 
     def padding(self) -> float:
-        """Share of an epoch's steps that is padding; of the first epoch with seed 0, others are near it."""
+        """Fraction of an epoch's steps that is padding, for the first epoch with seed 0; other epochs are close."""
         batches = self.batches(np.random.default_rng((0, 0)))
-        return 1 - int(self.lengths.sum()) / sum(len(index) * int(self.lengths[index].max()) for index in batches)
+        padded = sum(len(index) * int(self.lengths[index].max()) for index in batches)
+        return 1 - int(self.lengths.sum()) / padded
+
+
+class StreamLanes:
+    """A stream of chunks cut into `batch_size` contiguous lanes; each batch is the next chunk of every lane.
+
+    The order is the same in every epoch, so that a recurrent state can be carried from batch to batch. Lanes differ by
+    one chunk at most, longer ones first: the last batch may lack the shorter lanes.
+    """
+
+    def __init__(self, num_chunks: int, batch_size: int) -> None:
+        self.lanes: list[np.ndarray] = np.array_split(np.arange(num_chunks), min(batch_size, num_chunks))
+
+    def __len__(self) -> int:
+        return len(self.lanes[0])
+
+    def batches(self, shuffle: np.random.Generator | None) -> list[np.ndarray]:
+        return [np.array([lane[k] for lane in self.lanes if k < len(lane)]) for k in range(len(self))]

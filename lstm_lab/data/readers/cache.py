@@ -1,4 +1,4 @@
-"""What took seconds to make is kept, and may be deleted at any time."""
+"""A cache on disk for what takes seconds to compute. It may be deleted at any time."""
 
 from __future__ import annotations
 
@@ -15,59 +15,68 @@ import numpy as np
 
 
 class CacheEntry(NamedTuple):
-    """What one entry of the cache holds."""
+    """Content of one file of the cache."""
 
     arrays: dict[str, np.ndarray]
-    plain: dict[str, Any]
-    """What JSON can hold."""
+    metadata: dict[str, Any]
+    """Plain values, as JSON can hold them."""
 
 
 def cache_folder() -> Path:
-    """`LSTM_LAB_CACHE`, else ~/.cache/lstm_lab."""
+    """The folder that `LSTM_LAB_CACHE` names, else ~/.cache/lstm_lab."""
     return Path(os.environ.get("LSTM_LAB_CACHE") or Path.home() / ".cache" / "lstm_lab")
 
 
-def cached(key: str, make: Callable[[], CacheEntry]) -> CacheEntry:
-    """What `make` returned when it was last asked under this key; a torn or altered file is made again."""
-    place = cache_folder() / key
-    found = _read(place)
+def cached(key: str, compute: Callable[[], CacheEntry]) -> CacheEntry:
+    """The entry of the cache under `key`, computed and stored if there is none, or if its file is damaged."""
+    path = cache_folder() / key
+    found = _read(path)
     if found is not None:
         return found
-    made = make()
+    entry = compute()
     try:
-        _write(place, made)
+        _write(path, entry)
     except OSError as error:
-        warnings.warn(f"{place}: not kept ({error.strerror}): set LSTM_LAB_CACHE to a folder with room that you can "
-                      "write to, or this is done again at every start", stacklevel=2)  # fmt: skip
-    return made
+        warnings.warn(f"{path}: not cached ({error.strerror}), so this is computed again at every start: set "
+                      "LSTM_LAB_CACHE to a writable folder with free space", stacklevel=2)  # fmt: skip
+    return entry
 
 
-def _read(place: Path) -> CacheEntry | None:
+def _read(path: Path) -> CacheEntry | None:
     try:
-        content = memoryview(place.read_bytes())
+        content = memoryview(path.read_bytes())
     except OSError:
         return None
-    seal, body = content[:32], content[32:]
-    if hashlib.sha256(body).digest() != seal:
+    checksum, body = content[:32], content[32:]
+    if hashlib.sha256(body).digest() != checksum:
         return None
     with np.load(io.BytesIO(body), allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
-    return CacheEntry(arrays, json.loads(arrays.pop("plain").tobytes()))
+    metadata = arrays.pop("metadata", None)
+    return None if metadata is None else CacheEntry(arrays, json.loads(metadata.tobytes()))
 
 
-def _write(place: Path, made: CacheEntry) -> None:
-    """All of it or none, whatever dies meanwhile. First the sha256 of the rest."""
+def _write(path: Path, entry: CacheEntry) -> None:
+    """The whole file or nothing, even if the process dies. Its first 32 bytes are the sha256 of the rest."""
     body = io.BytesIO()
-    plain = np.frombuffer(json.dumps(made.plain).encode(), np.uint8)
-    np.savez(body, allow_pickle=False, plain=plain, **made.arrays)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}")
+    metadata = np.frombuffer(json.dumps(entry.metadata).encode(), np.uint8)
+    np.savez(body, allow_pickle=False, metadata=metadata, **entry.arrays)
+    write_bytes_atomic(path, hashlib.sha256(body.getbuffer()).digest() + body.getvalue())
+
+
+def write_bytes_atomic(path: Path, content: bytes) -> None:
+    """Write the whole file or nothing, even if the process dies. Folders above it are made.
+
+    Raises:
+        OSError: no space, or no permission.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with temporary.open("wb") as file:
-            file.write(hashlib.sha256(body.getbuffer()).digest())
-            file.write(body.getbuffer())
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(place)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""A text file becomes named columns of text, then of numbers. A fault names the line, the column and the way out."""
+"""Tables of text: named columns, each row with the line it came from. An error names the line, the column and a fix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import csv
 import difflib
 import io
 import math
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,71 +15,76 @@ import numpy as np
 
 from lstm_lab.config import DataError
 
-
-def find_file(path: str) -> Path:
-    """The file, from the current folder or else below LSTM_LAB_DATA."""
-    root = os.environ.get("LSTM_LAB_DATA")
-    places = [Path(path)] if not root or Path(path).is_absolute() else [Path(path), Path(root, path)]
-    for place in places:
-        if place.is_file():
-            return place
-    if any(place.exists() for place in places):
-        raise DataError(f"{path}: is a folder or a device: name a CSV file by data.path")
-    folders = [place.parent for place in places if os.access(place.parent, os.R_OK | os.X_OK)]
-    near = [
-        f"; did you mean '{folder / name}'?"
-        for folder in folders
-        for name in difflib.get_close_matches(Path(path).name, os.listdir(folder), n=1)
-    ]
-    where = f", neither from here nor below LSTM_LAB_DATA={root}" if len(places) > 1 else ""
-    raise DataError(f"{path}: no such file{where}{near[0] if near else ': set data.path'}")
-
-
 _UTF16 = "UTF-16 text: save it as UTF-8 (Excel calls it 'CSV UTF-8')"
 _EXCEL = "a zip archive or an Excel sheet: unpack it, or save the sheet as 'CSV UTF-8'"
-_STARTS = {b"\xff\xfe": _UTF16, b"\xfe\xff": _UTF16, b"PK\x03\x04": _EXCEL, b"PAR1": "Parquet: save it as CSV"}
+_SIGNATURES = {b"\xff\xfe": _UTF16, b"\xfe\xff": _UTF16, b"PK\x03\x04": _EXCEL, b"PAR1": "Parquet: save it as CSV"}
 
 
-def read_text(place: Path, kind: str = "CSV text", needs: str = "a header and one row for each step") -> str:
-    """The whole file, which must be UTF-8 and not empty."""
+def read_text(path: Path, kind: str = "CSV text", needs: str = "a header and one row for each step") -> str:
+    """The whole file, which must be UTF-8 and not empty.
+
+    Args:
+        kind: what it should be, for messages.
+        needs: what it should hold, for messages.
+    """
     try:
-        content = place.read_bytes()
+        content = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{place}: cannot be read ({error.strerror}): check its permissions") from None
-    for start, what in _STARTS.items():
-        if content.startswith(start):
-            raise DataError(f"{place}: not {kind} but {what}")
+        raise DataError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
+    for signature, found in _SIGNATURES.items():
+        if content.startswith(signature):
+            raise DataError(f"{path}: not {kind} but {found}")
     try:
         text = content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line, value = len(re.findall(rb"\r\n?|\n", content[: error.start])) + 1, content[error.start]
-        raise DataError(f"{place}: line {line}: not UTF-8 text (byte {error.start} is 0x{value:02x}, {chr(value)!r} in "
+        raise DataError(f"{path}: line {line}: not UTF-8 text (byte {error.start} is 0x{value:02x}, {chr(value)!r} in "
                         "Latin-1): save the file as UTF-8") from None  # fmt: skip
     if not text.strip():
-        raise DataError(f"{place}: is empty: it needs {needs}")
+        raise DataError(f"{path}: is empty: it needs {needs}")
     return text
 
 
 class Table(NamedTuple):
-    """The wanted columns as text, and the line, counted from 1, on which each row begins."""
+    """Columns of text, all of N rows."""
 
-    place: Path
+    path: Path
     columns: dict[str, list[str]]
     lines: list[int]
+    """(N,) number of the line, from 1, on which each row starts; of a file without lines, of the row."""
+    unit: str = "line"
+    """What `lines` count, for messages: "line" or "row"."""
 
-    def at(self, rows: np.ndarray) -> Table:
-        """Some of the rows."""
-        picked = rows.tolist()
+    def rows(self, index: np.ndarray) -> Table:
+        """The rows at `index`."""
+        picked = index.tolist()
         columns = {name: [cells[row] for row in picked] for name, cells in self.columns.items()}
-        return type(self)(self.place, columns, [self.lines[row] for row in picked])
+        return self._replace(columns=columns, lines=[self.lines[row] for row in picked])
 
-    def fault(self, row: int, column: str, text: str) -> DataError:
-        return DataError(f"{self.place}: line {self.lines[row]}, column {column!r}: {text}")
+    def error(self, row: int, column: str, text: str) -> DataError:
+        """An error whose message starts with file, line and column."""
+        return DataError(f"{self.path}: {self.unit} {self.lines[row]}, column {column!r}: {text}")
+
+    def group_rows(self, column: str, what: str) -> dict[str, np.ndarray]:
+        """Cell -> its rows, in the order of the first ones.
+
+        Args:
+            what: what a cell names, for the message: "sequence".
+
+        Raises:
+            DataError: an empty cell.
+        """
+        groups: dict[str, list[int]] = {}
+        for row, name in enumerate(self.columns[column]):
+            if not name:
+                raise self.error(row, column, f"the cell is empty: write which {what} the row belongs to")
+            groups.setdefault(name, []).append(row)
+        return {name: np.array(rows) for name, rows in groups.items()}
 
 
-def read_table(text: str, place: Path, separator: str, wanted: Sequence[str]) -> Table:
-    """Rows of equal length below a header that has every wanted column once. Blank rows are passed over."""
-    # Python's reader, not pandas': it knows the line of every row, hides no ragged one, and is fast enough.
+def parse_csv(text: str, path: Path, separator: str, wanted: Sequence[str]) -> Table:
+    """Rows of equal length below a header that has every wanted column once. Blank rows are skipped."""
+    # Python's reader, not pandas': it knows the line of every row, reports rows of another length, and is fast enough.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
     header: list[str] = []
     rows, lines, line = [], [], 1
@@ -90,21 +94,21 @@ def read_table(text: str, place: Path, separator: str, wanted: Sequence[str]) ->
                 pass
             elif not header:
                 header = [name.strip() for name in row]
-                picked = _positions(header, wanted, f"{place}: line {line}", separator)
+                positions = _positions(header, wanted, f"{path}: line {line}", separator)
             elif len(row) != len(header):
                 last = header[min(len(row), len(header)) - 1]
-                raise DataError(f"{place}: line {line}, column {last!r}: the row has {len(row)} fields, but the header "
-                                f"{len(header)}: mend it, or quote what holds a {separator!r}")  # fmt: skip
+                raise DataError(f"{path}: line {line}, column {last!r}: the row has {len(row)} fields, but the header "
+                                f"has {len(header)}: correct it, or quote what contains a {separator!r}")  # fmt: skip
             else:
-                rows.append([row[i] for i in picked])
+                rows.append([row[i] for i in positions])
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{place}: line {line}: quotes do not close ({error}): mend them") from None
+        raise DataError(f"{path}: line {line}: a quote is not closed ({error}): correct it") from None
     if not rows:
-        raise DataError(f"{place}: has a header but no rows: write them below it")
+        raise DataError(f"{path}: has a header but no rows: add them below it")
     cells = ([*map(str.strip, column)] for column in zip(*rows, strict=True))
-    return Table(place, dict(zip(wanted, cells, strict=True)), lines)
+    return Table(path, dict(zip(wanted, cells, strict=True)), lines)
 
 
 def _positions(header: list[str], wanted: Sequence[str], where: str, separator: str) -> list[int]:
@@ -114,65 +118,71 @@ def _positions(header: list[str], wanted: Sequence[str], where: str, separator: 
             raise DataError(f"{where}: {count} columns are named {name!r}: rename all but one")
         if count == 0:
             near = difflib.get_close_matches(name.lower(), [other.lower() for other in header], n=1)
-            mark = next((mark for mark in ";\t,|" if mark != separator and mark in header[0]), None)
-            if len(header) == 1 and mark:
-                hint = f"the header holds {mark!r}: set data.separator={mark!r}"
+            other_separator = next((mark for mark in ";\t,|" if mark != separator and mark in header[0]), None)
+            if len(header) == 1 and other_separator:
+                hint = f"the header contains {other_separator!r}: set data.separator={other_separator!r}"
             elif near:
                 hint = f"did you mean {next(other for other in header if other.lower() == near[0])!r}?"
             else:
-                hint = f"the header names {', '.join(map(repr, header[:12]))}{', ...' if len(header) > 12 else ''}"
+                hint = f"the header has {list_names(header)}"
             raise DataError(f"{where}: no column {name!r}; {hint}")
     return [header.index(name.strip()) for name in wanted]
 
 
-def floats(cells: list[str], decimal: str) -> np.ndarray:
-    """NaN for what is no number."""
-    if decimal == ",":  # A point is then no decimal mark: 1.500 may well mean 1500.
+def list_names(names: Sequence[str]) -> str:
+    """The first twelve names, quoted, for a message."""
+    return f"{', '.join(map(repr, names[:12]))}{', ...' if len(names) > 12 else ''}"
+
+
+def parse_floats(cells: list[str], decimal: str) -> np.ndarray:
+    """(N,) float64; NaN where a cell is not a number."""
+    if decimal == ",":  # A point is then not a decimal mark: 1.500 may mean 1500.
         cells = [cell.translate({ord(","): ".", ord("."): ","}) for cell in cells]
 
     def number(cell: str) -> float:
         try:
-            return math.nan if "_" in cell else float(cell)  # Python alone takes 1_000 for a number.
+            return math.nan if "_" in cell else float(cell)  # Only Python reads 1_000 as a number.
         except ValueError:
             return math.nan
 
     return np.fromiter(map(number, cells), float, len(cells))
 
 
-_NOTHING = re.compile(r"([+-]?(nan?|n/a|null|none))?", re.IGNORECASE)
+MISSING = re.compile(r"([+-]?(nan?|n/a|null|none))?", re.IGNORECASE)
+"""Matches a cell that is empty or says that the value is missing."""
 
 
-def read_numbers(table: Table, columns: Sequence[str], decimal: str, gaps: bool = False) -> np.ndarray:
-    """(N, C) float64, all finite; with `gaps`, NaN where a cell is empty or says that there is nothing."""
-    values = np.stack([floats(table.columns[column], decimal) for column in columns], axis=1)
-    faulty = np.argwhere(~np.isfinite(values))
-    if gaps:
-        blank = [not _NOTHING.fullmatch(table.columns[columns[column]][row]) for row, column in faulty]
-        faulty = faulty[np.array(blank, bool)]
-    if not len(faulty):
+def read_numbers(table: Table, columns: Sequence[str], decimal: str, allow_missing: bool = False) -> np.ndarray:
+    """(N, C) float64, all finite; with `allow_missing`, NaN where a cell is empty or says that it is missing."""
+    values = np.stack([parse_floats(table.columns[column], decimal) for column in columns], axis=1)
+    wrong = np.argwhere(~np.isfinite(values))
+    if allow_missing:
+        present = [not MISSING.fullmatch(table.columns[columns[column]][row]) for row, column in wrong]
+        wrong = wrong[np.array(present, bool)]
+    if not len(wrong):
         return values
-    row, column = int(faulty[0, 0]), columns[faulty[0, 1]]
+    row, column = int(wrong[0, 0]), columns[wrong[0, 1]]
     cell = table.columns[column][row]
-    what, way = f"{show(cell)} is not a number", f"write it like 1234{decimal}5"
+    what, fix = f"{quoted(cell)} is not a number", f"write it like 1234{decimal}5"
     if not cell:
-        what, way = "the cell is empty", "fill it in"
-    elif np.isinf(values[tuple(faulty[0])]) or _NOTHING.fullmatch(cell):
-        what, way = f"{show(cell)} is not a finite number", "fill it in"
+        what, fix = "the cell is empty", "fill it in"
+    elif np.isinf(values[tuple(wrong[0])]) or MISSING.fullmatch(cell):
+        what, fix = f"{quoted(cell)} is not a finite number", "fill it in"
     elif decimal == "." and re.fullmatch(r"[+-]?[\d.]*,\d+", cell):
-        way = "if the comma is the decimal mark, set data.decimal=','"
-    raise table.fault(row, column, f"{what} ({len(faulty)} such in all): {way}")
+        fix = "if the comma is the decimal mark, set data.decimal=','"
+    raise table.error(row, column, f"{what} ({len(wrong)} in total): {fix}")
 
 
 def fill_forward(table: Table, columns: Sequence[str], values: np.ndarray) -> np.ndarray:
-    """(N, C) with the last value known in place of each NaN: nothing from a later row."""
-    there = ~np.isnan(values)
-    if not there[0].all():
-        raise table.fault(0, columns[int(np.argmin(there[0]))], "the cell is empty, and no value came before it to "
-                          "fill in: begin the series with a row that has all values")  # fmt: skip
-    last = np.maximum.accumulate(np.where(there, np.arange(len(values))[:, None], 0))
+    """(N, C) with each NaN replaced by the last known value before it; nothing comes from a later row."""
+    known = ~np.isnan(values)
+    if not known[0].all():
+        raise table.error(0, columns[int(np.argmin(known[0]))], "the cell is empty, and there is no earlier value to "
+                          "fill in: start the series with a row that has all values")  # fmt: skip
+    last = np.maximum.accumulate(np.where(known, np.arange(len(values))[:, None], 0))
     return np.take_along_axis(values, last, 0)
 
 
-def show(cell: str) -> str:
+def quoted(cell: str) -> str:
     """A cell as messages show it: quoted, and cut to 40 characters."""
     return repr(cell if len(cell) <= 40 else cell[:37] + "...")

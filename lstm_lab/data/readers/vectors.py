@@ -1,4 +1,4 @@
-"""Trained vectors of words, from a text file."""
+"""Pretrained word vectors from a text file."""
 
 from __future__ import annotations
 
@@ -7,46 +7,50 @@ from collections.abc import Set
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.readers.table import find_file, show
+from lstm_lab.data.readers.locate import find_file
+from lstm_lab.data.readers.table import quoted
 
 
-def read_vectors(path: str, wanted: Set[str], size: int) -> dict[str, np.ndarray]:
-    """Word -> its vector (size,) float32, for the words that are wanted.
+def read_vectors(path: str, wanted: Set[str], dim: int) -> dict[str, np.ndarray]:
+    """Word -> its vector (dim,) float32, for those of the wanted words that the file has.
 
     Args:
-        path: a word and its numbers a line, parted by spaces; a first line that counts both is passed over.
+        path: file with a word and its numbers on each line, separated by spaces; a first line with the number of words
+            and of dimensions (word2vec's format) is skipped.
 
     Raises:
-        DataError: a line that is not like that, vectors of another size, or none that is wanted.
+        DataError: a line of another form, vectors of another size, or none of the wanted words.
     """
-    place, found = find_file(path), {}
+    file_path, vectors = find_file(path), {}
     try:
-        with place.open(encoding="utf-8") as file:
+        with file_path.open(encoding="utf-8") as file:
             for number, line in enumerate(file, 1):
-                word, *cells = line.rstrip().rsplit(" ", size)
+                word, *cells = line.rstrip().rsplit(" ", dim)
                 if number == 1 and len(line.split()) == 2 and line.split()[0].isdigit():
                     continue
-                if len(cells) != size or (number <= 2 and len(line.split()) != size + 1):
-                    raise DataError(f"{place}: line {number}: a word and {len(line.split()) - 1} numbers, but "
-                                    f"model.embedding.dim is {size}: set it to the size of the vectors")  # fmt: skip
+                if len(cells) != dim or (number <= 2 and len(line.split()) != dim + 1):
+                    raise DataError(f"{file_path}: line {number}: a word and {len(line.split()) - 1} numbers, but "
+                                    f"model.embedding.dim is {dim}: set it to the size of the vectors")  # fmt: skip
                 if word in wanted:
-                    found[word] = vector(cells, f"{place}: line {number}, word {show(word)}")
+                    vectors[word] = _vector(cells, f"{file_path}: line {number}, word {quoted(word)}")
     except UnicodeDecodeError as error:
-        raise DataError(f"{place}: not UTF-8 text (byte {error.start}): bring the vectors as a text file") from None
+        raise DataError(
+            f"{file_path}: not UTF-8 text (byte {error.start}): provide the vectors as a text file"
+        ) from None
     except OSError as error:
-        raise DataError(f"{place}: cannot be read ({error.strerror}): check its permissions") from None
-    if not found:
-        raise DataError(f"{place}: has a vector for none of the {len(wanted)} tokens: choose a tokenizer that takes "
-                        "texts apart as it does, as data.tokenizer=word")  # fmt: skip
-    return found
+        raise DataError(f"{file_path}: cannot be read ({error.strerror}): check its permissions") from None
+    if not vectors:
+        raise DataError(f"{file_path}: has a vector for none of the {len(wanted)} tokens: choose a tokenizer that "
+                        "splits texts as the vectors' authors did, such as data.tokenizer=word")  # fmt: skip
+    return vectors
 
 
-def vector(cells: list[str], where: str) -> np.ndarray:
+def _vector(cells: list[str], where: str) -> np.ndarray:
     """The numbers of one line; a DataError where one is not finite."""
     try:
         values = np.array(cells, np.float32)
     except ValueError:
         values = np.array([np.nan], np.float32)
     if not np.isfinite(values).all():
-        raise DataError(f"{where}: not all of it are finite numbers: take the line out")
+        raise DataError(f"{where}: not all of it are finite numbers: remove the line")
     return values

@@ -1,46 +1,37 @@
-"""A person's own series from one file, one or many. A fault names the line, the column, the value and the way out."""
+"""Time series of a user, one or many, from one file."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, recent
-from lstm_lab.data.readers.table import Table, fill_forward, find_file, read_numbers, read_table, read_text
-from lstm_lab.data.readers.text_files import read_rows
-from lstm_lab.data.readers.timeline import Cycle, check_order, cycles, places, read_times
+from lstm_lab.config import ConfigError
+from lstm_lab.data.base import Batch, Prediction, PredictionTable
+from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, latest_window
+from lstm_lab.data.readers.columns import Columns, FilePath, Separator, Sha256, check_distinct, check_separator
+from lstm_lab.data.readers.formats import read_frame, read_number_rows
+from lstm_lab.data.readers.in_memory import NewData, is_frame
+from lstm_lab.data.readers.locate import check_sha256, find_file
+from lstm_lab.data.readers.table import Table, fill_forward, read_numbers
+from lstm_lab.data.readers.timeline import Cycle, Times, calendar_features, check_order, read_times, step_numbers
 
-Columns = Annotated[
-    tuple[str, ...], Field(strict=False), BeforeValidator(lambda name: (name,) if isinstance(name, str) else name)
-]
-Mark = Annotated[str, BeforeValidator(lambda mark: "\t" if mark == r"\t" else mark)]
-
-
-TYPED = (".jsonl", ".ndjson", ".parquet")
-"""Endings of files that tell numbers from texts themselves, without separator or decimal mark."""
-
-
-def check_marks(path: str, separator: str, decimal: str) -> None:
-    """Raise ValueError where a separator cannot part fields, or the two marks would do nothing."""
-    if path.lower().endswith(TYPED) and (separator, decimal) != (",", "."):
-        raise ValueError(f"separator and decimal would do nothing: {path} is no CSV; leave them out")
-    if len(separator) != 1 or separator in ('"', "\r", "\n", decimal):
-        raise ValueError(f"separator {separator!r} cannot part fields: take one character that is neither a quote, "
-                         f"a line end nor the decimal mark {decimal!r}")  # fmt: skip
+Missing = Literal["error", "forward_fill", "mask"]
 
 
 class CSV(SeriesDataset, name="csv"):
-    """A CSV, Parquet or JSONL file, a row for each step of time, oldest first; of many series, one below the other.
+    """A CSV, Parquet or JSONL file with a row for each time step, oldest first; several series, one below the other.
 
-    With columns known ahead, a model reads on over the horizon and sees them there, and nothing else.
+    With columns that are known in advance, a model also reads the rows of the horizon, in which it sees those columns.
     """
 
+    reads_new_files = True
+
     class Config(SeriesDataset.Config):
-        path: Annotated[str, Field(min_length=1)]
+        path: FilePath
         """The file, UTF-8 text, .jsonl or .parquet; looked up from the current folder, then below the folder that
         LSTM_LAB_DATA names."""
         time: str
@@ -48,144 +39,138 @@ class CSV(SeriesDataset, name="csv"):
         targets: Columns
         """Columns to predict."""
         features: Columns = ()
-        """Further columns to look back on, not predicted."""
+        """Further columns of the past, not predicted."""
         future: Columns = ()
-        """Columns that are known ahead, as holidays are."""
+        """Columns that are known in advance, such as holidays."""
         calendar: Annotated[tuple[Cycle, ...], Field(strict=False)] = ()
-        """Places in cycles of the calendar, each as sine and cosine of the time's angle; known ahead."""
+        """Cycles of the calendar, each as sine and cosine of the time's angle in it; known in advance."""
         id: str | None = None
-        """Column that says which series a row belongs to; null: all rows are one series."""
+        """Column of the series that a row belongs to; null: all rows are one series."""
         static: Columns = ()
-        """Columns that stay the same within a series; known ahead."""
-        missing: Literal["error", "forward_fill", "mask"] = "error"
-        """Empty cells: a fault, the last value known, or zeros with one channel more for each column to say so; what
-        is masked is neither learnt nor scored."""
+        """Columns that are constant within a series; known in advance."""
+        missing: Missing = "error"
+        """Empty cells: an error, the last known value, or zeros with one more channel for each column as a mask; what
+        is masked is neither learned nor scored."""
         gaps: Literal["error", "fill"] = "error"
-        """Rows that are missing between two steps: a fault, or put in empty, for `missing` to deal with."""
-        separator: Mark = ","
+        """Rows that are missing between two steps: an error, or inserted as empty rows, which `missing` then treats."""
+        separator: Separator = ","
         r"""Character between fields; a tab is written \t."""
         decimal: Literal[".", ","] = "."
         """Decimal mark of the numbers."""
+        sha256: Sha256 | None = None
+        """Of the file, as hex digits, where no other content is accepted; null: not checked."""
 
         @model_validator(mode="after")
-        def _names_and_marks_are_distinct(self) -> CSV.Config:
-            names = (
-                self.time,
-                *self.targets,
-                *self.features,
-                *self.static,
-                *self.future,
-                *([self.id] if self.id else []),
-            )
-            twice = next((name for name in names if names.count(name) > 1), None)
+        def _columns_are_distinct_and_fields_have_an_effect(self) -> CSV.Config:
             if not self.targets:
                 raise ValueError("targets is empty: name at least one column to predict")
-            if twice is not None:
-                raise ValueError(f"{twice!r} stands twice in time, targets and features: name each column once")
+            names = (self.time, *self.targets, *self.features, *self.static, *self.future, self.id)
+            check_distinct(names, "time, targets, features, static, future and id")
             if self.static and self.id is None:
-                raise ValueError(
-                    f"static={list(self.static)} would do nothing: there is one series; name its column id"
-                )
+                raise ValueError(f"static={list(self.static)} would have no effect: there is one series; set id to the "
+                                 "column of the series")  # fmt: skip
             if self.gaps == "fill" and self.missing == "error":
-                raise ValueError("gaps=fill puts in empty rows, which missing=error refuses: set missing to "
+                raise ValueError("gaps=fill inserts empty rows, which missing=error refuses: set missing to "
                                  "forward_fill or mask")  # fmt: skip
             if self.gaps == "fill" and self.calendar:
-                raise ValueError(
-                    "gaps=fill puts in rows without a time, of which calendar knows nothing: leave one out"
-                )
+                raise ValueError("gaps=fill inserts rows without a time, for which calendar has no values: remove one "
+                                 "of them")  # fmt: skip
             if len(set(self.calendar)) < len(self.calendar):
                 raise ValueError(f"calendar={list(self.calendar)} names a cycle twice: name each once")
-            check_marks(self.path, self.separator, self.decimal)
+            check_separator(self.path, self.separator, self.decimal)
             return self
 
-    def __init__(self, **choices: Any) -> None:
-        super().__init__(**choices)
-        self.path: str = choices["path"]
-        self.time: str = choices["time"]
-        self.targets: tuple[str, ...] = choices["targets"]
-        self.features: tuple[str, ...] = choices["features"]
-        self.future: tuple[str, ...] = choices["future"]
-        self.calendar: tuple[Cycle, ...] = choices["calendar"]
-        self.id: str | None = choices["id"]
-        self.static: tuple[str, ...] = choices["static"]
-        self.missing: str = choices["missing"]
-        self.gaps: str = choices["gaps"]
-        self.marks: tuple[str, str] = (choices["separator"], choices["decimal"])
+    def __init__(
+        self, *, path: str, time: str, targets: tuple[str, ...], features: tuple[str, ...], future: tuple[str, ...],
+        calendar: tuple[Cycle, ...], id: str | None, static: tuple[str, ...], missing: Missing, gaps: str,
+        separator: str, decimal: str, sha256: str | None, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**options)
+        self.path, self.sha256, self.time, self.id = path, sha256, time, id
+        self.targets, self.features, self.future, self.static = targets, features, future, static
+        self.calendar, self.missing, self.gaps = calendar, missing, gaps
+        self.separator, self.decimal = separator, decimal
+
+    @property
+    def _columns(self) -> tuple[str, ...]:
+        """All columns of numbers, in the order in which a model reads them."""
+        return (*self.targets, *self.features, *self.static, *self.future)
 
     def read(self) -> Series:
-        columns, (separator, decimal) = (*self.targets, *self.features, *self.static, *self.future), self.marks
-        place = find_file(self.path)
-        wanted = (self.time, *columns, *([self.id] if self.id else []))
-        if place.suffix.lower() in TYPED:
-            table = read_rows(place, wanted, numbers=True)
-        else:
-            table = read_table(read_text(place), place, separator, wanted)
-        times = read_times(table, self.time, decimal)
-        values = read_numbers(table, columns, decimal, gaps=self.missing != "error")
-        parts = self._parts(table)
-        pieces = []
-        for rows in parts.values():
-            part, when, piece = table.at(rows), times.at(rows), values[rows]
-            check_order(part, self.time, when.ticks)
-            where = places(part, self.time, when, fill=self.gaps == "fill")
-            self._check_static(part, piece)
-            piece = self._spread_out(piece, where)
-            pieces.append(fill_forward(part, columns, piece) if self.missing == "forward_fill" else piece)
+        path = find_file(self.path)
+        if self.sha256 is not None:
+            check_sha256(path, self.sha256, "is not the file of this configuration", "restore it, or set data.sha256")
+        return self._series(self._read_file(path), self.missing)
+
+    def _read_file(self, path: Path) -> Table:
+        return read_number_rows(path, self._wanted, self.separator)
+
+    @property
+    def _wanted(self) -> tuple[str, ...]:
+        return (self.time, *self._columns, *([self.id] if self.id else []))
+
+    def _series(self, table: Table, missing: Missing) -> Series:
+        columns = self._columns
+        times = read_times(table, self.time, self.decimal)
+        values = read_numbers(table, columns, self.decimal, allow_missing=missing != "error")
+        rows_of = {"": np.arange(len(table.lines))} if self.id is None else table.group_rows(self.id, "series")
+        pieces = [self._regular(table.rows(rows), times.rows(rows), values[rows], missing) for rows in rows_of.values()]
         values, names = np.concatenate(pieces), columns
         if self.calendar:
-            angles, more = cycles(table, self.time, times, self.calendar)
-            values = np.concatenate([values, angles[np.concatenate(list(parts.values()))]], 1)
-            names = (*columns, *more)
-        known = len(self.static) + len(names) - len(columns) + len(self.future)
-        shared = (*self.static, *names[len(columns) :])
-        many = tuple(len(piece) for piece in pieces) if self.id else ()
+            features, feature_names = calendar_features(table, self.time, times, self.calendar)
+            values = np.concatenate([values, features[np.concatenate(list(rows_of.values()))]], 1)
+            names = (*columns, *feature_names)
+        num_calendar = len(names) - len(columns)
         return Series(
             values,
             names,
             len(self.targets),
-            str(place),
-            known=known,
-            shared=shared,
-            names=tuple(parts),
-            rows=many,
-            mask=self.missing == "mask",
+            str(table.path),
+            num_known=len(self.static) + len(self.future) + num_calendar,
+            shared=(*self.static, *names[len(columns) :]),
+            names=tuple(rows_of),
+            rows=tuple(len(piece) for piece in pieces) if self.id else (),
+            may_be_missing=missing == "mask",
         )
 
-    def _spread_out(self, piece: np.ndarray, where: np.ndarray) -> np.ndarray:
-        """Rows (N, C) of one series at their places, NaN in those between; what never changes is known there too."""
-        whole = np.full((where[-1] + 1, piece.shape[1]), np.nan)
-        whole[where] = piece
+    def _regular(self, table: Table, times: Times, values: np.ndarray, missing: Missing) -> np.ndarray:
+        """(N, C) rows of one series at equal steps, those of gaps inserted.
+
+        Raises:
+            DataError: rows that are out of order or not one step apart, or a static column that changes.
+        """
+        check_order(table, self.time, times.ticks)
+        steps = step_numbers(table, self.time, times, fill=self.gaps == "fill")
         first = len(self.targets) + len(self.features)
-        whole[:, first : first + len(self.static)] = piece[0, first : first + len(self.static)]
-        return whole
+        static = slice(first, first + len(self.static))
+        for name, column in zip(self.static, values[:, static].T, strict=True):
+            changed = np.flatnonzero(~(column == column[0]))
+            if len(changed):
+                raise table.error(int(changed[0]), name, f"differs from {table.unit} {table.lines[0]}, but data.static "
+                                  "names this column: write one value in all rows of a series, or name the column in "
+                                  "features")  # fmt: skip
+        regular = np.full((steps[-1] + 1, values.shape[1]), np.nan)
+        regular[steps] = values
+        regular[:, static] = values[0, static]
+        return fill_forward(table, self._columns, regular) if missing == "forward_fill" else regular
 
-    def _parts(self, table: Table) -> dict[str, np.ndarray]:
-        """Rows of each series, the series in the order of their first rows."""
-        if self.id is None:
-            return {"": np.arange(len(table.lines))}
-        parts: dict[str, list[int]] = {}
-        for row, name in enumerate(table.columns[self.id]):
-            if not name:
-                raise table.fault(row, self.id, "the cell is empty: write which series the row belongs to")
-            parts.setdefault(name, []).append(row)
-        return {name: np.array(rows) for name, rows in parts.items()}
+    def read_new(self, source: NewData, info: SeriesInfo) -> Iterator[Batch]:
+        """The input of a forecast for the rows that follow a series with the same columns.
 
-    def _check_static(self, part: Table, values: np.ndarray) -> None:
-        for name in self.static:
-            column = values[:, len(self.targets) + len(self.features) + self.static.index(name)]
-            odd = np.flatnonzero(~(column == column[0]))
-            if len(odd):
-                raise part.fault(odd[0], name, f"differs from line {part.lines[0]}, though it is named in data.static: "
-                                 "write one value for all rows of a series, or name it in features")  # fmt: skip
-
-    def read_new(self, path: str, info: SeriesInfo) -> Iterator[Batch]:
-        """The last `window` rows of another file with the same columns; and `horizon` more, where some are known."""
-        self.path = path
-        if info.known:
-            self.missing = "mask"  # Rows ahead may leave empty what is not known there.
-        yield recent(self.read(), info)
+        Args:
+            source: a file, or a DataFrame with the time as column or index. It has at least `window` rows; with columns
+                that are known in advance, `horizon` more, in which all other columns may be empty.
+        """
+        if isinstance(source, str | Path):
+            table = self._read_file(find_file(str(source)))
+        elif is_frame(source):
+            table = read_frame(source, self._wanted, numbers=True, index=self.time)
+        else:
+            raise ConfigError(f"data '{self.name}' takes no new samples from arrays, which have no time: provide a "
+                              "file or a DataFrame")  # fmt: skip
+        yield latest_window(self._series(table, "mask" if info.known else self.missing), info)
 
     def prediction_table(
-        self, answers: Sequence[Any], info: SeriesInfo, columns: Sequence[str]
-    ) -> tuple[list[str], list[list[Any]]]:
-        return ["ahead", *columns], [[ahead, *row] for ahead, row in enumerate(answers[0], 1)]
+        self, predictions: Sequence[Prediction], info: SeriesInfo, columns: Sequence[str]
+    ) -> PredictionTable:
+        return PredictionTable(["ahead", *columns], [[step, *row] for step, row in enumerate(predictions[0], 1)])

@@ -19,30 +19,30 @@ ROWS_A_DAY = {"ETTh1": 24, "ETTh2": 24, "ETTm1": 96}
 
 
 class ETT(WindowedDataset, name="ett"):
-    """Six loads and the oil temperature, all looked back on and all predicted, as every paper on them does.
+    """Six loads and the oil temperature, all of them read and all of them predicted, as in every paper on them.
 
-    Months of 30 days: twelve to train on, four to validate, four to test; the rows behind them are left out.
+    Months of 30 days: twelve for training, four for validation, four for test; later rows are not used.
     """
 
     class Config(WindowedDataset.Config):
         subset: Literal["ETTh1", "ETTh2", "ETTm1"] = "ETTh1"
-        """Hourly readings of the first or second transformer, or the first one's every quarter of an hour."""
+        """Hourly readings of the first or second transformer, or readings of the first every quarter of an hour."""
         horizon: Steps = 96
-        """Rows predicted ahead."""
+        """Future rows that are predicted."""
         seasons: Annotated[tuple[Steps, ...], Field(strict=False)] = (24,)
-        """A day of the hourly sets; name 96 for ETTm1."""
+        """A day of the hourly sets; 96 for ETTm1."""
 
-    def __init__(self, **choices: Any) -> None:
-        super().__init__(**choices)
-        self.subset: str = choices["subset"]
+    def __init__(self, *, subset: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.subset = subset
 
     def read(self) -> Series:
         import pandas as pd
 
-        place = locate(f"ett/{self.subset}.parquet", ORIGIN, SHA256[self.subset])
-        values, columns = frame_values(pd.read_parquet(place).drop(columns="date"))
-        return Series(values[: self._borders(0)[2]], columns, len(columns), str(place))
+        path = locate(f"ett/{self.subset}.parquet", ORIGIN, SHA256[self.subset])
+        values, columns = frame_values(pd.read_parquet(path).drop(columns="date"))
+        return Series(values[: self._split_ends(0)[2]], columns, len(columns), str(path))
 
-    def _borders(self, rows: int) -> tuple[int, int, int]:
+    def _split_ends(self, rows: int) -> tuple[int, int, int]:
         month = 30 * ROWS_A_DAY[self.subset]
         return 12 * month, 16 * month, 20 * month

@@ -1,9 +1,10 @@
-"""What a person with a smartphone at the waist does: acceleration (g) and rotation (rad/s), three axes each, 50 Hz."""
+"""Activities of people with a smartphone at the waist: acceleration (g) and rotation (rad/s) in three axes, 50 Hz."""
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
 from lstm_lab.data.kinds.tagged import TaggedSequences
 from lstm_lab.data.readers.locate import locate
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 CHANNELS = ["acc_x", "acc_y", "acc_z", "gyro_x", "gyro_y", "gyro_z"]
 ACTIVITIES = (
     "walking", "upstairs", "downstairs", "sitting", "standing", "laying", "stand to sit", "sit to stand",
@@ -23,10 +27,10 @@ STATIC = 6
 """The first six are activities, the others the transitions between postures."""
 TEST_USERS = (2, 4, 9, 10, 12, 13, 18, 20, 24)
 VALIDATION_USERS = (7, 16, 23, 29)
-"""Every fifth of the 21 who are left."""
+"""Every fifth of the other 21."""
 
 
-def read_table() -> Any:
+def read_table() -> pd.DataFrame:
     """Columns user (1-30), recording, the channels, and label: 1-12 as in ACTIVITIES, -1 unlabelled."""
     import pandas as pd
 
@@ -35,15 +39,15 @@ def read_table() -> Any:
 
 
 class HAPT(TaggedSequences, name="hapt"):
-    """An activity or a postural transition for each sample, 12 in all; what nobody labelled is not asked about.
+    """An activity or a postural transition for each sample, 12 in total; unlabelled samples have no target.
 
-    Reyes-Ortiz et al. (2016), UCI, CC BY 4.0: 30 people, 61 recordings. The nine people of the original test part test
-    here, four others validate. Recordings are cut into pieces of `window` samples.
+    Reyes-Ortiz et al. (2016), UCI, CC BY 4.0: 30 people, 61 recordings. The nine people of the original test split
+    are the test split, four others the validation split. Recordings are cut into pieces of `window` samples.
     """
 
     class Config(Dataset.Config):
         window: Count = 500
-        """Samples in a piece: 50 are a second."""
+        """Samples in a piece, 50 per second."""
 
     classes = ACTIVITIES
 
@@ -51,28 +55,28 @@ class HAPT(TaggedSequences, name="hapt"):
         super().__init__(batch_size)
         self.window = window
 
-    def read(self) -> RawSplits:
-        pieces: dict[str, list[tuple[np.ndarray, int, np.ndarray]]] = {"train": [], "validation": [], "test": []}
+    def read(self) -> RawSplits[list[np.ndarray]]:
+        pieces: dict[str, list[tuple[np.ndarray, Hashable, np.ndarray]]] = {"train": [], "validation": [], "test": []}
         for (user, _), rows in read_table().groupby(["user", "recording"], sort=True):
-            part = "test" if user in TEST_USERS else "validation" if user in VALIDATION_USERS else "train"
+            split = "test" if user in TEST_USERS else "validation" if user in VALIDATION_USERS else "train"
             values, labels = rows[CHANNELS].to_numpy(), rows["label"].to_numpy()
             labels = np.where(labels > 0, labels - 1, -1).astype(np.int8)
             for start in range(0, len(rows), self.window):
-                asked = labels[start : start + self.window]
-                if (asked >= 0).any():
-                    pieces[part].append((values[start : start + self.window], int(user), asked))
+                targets = labels[start : start + self.window]
+                if (targets >= 0).any():
+                    pieces[split].append((values[start : start + self.window], user, targets))
         train, validation, test = (
-            RawSplit([x for x, _, _ in part], [user for _, user, _ in part], [y for _, _, y in part])
-            for part in pieces.values()
+            RawSplit([x for x, _, _ in split], [user for _, user, _ in split], [y for _, _, y in split])
+            for split in pieces.values()
         )
         return RawSplits(train, validation, test)
 
 
 class HAPTWindows(LabelledSequences, name="hapt_windows"):
-    """One of the six activities for each window of 128 samples (2.56 s), half of it shared with the next.
+    """One of the six activities for each window of 128 samples (2.56 s), overlapping the next by half.
 
     The convention of UCI HAR (Anguita et al. 2013), whose recordings these are, on six raw channels. Split by person as
-    `hapt`; a window lies wholly within one stretch of one activity.
+    `hapt`; all samples of a window are of one activity.
     """
 
     window, stride = 128, 64
@@ -88,8 +92,8 @@ class HAPTWindows(LabelledSequences, name="hapt_windows"):
         """Values (N, window, 6), labels (N,) from 0, users (N,)."""
         table = read_table()
         values, label = table[CHANNELS].to_numpy(), table["label"].to_numpy()
-        place = table[["user", "recording", "label"]].to_numpy()
-        borders = np.flatnonzero(np.any(place[1:] != place[:-1], 1)) + 1
+        section = table[["user", "recording", "label"]].to_numpy()
+        borders = np.flatnonzero(np.any(section[1:] != section[:-1], 1)) + 1
         starts = np.concatenate([
             np.arange(first, last - self.window + 1, self.stride)
             for first, last in zip([0, *borders], [*borders, len(table)], strict=True)
@@ -99,8 +103,8 @@ class HAPTWindows(LabelledSequences, name="hapt_windows"):
         return windows, label[starts] - 1, table["user"].to_numpy()[starts]
 
     @cached_property
-    def _held_out(self) -> tuple[np.ndarray, np.ndarray]:
+    def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
         users = self._windows[2]
         users = users[~np.isin(users, TEST_USERS)]
-        validates = np.isin(users, VALIDATION_USERS)
-        return np.flatnonzero(~validates), np.flatnonzero(validates)
+        validation = np.isin(users, VALIDATION_USERS)
+        return np.flatnonzero(~validation), np.flatnonzero(validation)

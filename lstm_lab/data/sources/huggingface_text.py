@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.preprocessing.splits import Texts
-from lstm_lab.data.readers.text_files import Rows, cell, labels_of, texts_of
-from lstm_lab.data.sources.own_text import NAMES, UserText
+from lstm_lab.data.kinds.user_text import UserText
+from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
+from lstm_lab.data.readers.formats import cell_text, labels_of, texts_of
+from lstm_lab.data.readers.table import Table
 
 
 class HuggingFace(UserText, name="huggingface"):
@@ -23,18 +24,17 @@ class HuggingFace(UserText, name="huggingface"):
         label: str = "label"
         """Column of the classes."""
 
-    def __init__(self, **choices: Any) -> None:
-        super().__init__(**choices)
-        self.column: str = choices["text"]
-        self.label: str = choices["label"]
+    def __init__(self, *, text: str, label: str, **options: Any) -> None:
+        super().__init__(**options, text=text, label=label)
+        self.column, self.label = text, label
 
     @cached_property
     def _splits(self) -> dict[str, Any]:
-        """Part -> its rows; '' where the set has no parts. What is none of PARTS is passed over."""
+        """Split -> its rows, a `datasets.Dataset`; "" where the set has none. Splits of other names are skipped."""
         try:
             import datasets
         except ImportError:
-            raise DataError(f"{self.path}: needs the package 'datasets': pip install datasets, or bring the texts as "
+            raise DataError(f"{self.path}: needs the package 'datasets': pip install datasets, or provide the texts as "
                             "CSV, JSONL or Parquet (data.name=csv_text)") from None  # fmt: skip
         datasets.disable_progress_bars()
         try:
@@ -45,9 +45,9 @@ class HuggingFace(UserText, name="huggingface"):
                             "a folder that save_to_disk wrote, or a set on the Hub") from None  # fmt: skip
         if not isinstance(found, dict):
             return {"": found}
-        splits = {NAMES[name]: rows for name, rows in found.items() if name in NAMES}
+        splits = {SPLIT_ALIASES[name]: rows for name, rows in found.items() if name in SPLIT_ALIASES}
         if "train" not in splits:
-            raise DataError(f"{self.path}: has the parts {', '.join(found)}, none of them train")
+            raise DataError(f"{self.path}: has the splits {', '.join(found)}, none of which is train")
         return splits
 
     def files(self) -> list[Path]:
@@ -55,21 +55,22 @@ class HuggingFace(UserText, name="huggingface"):
         return sorted(files | {about for file in files for about in file.parent.glob("dataset_info.json")})
 
     def read(self) -> Texts:
-        texts, labels, parts = [], [], []
-        for part, rows in self._splits.items():
+        from datasets import ClassLabel
+
+        texts, labels, splits = [], [], []
+        for split, rows in self._splits.items():
             missing = next((name for name in (self.column, self.label) if name not in rows.column_names), None)
             if missing is not None:
                 raise DataError(f"{self.path}: no column {missing!r}; it has {', '.join(rows.column_names)}")
-            table = Rows(Path(self.path, part), {}, list(range(1, len(rows) + 1)))
-            names = getattr(rows.features[self.label], "names", None)
+            table = Table(Path(self.path, split), {}, list(range(1, len(rows) + 1)), unit="row")
             for column in (self.column, self.label):
-                values = [cell(value, table, row, column) for row, value in enumerate(rows[column])]
-                table.columns[column] = values
-            if names is not None:
-                numbers = {str(number): name for number, name in enumerate(names)}
-                table.columns[self.label] = [numbers.get(value, "") for value in table.columns[self.label]]
+                table.columns[column] = [cell_text(value, table, row, column) for row, value in enumerate(rows[column])]
+            feature = rows.features[self.label]
+            if isinstance(feature, ClassLabel):
+                names = {str(number): name for number, name in enumerate(feature.names)}
+                table.columns[self.label] = [names.get(value, "") for value in table.columns[self.label]]
             texts += texts_of(table, self.column)
             labels += labels_of(table, self.label).tolist()
-            parts += [part] * len(rows)
-        named = self.named_parts(np.array(parts), Path(self.path)) if parts[0] else None
+            splits += [split] * len(rows)
+        named = self.checked_splits(np.array(splits), Path(self.path)) if splits[0] else None
         return Texts(texts, np.array(labels), self.path, named)

@@ -1,4 +1,4 @@
-"""Film reviews: 50,000 of them, for or against."""
+"""50,000 film reviews, positive or negative."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_lab.data.kinds.text import Text
+from lstm_lab.data.kinds.text import TextDataset
 from lstm_lab.data.preprocessing.splits import Texts
+from lstm_lab.data.readers.formats import parquet_columns
 from lstm_lab.data.readers.locate import locate
-from lstm_lab.data.readers.text_files import parquet_columns
 
 
-class IMDB(Text, name="imdb"):
-    """Is the review for the film or against it? 25,000 to train on, 25,000 to test, as published.
+class IMDB(TextDataset, name="imdb"):
+    """Sentiment of film reviews: 25,000 for training, 25,000 for test, as published.
 
-    Maas et al. (ACL 2011). imdb/imdb.parquet holds split (train, test), label (0 against, 1 for), title_id and text.
-    A film's reviews stay together: nobody is judged on a film whose other reviews it has read.
+    Maas et al. (ACL 2011). imdb/imdb.parquet has split (train, test), label (0 against, 1 for), title_id and text.
+    Reviews of one film stay in one split: no film of the validation split has reviews in the training split.
     """
 
     def files(self) -> list[Path]:
@@ -24,12 +24,12 @@ class IMDB(Text, name="imdb"):
                        "ai.stanford.edu/~amaas/data/sentiment) as split, label, title_id, text")]  # fmt: skip
 
     def read(self) -> Texts:
-        (place,) = self.files()
-        columns = parquet_columns(place, ("split", "label", "title_id", "text"))
+        (path,) = self.files()
+        columns = parquet_columns(path, ("split", "label", "title_id", "text"))
         return Texts(
-            columns["text"],
-            np.array(["against", "for"])[columns["label"]],
-            str(place),
+            [str(text) for text in columns["text"]],
+            np.array(["against", "for"])[np.array(columns["label"], int)],
+            str(path),
             np.array(columns["split"]),
             np.array(columns["title_id"]),
         )

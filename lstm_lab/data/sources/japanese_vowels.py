@@ -1,4 +1,4 @@
-"""Nine speakers say /ae/: 12 cepstral coefficients a frame, 7 to 29 frames. Ships inside `aeon`."""
+"""Nine speakers say /ae/: 12 cepstral coefficients per frame, 7 to 29 frames. Shipped with `aeon`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import digest
-from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences
+from lstm_lab.data.kinds.labelled import LabelledArrays, LabelledData, LabelledSequences
 from lstm_lab.data.readers.cache import CacheEntry, cached
 from lstm_lab.data.readers.locate import sha256_of
 
 
 class JapaneseVowels(LabelledSequences, name="japanese_vowels"):
-    """Who speaks? 270 utterances to train on, 370 to test, as published.
+    """Speaker identification: 270 utterances for training, 370 for test, as published.
 
     Kudo, Toyama & Shimbo (1999); UCI, CC BY 4.0.
     """
@@ -24,26 +24,26 @@ class JapaneseVowels(LabelledSequences, name="japanese_vowels"):
     def read(self) -> LabelledData:
         package = find_spec("aeon")
         if package is None or package.origin is None:
-            raise DataError("japanese_vowels ships in the package 'aeon': pip install 'lstm-lab[datasets]'")
+            raise DataError("japanese_vowels is shipped with the package 'aeon': pip install 'lstm-lab[datasets]'")
         folder = Path(package.origin).parent / "datasets" / "data" / "JapaneseVowels"
-        files = [sha256_of(folder / f"JapaneseVowels_{part}.ts") for part in ("TRAIN", "TEST")]
+        files = [sha256_of(folder / f"JapaneseVowels_{split}.ts") for split in ("TRAIN", "TEST")]
         # Each process of a sweep reads it: importing aeon takes ten times as long as training an epoch.
         arrays = cached(f"{self.name}-{digest(*files, version('aeon'))}", self._read).arrays
 
-        def part(name: str) -> tuple[list[np.ndarray], np.ndarray]:
+        def split(name: str) -> LabelledArrays:
             ends = np.cumsum(arrays[f"{name} lengths"])
             return np.split(arrays[f"{name} values"], ends[:-1]), arrays[f"{name} labels"]
 
-        return LabelledData(train=part("train"), test=part("test"))
+        return LabelledData(train=split("train"), test=split("test"))
 
     def _read(self) -> CacheEntry:
         from aeon.datasets import load_classification
 
         arrays = {}
-        for part in ("train", "test"):
-            # Without load_equal_length=False the set comes padded.
-            sequences, labels = load_classification("JapaneseVowels", split=part, load_equal_length=False)
-            arrays[f"{part} values"] = np.concatenate([sequence.T for sequence in sequences])
-            arrays[f"{part} lengths"] = np.array([sequence.shape[1] for sequence in sequences])
-            arrays[f"{part} labels"] = labels
+        for split in ("train", "test"):
+            # Without load_equal_length=False the sequences come padded.
+            sequences, labels = load_classification("JapaneseVowels", split=split, load_equal_length=False)
+            arrays[f"{split} values"] = np.concatenate([sequence.T for sequence in sequences])
+            arrays[f"{split} lengths"] = np.array([sequence.shape[1] for sequence in sequences])
+            arrays[f"{split} labels"] = labels
         return CacheEntry(arrays, {})

@@ -1,4 +1,4 @@
-"""Three made problems of long time lags: what is asked at the end depends on what came long before."""
+"""Three generated problems with long time lags: the target depends on inputs many steps before it."""
 
 from __future__ import annotations
 
@@ -7,29 +7,31 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from lstm_lab.data.kinds.sequence_regression import SequenceRegression
+from lstm_lab.data.base import InfoT
+from lstm_lab.data.kinds.pre_split import SplitT, TargetsT
+from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.data.kinds.synthetic import SyntheticDataset
-from lstm_lab.data.kinds.tagged import TaggedSequences
+from lstm_lab.data.kinds.tagged import LabelledInfo, TaggedSequences, TaggedSplit
 
 
-class LongLag(SyntheticDataset):
+class LongLag(SyntheticDataset[InfoT, TargetsT, SplitT]):
     """Base of the three."""
 
     class Config(SyntheticDataset.Config):
         length: Annotated[int, Field(ge=2, lt=2**31)] = 100
-        """Steps over which something must be remembered, T."""
+        """Steps over which inputs must be remembered, T."""
 
     def __init__(self, batch_size: int, length: int, **sizes: Any) -> None:
         super().__init__(batch_size, **sizes)
         self.length = length
 
 
-class Adding(LongLag, SequenceRegression, name="adding"):
+class Adding(LongLag[RegressionInfo, np.ndarray, RegressionSplit], SequenceRegression, name="adding"):
     """The sum of the two marked numbers among T (Hochreiter & Schmidhuber 1997, experiment 4).
 
     In the form of Le, Jaitly & Hinton (2015): channel 0 is uniform on [0, 1), channel 1 marks one step in each half
-    with 1. Always answering 1 has a mean squared error of 1/6; the problem counts as solved below 0.01, that is, with
-    errors of 0.1, where a memory of one of the two numbers alone would leave 1/12.
+    with 1. Always predicting 1 has a mean squared error of 1/6; the problem counts as solved below 0.01, that is, with
+    errors of 0.1, where a memory of only one of the two numbers would leave 1/12.
     """
 
     targets = ("sum",)
@@ -43,16 +45,16 @@ class Adding(LongLag, SequenceRegression, name="adding"):
         return list(x), x[rows, marked, 0].sum(0, dtype=np.float64)[:, None]
 
 
-class CopyMemory(LongLag, TaggedSequences, name="copy_memory"):
+class CopyMemory(LongLag[LabelledInfo, list[np.ndarray], TaggedSplit], TaggedSequences, name="copy_memory"):
     """Ten symbols, T blanks, then the ten again (Hochreiter & Schmidhuber 1997; as in Arjovsky, Shah & Bengio 2016).
 
-    Channels: 8 symbols, the blank, and the sign to begin, which stands at step T + 10; T + 20 steps. Asked are the last
-    ten. Without a memory nothing is better than 8 equal chances: a cross-entropy of log 8 = 2.079, accuracy 1/8.
+    Channels: 8 symbols, the blank, and the start sign at step T + 10; T + 20 steps. The targets are the last ten
+    steps. Without a memory nothing is better than 8 equal probabilities: cross-entropy log 8 = 2.079, accuracy 1/8.
     """
 
     symbols, count = 8, 10
     classes = tuple(str(i + 1) for i in range(symbols))
-    scaled = False
+    standardized = False
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
         blank, sign = self.symbols, self.symbols + 1
@@ -64,18 +66,18 @@ class CopyMemory(LongLag, TaggedSequences, name="copy_memory"):
         return list(np.eye(self.symbols + 2, dtype=np.uint8)[steps]), list(labels)
 
 
-class Parity(LongLag, TaggedSequences, name="parity"):
-    """Whether the ones among the bits so far are even or odd: one bit of memory that every one must turn over.
+class Parity(LongLag[LabelledInfo, list[np.ndarray], TaggedSplit], TaggedSequences, name="parity"):
+    """Whether the number of ones among the bits so far is even or odd: one bit of memory, which every one flips.
 
     Without a memory of all bits nothing is better than chance: accuracy 1/2.
     """
 
     class Config(LongLag.Config):
         target_steps: Literal["every", "last"] = "every"
-        """At every step, or after the last bit alone, which is much harder to learn."""
+        """Targets at every step, or after the last bit alone, which is much harder to learn."""
 
     classes = ("even", "odd")
-    scaled = False
+    standardized = False
 
     def __init__(self, batch_size: int, length: int, target_steps: str, **sizes: Any) -> None:
         super().__init__(batch_size, length, **sizes)

@@ -14,49 +14,48 @@ HORIZONS = {"hourly": 48, "weekly": 13}
 
 
 class M4(WindowedDataset, name="m4"):
-    """Many series, one model: 414 hourly or 359 weekly ones, each on its own scale.
+    """One model for many series, 414 hourly or 359 weekly ones, each with its own scale.
 
-    The competition's test rows are the test part: one forecast for each series. The horizon before them validates, so
-    that the scale and the denominator of MASE come of the rows before both; the competition's own takes in the latter.
+    The competition's test rows are the test split: one forecast for each series. The horizon before them is for
+    validation, so the scale and the denominator of MASE are those of the rows before both; the competition's own
+    denominator includes the latter.
     """
 
     class Config(WindowedDataset.Config):
         subset: Literal["hourly", "weekly"] = "hourly"
         """Which of the competition's six frequencies."""
         horizon: Steps = 48
-        """Rows predicted ahead: 48 of the hourly, 13 of the weekly series."""
+        """Future rows that are predicted: 48 of the hourly, 13 of the weekly series."""
         seasons: Annotated[tuple[Steps, ...], Field(strict=False)] = (24,)
-        """A day of the hourly series; name 1 for the weekly ones, as the competition does."""
+        """A day of the hourly series; 1 for the weekly ones, as in the competition."""
 
         @model_validator(mode="after")
-        def _as_in_the_competition(self) -> M4.Config:
+        def _the_horizon_is_that_of_the_competition(self) -> M4.Config:
             if self.horizon != HORIZONS[self.subset]:
-                raise ValueError(
-                    f"horizon={self.horizon}: the {self.subset} series are tested on {HORIZONS[self.subset]} rows; "
-                    "set it to that"
-                )
+                raise ValueError(f"horizon={self.horizon}: the {self.subset} series are tested on "
+                                 f"{HORIZONS[self.subset]} rows: set it to that")  # fmt: skip
             return self
 
-    def __init__(self, **choices: Any) -> None:
-        super().__init__(**choices)
-        self.subset: str = choices["subset"]
+    def __init__(self, *, subset: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.subset = subset
 
     def read(self) -> Series:
         import pandas as pd
 
-        place = locate(
+        path = locate(
             "m4/m4_hourly_weekly.parquet",
             "Train and Test of Hourly and Weekly (github.com/Mcompetitions/M4-methods, Dataset/) as Parquet",
             "cbc9424bae7d7e12b9c6bdce24d8773516148425f8c257741972cc7f6e3b41da",
         )
-        frame = pd.read_parquet(place)
+        frame = pd.read_parquet(path)
         frame = frame[frame["freq"].str.lower() == self.subset]
-        parts = {part: rows.set_index("id")["y"] for part, rows in frame.groupby("split")}
-        names = sorted(parts["train"].index, key=lambda name: int(name[1:]))
-        series = [np.concatenate([parts["train"][name], parts["test"][name]]).astype(float) for name in names]
+        values = {split: rows.set_index("id")["y"] for split, rows in frame.groupby("split")}
+        names = sorted(values["train"].index, key=lambda name: int(name[1:]))
+        series = [np.concatenate([values["train"][name], values["test"][name]]).astype(float) for name in names]
         return Series(
-            np.concatenate(series)[:, None], ("y",), 1, str(place), names=tuple(names), rows=tuple(map(len, series))
+            np.concatenate(series)[:, None], ("y",), 1, str(path), names=tuple(names), rows=tuple(map(len, series))
         )
 
-    def _borders(self, rows: int) -> tuple[int, int, int]:
+    def _split_ends(self, rows: int) -> tuple[int, int, int]:
         return rows - 2 * self.horizon, rows - self.horizon, rows

@@ -1,4 +1,4 @@
-"""Sentences of film reviews: 10,662 of them, for or against."""
+"""10,662 sentences of film reviews, positive or negative."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_lab.data.kinds.text import Text
+from lstm_lab.data.kinds.text import TextDataset
 from lstm_lab.data.preprocessing.splits import Texts
+from lstm_lab.data.readers.formats import parquet_columns
 from lstm_lab.data.readers.locate import locate
-from lstm_lab.data.readers.text_files import parquet_columns
 
 
-class MovieReviews(Text, name="mr"):
-    """Is the sentence for the film or against it? Of every ten sentences seven train, one validates, two test.
+class MovieReviews(TextDataset, name="mr"):
+    """Sentiment of sentences. Of every ten sentences seven are for training, one for validation, two for test.
 
-    Pang & Lee (2005). The literature takes ten folds instead. Four in five sentences of sst stand here too: never train
-    on one and test on the other. sentence_sets/mr.parquet holds label (0 against, 1 for) and text.
+    Pang & Lee (2005). The literature uses ten folds instead. Four in five sentences of sst are in this set too: never
+    train on one and test on the other. sentence_sets/mr.parquet has label (0 against, 1 for) and text.
     """
 
     def files(self) -> list[Path]:
@@ -24,6 +24,6 @@ class MovieReviews(Text, name="mr"):
                        "cs.cornell.edu/people/pabo/movie-review-data) as label, text")]  # fmt: skip
 
     def read(self) -> Texts:
-        (place,) = self.files()
-        columns = parquet_columns(place, ("label", "text"))
-        return Texts(columns["text"], np.array(["against", "for"])[columns["label"]], str(place))
+        (path,) = self.files()
+        labels, texts = parquet_columns(path, ("label", "text")).values()
+        return Texts([str(text) for text in texts], np.array(["against", "for"])[np.array(labels, int)], str(path))

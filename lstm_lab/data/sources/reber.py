@@ -1,10 +1,10 @@
-"""Strings of the embedded Reber grammar, letter by letter."""
+"""Strings of the embedded Reber grammar, one letter per step."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from lstm_lab.data.kinds.sequences import NextStepSequences
+from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, NextStepSplit, TokenInfo
 from lstm_lab.data.kinds.synthetic import SyntheticDataset
 
 LETTERS = "BTPSXVE"
@@ -15,16 +15,18 @@ GRAMMAR = (
     (("X", 2), ("S", 5)),
     (("P", 3), ("V", 5)),
 )
-"""State -> the two letters that may follow, equally likely, and the state that each leads to; state 5 is the end."""
+"""State -> the two equally likely next letters, and the state that each leads to; state 5 is the end."""
 END = 5
 
 
-class EmbeddedReber(SyntheticDataset, NextStepSequences, name="embedded_reber"):
-    """Which letter comes next? (Hochreiter & Schmidhuber 1997, experiment 1; after Reber 1967.)
+class EmbeddedReber(
+    SyntheticDataset[FrameInfo | TokenInfo, None, NextStepSplit], NextStepSequences, name="embedded_reber"
+):
+    """Prediction of the next letter (Hochreiter & Schmidhuber 1997, experiment 1; after Reber 1967).
 
     B, then T or P, a Reber string (B, a walk through GRAMMAR, E), the same T or P again, E: only that last T or P needs
-    a long memory. Of every two choices in the grammar one is as likely as the other, which sets the least perplexity.
-    Short strings are few, so the parts share some: what is learned is the grammar.
+    a long memory. The two letters that the grammar allows are equally likely, which bounds the perplexity from below.
+    There are few short strings, so the splits share some: what is learned is the grammar.
     """
 
     tokens = True
@@ -32,12 +34,12 @@ class EmbeddedReber(SyntheticDataset, NextStepSequences, name="embedded_reber"):
 
     def draw(self, n: int, rng: np.random.Generator) -> tuple[list[np.ndarray], None]:
         letter = np.array([[LETTERS.index(letter) + 1 for letter, _ in choices] for choices in GRAMMAR])
-        leads = np.array([[state for _, state in choices] for choices in GRAMMAR])
+        target = np.array([[state for _, state in choices] for choices in GRAMMAR])
         state, walk = np.zeros(n, np.int64), []
         while (state != END).any():
-            turn, here = rng.integers(2, size=n), np.minimum(state, END - 1)
-            walk.append(np.where(state != END, letter[here, turn], 0))
-            state = np.where(state != END, leads[here, turn], END)
+            choice, source = rng.integers(2, size=n), np.minimum(state, END - 1)
+            walk.append(np.where(state != END, letter[source, choice], 0))
+            state = np.where(state != END, target[source, choice], END)
         b, t, p, e = (LETTERS.index(name) + 1 for name in "BTPE")
         outer = rng.choice([t, p], size=n)
         inner = np.stack(walk, 1)  # (n, longest), 0 behind the end

@@ -1,4 +1,4 @@
-"""Short messages: 5,574 of them, wanted or not."""
+"""5,574 short messages, spam or not."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from lstm_lab.data.kinds.text import Text
+from lstm_lab.data.kinds.text import TextDataset
 from lstm_lab.data.preprocessing.splits import Texts
+from lstm_lab.data.readers.formats import parquet_columns
 from lstm_lab.data.readers.locate import locate
-from lstm_lab.data.readers.text_files import parquet_columns
 
 
-class SMSSpam(Text, name="sms_spam"):
-    """Is the message ham or spam? One in eight is spam; of every ten texts seven train, one validates, two test.
+class SMSSpam(TextDataset, name="sms_spam"):
+    """Ham or spam; one message in eight is spam. Of every ten texts seven are for training, one for validation, two for
+    test.
 
-    Almeida, Gómez Hidalgo & Yamakami (2011); UCI, CC BY 4.0. sentence_sets/sms_spam.parquet holds label and text.
+    Almeida, Gómez Hidalgo & Yamakami (2011); UCI, CC BY 4.0. sentence_sets/sms_spam.parquet has label and text.
     """
 
     def files(self) -> list[Path]:
@@ -23,6 +24,6 @@ class SMSSpam(Text, name="sms_spam"):
                        "(archive.ics.uci.edu/dataset/228) as label, text")]  # fmt: skip
 
     def read(self) -> Texts:
-        (place,) = self.files()
-        columns = parquet_columns(place, ("label", "text"))
-        return Texts(columns["text"], np.array(columns["label"]), str(place))
+        (path,) = self.files()
+        labels, texts = parquet_columns(path, ("label", "text")).values()
+        return Texts([str(text) for text in texts], np.array(labels), str(path))

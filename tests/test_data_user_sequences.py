@@ -84,7 +84,7 @@ def test_series_come_from_jsonl_and_parquet_as_from_csv(tmp_path):
     ]
     for other in found[1:]:
         np.testing.assert_allclose(other.read().values, found[0].read().values, rtol=1e-14)
-    with pytest.raises(ConfigError, match="separator and decimal would do nothing"):
+    with pytest.raises(ConfigError, match="separator and decimal would have no effect"):
         Experiment.of({"data": {**choices, "path": "a.jsonl", "decimal": ","}, "task": "forecast"})
 
 
@@ -113,7 +113,7 @@ def test_groups_stay_together_and_so_do_copies(tmp_path):
     people = frame.assign(person=[int(name[1:]) % 20 // 2 for name in frame["who"]])
     people.to_csv(tmp_path / "b.csv", index=False)
     grouped = data(**TABLE, path=str(tmp_path / "b.csv"), group="person")
-    parts = grouped._found[1]
+    parts = grouped._all[1]
     person = [i % 20 // 2 for i in range(80)]
     assert all(len({parts[i] for i in range(80) if person[i] == one}) == 1 for one in set(person))
 
@@ -145,7 +145,7 @@ MALFORMED = {
     "no such .ts": ("none.ts", None, {}, "none.ts: no such file"),
     "empty .ts": ("a.ts", "", {}, "is empty: it needs a header, @data"),
     "no @data": ("a.ts", "@univariate true\n", {}, "has no line @data"),
-    "no header": ("a.ts", ROWS, {}, "line 1: '1,2:3,4:slow' stands before @data"),
+    "no header": ("a.ts", ROWS, {}, "line 1: '1,2:3,4:slow' is before @data"),
     "no sequences": ("a.ts", HEAD, {}, "has no sequences below @data"),
     "odd class": ("a.ts", HEAD + ROWS + "1,2:3,4:quick\n", {}, "line 7: class 'quick' is not among those"),
     "no class in a line": ("a.ts", HEAD + ROWS + "1,2:3,4\n", {}, "line 7: class '3,4' is not among those"),
@@ -158,9 +158,9 @@ MALFORMED = {
     "blank line": ("a.ts", HEAD + ROWS + "\n" + ROWS, {}, "line 7: is empty"),
     "timestamps": ("a.ts", "@timestamps true\n" + HEAD + ROWS, {}, "line 1: @timestamps true"),
     "numbers asked": ("a.ts", "@targetLabel true\n" + HEAD + ROWS, {}, "line 1: @targetLabel true"),
-    "no classes": ("a.ts", HEAD.replace("true slow fast", "false") + "1,2\n2,3\n", {}, "there is no class to learn"),
-    "one .ts class": ("a.ts", HEAD + ROWS.replace("fast", "slow"), {}, "holds one class alone ('slow')"),
-    "too few": ("a.ts", HEAD + ROWS, {}, "2 sequences leave none to the test"),
+    "no classes": ("a.ts", HEAD.replace("true slow fast", "false") + "1,2\n2,3\n", {}, "there are no classes to learn"),
+    "one .ts class": ("a.ts", HEAD + ROWS.replace("fast", "slow"), {}, "has 1 class ('slow')"),
+    "too few": ("a.ts", HEAD + ROWS, {}, "2 sequences leave none for the test"),
     "no test file": ("a.ts", HEAD + ROWS * 9, {"test_path": "b.ts"}, "b.ts: no such file"),
     ".ts in Latin-1": ("a.ts", HEAD.encode() + b"1,2:3,\xe9:slow\n", {}, "line 5: not UTF-8 text"),
     "no column": ("a.csv", STEPS.replace("kind", "kin"), {}, "line 1: no column 'kind'; did you mean 'kin'?"),
@@ -169,13 +169,13 @@ MALFORMED = {
     "no number": ("a.csv", STEPS + "s20,y,,1\n", {}, "line 42, column 'a': the cell is empty"),
     "ids as labels": ("a.csv", STEPS, {"label": "who", "id": "kind"}, "differs from line 2"),
     "odd part": ("a.csv", STEPS.replace("a,b", "a,part").replace(",0\n", ",tset\n").replace(",1\n", ",tset\n"),
-                 {"channels": ["a"], "split": "part"}, "column 'part': 'tset' is no part"),
-    "torn Parquet": ("a.parquet", b"PAR1torn", {}, "not a whole Parquet file"),
+                 {"channels": ["a"], "split": "part"}, "column 'part': 'tset' is not a split"),
+    "torn Parquet": ("a.parquet", b"PAR1torn", {}, "not a complete Parquet file"),
     "no JSON": ("a.jsonl", LINES + "{who: 1}\n", {}, "line 21: not JSON"),
     "a JSON list": ("a.jsonl", LINES + "[1]\n", {}, "line 21: '[1]' is not a JSON object"),
     "a field too few": ("a.jsonl", LINES + '{"who": "s20", "a": 1}\n', {}, "line 21: no field 'b'"),
     "a list for a number": ("a.jsonl", LINES + '{"who": "s", "kind": "x", "a": [1], "b": 0}\n', {},
-                            "line 21, column 'a': '[1]' is no text, number or time"),
+                            "line 21, column 'a': '[1]' is not a text, number or time"),
     "null": ("a.jsonl", LINES + '{"who": "s", "kind": "x", "a": null, "b": 0}\n', {}, "line 21, column 'a': the cell"),
 }  # fmt: skip
 SERIES = {
@@ -185,13 +185,13 @@ SERIES = {
     "words": ("a.ndjson", '{"t": 1, "y": "high"}\n', "line 1, column 'y': 'high' is not a number"),
     "back in time": ("a.jsonl", '{"t": 2, "y": 2}\n{"t": 1, "y": 3}\n', "line 2, column 't': '1' is earlier"),
     "not UTF-8": ("a.jsonl", b'{"t": 1, "y": "\xe9"}\n', "line 1: not UTF-8 text"),
-    "empty": ("a.jsonl", "\n", "is empty: it needs one object a line"),
-    "torn": ("a.parquet", b"PAR1", "not a whole Parquet file"),
+    "empty": ("a.jsonl", "\n", "is empty: it needs one object on each line"),
+    "torn": ("a.parquet", b"PAR1", "not a complete Parquet file"),
     "a gap": ("a.parquet", {"t": [1, 2, 3, 5], "y": [1.0, 2.0, 3.0, 4.0]}, "row 4, column 't': '5' follows '3'"),
     "no number": ("a.parquet", {"t": [1, 2], "y": [1.0, None]}, "row 2, column 'y': the cell is empty"),
     "no column": ("a.parquet", {"t": [1, 2], "z": [1.0, 2.0]}, "no column 'y'; it has 't', 'z'"),
     "no rows": ("a.parquet", {"t": [], "y": []}, "has no rows"),
-    "lists": ("a.parquet", {"t": [1, 2], "y": [[1.0], [2.0]]}, "row 1, column 'y': '[1.0]' is no text, number or time"),
+    "lists": ("a.parquet", {"t": [1, 2], "y": [[1.0], [2.0]]}, "row 1, column 'y': '[1.0]' is not a text, number"),
 }  # fmt: skip
 
 

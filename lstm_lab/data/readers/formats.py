@@ -1,0 +1,244 @@
+"""Files of rows, and pandas DataFrames, as tables of text. The ending of a file's name decides how it is read."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lstm_lab.config import DataError
+from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, SPLITS
+from lstm_lab.data.readers.table import Table, list_names, parse_csv, quoted, read_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+TYPED = (".jsonl", ".ndjson", ".parquet")
+"""Endings of files that distinguish numbers from text, without separator or decimal mark."""
+
+
+def read_csv(path: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
+    """The wanted columns of a CSV or TSV file."""
+    return parse_csv(read_text(path, needs="a header and one row for each text"), path, separator, wanted)
+
+
+def read_jsonl(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+    """The wanted fields of a file with one JSON object on each line."""
+    columns: dict[str, list[str]] = {name: [] for name in wanted}
+    table = Table(path, columns, [])
+    # Not splitlines(): a JSON text may contain Unicode line ends.
+    for line, content in enumerate(read_text(path, "JSON text", "one object on each line").split("\n"), 1):
+        if not content.strip():
+            continue
+        try:
+            row = json.loads(content)
+        except ValueError as error:
+            raise DataError(f"{path}: line {line}: not JSON ({error}): write one object on each line") from None
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: line {line}: {quoted(content)} is not a JSON object: write one on each line")
+        table.lines.append(line)
+        for name in wanted:
+            if name not in row:
+                raise DataError(f"{path}: line {line}: no field {name!r}; it has {list_names(list(row))}")
+            columns[name].append(cell_text(row[name], table, len(table.lines) - 1, name, numbers))
+    if not table.lines:
+        raise DataError(f"{path}: has no rows: write one JSON object on each line")
+    return table
+
+
+def read_parquet(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+    """The wanted columns of a Parquet file."""
+    return _as_text(path, parquet_columns(path, wanted), numbers)
+
+
+def read_frame(frame: pd.DataFrame, wanted: Sequence[str], numbers: bool = False, index: str | None = None) -> Table:
+    """The wanted columns of a DataFrame. A name that is no column but a name of the index is read from the index.
+
+    Args:
+        numbers: as of `read_rows`.
+        index: name of the index where it has none.
+
+    Raises:
+        DataError: no such column, or no rows.
+    """
+    path = Path("DataFrame")
+    names = [str(name) for name in frame.columns]
+    columns: dict[str, list[object]] = {}
+    for name in wanted:
+        if names.count(name) > 1:
+            raise DataError(f"{path}: {names.count(name)} columns are named {name!r}: rename all but one")
+        if name in names:
+            values = frame.iloc[:, names.index(name)]
+        elif name in frame.index.names:
+            values = frame.index.get_level_values(name).to_series()
+        elif name == index and list(frame.index.names) == [None]:
+            values = frame.index.to_series()
+        else:
+            raise DataError(f"{path}: no column {name!r}; it has {list_names(names)}")
+        columns[name] = values.astype(object).where(values.notna(), None).tolist()
+    if not len(frame):
+        raise DataError(f"{path}: has no rows: provide some")
+    return _as_text(path, columns, numbers)
+
+
+def _as_text(path: Path, columns: dict[str, list[object]], numbers: bool) -> Table:
+    table = Table(path, {}, list(range(1, len(next(iter(columns.values()))) + 1)), unit="row")
+    for name, values in columns.items():
+        table.columns[name] = [
+            value if isinstance(value, str) else cell_text(value, table, row, name, numbers)
+            for row, value in enumerate(values)
+        ]
+    return table
+
+
+def parquet_columns(path: Path, wanted: Sequence[str]) -> dict[str, list[object]]:
+    """Columns of a Parquet file as Python values.
+
+    Raises:
+        DataError: not a Parquet file, no such column, or no rows.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        file = parquet.ParquetFile(path)
+        names = file.schema_arrow.names
+        missing = next((name for name in wanted if name not in names), None)
+        if missing is not None:
+            raise DataError(f"{path}: no column {missing!r}; it has {list_names(names)}")
+        table = file.read(columns=list(wanted))
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from None
+    if not table.num_rows:
+        raise DataError(f"{path}: has no rows: add some")
+    return {name: table.column(name).to_pylist() for name in wanted}
+
+
+def parquet_texts(path: Path, *wanted: str) -> list[list[str]]:
+    """Columns of strings of a Parquet file."""
+    return [[str(value) for value in values] for values in parquet_columns(path, wanted).values()]
+
+
+def parquet_names(path: Path) -> list[str]:
+    """Names of all columns of a Parquet file."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        return [str(name) for name in parquet.read_schema(path).names]
+    except (OSError, pa.ArrowException) as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path}: not a complete Parquet file ({' '.join(str(error).split())[:120]}): write it again")
+
+
+def read_lines(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+    """The one wanted column of a file with one text on each line."""
+    if len(wanted) > 1:
+        raise DataError(f"{path}: a .txt file has one text on each line and no column {wanted[1]!r}: provide a CSV, "
+                        "JSONL or Parquet file")  # fmt: skip
+    lines = read_text(path, "text", "one text on each line").split("\n")
+    rows = [number for number, line in enumerate(lines, 1) if line.strip()]
+    return Table(path, {wanted[0]: [lines[number - 1].strip() for number in rows]}, rows)
+
+
+READERS: dict[str, Callable[[Path, Sequence[str], str, bool], Table]] = {
+    ".csv": read_csv,
+    ".tsv": read_csv,
+    ".jsonl": read_jsonl,
+    ".ndjson": read_jsonl,
+    ".parquet": read_parquet,
+    ".txt": read_lines,
+}
+"""Ending of a file's name -> its reader."""
+
+
+def read_rows(path: Path, wanted: Sequence[str], separator: str | None = None, numbers: bool = False) -> Table:
+    """The wanted columns of a file, read as the ending of its name says.
+
+    Args:
+        separator: character between the fields of a CSV; None: a comma, or in a .tsv file a tab.
+        numbers: whether cells may be times and numbers of any kind, not only texts and labels.
+    """
+    ending = path.suffix.lower()
+    if ending not in READERS:
+        raise DataError(f"{path}: {ending or 'no ending'} is not a known format: rename the file to one of "
+                        f"{', '.join(READERS)}")  # fmt: skip
+    return READERS[ending](path, wanted, separator or ("\t" if ending == ".tsv" else ","), numbers)
+
+
+def read_number_rows(path: Path, wanted: Sequence[str], separator: str) -> Table:
+    """The wanted columns of a file of numbers and times: JSONL or Parquet by its ending, everything else is CSV."""
+    if path.suffix.lower() in TYPED:
+        return read_rows(path, wanted, numbers=True)
+    return parse_csv(read_text(path), path, separator, wanted)
+
+
+def texts_of(table: Table, column: str) -> list[str]:
+    """The texts of a column, none empty, all of them valid in UTF-8."""
+    texts = table.columns[column]
+    empty = [row for row, text in enumerate(texts) if not text.strip()]
+    if empty:
+        raise table.error(empty[0], column, f"the text is empty ({len(empty)} in total): fill it in or remove the row")
+    for row, text in enumerate(texts):
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            half = f"\\u{ord(text[error.start]):x}"
+            raise table.error(row, column, f"character {error.start} is half of a surrogate pair ({half}): write the "
+                              "text again as UTF-8") from None  # fmt: skip
+    return texts
+
+
+def labels_of(table: Table, column: str) -> np.ndarray:
+    """(N,) the label of each row, none empty."""
+    labels = [label.strip() for label in table.columns[column]]
+    empty = [row for row, label in enumerate(labels) if not label]
+    if empty:
+        raise table.error(empty[0], column, f"the label is empty ({len(empty)} in total): fill it in or remove the row")
+    return np.array(labels)
+
+
+def check_classes(labels: np.ndarray, path: Path, column: str, samples: str) -> None:
+    """Raise DataError where a column has so many different values that it cannot name classes."""
+    classes = len(set(labels.tolist()))
+    if classes > 2 + len(labels) // 2:
+        raise DataError(f"{path}: column {column!r} has {classes} classes for {len(labels)} {samples}: set data.label "
+                        "to the column of the classes")  # fmt: skip
+
+
+def cell_text(value: object, table: Table, row: int, column: str, numbers: bool = False) -> str:
+    """A value as text: a text, a whole number or a boolean; with `numbers`, also any number and any time.
+
+    Raises:
+        DataError: another kind of value.
+    """
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return ""
+    if isinstance(value, bool | int):
+        return str(value)
+    if numbers and isinstance(value, datetime.date):
+        return value.isoformat()
+    if numbers and isinstance(value, float | Decimal):
+        return str(value)
+    wanted, way = ("a text, number or time", "one") if numbers else ("a text or a whole number", "text")
+    raise table.error(row, column, f"{quoted(str(value))} is not {wanted}: write it as {way}")
+
+
+def splits_of(table: Table, column: str) -> np.ndarray:
+    """(N,) the split of each row, one of SPLITS."""
+    cells = table.columns[column]
+    wrong = [row for row, cell in enumerate(cells) if cell.lower() not in SPLIT_ALIASES]
+    if wrong:
+        raise table.error(wrong[0], column, f"{quoted(cells[wrong[0]])} is not a split ({len(wrong)} in total): write "
+                          f"{', '.join(SPLITS)}")  # fmt: skip
+    return np.array([SPLIT_ALIASES[cell.lower()] for cell in cells])

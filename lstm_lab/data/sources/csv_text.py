@@ -1,0 +1,61 @@
+"""Labelled texts of a user, from one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import model_validator
+
+from lstm_lab.data.kinds.user_text import UserText
+from lstm_lab.data.preprocessing.splits import Texts
+from lstm_lab.data.readers.columns import Separator, check_distinct
+from lstm_lab.data.readers.formats import check_classes, labels_of, read_rows, splits_of, texts_of
+from lstm_lab.data.readers.locate import find_file
+
+
+class CSVText(UserText, name="csv_text"):
+    """One file with a row for each text: CSV, TSV, JSONL or Parquet, by the ending of its name."""
+
+    class Config(UserText.Config):
+        text: str = "text"
+        """Column of the texts."""
+        label: str = "label"
+        """Column of the class names."""
+        split: str | None = None
+        """Column with train, validation or test; null: splits are drawn."""
+        group: str | None = None
+        """Column whose groups stay in one split, such as the author; null: only equal texts stay together."""
+        separator: Separator | None = None
+        r"""Character between the fields of a CSV, a tab is written \t; null: a comma, or in a .tsv file a tab."""
+
+        @model_validator(mode="after")
+        def _columns_are_distinct_and_the_separator_has_an_effect(self) -> CSVText.Config:
+            check_distinct([self.text, self.label, self.split, self.group], "text, label, split and group")
+            if self.separator is not None:
+                if not self.path.lower().endswith((".csv", ".tsv")):
+                    raise ValueError(f"separator would have no effect: {self.path} is not a CSV; remove it")
+                if len(self.separator) != 1 or self.separator in '"\r\n':
+                    raise ValueError(f"separator {self.separator!r} cannot separate fields: use one character that is "
+                                     "neither a quote nor a line end")  # fmt: skip
+            return self
+
+    def __init__(
+        self, *, text: str, label: str, split: str | None, group: str | None, separator: str | None, **options: Any
+    ) -> None:
+        super().__init__(**options, text=text, label=label, split=split, group=group, separator=separator)
+        self.column, self.label, self.split, self.group, self.separator = text, label, split, group, separator
+
+    def files(self) -> list[Path]:
+        return [find_file(self.path)]
+
+    def read(self) -> Texts:
+        (path,) = self.files()
+        wanted = [name for name in (self.column, self.label, self.split, self.group) if name is not None]
+        table = read_rows(path, wanted, self.separator)
+        texts, labels = texts_of(table, self.column), labels_of(table, self.label)
+        check_classes(labels, path, self.label, "texts")
+        splits = None if self.split is None else self.checked_splits(splits_of(table, self.split), path)
+        groups = None if self.group is None else np.array(table.columns[self.group])
+        return Texts(texts, labels, str(path), splits, groups)
