@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all check train sweep cluster-local cluster-local-stop resume evaluate predict report compare sync tui doctor bench results schema clean
+.PHONY: help setup demo test test-all check docs train sweep cluster-local cluster-local-stop resume evaluate predict report compare sync tui doctor bench results schema clean
 
 help: ## This help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,11 +29,18 @@ demo: $(READY) ## Tune LSTM against GRU on real speech and real electricity dema
 test: $(READY) ## The tests and the checks, under five minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
-test-all: $(READY) ## The slow tests too, and those for a GPU where there is one
-	@$(BIN)/python -m pytest -m ''
+test-all: $(READY) ## The slow tests too, and those for a GPU where there is one; measures coverage
+	@$(BIN)/python -m pytest -m '' --cov --cov-report=term:skip-covered
 
 check: $(READY) ## Lint, types and layers alone
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+$(VENV)/.docs: $(READY)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(VENV)/.docs ## The documentation site, built strictly from docs/ and the docstrings into site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict && echo "open site/index.html"
 
 train: $(READY) ## One experiment: make train CONF=conf/vowels_lstm.yaml SET="optimizer.lr=3e-3 model.cell=gru"
 	@$(LAB) train $(or $(CONF),conf/vowels_lstm.yaml) $(SET)
@@ -82,4 +89,4 @@ schema: $(READY) ## Write the JSON schemas that let an editor complete conf/ and
 	@$(LAB) schema sweep > sweeps/schema.json
 
 clean: ## Remove .venv and caches; runs stay
-	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build *.egg-info
+	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage build site *.egg-info

@@ -131,7 +131,8 @@ def _environment() -> dict[str, str]:
     home = str(runs_folder().resolve() / ".wandb")
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    kept = {f"WANDB_{name}_DIR": home for name in ("DATA", "CACHE", "CONFIG")}
+    # W&B's reports of its own errors are off unless somebody wants them.
+    kept = {"WANDB_ERROR_REPORTING": "false", **{f"WANDB_{name}_DIR": home for name in ("DATA", "CACHE", "CONFIG")}}
     # A parent's service would be shared, and hold the id of a run whose process was killed.
     inherited = {key: value for key, value in os.environ.items() if key not in ("WANDB_SERVICE", "WANDB_MODE")}
     return {**kept, **inherited, "PYTHONPATH": path}

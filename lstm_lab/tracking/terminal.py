@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -32,4 +33,5 @@ def tui(paths: Iterable[str | Path] = ()) -> int:
         if not gather(paths, Path(folder)):
             where = ", ".join(map(str, paths)) or str(runs_folder())
             raise ConfigError(f"{where}: no W&B run lies there; train with --wandb offline to have one")
-        return subprocess.run([sys.executable, "-m", "wandb", "leet", folder], check=False).returncode
+        environment = {"WANDB_ERROR_REPORTING": "false", **os.environ}
+        return subprocess.run([sys.executable, "-m", "wandb", "leet", folder], env=environment, check=False).returncode
