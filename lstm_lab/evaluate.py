@@ -47,14 +47,13 @@ def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, 
     metrics, total, count = learner.task.metrics(), 0.0, 0
     with torch.inference_mode():
         for batch in Loader(split, batch_size):
-            output = learner(batch)
+            logits = learner(batch).logits
             n = int(learner.task.num_targets(batch))
-            total += float(learner.task.loss(output, batch)) * n
+            total += float(learner.task.loss(logits, batch)) * n
             count += n
-            metrics.update(output, batch)
-    details = getattr(metrics, "details", None)
+            metrics.update(logits, batch)
     whole = {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
-    return whole, details() if callable(details) else {}
+    return whole, metrics.details()
 
 
 def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, split: str) -> None:
@@ -62,7 +61,7 @@ def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, spl
 
     def outputs() -> Iterator[tuple[torch.Tensor, Any]]:
         for batch in Loader(dataset.validation, batch_size):
-            yield learner(batch), batch
+            yield learner(batch).logits, batch
 
     with torch.inference_mode():
         calibration = learner.task.calibrate(outputs())

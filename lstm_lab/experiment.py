@@ -12,7 +12,9 @@ from lstm_lab import config
 from lstm_lab.config import Config, Count
 from lstm_lab.data import Dataset
 from lstm_lab.models import Model, SequenceModel
-from lstm_lab.optimizers import Adam, Constant, Optimizer, Schedule
+from lstm_lab.optimizers import Optimizer, Schedule
+from lstm_lab.optimizers.adam import Adam
+from lstm_lab.optimizers.schedules.constant import Constant
 from lstm_lab.registry import Choice, Named, spell_out
 from lstm_lab.tasks import Task
 
@@ -41,7 +43,7 @@ class Experiment(Config):
     """Where sequences come from."""
     task: Annotated[Task.Config, Choice(Task)]
     """What is asked of them."""
-    model: Annotated[Named, Choice(Model, default="sequence")] = SequenceModel.Config()  # type: ignore[call-arg]
+    model: Annotated[Model.Config, Choice(Model, default="sequence")] = SequenceModel.Config()  # type: ignore[call-arg]
     """From sequences to answers."""
     optimizer: Annotated[Named, Choice(Optimizer, default="adam")] = Adam.Config()  # type: ignore[call-arg]
     """How the loss goes down."""
@@ -54,17 +56,15 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Experiment:
-        task: Any = self.task.owner
-        if not issubclass(self.data.owner, task.accepts):
+        if not issubclass(self.data.owner, self.task.owner.accepts):
             fitting = sorted(
                 name for name, member in Task.members.items() if issubclass(self.data.owner, member.accepts)
             )
             raise ValueError(
                 f"task '{self.task.name}' cannot be asked of data '{self.data.name}'; ask {' or '.join(fitting)}"
             )
-        task.check(self.task, self.data)
-        model: Any = self.model.owner
-        model.check(self.model, self.task, self.data)
+        self.task.check(self.data)
+        self.model.check(self.task, self.data)
         return self
 
     @property
@@ -75,8 +75,7 @@ class Experiment(Config):
     @property
     def mode(self) -> Literal["min", "max"]:
         """Which end of the deciding metric is the better one."""
-        owner: Any = self.task.owner
-        return owner.mode_of(self.task.monitor)
+        return self.task.owner.mode_of(self.task.monitor)
 
     @property
     def tags(self) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def sweep(content: Mapping[str, Any]) -> Content:
 
 def run(about: Mapping[str, Any]) -> Content:
     """run.json."""
-    found = _renamed(about, {"decides": "monitor"})
+    found = _renamed(about, {"decides": "monitor", "vectors": "pretrained"})
     data = found.get("data")
     if isinstance(data, Mapping) and "facts" in data:
         found["data"] = _renamed(data, {"facts": "info"})

@@ -44,5 +44,5 @@ def predict(run: Run, new: Any) -> tuple[list[str], list[list[Any]]]:
     answers: list[Any] = []
     with torch.inference_mode():
         for batch in batches:
-            answers += learner.task.predictions(learner(batch), batch)
+            answers += learner.task.predictions(learner(batch).logits, batch)
     return dataset.prediction_table(answers, info, learner.task.prediction_columns)

@@ -12,7 +12,7 @@ from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError, validate
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.models import SequenceModel
-from lstm_lab.models.size_budget import count, largest
+from lstm_lab.models.size_budget import largest_hidden_size, num_parameters
 from lstm_lab.sweeps.spec import build_corners, load_sweep
 from lstm_lab.training import build
 
@@ -40,7 +40,7 @@ def test_the_largest_that_fits(cell, fields):
     for budget in (2_000, 30_000):
         model = config(cell=cell, max_parameters=budget, **fields).build(SEEN, ASKED)
         sizes = [config(cell=cell, hidden_size=model.hidden_size + n, **fields).build(SEEN, ASKED) for n in (0, 1)]
-        assert count(model) == count(sizes[0]) <= budget < count(sizes[1])
+        assert num_parameters(model) == num_parameters(sizes[0]) <= budget < num_parameters(sizes[1])
 
 
 def test_a_budget_builds_what_its_size_builds():
@@ -53,7 +53,7 @@ def test_a_budget_builds_what_its_size_builds():
     assert found.state_dict().keys() == named.state_dict().keys()
     for key, value in found.state_dict().items():
         assert torch.equal(value, named.state_dict()[key])
-    assert count(found) == 35 + sum(p.numel() for p in [*found.encoder.parameters(), *found.head.parameters()])
+    assert num_parameters(found) == 35 + sum(p.numel() for p in [*found.encoder.parameters(), *found.head.parameters()])
 
 
 def test_every_budget_against_counting_up():
@@ -64,9 +64,9 @@ def test_every_budget_against_counting_up():
 
     for budget in range(12, 700):
         expected = max(size for size in range(3, 40, 3) if size * size + size <= budget)
-        assert largest(build, budget) == expected
+        assert largest_hidden_size(build, budget) == expected
     with pytest.raises(ConfigError, match=r"max_parameters=11: too few: with hidden_size=3 the model has 12"):
-        largest(build, 11)
+        largest_hidden_size(build, 11)
 
 
 def test_a_model_that_refuses_every_size_says_so_itself():
@@ -74,7 +74,7 @@ def test_a_model_that_refuses_every_size_says_so_itself():
         raise ValueError("never")
 
     with pytest.raises(ValueError, match="never"):
-        largest(build, 100)
+        largest_hidden_size(build, 100)
 
 
 def test_too_small_a_budget_is_one_line(vowels):
@@ -134,4 +134,4 @@ def test_which_cell_wins_at_equal_parameters_can_be_asked(tmp_path):
     for cell in ("lstm", "gru", "rnn"):
         experiment = sweep.experiment_for({"model.cell": cell, "model.max_parameters": 20_000}, 0)
         model = experiment.model.build(info, experiment.task.build(info))
-        assert 19_000 < count(model) <= 20_000
+        assert 19_000 < num_parameters(model) <= 20_000

@@ -14,8 +14,9 @@ from lstm_lab.data import Batch
 from lstm_lab.evaluate import evaluate
 from lstm_lab.predict import predict
 from lstm_lab.run import Run
-from lstm_lab.tasks import conformal
-from lstm_lab.tasks.outputs import LEVELS, Normal, Point, Quantile, Scale
+from lstm_lab.tasks.forecasting import conformal
+from lstm_lab.tasks.forecasting.outputs import LEVELS, Normal, Point, Quantile
+from lstm_lab.tasks.forecasting.scale import Scale
 from lstm_lab.training import train
 
 ONE = Scale(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
@@ -26,7 +27,7 @@ OUTPUTS = {"point": Point(), "normal": Normal(), "quantile": Quantile(LEVELS)}
 def drawn(n, output, seed):
     """Forecasts (n, 3, 2, P) of little worth, and values that are exchangeable with one another."""
     torch.manual_seed(seed)
-    z = torch.randn(n, 3, 2, output.numbers)
+    z = torch.randn(n, 3, 2, output.num_parameters)
     y = 3 * torch.randn(n, 3, 2) + z[..., 0]
     return z, Batch(torch.empty(0), torch.empty(0), y)
 

@@ -17,7 +17,8 @@ from lstm_lab.evaluate import scores_of
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
 from lstm_lab.models import SequenceModel
-from lstm_lab.optimizers import Adam, Constant
+from lstm_lab.optimizers.adam import Adam
+from lstm_lab.optimizers.schedules.constant import Constant
 from lstm_lab.run import MEASURED, Run
 from lstm_lab.tasks.next_step import NextStep
 from lstm_lab.training import train
@@ -41,7 +42,7 @@ def learner(more=None, seed=0) -> Learner:
 
 def outputs(model, split, batch_size=1):
     """Of each batch in the order of the plan, with its positions."""
-    return [(batch, model(batch)) for batch in Loader(split, batch_size)]
+    return [(batch, model(batch).logits) for batch in Loader(split, batch_size)]
 
 
 @pytest.mark.parametrize("more", CELLS, ids=str)
@@ -64,8 +65,8 @@ def test_each_lane_is_read_as_if_it_were_alone(lanes):
         for start, length, row in zip(batch.starts.tolist(), batch.lengths.tolist(), output, strict=True):
             found[start] = row[:length]
     for lane in StreamLanes(9, lanes).lanes:
-        model.carried = None
-        alone = [model(split.take(torch.tensor([chunk]))) for chunk in lane]
+        model.stream = None
+        alone = [model(split.take(torch.tensor([chunk]))).logits for chunk in lane]
         together = torch.cat([found[int(chunk) * 7] for chunk in lane])
         assert_close(together, torch.cat(alone, 1)[0], rtol=1e-5, atol=1e-6)
 
@@ -77,7 +78,7 @@ def test_every_token_but_the_first_is_asked_once(carry, chunk, lanes):
     asked, read = 0, []
     for batch in Loader(split, lanes, seed=1):
         asked += int(task.num_targets(batch))
-        x, lengths = task.prepare(batch)
+        x, lengths = task.model_inputs(batch)
         for row, before, length in zip(batch.y.tolist(), x.tolist(), lengths.tolist(), strict=True):
             read += list(zip(before[:length], row[:length], strict=True))
     text = stream().tolist()
@@ -97,9 +98,9 @@ def test_the_score_does_not_depend_on_the_chunk_where_the_state_is_carried():
 def test_no_gradient_flows_into_the_chunk_before():
     model, split = learner(), StreamSplit(stream(), 20, stateful=True)
     batches = [split.take(torch.tensor([k])) for k in range(2)]
-    model.task.loss(model(batches[0]), batches[0]).backward()
+    model.task.loss(model(batches[0]).logits, batches[0]).backward()
     model.zero_grad()
-    model.task.loss(model(batches[1]), batches[1]).backward()  # would fail on a freed graph
+    model.task.loss(model(batches[1]).logits, batches[1]).backward()  # would fail on a freed graph
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.model.parameters())
 
 
@@ -110,7 +111,7 @@ def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
     before = model.model.embedding.weight.detach().clone()
     for batch in Loader(split, 2):
         optimizer.zero_grad()
-        model.task.loss(model(batch), batch).backward()
+        model.task.loss(model(batch).logits, batch).backward()
         optimizer.step()
     after = model.model.embedding.weight.detach()
     assert (after[0] == 0).all()
@@ -126,7 +127,7 @@ def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
         ("sms_spam", "classify", {"embedding": {"dim": 64, "tie_weights": True}}, "does not predict tokens"),
         ("embedded_reber", "next_step", {"embedding": {"dim": 8, "tie_weights": True}}, "must be equal"),
         ("jsb_chorales", "next_step", {"embedding": {"tie_weights": True}}, "would do nothing"),
-        ("python_docs", "next_step", {"bidirectional": True}, "the backward direction has seen it"),
+        ("python_docs", "next_step", {"bidirectional": True}, "the backward direction has read"),
     ],
 )
 def test_choices_that_cannot_be_are_refused(data, task, model, said):

@@ -160,8 +160,11 @@ def test_chrono_reaches_every_layer_and_direction():
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"cell": "rnn", "init": {"chrono": 9}}, "init.chrono=9 would do nothing: cell 'rnn' has no forget-gate bias"),
-        ({"cell": {"name": "odyssey", "variant": "nfg"}, "init": {"chrono": 9}}, "cell 'odyssey' has no forget-gate"),
+        (
+            {"cell": "rnn", "init": {"chrono": 9}},
+            "cell 'rnn' declares no bias of a forget gate",
+        ),
+        ({"cell": {"name": "odyssey", "variant": "nfg"}, "init": {"chrono": 9}}, "cell 'odyssey' declares no bias of"),
         (
             {"cell": {"name": "lstm", "forget_bias": 2.0}, "init": {"chrono": 9}},
             "cell.forget_bias=2.0 would do nothing: init.chrono=9 sets the bias",
@@ -200,7 +203,7 @@ def stranger():
 
 def test_a_cell_that_declares_nothing_works_and_is_never_silently_passed_over(stranger):
     model = build(cell=stranger, learn_initial_state=True, num_layers=2, dilation=2, skip="highway")
-    assert model(draw(B, T, IN), LENGTHS).shape == (B, OUT)
+    assert model(draw(B, T, IN), LENGTHS).logits.shape == (B, OUT)
     for init, said in (({"recurrent": "orthogonal"}, "recurrent_blocks()"), ({"chrono": 9}, "gate_biases()")):
         with pytest.raises(ConfigError, match=f"cell '{stranger}'") as fault:
             build(cell=stranger, init=init)
@@ -258,7 +261,7 @@ def test_gradients_reach_every_part_of_a_learned_state(name, fields):
     for parameter in model.parameters():
         nn.init.uniform_(parameter, -0.7, 0.7)
     assert len(list(model.encoder.starts.parameters())) >= 4
-    model(draw(B, T, IN), LENGTHS).square().sum().backward()
+    model(draw(B, T, IN), LENGTHS).logits.square().sum().backward()
     for key, parameter in model.encoder.starts.named_parameters():
         assert parameter.grad.abs().max() > 0, key
 

@@ -58,7 +58,7 @@ def assert_padding_never_changes_an_answer(model, x):
     for garbage in (0.0, 1e6, torch.nan):
         padded = x.masked_fill(BEHIND.unsqueeze(-1), garbage).requires_grad_()
         torch.manual_seed(2)  # the same dropout masks
-        output = model(padded, LENGTHS)
+        output = model(padded, LENGTHS).logits
         gradients = torch.autograd.grad(output.square().sum(), [padded, *model.parameters()])
         assert (gradients[0][BEHIND] == 0).all()
         answers.append((output, *gradients))
@@ -73,11 +73,11 @@ def assert_padding_never_changes_an_answer(model, x):
 def test_padding_and_neighbours_never_change_an_answer(cell, pooling, num_layers, bidirectional, x):
     model = build(cell=cell, pooling=pooling, num_layers=num_layers, bidirectional=bidirectional)
     assert_padding_never_changes_an_answer(model, x)
-    together = model(x, LENGTHS)
+    together = model(x, LENGTHS).logits
     for i, length in enumerate(LENGTHS.tolist()):
-        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1]), together[i : i + 1])
+        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1]).logits, together[i : i + 1])
     order = torch.tensor([2, 0, 3, 1])
-    assert_close(model(x[order], LENGTHS[order]), together[order])
+    assert_close(model(x[order], LENGTHS[order]).logits, together[order])
 
 
 @each_pooling
@@ -89,7 +89,7 @@ def test_padding_never_changes_an_answer_in_training(pooling, x):
 
 def test_the_law_of_padding_can_fail(monkeypatch, x):
     # The classic mistake: reading the last column of a padded batch.
-    monkeypatch.setattr(Last, "forward", lambda self, encoded, lengths: encoded.outputs[:, -1])
+    monkeypatch.setattr(Last, "forward", lambda self, encoded, lengths: (encoded.outputs[:, -1], None))
     with pytest.raises(AssertionError):
         test_padding_and_neighbours_never_change_an_answer("lstm", "last", 1, False, x)
 
@@ -105,7 +105,7 @@ POOLED = {
 def test_pooling_equals_a_loop_over_samples(name, x):
     encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H).double()
     encoded = encoder(x - 3.0, LENGTHS)  # shifted, so that the largest value of a unit may be below zero
-    pooled = Pooling.members[name].Config().build(H)(encoded, LENGTHS)
+    pooled, _ = Pooling.members[name].Config().build(H)(encoded, LENGTHS)
     loop = [POOLED[name](outputs[:length]) for outputs, length in zip(encoded.outputs, LENGTHS.tolist(), strict=True)]
     assert_close(pooled, torch.stack(loop))
 
@@ -116,7 +116,7 @@ def test_pooling_never_reads_the_padding(pooling, x):
     clean = x.masked_fill(BEHIND.unsqueeze(-1), 0.0)
     dirty = x.masked_fill(BEHIND.unsqueeze(-1), torch.nan)
     final = draw(B, IN)
-    assert_close(pool(Encoded(dirty, final, ()), LENGTHS), pool(Encoded(clean, final, ()), LENGTHS))
+    assert_close(pool(Encoded(dirty, final, ()), LENGTHS)[0], pool(Encoded(clean, final, ()), LENGTHS)[0])
 
 
 def test_each_sample_is_turned_sample_within_its_own_length(x):
@@ -193,11 +193,11 @@ def test_one_direction_reads_forward_only(bidirectional, x):
 def test_every_dropout_site_acts_in_training_and_rests_in_evaluation(site, bidirectional, x):
     model = build(num_layers=2, bidirectional=bidirectional, dropout={site: 0.5})
     plain = build(num_layers=2, bidirectional=bidirectional)
-    assert_close(model(x, LENGTHS), plain(x, LENGTHS))
+    assert_close(model(x, LENGTHS).logits, plain(x, LENGTHS).logits)
     model.train()
     torch.manual_seed(3)
     full = torch.full((B,), T)
-    once, again = model(x, full), model(x, full)
+    once, again = model(x, full).logits, model(x, full).logits
     assert (once != again).any(1).all(), f"dropout.{site} does nothing"
 
 
@@ -221,14 +221,15 @@ def test_dropout_between_needs_two_layers():
 @each_direction
 def test_every_weight_is_used(num_layers, bidirectional, x):
     model = build(num_layers=num_layers, bidirectional=bidirectional)
-    model(x, LENGTHS).square().sum().backward()
+    model(x, LENGTHS).logits.square().sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad.abs().max() > 0, name
 
 
 @pytest.mark.parametrize("change", [{"cell": "gru"}, {"hidden_size": 7}, {"num_layers": 2}, {"bidirectional": True}])
 def test_every_choice_changes_the_network(change, x):
-    assert not torch.equal(build(**change)(x, LENGTHS), build()(x, LENGTHS))
+    ours, theirs = (model(x, LENGTHS).logits for model in (build(**change), build()))
+    assert not torch.equal(ours, theirs)
 
 
 # ---- an answer at every step, and tokens ----
@@ -244,16 +245,16 @@ def test_an_answer_at_every_step_reads_no_padding(cell, bidirectional, x):
     torch.manual_seed(0)
     config = validate(SequenceModel.Config, {"hidden_size": H, "cell": cell, "bidirectional": bidirectional}, "test")
     model = config.build(SEEN, EVERY).double()
-    together = model(x, LENGTHS)
+    together = model(x, LENGTHS).logits
     assert together.shape == (B, T, OUT)
     for i, length in enumerate(LENGTHS.tolist()):
-        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1])[0], together[i, :length])
+        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1]).logits[0], together[i, :length])
         if not bidirectional:
             halves, state = model.forward_stateful(x[i : i + 1, :1], torch.tensor([1]), None)
-            assert_close(halves[0], together[i, :1])
+            assert_close(halves.logits[0], together[i, :1])
             if length > 1:
                 rest, _ = model.forward_stateful(x[i : i + 1, 1:length], torch.tensor([length - 1]), state)
-                assert_close(rest[0], together[i, 1:length])
+                assert_close(rest.logits[0], together[i, 1:length])
 
 
 def test_tokens_become_vectors():
@@ -262,8 +263,8 @@ def test_tokens_become_vectors():
     model = config.build(WORDS, ASKED).eval()
     words = torch.tensor([[1, 2, 3, 0], [4, 5, 6, 1]])
     lengths = torch.tensor([3, 4])
-    output = model(words, lengths)
-    assert_close(model(words[:1, :3], lengths[:1]), output[:1], rtol=1e-5, atol=1e-6)
+    output = model(words, lengths).logits
+    assert_close(model(words[:1, :3], lengths[:1]).logits, output[:1], rtol=1e-5, atol=1e-6)
     assert (model.embedding(words)[0, 3] == 0).all()
     output.sum().backward()
     used = model.embedding.weight.grad.abs().sum(1) > 0

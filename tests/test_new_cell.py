@@ -72,12 +72,12 @@ torch.manual_seed(0)
 data = experiment.data.build()
 task = experiment.task.build(data.info)
 model = experiment.model.build(data.info, task)
-optimizer = experiment.optimizer.build().over(model.parameters())
+optimizer = experiment.optimizer.build().build_torch(model.parameters())
 losses = []
 for epoch in range(4):
     total = 0.0
     for batch in Loader(data.train, 16, seed=0):
-        loss = task.loss(model(batch.x, batch.lengths), batch)
+        loss = task.loss(model(batch.x, batch.lengths).logits, batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

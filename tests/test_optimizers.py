@@ -12,7 +12,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
-from lstm_lab.optimizers import Cosine, Decay, Optimizer, Plateau, Schedule
+from lstm_lab.optimizers import Optimizer, Schedule
+from lstm_lab.optimizers.schedules.cosine import Cosine
+from lstm_lab.optimizers.schedules.decay import Decay
+from lstm_lab.optimizers.schedules.plateau import Plateau
 
 TORCH = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop}
 CURVATURE = torch.tensor([1.0, 3.0, 0.3])
@@ -38,7 +41,7 @@ def descend(make, steps):
 @each_optimizer
 def test_every_optimizer_goes_downhill(name):
     config = Optimizer.members[name].Config(lr=0.02)
-    path = descend(config.build().over, 400)
+    path = descend(config.build().build_torch, 400)
     height = (CURVATURE * path.square()).sum(1)
     assert height[-1] < 0.02 * height[0]
 
@@ -46,10 +49,10 @@ def test_every_optimizer_goes_downhill(name):
 @each_optimizer
 def test_every_field_reaches_torch(name):
     member = Optimizer.members[name]
-    plain = member.Config().build().over([nn.Parameter(torch.zeros(1))])
+    plain = member.Config().build().build_torch([nn.Parameter(torch.zeros(1))])
     for field in set(member.Config.model_fields) - {"name"}:
         assert plain.defaults[field] == getattr(member.Config(), field)
-        other = member.Config(**{field: 0.123}).build().over([nn.Parameter(torch.zeros(1))])
+        other = member.Config(**{field: 0.123}).build().build_torch([nn.Parameter(torch.zeros(1))])
         assert other.defaults[field] == 0.123
 
 
@@ -66,7 +69,7 @@ def test_every_field_reaches_torch(name):
 def test_equals_torch_with_the_same_settings(name, choices):
     nesterov = {"nesterov": True} if name == "sgd" and choices["momentum"] else {}
     theirs = descend(lambda weights: TORCH[name](weights, foreach=False, **choices, **nesterov), 30)
-    assert_close(descend(Optimizer.members[name].Config(**choices).build().over, 30), theirs)
+    assert_close(descend(Optimizer.members[name].Config(**choices).build().build_torch, 30), theirs)
 
 
 @each_schedule

@@ -18,7 +18,8 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.forecast import Forecast
-from lstm_lab.tasks.outputs import LEVELS, Output, Scale
+from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput
+from lstm_lab.tasks.forecasting.scale import Scale
 from lstm_lab.training import train
 
 N, K = 4000, 1
@@ -28,7 +29,7 @@ FACTS = SeriesInfo(1, 2, 1, ("y",), ("y",), (), (50.0,), (10.0,), (5.0,))
 
 
 def output(name, **choices):
-    return Output.members[name].Config(**choices).build()
+    return ForecastOutput.members[name].Config(**choices).build()
 
 
 def inverse_softplus(value):
@@ -91,7 +92,7 @@ def test_counts_follow_the_negative_binomial():
 def test_the_pinball_loss_is_the_sum_over_levels_and_least_at_the_quantiles():
     made = output("quantile")
     torch.manual_seed(0)
-    z, y = torch.randn(9, 2, 3, made.numbers), torch.randn(9, 2, 3)
+    z, y = torch.randn(9, 2, 3, made.num_parameters), torch.randn(9, 2, 3)
     expected = torch.zeros(9, 2, 3)
     for q, said in zip(made.levels, z.unbind(-1), strict=True):
         expected += torch.where(y >= said, q * (y - said), (1 - q) * (said - y))
@@ -99,7 +100,7 @@ def test_the_pinball_loss_is_the_sum_over_levels_and_least_at_the_quantiles():
     draws = torch.randn(20_001, 1, 1)
     best = torch.quantile(draws.flatten(), torch.tensor(made.levels))
     least = made.loss(best.expand(20_001, 1, 1, -1), draws, UNIT).mean()
-    for i in range(made.numbers):
+    for i in range(made.num_parameters):
         for by in (-0.1, 0.1):
             moved = best.clone()
             moved[i] += by
@@ -108,7 +109,7 @@ def test_the_pinball_loss_is_the_sum_over_levels_and_least_at_the_quantiles():
 
 def test_crossing_quantiles_are_read_in_order():
     made = output("quantile")
-    z = torch.linspace(1, 0, made.numbers).view(1, 1, 1, -1)
+    z = torch.linspace(1, 0, made.num_parameters).view(1, 1, 1, -1)
     read = made.quantiles(z, LEVELS, UNIT).flatten()
     assert (read.diff() > 0).all()
 
@@ -117,7 +118,7 @@ def test_crossing_quantiles_are_read_in_order():
 def test_the_crps_of_one_certain_value_is_the_absolute_error(name):
     made = output(name)
     y = torch.linspace(-3, 3, 13).view(-1, 1, 1)
-    z = torch.full((13, 1, 1, made.numbers), 0.7)
+    z = torch.full((13, 1, 1, made.num_parameters), 0.7)
     if name in ("normal", "student_t"):
         z[..., 1] = -30.0  # as narrow as it gets
     if name == "student_t":
@@ -125,7 +126,7 @@ def test_the_crps_of_one_certain_value_is_the_absolute_error(name):
     assert_close(made.crps(z, y, UNIT), (0.7 - y).abs(), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", sorted(set(Output.members) - {"point"}))
+@pytest.mark.parametrize("name", sorted(set(ForecastOutput.members) - {"point"}))
 def test_intervals_cover_what_they_say_and_scores_are_in_the_units_of_the_data(name):
     rng, made = np.random.default_rng(0), task(name)
     if name == "negative_binomial":
@@ -135,7 +136,7 @@ def test_intervals_cover_what_they_say_and_scores_are_in_the_units_of_the_data(n
         y, z = rng.normal(50, 10, N), stats.norm().ppf(made.output.levels).tolist()
     else:
         y = stats.t(5, 50, 10).rvs(N, random_state=1) if name == "student_t" else rng.normal(50, 10, N)
-        z = [0.0, inverse_softplus(1.0), inverse_softplus(3.0)][: made.output.numbers]
+        z = [0.0, inverse_softplus(1.0), inverse_softplus(3.0)][: made.output.num_parameters]
     batch = Batch(torch.zeros(N, 2, 1), torch.full((N,), 2), torch.tensor((y - 50) / 10).float().view(N, 1, 1))
     found = score(made.metrics(), same(z, N).flatten(1), batch)
     assert found["coverage_80"] == pytest.approx(0.8, abs=0.03)
@@ -154,7 +155,7 @@ def test_intervals_cover_what_they_say_and_scores_are_in_the_units_of_the_data(n
     assert low[4] == pytest.approx(np.quantile(y, 0.95), rel=0.12)
 
 
-@pytest.mark.parametrize("name", sorted(Output.members))
+@pytest.mark.parametrize("name", sorted(ForecastOutput.members))
 def test_values_that_are_missing_are_neither_learnt_nor_scored(name):
     info = SeriesInfo(2, 3, 4, ("a", "b"), ("a", "b"), (), (5.0, 5.0), (2.0, 1.0), (1.0, 1.0))
     made = task(name, info)
@@ -193,7 +194,7 @@ def test_scores_of_the_steps_ahead_average_to_the_whole():
 
 def test_a_choice_that_would_do_nothing_is_refused():
     base = {"data": "taylor", "task": {"name": "forecast", "loss": "mae", "output": "normal"}}
-    with pytest.raises(ConfigError, match="loss=mae would do nothing: output normal has a loss of its own"):
+    with pytest.raises(ConfigError, match="loss=mae would do nothing: output normal has its own loss"):
         Experiment.of(base)
     for levels in ([0.1, 0.5, 0.9], [0.05, 0.1, 0.5, 0.9, 0.95, 0.99], [0.0, 0.05, 0.1, 0.5, 0.9, 0.95, 1.0]):
         with pytest.raises(ConfigError, match=r"task\.output\.levels"):

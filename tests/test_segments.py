@@ -12,7 +12,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.experiment import Experiment
-from lstm_lab.models.segrnn import Segments
+from lstm_lab.models.segrnn import SegRNN
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.training import build_from
 
@@ -24,7 +24,7 @@ FACTS = SeriesInfo(K, T, HORIZON, NAMES, NAMES, (), (0.0,) * K, (1.0,) * K, (1.0
 def build(cell="gru", output="point", anchor="none", dropout=0.0):
     torch.manual_seed(0)
     task = Forecast.Config.model_validate({"output": output, "anchor": anchor}).build(FACTS)
-    config = Segments.Config.model_validate({"cell": cell, "hidden_size": D, "segment_length": W, "dropout": dropout})
+    config = SegRNN.Config.model_validate({"cell": cell, "hidden_size": D, "segment_length": W, "dropout": dropout})
     return config.build(FACTS, task).double(), task
 
 
@@ -35,7 +35,7 @@ def x():
 
 
 def forecast(model, x):
-    return model(x, torch.full((len(x),), x.shape[1])).view(len(x), HORIZON, K, -1)
+    return model(x, torch.full((len(x),), x.shape[1])).logits.view(len(x), HORIZON, K, -1)
 
 
 def by_hand(model, x):
@@ -90,7 +90,7 @@ def test_anchored_on_the_last_value_a_constant_added_to_the_series_is_added_to_t
 
     def quantiles(x):
         batch = Batch(x, torch.full((B,), T), torch.zeros(B, HORIZON, K))
-        z = task.complete(model(*task.prepare(batch)), batch)
+        z = task.postprocess(model(*task.model_inputs(batch)).logits, batch)
         return task.output.quantiles(task._shaped(z), (0.1, 0.5, 0.9), None)
 
     shift = torch.tensor([3.0, -2.0, 0.5, 100.0], dtype=torch.float64)
@@ -110,7 +110,7 @@ TAYLOR = {"data": {"name": "taylor", "window": 96, "horizon": 48}, "task": "fore
 @pytest.mark.parametrize(
     ("model", "more", "said"),
     [
-        ({"segment_length": 36}, {}, "does not divide data.window=96: take one of .*12, 16, 24, 48"),
+        ({"segment_length": 36}, {}, "does not divide data.window=96: choose one of .*12, 16, 24, 48"),
         ({"segment_length": 32}, {}, "does not divide data.horizon=48"),
         ({"segment_length": 32}, {"task": {"name": "forecast", "anchor": "season"}}, "does not divide data.window=48"),
         ({"hidden_size": 7}, {}, "hidden_size"),
@@ -137,7 +137,7 @@ def test_it_learns_what_a_season_repeats():
     optimizer = learner.configure_optimizers()
     losses = []
     for _ in range(250):
-        loss = learner.task.loss(learner(batch), batch)
+        loss = learner.task.loss(learner(batch).logits, batch)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

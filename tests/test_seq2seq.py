@@ -38,7 +38,7 @@ def draw(info=FACTS):
 
 
 def forecast(model, x):
-    return model(x, torch.full((len(x),), x.shape[1])).view(len(x), model.horizon, -1)
+    return model(x, torch.full((len(x),), x.shape[1])).logits.view(len(x), model.horizon, -1)
 
 
 def by_hand(model, x):

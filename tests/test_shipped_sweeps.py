@@ -57,7 +57,7 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
         dataset = experiment.data.build()
         learner = build(experiment, dataset)
         batch = next(iter(SequenceDataModule(dataset, experiment.data.batch_size, 0).train_dataloader()))
-        loss = learner.task.loss(learner(batch), batch)
+        loss = learner.task.loss(learner(batch).logits, batch)
         loss.backward()
         assert torch.isfinite(loss)
         assert any(weight.grad is not None and weight.grad.abs().sum() > 0 for weight in learner.parameters())

@@ -18,7 +18,9 @@ from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models import Encoder, Pooling, SequenceModel
 from lstm_lab.models.attention import Attention
 from lstm_lab.models.encoder import Encoded
+from lstm_lab.models.initialization import LearnedInitialState
 from lstm_lab.models.skip import Highway, Skip
+from lstm_lab.models.state import restore_state, state_tensors
 
 B, T, IN, H, OUT = 4, 11, 3, 4, 2
 SEEN, ASKED = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
@@ -30,6 +32,17 @@ each_cell = pytest.mark.parametrize("cell", sorted(Cell.members))
 each_skip = pytest.mark.parametrize("skip", sorted(Skip.members))
 each_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both"])
 ATTENTIONS = sorted(name for name, member in Pooling.members.items() if issubclass(member, Attention))
+
+
+def learnable(cell):
+    try:
+        LearnedInitialState.check(Cell.members[cell].Config(), H)
+    except ValueError:
+        return False
+    return True
+
+
+UNLEARNABLE = {cell for cell in Cell.members if not learnable(cell)}
 
 
 def assert_close(*arguments):
@@ -108,6 +121,24 @@ def test_a_dilated_state_is_carried_over_chunks_of_any_length(cell, skip, x):
     close(state, whole.state, rtol=1e-9, atol=1e-12)
 
 
+@each_cell
+@pytest.mark.parametrize("learned", [False, True], ids=["fixed", "learned"])
+def test_the_initial_state_is_what_no_state_stands_for(cell, learned, x):
+    """Known without a forward pass, in the form that the state after a chunk has."""
+    if learned and cell in UNLEARNABLE:
+        pytest.skip("no part of its initial state can be learned")
+    model = build(cell=cell, num_layers=3, dilation=2, learn_initial_state=learned)
+    start = model.initial_state(B)
+    output, end = model.forward_stateful(x, LENGTHS, start)
+    assert_close(output.logits, model(x, LENGTHS).logits)
+    stored = state_tensors(end)
+    assert [tensor.shape for tensor in state_tensors(start)] == [tensor.shape for tensor in stored]
+    restored = restore_state(stored, model.initial_state(0))
+    assert [type(cell) for layer in restored for cell in layer] == [type(cell) for layer in end for cell in layer]
+    later, _ = model.forward_stateful(x, LENGTHS, restored)
+    assert_close(later.logits, model.forward_stateful(x, LENGTHS, end)[0].logits)
+
+
 def test_a_dilated_layer_reaches_only_its_own_turn(x):
     encoder = build(num_layers=2, dilation=3).encoder
     x = draw(B, T, H).requires_grad_()
@@ -178,7 +209,7 @@ def test_padding_and_neighbours_never_change_an_answer(skip, bidirectional, dila
     answers = []
     for garbage in (0.0, 1e6, torch.nan):
         padded = x.masked_fill(BEHIND.unsqueeze(-1), garbage).requires_grad_()
-        output = model(padded, LENGTHS)
+        output = model(padded, LENGTHS).logits
         gradients = torch.autograd.grad(output.square().sum(), [padded, *model.parameters()])
         assert (gradients[0][BEHIND] == 0).all()
         answers.append((output, *gradients))
@@ -187,7 +218,7 @@ def test_padding_and_neighbours_never_change_an_answer(skip, bidirectional, dila
     for gradient in answers[0][1:]:
         assert gradient.abs().max() > 0
     for i, length in enumerate(LENGTHS.tolist()):
-        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1]), answers[0][0][i : i + 1])
+        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1]).logits, answers[0][0][i : i + 1])
 
 
 @pytest.mark.parametrize("name", ATTENTIONS)
@@ -196,7 +227,7 @@ def test_attention_equals_a_loop_over_samples(name, x):
     for parameter in pool.parameters():
         nn.init.uniform_(parameter, -2.0, 2.0)
     encoded = Encoded(x, draw(B, IN), ())
-    weights, pooled = pool.weights(encoded, LENGTHS), pool(encoded, LENGTHS)
+    pooled, weights = pool(encoded, LENGTHS)
     assert_close(weights.sum(1), torch.ones(B, dtype=torch.float64))
     assert (weights[BEHIND] == 0).all()
     assert (weights[~BEHIND] > 0).all()
@@ -214,8 +245,8 @@ def test_attention_equals_a_loop_over_samples(name, x):
 def test_dot_attention_starts_as_the_mean_and_learns(x):
     encoded, lengths = Encoded(x, draw(B, IN), ()), LENGTHS
     dot, mean = (Pooling.members[name].Config().build(IN).double() for name in ("dot", "mean"))
-    assert_close(dot(encoded, lengths), mean(encoded, lengths))
-    dot(encoded, lengths).square().sum().backward()
+    assert_close(dot(encoded, lengths)[0], mean(encoded, lengths)[0])
+    dot(encoded, lengths)[0].square().sum().backward()
     assert dot.q.grad.abs().min() > 0
 
 
@@ -257,8 +288,7 @@ def test_what_is_not_chosen_costs_nothing():
 def test_a_cell_that_reads_back_reads_what_it_would_of_turned_samples(cell, engine, x):
     torch.manual_seed(0)
     built = Cell.members[cell].Config().build(IN, H).double()
-    encoder = Encoder(Cell.members[cell].Config(), input_size=IN, hidden_size=H)
-    if not encoder.reads_back:
+    if not built.supports_reverse:
         pytest.skip("it is handed turned samples")
 
     def by_turning(x, lengths):
@@ -288,8 +318,8 @@ def test_a_forward_of_an_older_make_overrides_one_that_reads_back(x):
         plain = Encoder(Cell.members["lstm"].Config(), input_size=IN, hidden_size=H, bidirectional=True).double()
         encoder = Encoder(Halved.Config(), input_size=IN, hidden_size=H, bidirectional=True).double()
         encoder.load_state_dict(plain.state_dict())
-        assert plain.reads_back
-        assert not encoder.reads_back
+        assert Cell.members["lstm"].supports_reverse
+        assert not Halved.supports_reverse
         assert_close(encoder(x, LENGTHS).outputs, plain(x, LENGTHS).outputs / 2)
     finally:
         del Cell.members["halved_for_this_test"]

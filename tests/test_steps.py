@@ -144,7 +144,8 @@ def test_a_sequence_scores_the_same_alone_and_among_longer_ones(kind, first):
         behind = torch.arange(max(LENGTHS)) >= together.lengths.unsqueeze(1)
         together = together._replace(x=together.x.masked_fill(behind.unsqueeze(-1), math.nan))
     for batches in ([together], [split.take(torch.tensor([i])) for i in range(len(split))]):
-        total = sum(task.loss(model(*task.prepare(batch)), batch) * task.num_targets(batch) for batch in batches)
+        losses = [task.loss(model(*task.model_inputs(batch)).logits, batch) for batch in batches]
+        total = sum(loss * task.num_targets(batch) for loss, batch in zip(losses, batches, strict=True))
         totals.append((total, *torch.autograd.grad(total, list(model.parameters()))))
     assert_close(*totals, rtol=1e-4, atol=1e-5)
 
@@ -169,7 +170,7 @@ def test_no_frame_is_read_before_it_is_asked_about(cell):
     torch.manual_seed(0)
     model = config.build(LabelledInfo(5, ()), task)
     x = batch.x.clone().requires_grad_()
-    output = model(*task.prepare(batch._replace(x=x)))
+    output = model(*task.model_inputs(batch._replace(x=x))).logits
     for t in range(6):
         slope = torch.autograd.grad(output[:, t].sum(), x, retain_graph=True)[0]
         assert (slope[:, t:] == 0).all()
@@ -181,11 +182,11 @@ def test_no_token_is_read_before_it_is_asked_about():
     torch.manual_seed(0)
     model = SequenceModel.Config.model_validate({"hidden_size": 4}).build(TokenInfo(4, TOKENS), task)
     batch = all_of(draw("tokens", lengths=(6,)))
-    plain = model(*task.prepare(batch))
+    plain = model(*task.model_inputs(batch)).logits
     for t in range(5):
         x = batch.x.clone()
         x[0, t] = x[0, t] % 3 + 1
-        other = model(*task.prepare(batch._replace(x=x)))
+        other = model(*task.model_inputs(batch._replace(x=x))).logits
         assert torch.equal(plain[:, : t + 1], other[:, : t + 1])
         assert (plain[:, t + 1] != other[:, t + 1]).any()
 

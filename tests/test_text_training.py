@@ -30,13 +30,13 @@ def test_neighbours_and_padding_never_change_the_answer_to_a_text(own_texts, poo
     torch.manual_seed(0)
     model = experiment.model.build(data.info, task).double().eval()
     batch = data.train.take(torch.arange(12))
-    together = model(batch.x, batch.lengths)
+    together = model(batch.x, batch.lengths).logits
     longer = torch.cat([batch.x, torch.full((12, 9), 7)], 1)  # what stands in the padding is read by nobody
     longer[:, : batch.x.shape[1]][batch.x == 0] = 5
-    torch.testing.assert_close(model(longer, batch.lengths), together, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(model(longer, batch.lengths).logits, together, rtol=1e-9, atol=1e-12)
     for i in range(12):
         alone = data.train.take(torch.tensor([i]))
-        torch.testing.assert_close(model(alone.x, alone.lengths), together[i : i + 1], rtol=1e-9, atol=1e-12)
+        torch.testing.assert_close(model(alone.x, alone.lengths).logits, together[i : i + 1], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("budget", [None, 80])
@@ -116,7 +116,7 @@ def test_vectors_are_where_training_begins_and_are_never_needed_again(own_texts,
     experiment = own_texts().with_overrides({"model.embedding.pretrained": "vectors.txt", "optimizer.lr": 1e-9})
     run = Run.create(tmp_path / "run", experiment.dump(), command="", job_type="")
     train(experiment, run)
-    assert run.about["vectors"] == {"file": "vectors.txt", "tokens": 3}
+    assert run.about["pretrained"] == {"file": "vectors.txt", "tokens": 3}
     weight = torch.load(run.best_checkpoint, weights_only=True)["state_dict"]["model.embedding.weight"]
     tokens = experiment.data.build().info.tokens
     for number, token in enumerate(tokens):

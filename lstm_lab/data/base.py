@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol
 
 import numpy as np
 import pytorch_lightning as pl
@@ -124,6 +124,8 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
     batch_size: int
 
     class Config(Named):
+        owner: ClassVar[type[Dataset]]
+
         batch_size: Count = 32
         """Samples in one step."""
         augment: Augment = Augment()
@@ -133,14 +135,9 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
             """Without augmentation, which changes batches and not the data."""
             return {key: value for key, value in super().choices().items() if key != "augment"}
 
-        @property
-        def dataset(self) -> type[Dataset]:
-            """The class that `build` returns an instance of."""
-            return cast(type[Dataset], self.owner)
-
         @model_validator(mode="after")
         def _augmentations_keep_targets_correct(self) -> Dataset.Config:
-            allowed = self.dataset.augments
+            allowed = self.owner.augments
             wrong = next((name for name in self.augment.active if name not in allowed), None)
             if wrong is not None:
                 way_out = f"use {', '.join(sorted(allowed))}" if allowed else "remove it"

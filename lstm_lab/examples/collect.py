@@ -23,9 +23,9 @@ from lstm_lab.run import Run
 from lstm_lab.tasks.base import Task
 from lstm_lab.tasks.classify import Classify
 from lstm_lab.tasks.forecast import Forecast
-from lstm_lab.tasks.forecast_metrics import scale_of
+from lstm_lab.tasks.forecasting.outputs import LEVELS
+from lstm_lab.tasks.forecasting.scale import scale_of
 from lstm_lab.tasks.next_step import NextStep
-from lstm_lab.tasks.outputs import LEVELS
 from lstm_lab.tasks.regress import Regress
 from lstm_lab.tasks.tag import Tag
 from lstm_lab.training import build
@@ -56,7 +56,7 @@ def examples_of(run: Run) -> dict[str, Any]:
     def answers() -> Iterator[Answer]:
         for rows in index:
             batch = split.take(rows)
-            yield batch, learner(batch)
+            yield batch, learner(batch).logits
 
     with torch.inference_mode():
         found = shown(learner.task, answers())
@@ -188,8 +188,8 @@ def _(task: Forecast, answers: Iterable[Answer]) -> dict[str, Any]:
     for batch, output in zip(batches, outputs, strict=True):
         scale, _ = scale_of(task.info, batch)
         rows += task.predictions(output, batch)
-        truths.append(batch.y * scale.deviation + scale.mean)
-        pasts.append(batch.x[:, : task.info.window, :K] * scale.deviation + scale.mean)
+        truths.append(batch.y * scale.std + scale.mean)
+        pasts.append(batch.x[:, : task.info.window, :K] * scale.std + scale.mean)
     truth, past = torch.cat(truths), torch.cat(pasts)  # (N, horizon, K), (N, window, K)
     said = torch.tensor(rows, dtype=torch.float64)  # (N, horizon, K * parts)
     parts = said.shape[-1] // K

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.next_step import FrameInfo
-from lstm_lab.tasks.next_step import Frames, NextStep, Tokens, target_mask
+from lstm_lab.tasks.next_step import NextStep, Tokens, target_mask
 
 STRETCH, LETTERS, POSITIONS, CONTEXT = 48, 32, 120, 24
 """Frames and tokens that are drawn one by one, places that are told apart, tokens shown of what stood before."""
@@ -38,13 +38,13 @@ class Sequence:
 
 def next_steps(task: NextStep, answers: Iterable[tuple[Batch, Tensor]]) -> dict[str, Any]:
     """What there is to see, in nats; of tokens and of frames alike, but for what a step is."""
-    form = Tokens if task.tokens else Frames
+    form, tokens = task.form, task.form is Tokens
     kept: list[Sequence] = []
     tally = Tally(task.output_size)
     for batch, output in answers:
         asked = target_mask(batch, task.predict_first)
         nats = form.nll(output, batch.y).where(asked, math.nan)  # (B, T)
-        if task.tokens:
+        if task.form is Tokens:
             chances, said = output.softmax(-1).topk(min(LIKELIEST, task.output_size))
             tally.tokens(output[asked], batch.y[asked])
         else:
@@ -59,11 +59,11 @@ def next_steps(task: NextStep, answers: Iterable[tuple[Batch, Tensor]]) -> dict[
         row[: len(sequence.nats)] = sequence.nats[:POSITIONS]
     every = torch.cat([sequence.nats for sequence in kept])
     found = {
-        "kind": "next_step", "form": "tokens" if task.tokens else "frames", "steps": int((~every.isnan()).sum()),
+        "kind": "next_step", "form": "tokens" if tokens else "frames", "steps": int((~every.isnan()).sum()),
         "nll": float(every.nanmean(dtype=torch.float64)), "places": _plain(places.nanmean(0)),
         "parts": tally.rows(_names(task)), "stretches": [_stretch(task, *chosen) for chosen in _chosen(kept)],
     }  # fmt: skip
-    if task.tokens:
+    if task.form is Tokens:
         names = _names(task)
         # Padding and what stands for the unknown are no text.
         single = all(len(name) == 1 for name in names if not (name.startswith(("<", "[")) and len(name) > 1))
@@ -132,13 +132,13 @@ def _chosen(kept: list[Sequence]) -> list[tuple[str, Sequence]]:
 
 def _stretch(task: NextStep, name: str, sequence: Sequence) -> dict[str, Any]:
     """The first steps of a sequence, one by one."""
-    names, most = _names(task), LETTERS if task.tokens else STRETCH
+    names, most = _names(task), LETTERS if (task.form is Tokens) else STRETCH
     truth = sequence.truth[:most]
     found: dict[str, Any] = {
         "name": name, "length": len(sequence.nats), "nll": float(sequence.nats.nanmean()),
         "nats": _plain(sequence.nats[:most]),
     }  # fmt: skip
-    if task.tokens:
+    if task.form is Tokens:
         expected = sequence.said[:most, 0].tolist()
         return {**found, "tokens": [names[k] for k in truth.tolist()], "expected": [names[k] for k in expected]}
     heard = (truth > 0.5).any(0) | (sequence.said > 0.1).any(0)

@@ -1,4 +1,4 @@
-"""Pooling that learns which steps to look at; `weights` shows where it looked."""
+"""Pooling that learns the weight of each step."""
 
 from __future__ import annotations
 
@@ -12,24 +12,17 @@ from lstm_lab.models.pooling import Pooling, valid_steps
 
 
 class Attention(Pooling):
-    """Mean of the outputs h_t, weighted by softmax over valid steps of a score of each."""
+    """Mean of the outputs h_t, weighted by a_t = softmax over valid steps of a score of each."""
 
     @abstractmethod
     def scores(self, h: Tensor) -> Tensor:
         """h (B, T, D) -> (B, T)."""
 
-    def weights(self, encoded: Encoded, lengths: Tensor) -> Tensor:
-        """(B, T): zero on padding, each row sums to 1."""
-        return self._look(encoded, lengths)[1]
-
-    def forward(self, encoded: Encoded, lengths: Tensor) -> Tensor:
-        h, a = self._look(encoded, lengths)
-        return (a.unsqueeze(-1) * h).sum(1)
-
-    def _look(self, encoded: Encoded, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, encoded: Encoded, lengths: Tensor) -> tuple[Tensor, Tensor]:
         valid = valid_steps(encoded, lengths)  # (B, T, 1)
         h = encoded.outputs.masked_fill(~valid, 0.0)
-        return h, self.scores(h).masked_fill(~valid.squeeze(-1), -torch.inf).softmax(1)
+        a = self.scores(h).masked_fill(~valid.squeeze(-1), -torch.inf).softmax(1)  # (B, T), zero on padding
+        return (a.unsqueeze(-1) * h).sum(1), a
 
 
 class Additive(Attention, name="additive"):
@@ -47,7 +40,7 @@ class Additive(Attention, name="additive"):
 class Dot(Attention, name="dot"):
     """Score q . h / sqrt(D) with a learned query q (scaled as in Vaswani et al. 2017, equation 1).
 
-    A key projection K would only turn q into K^T q. At the start q is 0: the mean.
+    A key projection K would only turn q into K^T q. Training starts from q = 0: the mean.
     """
 
     def __init__(self, size: int) -> None:

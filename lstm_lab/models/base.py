@@ -1,54 +1,121 @@
-"""The contract of a model: a padded batch of sequences in, the numbers that a task asks for out."""
+"""The contract of a model: a padded batch of sequences in, the numbers that a task is computed from out."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from lstm_lab.registry import Registered
+from lstm_lab.data.base import Dataset
+from lstm_lab.models.encoder import Encoded
+from lstm_lab.models.state import EncoderState
+from lstm_lab.registry import Named, Registered
 
 
 class DataInfo(Protocol):
-    """What a model must know of the data."""
+    """What every model must know of the data."""
 
     @property
     def input_size(self) -> int:
-        """Channels of each step, I; or tokens that there are."""
+        """Channels of each step, I; of tokens, the size of the vocabulary."""
+
+
+@runtime_checkable
+class TokenDataInfo(Protocol):
+    """What a model must know of data whose steps are token numbers."""
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The text of each token, by its number; number 0 is padding."""
 
 
 class TaskInfo(Protocol):
-    """What a model must know of the task."""
+    """What a model must know of the task it is built for."""
 
-    per_step: Any
-    """Whether it asks for an answer at every step, or for one of the whole sequence."""
-    output_size: int
-    """Numbers in one answer."""
+    per_step: ClassVar[bool]
+    """Whether the task has a target at every step, or one for the whole sequence."""
+
+    @property
+    def output_size(self) -> int:
+        """Numbers in one prediction."""
+
+
+class TaskType(Protocol):
+    """What a model's configuration is checked against: the class of a task."""
+
+    per_step: ClassVar[bool]
+    causal: ClassVar[bool]
+
+
+class TaskConfig(Protocol):
+    """What a model's configuration is checked against: the configuration of a task."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def owner(self) -> type[TaskType]: ...
+
+    def input_steps(self, data: Dataset.Config) -> int | None:
+        """Steps of each window that the model reads; None for a task that does not forecast."""
+
+
+class Output(NamedTuple):
+    """What a model computes for a batch."""
+
+    logits: Tensor
+    """(B, output_size), or (B, T, output_size) for a task with a target per step: what the head returns."""
+    encoded: Encoded | None = None
+    """What the encoder returned: for a penalty on activations, or an explanation."""
+    attention: Tensor | None = None
+    """Weights that sum to 1 over the steps of the input: (B, T) of a pooling, (B, horizon, T) of a decoder."""
 
 
 class Model(Registered, nn.Module, kind="model"):
-    """Built from the info of a data set, a task, and a person's choices."""
+    """Built from the info of a data set, a task, and the fields of its Config."""
 
-    @classmethod
-    def check(cls, model: Any, task: Any, data: Any) -> None:
-        """Raise ValueError where the configs of model, task and data do not go together, or a choice would be dead."""
+    class Config(Named):
+        """Base of every model's Config."""
+
+        owner: ClassVar[type[Model]]
+
+        def check(self, task: TaskConfig, data: Dataset.Config) -> None:
+            """Raise ValueError where the sections do not go together, or a choice would have no effect."""
 
     def load_pretrained(self, info: Any) -> dict[str, Any]:
-        """Called once, before the first step of training, never on going on: take what was learnt elsewhere.
+        """Load weights that were trained elsewhere. Called once, before the first step, and never on resuming.
 
-        Returns what the run is to remember of it.
+        Returns:
+            What run.json records of it.
         """
         return {}
 
     @abstractmethod
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """One answer for each sequence, or for each step.
+    def forward(self, x: Tensor, lengths: Tensor) -> Output:
+        """Logits of each sequence, or of each step.
 
         Args:
             x: (B, T, I), or token numbers (B, T).
             lengths: (B,) valid steps.
-
-        Returns:
-            (B, output_size), or (B, T, output_size).
         """
+
+
+class StatefulModel(Model):
+    """A model that can read a sequence in chunks: each chunk starts from the state that the one before it left."""
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Output:
+        return self.forward_stateful(x, lengths, None)[0]
+
+    @abstractmethod
+    def forward_stateful(self, x: Tensor, lengths: Tensor, state: EncoderState | None) -> tuple[Output, EncoderState]:
+        """`forward` from a state, and the state after the last valid step of each sample.
+
+        Args:
+            x, lengths: as `forward` takes them.
+            state: as returned for the chunk before; None for that of `initial_state`.
+        """
+
+    @abstractmethod
+    def initial_state(self, batch_size: int) -> EncoderState:
+        """The state before the first step of `batch_size` sequences, on the device and in the dtype of the weights."""

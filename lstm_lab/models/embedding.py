@@ -15,38 +15,47 @@ from lstm_lab.data.readers.vectors import read_vectors
 
 
 class TiedHead(nn.Module):
-    """(..., E) -> logits of tokens (..., V): the product with each one's vector, of padding none, and a bias."""
+    """(..., E) -> logits of tokens (..., V): the product with the embedding of each token, and a bias.
+
+    The vector of padding is 0 in it.
+    """
 
     def __init__(self, embedding: TokenEmbedding) -> None:
         super().__init__()
         self.weight = embedding.weight
         self.bias = nn.Parameter(torch.zeros(len(embedding.weight)))
 
-    def forward(self, shown: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         vectors = torch.cat([torch.zeros_like(self.weight[:1]), self.weight[1:]])
-        return nn.functional.linear(shown, vectors, self.bias)
+        return nn.functional.linear(features, vectors, self.bias)
 
 
 class TokenEmbedding(nn.Embedding):
-    """Token numbers (B, T) -> vectors (B, T, E); number 0 is padding and stays the zero vector."""
+    """Token numbers (B, T) -> vectors (B, T, E); number 0 is padding, whose vector stays zero.
+
+    Args:
+        num_tokens: V, the size of the vocabulary.
+        dim: E.
+        dropout: share of the vocabulary whose vectors are zeroed for a step of training.
+    """
 
     class Config(config.Config):
         dim: Count = 100
-        """Numbers in the vector of a token, E."""
+        """Size of the vector of a token, E."""
         dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
         """Share of the vocabulary whose vectors are zeroed for a step of training (Gal & Ghahramani 2016)."""
 
         tie_weights: bool = False
-        """Whether the head that names the next token reads with these vectors too (Press & Wolf 2017)."""
+        """Whether the head that predicts the next token shares these vectors (Press & Wolf 2017)."""
         pretrained: Annotated[str, Field(min_length=1)] | None = None
-        """Text file of trained vectors, a token and its E numbers a line (GloVe, word2vec, fastText): where training
-        begins; null: at random."""
+        """Text file of pretrained vectors to start from, a token and its E numbers per line (GloVe, word2vec,
+        fastText); null: random vectors."""
 
-        def build(self, tokens: int) -> TokenEmbedding:
-            return TokenEmbedding(tokens, self.dim, self.dropout)
+        def build(self, num_tokens: int) -> TokenEmbedding:
+            return TokenEmbedding(num_tokens, self.dim, self.dropout)
 
-    def __init__(self, tokens: int, size: int, dropout: float = 0.0) -> None:
-        super().__init__(tokens, size, padding_idx=0)
+    def __init__(self, num_tokens: int, dim: int, dropout: float = 0.0) -> None:
+        super().__init__(num_tokens, dim, padding_idx=0)
         self.dropout = dropout
         with torch.no_grad():
             self.weight.uniform_(-0.1, 0.1)[0] = 0.0
@@ -54,11 +63,21 @@ class TokenEmbedding(nn.Embedding):
     def forward(self, input: Tensor) -> Tensor:
         if not self.training or not self.dropout:
             return super().forward(input)
-        kept = torch.empty(len(self.weight), 1, device=self.weight.device).bernoulli_(1 - self.dropout)
-        return nn.functional.embedding(input, self.weight * kept / (1 - self.dropout), self.padding_idx)
+        mask = torch.empty(len(self.weight), 1, device=self.weight.device).bernoulli_(1 - self.dropout)
+        return nn.functional.embedding(input, self.weight * mask / (1 - self.dropout), self.padding_idx)
 
     def load_pretrained(self, path: str, tokens: Sequence[str]) -> int:
-        """Take the vectors that a file has for `tokens`, named by their number; returns how many those are."""
+        """Copy the vectors that a file has for the vocabulary.
+
+        Args:
+            tokens: text of each token, by its number.
+
+        Returns:
+            How many tokens the file has.
+
+        Raises:
+            DataError: the file cannot be read, or its vectors are not E numbers.
+        """
         found = read_vectors(path, set(tokens[1:]), self.embedding_dim)
         rows = [number for number, token in enumerate(tokens) if number and token in found]
         with torch.no_grad():

@@ -1,29 +1,33 @@
-"""A stack of cells: layers, direction, dilation, skips, dropout sites, aware of padding."""
+"""A stack of cells: layers, directions, dilation, skips and dropout, aware of padding."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from lstm_lab.cells import Cell
+from lstm_lab.cells.base import CellState
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models.dilation import dilated
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
-from lstm_lab.models.skip import Without
+from lstm_lab.models.skip import NoSkip
+from lstm_lab.models.state import EncoderState, map_cell_state
 from lstm_lab.registry import Named
 
 
 class Encoded(NamedTuple):
-    """What an encoder gives back of a batch."""
+    """What an encoder computes for a batch."""
 
     outputs: Tensor
     """(B, T, D) of the top layer, zero on padding; D = H, or 2 H for both directions."""
     final: Tensor
-    """(B, D) what each direction shows after the last step it reads: forward at the end, backward at the start."""
-    state: tuple[tuple[Any, ...], ...]
-    """One `State` per layer and direction; in a dilated layer each part is (B, d, ...) instead of (B, ...)."""
+    """(B, D) the output of each direction after the last step it reads: forward at the end, backward at the start."""
+    state: EncoderState
+    """After the last step of each sample."""
 
 
 class Encoder(nn.Module):
@@ -34,10 +38,10 @@ class Encoder(nn.Module):
         input_size: I, from the data.
         hidden_size: H of every cell.
         dilation: layer k (0, 1, ...) takes its state from dilation^k steps back.
-        skip: config of what every layer but the first hands on of its input, past its dropout.
-        init: how weights start.
-        learn_initial_state: whether training adjusts the state before the first step; a state handed in replaces it.
-        input_dropout, between_dropout: shares of values zeroed before the first layer, and between layers.
+        skip: config of how the input of each layer but the first bypasses it.
+        init: how weights are initialised.
+        learn_initial_state: whether the state before the first step is a parameter; a state that is passed replaces it.
+        input_dropout, between_dropout: share of values zeroed before the first layer, and between layers.
     """
 
     def __init__(
@@ -60,64 +64,103 @@ class Encoder(nn.Module):
         directions = 2 if bidirectional else 1
         self.output_size = hidden_size * directions
         self.dilations = [dilation**layer for layer in range(num_layers)]
-        self.layers = nn.ModuleList(
-            nn.ModuleList(
-                cell.build(input_size if layer == 0 else self.output_size, hidden_size) for _ in range(directions)
-            )
+        cells: list[list[Cell]] = [
+            [cell.build(input_size if layer == 0 else self.output_size, hidden_size) for _ in range(directions)]
             for layer in range(num_layers)
-        )
-        layers: list[Any] = list(self.layers)
-        self.reads_back = layers[0][0].supports_reverse
-        (init or WeightInit()).apply(built for cells in layers for built in cells)
-        self.starts: Any = None
+        ]
+        self.layers = nn.ModuleList(map(nn.ModuleList, cells))
+        (init or WeightInit()).apply(built for layer in cells for built in layer)
+        self.starts: nn.ModuleList | None = None
         if learn_initial_state:
-            self.starts = nn.ModuleList(
-                nn.ModuleList(LearnedInitialState(built) for built in cells) for cells in layers
-            )
-        skip = skip or Without.Config()  # type: ignore[call-arg]
-        self.plain = dilation == 1 and isinstance(skip, Without.Config)
+            self.starts = nn.ModuleList(nn.ModuleList(map(LearnedInitialState, layer)) for layer in cells)
+        skip = skip or NoSkip.Config()  # type: ignore[call-arg]
+        self.plain = dilation == 1 and isinstance(skip, NoSkip.Config)
         self.skips = nn.ModuleList(skip.build(self.output_size) for _ in range(num_layers - 1))
         self.dropouts = nn.ModuleList(
             nn.Dropout(input_dropout if layer == 0 else between_dropout) for layer in range(num_layers)
         )
 
-    def forward(self, x: Tensor, lengths: Tensor, state: Any = None) -> Encoded:
-        """x (B, T, I), lengths (B,), state as returned before -> `Encoded`."""
+    def forward(self, x: Tensor, lengths: Tensor, state: EncoderState | None = None) -> Encoded:
+        """Read a padded batch.
+
+        Args:
+            x: (B, T, I)
+            lengths: (B,)
+            state: as returned for the chunk before; None for the initial state.
+
+        Raises:
+            ValueError: a state in both directions, for the backward pass starts at the end of the sequence.
+        """
         if state is not None and self.bidirectional:
             raise ValueError("a state cannot be carried over chunks in both directions: the backward pass starts later")
-        states = []
+        states: list[tuple[CellState, ...]] = []
         for layer, dropout in enumerate(self.dropouts):
             y, ends = self._layer(layer, dropout(x), lengths, None if state is None else state[layer])
             x = self.skips[layer - 1](x, y) if layer else y
             states.append(ends)
         if len(self.layers) == 1 or self.plain:
-            final = torch.cat([end.h for end in ends], -1)  # Cheaper than to look it up in the outputs.
+            final = torch.cat([end.h for end in states[-1]], -1)  # Cheaper than to look it up in the outputs.
         else:
             final = self._final(x, lengths)
         return Encoded(x, final, tuple(states))
 
-    def _layer(self, layer: int, x: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, tuple[Any, ...]]:
+    def initial_state(self, batch_size: int) -> EncoderState:
+        """The state before the first step, on the device and in the dtype of the weights."""
+        return tuple(
+            tuple(
+                self._initial(cell, self._learned(layer, direction), d, batch_size)
+                for direction, cell in enumerate(self._cells(layer))
+            )
+            for layer, d in enumerate(self.dilations)
+        )
+
+    def _initial(self, cell: Cell, start: LearnedInitialState | None, d: int, batch_size: int) -> CellState:
+        """Of one cell: each tensor (B, width), or (B, d, width) where the dilation d is not 1."""
+        x = next(cell.parameters()).new_zeros(batch_size * d, cell.input_size)
+        state: CellState = cell.initial_state(x) if start is None else start(cell, x)
+        return state if d == 1 else map_cell_state(lambda tensor: tensor.unflatten(0, (batch_size, d)), state)
+
+    def _cells(self, layer: int) -> Iterable[Cell]:
+        """The cell of each direction."""
+        cells: Any = self.layers[layer]
+        return cells
+
+    def _learned(self, layer: int, direction: int) -> LearnedInitialState | None:
+        """The learned initial state of a cell, where there is one."""
+        starts: Any = self.starts
+        return None if starts is None else starts[layer][direction]
+
+    def _layer(
+        self, layer: int, x: Tensor, lengths: Tensor, state: tuple[CellState, ...] | None
+    ) -> tuple[Tensor, tuple[CellState, ...]]:
         """Both directions of one layer: outputs (B, T, D), and the state of each."""
         outputs, ends = [], []
-        cells: Any = self.layers[layer]
-        for backward, cell in enumerate(cells):
-            start = self.starts[layer][backward] if self.starts is not None else None
-            run = partial(self._read, cell, start, bool(backward))
-            seen, end = dilated(run, self.dilations[layer], x, lengths, None if state is None else state[backward])
-            outputs.append(seen)
+        for direction, cell in enumerate(self._cells(layer)):
+            run = partial(self._read, cell, self._learned(layer, direction), bool(direction))
+            previous = None if state is None else state[direction]
+            output, end = dilated(run, self.dilations[layer], x, lengths, previous)
+            outputs.append(output)
             ends.append(end)
         return torch.cat(outputs, -1), tuple(ends)
 
-    def _read(self, cell: Any, start: Any, backward: bool, x: Tensor, lengths: Tensor, state: Any) -> Any:
+    def _read(
+        self,
+        cell: Cell,
+        start: LearnedInitialState | None,
+        backward: bool,
+        x: Tensor,
+        lengths: Tensor,
+        state: CellState | None,
+    ) -> tuple[Tensor, CellState]:
         """One cell over whole sequences, in its direction."""
         if state is None and start is not None:
             state = start(cell, x)
         if not backward:
             return cell(x, lengths, state)
-        if self.reads_back:
+        if cell.supports_reverse:
             return cell(x, lengths, state, reverse=True)
-        seen, end = cell(reverse_padded(x, lengths), lengths, state)
-        return reverse_padded(seen, lengths), end
+        outputs, end = cell(reverse_padded(x, lengths), lengths, state)
+        return reverse_padded(outputs, lengths), end
 
     def _final(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, D) of outputs (B, T, D): forward at each sample's last step, backward at its first."""

@@ -1,4 +1,4 @@
-"""Encoder and decoder: what was forecast last goes into the next step, with a look back at the whole window."""
+"""Encoder and decoder: each forecast is the input of the next step, with attention over the whole window."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from torch import Tensor, nn
 import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
-from lstm_lab.models.base import Model
+from lstm_lab.data.base import Dataset
+from lstm_lab.models.base import Model, Output, TaskConfig
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.registry import Choice, Named
 
@@ -19,56 +20,52 @@ from lstm_lab.registry import Choice, Named
 class Seq2Seq(Model, name="seq2seq"):
     """Sutskever et al. (2014) with the attention of Luong et al. (2015), "general" score.
 
-    The encoder leaves outputs e_1..e_T and a state, from which the decoder goes on, one step ahead at a time:
+    The encoder returns outputs e_1..e_T and a state, from which the decoder continues, one step ahead at a time:
         h_t = cell([y_{t-1}; k_t], h_{t-1})
         a_t = softmax over s of h_t W_a e_s,  c_t = sum of a_ts e_s
         y_t = W_y dropout([h_t; c_t]) + b_y
-    y_0 are the last values of the targets, k_t what the data know of step t ahead. In training as later, y_{t-1} is the
-    model's own: it learns on what it will be given.
+    y_0 are the last values of the targets, k_t the columns that are known ahead at step t. In training as in
+    prediction, y_{t-1} is the model's own forecast: no teacher forcing.
     """
 
-    class Config(Named):
+    class Config(Model.Config):
         cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()  # type: ignore[call-arg]
         """The recurrent cell, of encoder and decoder."""
         hidden_size: config.Count = 64
         """Units of each cell, H."""
         attention: bool = True
-        """Look back at every step of the window; without it, the encoder's last state is all that the decoder has."""
+        """Attention over every step of the window; false: the decoder has the encoder's last state alone."""
         dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
         """Share of values zeroed before the head."""
 
-    @classmethod
-    def check(cls, model: Any, task: Any, data: Any) -> None:
-        if not hasattr(task.owner, "reads"):
-            raise ValueError(f"model 'seq2seq' forecasts a series; task '{task.name}' wants model: sequence")
+        def check(self, task: TaskConfig, data: Dataset.Config) -> None:
+            if task.input_steps(data) is None:
+                raise ValueError(f"model 'seq2seq' forecasts a series; task '{task.name}' needs model: sequence")
 
     def __init__(self, info: Any, task: Any, *, cell: Named, hidden_size: int, attention: bool, dropout: float) -> None:
         super().__init__()
         self.horizon, self.targets = info.horizon, len(info.targets)
         self.numbers = task.output_size // info.horizon  # K P of one step
-        self.known, self.flags = len(info.known), info.num_mask_channels
+        self.known, self.num_mask_channels = len(info.known), info.num_mask_channels
         self.encoder = Encoder(cell, input_size=info.input_size, hidden_size=hidden_size)
         self.decoder = cell.build(self.numbers + self.known, hidden_size)
         self.attention = nn.Linear(hidden_size, hidden_size, bias=False) if attention else None
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear((2 if attention else 1) * hidden_size, self.numbers)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+    def forward(self, x: Tensor, lengths: Tensor) -> Output:
         T = x.shape[1] - (self.horizon if self.known else 0)
         encoded = self.encoder(x[:, :T].contiguous(), lengths - (x.shape[1] - T))
-        end = x.shape[2] - self.flags
+        end = x.shape[2] - self.num_mask_channels
         known = x[:, T:, end - self.known : end].unbind(1) if self.known else ()  # (B, known) for each step ahead
         y = x[:, T - 1, : self.targets].repeat_interleave(self.numbers // self.targets, 1)  # (B, K P)
-        state, said = encoded.state[0][0], []
+        state, forecasts, weights = encoded.state[0][0], [], []
         for t in range(self.horizon):
             h, state = self.decoder.step(torch.cat([y, known[t]], 1) if self.known else y, state)
-            y = self.head(self.dropout(self._look(h, encoded.outputs)))
-            said.append(y)
-        return torch.cat(said, 1)
-
-    def _look(self, h: Tensor, outputs: Tensor) -> Tensor:
-        """h (B, H) with the context that it asks for of outputs (B, T, H)."""
-        if self.attention is None:
-            return h
-        a = torch.softmax((outputs @ self.attention(h).unsqueeze(2)).squeeze(2), 1)  # (B, T)
-        return torch.cat([h, (a.unsqueeze(1) @ outputs).squeeze(1)], 1)
+            if self.attention is not None:
+                a = torch.softmax((encoded.outputs @ self.attention(h).unsqueeze(2)).squeeze(2), 1)  # (B, T)
+                h = torch.cat([h, (a.unsqueeze(1) @ encoded.outputs).squeeze(1)], 1)
+                weights.append(a)
+            y = self.head(self.dropout(h))
+            forecasts.append(y)
+        return Output(torch.cat(forecasts, 1), encoded, torch.stack(weights, 1) if weights else None)

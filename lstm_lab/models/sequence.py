@@ -1,4 +1,4 @@
-"""The model of most experiments: embedding of tokens -> encoder -> pooling -> linear head."""
+"""The model of most experiments: token embedding -> encoder -> pooling -> linear head."""
 
 from __future__ import annotations
 
@@ -11,71 +11,72 @@ from torch import Tensor, nn
 import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
-from lstm_lab.models.base import DataInfo, Model, TaskInfo
+from lstm_lab.data.base import Dataset
+from lstm_lab.models.base import DataInfo, Output, StatefulModel, TaskConfig, TaskInfo, TokenDataInfo
 from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
 from lstm_lab.models.pooling import Last, Pooling
-from lstm_lab.models.size_budget import largest
-from lstm_lab.models.skip import Skip, Without
+from lstm_lab.models.size_budget import largest_hidden_size
+from lstm_lab.models.skip import NoSkip, Skip
+from lstm_lab.models.state import EncoderState
 from lstm_lab.registry import Choice, Named
 
-Share = Annotated[float, Field(ge=0.0, lt=1.0)]
-SIZE = 64
-"""Hidden size where nothing is said."""
+Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+DEFAULT_HIDDEN_SIZE = 64
 
 
 class Dropout(config.Config):
-    """Where values are zeroed in training, and how many."""
+    """Where values are zeroed in training, and which share of them."""
 
-    input: Share = 0.0
-    """Share of input values."""
-    between: Share = 0.0
-    """Share of the values that pass from one layer to the next."""
-    output: Share = 0.0
-    """Share of the pooled values before the head."""
+    input: Fraction = 0.0
+    """Fraction of input values."""
+    between: Fraction = 0.0
+    """Fraction of the values that pass from one layer to the next."""
+    output: Fraction = 0.0
+    """Fraction of the pooled values before the head."""
 
 
-class SequenceModel(Model, name="sequence"):
-    """One stack of cells. A task that asks for every step has no pooling: the head reads each step's output."""
+class SequenceModel(StatefulModel, name="sequence"):
+    """One stack of cells. For a task with a target per step there is no pooling: the head reads each step's output."""
 
-    class Config(Named):
+    class Config(StatefulModel.Config):
         embedding: TokenEmbedding.Config = TokenEmbedding.Config()
-        """How tokens become vectors, where the data holds tokens."""
+        """Vectors of tokens, for data that hold tokens."""
         cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()  # type: ignore[call-arg]
         """The recurrent cell."""
-        hidden_size: config.Count | None = SIZE
-        """Units of each cell, H: kept when another cell is chosen. null: as many as `max_parameters` allows."""
+        hidden_size: config.Count | None = DEFAULT_HIDDEN_SIZE
+        """Units of each cell, H; null: as many as `max_parameters` allows."""
         max_parameters: config.Count | None = None
-        """Most parameters of the whole model, from embedding to head: the largest hidden size within it is taken."""
+        """Parameters of the whole model at most, from embedding to head: sets the largest hidden size within it."""
         num_layers: config.Count = 1
         """Layers of cells."""
         bidirectional: bool = False
         """Read in both directions."""
         dilation: config.Count = 1
         """Layer k = 0, 1, ... takes its state from dilation^k steps back, as in 1, 2, 4 (Chang et al. 2017)."""
-        skip: Annotated[Named, Choice(Skip, default="none")] = Without.Config()  # type: ignore[call-arg]
-        """What every layer but the first, whose input has another width, hands on of its input."""
+        skip: Annotated[Named, Choice(Skip, default="none")] = NoSkip.Config()  # type: ignore[call-arg]
+        """How the input of each layer but the first, whose input has another width, bypasses it."""
         init: WeightInit = WeightInit()
-        """How weights start."""
+        """How weights are initialised."""
         learn_initial_state: bool = False
-        """Whether training adjusts the state before the first step, of each layer and direction; else it is zero."""
+        """Whether the state before the first step is a parameter, for each layer and direction; else it is zero."""
         dropout: Dropout = Dropout()
-        """Sites of dropout."""
+        """Share of values zeroed in training, by place."""
         pooling: Annotated[Named, Choice(Pooling, default="last")] = Last.Config()  # type: ignore[call-arg]
         """How a sequence becomes one vector."""
 
         @model_validator(mode="before")
         @classmethod
-        def _default_gives_way(cls, data: Any) -> Any:
-            # What was dumped holds the default too, and an override of `max_parameters` must still be possible.
+        def _budget_replaces_default(cls, data: Any) -> Any:
+            # A dumped config holds the default hidden size too: an override of `max_parameters` must win over it.
             budget = data.get("max_parameters") if isinstance(data, Mapping) else None
-            if budget is not None and data.get("hidden_size", SIZE) == SIZE:
+            if budget is not None and data.get("hidden_size", DEFAULT_HIDDEN_SIZE) == DEFAULT_HIDDEN_SIZE:
                 return {**data, "hidden_size": None}
             return data
 
         @model_validator(mode="after")
-        def _one_size(self) -> SequenceModel.Config:
+        def _one_of_two_sizes(self) -> SequenceModel.Config:
             if self.hidden_size is not None and self.max_parameters is not None:
                 raise ValueError(
                     f"hidden_size={self.hidden_size} and max_parameters={self.max_parameters} both "
@@ -86,7 +87,7 @@ class SequenceModel(Model, name="sequence"):
             return self
 
         @model_validator(mode="after")
-        def _no_dead_choice(self) -> SequenceModel.Config:
+        def _no_choice_without_effect(self) -> SequenceModel.Config:
             if self.num_layers == 1:
                 if self.dropout.between > 0:
                     raise ValueError(
@@ -98,64 +99,63 @@ class SequenceModel(Model, name="sequence"):
                         f"dilation={self.dilation} would do nothing: num_layers is 1, and the first layer has "
                         "dilation 1; set num_layers to 2"
                     )
-                if not isinstance(self.skip, Without.Config):
+                if not isinstance(self.skip, NoSkip.Config):
                     raise ValueError(
                         f"skip={self.skip.name} would do nothing: num_layers is 1, and the first layer has none; "
                         "set num_layers to 2"
                     )
+            hidden_size = self.hidden_size or DEFAULT_HIDDEN_SIZE
             cell: Any = self.cell.owner
-            cell.check(self.cell, self.hidden_size or SIZE)
-            self.init.check(self.cell, self.hidden_size or SIZE)
+            cell.check(self.cell, hidden_size)
+            self.init.check(self.cell, hidden_size)
             if self.learn_initial_state:
-                LearnedInitialState.check(self.cell, self.hidden_size or SIZE)
+                LearnedInitialState.check(self.cell, hidden_size)
             return self
 
         def choices(self) -> dict[str, Any]:
             return {key: value for key, value in super().choices().items() if key != "max_parameters"}
 
         def build(self, *info: Any, **more: Any) -> Any:
-            """The model; within its `max_parameters`, if those are given.
+            """The model; within `max_parameters`, if that is set.
 
             Raises:
                 ConfigError: too few parameters for any hidden size.
             """
             if self.max_parameters is None:
                 return super().build(*info, **more)
-            size = largest(lambda H: self.sized(H).build(*info, **more), self.max_parameters)
-            return self.sized(size).build(*info, **more)
+            size = largest_hidden_size(lambda H: self._sized(H).build(*info, **more), self.max_parameters)
+            return self._sized(size).build(*info, **more)
 
-        def sized(self, hidden_size: int) -> SequenceModel.Config:
-            """The same with this hidden size."""
+        def _sized(self, hidden_size: int) -> SequenceModel.Config:
             return self.model_copy(update={"hidden_size": hidden_size, "max_parameters": None})
 
-    @classmethod
-    def check(cls, model: Any, task: Any, data: Any) -> None:
-        defaults = cls.Config()  # type: ignore[call-arg]
-        if not data.owner.tokens and model.embedding != defaults.embedding:
-            raise ValueError(
-                f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave the section out"
-            )
-        if model.embedding.tie_weights:
-            if not (task.owner.causal and data.owner.tokens):
+        def check(self, task: TaskConfig, data: Dataset.Config) -> None:
+            defaults = type(self)()  # type: ignore[call-arg]
+            if not data.owner.tokens and self.embedding != defaults.embedding:
                 raise ValueError(
-                    f"model.embedding.tie_weights: task '{task.name}' on data '{data.name}' does not "
-                    "predict tokens; leave it out"
+                    f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave it out"
                 )
-            if model.embedding.dim != model.hidden_size:
+            if self.embedding.tie_weights:
+                if not (task.owner.causal and data.owner.tokens):
+                    raise ValueError(
+                        f"model.embedding.tie_weights: task '{task.name}' on data '{data.name}' does not "
+                        "predict tokens; leave it out"
+                    )
+                if self.embedding.dim != self.hidden_size:
+                    raise ValueError(
+                        f"model.embedding.tie_weights: embedding.dim={self.embedding.dim} and "
+                        f"hidden_size={self.hidden_size} must be equal"
+                    )
+            if task.owner.per_step and self.pooling != defaults.pooling:
                 raise ValueError(
-                    f"model.embedding.tie_weights: embedding.dim={model.embedding.dim} and "
-                    f"hidden_size={model.hidden_size} must be equal"
+                    f"model.pooling={self.pooling.name} would do nothing: task '{task.name}' has a target at every "
+                    "step; leave it out"
                 )
-        if task.owner.per_step and model.pooling != defaults.pooling:
-            raise ValueError(
-                f"model.pooling={model.pooling.name} would do nothing: task '{task.name}' asks for every step; "
-                "leave it out"
-            )
-        if task.owner.causal and model.bidirectional:
-            raise ValueError(
-                f"model.bidirectional: task '{task.name}' asks for what comes next, and the backward direction has "
-                "seen it; set it to false"
-            )
+            if task.owner.causal and self.bidirectional:
+                raise ValueError(
+                    f"model.bidirectional: task '{task.name}' predicts the next step, which the backward direction "
+                    "has read; set it to false"
+                )
 
     def __init__(
         self,
@@ -176,12 +176,11 @@ class SequenceModel(Model, name="sequence"):
     ) -> None:
         super().__init__()
         self.hidden_size = hidden_size
-        tokens = hasattr(info, "tokens")
-        self.embedding = embedding.build(info.input_size) if tokens else None
-        self.vectors = embedding.pretrained
+        self.embedding = embedding.build(info.input_size) if isinstance(info, TokenDataInfo) else None
+        self.pretrained = embedding.pretrained
         self.encoder = Encoder(
             cell,
-            input_size=embedding.dim if tokens else info.input_size,
+            input_size=info.input_size if self.embedding is None else embedding.dim,
             hidden_size=hidden_size,
             num_layers=num_layers,
             bidirectional=bidirectional,
@@ -201,15 +200,15 @@ class SequenceModel(Model, name="sequence"):
         )
 
     def load_pretrained(self, info: Any) -> dict[str, Any]:
-        if self.embedding is None or self.vectors is None:
+        if self.embedding is None or self.pretrained is None:
             return {}
-        return {"vectors": {"file": self.vectors, "tokens": self.embedding.load_pretrained(self.vectors, info.tokens)}}
+        found = self.embedding.load_pretrained(self.pretrained, info.tokens)
+        return {"pretrained": {"file": self.pretrained, "tokens": found}}
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        return self.forward_stateful(x, lengths, None)[0]
-
-    def forward_stateful(self, x: Tensor, lengths: Tensor, state: Any) -> tuple[Tensor, Any]:
-        """`forward` from the state that the chunk before left (None: none was), and the state that this one leaves."""
+    def forward_stateful(self, x: Tensor, lengths: Tensor, state: EncoderState | None) -> tuple[Output, EncoderState]:
         encoded = self.encoder(x if self.embedding is None else self.embedding(x), lengths, state)
-        shown = encoded.outputs if self.pooling is None else self.pooling(encoded, lengths)
-        return self.head(self.dropout(shown)), encoded.state
+        features, attention = (encoded.outputs, None) if self.pooling is None else self.pooling(encoded, lengths)
+        return Output(self.head(self.dropout(features)), encoded, attention), encoded.state
+
+    def initial_state(self, batch_size: int) -> EncoderState:
+        return self.encoder.initial_state(batch_size)

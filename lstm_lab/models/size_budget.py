@@ -1,4 +1,4 @@
-"""How large a model may be: its hidden size from a number of parameters."""
+"""The hidden size of a model from a maximum number of parameters."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from torch import nn
 
 from lstm_lab.config import ConfigError
 
-FURTHEST = 4096
-"""Where to stop looking for a first size that a cell accepts."""
+MAX_FIRST_SIZE = 4096
+"""Where the search for a first hidden size that a cell accepts ends."""
 
 
-def largest(build: Callable[[int], nn.Module], budget: int) -> int:
-    """The largest hidden size whose model has at most `budget` parameters.
+def largest_hidden_size(build: Callable[[int], nn.Module], max_parameters: int) -> int:
+    """The largest hidden size whose model has at most `max_parameters` parameters.
 
     Args:
-        build: hidden size -> model; called without memory for weights. A size that it refuses (ValueError) is passed
-            over: a cell may want multiples of something.
+        build: hidden size -> model; called on the meta device. A size that it refuses (ValueError) is skipped: a cell
+            may require multiples of something.
 
     Raises:
         ConfigError: even the smallest model is larger.
@@ -26,38 +26,40 @@ def largest(build: Callable[[int], nn.Module], budget: int) -> int:
     """
     fits, low, high = 0, 1, 2
     while True:  # Double until a model is too large.
-        found = _first(build, low, high, raising=not fits and high > FURTHEST)
-        if found is not None and found[1] > budget:
+        found = _first_buildable(build, low, high, raising=not fits and high > MAX_FIRST_SIZE)
+        if found is not None and found[1] > max_parameters:
             break
         fits, low, high = found[0] if found else fits, high, 2 * high
     if not fits:
         raise ConfigError(
-            f"model.max_parameters={budget}: too few: with hidden_size={found[0]} the model has {found[1]}; "
-            f"write at least {found[1]}, or choose a smaller embedding, depth or cell"
+            f"model.max_parameters={max_parameters}: too few: with hidden_size={found[0]} the model has {found[1]}; "
+            f"set at least {found[1]}, or choose a smaller embedding, num_layers or cell"
         )
-    high = found[0]  # From here on: `fits` is small enough, `high` is too large.
+    high = found[0]  # From here on `fits` is small enough and `high` is too large.
     while high - fits > 1:
         middle = (fits + high) // 2
-        found = _first(build, middle, high)
-        if found is None or found[1] > budget:
+        found = _first_buildable(build, middle, high)
+        if found is None or found[1] > max_parameters:
             high = middle
         else:
             fits = found[0]
     return fits
 
 
-def count(model: nn.Module) -> int:
-    """Numbers that training adjusts."""
+def num_parameters(model: nn.Module) -> int:
+    """How many numbers training adjusts."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-def _first(build: Callable[[int], nn.Module], low: int, high: int, raising: bool = False) -> tuple[int, int] | None:
-    """The smallest size in low..high - 1 that can be built, and its parameters; None where none can."""
+def _first_buildable(
+    build: Callable[[int], nn.Module], low: int, high: int, raising: bool = False
+) -> tuple[int, int] | None:
+    """The smallest size in low..high - 1 that can be built, and its number of parameters; None where none can."""
     refused: ValueError | None = None
     for size in range(low, high):
         try:
             with torch.device("meta"):
-                return size, count(build(size))
+                return size, num_parameters(build(size))
         except ValueError as error:
             refused = error
     if raising and refused is not None:

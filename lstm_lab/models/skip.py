@@ -1,4 +1,4 @@
-"""What a layer hands on besides what it computes. The first has none: its input is as wide as the data."""
+"""How a layer's input bypasses it. The first layer has no skip: its input is as wide as the data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from lstm_lab.registry import Named, Registered
 
 
 class Skip(Registered, nn.Module, kind="skip"):
-    """How a layer's input x and its output y become what the next layer reads."""
+    """Combines a layer's input x and its output y into the input of the next layer.
+
+    Args:
+        size: D, the width of both.
+    """
 
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -21,7 +25,7 @@ class Skip(Registered, nn.Module, kind="skip"):
         """x, y (B, T, D) -> (B, T, D)."""
 
 
-class Without(Skip, name="none"):
+class NoSkip(Skip, name="none"):
     """y alone."""
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
@@ -40,7 +44,7 @@ class Highway(Skip, name="highway"):
 
     class Config(Named):
         gate_bias: float = -2.0
-        """b at the start: below zero, a layer begins by handing its input on."""
+        """Initial b: below zero, a layer passes on most of its input at first."""
 
     def __init__(self, size: int, gate_bias: float = -2.0) -> None:
         super().__init__(size)

@@ -1,93 +1,133 @@
-"""The contract of a task: size of the head, loss, metrics, and which metric decides in which direction."""
+"""The contract of a task: size of the head, loss, metrics, and which metric is monitored in which direction."""
 
 from __future__ import annotations
 
 import math
-from abc import abstractmethod
-from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Generic, Literal
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
+from typing_extensions import TypeVar
 
-from lstm_lab.data.base import Batch, Dataset
+from lstm_lab.data.base import Batch, Dataset, Split
 from lstm_lab.registry import Named, Registered
 
+Mode = Literal["min", "max"]
+SplitT = TypeVar("SplitT", bound=Split, default=Any)
 
-class Task(Registered, kind="task"):
-    """Built from the info of a data set and a person's choices."""
+
+class TaskMetrics(ABC):
+    """What every task's metrics can do: mixed into a `torchmetrics.Metric` or `MetricCollection`, behind it."""
+
+    @abstractmethod
+    def update(self, logits: Tensor, batch: Batch) -> None:
+        """Add the predictions for a batch."""
+
+    @abstractmethod
+    def compute(self) -> Mapping[str, Tensor]:
+        """Metric -> value over all that was added."""
+
+    @abstractmethod
+    def reset(self) -> None:
+        """Forget all that was added."""
+
+    def details(self) -> dict[str, Any]:
+        """Plain values that a record of an evaluation keeps beside the scores, such as a confusion matrix."""
+        return {}
+
+
+class Task(Registered, Generic[SplitT], kind="task"):
+    """Built from the info of a data set and the fields of its Config."""
 
     class Config(Named):
+        owner: ClassVar[type[Task]]
+
         monitor: str
-        """Metric that compares epochs, trials and seeds; each task says which it offers."""
+        """Metric that compares epochs, trials and seeds; each task lists which it offers."""
+
+        def check(self, data: Dataset.Config) -> None:
+            """Raise ValueError where the configs of the task and of the data do not go together."""
+
+        def input_steps(self, data: Dataset.Config) -> int | None:
+            """Steps of each window that the model reads; None for a task that does not forecast."""
+            return None
 
     accepts: ClassVar[type[Dataset]]
-    """Kind of data set that it can be asked of."""
+    """Kind of data set that it can be computed on."""
     maximised: ClassVar[frozenset[str]] = frozenset()
     """Metrics of which more is better; of all others, less."""
     per_step: ClassVar[bool] = False
-    """Whether it asks at every step; the model's output is then (B, T, output_size)."""
+    """Whether there is a target at every step; the logits are then (B, T, output_size)."""
     causal: ClassVar[bool] = False
-    """Whether a step's answer stands in the steps behind it, so that nothing may read backward."""
+    """Whether the target of a step is in the steps behind it, so that no model may read backward."""
 
     output_size: int
-    """Numbers that the model's head gives for one answer."""
+    """Numbers in one prediction: the size of the model's head."""
     monitor: str
 
     @classmethod
-    def mode_of(cls, metric: str) -> Literal["min", "max"]:
-        """Which end of a metric of this task is the better one."""
+    def mode_of(cls, metric: str) -> Mode:
+        """Whether less or more of a metric of this task is better."""
         return "max" if metric in cls.maximised else "min"
 
     @property
-    def mode(self) -> Literal["min", "max"]:
-        """The same of the metric that decides."""
+    def mode(self) -> Mode:
+        """The same of the monitored metric."""
         return self.mode_of(self.monitor)
 
-    @classmethod
-    def check(cls, task: Any, data: Any) -> None:
-        """Raise ValueError where the configs of the task and of the data do not go together."""
-
-    def prepare(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """What the model reads of a batch: x and lengths (B,); most tasks hand it over as it is."""
+    def model_inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """What the model reads of a batch: x (B, T, ...) and lengths (B,)."""
         return batch.x, batch.lengths
 
-    def complete(self, output: Tensor, batch: Batch) -> Tensor:
-        """What the model's output becomes before it is scored, same shape; most tasks leave it as it is."""
-        return output
+    def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:
+        """The model's logits before they are scored, same shape; unchanged for most tasks."""
+        return logits
 
     def num_targets(self, batch: Batch) -> int | Tensor:
-        """Answers that a batch asks for: what its mean loss is a mean over."""
+        """Targets in a batch: what its mean loss is a mean over."""
         return len(batch.y)
 
-    def calibrate(self, answered: Iterable[tuple[Tensor, Batch]]) -> Any:
-        """Plain values that a finished model's validation outputs teach, for `recall`; None where nothing is asked."""
+    def calibrate(self, outputs: Iterable[tuple[Tensor, Batch]]) -> Any:
+        """Plain values fitted on a trained model's validation outputs, for `load_calibration`; None without any.
+
+        Args:
+            outputs: logits and their batch.
+        """
         return None
 
     def load_calibration(self, calibration: Any) -> None:
-        """Take what `calibrate` returned: scores and answers from now on say more."""
+        """Use what `calibrate` returned in scores and predictions from now on."""
 
     @property
     def prediction_columns(self) -> tuple[str, ...]:
-        """What the numbers of an answer are, where it has several."""
+        """Names of the numbers of a prediction, where it has several."""
         return ()
 
     @abstractmethod
-    def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        """Mean loss over the answers asked for, a scalar; `output` is (B, output_size) or (B, T, output_size)."""
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean loss over the targets, a scalar.
+
+        Args:
+            logits: (B, output_size) or (B, T, output_size).
+        """
 
     @abstractmethod
-    def metrics(self) -> Metric | MetricCollection:
-        """A fresh metric of `update(output, batch)`, `compute() -> {name: value}` and `reset()`."""
+    def metrics(self) -> TaskMetrics:
+        """New, empty metrics."""
 
     @abstractmethod
-    def baselines(self, train: Any, split: Any) -> dict[str, dict[str, float]]:
-        """What needs no network, fitted on `train` and scored on `split`: name -> metric -> value."""
+    def baselines(self, train: SplitT, split: SplitT) -> dict[str, dict[str, float]]:
+        """Methods without a network, fitted on `train` and scored on `split`: name -> metric -> value."""
 
     @abstractmethod
-    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
-        """Each sequence's answer as plain values a person reads."""
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+        """The prediction for each sequence as plain values: names, or numbers in the units of the data.
+
+        Args:
+            batch: that the logits belong to, where samples have a scale of their own.
+        """
 
 
 def better(value: float, than: float | None, mode: str) -> bool:
@@ -98,7 +138,7 @@ def better(value: float, than: float | None, mode: str) -> bool:
 
 
 def skill(value: float, baseline: float, mode: str) -> float | None:
-    """Share of the baseline's error that is gone: 1 is perfect, 0 is no better, below 0 the baseline wins.
+    """Share of the baseline's error that is gone: 1 is perfect, 0 no better, below 0 worse than the baseline.
 
     The error of a metric of which more is better is its distance from 1. None where the baseline has no error.
     """
@@ -107,9 +147,9 @@ def skill(value: float, baseline: float, mode: str) -> float | None:
     return None if baseline == 0 else 1 - value / baseline
 
 
-def score(metrics: Any, outputs: Tensor, batch: Batch) -> dict[str, float]:
+def score(metrics: TaskMetrics, logits: Tensor, batch: Batch) -> dict[str, float]:
     """Metrics of one big batch as plain numbers."""
     metrics.reset()
     with torch.no_grad():
-        metrics.update(outputs, batch)
+        metrics.update(logits, batch)
     return {name: float(value) for name, value in metrics.compute().items()}

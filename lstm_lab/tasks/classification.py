@@ -1,10 +1,10 @@
-"""What `classify` and `tag` share: the loss over classes, and the scores of it."""
+"""What `classify` and `tag` share: the loss over classes, and its metrics."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -22,34 +22,48 @@ from torchmetrics.classification import (
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
-from lstm_lab.tasks.base import Task
+from lstm_lab.tasks.base import Task, TaskMetrics
 
 MAXIMISED = frozenset({"accuracy", "macro_f1", "auroc"})
 BINS = 15
 """Of confidence, for the calibration error."""
 
-Weights = Annotated[tuple[Annotated[float, Field(gt=0.0, strict=False)], ...], Field(strict=False)]
+ClassWeights = Annotated[tuple[Annotated[float, Field(gt=0.0, strict=False)], ...], Field(strict=False)]
+
+
+class ClassInfo(Protocol):
+    """What these tasks must know of the data."""
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def counts(self) -> tuple[int, ...]: ...
 
 
 class ClassConfig(Task.Config):
-    """Fields of every task that asks for classes."""
+    """Fields of every task whose targets are classes."""
 
-    class_weights: Literal["none", "balanced"] | Weights = "none"
-    """What an answer of each class counts in the loss: all the same; balanced: N / (K n_c), so that each class counts
-    as much as another in training; or a number for each class, in the order of their names."""
+    class_weights: Literal["none", "balanced"] | ClassWeights = "none"
+    """Weight of each class in the loss: none, all the same; balanced, N / (K n_c), so that each class has the same
+    weight in training; or a number for each class, in the order of their names."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    """Share of the target spread over all classes alike (Szegedy et al. 2016)."""
+    """Share of the target spread evenly over all classes (Szegedy et al. 2016)."""
 
 
 class CrossEntropy:
-    """Cross-entropy of each answer, weighted by its class: (N, K), (N,) -> (N,); 0 where y is -1.
+    """Cross-entropy of each target, weighted by its class: logits (N, K), y (N,) -> (N,); 0 where y is -1.
 
-    Not divided by the weights of a batch: so the loss over many answers is the mean over each, in batches of any size.
+    Not divided by the weights of a batch, so that the mean over many targets is the same in batches of any size.
+
+    Raises:
+        ConfigError: not one weight for each class.
     """
 
-    def __init__(self, info: Any, class_weights: str | tuple[float, ...], label_smoothing: float) -> None:
-        self.label_smoothing, self.weights = label_smoothing, None
-        K, counts = len(info.classes), getattr(info, "counts", ())
+    def __init__(self, info: ClassInfo, class_weights: str | tuple[float, ...], label_smoothing: float) -> None:
+        self.label_smoothing = label_smoothing
+        self.weights: Tensor | None = None
+        K, counts = len(info.classes), info.counts
         if isinstance(class_weights, tuple):
             if len(class_weights) != K:
                 raise ConfigError(f"task.class_weights has {len(class_weights)} numbers, but there are {K} classes: "
@@ -59,19 +73,18 @@ class CrossEntropy:
             n = torch.tensor(counts, dtype=torch.float32)
             self.weights = n.sum() / (K * n.clamp(min=1))
 
-    def __call__(self, output: Tensor, y: Tensor) -> Tensor:
-        weights = None if self.weights is None else self.weights.to(output)
-        return F.cross_entropy(
-            output, y, weights, ignore_index=-1, reduction="none", label_smoothing=self.label_smoothing
-        )
+    def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
+        weights = None if self.weights is None else self.weights.to(logits)
+        smoothing = self.label_smoothing
+        return F.cross_entropy(logits, y, weights, ignore_index=-1, reduction="none", label_smoothing=smoothing)
 
 
-class ClassificationMetrics(MetricCollection):
-    """Over all answers asked for, y = -1 being none:
+class ClassificationMetrics(MetricCollection, TaskMetrics):
+    """Over all targets, y = -1 being none:
 
     `accuracy`; `macro_f1`, averaged over classes; `auroc`, of each class against the others, averaged over those that
-    occur; `calibration`, the expected calibration error (Naeini et al. 2015): how far confidence is from accuracy, over
-    15 bins of confidence. `details` has the confusion matrix.
+    occur; `calibration`, the expected calibration error (Naeini et al. 2015): the distance of confidence from accuracy,
+    over 15 bins of confidence. `details` has the confusion matrix.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -87,12 +100,12 @@ class ClassificationMetrics(MetricCollection):
         )
         self.classes = tuple(classes)
 
-    def update(self, output: Tensor, batch: Batch) -> None:  # type: ignore[override]
-        """Add logits (B, ..., K) of a batch whose y (B, ...) is below 0 where nothing is asked."""
-        output, y = output.flatten(0, -2), batch.y.flatten()
-        asked = y >= 0
-        if asked.any():
-            super().update(output[asked].float().softmax(-1), y[asked])
+    def update(self, logits: Tensor, batch: Batch) -> None:  # type: ignore[override]
+        """Add logits (B, ..., K) of a batch whose y (B, ...) is below 0 where there is no target."""
+        logits, y = logits.flatten(0, -2), batch.y.flatten()
+        mask = y >= 0
+        if mask.any():
+            super().update(logits[mask].float().softmax(-1), y[mask])
 
     def compute(self) -> dict[str, Any]:
         """Metric -> its value; auroc is the mean over the classes that occur."""
@@ -104,21 +117,16 @@ class ClassificationMetrics(MetricCollection):
         return {**found, "auroc": found["auroc"][occurs].mean()}
 
     def details(self) -> dict[str, Any]:
-        """What a record of an evaluation keeps beside the scores: rows are true classes, columns what was answered."""
+        """The confusion matrix: rows are true classes, columns predicted ones."""
         confusion: Any = self["confusion"]
         return {"confusion": {"classes": list(self.classes), "counts": confusion.compute().tolist()}}
 
 
-def probabilities(model: Any, inputs: Any, K: int) -> Tensor:
-    """(N, K) of a fitted classifier; of one that has none, all on its answer."""
+def class_probabilities(model: Any, inputs: Any, K: int) -> Tensor:
+    """(N, K) of a fitted scikit-learn classifier; of one that has none, 1 for the predicted class."""
     found = np.zeros((len(inputs), K), np.float32)
     try:
         found[:, model.classes_] = model.predict_proba(inputs)
     except AttributeError:
         found[np.arange(len(inputs)), model.predict(inputs)] = 1.0
     return torch.from_numpy(found)
-
-
-def log_probabilities(chances: Tensor) -> Tensor:
-    """Logits whose softmax these probabilities are."""
-    return chances.log()

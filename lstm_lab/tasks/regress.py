@@ -12,11 +12,11 @@ from torchmetrics import Metric
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.labelled import summary_features
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
-from lstm_lab.tasks.base import Task, score
+from lstm_lab.tasks.base import Task, TaskMetrics, score
 
 
-class RegressionMetrics(Metric):
-    """Squared and absolute errors over every number asked for, in the units of the data."""
+class RegressionMetrics(Metric, TaskMetrics):
+    """Squared and absolute errors over every target, in the units of the data."""
 
     squared: Tensor
     absolute: Tensor
@@ -27,9 +27,9 @@ class RegressionMetrics(Metric):
         for name in ("squared", "absolute", "count"):
             self.add_state(name, torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
 
-    def update(self, output: Tensor, batch: Batch) -> None:
-        """Add answers (B, K), in the units of y."""
-        error = (output - batch.y).double()
+    def update(self, logits: Tensor, batch: Batch) -> None:
+        """Add predictions (B, K), in the units of y."""
+        error = (logits - batch.y).double()
         self.squared += error.square().sum()
         self.absolute += error.abs().sum()
         self.count += error.numel()
@@ -38,8 +38,8 @@ class RegressionMetrics(Metric):
         return {"mse": self.squared / self.count, "mae": self.absolute / self.count}
 
 
-class Regress(Task, name="regress"):
-    """Mean squared error of the numbers told of a sequence."""
+class Regress(Task[RegressionSplit], name="regress"):
+    """Mean squared error of the numbers of a sequence."""
 
     accepts = SequenceRegression
 
@@ -50,23 +50,23 @@ class Regress(Task, name="regress"):
     def __init__(self, info: RegressionInfo, monitor: str) -> None:
         self.targets, self.output_size, self.monitor = info.targets, len(info.targets), monitor
 
-    def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        return F.mse_loss(output, batch.y)
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        return F.mse_loss(logits, batch.y)
 
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()
 
-    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
-        return [dict(zip(self.targets, row, strict=True)) for row in output.tolist()]
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+        return [dict(zip(self.targets, row, strict=True)) for row in logits.tolist()]
 
     def baselines(self, train: RegressionSplit, split: RegressionSplit) -> dict[str, dict[str, float]]:
-        """The training mean, and a linear regression over each sequence's mean, deviation, first and last step."""
+        """The training mean, and a linear regression over each sequence's mean, std, first and last step."""
         from sklearn.linear_model import LinearRegression
 
-        seen, asked = train.take(torch.arange(len(train))), split.take(torch.arange(len(split)))
-        linear = LinearRegression().fit(summary_features(seen), seen.y.numpy())
+        fitted, scored = train.take(torch.arange(len(train))), split.take(torch.arange(len(split)))
+        linear = LinearRegression().fit(summary_features(fitted), fitted.y.numpy())
         outputs = {
-            "training mean": seen.y.mean(0).expand_as(asked.y),
-            "linear regression": torch.from_numpy(linear.predict(summary_features(asked))).float(),
+            "training mean": fitted.y.mean(0).expand_as(scored.y),
+            "linear regression": torch.from_numpy(linear.predict(summary_features(scored))).float(),
         }
-        return {name: score(self.metrics(), output, asked) for name, output in outputs.items()}
+        return {name: score(self.metrics(), output, scored) for name, output in outputs.items()}

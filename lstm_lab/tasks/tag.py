@@ -1,4 +1,4 @@
-"""One label for each step."""
+"""One class for each step."""
 
 from __future__ import annotations
 
@@ -10,19 +10,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 from lstm_lab.tasks.base import Task, score
-from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, CrossEntropy, log_probabilities
+from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, ClassInfo, CrossEntropy
 
 REACH = 5
-"""Steps on either side that the logistic regression sees."""
-ROWS = 20_000
+"""Steps on either side that the logistic regression reads."""
+MAX_ROWS = 20_000
 """Steps that it is fitted on at most, drawn at random: more change its score little and its time a lot."""
 
 
-class Tag(Task, name="tag"):
-    """Cross-entropy over the classes of each step that is asked about; steps labelled -1 count nowhere."""
+class Tag(Task[TaggedSplit], name="tag"):
+    """Cross-entropy over the classes of each step; steps labelled -1 have no target."""
 
     accepts = TaggedSequences
     maximised = MAXIMISED
@@ -30,11 +29,11 @@ class Tag(Task, name="tag"):
 
     class Config(ClassConfig):
         monitor: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
-        """Metric that compares epochs and trials: over all steps asked about, or averaged over classes."""
+        """Metric that compares epochs and trials: over all steps with a target, or averaged over classes."""
 
     def __init__(
         self,
-        info: LabelledInfo,
+        info: ClassInfo,
         monitor: str,
         class_weights: str | tuple[float, ...] = "none",
         label_smoothing: float = 0.0,
@@ -45,16 +44,16 @@ class Tag(Task, name="tag"):
     def num_targets(self, batch: Batch) -> Tensor:
         return (batch.y >= 0).sum()
 
-    def loss(self, output: Tensor, batch: Batch) -> Tensor:
-        # What stands where nothing is asked must not even reach the gradient: 0 * nan is nan.
-        output = output.masked_fill((batch.y < 0).unsqueeze(-1), 0.0)
-        return self.cross_entropy(output.flatten(0, 1), batch.y.flatten()).sum() / self.num_targets(batch).clamp(min=1)
+    def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        # Logits without a target must not even reach the gradient: 0 * nan is nan.
+        logits = logits.masked_fill((batch.y < 0).unsqueeze(-1), 0.0)
+        return self.cross_entropy(logits.flatten(0, 1), batch.y.flatten()).sum() / self.num_targets(batch).clamp(min=1)
 
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
 
-    def predictions(self, output: Tensor, batch: Any = None) -> list[Any]:
-        return [[self.classes[i] for i in row] for row in output.argmax(-1).tolist()]
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+        return [[self.classes[i] for i in row] for row in logits.argmax(-1).tolist()]
 
     def baselines(self, train: TaggedSplit, split: TaggedSplit) -> dict[str, dict[str, float]]:
         """The most frequent label, and a logistic regression over each step and its neighbours."""
@@ -62,22 +61,22 @@ class Tag(Task, name="tag"):
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        asked = torch.nonzero(train.labels.values >= 0).squeeze(1).numpy()
-        drawn = np.random.default_rng(0).permutation(asked)[:ROWS]
-        seen, labels = neighbours(train, drawn), train.labels.values.numpy()[drawn]
+        labelled = torch.nonzero(train.labels.values >= 0).squeeze(1).numpy()
+        drawn = np.random.default_rng(0).permutation(labelled)[:MAX_ROWS]
+        inputs, labels = neighbours(train, drawn), train.labels.values.numpy()[drawn]
         rows = torch.nonzero(split.labels.values >= 0).squeeze(1).numpy()
         y = split.labels.values[torch.from_numpy(rows)].long()
         logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200, tol=1e-3))
-        logistic.fit(seen, labels)
-        often = np.full(len(rows), np.bincount(train.labels.values[asked]).argmax())
-        chances = np.zeros((len(rows), self.output_size), np.float32)
-        chances[:, logistic.classes_] = in_chunks(logistic, split, rows)
+        logistic.fit(inputs, labels)
+        most_frequent = np.full(len(rows), np.bincount(train.labels.values[labelled]).argmax())
+        probabilities = np.zeros((len(rows), self.output_size), np.float32)
+        probabilities[:, logistic.classes_] = predict_in_chunks(logistic, split, rows)
         predicted = {
-            "most frequent label": F.one_hot(torch.from_numpy(often), self.output_size).float(),
-            f"logistic regression, {2 * REACH + 1} steps": torch.from_numpy(chances),
+            "most frequent label": F.one_hot(torch.from_numpy(most_frequent), self.output_size).float(),
+            f"logistic regression, {2 * REACH + 1} steps": torch.from_numpy(probabilities),
         }
         batch = Batch(torch.empty(0), torch.tensor([len(rows)]), y.unsqueeze(0))
-        return {name: score(self.metrics(), log_probabilities(found)[None], batch) for name, found in predicted.items()}
+        return {name: score(self.metrics(), found.log()[None], batch) for name, found in predicted.items()}
 
 
 def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
@@ -90,11 +89,11 @@ def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
     last = torch.repeat_interleave(split.inputs.starts + split.inputs.lengths, split.inputs.lengths)[rows]
     at = torch.from_numpy(rows).unsqueeze(1) + torch.arange(-REACH, REACH + 1)  # (N, 2 REACH + 1)
     inside = (at >= first.unsqueeze(1)) & (at < last.unsqueeze(1))
-    seen = values[at.clamp(0, len(values) - 1)].float().masked_fill(~inside.unsqueeze(-1), 0.0)
-    return seen.flatten(1).numpy()
+    found = values[at.clamp(0, len(values) - 1)].float().masked_fill(~inside.unsqueeze(-1), 0.0)
+    return found.flatten(1).numpy()
 
 
-def in_chunks(model: Any, split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
+def predict_in_chunks(model: Any, split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
     """Probabilities (N, its classes) of a fitted model at many rows, without all neighbours in memory at once."""
-    parts = np.array_split(rows, max(1, len(rows) // ROWS))
-    return np.concatenate([model.predict_proba(neighbours(split, part)) for part in parts])
+    chunks = np.array_split(rows, max(1, len(rows) // MAX_ROWS))
+    return np.concatenate([model.predict_proba(neighbours(split, chunk)) for chunk in chunks])

@@ -133,6 +133,21 @@ class WindowedDataset(Dataset[SeriesInfo]):
         stride: Steps = 1
         """Rows between the starts of neighbouring training windows."""
 
+        @property
+        def covariates(self) -> tuple[str, ...]:
+            """Fields that add columns beside the targets."""
+            return ()
+
+        @property
+        def known_ahead(self) -> tuple[str, ...]:
+            """Those of them whose columns are known over the horizon too."""
+            return ()
+
+        @property
+        def masks_missing(self) -> bool:
+            """Whether values may be missing, with a channel that flags them."""
+            return False
+
     def __init__(
         self, *, window: int, horizon: int, seasons: tuple[int, ...], stride: int, batch_size: int = 1
     ) -> None:

@@ -20,6 +20,8 @@ from lstm_lab.data.readers.table import Table, fill_forward, read_numbers
 from lstm_lab.data.readers.timeline import Cycle, Times, calendar_features, check_order, read_times, step_numbers
 
 Missing = Literal["error", "forward_fill", "mask"]
+KNOWN_AHEAD = ("static", "future", "calendar")
+"""Fields whose columns are known over the horizon too."""
 
 
 class CSV(SeriesDataset, name="csv"):
@@ -59,6 +61,18 @@ class CSV(SeriesDataset, name="csv"):
         """Decimal mark of the numbers."""
         sha256: Sha256 | None = None
         """Of the file, as hex digits, where no other content is accepted; null: not checked."""
+
+        @property
+        def covariates(self) -> tuple[str, ...]:
+            return tuple(name for name in ("features", *KNOWN_AHEAD) if getattr(self, name))
+
+        @property
+        def known_ahead(self) -> tuple[str, ...]:
+            return tuple(name for name in KNOWN_AHEAD if getattr(self, name))
+
+        @property
+        def masks_missing(self) -> bool:
+            return self.missing == "mask"
 
         @model_validator(mode="after")
         def _columns_are_distinct_and_fields_have_an_effect(self) -> CSV.Config:

@@ -1,4 +1,4 @@
-"""What forecasts a series without a network, standardised, for every window of a split or every n-th."""
+"""Forecasts without a network, standardised, for every window of a split or every n-th."""
 
 from __future__ import annotations
 
@@ -11,44 +11,44 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data.kinds.series import SeriesInfo, Windows
 
 RIDGE = 1e-4
-"""Penalty of the linear baseline, relative to the mean square of its inputs: enough for columns that repeat others."""
+"""Penalty of the linear baseline, relative to the mean square of its inputs: enough for collinear columns."""
 CHUNK = 4096
 """Windows whose products are summed at once."""
 
 Forecasts = Iterator[tuple[str, Tensor, Tensor]]
-"""Name, numbers of the windows (n,), forecasts (n, horizon, K)."""
+"""Name, indices of the windows (n,), forecasts (n, horizon, K)."""
 
 
-def all_of(info: SeriesInfo, train: Windows, split: Windows, fits: int) -> Forecasts:
-    """Naive and linear forecasts, and those of classical methods where `fits` allows any."""
-    values = filled(split)
+def all_baselines(info: SeriesInfo, train: Windows, split: Windows, max_fits: int) -> Forecasts:
+    """Naive and linear forecasts, and those of classical methods where `max_fits` allows any."""
+    values = forward_filled(split)
     every = torch.arange(len(split))
     for name, output in naive(info, split, values):
         yield name, every, output
     mapped = linear(train, split, values)
     if mapped is not None:
         yield "linear", every, mapped
-    if fits:
-        yield from classical(info, split, values, fits)
+    if max_fits:
+        yield from classical(info, split, values, max_fits)
 
 
-def filled(split: Windows) -> Tensor:
-    """Targets (N, K), the last value known where one is missing; 0, the mean, where none is known."""
+def forward_filled(split: Windows) -> Tensor:
+    """Targets (N, K), the last known value where one is missing; 0, the mean, before the first known."""
     values = split.values[:, : split.num_targets]
-    there = ~values.isnan()
-    there[split.origins.unique()] = True
+    known = ~values.isnan()
+    known[split.origins.unique()] = True
     rows = torch.arange(len(values)).unsqueeze(1)
-    return values.nan_to_num(0.0).gather(0, torch.where(there, rows, 0).cummax(0).values)
+    return values.nan_to_num(0.0).gather(0, torch.where(known, rows, 0).cummax(0).values)
 
 
 def naive(info: SeriesInfo, split: Windows, values: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """The last value, and the value one season before for each season."""
+    """The last value, and for each season the value one season before."""
     ahead = split.target_rows()
     origin = split.starts + split.window - 1
     steps = torch.arange(1, split.horizon + 1)
     for name, rows in {
         "last value": origin.unsqueeze(1).expand_as(ahead),
-        # Past one season ahead, the same season again: nothing newer is known at the origin.
+        # Past one season ahead the same season is repeated: nothing newer is known at the origin.
         **{f"seasonal naive ({season})": ahead - season * torch.ceil(steps / season).long() for season in info.seasons},
     }.items():
         if (rows >= split.origins.unsqueeze(1)).all():
@@ -57,9 +57,9 @@ def naive(info: SeriesInfo, split: Windows, values: Tensor) -> Iterator[tuple[st
 
 def linear(train: Windows, split: Windows, values: Tensor) -> Tensor | None:
     """Each target from its own window, both as differences to the window's last value, by least squares with a small
-    ridge (NLinear of Zeng et al., 2023, in closed form). None where training has no window without gaps."""
+    ridge (NLinear of Zeng et al., 2023, in closed form). None where no window of training is complete."""
     T, h, K = train.window, train.horizon, train.num_targets
-    known = filled(train)
+    known = forward_filled(train)
     windows = torch.arange(T)
     ahead = train.starts[~train.values[train.target_rows(), :K].isnan().flatten(1).any(1)]
     if not len(ahead):
@@ -85,7 +85,7 @@ def _inputs(x: Tensor) -> Tensor:
     return torch.cat([x - x[:, -1:], x.new_ones(len(x), 1)], 1)
 
 
-def classical(info: SeriesInfo, split: Windows, values: Tensor, fits: int) -> Forecasts:
+def classical(info: SeriesInfo, split: Windows, values: Tensor, max_fits: int) -> Forecasts:
     """Exponential smoothing (ETS) and Theta, chosen and fitted anew on all that came before each window's end.
 
     Raises:
@@ -98,7 +98,7 @@ def classical(info: SeriesInfo, split: Windows, values: Tensor, fits: int) -> Fo
             "task.classical needs the package statsforecast: pip install 'lstm-lab[classical]', or leave it out"
         ) from None
     K = values.shape[1]
-    nth = -(-len(split) * K // fits)
+    nth = -(-len(split) * K // max_fits)
     index = torch.arange(0, len(split), nth)
     season = next((season for season in info.seasons if 1 < season <= info.window), 1)
     for method in (AutoETS, AutoTheta):
@@ -106,6 +106,6 @@ def classical(info: SeriesInfo, split: Windows, values: Tensor, fits: int) -> Fo
         for row, i in enumerate(index.tolist()):
             known = values[int(split.origins[i]) : int(split.starts[i]) + split.window].double().numpy()
             for k in range(K):
-                said = method(season_length=season).forecast(y=known[:, k].copy(), h=split.horizon)["mean"]
-                forecasts[row, :, k] = torch.from_numpy(said.copy()).float()
+                forecast = method(season_length=season).forecast(y=known[:, k].copy(), h=split.horizon)["mean"]
+                forecasts[row, :, k] = torch.from_numpy(forecast.copy()).float()
         yield f"{method.__name__}{f' (every {nth}th window)' if nth > 1 else ''}", index, forecasts.nan_to_num(0.0)

@@ -1,4 +1,4 @@
-"""What counting alone says of the next step. Each function fits on (step before, step) pairs of the training part."""
+"""Models of the next step from counts alone, fitted on (step before, step) pairs of the training split."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch import Tensor
 Predict = Callable[[Tensor], Tensor]
 """Steps before -> logits of the steps, (N, K)."""
 
-REACH = 4
-"""Tokens that the longest n-gram looks back on."""
-SMALL = 1000
-"""Tokens up to which it does; of more, two, because each costs a row of all tokens."""
+MAX_CONTEXT = 4
+"""Tokens of context of the longest n-gram."""
+SMALL_VOCABULARY = 1000
+"""Largest vocabulary with that context; a larger one has two, because each context costs a row of all tokens."""
 STRENGTHS = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
-"""Of the bigram's belief in the unigram, in observations; leave-one-out over the training part chooses."""
+"""Pseudo-counts of the unigram in the bigram; leave-one-out over the training split chooses."""
 
 
 def of_frames(previous: Tensor, target: Tensor, channels: int) -> dict[str, Predict]:
@@ -39,11 +39,11 @@ def _after_itself(previous: Tensor, target: Tensor) -> Predict:
 
 
 def of_tokens(previous: Tensor, target: Tensor, tokens: int) -> dict[str, Predict]:
-    """previous (N, REACH) token numbers, the last one first, 0 none; target (N,).
+    """previous (N, MAX_CONTEXT) token numbers, the last one first, 0 for none; target (N,).
 
-    The unigram adds one to every count. The bigram falls back on it: (c(v, w) + k p(w)) / (c(v) + k) (MacKay & Peto
-    1995). The n-gram falls back from context to shorter context h by Witten & Bell (1991): with t(h) different tokens
-    seen behind h, p(w | h) = (c(h, w) + t(h) p(w | shorter)) / (c(h) + t(h)).
+    The unigram adds one to every count. The bigram backs off to it: (c(v, w) + k p(w)) / (c(v) + k) (MacKay & Peto
+    1995). The n-gram backs off from a context to a shorter one by Witten & Bell (1991): with t(h) different tokens
+    seen after the context h, p(w | h) = (c(h, w) + t(h) p(w | shorter)) / (c(h) + t(h)).
     """
     from scipy.sparse import csr_array
 
@@ -53,8 +53,8 @@ def of_tokens(previous: Tensor, target: Tensor, tokens: int) -> dict[str, Predic
     p /= p.sum()
     pairs = csr_array((np.ones(len(w)), (v, w)), shape=(tokens, tokens))
     totals = np.bincount(v, minlength=tokens).astype(float)
-    _, place, counts = np.unique(v * tokens + w, return_inverse=True, return_counts=True)
-    others, rest = counts[place] - 1, totals[v] - 1  # like this pair, and with its first step, itself left out
+    _, pair, counts = np.unique(v * tokens + w, return_inverse=True, return_counts=True)
+    others, rest = counts[pair] - 1, totals[v] - 1  # without the pair itself: leave-one-out
     k = max(STRENGTHS, key=lambda k: np.log((others + k * p[w]) / (rest + k)).sum())
     unigram = torch.from_numpy(p).float().log()
 
@@ -63,39 +63,39 @@ def of_tokens(previous: Tensor, target: Tensor, tokens: int) -> dict[str, Predic
         counts = pairs[rows].toarray() + k * p
         return torch.from_numpy(counts / (totals[rows] + k)[:, None]).log()
 
-    n = REACH + 1 if tokens <= SMALL else 3
-    orders = [_Order(previous[:, :k].numpy(), w, tokens) for k in range(1, n)]
+    n = MAX_CONTEXT + 1 if tokens <= SMALL_VOCABULARY else 3
+    orders = [_ContextCounts(previous[:, :k].numpy(), w, tokens) for k in range(1, n)]
 
     def ngram(before: Tensor) -> Tensor:
-        chances = np.broadcast_to(p, (len(before), tokens))
+        probabilities = np.broadcast_to(p, (len(before), tokens))
         for k, order in enumerate(orders, 1):
-            chances = order.refine(before[:, :k].numpy(), chances)
-        return torch.from_numpy(chances).log()
+            probabilities = order.refine(before[:, :k].numpy(), probabilities)
+        return torch.from_numpy(probabilities).log()
 
     return {"unigram": lambda before: unigram.expand(len(before), tokens), "bigram": bigram, f"{n}-gram": ngram}
 
 
-class _Order:
-    """Counts of tokens behind contexts of k tokens (N, k)."""
+class _ContextCounts:
+    """Counts of tokens after contexts of k tokens (N, k)."""
 
     def __init__(self, contexts: np.ndarray, target: np.ndarray, tokens: int) -> None:
         from scipy.sparse import csr_array
 
         self.tokens = tokens
-        self.known, place = np.unique(self._keys(contexts), return_inverse=True)
-        self.counts = csr_array((np.ones(len(target)), (place, target)), shape=(len(self.known), tokens))
+        self.contexts, index = np.unique(self._keys(contexts), return_inverse=True)
+        self.counts = csr_array((np.ones(len(target)), (index, target)), shape=(len(self.contexts), tokens))
         self.counts.sum_duplicates()
         self.total, self.kinds = self.counts.sum(1), np.diff(self.counts.indptr)
 
     def _keys(self, contexts: np.ndarray) -> np.ndarray:
-        """A number for each context; of more than 2^63 contexts some share one, by an accident that costs little."""
+        """A number for each context. With more than 2^63 possible contexts some may collide, which costs little."""
         return contexts @ (np.int64(self.tokens) ** np.arange(contexts.shape[1]))
 
     def refine(self, contexts: np.ndarray, shorter: np.ndarray) -> np.ndarray:
-        """Chances (N, V) by the context, where it was seen; `shorter` by one token less."""
+        """Probabilities (N, V) after the contexts that were seen; `shorter`, of one token less, after others."""
         keys = self._keys(contexts)
-        place = np.searchsorted(self.known, keys).clip(max=len(self.known) - 1)
-        seen = self.known[place] == keys
-        found, kinds, total = np.array(shorter), self.kinds[place[seen], None], self.total[place[seen], None]
-        found[seen] = (self.counts[place[seen]].toarray() + kinds * found[seen]) / (total + kinds)
+        index = np.searchsorted(self.contexts, keys).clip(max=len(self.contexts) - 1)
+        seen = self.contexts[index] == keys
+        found, kinds, total = np.array(shorter), self.kinds[index[seen], None], self.total[index[seen], None]
+        found[seen] = (self.counts[index[seen]].toarray() + kinds * found[seen]) / (total + kinds)
         return found

@@ -1,4 +1,4 @@
-"""What a forecast says of each value: one number, quantiles, or a distribution.
+"""The form of a forecast: one number for each value, quantiles, or a distribution.
 
 Shapes throughout: z (B, horizon, K, P) from the head, y (B, horizon, K), both standardised, and a `Scale` of the data.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,22 +16,18 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from lstm_lab.registry import Named, Registered
+from lstm_lab.tasks.forecasting.scale import Scale
 
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
-"""Quantiles that are read of every distribution: the median and the ends of the 90 and the 80 % interval."""
+"""Quantiles that are computed of every distribution: the median and the ends of the 90 and the 80 % interval."""
 
 
-class Scale(NamedTuple):
-    """From standardised values to the units of the data; each part broadcasts to (B, horizon, K)."""
+class ForecastOutput(Registered, kind="output"):
+    """`num_parameters` numbers of the head for each value, P, and what they mean."""
 
-    mean: Tensor
-    deviation: Tensor
-
-
-class Output(Registered, kind="output"):
-    """`numbers` of the head for each value, and what they mean."""
-
-    numbers: int = 1
+    num_parameters: int = 1
+    is_point: ClassVar[bool] = False
+    """Whether it is one number, without quantiles around it."""
 
     @abstractmethod
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
@@ -46,17 +42,18 @@ class Output(Registered, kind="output"):
         """Continuous ranked probability score (Gneiting & Raftery, 2007), standardised; of one number, its error."""
 
     def point(self, z: Tensor, scale: Scale) -> Tensor:
-        """The one number that errors are measured of: the median, (B, horizon, K)."""
+        """The point forecast that errors are computed of: the median, (B, horizon, K)."""
         return self.quantiles(z, (0.5,), scale)[..., 0]
 
     def shift(self, z: Tensor, by: Tensor) -> Tensor:
-        """The same forecast `by` (B, horizon, K) higher: of a distribution its first number is the place."""
+        """The same forecast `by` (B, horizon, K) higher: of a distribution the first number is its location."""
         return torch.cat([z[..., :1] + by.unsqueeze(-1), z[..., 1:]], -1)
 
 
-class Point(Output, name="point"):
-    """One number, by the error that `task.loss` names."""
+class Point(ForecastOutput, name="point"):
+    """One number, trained by `error`, which `task.loss` names."""
 
+    is_point = True
     error: Callable[..., Tensor] = F.mse_loss
 
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
@@ -69,11 +66,11 @@ class Point(Output, name="point"):
         return (z[..., 0] - y).abs()
 
 
-class Quantile(Output, name="quantile"):
+class Quantile(ForecastOutput, name="quantile"):
     """Quantiles by the pinball loss, the sum over levels q of max(q (y - z_q), (q - 1) (y - z_q)) (Koenker & Bassett,
     1978).
 
-    Read in order of size, should they cross. The CRPS is twice the mean pinball loss, which it equals for many levels.
+    Sorted by size, should they cross. The CRPS is twice the mean pinball loss, which it equals for many levels.
     """
 
     class Config(Named):
@@ -84,18 +81,18 @@ class Quantile(Output, name="quantile"):
 
         @field_validator("levels")
         @classmethod
-        def _levels_span(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
+        def _levels_are_symmetric(cls, levels: tuple[float, ...]) -> tuple[float, ...]:
             mirrored = all(math.isclose(low + high, 1.0) for low, high in zip(levels, levels[::-1], strict=True))
             if not mirrored or list(levels) != sorted(set(levels)) or not set(LEVELS) <= set(levels):
                 raise ValueError(
-                    f"levels {list(levels)} must rise, mirror each other (q and 1 - q), and hold {list(LEVELS)}"
+                    f"levels {list(levels)} must increase, be symmetric (q and 1 - q), and contain {list(LEVELS)}"
                 )
             if not levels[0] > 0:
-                raise ValueError(f"levels {list(levels)} must lie between 0 and 1")
+                raise ValueError(f"levels {list(levels)} must be between 0 and 1")
             return levels
 
     def __init__(self, levels: tuple[float, ...]) -> None:
-        self.levels, self.numbers = levels, len(levels)
+        self.levels, self.num_parameters = levels, len(levels)
 
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
         return self._pinball(z, y).sum(-1)
@@ -114,47 +111,47 @@ class Quantile(Output, name="quantile"):
         return z + by.unsqueeze(-1)
 
 
-def _width(z: Tensor) -> Tensor:
-    """Positive: softplus, with a floor that keeps the likelihood finite."""
+def _positive(z: Tensor) -> Tensor:
+    """Softplus, with a minimum that keeps the likelihood finite."""
     return F.softplus(z) + 1e-4
 
 
-class Normal(Output, name="normal"):
+class Normal(ForecastOutput, name="normal"):
     """N(mu, sigma^2), mu = z_0, sigma = softplus(z_1), by its negative log-likelihood."""
 
-    numbers = 2
+    num_parameters = 2
 
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
-        sigma = _width(z[..., 1])
+        sigma = _positive(z[..., 1])
         return 0.5 * ((y - z[..., 0]) / sigma).square() + sigma.log() + 0.5 * math.log(2 * math.pi)
 
     def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
-        return z[..., :1] + _width(z[..., 1:]) * torch.special.ndtri(z.new_tensor(levels))
+        return z[..., :1] + _positive(z[..., 1:]) * torch.special.ndtri(z.new_tensor(levels))
 
     def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
         """sigma (u (2 Phi(u) - 1) + 2 phi(u) - 1 / sqrt(pi)), u = (y - mu) / sigma (Gneiting et al., 2005)."""
-        sigma = _width(z[..., 1])
+        sigma = _positive(z[..., 1])
         u = (y - z[..., 0]) / sigma
         phi = (-0.5 * u.square()).exp() / math.sqrt(2 * math.pi)
         return sigma * (u * (2 * torch.special.ndtr(u) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
 
 
-class StudentT(Output, name="student_t"):
-    """t with place z_0, width softplus(z_1), 2 + softplus(z_2) degrees of freedom, by its negative log-likelihood."""
+class StudentT(ForecastOutput, name="student_t"):
+    """t, location z_0, scale softplus(z_1), 2 + softplus(z_2) degrees of freedom, by its negative log-likelihood."""
 
-    numbers = 3
+    num_parameters = 3
 
-    def _parts(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return z[..., 0], _width(z[..., 1]), 2 + _width(z[..., 2])
+    def _distribution(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        return z[..., 0], _positive(z[..., 1]), 2 + _positive(z[..., 2])
 
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
-        mu, sigma, nu = self._parts(z)
+        mu, sigma, nu = self._distribution(z)
         return -torch.distributions.StudentT(nu, mu, sigma, validate_args=False).log_prob(y)
 
     def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
         from scipy.special import stdtrit
 
-        mu, sigma, nu = self._parts(z)
+        mu, sigma, nu = self._distribution(z)
         t = stdtrit(nu.detach().cpu().double().unsqueeze(-1).numpy(), torch.tensor(levels, dtype=torch.float64).numpy())
         return mu.unsqueeze(-1) + sigma.unsqueeze(-1) * torch.as_tensor(t).to(z)
 
@@ -162,7 +159,7 @@ class StudentT(Output, name="student_t"):
         """Jordan, Krueger & Lerch (2019), appendix A; no gradient."""
         from scipy.special import betaln, stdtr
 
-        mu, sigma, nu = self._parts(z.detach().double())
+        mu, sigma, nu = self._distribution(z.detach().double())
         u = (y.double() - mu) / sigma
         half = torch.as_tensor(0.5).double()
         log_f = torch.lgamma((nu + 1) / 2) - torch.lgamma(nu / 2) - half * torch.log(nu * math.pi)
@@ -174,47 +171,49 @@ class StudentT(Output, name="student_t"):
         return (sigma * score).to(z.dtype)
 
 
-class NegativeBinomial(Output, name="negative_binomial"):
+class NegativeBinomial(ForecastOutput, name="negative_binomial"):
     """Counts, in the units of the data, of mean mu and variance mu + alpha mu^2, by their negative log-likelihood.
 
-    mu = s softplus(z_0 + m / s) with the data's mean m and deviation s, alpha = softplus(z_1) (Salinas et al., 2020).
-    CRPS and quantiles are those of 200 draws with a fixed seed.
+    mu = s softplus(z_0 + m / s), m and s the mean and standard deviation of the data, alpha = softplus(z_1) (Salinas et
+    al., 2020).
+    CRPS and quantiles are those of 200 samples drawn with a fixed seed.
     """
 
-    numbers = 2
-    draws = 200
+    num_parameters = 2
+    num_draws = 200
 
-    def _parts(self, z: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
-        mean, deviation = (part.to(z) for part in scale)
-        return deviation * _width(z[..., 0] + mean / deviation), _width(z[..., 1])
+    def _distribution(self, z: Tensor, scale: Scale) -> tuple[Tensor, Tensor]:
+        mean, std = (part.to(z) for part in scale)
+        return std * _positive(z[..., 0] + mean / std), _positive(z[..., 1])
 
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
-        mu, alpha = self._parts(z, scale)
-        k = (y * scale.deviation.to(z) + scale.mean.to(z)).clamp(min=0.0).round()
+        mu, alpha = self._distribution(z, scale)
+        k = (y * scale.std.to(z) + scale.mean.to(z)).clamp(min=0.0).round()
         r = 1 / alpha
         fixed = torch.lgamma(k + 1) - torch.lgamma(k + r) + torch.lgamma(r)
         return fixed + r * torch.log1p(alpha * mu) - k * (torch.log(alpha * mu) - torch.log1p(alpha * mu))
 
-    def _drawn(self, z: Tensor, scale: Scale) -> Tensor:
-        """(draws, B, horizon, K), standardised."""
-        mu, alpha = self._parts(z.detach(), scale)
+    def _samples(self, z: Tensor, scale: Scale) -> Tensor:
+        """(num_draws, B, horizon, K), standardised."""
+        mu, alpha = self._distribution(z.detach(), scale)
         generator = torch.Generator(z.device).manual_seed(0)
-        shape = (1 / alpha).expand(self.draws, *alpha.shape).contiguous()
+        shape = (1 / alpha).expand(self.num_draws, *alpha.shape).contiguous()
         rate = torch._standard_gamma(shape, generator=generator) * alpha * mu
-        return (torch.poisson(rate, generator=generator) - scale.mean.to(z)) / scale.deviation.to(z)
+        return (torch.poisson(rate, generator=generator) - scale.mean.to(z)) / scale.std.to(z)
 
     def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
-        return torch.quantile(self._drawn(z, scale), z.new_tensor(levels), 0, interpolation="lower").movedim(0, -1)
+        return torch.quantile(self._samples(z, scale), z.new_tensor(levels), 0, interpolation="lower").movedim(0, -1)
 
     def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
-        """E|X - y| - E|X - X'| / 2; the second from the draws in order of size."""
-        drawn, n = self._drawn(z, scale).sort(0).values, self.draws
+        """E|X - y| - E|X - X'| / 2; the second from the sorted samples."""
+        drawn, n = self._samples(z, scale).sort(0).values, self.num_draws
         weight = (2 * torch.arange(1, n + 1, device=z.device) - n - 1).to(z).view(-1, *[1] * y.dim())
         return (drawn - y).abs().mean(0) - (weight * drawn).sum(0) / (n * (n - 1))
 
 
-def build(output: Any, error: Callable[..., Tensor]) -> Output:
-    """The output that a config names; `error` is what a point forecast minimises."""
-    built = output.build()
-    built.error = error
+def build_output(output: Named, error: Callable[..., Tensor]) -> ForecastOutput:
+    """The output of a config; `error` is what a point forecast minimises."""
+    built: ForecastOutput = output.build()
+    if isinstance(built, Point):
+        built.error = error
     return built

@@ -1,0 +1,46 @@
+"""The contract of a learning-rate schedule.
+
+A schedule has no hidden counter: the rate of a step is a function of its number, so a resumed run cannot drift.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+from lstm_lab.optimizers.base import Fraction
+from lstm_lab.registry import Named, Registered
+
+
+class Schedule(Registered, kind="schedule"):
+    """Number of a step -> factor on the learning rate."""
+
+    class Config(Named):
+        warmup_fraction: Fraction = 0.0
+        """Share of all steps in which the rate grows linearly from zero."""
+
+    def __init__(self, warmup_fraction: float = 0.0) -> None:
+        self.warmup_fraction = warmup_fraction
+
+    def lr_factor(self, step: int, total_steps: int) -> float:
+        """What the learning rate is multiplied with at `step` of `total_steps`, counted from 0."""
+        warmup = self.warmup_fraction * total_steps
+        if step < warmup:
+            return (step + 1) / math.ceil(warmup)
+        rest = total_steps - warmup
+        return self.annealed(min(1.0, (step - warmup) / rest) if rest > 0 else 1.0)
+
+    @abstractmethod
+    def annealed(self, progress: float) -> float:
+        """The factor after warm-up; `progress` runs from 0 to 1."""
+
+    def observe(self, improved: bool) -> None:
+        """Called after each epoch with whether the monitored metric was the best so far; most schedules ignore it."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs to resume; most schedules have no state."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned."""

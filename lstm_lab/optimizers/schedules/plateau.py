@@ -1,0 +1,39 @@
+"""Reduction of the learning rate on a plateau."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from lstm_lab.config import Count
+from lstm_lab.optimizers.schedules.base import Schedule
+
+
+class Plateau(Schedule, name="plateau"):
+    """Reduces the rate whenever the monitored metric has not improved for `patience` epochs."""
+
+    class Config(Schedule.Config):
+        patience: Count = 5
+        """Epochs without improvement before the rate is reduced."""
+        factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
+        """What the rate is multiplied with each time."""
+
+    def __init__(self, warmup_fraction: float = 0.0, patience: int = 5, factor: float = 0.5) -> None:
+        super().__init__(warmup_fraction)
+        self.patience, self.factor = patience, factor
+        self.waited, self.level = 0, 1.0
+
+    def annealed(self, progress: float) -> float:
+        return self.level
+
+    def observe(self, improved: bool) -> None:
+        self.waited = 0 if improved else self.waited + 1
+        if self.waited >= self.patience:
+            self.waited, self.level = 0, self.level * self.factor
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"waited": self.waited, "level": self.level}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.waited, self.level = state["waited"], state["level"]

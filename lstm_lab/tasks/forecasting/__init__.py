@@ -1,0 +1,1 @@
+"""What the task `forecast` is made of: outputs and their losses, metrics, baselines, calibrated intervals."""
