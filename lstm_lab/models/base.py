@@ -13,14 +13,6 @@ from lstm_lab.models.state import EncoderState
 from lstm_lab.registry import Named, Registered
 
 
-class DataInfo(Protocol):
-    """What every model must know of the data."""
-
-    @property
-    def input_size(self) -> int:
-        """Channels of each step, I; of tokens, the size of the vocabulary."""
-
-
 @runtime_checkable
 class TokenDataInfo(Protocol):
     """What a model must know of data whose steps are token numbers."""

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
-from lstm_lab.data.base import Dataset
-from lstm_lab.models.base import DataInfo, Output, StatefulModel, TaskConfig, TaskInfo, TokenDataInfo
+from lstm_lab.data.base import DataInfo, Dataset
+from lstm_lab.models.base import Output, StatefulModel, TaskConfig, TaskInfo, TokenDataInfo
 from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torchmetrics.classification import (
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
+from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.tasks.base import Task, TaskMetrics
 
 MAXIMISED = frozenset({"accuracy", "macro_f1", "auroc"})
@@ -29,16 +30,6 @@ BINS = 15
 """Of confidence, for the calibration error."""
 
 ClassWeights = Annotated[tuple[Annotated[float, Field(gt=0.0, strict=False)], ...], Field(strict=False)]
-
-
-class ClassInfo(Protocol):
-    """What these tasks must know of the data."""
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def counts(self) -> tuple[int, ...]: ...
 
 
 class ClassConfig(Task.Config):

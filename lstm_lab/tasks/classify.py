@@ -8,20 +8,18 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.labelled import ClassificationDataset, LabelledSplit
-from lstm_lab.data.kinds.text import TextSplit
+from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit, ClassInfo
 from lstm_lab.tasks.base import Task, score
 from lstm_lab.tasks.classification import (
     MAXIMISED,
     ClassConfig,
     ClassificationMetrics,
-    ClassInfo,
     CrossEntropy,
     class_probabilities,
 )
 
 
-class Classify(Task[LabelledSplit | TextSplit], name="classify"):
+class Classify(Task[ClassificationSplit], name="classify"):
     """Cross-entropy over classes."""
 
     accepts = ClassificationDataset
@@ -50,9 +48,7 @@ class Classify(Task[LabelledSplit | TextSplit], name="classify"):
     def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
         return [self.classes[i] for i in logits.argmax(1).tolist()]
 
-    def baselines(
-        self, train: LabelledSplit | TextSplit, split: LabelledSplit | TextSplit
-    ) -> dict[str, dict[str, float]]:
+    def baselines(self, train: ClassificationSplit, split: ClassificationSplit) -> dict[str, dict[str, float]]:
         """The largest class, and the classifiers that the data offer, over the features of each sequence."""
         from sklearn.dummy import DummyClassifier
 

@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lstm_lab.data.base import Batch
+from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 from lstm_lab.tasks.base import Task, score
-from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, ClassInfo, CrossEntropy
+from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, CrossEntropy
 
 REACH = 5
 """Steps on either side that the logistic regression reads."""
