@@ -89,7 +89,7 @@ class PBT(PopulationScheduler, name="pbt"):
 
 def optimizer_param_group(experiment: Experiment) -> dict[str, Any]:
     """The param_group of torch's optimizer for an experiment, without its parameters."""
-    optimizer = experiment.optimizer.build().over([torch.nn.Parameter(torch.zeros(1))])
+    optimizer = experiment.optimizer.build().build_torch([torch.nn.Parameter(torch.zeros(1))])
     return {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
 
 
