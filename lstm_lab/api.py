@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_lab import files
 from lstm_lab.config import ConfigError
+from lstm_lab.progress import Progress, bar_or_lines, is_shown
 from lstm_lab.results import Comparison, SweepResult, TrainedRun
 from lstm_lab.run import Run
 
@@ -25,7 +25,7 @@ def train(
     *overrides: str,
     name: str | None = None,
     wandb: WandbMode = "auto",
-    progress: bool | Literal["auto"] = "auto",
+    progress: Progress = "auto",
 ) -> TrainedRun:
     """Train one experiment.
 
@@ -34,7 +34,8 @@ def train(
         overrides: `key=value`, as "model.cell=gru".
         name: of its folder below `runs/` (`LSTM_LAB_RUNS`); without one, a free number.
         wandb: where its W&B run goes; auto is online with an account, else offline.
-        progress: a progress bar; auto: in a notebook and on a terminal.
+        progress: whether it is shown, as a bar in a notebook and on a terminal, as one line per epoch elsewhere; auto:
+            in the main thread.
 
     Raises:
         ConfigError: a wrong file, key or value.
@@ -55,13 +56,12 @@ def train(
     else:
         found, stem = _overridden(experiment, overrides), "_".join(experiment.tags[1:])
     run, dataset = create_run(found, name=name, stem=stem, command=command_line())
-    run_experiment(found, run, dataset=dataset, wandb=_wandb(wandb), progress=_shows_progress(progress))
+    bar, on_epoch = bar_or_lines(progress, found.monitor)
+    run_experiment(found, run, dataset=dataset, wandb=_wandb(wandb), progress=bar, on_epoch=on_epoch)
     return TrainedRun(run.path)
 
 
-def resume(
-    path: str | Path, *, wandb: WandbMode = "auto", progress: bool | Literal["auto"] = "auto"
-) -> TrainedRun | SweepResult:
+def resume(path: str | Path, *, wandb: WandbMode = "auto", progress: Progress = "auto") -> TrainedRun | SweepResult:
     """Resume an interrupted run or sweep; a damaged sweep is repaired first.
 
     Raises:
@@ -79,7 +79,9 @@ def resume(
         return SweepResult(Path(path))
     run = Run.open(path)
     if run.status["state"] != "finished":
-        run_experiment(load_run_experiment(run), run, wandb=_wandb(wandb), progress=_shows_progress(progress))
+        found = load_run_experiment(run)
+        bar, on_epoch = bar_or_lines(progress, found.monitor)
+        run_experiment(found, run, wandb=_wandb(wandb), progress=bar, on_epoch=on_epoch)
     return TrainedRun(run.path)
 
 
@@ -90,7 +92,7 @@ def sweep(
     wandb: WandbMode = "auto",
     address: str | None = None,
     test: bool = False,
-    progress: bool | Literal["auto"] = "auto",
+    progress: Progress = "auto",
 ) -> SweepResult:
     """Run a sweep on Ray Tune.
 
@@ -101,7 +103,8 @@ def sweep(
         wandb: where the W&B runs of its trials go.
         address: of a Ray cluster, `host:port` or `auto`; without one, Ray runs here for as long as the sweep does.
         test: evaluate the best trial on the test split at the end.
-        progress: a live table; auto: in a notebook and on a terminal.
+        progress: whether it is shown, as a live table on a terminal, as one line per trial elsewhere; auto: in the main
+            thread.
 
     Raises:
         ConfigError: a wrong file, key or value, or an impossible corner of the space.
@@ -187,26 +190,8 @@ def _wandb(mode: WandbMode) -> Any:
     return resolve(mode)[0]
 
 
-def _shows_progress(progress: bool | Literal["auto"]) -> bool:
-    if progress != "auto":
-        return progress
-    return threading.current_thread() is threading.main_thread() and (_in_notebook() or _on_terminal())
-
-
-def _console(progress: bool | Literal["auto"]) -> Any:
+def _console(progress: Progress) -> Any:
+    """Where a sweep shows its progress; None: nowhere."""
     from rich.console import Console
 
-    return Console(highlight=False) if _shows_progress(progress) else None
-
-
-def _in_notebook() -> bool:
-    import sys
-
-    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-    return shell is not None and type(shell).__name__ == "ZMQInteractiveShell"
-
-
-def _on_terminal() -> bool:
-    import sys
-
-    return sys.stdout.isatty()
+    return Console(highlight=False) if is_shown(progress) else None

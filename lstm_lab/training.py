@@ -23,6 +23,8 @@ from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.distributed import Rank, is_lost
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
+from lstm_lab.notebook_bar import NotebookBar
+from lstm_lab.progress import in_notebook
 from lstm_lab.run import Run, State
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode, Tracker
@@ -159,6 +161,8 @@ def lightning(
             experiment.monitor, mode=experiment.mode, patience=settings.patience, check_on_train_epoch_end=False
         )
         callbacks = [stopping, *callbacks]
+    if progress and in_notebook():
+        callbacks = [*callbacks, NotebookBar()]
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,

@@ -59,6 +59,7 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
 
 
 def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset | None) -> None:
+    from lstm_lab.progress import epoch_line
     from lstm_lab.tracking import resolve
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_experiment
@@ -69,10 +70,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
     bar = out.is_terminal
 
     def line(row: dict[str, Any]) -> None:
-        shown = "  ".join(
-            f"{key} {terminal.number(row[key])}" for key in ("train/loss", "val/loss", experiment.monitor)
-        )
-        out.print(f"epoch {row['epoch']:>3}  {shown}  {row['seconds']:.0f} s")
+        out.print(epoch_line(row, experiment.monitor))
 
     outcome = run_experiment(experiment, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=None if bar else line)
     content, result = outcome.validation.dump(), outcome.result
