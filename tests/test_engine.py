@@ -1,4 +1,4 @@
-"""The compiled engine: built, damaged, switched off, and that a cell computes whatever becomes of it."""
+"""The compiled engine: built, damaged, switched off; and that a cell computes in each of these cases."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 
 @pytest.fixture
-def elsewhere(tmp_path, monkeypatch):
-    """Nothing built: both places where a binary may lie are empty folders."""
-    monkeypatch.setattr(build, "BESIDE", tmp_path / "built")
+def empty_folders(tmp_path, monkeypatch):
+    """Nothing built: both folders for binaries are empty."""
+    monkeypatch.setattr(build, "PACKAGE_FOLDER", tmp_path / "built")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.delenv("LSTM_LAB_KERNELS", raising=False)
     yield tmp_path / "built"
@@ -32,7 +32,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def falls_back() -> str:
-    """The one line that says why, after checking that a cell still computes."""
+    """The reason of the fallback, after checking that a cell still computes."""
     status = kernels.reload()
     assert (status.active, status.engine) == (False, "torch")
     assert "\n" not in status.reason
@@ -43,7 +43,7 @@ def falls_back() -> str:
     return status.reason
 
 
-def test_no_compiler(elsewhere, monkeypatch):
+def test_no_compiler(empty_folders, monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(build.BuildError, match=r"no C\+\+ compiler found"):
@@ -52,52 +52,53 @@ def test_no_compiler(elsewhere, monkeypatch):
     command = [sys.executable, build.__file__]
     done = subprocess.run(command, env={"PATH": ""}, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    why = "no C++ compiler found (c++, g++, clang++)"
-    assert done.stderr == f"engine not built: {why}. Cells run through torch instead.\n"
+    reason = "no C++ compiler found (c++, g++, clang++)"
+    assert done.stderr == f"engine not built: {reason}. Cells run through torch instead.\n"
 
 
-def test_failing_compiler(elsewhere, monkeypatch):
+def test_failing_compiler(empty_folders, monkeypatch):
     monkeypatch.setenv("CXX", "false")
     with pytest.raises(build.BuildError, match="false failed with 1"):
         build.build()
-    assert not elsewhere.exists()
+    assert not empty_folders.exists()
 
 
 @pytest.mark.usefixtures("needs_engine")
-@pytest.mark.parametrize("harm", ["cut", "noise", "empty", "other source", "no json", "no library"])
-def test_damaged_binary(harm, elsewhere, engine):
-    places = (Path(build.__file__).with_name("built"), Path.home() / ".cache" / "lstm-lab" / "kernels")
-    about = next((a for place in places for a in place.glob("engine-*.json") if build.check(a) is None), None)
-    if about is None:
-        pytest.skip("the engine lies in a place of its own")
-    elsewhere.mkdir()
-    info, binary = elsewhere / about.name, elsewhere / about.with_suffix(".so").name
-    shutil.copy(about, info)
-    shutil.copy(about.with_suffix(".so"), binary)
-    assert build.check(info) is None
-    whole, said, binary_says = binary.read_bytes(), json.loads(info.read_text()), "is damaged"
-    if harm == "cut":
-        binary.write_bytes(whole[: len(whole) // 2])
-    elif harm == "noise":
-        binary.write_bytes(whole[:5000] + bytes(64) + whole[5064:])
-    elif harm == "empty":
+@pytest.mark.parametrize("damage", ["cut", "noise", "empty", "other source", "no json", "no library"])
+def test_damaged_binary(damage, empty_folders, engine):
+    folders = (Path(build.__file__).with_name("built"), Path.home() / ".cache" / "lstm-lab" / "kernels")
+    files = (file for folder in folders for file in folder.glob("engine-*.json"))
+    source = next((file for file in files if build.find_fault(file) is None), None)
+    if source is None:
+        pytest.skip("the engine is in another folder")
+    empty_folders.mkdir()
+    info, binary = empty_folders / source.name, empty_folders / source.with_suffix(".so").name
+    shutil.copy(source, info)
+    shutil.copy(source.with_suffix(".so"), binary)
+    assert build.find_fault(info) is None
+    content, description, message = binary.read_bytes(), json.loads(info.read_text()), "is damaged"
+    if damage == "cut":
+        binary.write_bytes(content[: len(content) // 2])
+    elif damage == "noise":
+        binary.write_bytes(content[:5000] + bytes(64) + content[5064:])
+    elif damage == "empty":
         binary.write_bytes(b"")
-    elif harm == "other source":
-        info.write_text(json.dumps({**said, "source": "0"}))
-        binary_says = "was built from another source"
-    elif harm == "no json":
+    elif damage == "other source":
+        info.write_text(json.dumps({**description, "source": "0"}))
+        message = "was built from another source"
+    elif damage == "no json":
         info.write_text("{")
-        binary_says = "cannot be read"
-    elif harm == "no library":  # the checksum fits, and yet
+        message = "cannot be read"
+    elif damage == "no library":  # although the checksum matches
         binary.write_bytes(b"text")
-        info.write_text(json.dumps({**said, "sha256": hashlib.sha256(b"text").hexdigest()}))
-        binary_says = "does not load"
+        info.write_text(json.dumps({**description, "sha256": hashlib.sha256(b"text").hexdigest()}))
+        message = "does not load"
     reason = falls_back()
-    assert f"{binary} {binary_says}" in reason
+    assert f"{binary} {message}" in reason
 
 
 @pytest.mark.slow
-def test_build_command(elsewhere):
+def test_build_command(empty_folders):
     if not any(map(shutil.which, ("c++", "g++", "clang++"))):
         pytest.skip("no compiler")
     binary = build.build()
@@ -109,14 +110,14 @@ def test_build_command(elsewhere):
 
 
 def test_switched_off(monkeypatch):
-    for value, words in (("off", "switched off"), ("fast", "none of off")):
+    for value, reason in (("off", "switched off"), ("fast", "none of off")):
         monkeypatch.setenv("LSTM_LAB_KERNELS", value)
-        assert words in falls_back()
+        assert reason in falls_back()
     monkeypatch.delenv("LSTM_LAB_KERNELS")
     kernels.reload()
 
 
-def test_memory_tuning_says_whether_it_did():
+def test_memory_tuning_reports_whether_it_is_supported():
     names = getattr(os, "confstr_names", {})
     version = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in names else None
     assert kernels.tune_memory() is bool(version and version.startswith("glibc"))

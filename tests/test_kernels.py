@@ -1,4 +1,4 @@
-"""Laws of the sequence kernels: equal to the step in value and gradient, blind to padding, the same every time."""
+"""Laws of the sequence kernels: equal to the step in value and gradient, independent of padding, deterministic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("engine")
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Matrices this small only wait for each other on several threads."""
+    """Matrices this small gain nothing from several threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -37,7 +37,7 @@ def test_layer_is_the_step_repeated(family, shape, reverse):
 
 
 @pytest.mark.usefixtures("needs_engine")
-@pytest.mark.parametrize("isa", list(build.variants()))
+@pytest.mark.parametrize("isa", list(build.instruction_sets()))
 @pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "cifg", "norm_lstm"])
 def test_every_instruction_set_computes_the_same(family, isa, monkeypatch):
     monkeypatch.setenv("LSTM_LAB_KERNELS", isa)
@@ -79,18 +79,18 @@ def test_step_is_torchs_cell(name, layer):
 
 @pytest.mark.usefixtures("needs_engine")
 @pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
-def test_sample_does_not_see_the_others(family):
+def test_samples_are_independent(family):
     law = FAMILIES[family]
     leaves = law.leaves(9, 12, 4, 20, torch.float32)
     lengths = ragged(9, 12)
-    together = law.fast(lengths, leaves)
+    batch = law.fast(lengths, leaves)
     for b in range(9):
         n = int(lengths[b])
         x, *state = (leaf[b : b + 1] for leaf in leaves[: law.states + 1])
         alone = law.fast(lengths[b : b + 1], [x[:, :n], *state, *leaves[law.states + 1 :]])
-        assert torch.equal(alone[0], together[0][b : b + 1, :n])
-        assert same(alone[1:], [end[b : b + 1] for end in together[1:]])
-        assert together[0][b, n:].eq(0).all()
+        assert torch.equal(alone[0], batch[0][b : b + 1, :n])
+        assert same(alone[1:], [end[b : b + 1] for end in batch[1:]])
+        assert batch[0][b, n:].eq(0).all()
 
 
 @pytest.mark.usefixtures("needs_engine")
@@ -99,7 +99,7 @@ def test_threads_change_nothing(family):
     law = FAMILIES[family]
     leaves, lengths = law.leaves(50, 30, 16, 64, torch.float32), ragged(50, 30)
     alone = results(law.fast, lengths, leaves)
-    # What belongs to one sample is the same to the bit: outputs, states, gradients of x and of initial states.
+    # What belongs to one sample is bitwise equal: outputs, states, gradients of x and of initial states.
     samples = 2 * (1 + law.states)
     for threads in (2, 3, 7):
         torch.set_num_threads(threads)
@@ -122,16 +122,16 @@ def test_layout_in_memory_does_not_matter(family):
         others = [leaf.detach().t().contiguous().t() if leaf.dim() == 2 else leaf.detach() for leaf in leaves[1:]]
         assert not x.is_contiguous()
         agree(results(law.fast, lengths, [leaf.requires_grad_() for leaf in (x, *others)]), truth, 1e-14)
-    for spread in (lambda out: out.sum(), lambda out: out[:, -1].sum(), lambda out: out.transpose(1, 2)[:, 1:].sum()):
-        ours = torch.autograd.grad(spread(law.fast(lengths, leaves)[0]), leaves)
-        theirs = torch.autograd.grad(spread(law.slow(lengths, leaves)[0]), leaves)
+    for reduce in (lambda out: out.sum(), lambda out: out[:, -1].sum(), lambda out: out.transpose(1, 2)[:, 1:].sum()):
+        ours = torch.autograd.grad(reduce(law.fast(lengths, leaves)[0]), leaves)
+        theirs = torch.autograd.grad(reduce(law.slow(lengths, leaves)[0]), leaves)
         agree(list(ours), list(theirs), 1e-12)
 
 
 @pytest.mark.usefixtures("needs_engine")
 @pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "peephole", "norm_lstm"])
-def test_only_what_is_asked_for(family):
-    """The gradient of one leaf alone is the same as when all are asked for; without any, so are the outputs."""
+def test_only_the_needed_gradients(family):
+    """The gradient of one leaf alone is the same as together with the others; without any, the outputs are the same."""
     law = FAMILIES[family]
     leaves, lengths = law.leaves(5, 6, 3, 9, torch.float64), ragged(5, 6)
     outputs = law.fast(lengths, leaves)
@@ -146,7 +146,7 @@ def test_only_what_is_asked_for(family):
 
 @pytest.mark.usefixtures("needs_engine")
 @pytest.mark.parametrize("family", ["lstm", "gru", "rnn", "cifg", "norm_lstm"])
-def test_second_way_back_over_a_kept_graph(family):
+def test_second_backward_pass_over_a_retained_graph(family):
     law = FAMILIES[family]
     leaves, lengths = law.leaves(5, 6, 3, 9, torch.float64), ragged(5, 6)
     total = sum(out.square().sum() for out in law.fast(lengths, leaves))
@@ -156,7 +156,7 @@ def test_second_way_back_over_a_kept_graph(family):
 
 @pytest.mark.usefixtures("needs_engine")
 @pytest.mark.parametrize("loss", [lambda out: out.square().sum(), lambda out: out.sum()], ids=["square", "sum"])
-def test_second_derivative_is_refused_and_served_by_the_reference(loss):
+def test_second_derivatives_raise_an_error_and_the_reference_computes_them(loss):
     law = FAMILIES["lstm"]
     leaves, lengths = law.leaves(2, 3, 2, 3, torch.float64), torch.tensor([3, 2])
     (slope,) = torch.autograd.grad(loss(law.fast(lengths, leaves)[0]), leaves[:1], create_graph=True)
@@ -169,7 +169,7 @@ def test_second_derivative_is_refused_and_served_by_the_reference(loss):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_without_the_engine_torch_does_it(family):
+def test_without_the_engine_torch_computes_the_layer(family):
     law = FAMILIES[family]
     leaves = law.leaves(5, 6, 3, 9, torch.float64)
     for lengths in (torch.full((5,), 6), torch.tensor([6, 1, 4, 2, 3]), ragged(5, 6)):
@@ -184,11 +184,11 @@ def test_without_the_engine_torch_does_it(family):
 def test_other_types_go_through_torch(dtype):
     law = FAMILIES["peephole"]
     leaves = [leaf.detach().to(dtype) for leaf in law.leaves(2, 3, 2, 3, torch.float64)]
-    assert not native.serves(*leaves)
+    assert not native.supports(*leaves)
     assert law.fast(torch.tensor([3, 2]), leaves)[0].dtype == dtype
 
 
-def test_faults_are_named():
+def test_errors_name_the_argument():
     x, h, c, W, U, b, b_h = FAMILIES["lstm"].leaves(2, 3, 4, 5, torch.float32)
     lengths = torch.tensor([3, 2])
     with pytest.raises(ValueError, match=r"W: expected \(20, 4\), got \(20, 5\)"):
@@ -224,8 +224,8 @@ def test_sigmoid_and_tanh(dtype, most):
     assert (t.double() - torch.tanh(x.double())).abs().max() < most
     assert t.abs().max() <= 1
     assert (t.sign() == x.sign()).all()
-    rare = torch.tensor([0.0, 1e4, -1e4, torch.inf, -torch.inf, torch.nan], dtype=dtype)
-    s, t = torch.empty_like(rare), torch.empty_like(rare)
-    both(rare.data_ptr(), len(rare), s.data_ptr(), t.data_ptr())
-    assert_close(s, torch.sigmoid(rare), equal_nan=True)
-    assert_close(t, torch.tanh(rare), equal_nan=True)
+    special = torch.tensor([0.0, 1e4, -1e4, torch.inf, -torch.inf, torch.nan], dtype=dtype)
+    s, t = torch.empty_like(special), torch.empty_like(special)
+    both(special.data_ptr(), len(special), s.data_ptr(), t.data_ptr())
+    assert_close(s, torch.sigmoid(special), equal_nan=True)
+    assert_close(t, torch.tanh(special), equal_nan=True)

@@ -1,4 +1,4 @@
-"""Any step, recorded and played natively, is the step: values, gradients, padding, state; or it is refused."""
+"""The tape of any step equals the step in values, gradients, padding and state; or the step is unsupported."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from torch.testing import assert_close
 from lstm_lab import kernels
 from lstm_lab.cells import Cell
 from lstm_lab.cells.base import unroll
-from lstm_lab.kernels import executor
-from lstm_lab.kernels.tape import Refused
+from lstm_lab.kernels import executor, tape_call
+from lstm_lab.kernels.tape import UnsupportedOp
 
 pytestmark = pytest.mark.skipif(not kernels.status().active, reason=kernels.status().reason)
 
 B, T, IN, H = 5, 6, 3, 4
-FULL, RAGGED, EMPTY = torch.full((B,), T), torch.tensor([3, T, 1, 5, 2]), torch.tensor([0, 4, 0, 6, 1])
+FULL, RAGGED = torch.full((B,), T), torch.tensor([3, T, 1, 5, 2])
+SOME_EMPTY, ALL_EMPTY = torch.tensor([0, 4, 0, 6, 1]), torch.zeros(B, dtype=torch.int64)
 
 
 class Two(NamedTuple):
@@ -49,23 +50,23 @@ class Steps(nn.Module):
 
 
 def tape(module, width=IN):
-    return executor.tape_of(module, module.step, Two, width, (H, H))
+    return executor.get_tape(module, module.step, Two, width, (H, H))
 
 
 def both(module, lengths, dtype=torch.float64, x=None):
-    """What is shown, the state, and all gradients, played and through torch."""
+    """Outputs, state and all gradients, by the engine and by torch."""
     torch.manual_seed(1)
     x = torch.randn(B, T, IN, dtype=dtype) if x is None else x
     start = Two(torch.randn(B, H, dtype=dtype) * 0.5, torch.randn(B, H, dtype=dtype) * 0.5)
     weight = [torch.randn(B, T, H, dtype=dtype), *torch.randn(2, B, H, dtype=dtype)]
     found = []
-    for way in (lambda *a: executor.execute(module, module.step, *a), lambda *a: unroll(module.step, *a)):
-        given_x, given = x.detach().clone().requires_grad_(), [part.clone().requires_grad_() for part in start]
-        outputs, end = way(given_x, lengths, Two(*given))
-        answer = sum((a * w).sum() for a, w in zip((outputs, *end), weight, strict=True))
-        asked = [given_x, *given, *module.parameters()]
-        gradients = torch.autograd.grad(answer, asked, allow_unused=True)
-        gradients = [torch.zeros_like(a) if g is None else g for a, g in zip(asked, gradients, strict=True)]
+    for run in (lambda *a: executor.execute(module, module.step, *a), lambda *a: unroll(module.step, *a)):
+        own_x, own_start = x.detach().clone().requires_grad_(), [part.clone().requires_grad_() for part in start]
+        outputs, end = run(own_x, lengths, Two(*own_start))
+        loss = sum((a * w).sum() for a, w in zip((outputs, *end), weight, strict=True))
+        leaves = [own_x, *own_start, *module.parameters()]
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+        gradients = [torch.zeros_like(a) if g is None else g for a, g in zip(leaves, gradients, strict=True)]
         found.append([outputs, *end, *gradients])
     return found
 
@@ -94,7 +95,7 @@ BODIES = {
     ),
     "biases": lambda m, x, h, c: (F.linear(h, m.U, m.b)[:, 1 : H + 1], F.linear(x, m.W) + m.v * c + m.s),
     "swapped": lambda m, x, h, c: (c, h),
-    "kept": lambda m, x, h, c: (torch.tanh(mix(m, x, h) + c), c),
+    "state kept": lambda m, x, h, c: (torch.tanh(mix(m, x, h) + c), c),
     "without the state": lambda m, x, h, c: (torch.sigmoid(x @ m.W.T), torch.tanh(x @ m.W.T) * m.v),
     "without the input": lambda m, x, h, c: (torch.tanh((h @ m.U.T + m.b)[:, H:]), torch.zeros_like(c) + h),
     "numbers": lambda m, x, h, c: (torch.tensor(2.0, dtype=x.dtype) * mix(m, x, h).tanh(), torch.ones_like(c) - 3 * c),
@@ -102,18 +103,20 @@ BODIES = {
 }
 
 
-@pytest.mark.parametrize("lengths", [FULL, RAGGED, EMPTY], ids=["full", "ragged", "empty"])
+@pytest.mark.parametrize(
+    "lengths", [FULL, RAGGED, SOME_EMPTY, ALL_EMPTY], ids=["full", "ragged", "some empty", "all empty"]
+)
 @pytest.mark.parametrize("body", BODIES)
-def test_played_equals_torch(body, lengths):
+def test_a_tape_equals_torch(body, lengths):
     module = Steps(BODIES[body])
-    assert not isinstance(tape(module), Refused), tape(module)
-    played, plain = both(module, lengths)
-    for ours, theirs in zip(played, plain, strict=True):
+    assert not isinstance(tape(module), UnsupportedOp), tape(module)
+    executed, expected = both(module, lengths)
+    for ours, theirs in zip(executed, expected, strict=True):
         assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
 
 
 @pytest.mark.parametrize("body", BODIES)
-def test_played_in_single_precision(body):
+def test_a_tape_in_single_precision(body):
     for ours, theirs in zip(*both(Steps(BODIES[body], torch.float32), RAGGED, torch.float32), strict=True):
         assert_close(ours, theirs, rtol=2e-5, atol=2e-5)
 
@@ -157,21 +160,21 @@ def draw_step(data):
 @given(st.data())
 def test_random_steps_equal_torch(data):
     module = Steps(draw_step(data))
-    assert not isinstance(tape(module), Refused), tape(module)
+    assert not isinstance(tape(module), UnsupportedOp), tape(module)
     for ours, theirs in zip(*both(module, RAGGED), strict=True):
         assert_close(ours, theirs, rtol=1e-7, atol=1e-9)
 
 
 def test_every_cell_has_a_tape():
-    """The whole family is played; what is not named here would run step by step in Python."""
-    refused = {}
+    """No cell that uses the default `forward` runs step by step in Python."""
+    unsupported = {}
     for name, cell in sorted(Cell.members.items()):
         built = cell.Config().build(IN, H)
         state = built.initial_state(torch.zeros(1, IN))
-        made = executor.tape_of(built, built.step, type(state), IN, tuple(part.shape[1] for part in state))
-        if isinstance(made, Refused) and cell.forward is Cell.forward:
-            refused[name] = str(made)
-    assert not refused
+        made = executor.get_tape(built, built.step, type(state), IN, tuple(part.shape[1] for part in state))
+        if isinstance(made, UnsupportedOp) and cell.forward is Cell.forward:
+            unsupported[name] = str(made)
+    assert not unsupported
 
 
 @pytest.mark.parametrize(
@@ -179,32 +182,48 @@ def test_every_cell_has_a_tape():
     [
         (lambda m, x, h, c: (F.dropout(mix(m, x, h), 0.5), c), "random"),
         (lambda m, x, h, c: (mix(m, x, h).add_(1), c), "writes into its argument"),
-        (lambda m, x, h, c: (torch.where(h > 0, h, c), c), "no tape for aten.gt"),
+        (lambda m, x, h, c: (torch.where(h > 0, h, c), c), "no rule for aten.gt"),
         (lambda m, x, h, c: (h - h.mean(0), c), "rows"),
-        (lambda m, x, h, c: (h.cumsum(1), c), "no tape for aten.cumsum"),
+        (lambda m, x, h, c: (h.cumsum(1), c), "no rule for aten.cumsum"),
         (lambda m, x, h, c: (h * (1 / len(h)), c), "computes with the number of rows"),
         (lambda m, x, h, c: (h * len(h), c), "computes with the number of rows"),
         (lambda m, x, h, c: (torch.full_like(h, len(h)), c), "computes with the number of rows"),
+        (lambda m, x, h, c: (h + h.new_full(h.shape, len(h)), c), "computes with the number of rows"),
+        (lambda m, x, h, c: (h * h[0, 0].item(), c), "turns a tensor into a number"),
+        (lambda m, x, h, c: (h * m.s.item(), c), "turns a tensor into a number"),
+        (lambda m, x, h, c: (h + 1 if x[0, 0] < 0 else h, c), "turns a tensor into a number"),
         (lambda m, x, h, c: (h * m.outside, c), "neither parameter"),
-        (lambda m, x, h, c: (torch.from_numpy(h.detach().numpy() + 1), c), "other things"),
+        (lambda m, x, h, c: (torch.from_numpy(h.detach().numpy() + 1), c), "something else"),
         (lambda m, x, h, c: (h + c.T.mean(), c), "rows"),
     ],
 )
-def test_what_a_tape_cannot_do_runs_through_torch(body, reason):
+def test_an_unsupported_step_runs_through_torch(body, reason):
     module = Steps(body)
     module.outside = torch.ones(1, dtype=torch.float64)
     made = tape(module)
-    assert isinstance(made, Refused)
+    assert isinstance(made, UnsupportedOp)
     assert re.search(reason, str(made))
     x, start = torch.randn(B, T, IN, dtype=torch.float64), Two(*torch.randn(2, B, H, dtype=torch.float64))
     assert executor.execute(module, module.step, x, FULL, start) is None
 
 
-def test_a_changed_switch_is_recorded_anew():
+def test_more_buffers_than_the_engine_has_run_through_torch():
+    parts = [f"p{i}" for i in range(60)]
+    Many = NamedTuple("Many", [("h", torch.Tensor), *((part, torch.Tensor) for part in parts)])
+    module = Steps(None)
+    step = lambda x, state: (state.h * 2, Many(*(part * 2 for part in state)))  # noqa: E731
+    made = executor.get_tape(module, step, Many, IN, (H,) * 61)
+    assert isinstance(made, UnsupportedOp)
+    assert "buffers" in str(made)
+    start = Many(*torch.randn(61, B, H, dtype=torch.float64))
+    assert executor.execute(module, step, torch.randn(B, T, IN, dtype=torch.float64), FULL, start) is None
+
+
+def test_a_changed_attribute_is_recorded_again():
     module = Steps(lambda m, x, h, c: (torch.tanh(mix(m, x, h)) if m.on else torch.sigmoid(mix(m, x, h)), c))
     for module.on in (True, False, True):
-        played, plain = both(module, RAGGED)
-        assert_close(played[0], plain[0])
+        executed, expected = both(module, RAGGED)
+        assert_close(executed[0], expected[0])
     module.train()
     trained = tape(module)
     module.eval()
@@ -227,18 +246,18 @@ def test_weights_may_be_replaced_and_frozen():
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_threads_own_samples(threads, monkeypatch):
-    monkeypatch.setattr(executor, "_WORTH", 1.0)
+    monkeypatch.setattr(tape_call, "_MIN_THREAD_WORK", 1.0)
     module = Steps(BODIES["norm"])
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        for ours, theirs in zip(*both(module, EMPTY), strict=True):
+        for ours, theirs in zip(*both(module, SOME_EMPTY), strict=True):
             assert_close(ours, theirs, rtol=1e-9, atol=1e-11)
     finally:
         torch.set_num_threads(before)
 
 
-def test_no_gradient_asked_for_none_kept():
+def test_without_gradients_nothing_is_saved():
     module = Steps(BODIES["gates"])
     x, start = torch.randn(40, T, IN, dtype=torch.float64), Two(*torch.randn(2, 40, H, dtype=torch.float64))
     lengths = torch.randint(0, T + 1, (40,))
@@ -250,7 +269,7 @@ def test_no_gradient_asked_for_none_kept():
     assert_close(list(end), [part.detach() for part in last])
 
 
-def test_strides_of_the_caller_do_not_matter():
+def test_the_strides_of_the_input_do_not_matter():
     module = Steps(BODIES["gates"])
     x = torch.randn(T, B, 2 * IN, dtype=torch.float64).transpose(0, 1)[..., ::2]
     for ours, theirs in zip(*both(module, FULL, x=x), strict=True):
@@ -261,7 +280,7 @@ def test_strides_of_the_caller_do_not_matter():
     assert_close(gradient, torch.autograd.grad(expected.transpose(0, 2).sum(0).mean(), module.W)[0])
 
 
-def test_second_derivatives_are_refused():
+def test_second_derivatives_raise_an_error():
     module = Steps(BODIES["gates"])
     x, start = torch.randn(B, T, IN, dtype=torch.float64), Two(*torch.randn(2, B, H, dtype=torch.float64))
     outputs, _ = executor.execute(module, module.step, x, FULL, start)
@@ -271,7 +290,7 @@ def test_second_derivatives_are_refused():
 
 
 @pytest.mark.parametrize("length", [-1, T + 1])
-def test_lengths_outside_the_batch_are_refused(length):
+def test_lengths_outside_the_batch_raise_an_error(length):
     module = Steps(BODIES["gates"])
     x, start = torch.randn(B, T, IN, dtype=torch.float64), Two(*torch.randn(2, B, H, dtype=torch.float64))
     with pytest.raises(ValueError, match=rf"0\.\.{T}"):

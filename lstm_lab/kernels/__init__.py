@@ -2,19 +2,19 @@
 
     outputs, h, c = lstm(x, lengths, h0, c0, W, U, b)
 
-Everything here has gradients for x, the initial state and every weight. Second derivatives need `disabled()`.
-Shapes: x (B, T, I); lengths (B,), each in 0..T, what stands behind them is never read; states (B, H); weights in the
+All layers have gradients for x, the initial state and every weight. Second derivatives need `disabled()`.
+Shapes: x (B, T, I); lengths (B,), each in 0..T, padding behind them is never read; states (B, H); weights in the
 layout of torch's own layers, G gates: W (G H, I), U (G H, H), b and b_h (G H). Outputs (B, T, H) are zero on padding,
-states are those after each sample's own last step. `reverse` reads each sample from its own end to its start.
+states are those after each sample's own last step. `reverse` reads each sample from its last step to its first.
 
-Any other cell's step is recorded once as a tape and played over whole sequences by the same engine: `execute`.
+Any other cell's step is recorded once as a tape and executed over whole sequences by the same engine: `execute`.
 
-On a GPU cuDNN, through torch, has the plain layers and `gpu` the LSTM's variants and its layer normalisation; what
-neither serves is torch, step by step. `gpu.status()` says whether its kernels are there.
+On a GPU, cuDNN (through torch) computes the plain layers, and `gpu` the LSTM's variants and its layer normalisation;
+torch computes the rest step by step. `gpu.status()` returns whether its kernels are available.
 
-The engine is compiled with the installation, or later by `python -m lstm_lab.kernels.build`; `status()` says what is
-active and why. LSTM_LAB_KERNELS chooses by hand: `off`, or one instruction set (`avx512`, `avx2`, `generic`). Call
-`tune_memory()` once before training: without it malloc gives back and fetches again what every step needs.
+The engine is compiled with the installation, or later by `python -m lstm_lab.kernels.build`; `status()` returns what
+is active and why. LSTM_LAB_KERNELS overrides the choice: `off`, or one instruction set (`avx512`, `avx2`, `generic`).
+Call `tune_memory()` once before training: otherwise malloc returns memory to the system that every step needs again.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from torch import Tensor
 from lstm_lab.kernels import gpu, native, native_layers, reference
 from lstm_lab.kernels.executor import execute
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
+from lstm_lab.kernels.native_layers import Family, Flag
 from lstm_lab.kernels.reference import PLAIN, Variant
 
 __all__ = [
@@ -43,8 +44,6 @@ __all__ = [
     "status",
     "tune_memory",
 ]
-
-_NIG, _NFG, _NOG, _NIAF, _NOAF, _PEEPHOLE, _CIFG, _RELU = (1 << bit for bit in range(8))
 
 
 def lstm(
@@ -65,15 +64,15 @@ def lstm(
 
     Args:
         x, lengths, W, U, b, b_h: see above. Both biases are added.
-        h0, c0: to start from; None for zeros.
-        peephole: (3, H) diagonal connections of c into i, f and o; o sees the new c. Rows of missing gates are ignored.
-        variant: which gates and activations there are.
+        h0, c0: initial state; None for zeros.
+        peephole: (3, H) diagonal connections from c to i, f, o; o reads the new c. Rows of missing gates are ignored.
+        variant: which gates and activations the layer has.
 
     Returns:
         Outputs, final h, final c.
 
     Raises:
-        ValueError: shapes or lengths that do not fit.
+        ValueError: shapes that do not match, or lengths outside 0..T.
     """
     G = len(variant.checked().gates)
     H = _check(x, lengths, W, U, (b, b_h), (h0, c0), G)
@@ -82,21 +81,21 @@ def lstm(
     state, plain = (_start(x, h0, H), _start(x, c0, H)), peephole is None and variant == PLAIN
     if not plain and gpu.serves(x, U, W, b, b_h, *state, peephole):
         return gpu.lstm(x, lengths, *state, W, U, b, b_h, peephole, variant, reverse)
-    if native.serves(x, W, U, b, b_h, h0, c0, peephole):
+    if native.supports(x, W, U, b, b_h, h0, c0, peephole):
         flags = (
-            _NIG * (not variant.input_gate)
-            | _NFG * (not variant.forget_gate)
-            | _NOG * (not variant.output_gate)
-            | _NIAF * (not variant.input_activation)
-            | _NOAF * (not variant.output_activation)
-            | _PEEPHOLE * (peephole is not None)
-            | _CIFG * variant.coupled
+            Flag.NIG * (not variant.input_gate)
+            | Flag.NFG * (not variant.forget_gate)
+            | Flag.NOG * (not variant.output_gate)
+            | Flag.NIAF * (not variant.input_activation)
+            | Flag.NOAF * (not variant.output_activation)
+            | Flag.PEEPHOLE * (peephole is not None)
+            | Flag.CIFG * variant.coupled
         )
-        return native_layers.sequence(native_layers.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole)
+        return native_layers.sequence(Family.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole)
     if plain:
-        done = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
-        if done is not None:
-            return done
+        result = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
+        if result is not None:
+            return result
     step = partial(reference.lstm_step, W=W, U=U, b=b, b_h=b_h, peephole=peephole, variant=variant)
     return reference.unroll(step, x, lengths, state, reverse)
 
@@ -123,7 +122,7 @@ def norm_lstm(
         gain_c, shift_c: (H,)
 
     Returns:
-        Outputs, final h, final c, which is the one before its normalisation.
+        Outputs, final h, final c before its normalisation.
     """
     H = _check(x, lengths, W, U, (b, gain_x, gain_h), (h0, c0), 4)
     for part in (gain_c, shift_c):
@@ -132,9 +131,9 @@ def norm_lstm(
     state = (_start(x, h0, H), _start(x, c0, H))
     if gpu.serves(x, U, W, b, *state, gain_x, gain_h, gain_c, shift_c):
         return gpu.norm_lstm(x, lengths, *state, W, U, b, gain_x, gain_h, gain_c, shift_c, reverse)
-    if native.serves(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
+    if native.supports(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
         norm = torch.cat((gain_h, gain_x, b, gain_c, shift_c))
-        return native_layers.sequence(native_layers.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
+        return native_layers.sequence(Family.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
     weights = {"gain_x": gain_x, "gain_h": gain_h, "gain_c": gain_c, "shift_c": shift_c}
     step = partial(reference.norm_lstm_step, W=W, U=U, b=b, **weights)
     return reference.unroll(step, x, lengths, state, reverse)
@@ -153,13 +152,13 @@ def gru(
 ) -> tuple[Tensor, Tensor]:
     """A GRU layer in torch's form (r acts after U); gates in the order r, z, n -> outputs, final h."""
     H = _check(x, lengths, W, U, (b, b_h), (h0,), 3)
-    if native.serves(x, W, U, b, b_h, h0):
-        return native_layers.sequence(native_layers.GRU, 0, reverse, 3, x, lengths, h0, None, W, U, b, b_h, None)[:2]
+    if native.supports(x, W, U, b, b_h, h0):
+        return native_layers.sequence(Family.GRU, 0, reverse, 3, x, lengths, h0, None, W, U, b, b_h, None)[:2]
     state = (_start(x, h0, H),)
-    done = reference.torch_layer("gru", x, lengths, state, _weights(W, U, b, b_h), reverse)
-    if done is None:
-        done = reference.unroll(partial(reference.gru_step, W=W, U=U, b=b, b_h=b_h), x, lengths, state, reverse)
-    return done
+    result = reference.torch_layer("gru", x, lengths, state, _weights(W, U, b, b_h), reverse)
+    if result is None:
+        result = reference.unroll(partial(reference.gru_step, W=W, U=U, b=b, b_h=b_h), x, lengths, state, reverse)
+    return result
 
 
 def rnn(
@@ -176,17 +175,16 @@ def rnn(
 ) -> tuple[Tensor, Tensor]:
     """An Elman layer, tanh or relu -> outputs, final h."""
     H = _check(x, lengths, W, U, (b, b_h), (h0,), 1)
-    if native.serves(x, W, U, b, b_h, h0):
-        flags = _RELU * relu
-        family = native_layers.RNN
-        return native_layers.sequence(family, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None)[:2]
+    if native.supports(x, W, U, b, b_h, h0):
+        flags = Flag.RELU * relu
+        return native_layers.sequence(Family.RNN, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None)[:2]
     state = (_start(x, h0, H),)
     name = "rnn_relu" if relu else "rnn_tanh"
-    done = reference.torch_layer(name, x, lengths, state, _weights(W, U, b, b_h), reverse)
-    if done is None:
+    result = reference.torch_layer(name, x, lengths, state, _weights(W, U, b, b_h), reverse)
+    if result is None:
         step = partial(reference.rnn_step, W=W, U=U, b=b, b_h=b_h, relu=relu)
-        done = reference.unroll(step, x, lengths, state, reverse)
-    return done
+        result = reference.unroll(step, x, lengths, state, reverse)
+    return result
 
 
 def _start(x: Tensor, state: Tensor | None, H: int) -> Tensor:
@@ -200,8 +198,16 @@ def _weights(W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None) -> list
     return [W, U, b, b.new_zeros(len(U)) if b_h is None else b_h]
 
 
-def _check(x: Tensor, lengths: Tensor, W: Tensor, U: Tensor, biases: tuple, states: tuple, gates: int) -> int:
-    """H, or a ValueError that names what does not fit: the engine reads memory by these sizes."""
+def _check(
+    x: Tensor,
+    lengths: Tensor,
+    W: Tensor,
+    U: Tensor,
+    biases: tuple[Tensor | None, ...],
+    states: tuple[Tensor | None, ...],
+    gates: int,
+) -> int:
+    """H; a ValueError names the tensor whose shape does not fit: the engine reads memory by these sizes."""
     if x.dim() != 3:
         raise ValueError(f"x: expected (B, T, I), got {tuple(x.shape)}")
     B, _, I = x.shape  # noqa: E741

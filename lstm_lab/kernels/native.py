@@ -1,4 +1,4 @@
-"""The compiled CPU engine: where it lies, whether it loads on this CPU, whether it is switched off, what it serves."""
+"""The compiled CPU engine: finding and loading it, switching it off, and which tensors it supports."""
 
 from __future__ import annotations
 
@@ -17,102 +17,108 @@ from torch import Tensor
 _SUFFIX = {torch.float32: "f32", torch.float64: "f64"}
 
 
-class Job(ctypes.Structure):
-    """Mirrors `struct Job` in engine.cpp, field by field."""
+class LayerCall(ctypes.Structure):
+    """Mirrors `struct LayerCall` in csrc/layer.h, field by field."""
 
     _fields_ = [
-        *((name, c_int64) for name in ("family", "flags", "threads", "training", "reversed", "B", "T", "I", "H")),
-        *(("x", c_void_p), ("x_b", c_int64), ("x_t", c_int64)),
-        *((name, c_void_p) for name in ("lengths", "W", "U", "b_ih", "b_hh", "peep", "h0", "c0", "out", "hT", "cT")),
-        *(("rows", c_void_p), ("rows_ld", c_int64), ("gates", c_void_p), ("gates_ld", c_int64)),
+        *((name, c_int64) for name in ("family", "flags", "threads", "training", "reverse", "B", "T", "I", "H")),
+        *(("x", c_void_p), ("x_stride_b", c_int64), ("x_stride_t", c_int64)),
+        *((name, c_void_p) for name in ("lengths", "W", "U", "b_ih", "b_hh", "extra", "h0", "c0", "out", "hT", "cT")),
+        *(("rows", c_void_p), ("rows_stride", c_int64), ("gates", c_void_p), ("gates_stride", c_int64)),
         *((name, c_void_p) for name in ("cells", "tanhs", "dout")),
-        *(("dout_b", c_int64), ("dout_t", c_int64)),
-        *((name, c_void_p) for name in ("dhT", "dcT", "dx", "dh0", "dc0", "dpeep", "dW", "dU", "db_ih", "db_hh")),
+        *(("dout_stride_b", c_int64), ("dout_stride_t", c_int64)),
+        *((name, c_void_p) for name in ("dhT", "dcT", "dx", "dh0", "dc0", "d_extra", "dW", "dU", "db_ih", "db_hh")),
     ]
 
 
 @dataclass(frozen=True)
 class Status:
-    """What computes recurrent cells on this CPU, and why."""
+    """Which implementation computes recurrent cells on this CPU, and why."""
 
     active: bool
     engine: str
     """Instruction set of the native engine, or `torch`."""
     reason: str
-    """One line for a person."""
+    """One line, for messages."""
 
 
 class Engine:
-    """Functions of the library for one instruction set, each by data type where it has one."""
+    """The functions of the library for one instruction set, by dtype where they depend on it."""
 
-    def __init__(self, library: ctypes.CDLL, isa: str):
+    def __init__(self, library: ctypes.CDLL, isa: str) -> None:
         self.isa = isa
-        job, integer, pointer = ctypes.POINTER(Job), c_int64, c_void_p
+        call, integer, pointer = ctypes.POINTER(LayerCall), c_int64, c_void_p
 
-        def both(what: str, result: Any, *arguments: Any) -> dict[torch.dtype, Any]:
-            found = {dtype: getattr(library, f"{what}_{suffix}_{isa}") for dtype, suffix in _SUFFIX.items()}
-            for function in found.values():
+        def by_dtype(name: str, result: Any, *arguments: Any) -> dict[torch.dtype, Any]:
+            functions = {dtype: library[f"{name}_{suffix}_{isa}"] for dtype, suffix in _SUFFIX.items()}
+            for function in functions.values():
                 function.restype, function.argtypes = result, arguments
-            return found
+            return functions
 
-        self.forward, self.backward = both("forward", integer, job), both("backward", integer, job)
-        self.play = both("play", integer, pointer)
-        self.activations = both("activations", None, pointer, integer, pointer, pointer)
-        self.threads = getattr(library, f"threads_{isa}")
-        self.threads.restype, self.threads.argtypes = integer, [job]
+        self.forward, self.backward = by_dtype("forward", integer, call), by_dtype("backward", integer, call)
+        self.run_tape = by_dtype("run_tape", integer, pointer)
+        self.activations = by_dtype("activations", None, pointer, integer, pointer, pointer)
+        self.threads = library[f"threads_{isa}"]
+        self.threads.restype, self.threads.argtypes = integer, [call]
 
 
 _lock = threading.Lock()
 _loaded: tuple[Engine | None, Status] | None = None
-_disabled = threading.local()
+
+
+class _Disabled(threading.local):
+    on = False
+
+
+_disabled = _Disabled()
 
 
 def _load() -> tuple[Engine | None, Status]:
-    """The engine of the best instruction set that this CPU has. Reads, never builds."""
-    # Here, so that `python -m lstm_lab.kernels.build` is not imported before it runs.
+    """The engine for the best instruction set of this CPU. Loads, never builds."""
+    # Imported here, so that `python -m lstm_lab.kernels.build` does not import itself first.
     from lstm_lab.kernels import build
 
-    asked = os.environ.get("LSTM_LAB_KERNELS", "")
-    allowed = ["off", *build.variants()]
-    if asked and asked not in allowed:
-        return None, Status(False, "torch", f"LSTM_LAB_KERNELS={asked} is none of {', '.join(allowed)}; using torch")
-    if asked == "off":
+    requested = os.environ.get("LSTM_LAB_KERNELS", "")
+    allowed = ["off", *build.instruction_sets()]
+    if requested and requested not in allowed:
+        reason = f"LSTM_LAB_KERNELS={requested} is none of {', '.join(allowed)}; using torch"
+        return None, Status(False, "torch", reason)
+    if requested == "off":
         return None, Status(False, "torch", "switched off by LSTM_LAB_KERNELS=off; using torch")
-    why = "not built"
-    for folder in (build.BESIDE, build.user_cache()):
-        for about in sorted(folder.glob("engine-*.json")):
-            fault = build.check(about)
+    reason = "not built"
+    for folder in (build.PACKAGE_FOLDER, build.user_cache()):
+        for info in sorted(folder.glob("engine-*.json")):
+            fault = build.find_fault(info)
             if fault:
-                why = fault
+                reason = fault
                 continue
+            path = info.with_suffix(".so")
             try:
-                library = ctypes.CDLL(str(about.with_suffix(".so")))
-                for isa in [asked] if asked else build.variants():
-                    supported = getattr(library, f"supported_{isa}")
-                    if supported():
-                        path = about.with_suffix(".so")
+                library = ctypes.CDLL(str(path))
+                for isa in [requested] if requested else build.instruction_sets():
+                    if library[f"supported_{isa}"]():
                         return Engine(library, isa), Status(True, isa, f"native CPU engine ({isa}) from {path}")
-                why = f"this CPU lacks {asked}"
+                reason = f"this CPU lacks {requested}"
             except (OSError, AttributeError) as error:
-                why = f"{about.with_suffix('.so')} does not load ({str(error).splitlines()[0]})"
-    line = f"no native CPU engine: {why}; using torch. Build it: python -m lstm_lab.kernels.build"
+                reason = f"{path} does not load ({str(error).splitlines()[0]})"
+    line = f"no native CPU engine: {reason}; using torch. Build it: python -m lstm_lab.kernels.build"
     return None, Status(False, "torch", line)
 
 
 def engine() -> Engine | None:
-    """The engine, looked for once in a process."""
+    """The engine, loaded once per process; None where there is none or it is switched off."""
     return None if switched_off() else _get()[0]
 
 
-def engine_now() -> Engine:
-    """The engine, where `serves` has said that there is one."""
+def require_engine() -> Engine:
+    """The engine, after `supports` has returned True."""
     found = engine()
     assert found is not None
     return found
 
 
 def status() -> Status:
-    """What is active, and why. `lstm-lab doctor` shows it."""
+    """Which implementation is active, and why. `lstm-lab doctor` prints it."""
     if switched_off():
         return Status(False, "torch", "switched off by kernels.disabled(); using torch")
     return _get()[1]
@@ -128,7 +134,7 @@ def _get() -> tuple[Engine | None, Status]:
 
 
 def reload() -> Status:
-    """Look again, as after a build."""
+    """Load again, as after a build."""
     global _loaded
     with _lock:
         _loaded = None
@@ -137,8 +143,8 @@ def reload() -> Status:
 
 @contextlib.contextmanager
 def disabled() -> Iterator[None]:
-    """Inside, everything of this thread goes through torch: for second derivatives, and to compare."""
-    before = getattr(_disabled, "on", False)
+    """Context in which this thread computes everything with torch: for second derivatives, and for comparisons."""
+    before = _disabled.on
     _disabled.on = True
     try:
         yield
@@ -148,36 +154,41 @@ def disabled() -> Iterator[None]:
 
 def switched_off() -> bool:
     """Whether this thread is inside `disabled()`."""
-    return getattr(_disabled, "on", False)
+    return _disabled.on
 
 
 def tune_memory() -> bool:
-    """Let malloc keep what a step frees instead of handing it back page by page. Once, at the start of a training.
+    """Let malloc reuse what a step frees instead of returning it to the system. Call it once, before training.
 
     Returns:
-        Whether this C library knows how (glibc does).
+        Whether this C library has the option (glibc has).
     """
     try:
         libc = ctypes.CDLL(None)
         libc.gnu_get_libc_version.restype = ctypes.c_char_p
         libc.gnu_get_libc_version()
-        # M_MMAP_THRESHOLD = -3, M_TRIM_THRESHOLD = -1 (malloc.h): 1 GiB and 4 GiB - 1, both as C int.
+        # M_MMAP_THRESHOLD = -3 and M_TRIM_THRESHOLD = -1 of malloc.h: 1 GiB, and the largest C int.
         return bool(libc.mallopt(-3, 1 << 30)) and bool(libc.mallopt(-1, 2**31 - 1))
     except (OSError, AttributeError, TypeError):
         return False
 
 
-def serves(*tensors: Tensor | None) -> bool:
-    """Whether the engine can take these tensors: on the CPU, all float32 or all float64, no transform at work."""
+def supports(*tensors: Tensor | None) -> bool:
+    """Whether the engine can take these tensors: on the CPU, all float32 or all float64, under no transform."""
     first = tensors[0]
     if first is None or first.dtype not in _SUFFIX or engine() is None or torch.is_autocast_enabled("cpu"):
         return False
     for tensor in tensors:
-        if tensor is not None and (tensor.dtype is not first.dtype or tensor.device.type != "cpu" or wrapped(tensor)):
+        if tensor is not None and (
+            tensor.dtype is not first.dtype or tensor.device.type != "cpu" or is_wrapped(tensor)
+        ):
             return False
     return not torch.jit.is_tracing()
 
 
-def wrapped(tensor: Tensor) -> bool:
-    """Whether it is more than memory: a subclass, or a batch of torch.func."""
+def is_wrapped(tensor: Tensor) -> bool:
+    """Whether a tensor is more than its memory: a subclass, or inside a transform of torch.func."""
     return type(tensor) not in (Tensor, torch.nn.Parameter) or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+wrapped = is_wrapped

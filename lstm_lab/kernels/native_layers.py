@@ -1,37 +1,90 @@
-"""Calling the compiled CPU engine: one layer over a padded batch, its place in autograd."""
+"""Calling the compiled CPU engine: one layer over a padded batch, with its place in autograd."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from enum import IntEnum, IntFlag
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from lstm_lab.kernels.native import Job, engine
+from lstm_lab.kernels.native import Engine, LayerCall, require_engine
 
-LSTM, GRU, RNN, NORM = range(4)
-_LANES = 16  # of the widest vector, in float32: what row strides are rounded to
-_REFUSAL = (
-    "the fused kernels compute no second derivatives; run the way forward inside lstm_lab.kernels.disabled(), "
+NO_MEMORY = "the native engine could not allocate its scratch memory: lower the batch size, or set LSTM_LAB_KERNELS=off"
+_LANES = 16  # of the widest vector, in float32: row strides are rounded up to it
+_NO_SECOND_DERIVATIVES = (
+    "the fused kernels compute no second derivatives; run the forward pass inside lstm_lab.kernels.disabled(), "
     "where torch computes them"
 )
 
 
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
+class Family(IntEnum):
+    """Mirrors `enum Family` in csrc/layer.h."""
+
+    LSTM = 0
+    GRU = 1
+    RNN = 2
+    NORM = 3
+    """LSTM with layer normalisation."""
 
 
-def stride(width: int, itemsize: int) -> int:
-    """Elements from row to row: whole vectors, and no power of two, where all rows would fall into one cache set."""
+class Flag(IntFlag):
+    """Mirrors `enum Flag` in csrc/layer.h: variants of the LSTM (see `Variant`), and RELU of the Elman network."""
+
+    NIG = 1
+    NFG = 2
+    NOG = 4
+    NIAF = 8
+    NOAF = 16
+    PEEPHOLE = 32
+    CIFG = 64
+    RELU = 128
+
+
+class _Options(NamedTuple):
+    engine: Engine
+    family: Family
+    flags: int
+    reverse: bool
+    num_gates: int
+    threads: int
+    lengths: Tensor
+
+
+class _Inputs(NamedTuple):
+    """Shapes as in `struct LayerCall`."""
+
+    x: Tensor
+    h0: Tensor | None
+    c0: Tensor | None
+    W: Tensor
+    U: Tensor
+    b_ih: Tensor | None
+    b_hh: Tensor | None
+    extra: Tensor | None
+
+
+class _Saved(NamedTuple):
+    """What the backward pass reads, as in `struct LayerCall`."""
+
+    rows: Tensor
+    gates: Tensor
+    cells: Tensor
+    tanhs: Tensor
+
+
+def row_stride(width: int, itemsize: int) -> int:
+    """Elements from row to row: whole vectors, and no power of two, with which all rows would share one cache set."""
     stride = -(-width // _LANES) * _LANES
     return stride + _LANES if stride * itemsize % 1024 == 0 else stride
 
 
 def sequence(
-    family: int,
+    family: Family,
     flags: int,
     reverse: bool,
-    gates: int,
+    num_gates: int,
     x: Tensor,
     lengths: Tensor,
     h0: Tensor | None,
@@ -40,115 +93,139 @@ def sequence(
     U: Tensor,
     b_ih: Tensor | None,
     b_hh: Tensor | None,
-    peephole: Tensor | None,
+    extra: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """One layer over a padded batch. Shapes as `struct Job` in engine.cpp has them; c is empty where there is none."""
-    tensors = (x, h0, c0, W, U, b_ih, b_hh, peephole)
+    """One layer over a padded batch.
+
+    Args:
+        flags: a combination of `Flag`.
+        num_gates: G, with weights.
+        extra: peepholes (3, H) of an LSTM; gains and shifts (14, H) of one with layer normalisation.
+        others: shapes as in `kernels.lstm`.
+
+    Returns:
+        Outputs (B, T, H), final h (B, H), and final c, (B, 0) where there is none.
+    """
+    inputs = _Inputs(x, h0, c0, W, U, b_ih, b_hh, extra)
     lengths = lengths.to("cpu", torch.int64).contiguous()
-    arguments = (engine(), family, flags, reverse, gates, torch.get_num_threads(), lengths)
-    # What need not be kept is not: no rows, no gates, two steps of state.
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors):
-        return _Sequence.apply(*arguments, *tensors)
-    return _forward(arguments, tensors, training=False)[0]
+    options = _Options(require_engine(), family, flags, reverse, num_gates, torch.get_num_threads(), lengths)
+    # Without gradients nothing is saved: no gates, and two steps of rows and states.
+    if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs):
+        apply: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Sequence.apply
+        return apply(options, *inputs)
+    return _forward(options, inputs, training=False)[0]
 
 
-def _forward(arguments: tuple, tensors: tuple, training: bool) -> tuple[tuple, tuple, Job]:
-    native, family, flags, reverse, gates, threads, lengths = arguments
-    tensors = tuple(_dense(t) for t in tensors)
-    x, U = tensors[0], tensors[4]
+def _forward(
+    options: _Options, inputs: _Inputs, training: bool
+) -> tuple[tuple[Tensor, Tensor, Tensor], _Saved, LayerCall]:
+    family, inputs = options.family, _dense_inputs(inputs)
+    x, U = inputs.x, inputs.U
     B, T, I = x.shape  # noqa: E741
     H = U.shape[1]
-    size, has_c = x.element_size(), family in (LSTM, NORM)
+    size, has_c = x.element_size(), family in (Family.LSTM, Family.NORM)
     rows, padded = (B * T if training else 2 * B), -(-H // _LANES) * _LANES
-    keeps = {GRU: 4 * H, NORM: 13 * H + 3}.get(family, gates * H)  # elements of a row of gates
-    rows_ld, gates_ld = stride(H + 1 + I, size), stride(keeps, size)
+    gates_width = {Family.GRU: 4 * H, Family.NORM: 13 * H + 3}.get(family, options.num_gates * H)
+    rows_stride, gates_stride = row_stride(H + 1 + I, size), row_stride(gates_width, size)
     out, hT, cT = x.new_empty(B, T, H), x.new_empty(B, H), x.new_empty(B, H if has_c else 0)
-    kept = (
-        x.new_empty(rows, rows_ld),
-        x.new_empty(rows if training or family == NORM else 0, gates_ld),
-        x.new_empty(rows if has_c else 0, padded),
-        x.new_empty(rows if has_c and training else 0, padded),
+    saved = _Saved(
+        rows=x.new_empty(rows, rows_stride),
+        gates=x.new_empty(rows if training or family is Family.NORM else 0, gates_stride),
+        cells=x.new_empty(rows if has_c else 0, padded),
+        tanhs=x.new_empty(rows if has_c and training else 0, padded),
     )
-    job = Job(family, flags, threads, training, reverse, B, T, I, H)
-    job.x_b, job.x_t = x.stride(0), x.stride(1)
-    job.rows_ld, job.gates_ld = rows_ld, gates_ld
-    _point(job, lengths, tensors, kept)
-    job.out, job.hT, job.cT = out.data_ptr(), hT.data_ptr(), cT.data_ptr()
-    _checked(native.forward[x.dtype](job), T)
-    return (out, hT, cT), kept, job
+    call = LayerCall(family, options.flags, options.threads, training, options.reverse, B, T, I, H)
+    call.rows_stride, call.gates_stride = rows_stride, gates_stride
+    _set_pointers(call, options.lengths, inputs, saved)
+    call.out, call.hT, call.cT = out.data_ptr(), hT.data_ptr(), cT.data_ptr()
+    _check(options.engine.forward[x.dtype](call), T)
+    return (out, hT, cT), saved, call
 
 
-def _point(job: Job, lengths: Tensor, tensors: tuple, kept: tuple) -> None:
-    job.lengths = lengths.data_ptr()
-    job.x, job.h0, job.c0, job.W, job.U, job.b_ih, job.b_hh, job.peep = map(_pointer, tensors)
-    job.rows, job.gates, job.cells, job.tanhs = map(_pointer, kept)
+def _pointer(tensor: Tensor | None) -> int | None:
+    return None if tensor is None else tensor.data_ptr()
 
 
-def _dense(tensor: Tensor | None) -> Tensor | None:
-    """Contiguous, but for the first two axes of a batch."""
-    if tensor is None or tensor.is_contiguous():
+def _set_pointers(call: LayerCall, lengths: Tensor, inputs: _Inputs, saved: _Saved) -> None:
+    call.lengths = lengths.data_ptr()
+    call.x, call.h0, call.c0, call.W, call.U, call.b_ih, call.b_hh, call.extra = map(_pointer, inputs)
+    call.x_stride_b, call.x_stride_t = inputs.x.stride(0), inputs.x.stride(1)
+    call.rows, call.gates, call.cells, call.tanhs = map(_pointer, saved)
+
+
+def _dense(tensor: Tensor) -> Tensor:
+    """Contiguous, but for the first two dimensions of a batch."""
+    if tensor.is_contiguous() or (tensor.dim() == 3 and tensor.stride(2) == 1):
         return tensor
-    return tensor if tensor.dim() == 3 and tensor.stride(2) == 1 else tensor.contiguous()
+    return tensor.contiguous()
 
 
-def _checked(code: int, steps: int) -> None:
+def _dense_inputs(inputs: _Inputs) -> _Inputs:
+    return _Inputs(*(None if tensor is None else _dense(tensor) for tensor in inputs))  # type: ignore[arg-type]
+
+
+def _check(code: int, steps: int) -> None:
     if code == -1:
         raise ValueError(f"every length must lie in 0..{steps}, the steps of the batch")
     if code < 0:
-        raise MemoryError(
-            "the native engine could not allocate its scratch memory: lower the batch size, or LSTM_LAB_KERNELS=off"
-        )
+        raise MemoryError(NO_MEMORY)
 
 
-def once(grads: tuple) -> tuple:
-    """Gradients that refuse, under create_graph=True, to be differentiated: when someone tries, and not before."""
+def first_order_only(grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, ...]:
+    """Gradients that raise an error when they are differentiated themselves, as after create_graph=True."""
     if not torch.is_grad_enabled():
         return grads
-    refusal: Any = torch._C._functions.DelayedError(_REFUSAL, len(grads))
-    return refusal(*(None if g is None else g.detach().requires_grad_() for g in grads))
+    error: Any = torch._C._functions.DelayedError(_NO_SECOND_DERIVATIVES, len(grads))
+    found: tuple[Tensor | None, ...] = error(*(None if g is None else g.detach().requires_grad_() for g in grads))
+    return found
+
+
+once = first_order_only
 
 
 class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
-        arguments, tensors = inputs[:7], inputs[7:]
-        ctx.arguments, ctx.spent = arguments, False
-        outputs, kept, ctx.job = _forward(arguments, tensors, training=True)
-        ctx.save_for_backward(*tensors, outputs[2], *kept)
+    def forward(ctx: Any, options: _Options, *tensors: Any) -> tuple[Tensor, Tensor, Tensor]:
+        ctx.options, ctx.gates_overwritten = options, False
+        outputs, saved, ctx.layer_call = _forward(options, _Inputs(*tensors), training=True)
+        ctx.save_for_backward(*tensors, outputs[2], *saved)
         ctx.set_materialize_grads(False)
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple:
+    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
-            results = _Sequence.way_back(ctx, *grads)
-        return once(results)
+            results = _Sequence.gradients(ctx, *grads)
+        return (None, *first_order_only(results))
 
     @staticmethod
-    def way_back(ctx: Any, dout: Tensor | None, dhT: Tensor | None, dcT: Tensor | None) -> tuple:
-        native, job, lengths = ctx.arguments[0], ctx.job, ctx.arguments[-1]
-        *tensors, cT, rows, gates, cells, tanhs = ctx.saved_tensors
-        if ctx.spent:  # gradients have been written over the gates: a second way back computes them anew
-            (_, _, cT), (rows, gates, cells, tanhs), job = _forward(ctx.arguments, tuple(tensors), training=True)
-        ctx.spent = True
-        tensors = tuple(_dense(t) for t in tensors)
-        x, peephole = tensors[0], tensors[7]
-        dout, dhT, dcT = (None if g is None else _dense(g) for g in (dout, dhT, dcT))
-        _point(job, lengths, tensors, (rows, gates, cells, tanhs))
-        job.x_b, job.x_t, job.cT = x.stride(0), x.stride(1), cT.data_ptr()
-        job.dout, job.dhT, job.dcT = _pointer(dout), _pointer(dhT), _pointer(dcT)
+    def gradients(ctx: Any, dout: Tensor | None, dhT: Tensor | None, dcT: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Gradients of `_Inputs`."""
+        options: _Options = ctx.options
+        call: LayerCall = ctx.layer_call
+        x, h0, c0, W, U, b_ih, b_hh, extra, cT, rows, gates, cells, tanhs = ctx.saved_tensors
+        inputs, saved = _Inputs(x, h0, c0, W, U, b_ih, b_hh, extra), _Saved(rows, gates, cells, tanhs)
+        if ctx.gates_overwritten:  # by the gradients of an earlier backward pass: compute them again
+            (_, _, cT), saved, call = _forward(options, inputs, training=True)
+        ctx.gates_overwritten = True
+        inputs = _dense_inputs(inputs)
+        x, extra = inputs.x, inputs.extra
+        dout, dhT, dcT = (None if grad is None else _dense(grad) for grad in (dout, dhT, dcT))
+        _set_pointers(call, options.lengths, inputs, saved)
+        call.cT = cT.data_ptr()
+        call.dout, call.dhT, call.dcT = _pointer(dout), _pointer(dhT), _pointer(dcT)
         if dout is not None:
-            job.dout_b, job.dout_t = dout.stride(0), dout.stride(1)
-        need = ctx.needs_input_grad[7:]
-        weights = any(need[3:7])  # one product gives all of these
+            call.dout_stride_b, call.dout_stride_t = dout.stride(0), dout.stride(1)
+        needed = ctx.needs_input_grad[1:]
+        weights = any(needed[3:7])  # one product gives all of these
         grads = [
-            x.new_empty(t.shape) if t is not None and (weights if 3 <= i < 7 else need[i]) else None
-            for i, t in enumerate(tensors)
+            x.new_empty(tensor.shape) if tensor is not None and (weights if 3 <= i < 7 else needed[i]) else None
+            for i, tensor in enumerate(inputs)
         ]
-        if peephole is not None and need[7]:  # each thread adds up its own
-            grads[7] = x.new_empty(native.threads(job), *peephole.shape)
-        job.dx, job.dh0, job.dc0, job.dW, job.dU, job.db_ih, job.db_hh, job.dpeep = map(_pointer, grads)
-        _checked(native.backward[x.dtype](job), x.shape[1])
-        if grads[7] is not None:
-            grads[7] = grads[7].sum(0)
-        return (*(None,) * 7, *(grad if needed else None for grad, needed in zip(grads, need, strict=True)))
+        if extra is not None and needed[7]:  # each thread adds up its own
+            grads[7] = x.new_empty(options.engine.threads(call), *extra.shape)
+        call.dx, call.dh0, call.dc0, call.dW, call.dU, call.db_ih, call.db_hh, call.d_extra = map(_pointer, grads)
+        _check(options.engine.backward[x.dtype](call), x.shape[1])
+        if (d_extra := grads[7]) is not None:
+            grads[7] = d_extra.sum(0)
+        return tuple(grad if needs else None for grad, needs in zip(grads, needed, strict=True))

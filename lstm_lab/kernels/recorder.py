@@ -1,7 +1,7 @@
 """From a cell's step to its tape.
 
-The step runs twice on made-up rows, 7 and then 11 of them, while every operation is written down: so what depends on
-the number of rows is told from what does not, in shapes, strides and arguments alike.
+The step runs twice on synthetic rows, 7 and then 11 of them, while every operation is recorded: this tells apart what
+depends on the number of rows and what does not, in shapes, strides and arguments alike.
 """
 
 from __future__ import annotations
@@ -13,63 +13,69 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lstm_lab.kernels.buffers import settle
-from lstm_lab.kernels.reverse import reverse
-from lstm_lab.kernels.tape import ROWS, Refused, Tape
+from lstm_lab.kernels.backward import derive_backward
+from lstm_lab.kernels.buffers import allocate_buffers
+from lstm_lab.kernels.recording import RecordedCall, Recording
+from lstm_lab.kernels.rules import RULES
+from lstm_lab.kernels.tape import ROWS, Tape, UnsupportedOp
 from lstm_lab.kernels.writer import Writer
 
 
-class _Recorder(TorchDispatchMode):
+class _CallRecorder(TorchDispatchMode):
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        return False  # torch would import its whole compiler, a second or two, only to keep it away from here.
+        return False  # torch would import its whole compiler, a second or two, only to exclude it here.
 
     def __init__(self) -> None:
         super().__init__()
-        self.calls: list[tuple[Any, tuple, dict, Any]] = []
+        self.calls: list[RecordedCall] = []
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:
-            raise Refused(f"{func} draws random numbers")
+            raise UnsupportedOp(f"{func} draws random numbers")
         if func._schema.is_mutable:
-            raise Refused(f"{func} writes into its argument")
+            raise UnsupportedOp(f"{func} writes into its argument")
         out = func(*args, **(kwargs or {}))
-        self.calls.append((func, args, kwargs or {}, out))
+        self.calls.append(RecordedCall(func, args, kwargs or {}, out))
         return out
 
 
 def record(
     step: Callable[[Tensor, Any], tuple[Tensor, Any]],
-    state: Callable[..., Any],
+    build_state: Callable[..., Any],
     leaves: dict[str, Tensor],
     input_size: int,
     widths: Sequence[int],
 ) -> Tape:
-    """A tape of a step, and of the way back.
+    """The tape of a step, forward and backward.
 
     Args:
-        step: (N, I) and a state -> what is shown (N, H), and the new state.
-        state: makes a state of its parts, (N, width) each.
-        leaves: parameters and buffers by name; the only tensors that the step may bring along.
+        step: (N, I) and a state -> output (N, H), and the new state.
+        build_state: makes a state of its parts, (N, width) each.
+        leaves: parameters and buffers by name; no other tensors may take part in the step.
+        input_size: I.
+        widths: of the parts of the state.
 
     Raises:
-        Refused: the step does what a tape cannot.
+        UnsupportedOp: the step does what a tape cannot express.
     """
-    taken = []
+    recordings: list[Recording] = []
     dtype = next(iter(leaves.values())).dtype if leaves else torch.get_default_dtype()
     for rows in ROWS:
         x, *parts = (torch.linspace(-0.9, 0.7, rows * n, dtype=dtype).reshape(rows, n) for n in (input_size, *widths))
-        recorder = _Recorder()
+        recorder = _CallRecorder()
         try:
             with torch.no_grad(), recorder:
-                shown, new = step(x, state(*parts))
-        except Refused:
+                output, new_state = step(x, build_state(*parts))
+        except UnsupportedOp:
             raise
         except Exception as fault:
-            raise Refused(f"the step fails on made-up rows: {fault}") from fault
-        taken.append((x, parts, recorder.calls, shown, list(new)))
-    writer = Writer(leaves, *taken)
-    writer.write()
-    reverse(writer.tape)
-    settle(writer.tape)
-    return writer.tape
+            raise UnsupportedOp(f"the step fails on synthetic rows: {fault}") from fault
+        recordings.append(Recording(x, parts, recorder.calls, output, list(new_state)))
+    one, two = recordings
+    tape = Writer(leaves, one, two, RULES).write()
+    derive_backward(tape)
+    allocate_buffers(tape)
+    return tape

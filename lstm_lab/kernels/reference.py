@@ -1,4 +1,4 @@
-"""The same cells in torch operations: the definition each kernel is proven against, and the way without an engine.
+"""The same layers in torch operations: the definition that each kernel is proven against, and the fallback without it.
 
 Weights as torch lays them out: W (G H, I), U (G H, H), biases (G H), with G gates in the order i, f, g, o (LSTM,
 without those that a variant leaves out) or r, z, n (GRU).
@@ -6,6 +6,7 @@ without those that a variant leaves out) or r, z, n (GRU).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -17,9 +18,9 @@ from lstm_lab.kernels.lengths import length_mask, mask_padding, reverse_padded
 
 
 class Variant(NamedTuple):
-    """An LSTM as data (Greff et al. 2017, "LSTM: A Search Space Odyssey"); the default is the one with everything.
+    """Which parts an LSTM has (Greff et al. 2017, "LSTM: A Search Space Odyssey"); by default all of them.
 
-    The letters are theirs: NIG, NFG, NOG leave out a gate (it is 1), NIAF and NOAF a tanh, CIFG couples f = 1 - i.
+    In the paper's abbreviations: NIG, NFG, NOG omit a gate (it is 1), NIAF and NOAF a tanh, CIFG couples f = 1 - i.
     """
 
     input_gate: bool = True
@@ -31,19 +32,19 @@ class Variant(NamedTuple):
 
     @property
     def gates(self) -> str:
-        """Those that have weights, in the order of their columns."""
+        """The gates that have weights, in the order of their columns."""
         present = {"i": self.input_gate, "f": self.forget_gate and not self.coupled, "g": True, "o": self.output_gate}
-        return "".join(gate for gate, there in present.items() if there)
+        return "".join(gate for gate, has_weights in present.items() if has_weights)
 
     def checked(self) -> Variant:
-        """Itself.
+        """The variant itself.
 
         Raises:
             ValueError: f = 1 - i without one of the two gates.
         """
         if self.coupled and not (self.input_gate and self.forget_gate):
             raise ValueError(
-                "coupled=True needs both gates, for f = 1 - i: leave out input_gate=False and forget_gate=False"
+                "coupled=True needs both gates, for f = 1 - i: remove input_gate=False and forget_gate=False"
             )
         return self
 
@@ -63,7 +64,7 @@ def lstm_step(
     peephole: Tensor | None = None,
     variant: Variant = PLAIN,
 ) -> tuple[Tensor, Tensor]:
-    """x (B, I), h and c (B, H) -> the next h and c. `peephole` (3, H) for i, f, o; the output gate sees the new c."""
+    """x (B, I), h and c (B, H) -> the next h and c. `peephole` (3, H) for i, f, o; the output gate reads the new c."""
     activations = lstm_activations(x, h, c, W, U, b, b_h, peephole, variant)
     return activations["h"], activations["c"]
 
@@ -81,12 +82,12 @@ def lstm_activations(
 ) -> dict[str, Tensor]:
     """The same step with all its activations, (B, H) each; a gate that the variant leaves out is 1."""
     z = _affine(x, W, b) + _affine(h, U, b_h)  # (B, G H)
-    pre = dict(zip(variant.gates, z.split(h.shape[1], 1), strict=True))
+    pre = dict(zip(variant.gates, torch.split(z, h.shape[1], 1), strict=True))
 
-    def gate(name: str, sees: Tensor, row: int) -> Tensor:
+    def gate(name: str, c: Tensor, row: int) -> Tensor:
         if name not in pre:
-            return torch.ones_like(sees)
-        return torch.sigmoid(pre[name] if peephole is None else pre[name] + peephole[row] * sees)
+            return torch.ones_like(c)
+        return torch.sigmoid(pre[name] if peephole is None else pre[name] + peephole[row] * c)
 
     i = gate("i", c, 0)  # (B, H)
     f = 1 - i if variant.coupled else gate("f", c, 1)
@@ -118,7 +119,7 @@ def norm_lstm_step(
 
 
 def gru_step(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None) -> tuple[Tensor]:
-    """A GRU step as torch has it (Cho et al. 2014, the reset gate behind U_n): gates r, z, n; b, b_h (3 H,)."""
+    """A GRU step as torch has it (Cho et al. 2014; the reset gate acts after U_n): gates r, z, n; b, b_h (3 H,)."""
     x_r, x_z, x_n = _affine(x, W, b).chunk(3, 1)  # (B, H)
     h_r, h_z, h_n = _affine(h, U, b_h).chunk(3, 1)
     r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
@@ -138,7 +139,13 @@ def _affine(x: Tensor, W: Tensor, b: Tensor | None) -> Tensor:
     return x @ W.T if b is None else x @ W.T + b
 
 
-def unroll(step: Any, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, ...]:
+def unroll(
+    step: Callable[..., tuple[Tensor, ...]],
+    x: Tensor,
+    lengths: Tensor,
+    state: tuple[Tensor, ...],
+    reverse: bool = False,
+) -> tuple[Any, ...]:
     """`step(x_t, *state) -> state` over a padded batch -> outputs (B, T, H), then each part of the final state."""
     lengths = lengths.to(x.device)
     mask = length_mask(lengths, x.shape[1])  # (B, T)
@@ -160,7 +167,7 @@ def torch_layer(
     """nn.LSTM, nn.GRU or nn.RNN (`lstm`, `gru`, `rnn_tanh`, `rnn_relu`) by its own function, packed where padded.
 
     Returns:
-        Outputs and state like `unroll`, or None where torch cannot: no samples or no steps.
+        Outputs and state as `unroll`; None for a batch without samples or steps, which torch refuses.
     """
     if not x.shape[0] or not x.shape[1]:
         return None
@@ -173,12 +180,12 @@ def _torch_layer(
     if reverse:
         outputs, *end = _torch_layer(name, reverse_padded(x, lengths), lengths, state, weights)
         return (reverse_padded(outputs, lengths), *end)
-    if int(lengths.min()) < 1:  # torch wants a step at least: give it one, and take back what came of it
-        ran = (lengths > 0).to(x.device).unsqueeze(1)  # (B, 1)
-        one = torch.where(ran.unsqueeze(-1), x, torch.zeros_like(x))
-        outputs, *end = _torch_layer(name, one, lengths.clamp(min=1), state, weights)
-        end = [torch.where(ran, after, before) for after, before in zip(end, state, strict=True)]
-        return (torch.where(ran.unsqueeze(-1), outputs, torch.zeros_like(outputs)), *end)
+    if int(lengths.min()) < 1:  # torch requires at least one step: run one, and discard its result
+        nonempty = (lengths > 0).to(x.device).unsqueeze(1)  # (B, 1)
+        zeroed = torch.where(nonempty.unsqueeze(-1), x, torch.zeros_like(x))
+        outputs, *end = _torch_layer(name, zeroed, lengths.clamp(min=1), state, weights)
+        end = [torch.where(nonempty, after, before) for after, before in zip(end, state, strict=True)]
+        return (torch.where(nonempty.unsqueeze(-1), outputs, torch.zeros_like(outputs)), *end)
     layer: Any = getattr(torch._VF, name)
     hidden: Any = tuple(part.unsqueeze(0) for part in state) if len(state) > 1 else state[0].unsqueeze(0)
     options = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)
@@ -186,9 +193,9 @@ def _torch_layer(
         outputs, *end = layer(x, hidden, weights, *options, True)
     else:
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
-        order, back = packed.sorted_indices, packed.unsorted_indices
+        order, inverse = packed.sorted_indices, packed.unsorted_indices
         hidden = tuple(h[:, order] for h in hidden) if isinstance(hidden, tuple) else hidden[:, order]
         data, *end = layer(packed.data, packed.batch_sizes, hidden, weights, *options)
-        end = [part[:, back] for part in end]
+        end = [part[:, inverse] for part in end]
         outputs = pad_packed_sequence(packed._replace(data=data), batch_first=True, total_length=x.shape[1])[0]
     return (outputs, *(part.squeeze(0) for part in end))

@@ -1,0 +1,40 @@
+// The CPU engine: exported functions, each by data type and instruction set.
+//
+// Compiled once per instruction set (ISA and VB, the vector's bytes, come from the build); the caller chooses one at run time.
+#include "layer_backward.h"
+#include "layer_forward.h"
+#include "tape.h"
+
+namespace {
+
+template <class T> void activations(const T *x, i64 n, T *s, T *t) {
+  enum { N = Lanes<T>::N };
+  for (i64 i = 0; i < n; i += N) {
+    const int m = lanes_at(n, i, N);
+    store_n(s + i, sigmoid(load_n(x + i, m)), m);
+    store_n(t + i, tanh_(load_n(x + i, m)), m);
+  }
+}
+
+}  // namespace
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+#define NAME(what) PASTE(what, ISA)
+EXPORT i64 NAME(forward_f32)(const LayerCall *j) { return forward<float>(*j); }
+EXPORT i64 NAME(forward_f64)(const LayerCall *j) { return forward<double>(*j); }
+EXPORT i64 NAME(backward_f32)(const LayerCall *j) { return backward<float>(*j); }
+EXPORT i64 NAME(backward_f64)(const LayerCall *j) { return backward<double>(*j); }
+EXPORT i64 NAME(threads)(const LayerCall *j) { return threads_for(*j); }
+EXPORT void NAME(activations_f32)(const float *x, i64 n, float *s, float *t) { activations(x, n, s, t); }
+EXPORT void NAME(activations_f64)(const double *x, i64 n, double *s, double *t) { activations(x, n, s, t); }
+EXPORT i64 NAME(run_tape_f32)(const TapeCall *call) { return run_tape<float>(*call); }
+EXPORT i64 NAME(run_tape_f64)(const TapeCall *call) { return run_tape<double>(*call); }
+EXPORT i64 NAME(supported)(void) {
+#if VB == 64
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
+#elif VB == 32
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return 1;
+#endif
+}

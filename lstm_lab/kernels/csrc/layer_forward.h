@@ -1,0 +1,178 @@
+// A layer's forward pass over a padded batch.
+#pragma once
+#include "gru_rnn.h"
+#include "lstm.h"
+#include "norm_lstm.h"
+
+namespace {
+
+// Initial states, and zeros in the padding of the outputs.
+template <class T> void start_forward(const LayerCall &j, const Shard &shard) {
+  const i64 H = j.H, Hp = padded<T>(H);
+  T *rows = (T *)j.rows, *cells = (T *)j.cells, *out = (T *)j.out, *hT = (T *)j.hT, *cT = (T *)j.cT;
+  const T *h0 = (const T *)j.h0, *c0 = (const T *)j.c0;
+  for (i64 r = 0; r < shard.n; r++) {
+    const i64 b = shard.ids[r], length = j.lengths[b];
+    memset(out + (b * j.T + length) * H, 0, (j.T - length) * H * sizeof(T));
+    T *h = length ? rows + (shard.base + r) * j.rows_stride : hT + b * H;
+    T *c = length ? cells + (shard.base + r) * Hp : cT + b * H;
+    for (i64 u = 0; u < H; u++) h[u] = h0 ? h0[b * H + u] : T(0);
+    if (has_cell_state(j))
+      for (i64 u = 0; u < H; u++) c[u] = c0 ? c0[b * H + u] : T(0);
+  }
+}
+
+// [1 | x_t] of the rows of step t, and where their results go.
+template <class T> void gather_inputs(const LayerCall &j, const Shard &shard, i64 t, const Destinations<T> &to) {
+  const i64 H = j.H, I = j.I, Hp = padded<T>(H);
+  const i64 alive = shard.batch_sizes[t + 1], row = shard.base + shard.offset[t], next = shard.base + shard.offset[t + 1];
+  T *rows = (T *)j.rows, *cells = (T *)j.cells, *out = (T *)j.out, *hT = (T *)j.hT, *cT = (T *)j.cT;
+  const T *x = (const T *)j.x;
+  for (i64 r = 0; r < shard.batch_sizes[t]; r++) {
+    const i64 b = shard.ids[r], s = time_index(j, j.lengths[b], t);
+    T *in = rows + (row + r) * j.rows_stride + H;
+    const T *x_t = x + b * j.x_stride_b + s * j.x_stride_t;
+    in[0] = 1;
+    for (i64 k = 0; k < I; k++) in[1 + k] = x_t[k];
+    to.out[r] = out + (b * j.T + s) * H;
+    to.h[r] = r < alive ? rows + (next + r) * j.rows_stride : hT + b * H;
+    to.c[r] = r < alive ? cells + (next + r) * Hp : cT + b * H;
+  }
+}
+
+// One step of n rows from `row` on: products and pointwise part, one vector of units after the other.
+template <class T> void gru_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to) {
+  enum { N = Lanes<T>::N };
+  const LayerCall &j = *w.call;
+  const i64 H = j.H, I = j.I, stride = j.rows_stride;
+  const T *a = (const T *)j.rows + row * stride, *panel = w.panels, *panel_x = w.panels_x;
+  T z[2 * TILE_SIZE] __attribute__((aligned(64)));
+  for (i64 u = 0; u < padded<T>(H); u += N) {
+    for_blocks(n, MAX_ROWS[3], [&](i64 r, int rows) {
+      TILES<T>[3][rows](a + r * stride, stride, panel, H + 1, z);
+      TILES<T>[3][rows](a + r * stride + H, stride, panel_x, I + 1, z + TILE_SIZE);
+      gru_forward<T>(j, z, z + TILE_SIZE, u, r, rows, to, row + r);
+    });
+    panel += (H + 1) * 3 * N, panel_x += (I + 1) * 3 * N;
+  }
+}
+template <class T> void norm_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to) {
+  enum { N = Lanes<T>::N };
+  const LayerCall &j = *w.call;
+  const i64 H = j.H, I = j.I, Hp = padded<T>(H), stride = j.rows_stride;
+  const T *a = (const T *)j.rows + row * stride, *panel = w.panels, *panel_x = w.panels_x;
+  T z[2 * TILE_SIZE] __attribute__((aligned(64)));
+  for (i64 u = 0; u < Hp; u += N) {
+    T *gates = (T *)j.gates + row * j.gates_stride + u;
+    const int m = lanes_at(H, u, N);
+    for_blocks(n, MAX_ROWS[4], [&](i64 r, int rows) {
+      TILES<T>[4][rows](a + r * stride, stride, panel, H, z);
+      TILES<T>[4][rows](a + r * stride + H + 1, stride, panel_x, I, z + TILE_SIZE);
+      for (int q = 0; q < rows; q++)
+        for (int g = 0; g < 4; g++) {
+          T *save = gates + (r + q) * j.gates_stride + g * H;
+          store_n(save, load(z + (q * 4 + g) * N), m);
+          store_n(save + 4 * H, load(z + TILE_SIZE + (q * 4 + g) * N), m);
+        }
+    });
+    panel += H * 4 * N, panel_x += I * 4 * N;
+  }
+  for (i64 r = 0; r < n; r++) norm_forward<T>(j, row + r, to.h[r], to.c[r], to.out[r], Hp);
+}
+template <class T> void lstm_or_rnn_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to) {
+  enum { N = Lanes<T>::N };
+  const LayerCall &j = *w.call;
+  const i64 H = j.H, K = H + 1 + j.I, Hp = padded<T>(H), stride = j.rows_stride;
+  const int G = num_gates(j), per_panel = j.family == RNN ? 4 : 1;
+  const T *a = (const T *)j.rows + row * stride, *panel = w.panels;
+  T z[TILE_SIZE] __attribute__((aligned(64)));
+  for (i64 u = 0; u < Hp; u += per_panel * N) {
+    const int units = (int)((Hp - u) / N < per_panel ? (Hp - u) / N : per_panel), NV = G * units;
+    for_blocks(n, MAX_ROWS[NV], [&](i64 r, int rows) {
+      TILES<T>[NV][rows](a + r * stride, stride, panel, K, z);
+      if (j.family == RNN)
+        for (int v = 0; v < units; v++) rnn_forward<T>(j, z + v * N, NV * N, u + v * N, r, rows, to, row + r);
+      else if (j.flags == 0) lstm_forward<T, true>(j, z, NV * N, u, r, rows, to, row + r, Hp);
+      else lstm_forward<T, false>(j, z, NV * N, u, r, rows, to, row + r, Hp);
+    });
+    panel += K * NV * N;
+  }
+}
+
+template <class T> void forward_shard(Work<T> &w) {
+  const LayerCall &j = *w.call;
+  const Shard &shard = *w.shard;
+  T **pointers = (T **)w.memory;
+  const Destinations<T> to = {pointers, pointers + shard.n, pointers + 2 * shard.n};
+  start_forward<T>(j, shard);
+  for (i64 t = 0; t < shard.steps; t++) {
+    const i64 n = shard.batch_sizes[t], row = shard.base + shard.offset[t];
+    gather_inputs<T>(j, shard, t, to);
+    if (j.family == GRU) gru_rows<T>(w, n, row, to);
+    else if (j.family == NORM) norm_rows<T>(w, n, row, to);
+    else lstm_or_rnn_rows<T>(w, n, row, to);
+  }
+}
+
+// U and W of all gates in panels, in the order in which forward_shard reads them.
+template <class T> void pack_forward(const LayerCall &j, T *to, T *to_x) {
+  enum { N = Lanes<T>::N };
+  const i64 H = j.H, I = j.I, K = H + 1 + I, Hp = padded<T>(H);
+  const int G = num_gates(j), per_panel = j.family == RNN ? 4 : 1;
+  const T *W = (const T *)j.W, *U = (const T *)j.U, *b_ih = (const T *)j.b_ih, *b_hh = (const T *)j.b_hh;
+  for (i64 u = 0; u < Hp; u += per_panel * N) {
+    const int units = (int)((Hp - u) / N < per_panel ? (Hp - u) / N : per_panel);
+    if (j.family == GRU) {
+      const Source<T> h = {U, H, 0}, x = {W, I, 1};
+      for (int g = 0; g < 3; g++) {  // torch's order r, z, n; U_n h goes first, W_n x last
+        pack_column<T>(to, 3, (g + 1) % 3, g * H + u, lanes_at(H, u, N), H + 1, &h, 1, H, b_hh, 0);
+        pack_column<T>(to_x, 3, g, g * H + u, lanes_at(H, u, N), I + 1, &x, 1, 0, b_ih, 0);
+      }
+      to += (H + 1) * 3 * N, to_x += (I + 1) * 3 * N;
+    } else if (j.family == NORM) {
+      const Source<T> h = {U, H, 0}, x = {W, I, 0};
+      for (int g = 0; g < 4; g++) {
+        pack_column<T>(to, 4, g, g * H + u, lanes_at(H, u, N), H, &h, 1, -1, 0, 0);
+        pack_column<T>(to_x, 4, g, g * H + u, lanes_at(H, u, N), I, &x, 1, -1, 0, 0);
+      }
+      to += H * 4 * N, to_x += I * 4 * N;
+    } else {
+      const Source<T> both[2] = {{U, H, 0}, {W, I, H + 1}};
+      const int NV = G * units;
+      for (int g = 0; g < G; g++)
+        for (int v = 0; v < units; v++) {
+          const i64 at = u + v * N;
+          pack_column<T>(to, NV, g * units + v, g * H + at, lanes_at(H, at, N), K, both, 2, H, b_ih, b_hh);
+        }
+      to += K * NV * N;
+    }
+  }
+}
+
+// Number of rows; or -1, lengths outside 0..T; or -2, no memory.
+template <class T> i64 forward(LayerCall j) {
+  if (j.threads > MAX_THREADS) j.threads = MAX_THREADS;
+  Plan plan;
+  if (const i64 fault = make_plan(j, plan)) return fault;
+  const i64 H = j.H, Hp = padded<T>(H);
+  T *panels = aligned<T>((H + j.I + 2) * num_gates(j) * Hp);
+  T *panels_x = panels + (j.family == NORM ? H * 4 : (H + 1) * 3) * Hp;
+  T **memory = (T **)malloc(j.B * 3 * sizeof(T *) + 64);
+  Work<T> *works = (Work<T> *)malloc(plan.threads * sizeof(Work<T>));
+  if (!panels || !memory || !works) {
+    free(panels), free(memory), free(works), free(plan.memory);
+    return -2;
+  }
+  pack_forward<T>(j, panels, panels_x);
+  i64 before = 0;
+  for (i64 p = 0; p < plan.threads; p++) {
+    works[p] = {&j, &plan.shards[p], panels, panels_x, (T *)(memory + 3 * before), 0, 0, 0};
+    before += plan.shards[p].n;
+  }
+  run_threads<Work<T>, forward_shard<T>>(works, plan.threads);
+  const i64 rows = plan.rows;
+  free(panels), free(memory), free(works), free(plan.memory);
+  return rows;
+}
+
+}  // namespace
