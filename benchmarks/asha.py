@@ -48,7 +48,7 @@ def search(rule: str, seed: int, epochs: int, base: Path) -> dict[str, float]:
     path = base / f"{rule}-{seed}.yaml"
     path.write_text(SWEEP % (seed, epochs, RULES[rule]))
     folder = SweepFolder.create(base / path.stem, load_sweep(path))
-    driver.execute_sweep(folder, wandb="disabled", console=Console(quiet=True))
+    driver.run_phases(folder, wandb="disabled", console=Console(quiet=True))
     trials = [trial for trial in folder.trials() if trial.value is not None]
     return {
         "best": min(trial.value for trial in trials if trial.value is not None),

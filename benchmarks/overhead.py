@@ -173,7 +173,7 @@ def many(trials: int) -> None:
     watcher = threading.Thread(target=look)
     watcher.start()
     with (folder / "said.txt").open("w") as file:
-        driver.execute_sweep(sweep, wandb="disabled", console=Console(file=file, width=200))
+        driver.run_phases(sweep, wandb="disabled", console=Console(file=file, width=200))
     stop.set()
     watcher.join()
     ended = sum(trial.state == "finished" for trial in sweep.trials())

@@ -180,7 +180,7 @@ def run_sweep(
     from rich.console import Console
 
     from lstm_lab.report import write_report
-    from lstm_lab.sweeps.execution.driver import execute_sweep
+    from lstm_lab.sweeps.execution import execute_sweep
     from lstm_lab.sweeps.store import summary
 
     content = execute_sweep(folder, wandb=wandb, console=console or Console(quiet=True), address=address)

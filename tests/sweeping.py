@@ -31,9 +31,9 @@ def go_on(folder, most=99):
             break
         run = folder.run(spec["trial"])
         if not (run.path / "run.json").is_file():
-            Run.create(run.path, json.loads(spec["experiment"]), command="", job_type="trial")
+            Run.create(run.path, json.loads(spec["experiment_json"]), command="", job_type="trial")
         before = len(run.rows())
         train(Experiment.of(run.experiment), run)
         trained.append((spec["trial"], before))
-        asked.settled(spec["trial"])
+        asked.trial_ended(spec["trial"])
     return trained

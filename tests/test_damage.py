@@ -56,7 +56,7 @@ def whole(tmp_path_factory):
     go_on(folder, most=3)
     asked = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
     spec = asked.suggest("last")
-    run = Run.create(folder.run(spec["trial"]).path, json.loads(spec["experiment"]), command="", job_type="trial")
+    run = Run.create(folder.run(spec["trial"]).path, json.loads(spec["experiment_json"]), command="", job_type="trial")
     with pytest.raises(Killed):
         train(Experiment.of(run.experiment), run, on_epoch=kill)
     run.mark("running")  # killed: nobody wrote how it ended

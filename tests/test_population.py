@@ -16,7 +16,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.files import read_jsonl
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import population
-from lstm_lab.sweeps.execution.population import Population, exploit, lineage, prepare_clone
+from lstm_lab.sweeps.execution.population import Population, exploit, prepare_clone
 from lstm_lab.sweeps.schedulers import gaussian_process
 from lstm_lab.sweeps.schedulers.pb2 import PB2
 from lstm_lab.sweeps.schedulers.pbt import PBT as PBTScheduler
@@ -99,7 +99,7 @@ def test_a_clone_has_the_donors_weights_and_record_and_its_own_numbers(pair):
     }
     assert run.experiment == changed.dump()
     assert run.rows() == source.rows()
-    assert lineage(run) == [row]
+    assert run.lineage() == [row]
 
 
 def test_the_numbers_in_the_record_are_those_in_the_optimiser(pair):
@@ -132,7 +132,7 @@ def test_the_clone_outlives_the_checkpoint_it_was_made_of(pair):
     shutil.rmtree(source.path)
     exploit(run)
     assert train(changed, run).epochs == 6
-    assert lineage(run) == [row]
+    assert run.lineage() == [row]
 
 
 @pytest.mark.parametrize("moved", range(5))
@@ -155,7 +155,7 @@ def test_killed_while_it_becomes_a_clone_it_becomes_the_same(pair, monkeypatch, 
     exploit(run)
     exploit(run)
     assert not population.has_clone(run)
-    assert lineage(run) == [row]
+    assert run.lineage() == [row]
     assert run.rows() == source.rows()
     assert run.experiment == changed.dump()
     assert torch.equal(*(next(iter(weights(each)["state_dict"].values())) for each in (run, source)))
@@ -168,7 +168,7 @@ def test_killed_once_it_is_a_clone_its_lineage_has_no_double(pair, monkeypatch):
         exploit(run)
     monkeypatch.undo()
     exploit(run)
-    assert lineage(run) == [row]
+    assert run.lineage() == [row]
 
 
 def test_a_best_checkpoint_from_after_the_newest_is_not_taken(pair):
@@ -188,7 +188,7 @@ def test_killed_while_a_clone_is_prepared_there_is_none(pair, monkeypatch):
     monkeypatch.undo()
     run = pair[1][1]
     exploit(run)
-    assert lineage(run) == []
+    assert run.lineage() == []
     assert weights(run)["epoch"] == before["epoch"]
     assert clone(pair)[3] is not None
 
@@ -237,7 +237,7 @@ def test_the_worst_goes_on_from_the_best_at_multiples_of_the_interval(members):
     metric = members.base.monitor
     for epoch in range(8):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
-            row = members.report(trial, {"epoch": epoch, metric: float(place)})
+            row = members.on_epoch(trial, {"epoch": epoch, metric: float(place)})
             if trial == "t0001" and (epoch + 1) % 2 == 0 and epoch < 7:
                 assert (row["source"], row["epoch"]) == ("t0002", epoch + 1)
                 assert row["to"] == members.sweep.experiment_for(row["overrides"], 0)
@@ -265,7 +265,7 @@ def test_a_driver_that_was_killed_knows_what_was_compared(members):
     metric = members.base.monitor
     for epoch in range(4):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
-            members.report(trial, {"epoch": epoch, metric: float(place) - epoch})
+            members.on_epoch(trial, {"epoch": epoch, metric: float(place) - epoch})
     again = Population(members.folder, members.scheduler)
     assert again.scores == members.scores
     assert again.history == members.history
@@ -364,7 +364,7 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
     monkeypatch.setattr(driver.ray, "cluster_resources", lambda: {"CPU": 2.0})
     asked = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
     with pytest.raises(
-        ConfigError, match=r"its 3 trials side by side, here is room for 2: lower num_samples or resources"
+        ConfigError, match=r"its 3 trials at the same time, and the CPUs are enough for 2: lower num_samples"
     ):
         driver.run_phase(folder, asked, Console(quiet=True), tmp_path)
 
@@ -373,7 +373,7 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
 def test_bandits_choose_what_a_clone_goes_on_with_and_the_record_says_so(tmp_path, demand):
     from rich.console import Console
 
-    from lstm_lab.sweeps.execution.driver import execute_sweep
+    from lstm_lab.sweeps.execution import execute_sweep
 
     path = write(
         tmp_path / "b.yaml", demand.with_overrides({"trainer.max_epochs": 6}), num_samples=4, resources={"cpus": 0.25},

@@ -10,8 +10,7 @@ from sweeping import go_on, write
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import read_json
 from lstm_lab.run import Run
-from lstm_lab.sweeps.execution import out_of_memory
-from lstm_lab.sweeps.execution.out_of_memory import OutOfMemory, train_with_memory_limit
+from lstm_lab.sweeps.execution.out_of_memory import OutOfMemory, train_within_memory
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.repair import repair
 from lstm_lab.training import train
@@ -44,29 +43,28 @@ def test_points_that_are_yet_to_be_confirmed_keep_theirs(tmp_path, vowels):
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def small_memory(monkeypatch):
-    """Batches above 16 do not fit, in the words of torch's allocator."""
+def train_in_small_memory(run):
+    """Trains the run with an experiment; batches above 16 do not fit, in the words of torch's allocator."""
 
-    def fit(experiment, run, **how):
+    def attempt(experiment):
         if experiment.data.batch_size > 16:
             run.append({"epoch": 0, experiment.monitor: 1.0, "seconds": 0.1})
             raise RuntimeError("[enforce fail at alloc_cpu.cpp:132] DefaultCPUAllocator: can't allocate memory")
-        return train(experiment, run, **how)
+        return train(experiment, run)
 
-    monkeypatch.setattr(out_of_memory, "train", fit)
+    return attempt
 
 
-def test_out_of_memory_is_named_with_the_batch_and_the_way_out(small_memory, tmp_path, vowels):
+def test_out_of_memory_is_named_with_the_batch_size_and_the_way_out(tmp_path, vowels):
     run = Run.create(tmp_path / "t0000", vowels.dump())
     with pytest.raises(OutOfMemory, match=r"batch_size 32 does not fit into memory .*halve_batch: true"):
-        train_with_memory_limit(vowels, run, halve=False)
+        train_within_memory(train_in_small_memory(run), vowels, run, halve_batch=False)
 
 
-def test_halved_only_if_asked_until_it_fits(small_memory, tmp_path, vowels):
+def test_the_batch_is_halved_only_on_request_until_it_fits(tmp_path, vowels):
     experiment = vowels.with_overrides({"data.batch_size": 64, "trainer.max_epochs": 2})
     run = Run.create(tmp_path / "t0000", experiment.dump())
-    train_with_memory_limit(experiment, run, halve=True)
+    train_within_memory(train_in_small_memory(run), experiment, run, halve_batch=True)
     assert read_json(run.path / "run.json")["halved"] == [{"from": 64, "to": 32}, {"from": 32, "to": 16}]
     assert run.experiment["data"]["batch_size"] == 16
     alone = Run.create(tmp_path / "alone", experiment.with_overrides({"data.batch_size": 16}).dump())
@@ -74,7 +72,9 @@ def test_halved_only_if_asked_until_it_fits(small_memory, tmp_path, vowels):
     assert [row["val/loss"] for row in run.rows()] == [row["val/loss"] for row in alone.rows()]
 
 
-def test_another_fault_is_not_taken_for_memory(tmp_path, vowels, monkeypatch):
-    monkeypatch.setattr(out_of_memory, "train", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("shapes differ")))
+def test_another_error_is_not_taken_for_memory(tmp_path, vowels):
+    def attempt(experiment):
+        raise RuntimeError("shapes differ")
+
     with pytest.raises(RuntimeError, match="shapes differ"):
-        train_with_memory_limit(vowels, Run.create(tmp_path / "t0000", vowels.dump()), halve=True)
+        train_within_memory(attempt, vowels, Run.create(tmp_path / "t0000", vowels.dump()), halve_batch=True)

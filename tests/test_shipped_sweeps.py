@@ -66,7 +66,7 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
-    from lstm_lab.sweeps.execution.driver import execute_sweep
+    from lstm_lab.sweeps.execution import execute_sweep
 
     overrides = list(REDUCED)
     if load_sweep(path).is_population_based:

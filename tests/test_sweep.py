@@ -22,8 +22,7 @@ from rich.console import Console
 from lstm_lab import config
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.run import Run
-from lstm_lab.sweeps.execution import driver, population
-from lstm_lab.sweeps.execution.driver import execute_sweep
+from lstm_lab.sweeps.execution import driver, execute_sweep, population
 from lstm_lab.sweeps.execution.ray_cluster import cluster
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -202,7 +201,7 @@ def test_a_finished_sweep_resumes_to_the_same_answer_without_ray(swept):
 
 
 def test_its_own_ray_has_only_what_runs_trials():
-    """Would Ray no longer be begun as `lean_head` expects, every sweep would be slower and nobody would know."""
+    """If Ray no longer started as `ray_head` expects, every sweep would be slower."""
     words = [word for pid in descendants(os.getpid()) for word in command_line(pid).split() if "/" in word]
     served = " ".join(Path(word).name for word in words)
     assert "raylet" in served
@@ -287,13 +286,13 @@ def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
         resources={"cpus": os.cpu_count()},  # one process, one trial after another
     )
     trials = folder.trials()
-    assert "warm start: the searcher is told " in said
+    assert "warm start: the searcher learns from " in said
     assert f"the search has ended: {content['ended']}" in said
     assert content["ended"].startswith("budget.epochs: ")
     searched = [trial for trial in trials if trial.phase == "search"]
     assert [trial.epochs for trial in searched][:3] == [6, 6, 2]
     assert sum(trial.epochs for trial in searched) == 14
-    assert all("had not begun" in str(trial.reason) for trial in searched[3:])
+    assert all("never started" in str(trial.reason) for trial in searched[3:])
     assert {trial.state for trial in searched} == {"finished", "stopped"}
     assert all(trial.overrides["optimizer.lr"] > 0.002 for trial in trials)
     again = [trial for trial in trials if trial.phase == "confirm"]

@@ -41,11 +41,11 @@ def bring_back(folder, asked, trial, values, state="finished"):
     run.describe(monitor=experiment.monitor, mode=experiment.mode, parameters=7)
     for epoch, value in enumerate(values):
         run.append({"epoch": epoch, experiment.monitor: value, "seconds": float(epoch)})
-        asked.reported()
+        asked.epoch_ended()
     run.mark("finished" if state == "finished" else "interrupted")
     if state != "finished":
         folder.decide(trial, state, "for a test")
-    asked.settled(trial)
+    asked.trial_ended(trial)
 
 
 def all_of(folder, asked, values):
@@ -62,12 +62,12 @@ def all_of(folder, asked, values):
 def test_a_budget_of_trials_buys_whole_points(tmp_path, demand):
     folder = make(tmp_path, demand, budget={"trials": 5}, seeds=[0, 1])
     asked = phase(folder)
-    assert asked.left == 4
+    assert asked.num_remaining == 4
     assert len(all_of(folder, asked, range(9))) == 4
-    assert asked.conclude() == "budget.trials: 4 trials are done of 8 there could be"
+    assert asked.conclude() == "budget.trials: 4 of 8 possible trials are done"
     assert folder.about["ended"].startswith("budget.trials")
     again = phase(folder)
-    assert again.left == 0
+    assert again.num_remaining == 0
     assert again.conclude() is None
 
 
@@ -76,14 +76,14 @@ def test_a_budget_of_epochs_counts_those_of_an_earlier_process(tmp_path, demand)
     asked = phase(folder)
     for _ in range(2):
         bring_back(folder, asked, asked.suggest("x")["trial"], [2.0, 1.0])
-        assert not asked.spent()
+        assert not asked.is_exhausted()
     resumed = phase(folder)
-    assert not resumed.spent()
+    assert not resumed.is_exhausted()
     left = resumed.suggest("y")["trial"]
-    resumed.reported()
-    assert resumed.spent()
+    resumed.epoch_ended()
+    assert resumed.is_exhausted()
     assert resumed.suggest("z") == SearchPhase.FINISHED
-    assert resumed.conclude().startswith("budget.epochs: 5 epochs")
+    assert resumed.conclude().startswith("budget.epochs: 5 of 5 epochs")
     (trial,) = [trial for trial in folder.trials() if trial.id == left]
     assert (trial.state, trial.value) == ("stopped", None)
     assert trial.reason.startswith("budget.epochs")
@@ -91,9 +91,9 @@ def test_a_budget_of_epochs_counts_those_of_an_earlier_process(tmp_path, demand)
 
 def test_a_budget_of_minutes_is_of_the_clock(tmp_path, demand):
     folder = make(tmp_path, demand, budget={"minutes": 0.5})
-    assert not phase(folder, seconds=29.0).spent()
+    assert not phase(folder, seconds=29.0).is_exhausted()
     asked = phase(folder, seconds=31.0)
-    assert asked.spent()
+    assert asked.is_exhausted()
     assert asked.conclude() == "budget.minutes: 0.5 minutes are over"
 
 
@@ -102,8 +102,8 @@ def test_patience_ends_a_search_that_brings_nothing_better(tmp_path, demand):
     asked = phase(folder)
     assert len(all_of(folder, asked, [5.0, 6.0, 4.0, 4.0, 5.0, 7.0, 0.0])) == 6
     reason = asked.conclude()
-    assert reason == "patience_trials: 3 trials have brought nothing better than t0002, 4"
-    assert phase(folder).left == 0
+    assert reason == "patience_trials: 3 trials were not better than t0002, 4"
+    assert phase(folder).num_remaining == 0
 
 
 def test_a_search_that_tried_everything_says_nothing(tmp_path, demand):
@@ -146,7 +146,7 @@ def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand
     # Killed after the first of them: nothing is asked for twice.
     bring_back(folder, asked, asked.suggest("a")["trial"], [0.8])
     resumed = phase(folder, ConfirmPhase)
-    assert (resumed.left, len(folder.trial_rows())) == (3, 8)
+    assert (resumed.num_remaining, len(folder.trial_rows())) == (3, 8)
     for value in (0.9, 0.2, 0.3):
         bring_back(folder, resumed, resumed.suggest("b")["trial"], [value])
     ranked = folder.leaderboard()
@@ -154,8 +154,8 @@ def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand
     assert ranked[0].mean == pytest.approx((0.2 + 0.2 + 0.3) / 3)
     assert ranked[0].std is not None
     assert best_trial(ranked, "min").configuration == 2
-    assert phase(folder, ConfirmPhase).left == 0
-    assert phase(folder, SearchPhase).left == 0
+    assert phase(folder, ConfirmPhase).num_remaining == 0
+    assert phase(folder, SearchPhase).num_remaining == 0
 
 
 def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path, demand):
@@ -173,7 +173,7 @@ def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path,
 def test_without_confirm_nothing_is_asked_again(tmp_path, demand):
     folder = make(tmp_path, demand)
     all_of(folder, phase(folder), [1.0, 2.0, 3.0, 4.0])
-    assert phase(folder, ConfirmPhase).left == 0
+    assert phase(folder, ConfirmPhase).num_remaining == 0
     assert "confirmed" not in folder.about
 
 
@@ -193,10 +193,10 @@ def test_earlier_points_are_told_and_those_outside_are_counted(tmp_path, demand)
     assert told == {
         rate: value for rate, value in zip(rates, (0.1, 0.2, 0.3, 0.4, 0.5, 0.6), strict=True) if rate in told
     }
-    study = phase(folder).source.study
+    study = phase(folder).proposer.study
     assert {t.params["optimizer.lr"]: t.value for t in study.trials} == told
     (earlier.path / "sweep.yaml").unlink()
-    assert len(phase(folder).source.study.trials) == 3
+    assert len(phase(folder).proposer.study.trials) == 3
 
 
 def test_a_warm_start_from_other_data_or_nowhere_is_refused(tmp_path, demand, vowels):

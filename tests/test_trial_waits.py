@@ -95,7 +95,7 @@ def test_it_stands_still_at_a_rung_and_goes_no_further_when_stopped_there(one):
     ("short", "more"), [(0.0, {}), (60.0, {"budget": {"epochs": 30}}), (60.0, {"scheduler": "median"})]
 )
 def test_long_epochs_budgets_in_epochs_and_other_rules_are_answered_one_by_one(one, monkeypatch, short, more):
-    monkeypatch.setattr(trials, "SHORT", short)
+    monkeypatch.setattr(trials, "SHORT_EPOCH", short)
     trial, run = one(**more)
     for epoch in range(1, 4):
         assert trial.step()["epochs"] == epoch == len(run.rows())
@@ -110,7 +110,7 @@ def test_what_is_gone_on_with_is_answered_one_by_one(one):
         pass
     trial.cleanup()
     assert len(run.rows()) == 2
-    again = trials.TrialTrainable({**trial._spec, "experiment": json.dumps(run.experiment)})
+    again = trials.TrialTrainable({**trial._spec.config(), "experiment_json": json.dumps(run.experiment)})
     try:
         for epoch in range(3, 6):
             assert again.step()["epochs"] == epoch == len(run.rows())

@@ -55,26 +55,26 @@ def test_resources_that_cannot_be_are_refused(tmp_path, vowels, resources, why):
 
 
 def test_a_trial_holds_a_bundle_for_each_worker():
-    from lstm_lab.sweeps.execution.ddp_workers import bundles
+    from lstm_lab.sweeps.execution.ddp_workers import placement_group
     from lstm_lab.sweeps.spec import Resources
 
-    assert bundles(Resources(cpus=2, gpus=1, workers=3)).bundles == [{"CPU": 2, "GPU": 1}] * 3
-    assert bundles(Resources(cpus=0.5)).required_resources == {"CPU": 0.5}
+    assert placement_group(Resources(cpus=2, gpus=1, workers=3)).bundles == [{"CPU": 2, "GPU": 1}] * 3
+    assert placement_group(Resources(cpus=0.5)).required_resources == {"CPU": 0.5}
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_packed_trial_is_held_to_its_share_of_the_memory():
-    from lstm_lab.sweeps.execution.ddp_workers import claim_gpu
+    from lstm_lab.sweeps.execution.ddp_workers import limit_gpu_memory
 
-    claim_gpu(0.1)
+    limit_gpu_memory(0.1)
     total = torch.cuda.mem_get_info()[1]
     with pytest.raises(torch.OutOfMemoryError):
         torch.empty(int(0.2 * total), dtype=torch.uint8, device="cuda")
     torch.cuda.set_per_process_memory_fraction(1.0)
     _taken = torch.empty(int(0.5 * total), dtype=torch.uint8, device="cuda")
     with pytest.raises(ConfigError, match="another process holds the rest"):
-        claim_gpu(0.9)
+        limit_gpu_memory(0.9)
 
 
 class Watcher(threading.Thread):
@@ -102,7 +102,7 @@ class Watcher(threading.Thread):
 def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vowels):
     from rich.console import Console
 
-    from lstm_lab.sweeps.execution.driver import execute_sweep
+    from lstm_lab.sweeps.execution import execute_sweep
 
     experiment = vowels.with_overrides({"trainer.max_epochs": 12})
     path = write(

@@ -1,8 +1,9 @@
-"""Imports that Lightning, Tune and W&B ask for and a run never uses: put to sleep, and woken by who does use them.
+"""Two modules that Lightning and torchmetrics import and a training run never uses, loaded at their first use.
 
-torch.compile's tracer and scipy's filters are more than half of what `import pytorch_lightning` costs, in the driver of
-a sweep and in each of its actors. Asleep, a module is its own, still empty object, which answers the few questions that
-training asks (is this a compiled model? no) and runs its code at any other, as `importlib.util.LazyLoader` has it.
+The tracer of torch.compile and scipy's filters are more than half of what `import pytorch_lightning` costs, in the
+driver of a sweep and in each of its actors. Until it is used, a lazy module is an empty module object with a few
+stand-ins, which answer what is asked while others are imported ("is this a compiled model?": no). Any other access
+runs the module's code in place, as `importlib.util.LazyLoader` does.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ import importlib.machinery
 import inspect
 import sys
 import threading
-import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
+from lstm_lab import startup
+
 _LOCK = threading.RLock()
-_OPEN = frozenset(
+_STAND_INS = "_lstm_lab_stand_ins"
+"""Attribute of a lazy module that holds its stand-ins; gone once its code has run."""
+_IMPORT_ATTRIBUTES = frozenset(
     ("__class__", "__dict__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__")
 )
 """What a module knows before its code has run."""
@@ -29,155 +33,152 @@ class LazyModule(ModuleType):
     """A module whose code has not run."""
 
     def __getattribute__(self, name: str) -> Any:
-        own = object.__getattribute__(self, "__dict__")
-        answers = own.get("_answers", {})
-        if name in answers:
-            return answers[name]
-        if name not in _OPEN:
+        stand_ins = object.__getattribute__(self, "__dict__").get(_STAND_INS, {})
+        if name in stand_ins:
+            return stand_ins[name]
+        if name not in _IMPORT_ATTRIBUTES:
             load(self)
         return object.__getattribute__(self, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # A part of it that was imported without waking it goes on sleeping.
+        # importlib sets a lazy submodule on its package: that alone does not load the package.
         if not name.startswith("__") and not isinstance(value, ModuleType):
             load(self)
         object.__setattr__(self, name, value)
 
 
 def load(module: ModuleType) -> None:
-    """Run its code, if nobody has: from then on it is what an ordinary import would have given."""
+    """Run the code of a lazy module; afterwards it is what an ordinary import gives. No-op for any other module."""
     with _LOCK:
-        if type(module) is not LazyModule or "_answers" not in module.__dict__:
-            return  # Awake, or being woken further up in this thread.
-        answers, spec = module.__dict__.pop("_answers"), typing.cast(Any, module.__spec__)
-        later, spec.loader = spec.loader, spec.loader.loader
-        module.__loader__ = spec.loader
+        if type(module) is not LazyModule or _STAND_INS not in module.__dict__:
+            return  # Loaded, or being loaded further up in this thread.
+        spec = module.__spec__
+        assert spec is not None
+        lazy = spec.loader
+        assert isinstance(lazy, _LazyLoader)
+        stand_ins = module.__dict__.pop(_STAND_INS)
+        spec.loader = module.__loader__ = lazy.loader
         try:
-            spec.loader.exec_module(module)
+            lazy.loader.exec_module(module)
         except BaseException:
-            # Whoever asks next is told again why it cannot be had.
-            module.__dict__["_answers"], spec.loader = answers, later
+            # Lazy again, so that the next access raises the same error.
+            module.__dict__[_STAND_INS], spec.loader = stand_ins, lazy
             raise
         object.__setattr__(module, "__class__", ModuleType)
-        for name, part in list(sys.modules.items()):
+        for name, submodule in list(sys.modules.items()):
             if name.startswith(f"{spec.name}."):
-                load(part)
+                load(submodule)
 
 
-def is_deferred(name: str) -> bool:
-    """Whether the module has been imported, and its code has not run."""
+def is_lazy(name: str) -> bool:
+    """Whether a module has been imported, and its code has not run."""
     return type(sys.modules.get(name)) is LazyModule
 
 
-class _Later(importlib.abc.Loader):
-    """In the place of a module's loader, until it wakes."""
+class _LazyLoader(importlib.abc.Loader):
+    """Stands for a module's own loader until the module is loaded."""
 
-    def __init__(self, loader: Any, answers: dict[str, Any]) -> None:
-        self.loader, self.answers = loader, answers
+    def __init__(self, loader: importlib.abc.Loader, stand_ins: Mapping[str, Any]) -> None:
+        self.loader, self.stand_ins = loader, stand_ins
 
-    def create_module(self, spec: Any) -> ModuleType | None:
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__dict__["_answers"] = self.answers
+        module.__dict__[_STAND_INS] = self.stand_ins
         object.__setattr__(module, "__class__", LazyModule)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.loader, name)
 
 
-class _There(importlib.abc.Loader):
-    """For a submodule that came with its package's waking: there is nothing left to run."""
+class _LoadedLoader(importlib.abc.Loader):
+    """For a submodule that was loaded with its package: returns it, without running it again."""
 
     def __init__(self, module: ModuleType) -> None:
         self.module, self.spec = module, module.__spec__
 
-    def create_module(self, spec: Any) -> ModuleType:
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         return self.module
 
     def exec_module(self, module: ModuleType) -> None:
         module.__spec__ = self.spec
 
 
-class _Finder(importlib.abc.MetaPathFinder):
-    """Puts the modules that it knows to sleep, and wakes a package before its parts are imported."""
+class _LazyFinder(importlib.abc.MetaPathFinder):
+    """Finds the lazy modules; loads a lazy package before one of its submodules is imported."""
 
-    def __init__(self, answers: dict[str, dict[str, Any]]) -> None:
-        self.answers = answers
+    def __init__(self, stand_ins: Mapping[str, Mapping[str, Any]]) -> None:
+        self.stand_ins = stand_ins
 
-    def find_spec(self, name: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if name in self.answers:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if name in self.stand_ins:
             spec = importlib.machinery.PathFinder.find_spec(name, path, target)
             if spec is not None and spec.loader is not None:
-                spec.loader = _Later(spec.loader, self.answers[name])
+                spec.loader = _LazyLoader(spec.loader, self.stand_ins[name])
             return spec
-        for package in self.answers:
-            if name.startswith(f"{package}.") and is_deferred(package):
+        for package in self.stand_ins:
+            if name.startswith(f"{package}.") and is_lazy(package):
                 load(sys.modules[package])
-                if (part := sys.modules.get(name)) is not None:
-                    # importlib takes the spec of a module that has come meanwhile, and would run it again.
-                    part.__spec__ = importlib.machinery.ModuleSpec(name, _There(part))
-                    return part.__spec__
+                if (submodule := sys.modules.get(name)) is not None:
+                    # importlib takes the spec of a module that was imported meanwhile, and would run it again.
+                    submodule.__spec__ = importlib.machinery.ModuleSpec(name, _LoadedLoader(submodule))
+                    return submodule.__spec__
         return None
 
 
-class _Compiled(type):
-    """Nothing is a compiled model as long as nobody has woken the compiler."""
+DYNAMO = "torch._dynamo"
+
+
+class _OptimizedModuleType(type):
+    """Nothing is a compiled model as long as nothing has loaded the compiler."""
 
     def __instancecheck__(cls, instance: Any) -> bool:
-        return not is_deferred(DYNAMO) and isinstance(instance, sys.modules[DYNAMO].OptimizedModule)
+        return not is_lazy(DYNAMO) and isinstance(instance, sys.modules[DYNAMO].OptimizedModule)
 
 
-class OptimizedModule(metaclass=_Compiled):
-    """In the place of torch.compile's module, for those who ask whether something is one."""
+class OptimizedModule(metaclass=_OptimizedModuleType):
+    """Stand-in for the class of torch.compile's models, for `isinstance`."""
 
 
 def graph_break(msg: str = "") -> None:
-    """A mark for the tracer: nothing is traced."""
+    """Stand-in: a mark for the tracer, and nothing is traced."""
 
 
-def disable(fn: Callable[..., Any] | None = None, recursive: bool = True, **how: Any) -> Any:
-    """A mark for the tracer, too; once it is awake, its own."""
+def disable(fn: Callable[..., Any] | None = None, recursive: bool = True, **options: Any) -> Any:
+    """Stand-in for the decorator that keeps a function untraced; once the compiler is loaded, its own decorator."""
     if fn is None:
-        return functools.partial(disable, recursive=recursive, **how)
+        return functools.partial(disable, recursive=recursive, **options)
     if not inspect.isfunction(fn):
         load(sys.modules[DYNAMO])
-        return sys.modules[DYNAMO].disable(fn, recursive, **how)
-    real: list[Any] = []
+        return sys.modules[DYNAMO].disable(fn, recursive, **options)
+    disabled: list[Callable[..., Any]] = []
 
     @functools.wraps(fn)
     def untraced(*args: Any, **kwargs: Any) -> Any:
-        if is_deferred(DYNAMO):
+        if is_lazy(DYNAMO):
             return fn(*args, **kwargs)
-        if not real:
-            real.append(sys.modules[DYNAMO].disable(fn, recursive, **how))
-        return real[0](*args, **kwargs)
+        if not disabled:
+            disabled.append(sys.modules[DYNAMO].disable(fn, recursive, **options))
+        return disabled[0](*args, **kwargs)
 
     return untraced
 
 
-class StagedLaunchInputs:
-    """What W&B's launcher was told to hand to a run: here it is not used."""
-
-    def apply(self, run: Any) -> None:
-        """Nothing was."""
-
-
-DYNAMO, LAUNCH = "torch._dynamo", "wandb.sdk.launch"
-LAZY_MODULES: dict[str, dict[str, Any]] = {
+STAND_INS: dict[str, dict[str, Any]] = {
     DYNAMO: {"OptimizedModule": OptimizedModule, "graph_break": graph_break, "disable": disable},
     # torchmetrics asks only whether an old name is there.
     "scipy.signal": {"hamming": None},
-    # Tune names the class of data sets it refuses to save, and of the callback that it counts: here is neither.
-    "ray.data": {"Dataset": type("Dataset", (), {})},
-    "ray.air.integrations.wandb": {"WandbLoggerCallback": type("WandbLoggerCallback", (), {})},
-    # W&B asks at the start of each run.
-    LAUNCH: {}, f"{LAUNCH}.inputs": {}, f"{LAUNCH}.inputs.internal": {"StagedLaunchInputs": StagedLaunchInputs},
-}  # fmt: skip
-"""Module -> what it answers in its sleep."""
+}
+"""Lazy module -> the names it answers before it is loaded. A name that is not listed loads it."""
 
 
 def install() -> None:
-    """From now on, in this process. To be called before torch and Lightning are imported, else it changes nothing."""
-    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder(LAZY_MODULES))
+    """Make the modules lazy in this process. Call it before torch and Lightning are imported, else nothing changes.
+
+    `LSTM_LAB_LEAN=0` switches it off.
+    """
+    if startup.is_enabled() and not any(isinstance(finder, _LazyFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _LazyFinder(STAND_INS))

@@ -1,40 +1,87 @@
-"""Ray on this machine for one sweep, without those of its servants that a sweep never asks.
+"""Ray on this machine for one sweep, without the helper processes that a sweep does not use.
 
-The autoscaler's monitor, the log monitor and the dashboard are processes of their own: to begin and to end them takes
-three seconds of every sweep on a laptop. What runs trials, and what finds that one has died, is as Ray made it.
+The autoscaler's monitor, the log monitor and the dashboard's server are processes of their own: to start and to end
+them takes three seconds of every sweep on a laptop. What runs trials, and what finds that one has died, is unchanged.
+
+Ray has no public option for it. So this is the one place that uses Ray's internals, and whatever fails here, a renamed
+field or a raylet that does not come up, `init_local` starts Ray by its public options alone.
 """
 
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ray._private import node
+import ray
 
+from lstm_lab import startup
 from lstm_lab.startup import ray_worker
 
+WORKER_SCRIPT = Path(ray_worker.__file__).resolve()
 
-class Head(node.Node):
-    """The one node of a sweep's own Ray."""
 
-    def __init__(self, ray_params: Any, **how: Any) -> None:
-        ray_params.update(
-            no_monitor=True, include_log_monitor=False, setup_worker_path=str(Path(ray_worker.__file__).resolve())
-        )
-        super().__init__(ray_params, **how)
+def init_local(**options: Any) -> None:
+    """Start a Ray of this process' own, as `ray.init(address="local")` does, and connect to it.
 
-    def start_api_server(self, **how: Any) -> None:
-        """No dashboard. Without its frontend it would only count usage, which is off."""
+    Args:
+        options: public options of `ray.init`.
+    """
+    if startup.is_enabled():
+        started: list[Any] = []
+        try:
+            with lean_node(started):
+                ray.init(address="local", _node_ip_address="127.0.0.1", **options)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever Ray has changed, its public way is left
+            reason = str(error).strip().splitlines()
+            warnings.warn(
+                f"Ray {ray.__version__} does not start without its helper processes "
+                f"({type(error).__name__}: {reason[0] if reason else ''}): started with them, which takes some seconds "
+                "more; LSTM_LAB_LEAN=0 does so from the start",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+        ray.shutdown()
+        for node in started:
+            with contextlib.suppress(Exception):
+                node.kill_all_processes(check_alive=False, allow_graceful=False)
+    ray.init(address="local", **options)
 
 
 @contextlib.contextmanager
-def lean_head() -> Iterator[None]:
-    """Inside, what `ray.init` begins on this machine is a `Head`."""
+def lean_node(started: list[Any]) -> Iterator[None]:
+    """Inside, `ray.init` starts a node without the helpers, and puts it into `started`."""
+    from ray._private import node
+
     usual = node.Node
-    node.Node = Head  # type: ignore[misc,assignment]
+
+    class LeanNode(usual):  # type: ignore[misc,valid-type]
+        """Ray's node on this machine, with fewer processes."""
+
+        def __init__(self, ray_params: Any, **settings: Any) -> None:
+            started.append(self)
+            ray_params.update(no_monitor=True, include_log_monitor=False, setup_worker_path=str(WORKER_SCRIPT))
+            super().__init__(ray_params, **settings)
+
+        def start_api_server(self, **settings: Any) -> None:
+            """Not started: without the dashboard it would only count usage, which is off."""
+
+    node.Node = LeanNode  # type: ignore[misc,assignment]
     try:
         yield
     finally:
         node.Node = usual  # type: ignore[misc]
+
+
+def warn_of_workers(scratch: Path) -> None:
+    """Say so if workers had to be started by Ray's own script."""
+    if (scratch / ray_worker.FELL_BACK).exists():
+        warnings.warn(
+            f"workers of Ray {ray.__version__} do not come up when they are started directly; Ray's own script started "
+            "them, after a minute of waiting: LSTM_LAB_LEAN=0 saves it",
+            RuntimeWarning,
+            stacklevel=2,
+        )

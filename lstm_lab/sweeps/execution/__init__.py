@@ -1,1 +1,37 @@
 """A sweep on Ray Tune. The only room that knows Ray."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lstm_lab.sweeps.execution import ray_environment
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.tracking import Mode
+
+
+def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> dict[str, Any]:
+    """Run what is missing of a sweep, and write its summary.
+
+    Args:
+        folder: new, or one to resume.
+        wandb: resolved mode; one W&B run per trial.
+        console: shows the progress.
+        address: of a Ray cluster, `auto` or `host:port`; None: Ray runs on this machine for as long as the sweep does.
+
+    Returns:
+        The content of summary.json.
+
+    Raises:
+        Interrupted: after Ctrl-C, with everything saved; calling again resumes.
+        ConfigError: the cluster refuses, or a node cannot take part.
+        DataError: the disk is full.
+    """
+    if address is not None:
+        ray_environment.set_auth_mode(address)
+    from lstm_lab.sweeps.execution.driver import run_phases
+
+    return run_phases(folder, wandb=wandb, console=console, address=address)

@@ -1,4 +1,4 @@
-"""The other workers of a trial that several train: an actor each, in the trial's own placement group.
+"""The other workers of a trial that several processes train: one Ray actor each, in the trial's placement group.
 
 They belong to the trial's process: however that ends, they end with it.
 """
@@ -12,44 +12,54 @@ from typing import Any
 import ray
 import torch
 from ray import tune
-from ray.exceptions import RayTaskError
+from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Dataset
 from lstm_lab.distributed import Rank, is_lost
 from lstm_lab.experiment import Experiment
+from lstm_lab.startup import ray_worker
+from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.spec import Resources
 from lstm_lab.training import follow
 
-CLOSING = 3.0
-"""Seconds that a worker has to end by itself before it is ended."""
+CLOSE_TIMEOUT = 3.0
+"""Seconds that a worker has to end by itself before it is killed."""
 
 
 @lru_cache(maxsize=2)
-def shared(data: Any) -> Dataset:
-    """A data set, read once for all the trials that this process runs."""
-    return data.build()
+def build_dataset(data: Any) -> Dataset:
+    """Read a data set, once for all trials that this process runs.
+
+    Args:
+        data: the data section of an experiment.
+    """
+    dataset: Dataset = data.build()
+    return dataset
 
 
-def bundles(resources: Resources) -> tune.PlacementGroupFactory:
-    """What a trial holds: the first bundle is its own, as rank 0, then one for each further rank."""
-    each = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
-    return tune.PlacementGroupFactory([each] * resources.workers, strategy="PACK")
+def placement_group(resources: Resources) -> tune.PlacementGroupFactory:
+    """What a trial holds: one bundle for its own process, which is rank 0, then one for each further rank."""
+    bundle = {"CPU": resources.cpus, **({"GPU": resources.gpus} if resources.gpus else {})}
+    return tune.PlacementGroupFactory([bundle] * resources.workers, strategy="PACK")
 
 
-def claim_gpu(share: float) -> None:
-    """Hold a trial to its share of the GPU's memory, so that a neighbour never pays for it.
+def limit_gpu_memory(share: float) -> None:
+    """Limit this process to its share of the GPU's memory, so that the other trials on the GPU have theirs.
+
+    Args:
+        share: of one GPU; 0 and 1 set no limit.
 
     Raises:
-        ConfigError: less than the share is free, for somebody outside of the sweep holds it.
+        ConfigError: less than the share is free, because a process outside the sweep holds it.
     """
     if not 0 < share < 1 or not torch.cuda.is_available():
         return
     torch.cuda.empty_cache()
     torch.cuda.set_per_process_memory_fraction(share)
     free, total = (amount / 1024**3 for amount in torch.cuda.mem_get_info())
-    # What CUDA itself needs of each process is nobody's share.
+    # CUDA itself takes some of each process' memory.
     if free < 0.8 * share * total:
         raise ConfigError(
             f"resources.gpus: {share:g} of the GPU is {share * total:.1f} GiB, only {free:.1f} GiB are free: another "
@@ -59,66 +69,73 @@ def claim_gpu(share: float) -> None:
 
 @ray.remote(max_restarts=0, max_task_retries=0)
 class DDPWorker:
-    """A rank but the first."""
+    """A process of a trial other than rank 0."""
 
-    def follow(self, experiment: dict[str, Any], spec: dict[str, Any], number: int, address: str, port: int) -> None:
-        """Train its share of a trial, until the first rank has done."""
-        os.environ.update(spec["environment"])
-        claim_gpu(spec["resources"]["gpus"])
-        asked = Experiment.of(experiment)
-        rank = Rank.join(number, spec["resources"]["workers"], address, port)
+    def train(self, experiment: dict[str, Any], config: dict[str, Any], rank: int, address: str, port: int) -> None:
+        """Train this rank's share of every batch, until rank 0 has finished."""
+        ray_worker.came_up()
+        spec = TrialSpec.of(config)
+        os.environ.update(spec.environment)
+        limit_gpu_memory(spec.limits.gpus)
+        trained = Experiment.of(experiment)
+        group = Rank.join(rank, spec.limits.workers, address, port)
         try:
-            follow(asked, rank, dataset=shared(asked.data))
+            follow(trained, group, dataset=build_dataset(trained.data))
         except RuntimeError as error:
-            if not is_lost(error):  # else the first has closed the trial
+            if not is_lost(error):  # else rank 0 has closed the trial
                 raise
 
 
 class DDPWorkers:
-    """The other ranks of one trial at a time; their processes serve the next trial too."""
+    """The ranks from 1 on of one trial at a time; their processes are used again for the next trial."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
-        self.resources = Resources(**spec["resources"])
+    def __init__(self, resources: Resources) -> None:
+        self.resources = resources
         self.actors: list[Any] = []
-        self.work: list[Any] = []
+        self.tasks: list[Any] = []
 
-    def begin(self, experiment: Experiment, spec: dict[str, Any]) -> Rank:
-        """Set them to work on a trial; its first rank."""
+    def start(self, experiment: Experiment, spec: TrialSpec) -> Rank:
+        """Start them on a trial; returns rank 0, which they join."""
         address = ray.util.get_node_ip_address()
         rank = Rank.host(self.resources.workers, address)
-        group: Any = ray.util.get_current_placement_group()
+        group = ray.util.get_current_placement_group()
+        assert group is not None
         while len(self.actors) < self.resources.workers - 1:
-            place = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=len(self.actors) + 1)
-            peer = DDPWorker.options(  # type: ignore[attr-defined]
-                num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, scheduling_strategy=place
+            bundle = PlacementGroupSchedulingStrategy(group, placement_group_bundle_index=len(self.actors) + 1)
+            worker = DDPWorker.options(  # type: ignore[attr-defined]
+                num_cpus=self.resources.cpus, num_gpus=self.resources.gpus, scheduling_strategy=bundle
             )
-            self.actors.append(peer.remote())
-        self.work = [
-            actor.follow.remote(experiment.dump(), spec, number, address, rank.port)
+            self.actors.append(worker.remote())
+        self.tasks = [
+            actor.train.remote(experiment.dump(), spec.config(), number, address, rank.port)
             for number, actor in enumerate(self.actors, 1)
         ]
         return rank
 
-    def fault(self, seconds: float = 0.0) -> BaseException | None:
-        """What one of them has ended with, if not in peace."""
-        done, _ = ray.wait(self.work, num_returns=len(self.work), timeout=seconds) if self.work else ([], [])
-        for each in done:
+    def error(self, timeout: float = 0.0) -> Exception | None:
+        """The error that one of them has ended with, if any has within `timeout` seconds."""
+        for task in self._wait(timeout)[0]:
             try:
-                ray.get(each)
+                ray.get(task)
             except RayTaskError as error:
-                return error.cause if isinstance(error.cause, BaseException) else error
-            except ray.exceptions.RayError as error:
+                return error.cause if isinstance(error.cause, Exception) else error
+            except RayError as error:
                 return error
         return None
 
-    def end(self) -> None:
-        """The trial is over: whoever does not end by itself is ended."""
-        _, late = ray.wait(self.work, num_returns=len(self.work), timeout=CLOSING) if self.work else ([], [])
-        if late or self.fault() is not None:
+    def finish(self) -> None:
+        """The trial has ended: kill the workers that do not end by themselves."""
+        _, running = self._wait(CLOSE_TIMEOUT)
+        if running or self.error() is not None:
             self.kill()
-        self.work = []
+        self.tasks = []
 
     def kill(self) -> None:
+        """End their processes."""
         for actor in self.actors:
             ray.kill(actor)
-        self.actors, self.work = [], []
+        self.actors, self.tasks = [], []
+
+    def _wait(self, timeout: float) -> tuple[list[Any], list[Any]]:
+        """Tasks that have ended, and those that run."""
+        return ray.wait(self.tasks, num_returns=len(self.tasks), timeout=timeout) if self.tasks else ([], [])

@@ -1,269 +1,204 @@
-"""The driver: a sweep on Ray Tune, begun or gone on with.
+"""The driver: runs the phases of a sweep on Ray Tune, from the start or from what its folder holds.
 
-Ray holds the trials and the early stopping; what is known of them is in the sweep's own folder. So to resume is to
-start again with what the folder says is missing, and nothing depends on a pickle that a kill may have torn.
+Ray holds the running trials and the early stopping; what is known of them is in the sweep's folder. So to resume is to
+start again with the trials that are missing there, and nothing depends on a pickle that a kill may have cut short.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
+import warnings
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import ray
 from ray import tune
+from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError, DataError, Interrupted
-from lstm_lab.sweeps.execution.ddp_workers import bundles
+from lstm_lab.files import Row
+from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
+from lstm_lab.sweeps.execution.ddp_workers import placement_group
 from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.execution.ray_cluster import cluster
 from lstm_lab.sweeps.execution.trainable import TrialTrainable
-from lstm_lab.sweeps.execution.trial_source import ConfirmPhase, NotPickled, SearchPhase, TrialSource
+from lstm_lab.sweeps.execution.trial_source import ConfirmPhase, SearchPhase, TrialSource
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.remote import RECORDS, Storage
-from lstm_lab.sweeps.store.retention import is_full
 from lstm_lab.sweeps.view.progress import LiveView
 from lstm_lab.tracking import Mode
 from lstm_lab.training import stopping
 
-MAX_PROCESS_DEATHS = 3
-"""So often a trial's process may die without an epoch between before the trial has failed."""
 
-
-def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> dict[str, Any]:
-    """Run what is missing of a sweep, and write its answer.
-
-    Args:
-        folder: begun or new.
-        wandb: resolved mode; one W&B run for each trial.
-        address: of a Ray cluster; without one, Ray runs on this machine for as long as the sweep does.
-
-    Returns:
-        The content of summary.json.
-
-    Raises:
-        Interrupted: after Ctrl-C, with everything saved; calling again goes on.
-    """
-    began = time.monotonic()
+def run_phases(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> Row:
+    """`execute_sweep`, in a process in which Ray may be imported."""
+    started = time.monotonic()
     with folder.lock():
         before, interrupted = folder.about.get("seconds", 0.0), threading.Event()
 
         def clock() -> float:
-            return before + time.monotonic() - began
+            return float(before + time.monotonic() - started)
 
         scratch: Path | None = None
-        storage = Storage(about) if (about := folder.about.get("storage")) else None
+        uri = folder.about.get("storage")
+        storage = Storage(uri) if uri else None
         if storage is not None:
             storage.pull("trials", folder.path / "trials", RECORDS)
         try:
             with contextlib.ExitStack() as stack:
                 for phase in (SearchPhase, ConfirmPhase):
-                    questions = phase(folder, wandb, interrupted, clock)
-                    if questions.left:
+                    source = phase(folder, wandb, interrupted, clock)
+                    if source.num_remaining:
                         if scratch is None:
                             scratch = stack.enter_context(cluster(folder, address))
                             print_warm_start(folder, console)
-                        run_phase(folder, questions, console, scratch)
+                        run_phase(folder, source, console, scratch)
                     if interrupted.is_set():
                         break
-                    if reason := questions.conclude():
+                    if reason := source.conclude():
                         console.print(f"the search has ended: {reason}", highlight=False, markup=False, soft_wrap=True)
                 if not interrupted.is_set():
-                    # The best are shown there at the end; its process begins while Ray's go.
+                    # The best trials are logged at the end: the writer's process starts while those of Ray end.
                     tracking.start_writer(wandb)
         finally:
             if scratch is not None:
                 if storage is not None:
                     storage.pull("trials", folder.path / "trials")
-                settle(folder)
+                write_decisions(folder)
                 folder.describe(seconds=round(clock(), 1))
-        if questions.halt:
-            raise DataError(f"{folder.path}: {questions.halt}: make room, then: lstm-lab resume {folder.path}")
+        if source.disk_full:
+            raise DataError(f"{folder.path}: {source.disk_full}: make room, then: lstm-lab resume {folder.path}")
         if interrupted.is_set():
-            where = f" --address {address}" if address else ""
-            raise Interrupted(f"interrupted; resume with: lstm-lab resume {folder.path}{where}")
-        content = summary.write(folder, wandb)
+            option = f" --address {address}" if address else ""
+            raise Interrupted(f"interrupted; resume with: lstm-lab resume {folder.path}{option}")
+        content: Row = summary.write(folder, wandb)
         if storage is not None:
             storage.push(folder.path, "")
         return content
 
 
 def print_warm_start(folder: SweepFolder, console: Console) -> None:
-    """Say how many earlier points the searcher is told, if it is told any."""
+    """Print how many earlier configurations the searcher learns from, if any."""
     if warm := folder.about.get("warm_start"):
         console.print(
-            f"warm start: the searcher is told {warm['told']} earlier points; "
+            f"warm start: the searcher learns from {warm['told']} earlier configurations; "
             f"{warm['outside']} lie outside the space and are left out",
             highlight=False,
         )
 
 
-def run_phase(folder: SweepFolder, questions: TrialSource, console: Console, scratch: Path) -> None:
-    """One phase of a sweep."""
-    sweep = questions.sweep
-    experiment = questions.base
-    metric, mode = experiment.monitor, experiment.mode
-    ours = questions.scheduler
-    scheduler = ours.tune_scheduler(experiment.trainer.max_epochs, metric, mode)
-    members = None
-    if isinstance(ours, PopulationScheduler):
-        members = Population(folder, ours)
-        room = int(ray.cluster_resources().get("CPU", 0) / sweep.resources.cpus / sweep.resources.workers)
-        if questions.total > room:
-            raise ConfigError(
-                f"scheduler: {ours.name} trains its {questions.total} trials side by side, here is room for {room}: "
-                "lower num_samples or resources.cpus"
-            )
-    view = LiveView(metric, mode, questions.total, experiment.trainer.max_epochs, console)
-    with stopping(questions.interrupted), view:
-        remember(scheduler, folder, questions, view)
+def run_phase(folder: SweepFolder, source: TrialSource, console: Console, scratch: Path) -> None:
+    """Run the trials of one phase.
+
+    Raises:
+        ConfigError: a population is larger than the cluster.
+    """
+    experiment, resources = source.base, source.sweep.resources
+    metric, mode, max_epochs = experiment.monitor, experiment.mode, experiment.trainer.max_epochs
+    members = start_population(folder, source)
+    view = LiveView(metric, mode, source.num_trials, max_epochs, console)
+    with stopping(source.interrupted), view:
         tuner = tune.Tuner(
-            tune.with_resources(TrialTrainable, bundles(sweep.resources)),
+            tune.with_resources(TrialTrainable, placement_group(resources)),
             tune_config=tune.TuneConfig(
-                search_alg=questions, scheduler=scheduler, num_samples=questions.left, reuse_actors=True
+                search_alg=source,
+                scheduler=restore_scheduler(folder, source, view),
+                num_samples=source.num_remaining,
+                reuse_actors=True,
             ),
             run_config=tune.RunConfig(
-                name=questions.phase,
+                name=source.phase,
                 storage_path=str(scratch / "tune"),
                 verbose=0,
-                # The run folder is the checkpoint: a trial whose process died goes on from its last epoch.
-                failure_config=tune.FailureConfig(max_failures=MAX_PROCESS_DEATHS - 1),
+                # The run folder is the checkpoint: a trial whose process died resumes from its last epoch.
+                failure_config=tune.FailureConfig(max_failures=SweepCallback.MAX_DEATHS - 1),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[SweepCallback(folder, questions, view, members)],
-                stop=SweepStopper(questions),
+                callbacks=[SweepCallback(folder, source, view, members)],
+                stop=SweepStopper(source),
             ),
         )
         tuner.fit()
 
 
-class SweepCallback(NotPickled, tune.Callback):
-    """Writes down what Tune decides, and shows it."""
+def start_population(folder: SweepFolder, source: TrialSource) -> Population | None:
+    """The population of a scheduler that has one.
 
-    def __init__(
-        self, folder: SweepFolder, questions: TrialSource, view: LiveView, members: Population | None = None
-    ) -> None:
-        self.folder, self.questions, self.view, self.members = folder, questions, view, members
-        self.heard: dict[str, float] = {}
-        """Trial that runs -> when it last did an epoch, or began."""
-        self.hung: dict[str, str] = {}
-        self.storage = Storage(questions.storage) if questions.storage else None
-
-    def on_step_begin(self, iteration: int, trials: list[Any], **info: Any) -> None:
-        timeout = self.questions.sweep.timeout
-        if timeout is None:
-            return
-        for trial in trials:
-            ours = trial.config.get("trial")
-            if ours in self.heard and time.monotonic() - self.heard[ours] > timeout:
-                del self.heard[ours]
-                self.hung[ours] = f"hung: no epoch for {timeout:g} s (timeout)"
-                # Its thread cannot be stopped, and whatever it holds goes with its process.
-                trial.max_failures = 0
-                ray.kill(trial.temporary_state.ray_actor)
-
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.heard[trial.config["trial"]] = time.monotonic()
-        self.view.begin(trial.config["trial"], json.loads(trial.config["overrides"]), trial.config["seed"])
-
-    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: Any, **info: Any) -> None:
-        if "epoch" in result:
-            self.heard[trial.config["trial"]] = time.monotonic()
-            trial.max_failures = trial.num_failures + MAX_PROCESS_DEATHS - 1
-            self.view.epoch(trial.config["trial"], result)
-            # Before Tune asks for the next epoch: that one is the clone's.
-            if (
-                self.members
-                and not self.questions.spent()
-                and (row := self.members.report(trial.config["trial"], result))
-            ):
-                self.view.clone(row)
-
-    def _pull(self, trial: str) -> None:
-        """What a trial on another disk has recorded, and there what we have."""
-        if self.storage is not None:
-            self.storage.pull(f"trials/{trial}", self.folder.run(trial).path, RECORDS)
-            self.storage.push(self.folder.path, "", lambda path: path.parent == self.folder.path)
-
-    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.heard.pop(trial.config["trial"], None)
-
-    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        ours = trial.config["trial"]
-        self.heard.pop(ours, None)
-        self._pull(ours)
-        ended = (trial.last_result or {}).get("ended")
-        if ended is None and self.questions.interrupted.is_set():
-            self.view.end(ours, "interrupted")
-            return
-        reason = None
-        if ended == "failed":
-            reason = self.folder.run(ours).status.get("reason") or trial.last_result.get("reason")
-            if is_full(reason):
-                self.questions.halt = str(reason)
-                self.questions.interrupted.set()
-                self.view.end(ours, "interrupted", reason)
-                return
-        elif ended is None:
-            reason = self.questions.over
-            self.folder.decide(ours, "stopped", self.questions.why_stopped())
-        self.view.end(ours, ended or "stopped", reason)
-        self.questions.settled(ours)
-
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        ours = trial.config["trial"]
-        self.heard.pop(ours, None)
-        self._pull(ours)
-        lines = str(getattr(trial, "get_error", lambda: "")() or "").strip().splitlines() or ["killed from outside"]
-        reason = self.hung.get(ours) or f"its process died three times: {lines[-1][:200]}"
-        self.folder.decide(ours, "failed", reason)
-        self.view.end(ours, "failed", reason)
-        self.questions.settled(ours)
+    Raises:
+        ConfigError: its trials cannot all run at the same time.
+    """
+    scheduler = source.scheduler
+    if not isinstance(scheduler, PopulationScheduler):
+        return None
+    resources = source.sweep.resources
+    places = int(ray.cluster_resources().get("CPU", 0) / resources.cpus / resources.workers)
+    if source.num_trials > places:
+        raise ConfigError(
+            f"scheduler: {scheduler.name} trains its {source.num_trials} trials at the same time, and the CPUs are "
+            f"enough for {places}: lower num_samples or resources.cpus"
+        )
+    return Population(folder, scheduler)
 
 
-class SweepStopper(NotPickled, tune.Stopper):
-    """Ends a phase when asked to or when its budget is spent, and each trial at the end of its epoch."""
-
-    def __init__(self, questions: TrialSource) -> None:
-        self.questions = questions
-
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        if "epoch" in result:
-            self.questions.reported()
-        return self.stop_all()
-
-    def stop_all(self) -> bool:
-        return self.questions.interrupted.is_set() or self.questions.spent()
+def build_scheduler(source: TrialSource) -> TrialScheduler:
+    """The Tune scheduler of a phase."""
+    experiment = source.base
+    return source.scheduler.tune_scheduler(experiment.trainer.max_epochs, experiment.monitor, experiment.mode)
 
 
-def remember(scheduler: Any, folder: SweepFolder, questions: TrialSource, view: LiveView) -> None:
-    """Tell a new scheduler what ended trials had reported, so that its rungs are not empty after a resume."""
-    for trial in questions.trials():
-        if trial.state not in ENDED:
-            continue
+def restore_scheduler(folder: SweepFolder, source: TrialSource, view: LiveView) -> TrialScheduler:
+    """A scheduler that knows what ended trials had reported: else the rungs of a resumed sweep would be empty."""
+    scheduler = build_scheduler(source)
+    ended = [trial for trial in source.trials() if trial.state in ENDED]
+    for trial in ended:
         view.past(trial)
-        past = SimpleNamespace(trial_id=f"past-{trial.id}", status="TERMINATED", is_finished=lambda: True)
-        scheduler.on_trial_add(None, past)
-        last: dict[str, Any] = {}
-        for row in folder.run(trial.id).rows():
-            last = {**row, "epochs": row["epoch"] + 1, "training_iteration": row["epoch"] + 1}
-            scheduler.on_trial_result(None, past, last)
-        scheduler.on_trial_complete(None, past, last)
+    try:
+        for trial in ended:
+            replay(scheduler, trial.id, folder.run(trial.id).rows())
+    except Exception as error:  # noqa: BLE001 - it reads more of a trial than Tune documents, and may read more one day
+        warnings.warn(
+            f"{folder.path}: the scheduler starts without the results of ended trials: Tune's "
+            f"{type(scheduler).__name__} does not accept them ({type(error).__name__}: {error})",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return build_scheduler(source)
+    return scheduler
 
 
-def settle(folder: SweepFolder) -> None:
-    """After the processes have gone: each trial's own folder says what the driver decided."""
+class EndedTrial:
+    """As much of a Tune trial as its schedulers read of one that has ended."""
+
+    status = "TERMINATED"
+
+    def __init__(self, trial_id: str) -> None:
+        self.trial_id = trial_id
+
+    def is_finished(self) -> bool:
+        return True
+
+
+def replay(scheduler: Any, trial: str, rows: list[Row]) -> None:
+    """Report the rows of an ended trial to a scheduler."""
+    ended = EndedTrial(f"ended-{trial}")
+    scheduler.on_trial_add(None, ended)
+    result: Row = {}
+    for row in rows:
+        result = {**row, "epochs": row["epoch"] + 1, "training_iteration": row["epoch"] + 1}
+        scheduler.on_trial_result(None, ended, result)
+    scheduler.on_trial_complete(None, ended, result)
+
+
+def write_decisions(folder: SweepFolder) -> None:
+    """Once the trials' processes have ended: write what the driver decided into each trial's own folder."""
     for trial in folder.trials():
         run = folder.run(trial.id)
-        if (run.path / "run.json").is_file() and trial.state in ("stopped", "failed"):
+        if run.exists() and trial.state in ("stopped", "failed"):
             status = run.status
             if status["state"] != trial.state:
                 run.mark(**{**status, "state": trial.state, "reason": trial.reason})

@@ -1,60 +1,67 @@
-"""What becomes of a trial that asks for more memory than there is."""
+"""What happens to a trial whose batch does not fit into memory."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import torch
 
 from lstm_lab import config
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import write_atomic
+from lstm_lab.files import EXPERIMENT, write_atomic
 from lstm_lab.run import Run
-from lstm_lab.training import Result, train
+from lstm_lab.training import Result
 
 
 class OutOfMemory(DataError):
-    """A batch that does not fit."""
+    """A batch that does not fit into memory."""
 
 
-def is_memory(error: BaseException) -> bool:
-    """Whether an error says that there was no memory left, on the device or on the machine."""
-    # Of torch's CPU allocator there is nothing but its sentence.
-    words = ("can't allocate memory", "out of memory")
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that no memory was left, on the device or on the machine."""
+    # torch's CPU allocator raises a plain RuntimeError: only its message tells.
+    messages = ("can't allocate memory", "out of memory")
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(each in str(error).lower() for each in words)
+        isinstance(error, RuntimeError) and any(message in str(error).lower() for message in messages)
     )
 
 
-def train_with_memory_limit(experiment: Experiment, run: Run, *, halve: bool, **how: Any) -> Result:
-    """`train`, with a word on memory; begun again with half the batch each time, where that was asked for.
+def train_within_memory(
+    train: Callable[[Experiment], Result], experiment: Experiment, run: Run, *, halve_batch: bool
+) -> Result:
+    """Train; when a batch does not fit into memory, start again with half the batch, or fail with the way out.
+
+    Args:
+        train: trains the run with an experiment.
+        halve_batch: whether to try smaller batches.
 
     Raises:
-        OutOfMemory: the batch does not fit and may not, or cannot, be halved.
+        OutOfMemory: the batch does not fit, and must not or cannot be halved.
     """
     while True:
         try:
-            return train(experiment, run, **how)
+            return train(experiment)
         except (RuntimeError, MemoryError) as error:
-            if not is_memory(error):
+            if not is_out_of_memory(error):
                 raise
-            batch = experiment.data.batch_size
-            if not halve or batch < 2:
-                way = "lower it" if halve else "lower it, or write resources.halve_batch: true"
+            size = experiment.data.batch_size
+            if not halve_batch or size < 2:
+                way = "lower it" if halve_batch else "lower it, or write resources.halve_batch: true"
                 first = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-                raise OutOfMemory(f"data.batch_size {batch} does not fit into memory ({first}); {way}") from error
-        # Left before the next try, for a traceback holds every tensor of the last one.
+                raise OutOfMemory(f"data.batch_size {size} does not fit into memory ({first}); {way}") from error
+        # Outside of the except clause: the traceback holds every tensor of the failed attempt.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
-        experiment = experiment.with_overrides({"data.batch_size": batch // 2})
-        again(run, experiment, batch)
+        experiment = experiment.with_overrides({"data.batch_size": size // 2})
+        restart(run, experiment, size)
 
 
-def again(run: Run, experiment: Experiment, batch: int) -> None:
-    """From the beginning with another experiment: what stood for the larger batch would be half of each."""
+def restart(run: Run, experiment: Experiment, old_size: int) -> None:
+    """Empty the record for another batch size: with the old rows kept, it would be half of each."""
     run.truncate(0)
     for path in run.checkpoints.glob("*.ckpt"):
         path.unlink()
-    write_atomic(run.path / "experiment.yaml", config.to_yaml(experiment.dump()))
-    run.describe(halved=[*run.about.get("halved", []), {"from": batch, "to": experiment.data.batch_size}])
+    write_atomic(run.path / EXPERIMENT, config.to_yaml(experiment.dump()))
+    new_size = experiment.data.batch_size
+    run.describe(halved=[*run.about.get("halved", []), {"from": old_size, "to": new_size}])

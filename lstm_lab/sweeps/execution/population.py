@@ -1,8 +1,9 @@
-"""Population-based training: a trial that does badly goes on from a better one's weights, with its numbers changed.
+"""Population-based training: a trial that does badly continues from a better one's weights, with its values changed.
 
-A clone is prepared whole in the folder `clone` of the trial that is to become it, and that folder appears at once, with
-the donor's checkpoint copied into it: so no retention can take it away, and a kill leaves either no clone or a whole
-one. The trial adopts it before its next epoch, and a trial that is begun again does so first.
+Exploit: the checkpoints and record of the source trial, with the new values, are prepared in the folder `clone` of the
+trial that is to continue from them. That folder appears at once, with copies of its own: no retention can remove them,
+and a kill leaves either no clone or a complete one. The trial takes it over before its next epoch, or when it restarts.
+Explore: the scheduler chooses the new values (`PopulationScheduler.explore`).
 """
 
 from __future__ import annotations
@@ -22,18 +23,26 @@ from lstm_lab import config, files, legacy
 from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import append_jsonl, now
+from lstm_lab.files import Row
 from lstm_lab.run import Run
 from lstm_lab.sweeps.schedulers.pbt import optimizer_param_group
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.store.folder import SweepFolder
 
+CLONE = "clone"
+"""Folder of a run: a clone that is complete, and not taken over yet."""
+CLONE_LINEAGE = "lineage.json"
+"""File of a clone: the row for lineage.jsonl."""
+
 
 class Population:
-    """Decides who is cloned by whom; told each epoch, it acts at every multiple of the interval.
+    """Decides which trial continues from which, at every multiple of the perturbation interval.
 
-    Compared is what each trial reported at its own last multiple: nobody waits for a slower one.
+    Compared is what each trial reported at its own last multiple: no trial waits for a slower one.
+
+    Args:
+        scheduler: its interval and quantile, and how it explores.
     """
 
     def __init__(self, folder: SweepFolder, scheduler: PopulationScheduler) -> None:
@@ -41,156 +50,169 @@ class Population:
         self.sweep = folder.sweep
         self.base, self.search_space = self.sweep.base, self.sweep.search_space
         self.scores: dict[str, float] = {}
+        """Trial -> the monitored metric at its last multiple."""
         self.history: list[Observation] = []
-        """Each trial at each comparison."""
+        """Each trial at each multiple, oldest first."""
         self.since: dict[str, tuple[int, float]] = {}
-        """Epochs and score of a trial when it got its numbers, or was last compared with them."""
+        """Trial -> its epochs and score when it got its values, or was last compared with them."""
         for row in files.read_jsonl(folder.path / files.POPULATION):
             self._add(legacy.population(row))
 
-    def _add(self, row: dict[str, Any]) -> None:
+    def on_epoch(self, trial: str, row: Mapping[str, Any]) -> Row | None:
+        """A trial has reported an epoch; the row of its lineage if it is to continue from another trial."""
+        epochs = row["epoch"] + 1
+        if epochs % self.scheduler.perturbation_interval:
+            return None
+        self._record_score(trial, epochs, row[self.base.monitor])
+        ranked = sorted(self.scores, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
+        quantile = min(max(1, round(self.scheduler.quantile_fraction * len(ranked))), len(ranked) // 2)
+        if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - quantile :]:
+            return None
+        rng = np.random.default_rng((self.sweep.seed, int(trial.removeprefix("t")), epochs))
+        source = ranked[int(rng.integers(quantile))]
+        old, theirs = current_overrides(self.folder, trial), current_overrides(self.folder, source)
+        new = self.scheduler.explore(theirs, self.search_space, self.history, epochs, rng)
+        event: Row = {
+            "trial": trial, "epoch": epochs, "source": source, "at": files.now(), "overrides": new,
+            "changes": {key: {"old": old[key], "source": theirs[key], "new": new[key]} for key in new},
+        }  # fmt: skip
+        run = self.folder.run(trial)
+        experiment = self.sweep.experiment_for(new, run.experiment["seed"])
+        done = prepare_clone(self.folder.run(source), run, experiment, event)
+        if done is not None:
+            self._record_clone(trial, source, done["from_epoch"])
+        return done
+
+    def _record_score(self, trial: str, epochs: int, score: float) -> None:
+        before, old = self.since.get(trial, (epochs, score))
+        better = (score - old) * (1 if self.base.mode == "max" else -1)
+        gain = better / (epochs - before) if epochs > before else None
+        row: Row = {"trial": trial, "epochs": epochs, "score": score, "gain": gain}
+        self._record({**row, "overrides": current_overrides(self.folder, trial)})
+
+    def _record_clone(self, trial: str, source: str, epochs: int) -> None:
+        """From now on a trial gains on the score of its source; it is ranked again once it has trained itself."""
+        scores = [row[self.base.monitor] for row in self.folder.run(source).rows() if row["epoch"] == epochs - 1]
+        score = scores[0] if scores else self.scores[source]
+        self._record({"trial": trial, "epochs": epochs, "score": score, "source": source})
+
+    def _record(self, row: Row) -> None:
+        """On disk, for a driver that resumes the sweep."""
+        files.append_jsonl(self.folder.path / files.POPULATION, row)
+        self._add(row)
+
+    def _add(self, row: Row) -> None:
         if not row.get("source"):
             self.history.append(Observation(row["trial"], row["epochs"], row["overrides"], row["gain"]))
             self.scores[row["trial"]] = row["score"]
         self.since[row["trial"]] = (row["epochs"], row["score"])
 
-    def _begin(self, trial: str, source: str, done: dict[str, Any]) -> None:
-        """A clone gains from where its donor stands; it is compared with others once it has trained itself."""
-        epochs = done["from_epoch"]
-        scores = [row[self.base.monitor] for row in self.folder.run(source).rows() if row["epoch"] == epochs - 1]
-        row = {
-            "trial": trial,
-            "epochs": epochs,
-            "score": scores[0] if scores else self.scores[source],
-            "source": source,
-        }
-        append_jsonl(self.folder.path / "population.jsonl", row)
-        self._add(row)
-
-    def _compare(self, trial: str, epochs: int, score: float) -> None:
-        """Onto the record, so that a driver that was killed knows it still."""
-        before, old = self.since.get(trial, (epochs, score))
-        better = (score - old) * (1 if self.base.mode == "max" else -1)
-        gain = better / (epochs - before) if epochs > before else None
-        row = {"trial": trial, "epochs": epochs, "score": score, "gain": gain}
-        row["overrides"] = current_overrides(self.folder, trial)
-        append_jsonl(self.folder.path / "population.jsonl", row)
-        self._add(row)
-
-    def report(self, trial: str, row: Mapping[str, Any]) -> dict[str, Any] | None:
-        """An epoch is done; the row of the lineage if the trial is to go on as a clone."""
-        epochs = row["epoch"] + 1
-        if epochs % self.scheduler.perturbation_interval:
-            return None
-        self._compare(trial, epochs, row[self.base.monitor])
-        ranked = sorted(self.scores, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
-        few = min(max(1, round(self.scheduler.quantile_fraction * len(ranked))), len(ranked) // 2)
-        if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - few :]:
-            return None
-        random = np.random.default_rng((self.sweep.seed, int(trial.removeprefix("t")), epochs))
-        source = ranked[int(random.integers(few))]
-        old, theirs = current_overrides(self.folder, trial), current_overrides(self.folder, source)
-        new = self.scheduler.explore(theirs, self.search_space, self.history, epochs, random)
-        row = {
-            "trial": trial, "epoch": epochs, "source": source, "at": now(), "overrides": new,
-            "changes": {key: {"old": old[key], "source": theirs[key], "new": new[key]} for key in new},
-        }  # fmt: skip
-        seed = self.folder.run(trial).experiment["seed"]
-        done = prepare_clone(self.folder.run(source), self.folder.run(trial), self.sweep.experiment_for(new, seed), row)
-        if done is not None:
-            self._begin(trial, source, done)
-        return done
-
 
 def current_overrides(folder: SweepFolder, trial: str) -> Overrides:
-    """The values that a trial has now."""
-    rows = lineage(folder.run(trial))
-    return rows[-1]["overrides"] if rows else next(r["overrides"] for r in folder.trial_rows() if r["trial"] == trial)
+    """The configuration that a trial has now."""
+    rows = folder.run(trial).lineage()
+    overrides: Overrides = (
+        rows[-1]["overrides"] if rows else next(r["overrides"] for r in folder.trial_rows() if r["trial"] == trial)
+    )
+    return overrides
 
 
-def lineage(run: Run) -> list[dict[str, Any]]:
-    """From which trials it was cloned, at which of its epochs and theirs, and what was changed."""
-    return run.lineage()
+def prepare_clone(source: Run, run: Run, experiment: Experiment, event: Row) -> Row | None:
+    """Prepare what a trial is to continue from.
 
+    Args:
+        source: the trial whose checkpoints are copied.
+        run: the trial that continues from them.
+        experiment: with the new values.
+        event: the row of the lineage, without `from_epoch`.
 
-def prepare_clone(source: Run, run: Run, experiment: Experiment, row: dict[str, Any]) -> dict[str, Any] | None:
-    """Lay out what a trial is to become; None where the donor has no epoch left to go on with."""
-    new = run.path / ".clone"
+    Returns:
+        The whole row; None where the source has trained all its epochs, or has no checkpoint to copy.
+    """
+    new = run.path / f".{CLONE}"
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
-    epochs = _link_checkpoints(source, new)
+    epochs = _copy_checkpoints(source, new)
     if epochs is None or epochs >= experiment.trainer.max_epochs:
         shutil.rmtree(new)
         return None
-    row = {**row, "from_epoch": epochs}
-    content = torch.load(new / "last.ckpt", map_location="cpu", weights_only=True)
-    update_param_groups(content, Experiment.of(source.experiment), experiment)
-    torch.save(content, new / "retuned.ckpt")
-    (new / "retuned.ckpt").replace(new / "last.ckpt")
-    (new / "experiment.yaml").write_text(config.to_yaml(experiment.dump()), encoding="utf-8")
-    (new / "metrics.jsonl").write_text("".join(json.dumps(each) + "\n" for each in source.rows()[:epochs]))
-    (new / "lineage.json").write_text(json.dumps(row))
+    event = {**event, "from_epoch": epochs}
+    checkpoint = torch.load(new / files.LAST, map_location="cpu", weights_only=True)
+    update_param_groups(checkpoint, Experiment.of(source.experiment), experiment)
+    # Written beside it first: last.ckpt is a link to the source's own file.
+    torch.save(checkpoint, new / "updated.ckpt")
+    (new / "updated.ckpt").replace(new / files.LAST)
+    (new / files.EXPERIMENT).write_text(config.to_yaml(experiment.dump()), encoding="utf-8")
+    (new / files.METRICS).write_text("".join(json.dumps(row) + "\n" for row in source.rows()[:epochs]))
+    (new / CLONE_LINEAGE).write_text(json.dumps(event))
     for path in new.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
-    new.rename(run.path / "clone")
-    return row
+    new.rename(run.path / CLONE)
+    return event
 
 
-def _link_checkpoints(source: Run, folder: Path) -> int | None:
-    """Link the donor's newest checkpoint and the best up to it; the epochs they hold. The donor trains on meanwhile."""
+def _copy_checkpoints(source: Run, folder: Path) -> int | None:
+    """Link the source's last checkpoint and the best one until then, while it trains on; the epochs they hold."""
     for _ in range(50):
         shutil.rmtree(folder)
         folder.mkdir()
         try:
             if has_clone(source):
-                raise FileNotFoundError  # It becomes a clone itself: its record may be of one, its weights of another.
-            os.link(source.checkpoints / "last.ckpt", folder / "last.ckpt")
-            os.link(source.best_checkpoint, folder / "best.ckpt")
-            epochs, best = (epochs_in(read_checkpoint(folder / name)) for name in ("last.ckpt", "best.ckpt"))
+                raise FileNotFoundError  # While it takes over its own clone, its record and weights may not match.
+            os.link(source.checkpoints / files.LAST, folder / files.LAST)
+            os.link(source.best_checkpoint, folder / files.BEST)
+            epochs, best = (epochs_in(read_checkpoint(folder / name)) for name in (files.LAST, files.BEST))
             if best <= epochs:
                 return epochs
         except (FileNotFoundError, DataError):
-            pass  # Or between two renames of the donor.
+            pass  # Between two renames of the source.
         time.sleep(0.02)
     return None
 
 
 def update_param_groups(checkpoint: dict[str, Any], old: Experiment, new: Experiment) -> None:
-    """Write the new optimiser's numbers over those it was saved with: restored as they are, they would win."""
+    """Write the values of the new optimiser into a checkpoint: restored as they are, the old ones would stay in force.
+
+    The learning rate is scaled, so that the phase of its schedule stays.
+    """
     before, after = optimizer_param_group(old), optimizer_param_group(new)
     for state in checkpoint["optimizer_states"]:
         for group in state["param_groups"]:
             for key, value in after.items():
-                if key == "lr":  # What the schedule has made of it by now stays.
+                if key == "lr":
                     group[key] *= value / before[key]
                 elif before.get(key) != value:
                     group[key] = value
 
 
 def exploit(run: Run) -> None:
-    """Become the clone that lies ready, if there is one; done again after a kill, it ends the same."""
-    clone = run.path / "clone"
+    """Take over the clone that was prepared for a trial, if there is one; repeated after a kill, it ends the same."""
+    clone = run.path / CLONE
     if not clone.is_dir():
         return
-    row = legacy.lineage(json.loads((clone / "lineage.json").read_bytes()))
-    # The one before belongs to other weights.
-    (run.checkpoints / "previous.ckpt").unlink(missing_ok=True)
-    for name in ("experiment.yaml", "metrics.jsonl", "best.ckpt", "last.ckpt"):
+    event = legacy.lineage(files.read_json(clone / CLONE_LINEAGE))
+    # It belongs to other weights.
+    (run.checkpoints / files.PREVIOUS).unlink(missing_ok=True)
+    for name in (files.EXPERIMENT, files.METRICS, files.BEST, files.LAST):
         if (clone / name).exists():
             (clone / name).replace((run.checkpoints if name.endswith(".ckpt") else run.path) / name)
-    if row not in lineage(run):
-        append_jsonl(run.path / "lineage.jsonl", row)
+    if event not in run.lineage():
+        files.append_jsonl(run.path / files.LINEAGE, event)
     shutil.rmtree(clone)
 
 
 def has_clone(run: Run) -> bool:
-    """Whether a clone lies ready."""
-    return (run.path / "clone").is_dir()
+    """Whether a clone is prepared for a trial."""
+    return (run.path / CLONE).is_dir()
 
 
-def wait_for_population(folder: Path, members: int, seconds: float = 60.0) -> None:
-    """Wait until so many trials have begun: the first must not be trained through before the last has started."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and len(list(folder.glob("trials/*/run.json"))) < members:
+def wait_for_population(folder: Path, size: int, timeout: float = 60.0) -> None:
+    """Wait until so many trials have started: the first must not end before the last has started.
+
+    Args:
+        timeout: seconds.
+    """
+    end = time.monotonic() + timeout
+    while time.monotonic() < end and len(list(folder.glob(f"trials/*/{files.RUN}"))) < size:
         time.sleep(0.05)

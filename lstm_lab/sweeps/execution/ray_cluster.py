@@ -1,4 +1,4 @@
-"""Where a sweep runs: a Ray of its own on this machine, gone afterwards, or a cluster that others keep."""
+"""Where a sweep runs: a Ray of its own on this machine, ended with the sweep, or a cluster that exists already."""
 
 from __future__ import annotations
 
@@ -12,162 +12,77 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any
 
 import ray
-from ray._raylet import Config  # type: ignore[attr-defined]
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.provenance import versions
-from lstm_lab.startup.ray_head import lean_head
+from lstm_lab.startup import ray_head
+from lstm_lab.sweeps.execution.ray_environment import SETTINGS, environment, local_settings, reread_auth_mode
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.remote import Storage
 
-LOOK, GONE = 5.0, 45.0
-"""Seconds between two looks at Ray's head, and without it until it is given up: for a minute Ray waits for another."""
-SAME = ("lstm-lab", "torch", "pytorch-lightning", "numpy")
-"""Packages that every node must have in the driver's version: another one gives other numbers."""
-
-
-@cache
-def secret() -> str:
-    """The token of this process: Ray reads it once, and keeps it for every cluster that the process starts."""
-    return secrets.token_hex(32)
+CHECK_INTERVAL = 5.0
+"""Seconds between two checks of Ray's head."""
+HEAD_TIMEOUT = 45.0
+"""Seconds without the head after which the driver ends; Ray itself would wait a minute, and end without a message."""
+SAME_VERSION = ("lstm-lab", "torch", "pytorch-lightning", "numpy")
+"""Packages that every node must have in the driver's version: with another one the numbers differ."""
 
 
 @contextlib.contextmanager
 def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
-    """Ray for one sweep, and a scratch folder that is gone afterwards.
+    """Ray for one sweep, and a scratch folder that is removed afterwards.
 
     Args:
-        address: of a cluster, `host:port` or `auto`; without one, Ray is started here and ended again.
+        address: of a cluster, `host:port` or `auto`; None: Ray is started on this machine, and ended afterwards.
 
     Raises:
-        ConfigError: no cluster there, no token for it, or a node that cannot do its part.
+        ConfigError: there is no cluster, no token for it, or a node that cannot take part.
     """
-    # What a killed driver of this sweep left behind.
+    # Of a driver of this sweep that was killed.
     shutil.rmtree(folder.about.get("scratch") or "", ignore_errors=True)
-    # Socket paths have a length limit, and a folder of its own keeps stale cluster files away.
+    # Below /tmp, because the paths of sockets have a length limit.
     scratch = Path(tempfile.mkdtemp(prefix="ll-", dir="/tmp"))
     folder.describe(scratch=str(scratch))
-    settings = {
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
-        "TUNE_DISABLE_SIGINT_HANDLER": "1",
-        # What Tune would write again and again, all trials each time, nobody reads.
-        "TUNE_GLOBAL_CHECKPOINT_S": "1000000",
-        "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
-        "RAY_AIR_NEW_OUTPUT": "0",
-        "RAY_TRAIN_ENABLE_V2_MIGRATION_WARNINGS": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-        # An actor gets a process of its own: those that Ray starts in advance would only take its time.
-        "RAY_prestart_worker_first_driver": "0",
-        **(own_token(scratch) if address is None else {"RAY_AUTH_MODE": auth_mode(address)}),
-    }
-    # Failures are named by the record; Tune's own telling of them is a page each.
+    # Failures are named from the record; what Tune logs about each is a page long.
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with environment(settings):
+    with environment(local_settings(scratch) if address is None else SETTINGS):
         try:
-            start(scratch) if address is None else connect(address)
+            start_local() if address is None else connect(address)
             cpus = int(ray.cluster_resources().get("CPU", 1))
             with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(2 * max(cpus, 1))}):
                 if address is not None:
                     check_nodes(folder)
-                with watched(folder, address):
+                with head_watched(folder, address):
                     yield scratch
         finally:
             ray.shutdown()
+            ray_head.warn_of_workers(scratch)
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def environment(settings: dict[str, str]) -> Iterator[None]:
-    """Inside, these environment variables are set; afterwards they are as they were."""
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-def own_token(scratch: Path) -> dict[str, str]:
-    """Ray listens on every interface: without the token, anybody on the network could run code here."""
-    token = scratch / "token"
-    token.touch(mode=0o600)
-    token.write_text(secret())
-    return {"RAY_AUTH_TOKEN_PATH": str(token)}
-
-
-def start(scratch: Path) -> None:
-    """Begin a Ray of our own on this machine, which ends with the sweep; `scratch` holds its sessions."""
-    with lean_head():
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            object_store_memory=200 * 1024**2,
-            log_to_driver=False,
-            logging_level=logging.CRITICAL,
-            configure_logging=True,
-            _temp_dir=str(scratch),
-            _node_ip_address="127.0.0.1",
-        )
-
-
-def auth_mode(address: str) -> str:
-    """Whether the cluster wants a token: without one, Ray would be refused for twenty seconds and not say why."""
-    if mode := os.environ.get("RAY_AUTH_MODE"):
-        return mode
-    path = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
-    if os.environ.get("RAY_AUTH_TOKEN") or path.is_file():
-        return "token"
-    raise ConfigError(
-        f"--address {address}: no token for the cluster: {path} is not there; copy it from the head node and set "
-        "RAY_AUTH_TOKEN_PATH, or RAY_AUTH_MODE=disabled if the cluster has none"
+def start_local() -> None:
+    """Start a Ray on this machine, and connect to it."""
+    ray_head.init_local(
+        include_dashboard=False,
+        object_store_memory=200 * 1024**2,
+        log_to_driver=False,
+        logging_level=logging.CRITICAL,
+        configure_logging=True,
     )
 
 
-@contextlib.contextmanager
-def watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
-    """Inside, the loss of Ray's head ends the process with the line that goes on: Ray would end it without one."""
-    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
-    over = threading.Event()
-
-    def watch() -> None:
-        seen: float | None = None
-        while True:
-            with contextlib.suppress(OSError):
-                socket.create_connection((host.strip("[]"), int(port)), timeout=LOOK).close()
-                seen = time.monotonic()
-            # Where it never answered us, it is for Ray to say whether it is there.
-            if seen is not None and time.monotonic() - seen > GONE:
-                where = f" --address {address}" if address else ""
-                message = f"Ray's head at {host}:{port} has gone; resume with: lstm-lab resume {folder.path}{where}"
-                with contextlib.suppress(OSError):
-                    os.write(2, f"\nlstm-lab: {message}\n".encode())
-                # Whatever would be said to Ray now waits for an answer; what the sweep knows is on the disk.
-                os._exit(Interrupted.exit_code)
-            if over.wait(LOOK):
-                return
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-
-
 def connect(address: str) -> None:
-    """Join the Ray cluster at host:port, or the one that `auto` finds."""
+    """Connect to the Ray cluster at `host:port`, or to the one that `auto` finds.
+
+    Raises:
+        ConfigError: no such address, nothing answers there, or Ray refuses.
+    """
     address = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
     if address != "auto":
         host, _, port = address.rpartition(":")
@@ -177,68 +92,97 @@ def connect(address: str) -> None:
             # Ray would try for a minute.
             socket.create_connection((host, int(port)), timeout=5).close()
         except OSError as error:
-            raise ConfigError(f"--address {address}: nobody answers there ({error}); is the head node up?") from None
-    # Read from the environment when Ray was imported, before it was set.
-    Config.initialize("")
+            raise ConfigError(f"--address {address}: nothing answers there ({error}); is the head node up?") from None
+    reread_auth_mode(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True)
     except (RayError, RuntimeError, ConnectionError, OSError, ValueError) as error:
-        said = str(error).strip().splitlines()
+        lines = str(error).strip().splitlines()
         raise ConfigError(
-            f"--address {address}: Ray refuses: {said[0] if said else type(error).__name__}; the token, Ray's and "
-            "Python's versions must be the cluster's, and this machine one of its nodes"
+            f"--address {address}: Ray refuses: {lines[0] if lines else type(error).__name__}; the token, the versions "
+            "of Ray and Python must be those of the cluster, and this machine one of its nodes"
         ) from None
 
 
+@contextlib.contextmanager
+def head_watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
+    """Inside, the loss of Ray's head ends the process, with the command that resumes the sweep."""
+    host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
+    over = threading.Event()
+
+    def watch() -> None:
+        answered: float | None = None
+        while True:
+            with contextlib.suppress(OSError):
+                socket.create_connection((host.strip("[]"), int(port)), timeout=CHECK_INTERVAL).close()
+                answered = time.monotonic()
+            # A head that never answered here may be behind a firewall: Ray itself knows whether it is there.
+            if answered is not None and time.monotonic() - answered > HEAD_TIMEOUT:
+                option = f" --address {address}" if address else ""
+                message = f"Ray's head at {host}:{port} is gone; resume with: lstm-lab resume {folder.path}{option}"
+                with contextlib.suppress(OSError):
+                    os.write(2, f"\nlstm-lab: {message}\n".encode())
+                # Every call of Ray would wait for a reply now; what the sweep knows is on the disk.
+                os._exit(Interrupted.exit_code)
+            if over.wait(CHECK_INTERVAL):
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
 def check_nodes(folder: SweepFolder) -> None:
-    """Every node reads and writes where the trials will, and has our versions: asked before a trial finds out.
+    """Check that every node reads and writes where the trials will, and has the driver's versions.
 
     Raises:
-        ConfigError: the first node that cannot, and why.
+        ConfigError: the first node that does not, and why.
     """
-    where, nonce = folder.about.get("storage") or str(folder.path.resolve()), secrets.token_hex(8)
-    place = Storage(where)
-    place.write(f".nodes/{nonce}", nonce.encode())
+    uri, nonce = folder.about.get("storage") or str(folder.path.resolve()), secrets.token_hex(8)
+    storage = Storage(uri)
+    storage.write(f".nodes/{nonce}", nonce.encode())
     try:
-        nodes = alive()
-        wanted = {name: versions().get(name) for name in SAME}
-        asked = {
-            node: _look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                where, nonce, node, wanted
+        nodes = alive_nodes()
+        wanted = {name: versions().get(name) for name in SAME_VERSION}
+        checks = {
+            node: _check_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
+                uri, nonce, node, wanted
             )
             for node in nodes
         }
-        for node, answer in asked.items():
+        for node, check in checks.items():
             try:
-                problem = ray.get(answer, timeout=120)
+                problem = ray.get(check, timeout=120)
             except RayError as error:
-                if not isinstance(error, RayTaskError) and node not in alive():
-                    continue  # It has left meanwhile, as nodes may.
+                if not isinstance(error, RayTaskError) and node not in alive_nodes():
+                    continue  # It has left the cluster meanwhile, as nodes may.
                 problem = f"cannot run lstm_lab: {str(error).strip().splitlines()[-1]}"
-            if problem is None and place.read(f".nodes/{nonce}.{node}") is None:
-                problem = f"what it writes to {where} is not seen here"
+            if problem is None and storage.read(f".nodes/{nonce}.{node}") is None:
+                problem = f"what it writes to {uri} is not visible here"
             if problem:
                 raise ConfigError(f"node {nodes[node]} ({node[:8]}): {problem}")
     finally:
-        place.delete(".nodes")
+        storage.delete(".nodes")
 
 
-def alive() -> dict[str, str]:
-    """Nodes of the cluster: id -> name."""
+def alive_nodes() -> dict[str, str]:
+    """Nodes of the cluster: id -> host name."""
     return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
 @ray.remote(num_cpus=0, max_retries=0)
-def _look(place: str, nonce: str, node: str, wanted: dict[str, Any]) -> str | None:
-    """What keeps this node from taking part, if anything."""
-    here = versions()
+def _check_node(uri: str, nonce: str, node: str, wanted: dict[str, str | None]) -> str | None:
+    """Why this node cannot take part, if it cannot."""
+    found = versions()
     for name, version in wanted.items():
-        if here.get(name) != version:
-            return f"has {name} {here.get(name)}, the driver {version}: install the same on every node"
+        if found.get(name) != version:
+            return f"has {name} {found.get(name)}, the driver {version}: install the same on every node"
     try:
-        if Storage(place).read(f".nodes/{nonce}") is None:
-            return f"does not see {place}: put LSTM_LAB_RUNS on a disk that all nodes share, or give --storage"
-        Storage(place).write(f".nodes/{nonce}.{node}", nonce.encode())
+        if Storage(uri).read(f".nodes/{nonce}") is None:
+            return f"does not see {uri}: put LSTM_LAB_RUNS on a disk that all nodes share, or give --storage"
+        Storage(uri).write(f".nodes/{nonce}.{node}", nonce.encode())
     except (OSError, ConfigError) as error:
-        return f"cannot use {place}: {str(error).splitlines()[0]}"
+        return f"cannot use {uri}: {str(error).splitlines()[0]}"
     return None

@@ -1,41 +1,44 @@
-"""A trial: the one `train()`, an epoch at a time, inside Tune.
+"""The Tune trainable: one trial, which is the one `train()`, an epoch at a time.
 
-A class with a cleanup, because an early stop reaches nothing else: a function would be killed with its W&B run open and
-its last rows unwritten. Training runs in a thread that waits at the end of an epoch until Tune asks for the next; after
-short epochs only where the scheduler decides, for the answer would take as long as they do.
+It is a class, because Tune lets only a class clean up after an early stop: a function would be killed with its W&B run
+open and its last rows unwritten. Training runs in a thread, which waits at the end of an epoch until Tune wants the
+next one. After short epochs it waits only where the scheduler decides, because the reply would take as long as they do.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import queue
 import tempfile
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
 from ray import tune
 from ray.exceptions import RayError
 
+from lstm_lab import files
 from lstm_lab.config import Interrupted
 from lstm_lab.distributed import Rank
 from lstm_lab.experiment import Experiment
+from lstm_lab.files import Row
 from lstm_lab.run import Run
+from lstm_lab.startup import ray_worker
 from lstm_lab.sweeps.execution import population
-from lstm_lab.sweeps.execution.ddp_workers import CLOSING, DDPWorkers, claim_gpu, shared
-from lstm_lab.sweeps.execution.out_of_memory import train_with_memory_limit
+from lstm_lab.sweeps.execution.ddp_workers import CLOSE_TIMEOUT, DDPWorkers, build_dataset, limit_gpu_memory
+from lstm_lab.sweeps.execution.out_of_memory import train_within_memory
+from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.store.remote import Storage
+from lstm_lab.training import Result, train
 
-HANDOVER = 100.0
-"""Seconds that a trial waits for one who was cut off to let go of its folder: a file server's lease is 90."""
-
-
-SHORT = 1.0
-"""Seconds: after an epoch that took longer a trial waits in any case, so that a stop never costs one more of them."""
+LOCK_TIMEOUT = 100.0
+"""Seconds that a trial waits for an unreachable process to lose its lock on the run: a file server's lease is 90."""
+SHORT_EPOCH = 1.0
+"""Seconds: after a longer epoch a trial waits in any case, so that a stop never costs one more of them."""
 
 
 class TrialClosed(Interrupted):
@@ -43,186 +46,211 @@ class TrialClosed(Interrupted):
 
 
 class WorkerLost(Exception):
-    """Another process that the trial needs has gone; begun again, it goes on from its last epoch."""
+    """A process that the trial needs has died; restarted, the trial resumes from its last epoch."""
 
 
-class Event(NamedTuple):
-    """What the training thread has to say: a row, or how it ended."""
+@dataclass(frozen=True)
+class Event:
+    """What the training thread reports: a row of the record, or how it has ended."""
 
-    kind: str
-    content: Any = None
+    kind: Literal["row", "finished", "closed", "failed", "lost"]
+    row: Row | None = None
+    reason: str | None = None
     waits: bool = False
-    """Whether it waits for an answer."""
+    """Whether the thread waits for Tune before the next epoch."""
 
 
 class TrialTrainable(tune.Trainable):
-    """One `step()` is one epoch, or the short ones since the last.
+    """One `step()` is one epoch, or all short ones since the last step.
 
-    The run folder is the state: a restarted actor goes on from its last checkpoint.
+    The run folder is the checkpoint: an actor that is restarted resumes from the last epoch in it.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._spec = config
-        os.environ.update(config["environment"])
+        ray_worker.came_up()
+        self._spec = TrialSpec.of(config)
+        os.environ.update(self._spec.environment)
         self._thread: threading.Thread | None = None
         self._later: Event | None = None
-        self._peers = DDPWorkers(config)
-        self._place = Storage(config["storage"]) if config["storage"] else None
+        self._waits = False
+        self._workers = DDPWorkers(self._spec.limits)
+        self._remote = Storage(self._spec.storage) if self._spec.storage else None
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         self._close()
-        self._spec = new_config
+        self._spec = TrialSpec.of(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
+        """Train until the next report.
+
+        Returns:
+            The row of an epoch, with `epochs`, how many are done; or `done`, `ended` (the trial's state) and `reason`.
+
+        Raises:
+            WorkerLost: Tune starts the trial again.
+        """
         if self._thread is not None and population.has_clone(self._run()):
             self._close()
         if self._thread is None:
-            self._begin()
+            self._start()
         elif self._waits:
-            self._go.release()
-        kind, content = self._hear()
-        if kind == "row":
-            return {**content, "epochs": content["epoch"] + 1}
-        if kind == "lost":
-            fault = self._peers.fault(CLOSING)
-            self._peers.kill()
-            if fault is None or isinstance(fault, RayError):
-                raise WorkerLost(content)
-            self._run().mark_failed(fault)
+            self._next_epoch.release()
+        event = self._poll()
+        if event.row is not None:
+            return {**event.row, "epochs": event.row["epoch"] + 1}
+        ended: str = event.kind
+        if event.kind == "lost":
+            error = self._workers.error(CLOSE_TIMEOUT)
+            self._workers.kill()
+            if error is None or isinstance(error, RayError):
+                raise WorkerLost(event.reason)
+            self._run().mark_failed(error)
             self._push()
-            kind = "failed"
-        # Tune counts a raised error as one to retry; a diverged loss or bad data would only fail again.
-        return {"done": True, "ended": kind, "reason": content}
+            ended = "failed"
+        # Tune restarts a trial that raises; with a diverged loss or bad data it would only fail again.
+        return {"done": True, "ended": ended, "reason": event.reason}
 
-    def _hear(self) -> tuple[str, Any]:
-        """What training said last: its newest row, but for one that waits for an answer, or how it ended."""
-        said = self._later or self._listen()
+    def cleanup(self) -> None:
+        self._close()
+        self._workers.kill()
+
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def _poll(self) -> Event:
+        """The next event; of several rows that wait for no reply, the newest."""
+        event = self._later or self._await_event()
         self._later = None
-        while said.kind == "row" and not said.waits and self._later is None:
+        while event.kind == "row" and not event.waits and self._later is None:
             try:
-                later = self._said.get_nowait()
+                later = self._events.get_nowait()
             except queue.Empty:
                 break
             if later.kind == "row":
-                said = later
+                event = later
             else:
                 self._later = later
-        self._waits = said.waits
-        return said.kind, said.content
+        self._waits = event.waits
+        return event
 
-    def _listen(self) -> Event:
+    def _await_event(self) -> Event:
         while True:
             try:
-                return self._said.get(timeout=1.0)
+                return self._events.get(timeout=1.0)
             except queue.Empty:
-                # With NCCL this process would wait for one that has died until its watchdog barks.
-                if isinstance(fault := self._peers.fault(), RayError):
-                    raise WorkerLost(str(fault)) from None
+                # With NCCL the training thread would notice a dead worker only after its watchdog's timeout.
+                if isinstance(error := self._workers.error(), RayError):
+                    raise WorkerLost(str(error)) from None
 
-    def _begin(self) -> None:
-        self._go, self._said = threading.Semaphore(0), queue.SimpleQueue[Event]()
-        self._later = None
-        self._closing, self._waits = False, False
+    # --- the training thread ------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self._next_epoch, self._events = threading.Semaphore(0), queue.SimpleQueue[Event]()
+        self._later, self._closing, self._waits = None, False, False
         try:
-            experiment = self._prepare()
-            rank = self._peers.begin(experiment, self._spec) if self._peers.resources.workers > 1 else None
+            experiment = self._prepare_run()
+            rank = self._workers.start(experiment, self._spec) if self._workers.resources.workers > 1 else None
         except WorkerLost:
             raise
-        except Exception as error:  # noqa: BLE001 - said to the driver, which names the trial
-            self._said.put(Event("failed", f"{type(error).__name__}: {error}"))
+        except Exception as error:  # noqa: BLE001 - reported to the driver, which names the trial
+            self._events.put(Event("failed", reason=f"{type(error).__name__}: {error}"))
             return
         rows = self._run().rows()
-        # A scheduler that was begun anew decides about what goes on as soon as it hears of it.
-        self._decision_epochs = None if rows else self._spec["decision_epochs"]
+        # A scheduler of a resumed sweep is new: it may decide about a trial at its next report.
+        self._decision_epochs = None if rows else self._spec.decision_epochs
         self._seconds = rows[-1]["seconds"] if rows else 0.0
         self._thread = threading.Thread(target=self._train, args=(experiment, rank), daemon=True)
         self._thread.start()
 
-    def _prepare(self) -> Experiment:
+    def _prepare_run(self) -> Experiment:
+        """Make the run folder or take it over; the experiment to train."""
         spec, run = self._spec, self._run()
-        if self._place is None and not (Path(spec["folder"]) / "sweep.yaml").is_file():
-            # A node that joined later: what is written there would be seen nowhere else.
+        if self._remote is None and not (spec.sweep_folder / files.SWEEP).is_file():
+            # A node that joined later: what it writes there, no other node would see.
             raise WorkerLost(
-                f"{os.uname().nodename} does not see {spec['folder']}: put LSTM_LAB_RUNS on a disk that all nodes "
+                f"{os.uname().nodename} does not see {spec.folder}: put LSTM_LAB_RUNS on a disk that all nodes "
                 "share, or give --storage"
             )
-        end = time.monotonic() + HANDOVER
+        end = time.monotonic() + LOCK_TIMEOUT
         while run.path.is_dir() and run.is_locked() and time.monotonic() < end:
             time.sleep(0.2)
-        if self._place is not None:
-            self._place.fetch(f"trials/{spec['trial']}", run.path)
-        if not (run.path / "run.json").is_file():
-            Run.create(run.path, json.loads(spec["experiment"]), command=spec["command"], job_type="trial")
-        if spec["together"]:
-            population.wait_for_population(Path(spec["folder"]), spec["together"])
+        if self._remote is not None:
+            self._remote.fetch(f"trials/{spec.trial}", run.path)
+        if not run.exists():
+            experiment = spec.experiment
+            Run.create(run.path, experiment.dump(), command=spec.command, job_type="trial", tags=list(experiment.tags))
+        if spec.population:
+            population.wait_for_population(spec.sweep_folder, spec.population)
         population.exploit(run)
-        # Its own: a clone has other numbers than were asked for.
+        # Of the run: after an exploit its values are not those that the trial was given.
         return Experiment.of(run.experiment)
 
     def _train(self, experiment: Experiment, rank: Rank | None) -> None:
         spec, run = self._spec, self._run()
-        try:
-            claim_gpu(spec["resources"]["gpus"])
-            train_with_memory_limit(
+
+        def attempt(experiment: Experiment) -> Result:
+            return train(
                 experiment,
                 run,
-                halve=spec["resources"]["halve_batch"],
-                dataset=shared(experiment.data),
-                wandb=spec["wandb"],
-                group=spec["group"],
-                tags=experiment.tags,
-                on_epoch=self._wait,
+                dataset=build_dataset(experiment.data),
+                wandb=spec.wandb,
+                group=spec.group,
+                on_epoch=self._report,
                 rank=rank,
             )
+
+        try:
+            limit_gpu_memory(spec.limits.gpus)
+            train_within_memory(attempt, experiment, run, halve_batch=spec.limits.halve_batch)
             self._push()
-            self._said.put(Event("finished"))
+            self._events.put(Event("finished"))
         except TrialClosed:
             self._push()
-            self._said.put(Event("closed"))
+            self._events.put(Event("closed"))
         except Interrupted as lost:
             self._push()
-            self._said.put(Event("lost", str(lost)))
-        except BaseException as error:  # noqa: BLE001 - whatever it was, the trial failed and its folder says why
-            # Said even if the disk has no room for it: the driver waits for a word.
+            self._events.put(Event("lost", reason=str(lost)))
+        except BaseException as error:  # noqa: BLE001 - whatever it was, the trial has failed, and its folder says why
+            # Reported even if the disk has no room for it: `step` waits for an event.
             with contextlib.suppress(OSError):
                 run.mark_failed(error)
                 self._push()
-            self._said.put(Event("failed", f"{type(error).__name__}: {error}".splitlines()[0]))
+            self._events.put(Event("failed", reason=f"{type(error).__name__}: {error}".splitlines()[0]))
 
-    def _run(self) -> Run:
-        folder = Path(self._spec["folder"])
-        if self._place is not None:
-            # Of this node: its name is the sweep's own, whoever else has one of the same name.
-            key = hashlib.sha256(f"{self._spec['storage']} {folder}".encode()).hexdigest()[:12]
-            folder = Path(tempfile.gettempdir()) / f"lstm-lab-{key}"
-        return Run(folder / "trials" / self._spec["trial"])
-
-    def _push(self) -> None:
-        if self._place is not None:
-            self._place.push(self._run().path, f"trials/{self._spec['trial']}")
-
-    def _wait(self, row: dict[str, Any]) -> None:
+    def _report(self, row: Row) -> None:
+        """Called by `train` after each epoch."""
         self._push()
         seconds, self._seconds = row["seconds"] - self._seconds, row["seconds"]
-        waits = self._decision_epochs is None or row["epoch"] + 1 in self._decision_epochs or seconds > SHORT
-        self._said.put(Event("row", row, waits))
+        epochs = row["epoch"] + 1
+        waits = self._decision_epochs is None or epochs in self._decision_epochs or seconds > SHORT_EPOCH
+        self._events.put(Event("row", row, waits=waits))
         if waits:
-            self._go.acquire()
+            self._next_epoch.acquire()
         if self._closing:
             raise TrialClosed("closed by the sweep")
 
     def _close(self) -> None:
+        """End the training thread at its next report, and the other workers with it."""
         if self._thread is not None:
             self._closing = True
-            self._go.release()
-            self._thread.join(None if self._peers.resources.workers == 1 else 2 * CLOSING)
+            self._next_epoch.release()
+            self._thread.join(None if self._workers.resources.workers == 1 else 2 * CLOSE_TIMEOUT)
             if self._thread.is_alive():
-                # In a collective that nobody will come to: with its process go its memory, its bundle and its peers.
+                # It waits in a collective operation that will never complete. With this process end its workers too.
                 os._exit(1)
             self._thread = None
-        self._peers.end()
+        self._workers.finish()
 
-    def cleanup(self) -> None:
-        self._close()
-        self._peers.kill()
+    # --- the run folder -----------------------------------------------------------------------------------------------
+
+    def _run(self) -> Run:
+        folder = self._spec.sweep_folder
+        if self._remote is not None:
+            # On this node's disk, under a name that no other sweep has.
+            key = hashlib.sha256(f"{self._spec.storage} {folder}".encode()).hexdigest()[:12]
+            folder = Path(tempfile.gettempdir()) / f"lstm-lab-{key}"
+        return Run(folder / "trials" / self._spec.trial)
+
+    def _push(self) -> None:
+        if self._remote is not None:
+            self._remote.push(self._run().path, f"trials/{self._spec.trial}")

@@ -1,6 +1,6 @@
-"""What a sweep still asks: the trials of its search, and those that confirm the best points of it.
+"""Where Tune's trials come from: a Tune searcher for the search phase, and one that confirms its best configurations.
 
-All of it is worked out from the record, so that a process that was killed is gone on with by asking again.
+Both work out what is missing from the sweep's record. So to resume a sweep is to make them again.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ import json
 import os
 import threading
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from statistics import mean
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ray.tune.search import Searcher as TuneSearcher
 
-from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
+from lstm_lab.files import Row
+from lstm_lab.sweeps.execution.trial_spec import TrialSpec
+from lstm_lab.sweeps.schedulers import PopulationScheduler
+from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.schedulers.fifo import FIFO
-from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial, confirmation, leaderboard
 from lstm_lab.sweeps.store.retention import CheckpointRetention
@@ -27,21 +29,31 @@ from lstm_lab.tracking import Mode
 
 
 class NotPickled:
-    """Tune pickles all that it is given and never reads it back here: there is nothing worth keeping in a pickle."""
+    """Tune pickles all objects that it is given. These are never read back, so nothing of them is written."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {}
+
+
+class PendingTrial(NamedTuple):
+    """A trial that is recorded and has not ended."""
+
+    id: str
+    seed: int
+    overrides: Row
 
 
 class TrialSource(NotPickled, TuneSearcher):
     """Hands Tune one trial after another: first those that an earlier process left unfinished, then new ones.
 
     Args:
+        wandb: resolved mode of the trials' W&B runs.
         interrupted: set by Ctrl-C.
         clock: seconds that the sweep has taken, over interruptions.
     """
 
     phase: ClassVar[str]
+    """As it is called in the record."""
 
     def __init__(
         self, folder: SweepFolder, wandb: Mode, interrupted: threading.Event, clock: Callable[[], float]
@@ -52,91 +64,90 @@ class TrialSource(NotPickled, TuneSearcher):
         super().__init__(metric=self.base.monitor, mode=self.base.mode)
         self.command = folder.about.get("command", "")
         self.storage = folder.about.get("storage")
-        self.ids: dict[str, str] = {}
-        """Tune's id of a trial -> ours."""
-        self.over: str | None = None
-        """Why no trial goes on."""
-        self.halt: str | None = None
-        """Why nothing goes on for now: no room on the disk."""
-        self.total, self.left = 0, 0
+        self.stop_reason: str | None = None
+        """Why all trials of the phase are stopped, if they are: its budget is used up."""
+        self.disk_full: str | None = None
+        """The error of the trial that found the disk full."""
+        self.num_trials, self.num_remaining = 0, 0
         """Trials in all, and those that have not ended."""
         trials = self.trials()
-        self.waiting = [(t.id, t.configuration, t.seed, t.overrides) for t in trials if t.state not in ENDED]
-        self.prepare(trials)
+        self.pending = [PendingTrial(t.id, t.seed, t.overrides) for t in trials if t.state not in ENDED]
+        self.load(trials)
 
     @abstractmethod
-    def prepare(self, trials: list[Trial]) -> None:
-        """Work out `total` and `left` from what is on the record."""
+    def load(self, trials: Sequence[Trial]) -> None:
+        """Work out `num_trials` and `num_remaining` from the recorded trials of the phase."""
 
     @cached_property
     def scheduler(self) -> Scheduler:
         """That of this phase."""
         return self.sweep.build_scheduler()
 
+    @property
+    def is_population(self) -> bool:
+        """Whether trials continue from each other's weights."""
+        return isinstance(self.scheduler, PopulationScheduler)
+
     def trials(self) -> list[Trial]:
-        """Those of this phase."""
+        """The recorded trials of this phase."""
         return [trial for trial in self.folder.trials() if trial.phase == self.phase]
 
-    def enter(self, point: int, overrides: Overrides, seeds: Iterable[int]) -> None:
-        """Ask for a point once with each seed."""
+    def add(self, configuration: int, overrides: Row, seeds: Iterable[int]) -> None:
+        """Record a trial of a configuration for each seed, to be run."""
         for seed in seeds:
-            ours = self.folder.add_trial(point, seed, overrides, self.phase)
-            self.waiting.append((ours, point, seed, overrides))
+            trial = self.folder.add_trial(configuration, seed, overrides, self.phase)
+            self.pending.append(PendingTrial(trial, seed, overrides))
 
-    def more(self) -> bool:
-        """Enter new trials, if there are to be any."""
+    def add_next(self) -> bool:
+        """Add the trials of a further configuration; False where there is none."""
         return False
 
     def suggest(self, trial_id: str) -> Any:
-        """The config of Tune's next trial; FINISHED where there is none."""
-        if self.over or (not self.waiting and not self.more()):
+        """The config of Tune's next trial, a `TrialSpec`; FINISHED where there is none."""
+        if self.stop_reason or (not self.pending and not self.add_next()):
             return TuneSearcher.FINISHED
-        ours, _, seed, overrides = self.waiting.pop(0)
-        self.ids[trial_id] = ours
-        return {
-            "trial": ours,
-            "folder": str(self.folder.path.resolve()),
-            "group": self.folder.name,
-            # As text: Tune flattens and merges whatever has keys.
-            "experiment": json.dumps(self.sweep.experiment_for(overrides, seed).dump()),
-            "overrides": json.dumps(overrides),
-            "seed": seed,
-            "wandb": self.wandb,
-            "command": self.command,
-            "resources": self.sweep.resources.model_dump(),
-            "storage": self.storage,
-            # Of a cluster's nodes, whose own environment is another.
-            "environment": {name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
-            # How many must have begun before any of them trains.
-            "together": self.total if isinstance(self.scheduler, PopulationScheduler) else 0,
-            "decision_epochs": self.decision_epochs(),
-        }
+        trial = self.pending.pop(0)
+        return TrialSpec(
+            trial=trial.id,
+            folder=str(self.folder.path.resolve()),
+            group=self.folder.name,
+            experiment_json=json.dumps(self.sweep.experiment_for(trial.overrides, trial.seed).dump()),
+            overrides_json=json.dumps(trial.overrides),
+            seed=trial.seed,
+            wandb=self.wandb,
+            command=self.command,
+            resources=self.sweep.resources.model_dump(),
+            storage=self.storage,
+            environment={name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
+            population=self.num_trials if self.is_population else 0,
+            decision_epochs=self.decision_epochs(),
+        ).config()
 
     def decision_epochs(self) -> list[int] | None:
-        """After how many epochs a trial waits for an answer; None: after each."""
+        """Numbers of epochs after which a trial waits for the scheduler; None: after each."""
         if self.sweep.budget is not None and self.sweep.budget.epochs is not None:
-            return None  # Counted to the epoch.
+            return None  # The budget ends in the middle of a trial.
         return self.scheduler.decision_epochs(self.base.trainer.max_epochs)
 
     def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
-        """The searcher is told by `settled`, once the record knows."""
+        """Tune's call. The driver calls `trial_ended` instead, once the record holds how the trial ended."""
 
-    def settled(self, ours: str) -> None:
-        """The record knows how a trial ended."""
+    def trial_ended(self, trial: str) -> None:
+        """A trial has ended, and the record holds how."""
 
-    def reported(self) -> None:
-        """A trial has done an epoch."""
+    def epoch_ended(self) -> None:
+        """A trial has reported an epoch."""
 
-    def spent(self) -> bool:
-        """Whether what the sweep may cost is used up."""
-        return self.over is not None
+    def is_exhausted(self) -> bool:
+        """Whether the budget of the phase is used up."""
+        return self.stop_reason is not None
 
-    def why_stopped(self) -> str:
-        """Said of a trial that did not end by itself."""
-        return self.over or f"{self.scheduler.name}: worse than the others"
+    def trial_stop_reason(self) -> str:
+        """Recorded for a trial that Tune has stopped."""
+        return self.stop_reason or f"{self.scheduler.name}: worse than the others"
 
     def conclude(self) -> str | None:
-        """Close the phase on the record; why it ended before its time, if it did."""
+        """Record the end of the phase; why it ended early, if it did."""
         return None
 
     def save(self, checkpoint_path: str) -> None:
@@ -147,107 +158,113 @@ class TrialSource(NotPickled, TuneSearcher):
 
 
 class SearchPhase(TrialSource):
-    """The points that the searcher proposes, each with every seed; it is told the mean when all are back."""
+    """The configurations that the searcher proposes, each with every seed; it learns their mean when all have ended."""
 
     phase = "search"
 
-    def prepare(self, trials: list[Trial]) -> None:
-        # Not `searcher`: Tune would take it for a Tune searcher that this one wraps.
-        self.source = self.sweep.build_searcher()
-        self.source.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
-        self.points = self.sweep.num_configurations
-        self.total = self.points * len(self.sweep.seeds)
-        self.next_point = 1 + max((trial.configuration for trial in trials), default=-1)
+    def load(self, trials: Sequence[Trial]) -> None:
+        # Not `searcher`: Tune takes an attribute of that name for a wrapped Tune searcher.
+        self.proposer = self.sweep.build_searcher()
+        self.proposer.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
+        self.num_configurations = self.sweep.num_configurations
+        self.num_trials = self.num_configurations * len(self.sweep.seeds)
+        self.next_configuration = 1 + max((trial.configuration for trial in trials), default=-1)
         self.epochs = sum(trial.epochs for trial in trials)
-        for place, row in enumerate(self.folder.warm_start()):
-            self.source.tell(-1 - place, row["overrides"], row["value"])
-        self.rows: dict[int, list[Trial]] = {}
-        """Trials by point, those that have ended."""
+        for number, row in enumerate(self.folder.warm_start()):
+            self.proposer.tell(-1 - number, row["overrides"], row["value"])
+        self.ended: dict[int, list[Trial]] = {}
+        """Number of a configuration -> its trials that have ended."""
         for trial in trials:
             if trial.state in ENDED:
-                self.rows.setdefault(trial.configuration, []).append(trial)
-        # The population keeps all: any of it may still be gone on from.
-        keep = None if isinstance(self.scheduler, PopulationScheduler) else self.sweep.num_kept_configurations
-        self.retention = CheckpointRetention(self.folder, keep, self.base.mode) if keep else None
-        for _, rows in sorted(self.rows.items()):
-            self._tell(rows)
-        self.closed: str | None = self.folder.about.get("ended")
-        """Why there are to be no new points."""
-        if self.closed:
+                self.ended.setdefault(trial.configuration, []).append(trial)
+        # A population keeps all checkpoints: any trial may become the source of an exploit.
+        top = None if self.is_population else self.sweep.num_kept_configurations
+        self.retention = CheckpointRetention(self.folder, top, self.base.mode) if top else None
+        for _, rows in sorted(self.ended.items()):
+            self._learn(rows)
+        self.end_reason: str | None = self.folder.about.get("ended")
+        """Why no further configuration is tried, if so."""
+        if self.end_reason:
             return
-        # Killed between the first and the last seed of a point: the seeds that were never entered.
-        known: dict[int, set[int]] = {}
+        self._add_missing_seeds(trials)
+        self.end_reason = self._patience_reason()
+        num_ended = sum(trial.state in ENDED for trial in trials)
+        self.num_remaining = len(self.pending) if self.end_reason else self.num_trials - num_ended
+
+    def _add_missing_seeds(self, trials: Sequence[Trial]) -> None:
+        """A kill between the first and the last seed of a configuration leaves seeds that were never recorded."""
+        seeds: dict[int, set[int]] = {}
         for trial in trials:
-            known.setdefault(trial.configuration, set()).add(trial.seed)
+            seeds.setdefault(trial.configuration, set()).add(trial.seed)
         overrides = {trial.configuration: trial.overrides for trial in trials}
-        for point, seeds in sorted(known.items()):
-            self.enter(point, overrides[point], [seed for seed in self.sweep.seeds if seed not in seeds])
-        self.closed = self._worn_out()
-        self.left = len(self.waiting) if self.closed else self.total - sum(t.state in ENDED for t in trials)
+        for number, known in sorted(seeds.items()):
+            self.add(number, overrides[number], [seed for seed in self.sweep.seeds if seed not in known])
 
-    def _tell(self, rows: list[Trial]) -> None:
-        if len(rows) == len(self.sweep.seeds):
-            values = [row.value for row in rows if row.value is not None]
-            self.source.tell(rows[0].configuration, rows[0].overrides, mean(values) if values else None)
+    def _learn(self, trials: Sequence[Trial]) -> None:
+        """Tell the searcher the mean of a configuration whose trials have all ended."""
+        if len(trials) == len(self.sweep.seeds):
+            values = [trial.value for trial in trials if trial.value is not None]
+            first = trials[0]
+            self.proposer.tell(first.configuration, first.overrides, mean(values) if values else None)
             if self.retention:
-                self.retention.add(rows)
+                self.retention.add(trials)
 
-    def more(self) -> bool:
-        if self.closed or self.next_point >= self.points:
+    def add_next(self) -> bool:
+        if self.end_reason or self.next_configuration >= self.num_configurations:
             return False
-        point, self.next_point = self.next_point, self.next_point + 1
-        self.enter(point, self.source.ask(point), self.sweep.seeds)
+        number, self.next_configuration = self.next_configuration, self.next_configuration + 1
+        self.add(number, self.proposer.ask(number), self.sweep.seeds)
         return True
 
-    def settled(self, ours: str) -> None:
-        trial = self.folder.trial(ours)
-        rows = self.rows.setdefault(trial.configuration, [])
-        rows.append(trial)
-        self._tell(rows)
-        self.closed = self.closed or self._worn_out()
+    def trial_ended(self, trial: str) -> None:
+        ended = self.folder.trial(trial)
+        rows = self.ended.setdefault(ended.configuration, [])
+        rows.append(ended)
+        self._learn(rows)
+        self.end_reason = self.end_reason or self._patience_reason()
 
-    def reported(self) -> None:
+    def epoch_ended(self) -> None:
         self.epochs += 1
 
-    def spent(self) -> bool:
+    def is_exhausted(self) -> bool:
         budget = self.sweep.budget
-        if self.over is None and budget is not None:
+        if self.stop_reason is None and budget is not None:
             if budget.epochs is not None and self.epochs >= budget.epochs:
-                self.over = f"budget.epochs: {self.epochs} epochs are done, {budget.epochs} were to be"
+                self.stop_reason = f"budget.epochs: {self.epochs} of {budget.epochs} epochs are done"
             elif budget.minutes is not None and self.clock() >= 60 * budget.minutes:
-                self.over = f"budget.minutes: {budget.minutes:g} minutes are over"
-        return self.over is not None
+                self.stop_reason = f"budget.minutes: {budget.minutes:g} minutes are over"
+        return self.stop_reason is not None
 
-    def _worn_out(self) -> str | None:
+    def _patience_reason(self) -> str | None:
         patience = self.sweep.patience_trials
         if patience is None:
             return None
         ended = sorted(
-            (trial for rows in self.rows.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t"))
+            (trial for rows in self.ended.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t"))
         )
         since, best = trials_since_best(ended, self.base.mode)
         if since < patience or best is None:
             return None
-        return f"patience_trials: {since} trials have brought nothing better than {best.id}, {best.value:.4g}"
+        return f"patience_trials: {since} trials were not better than {best.id}, {best.value:.4g}"
 
     def conclude(self) -> str | None:
         if self.folder.about.get("ended"):
             return None
-        could = self.sweep.num_samples * len(self.source.grid_combinations)
-        reason = self.over or (self.closed if self.next_point < self.points else None)
-        if reason is None and self.points < could:
-            reason = f"budget.trials: {self.total} trials are done of {could * len(self.sweep.seeds)} there could be"
+        possible = self.sweep.num_samples * len(self.proposer.grid_combinations)
+        is_cut = self.next_configuration < self.num_configurations
+        reason = self.stop_reason or (self.end_reason if is_cut else None)
+        if reason is None and self.num_configurations < possible:
+            reason = f"budget.trials: {self.num_trials} of {possible * len(self.sweep.seeds)} possible trials are done"
         if reason is not None:
             for trial in self.trials():
                 if trial.state not in ENDED:
-                    begun = "" if trial.epochs else "; it had not begun"
-                    self.folder.decide(trial.id, "stopped", reason + begun)
+                    self.folder.decide(trial.id, "stopped", reason if trial.epochs else f"{reason}; it never started")
             self.folder.describe(ended=reason)
         return reason
 
 
 class ConfirmPhase(TrialSource):
-    """The best points of the search with the seeds that decide, each trained through."""
+    """The best configurations of the search with the confirmation's seeds, each trained to completion."""
 
     phase = "confirm"
 
@@ -255,26 +272,31 @@ class ConfirmPhase(TrialSource):
     def scheduler(self) -> Scheduler:
         return FIFO()
 
-    def prepare(self, trials: list[Trial]) -> None:
+    def load(self, trials: Sequence[Trial]) -> None:
         confirm = self.sweep.confirm
         if confirm is None:
             return
         every = self.folder.trials()
-        points = self.folder.about.get("confirmed")
-        if points is None:
+        numbers = self.folder.about.get("confirmed")
+        if numbers is None:
             ranked = leaderboard([trial for trial in every if trial.phase == "search"], self.base.mode)
-            points = [row.number for row in ranked if row.mean is not None][: confirm.top]
-            self.folder.describe(confirmed=points)
-        for point in points:
-            known = {trial.seed for trial in confirmation(every, point, confirm.seeds)}
-            overrides = next(trial.overrides for trial in every if trial.configuration == point)
-            self.enter(point, overrides, [seed for seed in confirm.seeds if seed not in known])
-        self.left = len(self.waiting)
-        self.total = self.left + sum(trial.state in ENDED for trial in trials)
+            numbers = [row.number for row in ranked if row.mean is not None][: confirm.top]
+            self.folder.describe(confirmed=numbers)
+        for number in numbers:
+            known = {trial.seed for trial in confirmation(every, number, confirm.seeds)}
+            overrides = next(trial.overrides for trial in every if trial.configuration == number)
+            self.add(number, overrides, [seed for seed in confirm.seeds if seed not in known])
+        self.num_remaining = len(self.pending)
+        self.num_trials = self.num_remaining + sum(trial.state in ENDED for trial in trials)
 
 
-def trials_since_best(trials: list[Trial], mode: str) -> tuple[int, Trial | None]:
-    """How many trials have ended since the best one, in the order in which they were asked for, and that best one."""
+def trials_since_best(trials: Iterable[Trial], mode: str) -> tuple[int, Trial | None]:
+    """How many trials have ended after the best one, and that best one; None where no trial has a value.
+
+    Args:
+        trials: in the order in which they were recorded.
+        mode: min or max: which end of the monitored metric is better.
+    """
     since, best = 0, None
     for trial in trials:
         if trial.state in ENDED:

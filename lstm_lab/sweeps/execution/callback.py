@@ -1,0 +1,165 @@
+"""What happens in Tune's loop: results are recorded and shown, hung trials are ended, exhausted budgets stop trials."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+import warnings
+from typing import Any
+
+import ray
+from ray import tune
+from ray.tune.experiment import Trial as TuneTrial
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from lstm_lab.sweeps.execution.population import Population
+from lstm_lab.sweeps.execution.trial_source import NotPickled, TrialSource
+from lstm_lab.sweeps.execution.trial_spec import TrialSpec
+from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.remote import RECORDS, Storage
+from lstm_lab.sweeps.store.retention import is_full
+from lstm_lab.sweeps.view.progress import LiveView
+
+
+class SweepCallback(NotPickled, tune.Callback):
+    """Records what Tune decides, and shows it."""
+
+    MAX_DEATHS = 3
+    """How many times a trial's process may die without an epoch in between before the trial has failed."""
+
+    def __init__(
+        self, folder: SweepFolder, source: TrialSource, view: LiveView, members: Population | None = None
+    ) -> None:
+        self.folder, self.source, self.view, self.members = folder, source, view, members
+        self.last_report: dict[str, float] = {}
+        """Trial that runs -> when it last reported an epoch, or started."""
+        self.hang_reasons: dict[str, str] = {}
+        self.storage = Storage(source.storage) if source.storage else None
+
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+        timeout = self.source.sweep.timeout
+        if timeout is None:
+            return
+        for trial in trials:
+            id = _id(trial)
+            if id in self.last_report and time.monotonic() - self.last_report[id] > timeout:
+                del self.last_report[id]
+                self.hang_reasons[id] = f"hung: no epoch for {timeout:g} s (timeout)"
+                trial.max_failures = 0
+                end_process(trial)
+
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        spec = TrialSpec.of(trial.config)
+        self.last_report[spec.trial] = time.monotonic()
+        self.view.begin(spec.trial, spec.overrides, spec.seed)
+
+    def on_trial_result(
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+    ) -> None:
+        if "epoch" not in result:
+            return
+        id = _id(trial)
+        self.last_report[id] = time.monotonic()
+        trial.max_failures = trial.num_failures + self.MAX_DEATHS - 1
+        self.view.epoch(id, result)
+        # Before Tune asks for the next epoch, which is to be trained from the clone.
+        if self.members and not self.source.is_exhausted() and (event := self.members.on_epoch(id, result)):
+            self.view.clone(event)
+
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        self.last_report.pop(_id(trial), None)
+
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        id = _id(trial)
+        self.last_report.pop(id, None)
+        self._synchronise(id)
+        result = trial.last_result or {}
+        ended, reason = result.get("ended"), None
+        if ended is None and self.source.interrupted.is_set():
+            self.view.end(id, "interrupted")
+            return
+        if ended == "failed":
+            reason = self.folder.run(id).status.get("reason") or result.get("reason")
+            if is_full(reason):
+                self.source.disk_full = str(reason)
+                self.source.interrupted.set()
+                self.view.end(id, "interrupted", reason)
+                return
+        elif ended is None:
+            reason = self.source.stop_reason
+            self.folder.decide(id, "stopped", self.source.trial_stop_reason())
+        self.view.end(id, ended or "stopped", reason)
+        self.source.trial_ended(id)
+
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+        id = _id(trial)
+        self.last_report.pop(id, None)
+        self._synchronise(id)
+        lines = str(trial.get_error() or "").strip().splitlines() or ["killed from outside"]
+        reason = self.hang_reasons.get(id) or f"its process died {self.MAX_DEATHS} times: {lines[-1][:200]}"
+        self.folder.decide(id, "failed", reason)
+        self.view.end(id, "failed", reason)
+        self.source.trial_ended(id)
+
+    def _synchronise(self, trial: str) -> None:
+        """With nodes that share no disk: fetch what the trial has recorded, and copy the sweep's record there."""
+        if self.storage is not None:
+            self.storage.pull(f"trials/{trial}", self.folder.run(trial).path, RECORDS)
+            self.storage.push(self.folder.path, "", lambda path: path.parent == self.folder.path)
+
+
+class SweepStopper(NotPickled, tune.Stopper):
+    """Stops all trials of a phase at their next report: after Ctrl-C, or when the budget is used up."""
+
+    def __init__(self, source: TrialSource) -> None:
+        self.source = source
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        if "epoch" in result:
+            self.source.epoch_ended()
+        return self.stop_all()
+
+    def stop_all(self) -> bool:
+        return self.source.interrupted.is_set() or self.source.is_exhausted()
+
+
+def _id(trial: TuneTrial) -> str:
+    """Our id of a Tune trial."""
+    return str(trial.config["trial"])
+
+
+def end_process(trial: TuneTrial) -> None:
+    """Kill the process of a trial that hangs: its thread cannot be stopped, and what it holds goes with it.
+
+    Tune keeps the actor to itself. Where it is no longer found there, the process is killed by the pid of its last
+    result, on the node that reported it.
+    """
+    try:
+        actor: Any = trial.temporary_state.ray_actor
+        ray.kill(actor)
+    except Exception as error:  # noqa: BLE001 - an internal of Tune: whatever it has become, the pid is left
+        result = trial.last_result or {}
+        nodes = [
+            node["NodeID"]
+            for node in ray.nodes()
+            if node["Alive"] and node["NodeManagerAddress"] == result.get("node_ip")
+        ]
+        if not nodes or "pid" not in result:
+            warnings.warn(
+                f"trial {_id(trial)} hangs, and its process cannot be ended ({type(error).__name__}: {error}): end it "
+                "by hand",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+            return
+        task = _kill.options(scheduling_strategy=NodeAffinitySchedulingStrategy(nodes[0], soft=False))
+        ray.get(task.remote(result["pid"]), timeout=60)
+
+
+@ray.remote(num_cpus=0, max_retries=0)
+def _kill(pid: int) -> None:
+    """Kill a process of this node."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)

@@ -1,0 +1,68 @@
+"""What a trial's process is told: the content of Tune's `config` for one trial."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lstm_lab.experiment import Experiment
+from lstm_lab.sweeps.spec import Resources
+from lstm_lab.tracking import Mode
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One trial, in plain values: Tune pickles them, and flattens and merges whatever has keys of its own."""
+
+    trial: str
+    """Its id in the sweep's folder."""
+    folder: str
+    """The sweep's folder, as an absolute path."""
+    group: str
+    """Group of its W&B run."""
+    experiment_json: str
+    overrides_json: str
+    seed: int
+    wandb: Mode
+    command: str
+    """Recorded in run.json."""
+    resources: dict[str, Any]
+    storage: str | None
+    """URI that the run folder is copied to, where the nodes share no disk."""
+    environment: dict[str, str]
+    """Environment variables of the driver that a node of a cluster does not have."""
+    population: int
+    """Trials that must have started before any of them trains; 0: none."""
+    decision_epochs: list[int] | None
+    """Numbers of epochs after which the trial waits for the scheduler; None: after each."""
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> TrialSpec:
+        """From Tune's `config`."""
+        return cls(**config)
+
+    def config(self) -> dict[str, Any]:
+        """As Tune's `config`."""
+        return asdict(self)
+
+    @property
+    def experiment(self) -> Experiment:
+        """What it trains, unless its run folder has been changed by an exploit."""
+        return Experiment.of(json.loads(self.experiment_json))
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Dotted key -> value: its configuration."""
+        found: dict[str, Any] = json.loads(self.overrides_json)
+        return found
+
+    @property
+    def sweep_folder(self) -> Path:
+        return Path(self.folder)
+
+    @property
+    def limits(self) -> Resources:
+        """What it holds while it runs."""
+        return Resources(**self.resources)
