@@ -148,9 +148,9 @@ def test_a_dry_run_says_when_nothing_has_room(tmp_path, vowels):
 
 
 @pytest.mark.parametrize(
-    ("address", "why"), [("nonsense", "host:port"), ("127.0.0.1:1", "nobody answers"), (":5", "host:port")]
+    ("address", "why"), [("nonsense", "host:port"), ("127.0.0.1:1", "nothing answers"), (":5", "host:port")]
 )
-def test_an_address_where_nobody_is_is_refused_at_once(address, why, monkeypatch):
+def test_an_address_without_a_cluster_is_refused_at_once(address, why, monkeypatch):
     from lstm_lab.sweeps.execution.ray_cluster import connect
 
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -159,7 +159,7 @@ def test_an_address_where_nobody_is_is_refused_at_once(address, why, monkeypatch
 
 
 def test_a_cluster_without_a_token_is_refused_before_ray_is_asked(tmp_path, monkeypatch):
-    from lstm_lab.sweeps.execution.ray_cluster import auth_mode
+    from lstm_lab.sweeps.execution.ray_environment import auth_mode
 
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
@@ -171,6 +171,41 @@ def test_a_cluster_without_a_token_is_refused_before_ray_is_asked(tmp_path, monk
     assert auth_mode("a:1") == "token"
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     assert auth_mode("a:1") == "disabled"
+
+
+ENTRY = """
+import os, sys, types
+before = "ray" in sys.modules
+driver = types.ModuleType("driver")
+driver.run_phases = lambda folder, **options: print(before, "ray" in sys.modules, os.environ["RAY_AUTH_MODE"])
+sys.modules["lstm_lab.sweeps.execution.driver"] = driver
+from lstm_lab.sweeps.execution import execute_sweep
+execute_sweep(None, wandb="disabled", console=None, address="a:1")
+"""
+
+
+def test_the_auth_mode_is_set_before_ray_is_imported(tmp_path):
+    """Ray reads it at its import, and offers no public way to read it again."""
+    token = tmp_path / "token"
+    token.write_text("x")
+    environment = {**os.environ, "RAY_AUTH_TOKEN_PATH": str(token)}
+    environment.pop("RAY_AUTH_MODE", None)
+    done = subprocess.run([sys.executable, "-c", ENTRY], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False", "token"]
+
+
+def test_where_ray_does_not_read_the_auth_mode_again_the_way_out_is_named(monkeypatch):
+    import ray._raylet
+
+    from lstm_lab.sweeps.execution import ray_environment
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setattr(ray_environment._Import, "read_auth_mode", False)
+    monkeypatch.delattr(ray._raylet, "Config")
+    with pytest.raises(ConfigError, match="set RAY_AUTH_MODE=token in the environment"):
+        ray_environment.reread_auth_mode("a:1")
+    monkeypatch.setattr(ray_environment._Import, "read_auth_mode", True)
+    ray_environment.reread_auth_mode("a:1")
 
 
 def test_only_what_was_started_is_ended(tmp_path):

@@ -8,24 +8,31 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from statistics import mean
+from types import SimpleNamespace
 
 import pytest
 import ray
 import torch
 from local_cluster import command_line, descendants
+from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import driver, execute_sweep, population
+from lstm_lab.sweeps.execution.callback import end_process
 from lstm_lab.sweeps.execution.ray_cluster import cluster
+from lstm_lab.sweeps.execution.trial_source import SearchPhase
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.view.progress import LiveView
 from lstm_lab.training import train
 
 
@@ -209,6 +216,36 @@ def test_its_own_ray_has_only_what_runs_trials():
     for spared in ("monitor.py", "log_monitor.py", "dashboard.py"):
         assert spared not in served
     assert Path(ray._private.worker._global_node._ray_params.setup_worker_path).name == "ray_worker.py"
+
+
+def test_a_hung_process_is_ended_by_its_pid_where_tune_shows_no_actor():
+    """Ray's actor of a trial is an internal of Tune; the pid of its last result is public."""
+    process = subprocess.Popen(["sleep", "600"])
+    trial = SimpleNamespace(
+        config={"trial": "t0000"}, last_result={"pid": process.pid, "node_ip": ray.util.get_node_ip_address()}
+    )
+    end_process(trial)
+    assert process.wait(10) == -signal.SIGKILL
+    with pytest.warns(RuntimeWarning, match="t0000 hangs, and its process cannot be ended"):
+        end_process(SimpleNamespace(config=trial.config, last_result=None))
+
+
+class PickyScheduler(FIFOScheduler):
+    """One day's scheduler of Tune, that reads what today's do not."""
+
+    def on_trial_result(self, tune_controller, trial, result):
+        return trial.evaluated_params[result["epoch"]]
+
+
+def test_a_scheduler_that_refuses_ended_trials_starts_without_them(swept, monkeypatch):
+    folder, _, _ = swept
+    source = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
+    view = LiveView("val/loss", "min", 8, 6, Console(quiet=True))
+    rungs = driver.restore_scheduler(folder, source, view)._brackets[0]._rungs
+    assert sum(len(recorded) for _, recorded in rungs) > 8
+    monkeypatch.setattr(driver, "build_scheduler", lambda source: PickyScheduler())
+    with pytest.warns(RuntimeWarning, match="starts without the results of ended trials"):
+        assert isinstance(driver.restore_scheduler(folder, source, view), PickyScheduler)
 
 
 # --- population based training ----------------------------------------------------------------------------------------
