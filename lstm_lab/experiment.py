@@ -56,9 +56,9 @@ class Experiment(Config):
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Experiment:
-        if not issubclass(self.data.owner, self.task.owner.accepts):
+        if not issubclass(self.data.dataset, self.task.owner.accepts):
             fitting = sorted(
-                name for name, member in Task.members.items() if issubclass(self.data.owner, member.accepts)
+                name for name, member in Task.members.items() if issubclass(self.data.dataset, member.accepts)
             )
             raise ValueError(
                 f"task '{self.task.name}' cannot be asked of data '{self.data.name}'; ask {' or '.join(fitting)}"

@@ -289,7 +289,10 @@ def dataset(request, tmp_path, readable):
     for i in range(60):
         (tmp_path / "texts" / str(i % 2)).mkdir(parents=True, exist_ok=True)
         (tmp_path / "texts" / str(i % 2) / f"{i}.txt").write_text(f"word{i % 9} {i}")
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "rows.npz", X=rng.normal(size=(40, 5, 3)), lengths=rng.integers(1, 6, 40), y=np.arange(40) % 2)
     required = {
+        "arrays": {"path": str(tmp_path / "rows.npz")},
         "csv": {"path": str(path), "time": "t", "targets": ["a"], "features": ["b"], "window": 9, "horizon": 3},
         "csv_text": {"path": str(tmp_path / "rows.jsonl")},
         "text_folder": {"path": str(tmp_path / "texts")},

@@ -135,9 +135,14 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
             """Without augmentation, which changes batches and not the data."""
             return {key: value for key, value in super().choices().items() if key != "augment"}
 
+        @property
+        def dataset(self) -> type[Dataset]:
+            """Class of what `build` returns; it may depend on the other fields."""
+            return self.owner
+
         @model_validator(mode="after")
         def _augmentations_keep_targets_correct(self) -> Dataset.Config:
-            allowed = self.owner.augments
+            allowed = self.dataset.augments
             wrong = next((name for name in self.augment.active if name not in allowed), None)
             if wrong is not None:
                 way_out = f"use {', '.join(sorted(allowed))}" if allowed else "remove it"

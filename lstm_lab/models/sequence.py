@@ -131,12 +131,12 @@ class SequenceModel(StatefulModel, name="sequence"):
 
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             defaults = type(self)()  # type: ignore[call-arg]
-            if not data.owner.tokens and self.embedding != defaults.embedding:
+            if not data.dataset.tokens and self.embedding != defaults.embedding:
                 raise ValueError(
                     f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave it out"
                 )
             if self.embedding.tie_weights:
-                if not (task.owner.causal and data.owner.tokens):
+                if not (task.owner.causal and data.dataset.tokens):
                     raise ValueError(
                         f"model.embedding.tie_weights: task '{task.name}' on data '{data.name}' does not "
                         "predict tokens; leave it out"

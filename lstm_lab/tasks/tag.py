@@ -54,7 +54,9 @@ class Tag(Task[TaggedSplit], name="tag"):
         return ClassificationMetrics(self.classes)
 
     def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
-        return [[self.classes[i] for i in row] for row in logits.argmax(-1).tolist()]
+        rows = logits.argmax(-1).tolist()
+        lengths = [len(row) for row in rows] if batch is None else batch.lengths.tolist()
+        return [[self.classes[i] for i in row[:length]] for row, length in zip(rows, lengths, strict=True)]
 
     def baselines(self, train: TaggedSplit, split: TaggedSplit) -> dict[str, dict[str, float]]:
         """The most frequent label, and a logistic regression over each step and its neighbours."""

@@ -177,7 +177,8 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         return LabelledInfo(sequences[0].shape[1], self._classes, tuple(counts.tolist()), mean, std)
 
     def _indices(self, labels: np.ndarray) -> np.ndarray:
-        return np.searchsorted(np.array(self._classes), labels.astype(str))
+        number = {name: i for i, name in enumerate(self._classes)}
+        return np.array([number[str(label)] for label in labels], np.int64)
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,8 @@ from typing_extensions import TypeVar
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Dataset, InfoT, Split, digest
+from lstm_lab.data.kinds.new_samples import new_sequences
+from lstm_lab.data.readers.in_memory import NewData
 
 Targets = list[np.ndarray] | np.ndarray | None
 TargetsT = TypeVar("TargetsT", bound=Targets, default=Any)
@@ -96,6 +98,10 @@ class PreSplit(Dataset[InfoT], Generic[InfoT, TargetsT, SplitT]):
                                     "targets would leak")  # fmt: skip
                 split_of[group] = name
         return raw
+
+    def new_sequences(self, source: NewData) -> list[np.ndarray]:
+        """Sequences (T, I) of new samples."""
+        return new_sequences(source, self.name)
 
     @cached_property
     def train(self) -> SplitT:

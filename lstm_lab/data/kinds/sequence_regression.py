@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch, Prediction, PredictionTable, Split
-from lstm_lab.data.kinds.new_samples import batches_of, new_sequences, on_training_scale, source_name
+from lstm_lab.data.kinds.new_samples import batches_of, on_training_scale, source_name
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit
 from lstm_lab.data.preprocessing.scaling import standardization
@@ -82,7 +82,7 @@ class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
 
     def read_new(self, source: NewData, info: RegressionInfo) -> Iterator[Batch]:
         sequences = on_training_scale(
-            new_sequences(source, self.name), info.input_size, info.mean, info.std, source_name(source)
+            self.new_sequences(source), info.input_size, info.mean, info.std, source_name(source)
         )
         return batches_of(RegressionSplit(sequences, np.zeros((len(sequences), len(info.targets)))), self.batch_size)
 

@@ -164,12 +164,11 @@ class WindowedDataset(Dataset[SeriesInfo]):
 
     @cached_property
     def series(self) -> Series:
-        """All rows, read once.
+        """All rows, read once and checked."""
+        return self.check(self.read())
 
-        Raises:
-            DataError: a series is too short for its three splits.
-        """
-        series = self.read()
+    def check(self, series: Series) -> Series:
+        """Raise DataError where a series is too short for its three splits; returns it otherwise."""
         whole_window = self.window + self.horizon
         for name, (first, end) in zip(series.names, series.spans, strict=True):
             train_end, validation_end, test_end = self._split_ends(end - first)

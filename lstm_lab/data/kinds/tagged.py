@@ -15,7 +15,6 @@ from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.new_samples import (
     batches_of,
     check_recorded_scale,
-    new_sequences,
     on_training_scale,
     source_name,
 )
@@ -85,7 +84,7 @@ class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
         return TaggedSplit(sequences, raw.targets)
 
     def read_new(self, source: NewData, info: LabelledInfo) -> Iterator[Batch]:
-        sequences = new_sequences(source, self.name)
+        sequences = self.new_sequences(source)
         if self.standardized:
             check_recorded_scale(info.mean, self.name)
         sequences = on_training_scale(sequences, info.input_size, info.mean, info.std, source_name(source))

@@ -27,6 +27,12 @@ def is_frame(source: object) -> TypeGuard[pd.DataFrame]:
     return pandas is not None and isinstance(source, pandas.DataFrame)
 
 
+def is_series(source: object) -> TypeGuard[pd.Series]:
+    """Whether it is a pandas Series."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(source, pandas.Series)
+
+
 def as_sequences(arrays: object, lengths: object = None, name: str = "X") -> list[np.ndarray]:
     """N sequences (T_i, F) float64, all finite.
 

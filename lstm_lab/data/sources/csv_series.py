@@ -114,16 +114,26 @@ class CSV(SeriesDataset, name="csv"):
         path = find_file(self.path)
         if self.sha256 is not None:
             check_sha256(path, self.sha256, "is not the file of this configuration", "restore it, or set data.sha256")
-        return self._series(self._read_file(path), self.missing)
+        return self.series_of(self._read_file(path))
 
     def _read_file(self, path: Path) -> Table:
-        return read_number_rows(path, self._wanted, self.separator)
+        return read_number_rows(path, self.wanted, self.separator)
 
     @property
-    def _wanted(self) -> tuple[str, ...]:
+    def wanted(self) -> tuple[str, ...]:
+        """All columns that are read."""
         return (self.time, *self._columns, *([self.id] if self.id else []))
 
-    def _series(self, table: Table, missing: Missing) -> Series:
+    def series_of(self, table: Table, missing: Missing | None = None) -> Series:
+        """The series of a table.
+
+        Args:
+            missing: other than that of the configuration.
+
+        Raises:
+            DataError: a cell that cannot be read, or times that are not regular.
+        """
+        missing = missing or self.missing
         columns = self._columns
         times = read_times(table, self.time, self.decimal)
         values = read_numbers(table, columns, self.decimal, allow_missing=missing != "error")
@@ -178,11 +188,11 @@ class CSV(SeriesDataset, name="csv"):
         if isinstance(source, str | Path):
             table = self._read_file(find_file(str(source)))
         elif is_frame(source):
-            table = read_frame(source, self._wanted, numbers=True, index=self.time)
+            table = read_frame(source, self.wanted, numbers=True, index=self.time)
         else:
             raise ConfigError(f"data '{self.name}' takes no new samples from arrays, which have no time: provide a "
                               "file or a DataFrame")  # fmt: skip
-        yield latest_window(self._series(table, "mask" if info.known else self.missing), info)
+        yield latest_window(self.series_of(table, "mask" if info.known else None), info)
 
     def prediction_table(
         self, predictions: Sequence[Prediction], info: SeriesInfo, columns: Sequence[str]

@@ -1,0 +1,195 @@
+"""An .npz file of sequences and their targets: how it is written, read and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from lstm_lab.config import DataError
+from lstm_lab.data.preprocessing.splits import SPLITS
+from lstm_lab.data.readers.cache import cache_folder, write_bytes_atomic
+from lstm_lab.data.readers.in_memory import as_sequences
+from lstm_lab.data.readers.locate import check_sha256, find_file
+from lstm_lab.data.readers.table import list_names
+
+FIELDS = ("X", "lengths", "y", "groups", "splits", "classes", "targets")
+"""Arrays that a file may have; only X is required, and y for training."""
+
+
+@dataclass(frozen=True)
+class ArrayFile:
+    """Content of an .npz file of N sequences with F channels."""
+
+    path: Path
+    sequences: list[np.ndarray]
+    """N arrays (T, F) float64."""
+    y: np.ndarray | None = None
+    """Targets: (N,) classes, (N, K) or (N,) values, or (sum of T,) or (N, T) classes of the steps."""
+    groups: np.ndarray | None = None
+    """(N,) sequences of one group stay in one split."""
+    splits: np.ndarray | None = None
+    """(N,) names of SPLITS."""
+    classes: tuple[str, ...] = ()
+    """Class names in the order of their indices; empty: sorted."""
+    targets: tuple[str, ...] = ()
+    """Names of the K values."""
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(N,) steps of each sequence."""
+        return np.array([len(sequence) for sequence in self.sequences])
+
+    def values(self) -> np.ndarray:
+        """(N, K) float64 values to predict.
+
+        Raises:
+            DataError: no y, of another shape, or not finite.
+        """
+        y = self._targets()
+        if y.dtype.kind not in "fiub" or y.ndim > 2 or len(y) != len(self.sequences):
+            raise DataError(f"{self.path}: y has shape {y.shape} and type {y.dtype}, but values to predict are "
+                            f"{len(self.sequences)} numbers, or rows of numbers, one for each sequence")  # fmt: skip
+        values = y.astype(np.float64).reshape(len(y), -1)
+        wrong = np.argwhere(~np.isfinite(values))
+        if len(wrong):
+            raise DataError(f"{self.path}: y[{wrong[0, 0]}]: is {values[tuple(wrong[0])]}: remove the sequence")
+        return values
+
+    def labels(self) -> np.ndarray:
+        """(N,) class name of each sequence.
+
+        Raises:
+            DataError: no y, or of another shape or type.
+        """
+        y = self._targets()
+        if y.shape != (len(self.sequences),):
+            raise DataError(f"{self.path}: y has shape {y.shape}, but {len(self.sequences)} sequences need one class "
+                            "each")  # fmt: skip
+        return self._names(y)
+
+    def step_labels(self) -> list[np.ndarray]:
+        """N arrays (T,) of class names, "" at steps without a target: those that are "" or negative in y.
+
+        Raises:
+            DataError: no y, or of another shape or type.
+        """
+        y, lengths = self._targets(), self.lengths
+        if y.ndim == 2 and len(y) == len(lengths) and y.shape[1] >= lengths.max():
+            y = np.concatenate([row[:length] for row, length in zip(y, lengths, strict=True)])
+        if y.shape != (lengths.sum(),):
+            raise DataError(f"{self.path}: y has shape {y.shape}, but {lengths.sum()} steps need one class each")
+        names = np.where(y < 0, "", self._names(np.maximum(y, 0))) if y.dtype.kind == "i" else self._names(y)
+        return np.split(names, lengths.cumsum()[:-1])
+
+    def _targets(self) -> np.ndarray:
+        if self.y is None:
+            raise DataError(f"{self.path}: has no array y: write the targets of the sequences under this name")
+        return self.y
+
+    def _names(self, y: np.ndarray) -> np.ndarray:
+        """Class names: y itself, or `classes` at the integers of y."""
+        if y.dtype.kind not in "iubU":
+            raise DataError(f"{self.path}: y has type {y.dtype}, but classes are integers or strings: convert them, or "
+                            "set data.target=value to predict numbers")  # fmt: skip
+        names = y.astype(str)
+        if not self.classes or set(names.tolist()) - {""} <= set(self.classes):
+            return names
+        if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= len(self.classes):
+            wrong = next(name for name in names.tolist() if name not in self.classes)
+            raise DataError(f"{self.path}: y has class {wrong!r}, which is neither in classes "
+                            f"({list_names(self.classes)}) nor an index of it")  # fmt: skip
+        return np.array(self.classes)[y]
+
+
+def read_array_file(path: str, sha256: str | None = None) -> ArrayFile:
+    """Read an .npz file.
+
+    Args:
+        path: looked up from the current folder, then below LSTM_LAB_DATA.
+        sha256: of its content; None: not checked.
+
+    Raises:
+        DataError: no such file, other content, or arrays that do not fit together.
+    """
+    file_path = find_file(path)
+    if sha256 is not None:
+        check_sha256(file_path, sha256, "is not the file of this configuration", "restore it, or set data.sha256")
+    try:
+        with np.load(file_path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files if name in FIELDS}
+    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{file_path}: cannot be read as .npz without pickle ({' '.join(str(error).split())[:120]}): "
+                        "write it with numpy.savez, classes as integers or strings") from None  # fmt: skip
+    if "X" not in arrays:
+        raise DataError(f"{file_path}: has no array X: write the sequences under this name")
+    try:
+        return _array_file(file_path, arrays)
+    except DataError as error:
+        raise DataError(f"{file_path}: {error}" if not str(error).startswith(str(file_path)) else str(error)) from None
+
+
+def _array_file(path: Path, arrays: dict[str, np.ndarray]) -> ArrayFile:
+    X, lengths = arrays["X"], arrays.get("lengths")
+    if X.ndim == 2 and lengths is not None:  # Packed: (sum of T, F).
+        if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.sum() != len(X) or (lengths < 1).any():
+            raise DataError(f"lengths must be positive integers whose sum is {len(X)}, the number of steps of X")
+        sequences = as_sequences(np.split(X, lengths.cumsum()[:-1]))
+    else:
+        sequences = as_sequences(X, lengths)
+    for name in ("groups", "splits"):
+        if name in arrays and arrays[name].shape != (len(sequences),):
+            raise DataError(f"{name} has shape {arrays[name].shape}, but must have one entry for each of the "
+                            f"{len(sequences)} sequences")  # fmt: skip
+    splits = arrays.get("splits")
+    if splits is not None and not np.isin(splits, SPLITS).all():
+        wrong = next(str(split) for split in splits if split not in SPLITS)
+        raise DataError(f"splits has {wrong!r}: use {', '.join(SPLITS)}")
+    classes, targets = (tuple(str(name) for name in arrays.get(key, ())) for key in ("classes", "targets"))
+    return ArrayFile(path, sequences, arrays.get("y"), arrays.get("groups"), splits, classes, targets)
+
+
+def write_array_file(
+    sequences: Sequence[np.ndarray], folder: str | Path | None, **more: np.ndarray | None
+) -> tuple[Path, str]:
+    """Write an .npz file whose name is a hash of its content, unless it is there.
+
+    Args:
+        sequences: N arrays (T, F).
+        folder: to write to; None: `arrays` below the cache.
+        more: other arrays of FIELDS.
+
+    Returns:
+        The path of the file, and the sha256 of its content.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    X = np.concatenate(sequences)
+    single = X.astype(np.float32)
+    arrays = {"X": single if np.array_equal(single, X) else X}
+    arrays["lengths"] = np.array([len(sequence) for sequence in sequences], np.int64)
+    arrays |= {name: array for name, array in more.items() if array is not None}
+    body = io.BytesIO()
+    np.savez(body, allow_pickle=False, **arrays)
+    return write_content_addressed(
+        body.getvalue(), cache_folder() / "arrays" if folder is None else Path(folder), "npz"
+    )
+
+
+def write_content_addressed(content: bytes, folder: Path, ending: str) -> tuple[Path, str]:
+    """Write a file whose name is a hash of its content, unless it is there; its absolute path and its sha256."""
+    sha256 = hashlib.sha256(content).hexdigest()
+    path = folder.expanduser().absolute() / f"{sha256[:16]}.{ending}"
+    try:
+        if not path.is_file() or path.stat().st_size != len(content):
+            write_bytes_atomic(path, content)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}): give folder= or set LSTM_LAB_CACHE to a "
+                        "writable folder with free space") from None  # fmt: skip
+    return path, sha256
