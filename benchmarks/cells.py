@@ -1,12 +1,12 @@
 """Forward and backward of every cell against torch's layers and against its own step in a Python loop.
 
     python benchmarks/cells.py                     # prints the tables
-    python benchmarks/cells.py --write             # and keeps them in benchmarks/cells.md
+    python benchmarks/cells.py --write             # and writes them to benchmarks/cells.md
 
-One thread, interleaved. With `pip install torchrecurrent` its layers take part.
+One thread, interleaved. With `pip install torchrecurrent` its layers are measured too.
 
-Contestants take turns, each round in the same order, so that a busy machine slows all of them; what is printed is the
-median time and, against torch's layer of the same round, the median ratio with its quartiles.
+All layers run in turn, each round in the same order, so that a busy machine slows down all of them. Printed are the
+median time and the median ratio to the baseline's time in the same round, with its quartiles.
 """
 
 from __future__ import annotations
@@ -30,16 +30,17 @@ from lstm_lab.cells.base import unroll
 from lstm_lab.registry import Named
 
 SHAPES = [(32, 50, 8, 32), (64, 100, 16, 64), (64, 100, 32, 128), (128, 200, 64, 256), (32, 400, 128, 512)]
-TURN = 0.005
+MIN_TURN = 0.005
+"""Seconds of one turn: with less, a fast layer would pay for the caches that the previous one has filled."""
 HEAD = ["B,T,I,H", "layer", "ms", "speed", "quartiles", "rounds"]
 
 Run = tuple[Callable[[], Tensor], list[Tensor]]
-"""A whole layer's outputs (B, T, H), and the weights whose gradients are wanted."""
+"""A layer's outputs (B, T, H), and the weights whose gradients are computed."""
 
 
 def layer(kind: type[nn.RNNBase], x: Tensor, H: int) -> Run:
-    made = kind(x.shape[2], H, batch_first=True)
-    return lambda: made(x)[0], list(made.parameters())
+    module = kind(x.shape[2], H, batch_first=True)
+    return lambda: module(x)[0], list(module.parameters())
 
 
 def cell_loop(x: Tensor, H: int) -> Run:
@@ -56,7 +57,7 @@ def cell_loop(x: Tensor, H: int) -> Run:
 
 
 class Scripted(nn.Module):
-    """The loop that people write to be compiled by torch.jit.script."""
+    """An LSTM as a loop, for torch.jit.script."""
 
     def __init__(self, I: int, H: int) -> None:  # noqa: E741
         super().__init__()
@@ -82,8 +83,8 @@ def other(name: str, x: Tensor, H: int) -> Run:
     """A layer of torchrecurrent."""
     import torchrecurrent
 
-    made = getattr(torchrecurrent, name)(x.shape[2], H, batch_first=True)
-    return lambda: made(x)[0], list(made.parameters())
+    module = vars(torchrecurrent)[name](x.shape[2], H, batch_first=True)
+    return lambda: module(x)[0], list(module.parameters())
 
 
 def ours(config: Named, x: Tensor, H: int) -> Run:
@@ -93,7 +94,7 @@ def ours(config: Named, x: Tensor, H: int) -> Run:
 
 
 def loop(config: Named, x: Tensor, H: int) -> Run:
-    """The same step by step in Python."""
+    """The same cell, step by step in Python."""
     cell, lengths = config.build(x.shape[2], H), torch.full((x.shape[0],), x.shape[1])
     return lambda: unroll(cell.step, x, lengths, cell.initial_state(x))[0], list(cell.parameters())
 
@@ -103,7 +104,7 @@ def cell(name: str, **choices) -> Named:
 
 
 def contestants(x: Tensor, H: int) -> dict[str, tuple[str, Run]]:
-    """Name -> against whom, and how."""
+    """Name -> name of its baseline, and how to run it."""
     found = {
         "nn.LSTM": ("", layer(nn.LSTM, x, H)),
         "lstm": ("nn.LSTM", ours(cell("lstm"), x, H)),
@@ -143,36 +144,35 @@ def measure(
     who: Callable[[Tensor, int], dict[str, tuple[str, Run]]] = contestants,
     wait: Callable[[], None] = lambda: None,
 ) -> list[list[str]]:
-    """Rows of the table; `wait` returns when the device has done what it was given."""
+    """Rows of the table; `wait` returns when the device has finished its work."""
     B, T, I, H = shape  # noqa: E741
     x, slope = torch.randn(B, T, I, requires_grad=input_gradient), torch.randn(B, T, H)
     named = who(x, H)
     times: dict[str, list[float]] = {name: [] for name in named}
-    began = time.perf_counter()
-    while min(map(len, times.values())) < 7 or time.perf_counter() - began < seconds:
+    started = time.perf_counter()
+    while min(map(len, times.values())) < 7 or time.perf_counter() - started < seconds:
         for name, (_, (run, weights)) in named.items():
-            # A turn lasts some milliseconds: what is quick is not charged for the caches that the one before it left.
-            turns = 1 + int(TURN / min(times[name])) if times[name] else 1
+            repeats = 1 + int(MIN_TURN / min(times[name])) if times[name] else 1
             wait()
             start = time.perf_counter()
-            for _ in range(turns):
+            for _ in range(repeats):
                 for tensor in (x, *weights):
                     tensor.grad = None
                 run().backward(slope)
             wait()
-            times[name].append((time.perf_counter() - start) / turns)
+            times[name].append((time.perf_counter() - start) / repeats)
     rows = []
-    for name, (rival, _) in named.items():
-        mine = times[name][2:]  # the first rounds fill caches
-        ratios = [a / b for a, b in zip(times[rival][2:], mine, strict=True)] if rival else []
+    for name, (baseline, _) in named.items():
+        own = times[name][2:]  # the first rounds fill caches
+        ratios = [a / b for a, b in zip(times[baseline][2:], own, strict=True)] if baseline else []
         quarters = statistics.quantiles(ratios, n=4) if ratios else []
         rows.append([
             f"{B},{T},{I},{H}",
             name,
-            f"{statistics.median(mine) * 1e3:.3g}",
-            f"{quarters[1]:.2f}x {rival}" if quarters else "",
+            f"{statistics.median(own) * 1e3:.3g}",
+            f"{quarters[1]:.2f}x {baseline}" if quarters else "",
             f"{quarters[0]:.2f}-{quarters[2]:.2f}" if quarters else "",
-            str(len(mine)),
+            str(len(own)),
         ])  # fmt: skip
     return rows
 
@@ -189,17 +189,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Speed of the recurrent kernels against torch's layers.")
     parser.add_argument("--seconds", type=float, default=8, help="for each shape, at least seven rounds [%(default)s]")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--input-gradient", action="store_true", help="x needs a gradient too, as above a first layer")
-    parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/cells.md")
+    parser.add_argument(
+        "--input-gradient", action="store_true", help="x needs a gradient too, as above the first layer"
+    )
+    parser.add_argument("--write", action="store_true", help="write the tables to benchmarks/cells.md")
     chosen = parser.parse_args()
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
     tuned = kernels.tune_memory()
     tables = {}
-    for entered, shapes in ((contestants, SHAPES), (against_loops, SHAPES[:2])):
-        table = tables[entered] = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
+    for layers, shapes in ((contestants, SHAPES), (against_loops, SHAPES[:2])):
+        table = tables[layers] = [f"| {' | '.join(HEAD)} |", f"|{'---|' * len(HEAD)}"]
         for shape in shapes:
-            for row in measure(shape, chosen.seconds, chosen.input_gradient, entered):
+            for row in measure(shape, chosen.seconds, chosen.input_gradient, layers):
                 table.append(f"| {' | '.join(row)} |")
                 print(table[-1], flush=True)
     report = "\n".join([
@@ -207,9 +209,9 @@ def main() -> int:
         "",
         f"`{shlex.join(['python', 'benchmarks/cells.py', *sys.argv[1:]])}`, {time.strftime('%Y-%m-%d')}.",
         f"{processor()}, {chosen.threads} thread(s), torch {torch.__version__}, engine: {kernels.status().engine}, "
-        f"malloc {'tuned' if tuned else 'as it is'} for all.",
+        f"malloc {'tuned' if tuned else 'not tuned'} for all.",
         "",
-        "Medians of interleaved rounds; speed is the rival's time over the layer's own in the same round.",
+        "Medians of interleaved rounds; speed is the baseline's time over the layer's in the same round.",
         "",
         *tables[contestants],
         "",

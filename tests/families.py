@@ -1,4 +1,4 @@
-"""Each family of sequence kernels twice, as a layer of the public API and as an unrolled step; and comparisons."""
+"""Each family of sequence kernels as a layer of the public API and as an unrolled step; and comparisons of the two."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch.testing import assert_close
 
 from lstm_lab import kernels
 from lstm_lab.kernels import Variant, reference
+from lstm_lab.kernels.lengths import length_mask
 
 
 class Family:
@@ -96,7 +97,7 @@ SHAPES = [
 
 
 def ragged(B: int, T: int) -> Tensor:
-    """Lengths from nothing to all, both included where there are samples enough."""
+    """Lengths from 0 to T; both are included where there are enough samples."""
     lengths = torch.randint(0, T + 1, (B,), generator=torch.Generator().manual_seed(0))
     lengths[-1] = T
     if B > 2:
@@ -104,10 +105,9 @@ def ragged(B: int, T: int) -> Tensor:
     return lengths
 
 
-def spoil(x: Tensor, lengths: Tensor) -> Tensor:
-    """The same batch with nan wherever nothing may be read."""
-    inside = torch.arange(x.shape[1]) < lengths.unsqueeze(1)
-    return x.detach().masked_fill(~inside.unsqueeze(-1), torch.nan).requires_grad_()
+def with_nan_padding(x: Tensor, lengths: Tensor) -> Tensor:
+    """The same batch with NaN in its padding."""
+    return x.detach().masked_fill(~length_mask(lengths, x.shape[1]).unsqueeze(-1), torch.nan).requires_grad_()
 
 
 def results(run, lengths, leaves, reverse=False) -> list[Tensor]:
@@ -121,17 +121,16 @@ def results(run, lengths, leaves, reverse=False) -> list[Tensor]:
     return [*(o.detach() for o in outputs), *grads]
 
 
-def agree(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
+def assert_agree(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
     """Equal up to `tolerance` of each tensor's largest entry."""
     for a, b in zip(ours, theirs, strict=True):
         scale = max(1.0, b.abs().max().item()) if b.numel() else 1.0
         assert_close(a.to(b.dtype), b, rtol=0, atol=tolerance * scale)
 
 
-def single(leaves: list[Tensor]) -> list[Tensor]:
+def to_float32(leaves: list[Tensor]) -> list[Tensor]:
     return [leaf.detach().float().requires_grad_() for leaf in leaves]
 
 
-def same(ours, theirs) -> bool:
-    """To the bit."""
+def bitwise_equal(ours, theirs) -> bool:
     return all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))

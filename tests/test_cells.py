@@ -1,4 +1,4 @@
-"""Every registered cell: the step is the truth, and every whole-sequence form is proven against it."""
+"""Every registered cell: the step is its definition, and every whole-sequence form is proven against it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from torch.testing import assert_close as close
 
 from lstm_lab.cells import Cell
 from lstm_lab.cells.lstm import LSTM
+from lstm_lab.kernels.lengths import length_mask
 
 assert_close = partial(close, rtol=1e-9, atol=1e-12)  # in float64
 B, T, IN, H = 4, 7, 3, 5
 FULL, RAGGED = torch.full((B,), T), torch.tensor([3, T, 1, 5])
 TORCH = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-# The cell's own whole-sequence form, and the step unrolled by the contract: the same laws hold for both.
+# The cell's own forward, and the one of the base class: the same laws hold for both.
 FORMS = {"own": lambda cell, *inputs: cell(*inputs), "unrolled": Cell.forward}
 
 
@@ -34,7 +35,7 @@ def run(request):
 def build(name, input_size=IN, hidden_size=H):
     torch.manual_seed(0)
     cell = Cell.members[name].Config().build(input_size, hidden_size).double()
-    for parameter in cell.parameters():  # Away from zeros and ones, so that no term is hidden.
+    for parameter in cell.parameters():  # Not zeros or ones, so that every term has an effect.
         nn.init.uniform_(parameter, -0.7, 0.7)
     return cell
 
@@ -44,7 +45,7 @@ def draw(*shape):
 
 
 def a_state(cell, samples=B):
-    """One that the cell can reach."""
+    """A state that the cell can reach."""
     state = cell(draw(samples, 3, cell.input_size), torch.full((samples,), 3))[1]
     return type(state)(*(part.detach() for part in state))
 
@@ -55,12 +56,12 @@ def gradients(run, cell, x, lengths, state):
     state = type(state)(*(part.clone().requires_grad_() for part in state))
     outputs, end = run(cell, x, lengths, state)
     generator = torch.Generator().manual_seed(1)
-    valid = (torch.arange(x.shape[1]) < lengths.unsqueeze(1)).unsqueeze(-1)
+    valid = length_mask(lengths, x.shape[1]).unsqueeze(-1)
     loss = sum(
         (part * torch.randn(part.shape, generator=generator, dtype=part.dtype)).sum()
         for part in (outputs.masked_select(valid), *end)
     )
-    # An mLSTM never looks at its own h: that is no gradient, not a missing one.
+    # An mLSTM never reads its own h: a gradient of zero, not a missing one.
     loss = loss + sum(0 * part.sum() for part in state)
     names = ["x", *state._fields, *(name for name, _ in cell.named_parameters())]
     return dict(zip(names, torch.autograd.grad(loss, [x, *state, *cell.parameters()]), strict=True))
@@ -94,13 +95,13 @@ def test_whole_sequence_form_equals_the_unrolled_step(cell, lengths):
 
 def test_no_state_means_the_initial_state(cell, run):
     x = draw(B, T, IN)
-    without, end = run(cell, x, RAGGED)
-    given, same = run(cell, x, RAGGED, cell.initial_state(x))
-    assert_close(without, given)
-    assert_close(tuple(end), tuple(same))
+    outputs, end = run(cell, x, RAGGED)
+    expected, last = run(cell, x, RAGGED, cell.initial_state(x))
+    assert_close(outputs, expected)
+    assert_close(tuple(end), tuple(last))
 
 
-def test_samples_never_see_each_other(cell, run):
+def test_samples_are_independent(cell, run):
     x, start = draw(B, T, IN).requires_grad_(), a_state(cell)
     outputs, _ = run(cell, x, RAGGED, start)
     (gradient,) = torch.autograd.grad(outputs[1].square().sum(), x)
@@ -116,7 +117,7 @@ def test_samples_never_see_each_other(cell, run):
 
 
 @pytest.mark.parametrize("t", [0, 3, T - 1])
-def test_the_future_never_reaches_the_past(cell, run, t):
+def test_the_past_does_not_depend_on_the_future(cell, run, t):
     x, start = draw(B, T, IN).requires_grad_(), a_state(cell)
     outputs, _ = run(cell, x, FULL, start)
     changed = x.detach().clone()
@@ -129,11 +130,11 @@ def test_the_future_never_reaches_the_past(cell, run, t):
     assert gradient[:, t].abs().min() > 0
 
 
-@pytest.mark.parametrize("garbage", [1e6, torch.inf, torch.nan])
-def test_padding_never_changes_an_answer(cell, run, garbage):
+@pytest.mark.parametrize("padding", [1e6, torch.inf, torch.nan])
+def test_padding_changes_no_result(cell, run, padding):
     clean, start = draw(B, T, IN), a_state(cell)
-    behind = torch.arange(T) >= RAGGED.unsqueeze(1)
-    dirty = clean.masked_fill(behind.unsqueeze(-1), garbage)
+    behind = ~length_mask(RAGGED, T)
+    dirty = clean.masked_fill(behind.unsqueeze(-1), padding)
     clean = clean.masked_fill(behind.unsqueeze(-1), 0.0)
     (outputs, end), (again, same) = run(cell, clean, RAGGED, start), run(cell, dirty, RAGGED, start)
     assert (again[behind] == 0).all()
@@ -152,7 +153,7 @@ def test_each_sample_alone_equals_the_padded_batch(cell, run):
             cell, x[i : i + 1, :length], RAGGED[i : i + 1], type(start)(*(part[i : i + 1] for part in start))
         )
         assert_close(alone[0], outputs[i, :length])
-        # The state is the one at the sample's own end, not at the end of the batch.
+        # The state after the sample's own last step, not after the batch's.
         assert_close(tuple(part[0] for part in last), tuple(part[i] for part in end))
 
 
@@ -184,8 +185,8 @@ def test_equals_torch(name, run, lengths):
     x, start = draw(B, T, IN).requires_grad_(), a_state(cell)
     theirs = x.detach().clone().requires_grad_()
     packed = pack_padded_sequence(theirs, lengths, batch_first=True, enforce_sorted=False)
-    begin = tuple(part.unsqueeze(0) for part in start)
-    expected, end = twin(packed, begin if len(begin) > 1 else begin[0])
+    initial = tuple(part.unsqueeze(0) for part in start)
+    expected, end = twin(packed, initial if len(initial) > 1 else initial[0])
     expected, _ = pad_packed_sequence(expected, batch_first=True)
     outputs, state = run(cell, x, lengths, start)
     assert_close(outputs, expected)
@@ -198,7 +199,7 @@ def test_equals_torch(name, run, lengths):
 
 
 @pytest.mark.parametrize("bias", [-1.0, 0.0, 1.0, 2.5])
-def test_lstm_starts_by_remembering(bias):
+def test_the_lstm_starts_with_the_given_forget_bias(bias):
     layer = LSTM.Config(forget_bias=bias).build(IN, H).layer
     assert torch.equal((layer.bias_ih_l0 + layer.bias_hh_l0)[H : 2 * H], torch.full((H,), bias))
     assert LSTM.Config().forget_bias == 1.0
@@ -213,7 +214,7 @@ def test_equal_seeds_equal_weights(cell):
     assert not torch.equal(weights(3), weights(4))
 
 
-def test_state_follows_the_input(cell):
+def test_the_state_has_the_dtype_of_the_input(cell):
     for dtype in (torch.float32, torch.float64):
         x = torch.zeros(2, IN, dtype=dtype)
         start = cell.initial_state(x)
@@ -223,9 +224,9 @@ def test_state_follows_the_input(cell):
             assert part.dtype == after.dtype == dtype
 
 
-def test_leaves_its_inputs_alone(cell, run):
+def test_inputs_are_not_modified(cell, run):
     x, start = draw(B, T, IN), a_state(cell)
     before = [x.clone(), *(part.clone() for part in start)]
     run(cell, x, RAGGED, start)
-    for kept, now in zip(before, [x, *start], strict=True):
-        assert torch.equal(kept, now)
+    for original, now in zip(before, [x, *start], strict=True):
+        assert torch.equal(original, now)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import FAMILIES, agree, results
+from families import FAMILIES, assert_agree, results
 
 from lstm_lab import kernels
 from lstm_lab.kernels import build
@@ -39,7 +39,7 @@ def falls_back() -> str:
     assert "using torch" in status.reason
     law = FAMILIES["lstm"]
     leaves, lengths = law.leaves(3, 4, 2, 5, torch.float64), torch.tensor([4, 1, 2])
-    agree(results(law.fast, lengths, leaves), results(law.slow, lengths, leaves), 1e-10)
+    assert_agree(results(law.fast, lengths, leaves), results(law.slow, lengths, leaves), 1e-10)
     return status.reason
 
 

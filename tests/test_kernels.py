@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from families import FAMILIES, SHAPES, agree, ragged, results, same, single, spoil
+from families import FAMILIES, SHAPES, assert_agree, bitwise_equal, ragged, results, to_float32, with_nan_padding
 from torch import nn
 from torch.testing import assert_close
 
@@ -30,10 +30,10 @@ def test_layer_is_the_step_repeated(family, shape, reverse):
     law, B, T = FAMILIES[family], shape[0], shape[1]
     for lengths in (torch.full((B,), T), ragged(B, T)):
         exact = law.leaves(*shape, torch.float64)
-        exact[0] = spoil(exact[0], lengths)
+        exact[0] = with_nan_padding(exact[0], lengths)
         truth = results(law.slow, lengths, exact, reverse)
-        agree(results(law.fast, lengths, exact, reverse), truth, 1e-10)
-        agree(results(law.fast, lengths, single(exact), reverse), truth, 1e-5)
+        assert_agree(results(law.fast, lengths, exact, reverse), truth, 1e-10)
+        assert_agree(results(law.fast, lengths, to_float32(exact), reverse), truth, 1e-5)
 
 
 @pytest.mark.usefixtures("needs_engine")
@@ -50,8 +50,8 @@ def test_every_instruction_set_computes_the_same(family, isa, monkeypatch):
             lengths = ragged(shape[0], shape[1])
             leaves = law.leaves(*shape, torch.float64)
             truth = results(law.slow, lengths, leaves)
-            agree(results(law.fast, lengths, leaves), truth, 1e-10)
-            agree(results(law.fast, lengths, single(leaves)), truth, 1e-5)
+            assert_agree(results(law.fast, lengths, leaves), truth, 1e-10)
+            assert_agree(results(law.fast, lengths, to_float32(leaves)), truth, 1e-5)
     finally:
         monkeypatch.delenv("LSTM_LAB_KERNELS")
         kernels.reload()
@@ -89,7 +89,7 @@ def test_samples_are_independent(family):
         x, *state = (leaf[b : b + 1] for leaf in leaves[: law.states + 1])
         alone = law.fast(lengths[b : b + 1], [x[:, :n], *state, *leaves[law.states + 1 :]])
         assert torch.equal(alone[0], batch[0][b : b + 1, :n])
-        assert same(alone[1:], [end[b : b + 1] for end in batch[1:]])
+        assert bitwise_equal(alone[1:], [end[b : b + 1] for end in batch[1:]])
         assert batch[0][b, n:].eq(0).all()
 
 
@@ -104,9 +104,9 @@ def test_threads_change_nothing(family):
     for threads in (2, 3, 7):
         torch.set_num_threads(threads)
         first, again = results(law.fast, lengths, leaves), results(law.fast, lengths, leaves)
-        assert same(first, again)
-        assert same(first[:samples], alone[:samples])
-        agree(first[samples:], alone[samples:], 1e-5)
+        assert bitwise_equal(first, again)
+        assert bitwise_equal(first[:samples], alone[:samples])
+        assert_agree(first[samples:], alone[samples:], 1e-5)
 
 
 @pytest.mark.usefixtures("needs_engine")
@@ -121,11 +121,11 @@ def test_layout_in_memory_does_not_matter(family):
     for x in (time_first, wide[..., ::2]):
         others = [leaf.detach().t().contiguous().t() if leaf.dim() == 2 else leaf.detach() for leaf in leaves[1:]]
         assert not x.is_contiguous()
-        agree(results(law.fast, lengths, [leaf.requires_grad_() for leaf in (x, *others)]), truth, 1e-14)
+        assert_agree(results(law.fast, lengths, [leaf.requires_grad_() for leaf in (x, *others)]), truth, 1e-14)
     for reduce in (lambda out: out.sum(), lambda out: out[:, -1].sum(), lambda out: out.transpose(1, 2)[:, 1:].sum()):
         ours = torch.autograd.grad(reduce(law.fast(lengths, leaves)[0]), leaves)
         theirs = torch.autograd.grad(reduce(law.slow(lengths, leaves)[0]), leaves)
-        agree(list(ours), list(theirs), 1e-12)
+        assert_agree(list(ours), list(theirs), 1e-12)
 
 
 @pytest.mark.usefixtures("needs_engine")
@@ -141,7 +141,7 @@ def test_only_the_needed_gradients(family):
         (grad,) = torch.autograd.grad(law.fast(lengths, alone)[0].square().sum(), [leaf])
         assert torch.equal(grad, truth[i])
     with torch.no_grad():
-        assert same(law.fast(lengths, leaves), outputs)
+        assert bitwise_equal(law.fast(lengths, leaves), outputs)
 
 
 @pytest.mark.usefixtures("needs_engine")
@@ -151,7 +151,7 @@ def test_second_backward_pass_over_a_retained_graph(family):
     leaves, lengths = law.leaves(5, 6, 3, 9, torch.float64), ragged(5, 6)
     total = sum(out.square().sum() for out in law.fast(lengths, leaves))
     first = torch.autograd.grad(total, leaves, retain_graph=True)
-    assert same(torch.autograd.grad(total, leaves, retain_graph=True), first)
+    assert bitwise_equal(torch.autograd.grad(total, leaves, retain_graph=True), first)
 
 
 @pytest.mark.usefixtures("needs_engine")
@@ -177,7 +177,7 @@ def test_without_the_engine_torch_computes_the_layer(family):
             truth = results(law.slow, lengths, leaves, reverse)
             with kernels.disabled():
                 assert not kernels.status().active
-                agree(results(law.fast, lengths, leaves, reverse), truth, 1e-10)
+                assert_agree(results(law.fast, lengths, leaves, reverse), truth, 1e-10)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])

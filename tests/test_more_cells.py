@@ -1,4 +1,4 @@
-"""Laws of single cells: where each meets another, its limits, and what its paper promises of it."""
+"""Laws of single cells: where each equals another one, its limits, and properties stated in its paper."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FULL, RAGGED = torch.full((B,), T), torch.tensor([3, T, 0, 5])
 def build(name, input_size=IN, hidden_size=H, **choices):
     torch.manual_seed(0)
     cell = Cell.members[name].Config(**choices).build(input_size, hidden_size).double()
-    for parameter in cell.parameters():  # Away from zeros and ones, so that no term is hidden.
+    for parameter in cell.parameters():  # Not zeros or ones, so that every term has an effect.
         torch.nn.init.uniform_(parameter, -0.7, 0.7)
     return cell
 
@@ -29,7 +29,7 @@ def draw(*shape):
     return torch.randn(*shape, dtype=torch.float64)
 
 
-def reached(cell, samples=B):
+def reachable_state(cell, samples=B):
     """A state that the cell can reach, with gradients."""
     state = Cell.forward(cell, draw(samples, 3, cell.input_size), torch.full((samples,), 3))[1]
     return type(state)(*(part.detach().requires_grad_() for part in state))
@@ -42,17 +42,17 @@ def set_to(cell, **values):
     return cell
 
 
-def lstm_weights(cell):
-    """Of a cell with W, U, b in torch's layout, put into an `lstm`."""
+def as_lstm(cell):
+    """An `lstm` with the weights of a cell that has W, U, b in torch's layout."""
     twin = build("lstm", cell.input_size, cell.hidden_size)
     values = {"weight_ih_l0": cell.W, "weight_hh_l0": cell.U, "bias_ih_l0": cell.b, "bias_hh_l0": 0 * cell.b}
     return set_to(twin, **{f"layer.{name}": value for name, value in values.items()})
 
 
-def test_mgu_keeps_or_replaces():
-    x, h = draw(B, T, IN), reached(build("mgu"))
-    kept, _ = set_to(build("mgu"), **{"b": [-1e3] * H + [0.3] * H})(x, FULL, h)
-    assert_close(kept, h.h.unsqueeze(1).expand(-1, T, -1))
+def test_the_gate_of_an_mgu_keeps_or_replaces_the_state():
+    x, h = draw(B, T, IN), reachable_state(build("mgu"))
+    outputs, _ = set_to(build("mgu"), **{"b": [-1e3] * H + [0.3] * H})(x, FULL, h)
+    assert_close(outputs, h.h.unsqueeze(1).expand(-1, T, -1))
     cell = set_to(build("mgu"), **{"b": [1e3] * H + [0.3] * H})
     twin = set_to(
         build("rnn"),
@@ -62,19 +62,19 @@ def test_mgu_keeps_or_replaces():
     assert_close(cell(x, FULL, h)[0], twin(x, FULL, h)[0])
 
 
-def test_mgu_resets_by_the_same_gate():
-    cell, h = build("mgu"), reached(build("mgu")).h
+def test_the_gate_of_an_mgu_is_its_reset_gate():
+    cell, h = build("mgu"), reachable_state(build("mgu")).h
     set_to(cell, W=0 * cell.W, U_f=0 * cell.U_f, b=[0.0] * 2 * H)  # f is one half
     assert_close(cell.step(draw(B, IN), Hidden(h))[0], h / 2 + torch.tanh(h / 2 @ cell.U_n.T) / 2)
 
 
-def test_indrnn_without_a_past_is_a_layer():
+def test_an_indrnn_without_recurrence_is_a_layer():
     cell, x = set_to(build("indrnn"), u=[0.0] * H), draw(B, T, IN)
-    assert_close(cell(x, FULL, reached(cell))[0], torch.relu(x @ cell.W.T + cell.b))
+    assert_close(cell(x, FULL, reachable_state(cell))[0], torch.relu(x @ cell.W.T + cell.b))
 
 
-def test_indrnn_units_never_see_each_other():
-    cell, h = build("indrnn"), reached(build("indrnn")).h.detach()
+def test_indrnn_units_are_independent():
+    cell, h = build("indrnn"), reachable_state(build("indrnn")).h.detach()
     jacobian = torch.autograd.functional.jacobian(
         lambda h: cell.step(draw(B, IN) + 9, Hidden(h))[0].sum(0), h
     )  # H, B, H
@@ -83,55 +83,55 @@ def test_indrnn_units_never_see_each_other():
     assert jacobian.transpose(1, 2)[others].abs().max() == 0
 
 
-def test_indrnn_starts_by_remembering():
+def test_recurrent_weights_of_an_indrnn_start_between_0_and_1():
     u = Cell.members["indrnn"].Config().build(IN, 2000).u
     assert ((u >= 0) & (u < 1)).all()
     assert u.mean().item() == pytest.approx(0.5, abs=0.03)
 
 
 @pytest.mark.parametrize("name", ["min_gru", "min_lstm"])
-def test_minimal_cells_stay_among_their_candidates(name):
+def test_minimal_cells_stay_within_the_range_of_their_candidates(name):
     cell, x = build(name), 3 * draw(B, 40, IN)
-    start = reached(cell)
+    start = reachable_state(cell)
     outputs, _ = cell(x, torch.full((B,), 40), start)
     candidates = torch.cat((start.h.unsqueeze(1), x @ cell.W[-H:].T + cell.b[-H:]), 1)
     assert (outputs <= candidates.cummax(1).values[:, 1:] + 1e-12).all()
     assert (outputs >= candidates.cummin(1).values[:, 1:] - 1e-12).all()
 
 
-def test_min_lstm_shares_add_up_to_one():
+def test_gates_of_a_min_lstm_add_up_to_one():
     cell, x, h = build("min_lstm"), draw(B, IN), draw(B, H)
     f, i, candidate = (x @ cell.W.T + cell.b).chunk(3, 1)
     f, i = torch.sigmoid(f), torch.sigmoid(i)
     assert_close(cell.step(x, Hidden(h))[0], f / (f + i) * h + i / (f + i) * candidate)
-    # Where f and i are both 0 in float32, the share is still the one of their ratio.
+    # Where f and i are both 0 in float32, the result still follows their ratio.
     set_to(cell, W=0 * cell.W, b=[-200.0] * 2 * H + [1.0] * H).float()
     x, h = x.float(), h.float()
     close(cell.step(x, Hidden(h))[0], (h + 1) / 2)
 
 
-def test_mogrifier_without_rounds_is_the_lstm():
+def test_a_mogrifier_without_rounds_is_the_lstm():
     cell, x = build("mogrifier", rounds=0), draw(B, T, IN)
     start = LSTMState(draw(B, H), draw(B, H))
-    found, expected = cell(x, RAGGED, start), lstm_weights(cell)(x, RAGGED, start)
+    found, expected = cell(x, RAGGED, start), as_lstm(cell)(x, RAGGED, start)
     assert_close((found[0], *found[1]), (expected[0], *expected[1]))
 
 
 @pytest.mark.parametrize("rounds", [1, 2, 5, 6])
 def test_mogrifier_gates_by_twice_a_sigmoid(rounds):
     cell, x, start = build("mogrifier", rounds=rounds), draw(B, IN), LSTMState(draw(B, H), draw(B, H))
-    a, h = x, start.h  # As the paper counts: odd rounds gate x, even rounds gate h.
+    a, h = x, start.h  # Counted as in the paper: odd rounds gate x, even rounds gate h.
     for i, (matrix,) in enumerate(cell.QR, start=1):
         if i % 2:
             a = 2 * torch.sigmoid(h @ matrix.T) * a
         else:
             h = 2 * torch.sigmoid(a @ matrix.T) * h
-    twin = lstm_weights(cell)
+    twin = as_lstm(cell)
     assert_close(tuple(cell.step(x, start)[1]), tuple(twin.step(a, LSTMState(h, start.c))[1]))
     assert (cell.step(x, start)[0] - twin.step(x, start)[0]).abs().max() > 1e-3
 
 
-def test_mogrifier_of_low_rank_is_the_full_one_with_their_product():
+def test_a_mogrifier_of_low_rank_equals_the_full_one_with_the_product():
     low, full = build("mogrifier", rank=2), build("mogrifier")
     values = {f"QR.{i}.0": left @ right for i, (left, right) in enumerate(low.QR)}
     set_to(full, W=low.W, U=low.U, b=low.b, **values)
@@ -142,7 +142,7 @@ def test_mogrifier_of_low_rank_is_the_full_one_with_their_product():
 
 
 @pytest.mark.parametrize(("name", "rows"), [("mogrifier", slice(H, 2 * H)), ("min_lstm", slice(0, H))])
-def test_forget_gates_start_where_they_are_told(name, rows):
+def test_forget_gates_start_with_the_given_bias(name, rows):
     member = Cell.members[name]
     for bias in (-1.0, 2.5):
         assert (member.Config(forget_bias=bias).build(IN, H).b[rows] == bias).all()

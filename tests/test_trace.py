@@ -1,4 +1,4 @@
-"""Every letter of a step can be looked at, and looking never computes something else."""
+"""Every activation of a step can be traced, and the trace equals the forward pass."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from torch.testing import assert_close as close
 from lstm_lab.cells import Cell
 from lstm_lab.cells.base import TraceableCell
 from lstm_lab.cells.odyssey import VARIANTS
+from lstm_lab.kernels.lengths import length_mask
 
 B, T, IN, H = 3, 6, 3, 4
 LENGTHS = torch.tensor([4, T, 1])
-BEHIND = torch.arange(T) >= LENGTHS.unsqueeze(1)
+PADDING = ~length_mask(LENGTHS, T)
 TRACEABLE = sorted(name for name, member in Cell.members.items() if issubclass(member, TraceableCell))
 EVERY = [
     *((name, {}) for name in TRACEABLE),
@@ -38,63 +39,62 @@ def draw(*shape):
     return torch.randn(*shape, dtype=torch.float64)
 
 
-def test_the_family_is_spelled_out():
+def test_the_family_is_traceable():
     assert set(TRACEABLE) >= FAMILY
 
 
 @each_cell
-def test_what_is_looked_at_is_what_is_computed(name, fields):
+def test_the_trace_equals_the_forward_pass(name, fields):
     cell = build(name, **fields)
-    x = draw(B, T, IN).masked_fill(BEHIND.unsqueeze(-1), torch.nan)
+    x = draw(B, T, IN).masked_fill(PADDING.unsqueeze(-1), torch.nan)
     start = cell(draw(B, 2, IN), torch.full((B,), 2))[1]
     outputs, end = cell(x, LENGTHS, start)
-    seen = cell.trace(x, LENGTHS, start)
-    close(seen["h"], outputs, rtol=1e-9, atol=1e-12)
+    traced = cell.trace(x, LENGTHS, start)
+    close(traced["h"], outputs, rtol=1e-9, atol=1e-12)
     last = LENGTHS - 1
     for part in end._fields:
-        close(seen[part][torch.arange(B), last], getattr(end, part), rtol=1e-9, atol=1e-12)
-    for letter, values in seen.items():
-        assert values.shape == (B, T, H), letter
-        assert (values[BEHIND] == 0).all(), letter
-    without = cell.trace(x, LENGTHS)
-    close(without["h"], cell(x, LENGTHS)[0], rtol=1e-9, atol=1e-12)
+        close(traced[part][torch.arange(B), last], getattr(end, part), rtol=1e-9, atol=1e-12)
+    for symbol, values in traced.items():
+        assert values.shape == (B, T, H), symbol
+        assert (values[PADDING] == 0).all(), symbol
+    close(cell.trace(x, LENGTHS)["h"], cell(x, LENGTHS)[0], rtol=1e-9, atol=1e-12)
 
 
 @each_cell
-def test_letters_keep_to_their_ranges(name, fields):
-    seen = build(name, **fields).trace(3 * draw(B, T, IN), LENGTHS)
-    for letter in GATES & seen.keys():
-        assert ((seen[letter] >= 0) & (seen[letter] <= 1)).all(), letter
-    for letter in BOUNDED & seen.keys():
+def test_activations_stay_in_their_ranges(name, fields):
+    traced = build(name, **fields).trace(3 * draw(B, T, IN), LENGTHS)
+    for symbol in GATES & traced.keys():
+        assert ((traced[symbol] >= 0) & (traced[symbol] <= 1)).all(), symbol
+    for symbol in BOUNDED & traced.keys():
         if fields.get("variant") != "niaf":
-            assert (seen[letter].abs() <= 1).all(), letter
+            assert (traced[symbol].abs() <= 1).all(), symbol
 
 
 @pytest.mark.parametrize(("name", "fields"), [pair for pair in EVERY if pair[0] in FAMILY])
-def test_the_letters_satisfy_the_equations(name, fields):
-    """The memory and the output from the other letters, written out once more and for all of a family."""
-    seen = {key: value[1] for key, value in build(name, **fields).trace(draw(B, T, IN), LENGTHS).items()}  # (T, H)
-    before = {key: torch.cat((torch.zeros(1, H, dtype=torch.float64), value[:-1])) for key, value in seen.items()}
-    if "c" in seen:
-        close(seen["c"], seen["f"] * before["c"] + seen["i"] * seen["g"], rtol=1e-9, atol=1e-12)
+def test_the_activations_satisfy_the_equations(name, fields):
+    """Cell state and output computed from the other activations, for the whole family."""
+    traced = {key: value[1] for key, value in build(name, **fields).trace(draw(B, T, IN), LENGTHS).items()}  # (T, H)
+    before = {key: torch.cat((torch.zeros(1, H, dtype=torch.float64), value[:-1])) for key, value in traced.items()}
+    if "c" in traced:
+        close(traced["c"], traced["f"] * before["c"] + traced["i"] * traced["g"], rtol=1e-9, atol=1e-12)
         if name != "norm_lstm":
-            shown = seen["c"] if fields.get("variant") == "noaf" else torch.tanh(seen["c"])
-            close(seen["h"], seen["o"] * shown, rtol=1e-9, atol=1e-12)
-    if "z" in seen:
-        close(seen["h"], (1 - seen["z"]) * seen["n"] + seen["z"] * before["h"], rtol=1e-9, atol=1e-12)
+            activated = traced["c"] if fields.get("variant") == "noaf" else torch.tanh(traced["c"])
+            close(traced["h"], traced["o"] * activated, rtol=1e-9, atol=1e-12)
+    if "z" in traced:
+        close(traced["h"], (1 - traced["z"]) * traced["n"] + traced["z"] * before["h"], rtol=1e-9, atol=1e-12)
 
 
-def test_variants_show_what_they_are():
-    def gate(variant, letter):
-        return build("odyssey", variant=variant).trace(draw(B, T, IN), LENGTHS)[letter][~BEHIND]
+def test_variants_have_the_gates_of_their_name():
+    def gate(variant, symbol):
+        return build("odyssey", variant=variant).trace(draw(B, T, IN), LENGTHS)[symbol][~PADDING]
 
     coupled = build("odyssey", variant="cifg").trace(draw(B, T, IN), LENGTHS)
-    close(coupled["f"][~BEHIND], 1 - coupled["i"][~BEHIND], rtol=0, atol=1e-15)
-    for variant, letter in (("nig", "i"), ("nfg", "f"), ("nog", "o")):
-        assert (gate(variant, letter) == 1).all()
-        assert (gate("none", letter) < 1).all()
+    close(coupled["f"][~PADDING], 1 - coupled["i"][~PADDING], rtol=0, atol=1e-15)
+    for variant, symbol in (("nig", "i"), ("nfg", "f"), ("nog", "o")):
+        assert (gate(variant, symbol) == 1).all()
+        assert (gate("none", symbol) < 1).all()
 
 
-def test_a_sequence_without_steps_is_refused():
+def test_a_sequence_without_steps_raises_an_error():
     with pytest.raises(ValueError, match="T is 0"):
         build("lstm").trace(draw(B, 0, IN), torch.zeros(B, dtype=torch.int64))
