@@ -88,3 +88,24 @@ def test_formulas_become_mathml(site):
         r"<(code|pre|math)\b.*?</\1>", "", page[page.index("<article") : page.index("</article>")], flags=re.S
     )
     assert "$" not in re.sub(r"<[^>]+>", "", text)
+
+
+def test_the_architecture_names_what_exists():
+    package = ROOT / "lstm_lab"
+    text = re.sub(r"^```.*?^```", "", (ROOT / "docs" / "architecture.md").read_text(), flags=re.M | re.S)
+    source = "\n".join(path.read_text() for path in package.rglob("*.py"))
+    rooms = [path for path in package.rglob("*") if path.is_dir()]
+    checked = 0
+    for name in re.findall(r"`([^`\s]+)`", text):
+        if re.fullmatch(r"[\w/]+/|[\w/]+\.py", name):
+            assert any((room / name).exists() for room in [package, ROOT, *rooms]), name
+        elif found := re.fullmatch(r"(?:\w+\.)*(\w+)\(\w*(?:, \w+)*\)", name):
+            assert re.search(rf"def {found[1]}\(", source), name
+        elif re.fullmatch(r"[A-Z][a-z]\w+", name) and name not in ("Config", "Tuner", "Trainer"):
+            assert re.search(rf"^class {name}\b", source, re.M), name
+        else:
+            continue
+        checked += 1
+    assert checked > 80
+    top = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert not {room for room in top if f"{room}.py`" not in text and f"{room}/`" not in text}
