@@ -129,9 +129,9 @@ def test_a_dry_run_says_what_would_be_started_and_makes_nothing(tmp_path, vowels
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
     assert "trials     6: 3 configurations x 2 seeds, at most 4 epochs each" in done.stdout
-    assert "each holds 0.25 CPUs for each of 2 workers" in done.stdout
+    assert "resources  0.25 CPUs for each of 2 workers per trial" in done.stdout
     assert f"at once    {min(6, 2 * (os.cpu_count() or 1))}, on {os.cpu_count()} CPUs" in done.stdout
-    assert "hung       after 30 s" in done.stdout
+    assert "timeout    a trial without an epoch for 30 s is ended" in done.stdout
     assert str(runs.resolve() / "rates-N") in done.stdout
     assert not runs.exists()
 
@@ -140,7 +140,9 @@ def test_a_dry_run_says_when_nothing_has_room(tmp_path, vowels):
     path = write(
         tmp_path / "s.yaml", vowels, space={"optimizer.lr": {"grid": [0.01]}}, resources={"cpus": 10_000}
     )  # fmt: skip
-    assert any(line.startswith("problem    no trial has room") for line in plan(load_sweep(path), "s", None, None))
+    assert any(
+        line.startswith("problem    no trial fits on this machine") for line in plan(load_sweep(path), "s", None, None)
+    )
     assert not any("problem" in line for line in plan(load_sweep(path), "s", None, "a:1"))
 
 

@@ -32,7 +32,7 @@ from lstm_lab.sweeps.execution.ray_cluster import cluster
 from lstm_lab.sweeps.execution.trial_source import SearchPhase
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.view.progress import LiveView
+from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.training import train
 
 
@@ -240,7 +240,7 @@ class PickyScheduler(FIFOScheduler):
 def test_a_scheduler_that_refuses_ended_trials_starts_without_them(swept, monkeypatch):
     folder, _, _ = swept
     source = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
-    view = LiveView("val/loss", "min", 8, 6, Console(quiet=True))
+    view = SweepProgress("val/loss", "min", 8, 6, Console(quiet=True))
     rungs = driver.restore_scheduler(folder, source, view)._brackets[0]._rungs
     assert sum(len(recorded) for _, recorded in rungs) > 8
     monkeypatch.setattr(driver, "build_scheduler", lambda source: PickyScheduler())
@@ -279,7 +279,7 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
     for trial in cloned:
         rates, last = [row["lr"] for row in folder.run(trial.id).rows()], trial.lineage[-1]
         assert rates[last["from_epoch"]] == pytest.approx(last["changes"]["optimizer.lr"]["new"])
-        assert f"{trial.id} goes on from {last['source']} after epoch {last['from_epoch']}" in said
+        assert f"{trial.id} continues from {last['source']} after epoch {last['from_epoch']}" in said
         for before, after in zip(trial.lineage, trial.lineage[1:], strict=False):
             assert after["changes"]["optimizer.lr"]["old"] == before["changes"]["optimizer.lr"]["new"]
     (point,) = [point for point in content["configurations"] if cloned[0].id in point["trials"]]

@@ -1,4 +1,4 @@
-"""A sweep seen from another shell: from its folder alone, while another process writes it."""
+"""The progress of a sweep by its folder, while another process writes it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from lstm_lab.__main__ import app
 from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.view.progress import NotebookBar, SweepProgress
 from lstm_lab.sweeps.view.watch import watch
 
 
@@ -25,11 +26,11 @@ def folder(tmp_path, demand):
 
 
 def trial(folder, values, state=None):
-    """A trial with these values of its deciding metric; still running without a state."""
-    point = {"optimizer.lr": 0.01}
+    """A trial with these values of the monitored metric; running without a state."""
+    overrides = {"optimizer.lr": 0.01}
     run = Run.create(
-        folder.run(folder.add_trial(len(folder.trial_rows()), 0, point)).path,
-        folder.sweep.experiment_for(point, 0).dump(),
+        folder.run(folder.add_trial(len(folder.trial_rows()), 0, overrides)).path,
+        folder.sweep.experiment_for(overrides, 0).dump(),
     )
     run.describe(monitor=folder.sweep.base.monitor, mode=folder.sweep.base.mode)
     run.mark("running")
@@ -40,40 +41,40 @@ def trial(folder, values, state=None):
     return run
 
 
-def look(folder, **how):
-    with (folder.path / "said.txt").open("w") as file:
-        last = watch(folder, Console(file=file, width=200), **how)
-    return (folder.path / "said.txt").read_text(), last
+def watched(folder, **options):
+    with (folder.path / "output.txt").open("w") as file:
+        last = watch(folder, Console(file=file, width=200), **options)
+    return (folder.path / "output.txt").read_text(), last
 
 
-def test_one_look_counts_what_the_record_holds(folder):
+def test_once_shows_every_state_of_the_record(folder):
     trial(folder, [0.9, 0.5], "finished")
     trial(folder, [0.8], "stopped")
     trial(folder, [], "failed")
     running = trial(folder, [0.4])
     with folder.lock(), running.lock():
-        said, last = look(folder, once=True)
-    # Usual: one epoch of the three that ended; 30 s an epoch; one trial is yet to come.
-    assert "3/5 trials: 1 running, 1 finished, 1 stopped, 1 failed, 0:30 left, best 0.4 (t0003)" in said
-    assert [line.split()[0] for line in said.splitlines()[2:]] == ["t0003", "t0002", "t0001", "t0000"]
-    assert last == f"{folder.path}: runs"
+        output, last = watched(folder, once=True)
+    # One epoch per trial that ended, 30 s per epoch, one trial pending.
+    assert "3/5 trials: 1 running, 1 finished, 1 stopped, 1 failed, 0:30 left, best 0.4 (t0003)" in output
+    assert [line.split()[0] for line in output.splitlines()[2:]] == ["t0003", "t0002", "t0001", "t0000"]
+    assert last == f"{folder.path}: running"
 
 
-def test_a_killed_sweep_is_not_waited_for_and_its_trials_do_not_run(folder):
+def test_watching_a_killed_sweep_ends_and_no_trial_counts_as_running(folder):
     trial(folder, [0.9])
     before = sorted(folder.path.rglob("*"))
-    said, last = look(folder)
-    assert "0/5 trials: 0 running" in said
-    assert last.endswith(f"nobody works on it; resume with: lstm-lab resume {folder.path}")
-    assert sorted(folder.path.rglob("*")) == sorted([*before, folder.path / "said.txt", *folder.path.rglob("lock")])
+    output, last = watched(folder)
+    assert "0/5 trials: 0 running" in output
+    assert last.endswith(f"interrupted; resume with: lstm-lab resume {folder.path}")
+    assert sorted(folder.path.rglob("*")) == sorted([*before, folder.path / "output.txt", *folder.path.rglob("lock")])
 
 
-def test_what_ends_is_said_once_and_the_end_of_the_sweep_ends_it(folder):
+def test_each_trial_that_ends_is_one_line_until_the_sweep_ends(folder):
     trial(folder, [0.9], "finished")
 
     def work():
         with folder.lock():
-            begun.set()
+            started.set()
             run = trial(folder, [0.7])
             with run.lock():
                 time.sleep(0.3)
@@ -82,23 +83,46 @@ def test_what_ends_is_said_once_and_the_end_of_the_sweep_ends_it(folder):
             trial(folder, [0.6], "failed")
             (folder.path / "summary.json").write_text("{}")
 
-    begun = threading.Event()
+    started = threading.Event()
     worker = threading.Thread(target=work)
     worker.start()
-    begun.wait()
-    said, last = look(folder, every=0.05)
+    started.wait()
+    output, last = watched(folder, interval=0.05)
     worker.join()
-    told = [line for line in said.splitlines() if " epochs " in line]
-    assert [line.split()[:2] for line in told] == [["t0001", "finished"], ["t0002", "failed"]]
-    assert "best 0.7 (t0001)" in told[0]
-    assert "for a test" in told[1]
-    assert "3/5 trials: 0 running, 2 finished, 0 stopped, 1 failed" in told[1]
-    assert last.endswith(f"has ended; its page: {folder.path / 'report.html'}")
+    lines = [line for line in output.splitlines() if " epochs " in line]
+    assert [line.split()[:2] for line in lines] == [["t0001", "finished"], ["t0002", "failed"]]
+    assert "best 0.7 (t0001)" in lines[0]
+    assert "for a test" in lines[1]
+    assert "3/5 trials: 0 running, 2 finished, 0 stopped, 1 failed" in lines[1]
+    assert last.endswith(f"finished; report: {folder.path / 'report.html'}")
 
 
-def test_the_verb_shows_it_and_refuses_what_is_no_sweep(folder, capsys):
+def test_the_command_watches_a_sweep_and_refuses_other_folders(folder, capsys):
     trial(folder, [0.5], "finished")
     app(["watch", str(folder.path), "--once"], standalone_mode=False)
     assert "1/5 trials" in capsys.readouterr().out
     with pytest.raises(config.ConfigError, match="not a sweep"):
         app(["watch", str(folder.path / "trials")], standalone_mode=False)
+
+
+def test_a_notebook_shows_one_bar_that_is_replaced(monkeypatch):
+    display = pytest.importorskip("IPython.display")
+    shown = []
+
+    class Handle:
+        def update(self, content, raw):
+            shown.append(content["text/plain"])
+
+    def first(content, raw, display_id):
+        shown.append(content["text/plain"])
+        return Handle()
+
+    monkeypatch.setattr(display, "display", first)
+    monkeypatch.setattr(NotebookBar, "INTERVAL", 0.0)
+    with SweepProgress("val/loss", "min", 2, 4, Console(force_jupyter=True)) as progress:
+        progress.start_trial("t0000", {"optimizer.lr": 0.01}, 0)
+        progress.report_epoch("t0000", {"epoch": 0, "seconds": 1.0, "val/loss": 0.5})
+        progress.end_trial("t0000", "finished")
+    assert [line[:30].count("█") for line in shown] == [0, 0, 15, 15]
+    assert "1/2 trials: 0 running, 1 finished" in shown[-1]
+    assert "best 0.5 (t0000)" in shown[-1]

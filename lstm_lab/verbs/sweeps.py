@@ -1,4 +1,4 @@
-"""A sweep: started, gone on with, watched, converted."""
+"""The commands for sweeps: sweep, resume, watch, convert."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ if TYPE_CHECKING:
 
 def sweep(
     files: Annotated[
-        list[str], typer.Argument(help="Sweep files, as sweeps/vowels_cells.yaml, and key=value overrides.")
+        list[str],
+        typer.Argument(help="Sweep files, as sweeps/vowels_cells.yaml, and key=value overrides."),
     ],
     name: Name = None,
     wandb: Wandb = WandbMode.auto,
-    test: Annotated[bool, typer.Option("--test", help="Open the winner's test part at the end.")] = False,
+    test: Annotated[bool, typer.Option("--test", help="Evaluate the best trial on the test split at the end.")] = False,
     address: Address = None,
     storage: Annotated[
-        str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, where nodes share no disk.")
+        str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, if the nodes share no disk.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be started, and start nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
 ) -> None:
-    """Answer the question of each sweep file with trials on Ray Tune."""
+    """Run the sweep of each file: hyperparameter search with Ray Tune."""
     from lstm_lab.provenance import command_line
     from lstm_lab.sweeps.spec import build_corners, load_sweep
     from lstm_lab.workflow import create_sweep
@@ -41,7 +42,7 @@ def sweep(
     if not paths:
         raise ConfigError("sweep: give a sweep file, as sweeps/vowels_cells.yaml")
     if name is not None and len(paths) > 1:
-        raise ConfigError(f"--name {name}: goes with one sweep file, not with {len(paths)}")
+        raise ConfigError(f"--name {name}: needs one sweep file, got {len(paths)}")
     found = [(path, load_sweep(path, overrides)) for path in paths]
     for path, each in found:
         build_corners(each, path)
@@ -57,7 +58,7 @@ def sweep(
 
 
 def resume(
-    folder: Annotated[str, typer.Argument(help="An interrupted sweep or run.")],
+    folder: Annotated[str, typer.Argument(help="Folder of an interrupted sweep or run.")],
     wandb: Wandb = WandbMode.auto,
     address: Address = None,
 ) -> None:
@@ -117,10 +118,10 @@ def _print_outcome(outcome: SweepOutcome, out: Console) -> None:
 
 
 def watch(
-    folder: Annotated[str, typer.Argument(help="A sweep, running or not.")],
-    once: Annotated[bool, typer.Option("--once", help="One look instead of waiting for the end.")] = False,
+    folder: Annotated[str, typer.Argument(help="Folder of a sweep, running or not.")],
+    once: Annotated[bool, typer.Option("--once", help="Show it once instead of until it ends.")] = False,
 ) -> None:
-    """Show how a sweep stands, from another shell, until it ends."""
+    """Show the progress of a sweep, from another shell, until it ends."""
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.view import watch as watching
     from lstm_lab.verbs import terminal
@@ -130,11 +131,11 @@ def watch(
 
 
 def convert(
-    file: Annotated[str, typer.Argument(help="A sweep file of W&B, or one of ours.")],
-    names: Annotated[list[str] | None, typer.Argument(help="theirs=ours, as lr=optimizer.lr")] = None,
-    experiment: Annotated[str | None, typer.Option(help="What a W&B sweep's trials start from.")] = None,
+    file: Annotated[str, typer.Argument(help="A sweep file of W&B or of lstm-lab.")],
+    names: Annotated[list[str] | None, typer.Argument(help="Names in W&B = dotted keys, as lr=optimizer.lr")] = None,
+    experiment: Annotated[str | None, typer.Option(help="Experiment file of a W&B sweep's trials.")] = None,
 ) -> None:
-    """A W&B sweep file as one of ours, or the other way round, on standard output."""
+    """Convert a sweep file of W&B to one of lstm-lab, or back; the result goes to standard output."""
     from lstm_lab import config
     from lstm_lab.sweeps.view.wandb_convert import from_wandb, is_wandb, read, to_wandb
 
@@ -142,6 +143,6 @@ def convert(
         renamed = {key: str(value) for key, value in config.parse_overrides(names or ())}
         typer.echo(from_wandb(file, experiment, renamed), nl=False)
     elif names or experiment:
-        raise ConfigError(f"{file}: is a sweep of ours: names and --experiment go with one of W&B")
+        raise ConfigError(f"{file}: is not a sweep file of W&B: names and --experiment are for those")
     else:
         typer.echo(to_wandb(file), nl=False)

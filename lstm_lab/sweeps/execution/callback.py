@@ -20,7 +20,7 @@ from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.remote import RECORDS, Storage
 from lstm_lab.sweeps.store.retention import is_full
-from lstm_lab.sweeps.view.progress import LiveView
+from lstm_lab.sweeps.view.progress import SweepProgress
 
 
 class SweepCallback(NotPickled, tune.Callback):
@@ -30,7 +30,7 @@ class SweepCallback(NotPickled, tune.Callback):
     """How many times a trial's process may die without an epoch in between before the trial has failed."""
 
     def __init__(
-        self, folder: SweepFolder, source: TrialSource, view: LiveView, members: Population | None = None
+        self, folder: SweepFolder, source: TrialSource, view: SweepProgress, members: Population | None = None
     ) -> None:
         self.folder, self.source, self.view, self.members = folder, source, view, members
         self.last_report: dict[str, float] = {}
@@ -53,7 +53,7 @@ class SweepCallback(NotPickled, tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         spec = TrialSpec.of(trial.config)
         self.last_report[spec.trial] = time.monotonic()
-        self.view.begin(spec.trial, spec.overrides, spec.seed)
+        self.view.start_trial(spec.trial, spec.overrides, spec.seed)
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
@@ -63,10 +63,10 @@ class SweepCallback(NotPickled, tune.Callback):
         id = _id(trial)
         self.last_report[id] = time.monotonic()
         trial.max_failures = trial.num_failures + self.MAX_DEATHS - 1
-        self.view.epoch(id, result)
+        self.view.report_epoch(id, result)
         # Before Tune asks for the next epoch, which is to be trained from the clone.
         if self.members and not self.source.is_exhausted() and (event := self.members.on_epoch(id, result)):
-            self.view.clone(event)
+            self.view.report_exploit(event)
 
     def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
         self.last_report.pop(_id(trial), None)
@@ -78,19 +78,19 @@ class SweepCallback(NotPickled, tune.Callback):
         result = trial.last_result or {}
         ended, reason = result.get("ended"), None
         if ended is None and self.source.interrupted.is_set():
-            self.view.end(id, "interrupted")
+            self.view.end_trial(id, "interrupted")
             return
         if ended == "failed":
             reason = self.folder.run(id).status.get("reason") or result.get("reason")
             if is_full(reason):
                 self.source.disk_full = str(reason)
                 self.source.interrupted.set()
-                self.view.end(id, "interrupted", reason)
+                self.view.end_trial(id, "interrupted", reason)
                 return
         elif ended is None:
             reason = self.source.stop_reason
             self.folder.decide(id, "stopped", self.source.trial_stop_reason())
-        self.view.end(id, ended or "stopped", reason)
+        self.view.end_trial(id, ended or "stopped", reason)
         self.source.trial_ended(id)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
@@ -100,7 +100,7 @@ class SweepCallback(NotPickled, tune.Callback):
         lines = str(trial.get_error() or "").strip().splitlines() or ["killed from outside"]
         reason = self.hang_reasons.get(id) or f"its process died {self.MAX_DEATHS} times: {lines[-1][:200]}"
         self.folder.decide(id, "failed", reason)
-        self.view.end(id, "failed", reason)
+        self.view.end_trial(id, "failed", reason)
         self.source.trial_ended(id)
 
     def _synchronise(self, trial: str) -> None:

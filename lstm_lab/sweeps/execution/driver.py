@@ -32,7 +32,7 @@ from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.remote import RECORDS, Storage
-from lstm_lab.sweeps.view.progress import LiveView
+from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.tracking import Mode
 from lstm_lab.training import stopping
 
@@ -103,7 +103,7 @@ def run_phase(folder: SweepFolder, source: TrialSource, console: Console, scratc
     experiment, resources = source.base, source.sweep.resources
     metric, mode, max_epochs = experiment.monitor, experiment.mode, experiment.trainer.max_epochs
     members = start_population(folder, source)
-    view = LiveView(metric, mode, source.num_trials, max_epochs, console)
+    view = SweepProgress(metric, mode, source.num_trials, max_epochs, console)
     with stopping(source.interrupted), view:
         tuner = tune.Tuner(
             tune.with_resources(TrialTrainable, placement_group(resources)),
@@ -152,12 +152,12 @@ def build_scheduler(source: TrialSource) -> TrialScheduler:
     return source.scheduler.tune_scheduler(experiment.trainer.max_epochs, experiment.monitor, experiment.mode)
 
 
-def restore_scheduler(folder: SweepFolder, source: TrialSource, view: LiveView) -> TrialScheduler:
+def restore_scheduler(folder: SweepFolder, source: TrialSource, view: SweepProgress) -> TrialScheduler:
     """A scheduler that knows what ended trials had reported: else the rungs of a resumed sweep would be empty."""
     scheduler = build_scheduler(source)
     ended = [trial for trial in source.trials() if trial.state in ENDED]
     for trial in ended:
-        view.past(trial)
+        view.add_ended(trial)
     try:
         for trial in ended:
             replay(scheduler, trial.id, folder.run(trial.id).rows())

@@ -1,4 +1,4 @@
-"""What a sweep would start, worked out without starting anything."""
+"""The plan of a sweep, computed without starting anything."""
 
 from __future__ import annotations
 
@@ -13,38 +13,51 @@ from lstm_lab.sweeps.spec import Sweep
 
 
 def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage: str | None = None) -> Iterator[str]:
-    """Lines: trials, what each holds, how many at once, where they write."""
-    import torch
+    """Lines: the trials, the resources of each, how many run at once, where they write.
 
-    resources, experiment = sweep.resources, sweep.base
+    Args:
+        file: of the sweep, which gives its folder a name without `name`.
+        address: of a Ray cluster; None: this machine.
+        storage: URI that the trials write to, where nodes share no disk.
+    """
+    experiment, resources = sweep.base, sweep.resources
     configurations, seeds = sweep.num_configurations, len(sweep.seeds)
     yield sweep.title
     yield (
         f"trials     {configurations * seeds}: {configurations} configurations x {seeds} seeds, at most "
         f"{experiment.trainer.max_epochs} epochs each; searcher {sweep.searcher.name}, scheduler {sweep.scheduler.name}"
     )
-    corner = next(iter(sweep.search_space.corners()))
-    yield f"for one    {format_overrides(corner)}"
+    yield f"example    {format_overrides(next(iter(sweep.search_space.corners())))}"
     if sweep.confirm:
-        yield f"then       the best {sweep.confirm.top} points with seeds {', '.join(map(str, sweep.confirm.seeds))}"
+        listed = ", ".join(map(str, sweep.confirm.seeds))
+        yield f"confirm    the best {sweep.confirm.top} configurations with seeds {listed}"
     each = f"{resources.cpus:g} CPUs" + (f", {resources.gpus:g} GPUs" if resources.gpus else "")
     workers = f" for each of {resources.workers} workers" if resources.workers > 1 else ""
-    yield f"each holds {each}{workers}"
+    yield f"resources  {each}{workers} per trial"
     if address is not None:
-        yield f"at once    as many as the cluster at {address} has room for, nodes that join included"
+        yield f"at once    as many as fit on the cluster at {address}, including nodes that join later"
     else:
-        gpus, cpus = torch.cuda.device_count(), os.cpu_count() or 1
-        room = int(cpus / resources.cpus / resources.workers)
-        if resources.gpus:
-            room = min(room, int(gpus / resources.gpus / resources.workers))
-        yield f"at once    {min(room, configurations * seeds)}, on {cpus} CPUs and {gpus} GPUs of this machine"
-        if room == 0:
-            yield "problem    no trial has room here: lower resources, or give --address of a cluster"
-        elif sweep.is_population_based and room < configurations:
-            yield f"problem    {sweep.scheduler.name} trains its {configurations} trials at once: lower num_samples"
+        yield from _local_capacity(sweep)
     if sweep.timeout is not None:
-        yield f"hung       after {sweep.timeout:g} s without an epoch"
+        yield f"timeout    a trial without an epoch for {sweep.timeout:g} s is ended"
     folder = runs_folder().resolve() / (name or f"{Path(file).stem}-N")
-    existing = next(place for place in folder.parents if place.exists())
+    existing = next(parent for parent in folder.parents if parent.exists())
     free = shutil.disk_usage(existing).free / 1024**3
-    yield f"writes to  {folder} ({free:.0f} GiB free)" + (f", each trial to {storage}" if storage else "")
+    yield f"folder     {folder} ({free:.0f} GiB free)" + (f", each trial to {storage}" if storage else "")
+
+
+def _local_capacity(sweep: Sweep) -> Iterator[str]:
+    """How many trials run at once on this machine, and what prevents them."""
+    import torch
+
+    resources = sweep.resources
+    gpus, cpus = torch.cuda.device_count(), os.cpu_count() or 1
+    capacity = int(cpus / resources.cpus / resources.workers)
+    if resources.gpus:
+        capacity = min(capacity, int(gpus / resources.gpus / resources.workers))
+    trials = sweep.num_configurations * len(sweep.seeds)
+    yield f"at once    {min(capacity, trials)}, on {cpus} CPUs and {gpus} GPUs of this machine"
+    if capacity == 0:
+        yield "problem    no trial fits on this machine: lower resources, or give --address of a cluster"
+    elif sweep.is_population_based and capacity < trials:
+        yield f"problem    {sweep.scheduler.name} trains all of its {trials} trials at once: lower num_samples"

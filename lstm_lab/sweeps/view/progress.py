@@ -1,8 +1,11 @@
-"""What a sweep shows while it runs: a table on a terminal, one line a trial elsewhere."""
+"""The progress of a sweep while it runs: a table on a terminal, a bar in a notebook, one line per trial elsewhere."""
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
@@ -11,7 +14,6 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.space.search_space import format_value
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.tasks.base import better
@@ -19,26 +21,43 @@ from lstm_lab.tasks.base import better
 COLOURS = {"running": "cyan", "finished": "green", "stopped": "yellow", "failed": "red", "interrupted": "magenta"}
 
 
-class LiveView:
-    """Told what happens, it shows it.
+@dataclass
+class TrialProgress:
+    """What is shown of one trial."""
+
+    config: str
+    """Its hyperparameters in a few characters."""
+    seed: int
+    state: str = "running"
+    epochs: int = 0
+    seconds: float = 0.0
+    value: float | None = None
+    """Best of the monitored metric so far."""
+
+
+class SweepProgress:
+    """Shows the trials of a sweep as they start, report and end.
 
     Args:
-        metric, mode: what decides.
-        asked: trials in all.
-        max_epochs: of one trial, for the time left.
+        metric, mode: the monitored metric, and "min" or "max".
+        total: trials of the sweep.
+        max_epochs: of one trial, for the estimate of the time left.
+        console: where to show it.
     """
 
-    def __init__(self, metric: str, mode: str, asked: int, max_epochs: int, console: Console) -> None:
-        self.metric, self.mode, self.asked, self.max_epochs, self.console = metric, mode, asked, max_epochs, console
-        self.rows: dict[str, dict[str, Any]] = {}
-        self.running: dict[str, dict[str, Any]] = {}
+    def __init__(self, metric: str, mode: str, total: int, max_epochs: int, console: Console) -> None:
+        self.metric, self.mode, self.total, self.max_epochs, self.console = metric, mode, total, max_epochs, console
+        self.rows: dict[str, TrialProgress] = {}
+        self.running: dict[str, TrialProgress] = {}
+        # Sums over the trials that have ended, kept up to date because a sweep may have ten thousand of them.
         self.counts: Counter[str] = Counter()
-        """Of what has ended: trials by state, and their epochs; kept up, for a sweep may have ten thousand of them."""
+        self.epochs = 0
         self.seconds = 0.0
         self.best: tuple[float, str] | None = None
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
+        self._bar = NotebookBar() if console.is_jupyter and not console.quiet else None
 
-    def __enter__(self) -> LiveView:
+    def __enter__(self) -> SweepProgress:
         if self._live is not None:
             self._live.start()
         return self
@@ -46,115 +65,169 @@ class LiveView:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+        if self._bar is not None:
+            self._bar.show(self.bar(), now=True)
 
-    def begin(self, trial: str, overrides: Overrides, seed: int) -> None:
-        if trial not in self.rows:
-            row = {"parameters": describe(overrides), "seed": seed, "epochs": 0, "seconds": 0.0, "value": None}
-            self.rows[trial] = row
-        self.rows[trial]["state"] = "running"
-        self.running[trial] = self.rows[trial]
+    # --- events -------------------------------------------------------------------------------------------------------
+
+    def start_trial(self, trial: str, overrides: Mapping[str, Any], seed: int) -> None:
+        """A trial runs, for the first time or again."""
+        row = self.rows.setdefault(trial, TrialProgress(format_config(overrides), seed))
+        row.state = "running"
+        self.running[trial] = row
         self._refresh()
 
-    def past(self, trial: Trial) -> None:
-        """A trial that has ended, as the record has it."""
-        self.begin(trial.id, trial.config, trial.seed)
-        self.rows[trial.id].update(epochs=trial.epochs, seconds=trial.seconds)
-        self._score(trial.id, trial.value)
-        self._close(trial.id, trial.state)
+    def add_ended(self, trial: Trial) -> None:
+        """A trial that had ended before, without a line for it."""
+        self.start_trial(trial.id, trial.config, trial.seed)
+        row = self.rows[trial.id]
+        row.epochs, row.seconds = trial.epochs, trial.seconds
+        self._update_best(trial.id, trial.value)
+        self._count(trial.id, trial.state)
 
-    def _close(self, trial: str, state: str) -> None:
+    def report_epoch(self, trial: str, result: Mapping[str, Any]) -> None:
+        """A trial has completed an epoch; `result` is its row of the record."""
+        row = self.rows[trial]
+        row.epochs, row.seconds = result["epoch"] + 1, result["seconds"]
+        self._update_best(trial, result[self.metric])
+        self._refresh()
+
+    def report_exploit(self, row: Mapping[str, Any]) -> None:
+        """A trial continues from another one; `row` is the row of its lineage."""
+        self.rows[row["trial"]].config = format_config(row["overrides"])
+        changes = " ".join(
+            f"{_last_name(key)} {format_value(change['old'])} -> {format_value(change['new'])}"
+            for key, change in row["changes"].items()
+        )
+        self._print(f"{row['trial']} continues from {row['source']} after epoch {row['from_epoch']}: {changes}")
+        self._refresh()
+
+    def end_trial(self, trial: str, state: str, reason: str | None = None) -> None:
+        """A trial has ended, or was interrupted."""
+        row = self.rows[trial]
+        self._count(trial, state)
+        value = "-" if row.value is None else f"{row.value:.4g}"
+        self._print(
+            f"{trial} {state:<8} epochs {row.epochs:>3}  {self.metric} {value:<9} best {self._best_text():<18} "
+            f"{row.config}{f'  {reason}' if reason else ''}  [{self.summary()}]"
+        )
+        self._refresh()
+
+    def suspend_trial(self, trial: str, state: str) -> None:
+        """A trial that ran does not run any more and has not ended."""
+        if self.running.pop(trial, None):
+            self.rows[trial].state = state
+
+    def _count(self, trial: str, state: str) -> None:
         row = self.running.pop(trial)
-        row["state"] = state
+        row.state = state
         self.counts[state] += 1
-        self.counts["epochs"] += row["epochs"]
-        self.seconds += row["seconds"]
+        self.epochs += row.epochs
+        self.seconds += row.seconds
 
-    def epoch(self, trial: str, row: dict[str, Any]) -> None:
-        """A trial has done an epoch."""
-        self.rows[trial].update(epochs=row["epoch"] + 1, seconds=row["seconds"])
-        self._score(trial, row[self.metric])
-        self._refresh()
-
-    def clone(self, row: dict[str, Any]) -> None:
-        """A trial that goes on from another."""
-        self.rows[row["trial"]]["parameters"] = describe(row["overrides"])
-        if self._live is None:
-            changes = " ".join(
-                f"{key.rsplit('.', 1)[-1]} {format_value(change['old'])} -> {format_value(change['new'])}"
-                for key, change in row["changes"].items()
-            )
-            self.console.print(
-                f"{row['trial']} goes on from {row['source']} after epoch {row['from_epoch']}: {changes}",
-                highlight=False, markup=False, soft_wrap=True,
-            )  # fmt: skip
-        self._refresh()
-
-    def end(self, trial: str, state: str, reason: str | None = None) -> None:
+    def _update_best(self, trial: str, value: float | None) -> None:
         row = self.rows[trial]
-        self._close(trial, state)
-        if self._live is None:
-            value = "-" if row["value"] is None else f"{row['value']:.4g}"
-            self.console.print(
-                f"{trial} {state:<8} epochs {row['epochs']:>3}  {self.metric} {value:<9} best {self.best_said():<18} "
-                f"{row['parameters']}{f'  {reason}' if reason else ''}  [{self.said()}]",
-                highlight=False, markup=False, soft_wrap=True,
-            )  # fmt: skip
-        self._refresh()
-
-    def _score(self, trial: str, value: float | None) -> None:
-        row = self.rows[trial]
-        if value is not None and better(value, row["value"], self.mode):
-            row["value"] = value
+        if value is not None and better(value, row.value, self.mode):
+            row.value = value
             if better(value, self.best[0] if self.best else None, self.mode):
                 self.best = (value, trial)
 
+    # --- output -------------------------------------------------------------------------------------------------------
+
     @property
     def ended(self) -> int:
+        """Trials that have ended."""
         return sum(self.counts[state] for state in ENDED)
 
-    def said(self) -> str:
-        """How far it is: `7/24 trials: 2 running, 3 finished, 2 stopped, 0 failed, 1:42 left`."""
+    def summary(self) -> str:
+        """One line: `7/24 trials: 2 running, 3 finished, 2 stopped, 0 failed, 1:42 left`."""
         counts = ", ".join(f"{self.counts[state]} {state}" for state in ENDED)
-        return f"{self.ended}/{self.asked} trials: {len(self.running)} running, {counts}, {self._left()} left"
+        return f"{self.ended}/{self.total} trials: {len(self.running)} running, {counts}, {self._time_left()} left"
 
-    def best_said(self) -> str:
+    def bar(self, width: int = 30) -> str:
+        """The summary behind a bar of so many characters."""
+        done = round(width * min(self.ended / max(1, self.total), 1.0))
+        return f"{'█' * done}{'░' * (width - done)} {self.summary()}, best {self._best_text()}"
+
+    def table(self) -> Group:
+        """The summary above a row for each trial, as many as fit on the terminal."""
+        table = Table(box=None, pad_edge=False)
+        for column in ("trial", "config", "seed", "epoch", self.metric, "state"):
+            table.add_column(column, justify="right" if column in ("seed", "epoch", self.metric) else "left")
+        # Running trials first, then those that ended last.
+        height = max(4, self.console.height - len(self.running) - 6)
+        newest = (item for item in reversed(self.rows.items()) if item[1].state != "running")
+        for trial, row in [*self.running.items(), *islice(newest, height)]:
+            value = "" if row.value is None else f"{row.value:.4g}"
+            star = " *" if self.best and self.best[1] == trial else ""
+            state = f"[{COLOURS.get(row.state, 'white')}]{row.state}[/]"
+            table.add_row(trial, row.config, str(row.seed), f"{row.epochs}/{self.max_epochs}", value + star, state)
+        summary = f"{self.summary()}, best {self._best_text()}"
+        return Group(Text(summary, no_wrap=True, overflow="ellipsis"), table)
+
+    def _best_text(self) -> str:
         return "-" if self.best is None else f"{self.best[0]:.4g} ({self.best[1]})"
 
-    def _left(self) -> str:
-        """Time left: epochs to come at the pace of those that are done, so many side by side as run now."""
+    def _time_left(self) -> str:
+        """The epochs left at the mean pace so far, with as many trials at once as run now."""
         running = list(self.running.values())
-        done = self.counts["epochs"] + sum(row["epochs"] for row in running)
+        done = self.epochs + sum(row.epochs for row in running)
         if not done:
             return "?"
-        # Early stopping makes the usual trial shorter than the longest.
-        usual = self.counts["epochs"] / self.ended if self.ended else self.max_epochs
-        to_come = max(0, self.asked - self.ended - len(running)) * usual
-        to_come += sum(max(usual - row["epochs"], 0) for row in running)
-        pace = (self.seconds + sum(row["seconds"] for row in running)) / done
-        minutes, seconds = divmod(round(to_come * pace / max(1, len(running))), 60)
+        # With early stopping, the mean trial is shorter than max_epochs.
+        mean_epochs = self.epochs / self.ended if self.ended else self.max_epochs
+        left = max(0, self.total - self.ended - len(running)) * mean_epochs
+        left += sum(max(mean_epochs - row.epochs, 0) for row in running)
+        seconds_per_epoch = (self.seconds + sum(row.seconds for row in running)) / done
+        minutes, seconds = divmod(round(left * seconds_per_epoch / max(1, len(running))), 60)
         return f"{minutes}:{seconds:02d}"
+
+    def _print(self, line: str) -> None:
+        """A line for an event, where neither a table nor a bar shows it."""
+        if self._live is None and self._bar is None:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def _refresh(self) -> None:
         if self._live is not None:
             self._live.update(self.table())
-
-    def table(self) -> Group:
-        """The line that counts, and a row for each trial there is room for."""
-        table = Table(box=None, pad_edge=False)
-        for column in ("trial", "parameters", "seed", "epoch", self.metric, "state"):
-            table.add_column(column, justify="right" if column in ("seed", "epoch", self.metric) else "left")
-        # What runs comes first; of what has ended, the newest: a terminal has few lines.
-        room = max(4, self.console.height - len(self.running) - 6)
-        newest = (item for item in reversed(self.rows.items()) if item[1]["state"] != "running")
-        for trial, row in [*self.running.items(), *islice(newest, room)]:
-            value = "" if row["value"] is None else f"{row['value']:.4g}"
-            star = " *" if self.best and self.best[1] == trial else ""
-            state = f"[{COLOURS.get(row['state'], 'white')}]{row['state']}[/]"
-            epochs = f"{row['epochs']}/{self.max_epochs}"
-            table.add_row(trial, row["parameters"], str(row["seed"]), epochs, value + star, state)
-        return Group(Text(f"{self.said()}, best {self.best_said()}", no_wrap=True, overflow="ellipsis"), table)
+        if self._bar is not None:
+            self._bar.show(self.bar())
 
 
-def describe(overrides: Overrides) -> str:
-    """`cell=gru lr=0.0034`: the last part of each key, numbers short."""
-    return " ".join(f"{key.rsplit('.', 1)[-1]}={format_value(value)}" for key, value in overrides.items())
+class NotebookBar:
+    """A line of a notebook's output that is replaced in place."""
+
+    INTERVAL = 0.25
+    """Seconds between two updates."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        """IPython's DisplayHandle of the line."""
+        self._shown = 0.0
+
+    def show(self, text: str, now: bool = False) -> None:
+        """Replace the line, unless it was replaced a moment ago.
+
+        Args:
+            now: replace it in any case.
+        """
+        from IPython import display
+
+        if not now and time.monotonic() - self._shown < self.INTERVAL:
+            return
+        content = {"text/plain": text}
+        if self._handle is None:
+            show: Callable[..., Any] = display.display  # IPython leaves it untyped.
+            self._handle = show(content, raw=True, display_id=True)
+        else:
+            self._handle.update(content, raw=True)
+        self._shown = time.monotonic()
+
+
+def format_config(overrides: Mapping[str, Any]) -> str:
+    """`cell=gru lr=0.0034`: the last name of each key, numbers short."""
+    return " ".join(f"{_last_name(key)}={format_value(value)}" for key, value in overrides.items())
+
+
+def _last_name(key: str) -> str:
+    return key.rpartition(".")[2]

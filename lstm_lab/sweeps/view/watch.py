@@ -1,93 +1,98 @@
-"""A sweep seen from another shell: what its folder says, and nothing else."""
+"""The progress of a sweep that another process runs, read from its folder."""
 
 from __future__ import annotations
 
 import fcntl
 import time
-from typing import Any
+from collections.abc import Sequence
 
 from rich.console import Console
 
+from lstm_lab import files
+from lstm_lab.files import Row
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
-from lstm_lab.sweeps.view.progress import LiveView
+from lstm_lab.sweeps.view.progress import SweepProgress
 
 
-class Watched:
-    """A view that follows a sweep's record: each look reads what is not known to have ended."""
+class FolderProgress:
+    """The progress of a sweep by its record; each poll reads only the trials that had not ended at the one before."""
 
     def __init__(self, folder: SweepFolder, console: Console) -> None:
         self.folder, self.sweep = folder, folder.sweep
         base = self.sweep.base
-        self.view = LiveView(base.monitor, base.mode, self.asked([]), base.trainer.max_epochs, console)
-        self.known: set[str] = set()
+        self.view = SweepProgress(base.monitor, base.mode, self._total([]), base.trainer.max_epochs, console)
+        self.ended: set[str] = set()
         """Trials that have ended and were shown."""
 
-    def asked(self, trials: list[dict[str, Any]]) -> int:
-        """Trials in all: what the search may ask and what is asked to confirm it."""
-        searched = self.sweep.num_configurations * len(self.sweep.seeds)
+    def _total(self, rows: Sequence[Row]) -> int:
+        """Trials of the search, at most or if it has ended as they are, and those that confirm it."""
+        confirming = len([row for row in rows if row.get("phase") == "confirm"])
         if "ended" in self.folder.about:
-            searched = sum(row.get("phase", "search") == "search" for row in trials)
-        return searched + sum(row.get("phase") == "confirm" for row in trials)
+            return len(rows)
+        return self.sweep.num_configurations * len(self.sweep.seeds) + confirming
 
-    def look(self, tell: bool) -> None:
-        """Bring the view up to date; `tell` says each trial that has ended since the last look."""
-        rows = self.folder.trial_rows()
-        self.view.asked = self.asked(rows)
-        for trial in self.folder.trials(without=self.known):
+    def poll(self, print_ended: bool) -> None:
+        """Read the record.
+
+        Args:
+            print_ended: print a line for each trial that has ended since the last poll.
+        """
+        self.view.total = self._total(self.folder.trial_rows())
+        for trial in self.folder.trials(without=self.ended):
             if trial.state in ENDED:
-                self.known.add(trial.id)
-                self._end(trial, tell)
+                self.ended.add(trial.id)
+                if print_ended:
+                    self._update(trial)
+                    self.view.end_trial(trial.id, trial.state, trial.reason)
+                else:
+                    self.view.add_ended(trial)
             elif trial.state == "running":
-                self._run(trial)
-            elif self.view.running.pop(trial.id, None):
-                self.view.rows[trial.id]["state"] = trial.state
+                self._update(trial)
+            else:
+                self.view.suspend_trial(trial.id, trial.state)
 
-    def _run(self, trial: Trial) -> None:
-        self.view.begin(trial.id, trial.config, trial.seed)
+    def _update(self, trial: Trial) -> None:
+        self.view.start_trial(trial.id, trial.config, trial.seed)
         if trial.epochs:
             # The value is that of the best epoch so far.
             row = {"epoch": trial.epochs - 1, "seconds": trial.seconds, self.view.metric: trial.value}
-            self.view.epoch(trial.id, row)
-
-    def _end(self, trial: Trial, tell: bool) -> None:
-        if not tell:
-            self.view.past(trial)
-            return
-        self._run(trial)
-        self.view.end(trial.id, trial.state, trial.reason)
+            self.view.report_epoch(trial.id, row)
 
 
-def watch(folder: SweepFolder, console: Console, *, once: bool = False, every: float = 1.0) -> str:
-    """Show how a sweep stands until it ends; returns how that was, in a line.
+def watch(folder: SweepFolder, console: Console, *, once: bool = False, interval: float = 1.0) -> str:
+    """Show the progress of a sweep until it ends.
 
     Args:
-        once: one look, and no waiting.
-        every: seconds between two looks.
+        once: show it once and return.
+        interval: seconds between two polls.
+
+    Returns:
+        The state of the sweep in one line.
     """
-    watched = Watched(folder, console)
+    progress = FolderProgress(folder, console)
     if once:
-        watched.look(tell=False)
-        console.print(watched.view.table())
-        return said(folder)
-    with watched.view:
-        # What had ended before is one table; what ends from now on is a line each.
-        watched.look(tell=False)
+        progress.poll(print_ended=False)
+        console.print(progress.view.table())
+        return state(folder)
+    with progress.view:
+        # Trials that had ended before are one table; those that end from now on are a line each.
+        progress.poll(print_ended=False)
         if not console.is_terminal:
-            console.print(watched.view.table())
+            console.print(progress.view.table())
         while is_running(folder):
-            time.sleep(every)
-            watched.look(tell=True)
-        watched.look(tell=True)
+            time.sleep(interval)
+            progress.poll(print_ended=True)
+        progress.poll(print_ended=True)
     if console.is_terminal:
-        console.print(watched.view.table())
-    return said(folder)
+        console.print(progress.view.table())
+    return state(folder)
 
 
 def is_running(folder: SweepFolder) -> bool:
-    """Whether a process works on a sweep, on this machine or on one that shares its disk and locks."""
+    """Whether a process runs a sweep, on this machine or on one that shares its disk and file locks."""
     try:
-        with (folder.path / "lock").open() as file:
+        with (folder.path / files.LOCK).open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
@@ -96,10 +101,10 @@ def is_running(folder: SweepFolder) -> bool:
     return False
 
 
-def said(folder: SweepFolder) -> str:
-    """How a sweep stands, in a line."""
+def state(folder: SweepFolder) -> str:
+    """The state of a sweep in one line."""
     if is_running(folder):
-        return f"{folder.path}: runs"
-    if (folder.path / "summary.json").is_file():
-        return f"{folder.path}: has ended; its page: {folder.path / 'report.html'}"
-    return f"{folder.path}: nobody works on it; resume with: lstm-lab resume {folder.path}"
+        return f"{folder.path}: running"
+    if (folder.path / files.SUMMARY).is_file():
+        return f"{folder.path}: finished; report: {folder.path / files.REPORT}"
+    return f"{folder.path}: interrupted; resume with: lstm-lab resume {folder.path}"
