@@ -1,7 +1,4 @@
-"""YAML and dotted overrides become validated objects here, and every fault a person sees is phrased here.
-
-A fault is one line: where (file or override), which key, what was wrong, and the way out.
-"""
+"""The base of every configuration, its errors, and how YAML and dotted overrides become plain content."""
 
 from __future__ import annotations
 
@@ -16,19 +13,17 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
-
-from lstm_lab import legacy
 
 __all__ = [
     "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted",
-    "canonical_json", "docs", "flatten", "load", "merge", "parse_overrides", "to_yaml", "validate",
+    "canonical_json", "docs", "flatten", "load", "merge", "parse_overrides", "to_yaml",
 ]  # fmt: skip
 
 
 class Fault(Exception):
-    """Something a person can put right. Printed as one line; `exit_code` goes to the shell."""
+    """An error that the user can correct. Printed as one line; `exit_code` is the exit status of the command."""
 
     exit_code: ClassVar[int] = 1
 
@@ -43,13 +38,13 @@ class ConfigError(Fault):
 
 
 class DataError(Fault):
-    """Data that cannot be read, or that does not say what it must."""
+    """Data that cannot be read, or that lack what is needed."""
 
     exit_code = 3
 
 
 class Interrupted(Fault):
-    """Stopped from outside, with everything saved. The message is the command that goes on."""
+    """Interrupted from outside, with everything saved. The message is the command that resumes."""
 
     exit_code = 130
 
@@ -98,7 +93,7 @@ class Config(BaseModel):
 def docs(cls: type[Config]) -> dict[str, str]:
     """Field -> the docstring below it, the class's own or inherited.
 
-    Read from the source when somebody asks. Pydantic would read it for every class at import, and its search through
+    Read from the source on first use. Pydantic would read it for every class at import, and its search through
     all modules takes longer than importing torch.
     """
     return {field: doc for base in reversed(cls.__mro__) for field, doc in _written(base.__module__, base.__qualname__)}
@@ -143,7 +138,7 @@ Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file into plain dicts and lists. `1e-3` is a number wherever it stands.
+    """Read a YAML file into plain dicts and lists. `1e-3` is a number in every place.
 
     Raises:
         ConfigError: no such file, not YAML, or not a mapping at the top.
@@ -200,9 +195,9 @@ def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, Any]]:
 
 
 def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
-    """A new dict: `delta` over `base`, dotted keys opened up, a section replaced when another `name` is chosen.
+    """A new dict: `delta` over `base`, dotted keys expanded, a section replaced when another `name` is chosen.
 
-    The order of the keys does not matter: sections and names come first, then what stands inside them.
+    The order of the keys does not matter: sections and names are applied first, then the fields inside them.
     """
     merged = dict(base)
     for key, value in sorted(delta.items(), key=lambda pair: str(pair[0]).removesuffix(".name").count(".")):
@@ -214,7 +209,7 @@ def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
             old = {"name": old}
         if isinstance(value, str) and isinstance(old, Mapping) and ("name" in old or not old):
             value = {"name": value}
-        if isinstance(value, Mapping) and not (isinstance(old, Mapping) and _same_arm(old, value)):
+        if isinstance(value, Mapping) and not (isinstance(old, Mapping) and _same_member(old, value)):
             old = {}
         merged[head] = merge(dict(old), value) if isinstance(value, Mapping) else value  # type: ignore[arg-type]
     return merged
@@ -245,84 +240,8 @@ def canonical_json(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def _same_arm(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _same_member(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     return "name" not in new or "name" not in old or old["name"] == new["name"]
-
-
-def validate(cls: type[M], content: Mapping[str, Any], where: str, overrides: Iterable[tuple[str, Any]] = ()) -> M:
-    """Build `cls` from plain content, or say in one line what is wrong.
-
-    Args:
-        where: the file the content came from, for the message.
-        overrides: dotted pairs already merged into `content`; a fault under one of their keys names it, not the file.
-
-    Raises:
-        ConfigError: with the first fault, and how many more there are.
-    """
-    try:
-        return cls.model_validate(content)
-    except ValidationError as error:
-        faults = error.errors(include_url=False)
-        raise ConfigError(_phrase(cls, faults[0], where, list(overrides), len(faults) - 1)) from None
-
-
-def _phrase(cls: type[Config], fault: Any, where: str, overrides: list[tuple[str, Any]], more: int) -> str:
-    path = ".".join(str(part) for part in fault["loc"])
-    context = fault.get("ctx") or {}
-    if fault["type"] == "unknown_key":
-        section, path = path, f"{path}.{context['key']}" if path else context["key"]
-        new = legacy.successor(section, context["key"])
-        suggestion = _suggest(cls, context["key"], context["siblings"])
-        text = f"is now called '{new}'" if new in context["siblings"] else fault["msg"] + suggestion
-    elif fault["type"] == "missing":
-        text = f"missing, and it has no default; it takes {_kind_of(cls, path)}"
-    elif fault["type"] in ("value_error", "unknown_name"):
-        text = fault["msg"].removeprefix("Value error, ")
-    elif fault["type"] == "model_type":
-        text = f"must be a mapping of fields, got {_show(fault['input'])}"
-    else:
-        said = fault["msg"].removeprefix("Input should be ").replace("Input should ", "")
-        said += " or null" if _kind_of(cls, path).endswith("| null") else ""
-        text = (
-            f"must be {said}, got {_show(fault['input'])}"
-            if said != fault["msg"]
-            else f"{said}, got {_show(fault['input'])}"
-        )
-    source = where
-    for key, value in overrides:
-        override = f"override '{key}={value if isinstance(value, str) and value.isprintable() else _show(value)}'"
-        if path == key or path.startswith(key + "."):
-            source = override
-        elif key.startswith(path + "."):
-            # What is wrong between two fields of a section may stand in the file as well.
-            source = f"{where}, {override}" if fault["type"] == "value_error" else override
-    line = f"{source}: {path}: {text}" if path else f"{source}: {text}"
-    return line + (f" (and {more} more)" if more else "")
-
-
-def _kind_of(cls: type[Config], path: str) -> str:
-    """What the field at `path` takes, as `lstm-lab fields` shows it."""
-    from lstm_lab.registry import fields
-
-    kinds = {row.type for row in fields(cls) if row.path == path}
-    return kinds.pop() if len(kinds) == 1 else "a value"
-
-
-def _suggest(cls: type[Config], key: str, siblings: list[str]) -> str:
-    """A close name beside the wrong one, else the same name elsewhere in the tree."""
-    if "." in key:
-        return f"; dots are for overrides: write {key.replace('.', ': {')}: ...{'}' * key.count('.')} in a file"
-    near = difflib.get_close_matches(key, siblings, n=1)
-    if near:
-        return f"; did you mean '{near[0]}'?"
-    from lstm_lab.registry import fields
-
-    elsewhere = {row.path.rsplit(".", 1)[-1]: row for row in reversed(list(fields(cls)))}
-    near = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.7)
-    if near:
-        row = elsewhere[near[0]]
-        return f"; did you mean '{row.path}'{f' of {row.of}' if row.of else ''}?"
-    return f"; it has: {', '.join(sorted(siblings))}"
 
 
 def _near_file(path: Path) -> str:
@@ -333,16 +252,6 @@ def _near_file(path: Path) -> str:
         return f"did you mean '{folder / near[0]}'?"
     files = [name for name in names if name.endswith((".yaml", ".yml"))][:5]
     return f"{folder} holds {', '.join(files)}" if files else "name a YAML file"
-
-
-def _show(value: Any) -> str:
-    """As YAML writes it, on one short line."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, int) and value.bit_length() > 999:
-        return f"a number of {value.bit_length()} bits"
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _one_line(error: BaseException) -> str:

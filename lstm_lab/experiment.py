@@ -15,8 +15,9 @@ from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Optimizer, Schedule
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.registry import Choice, Named, spell_out
+from lstm_lab.registry import Choice, Named, expand_choices
 from lstm_lab.tasks import Task
+from lstm_lab.validation import validate
 
 
 class Trainer(Config):
@@ -43,11 +44,11 @@ class Experiment(Config):
     """Where sequences come from."""
     task: Annotated[Task.Config, Choice(Task)]
     """What is asked of them."""
-    model: Annotated[Model.Config, Choice(Model, default="sequence")] = SequenceModel.Config()  # type: ignore[call-arg]
+    model: Annotated[Model.Config, Choice(Model, default="sequence")] = SequenceModel.Config()
     """From sequences to answers."""
-    optimizer: Annotated[Named, Choice(Optimizer, default="adam")] = Adam.Config()  # type: ignore[call-arg]
+    optimizer: Annotated[Named, Choice(Optimizer, default="adam")] = Adam.Config()
     """How the loss goes down."""
-    schedule: Annotated[Named, Choice(Schedule, default="constant")] = Constant.Config()  # type: ignore[call-arg]
+    schedule: Annotated[Named, Choice(Schedule, default="constant")] = Constant.Config()
     """What the learning rate does over the steps."""
     trainer: Trainer = Trainer()
     """How long and on what."""
@@ -94,12 +95,12 @@ class Experiment(Config):
         Raises:
             ConfigError: with `where` as the place of the fault.
         """
-        return config.validate(cls, content, where)
+        return validate(cls, content, where)
 
     def with_overrides(self, overrides: Mapping[str, Any], where: str = "overrides") -> Experiment:
         """A new experiment: dotted keys replaced, and everything checked again."""
         merged = config.merge(self.dump(), overrides)
-        return config.validate(Experiment, merged, where, overrides.items())
+        return validate(Experiment, merged, where, overrides.items())
 
 
 def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
@@ -109,5 +110,5 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
         ConfigError: in one line, with file, key, value and a way out.
     """
     pairs = config.parse_overrides(overrides)
-    content = config.merge(spell_out(Experiment, config.load(path)), dict(pairs))
-    return config.validate(Experiment, content, str(path), pairs)
+    content = config.merge(expand_choices(Experiment, config.load(path)), dict(pairs))
+    return validate(Experiment, content, str(path), pairs)

@@ -1,4 +1,4 @@
-"""Name -> class, filled by writing the class.
+"""Name -> class. A class registers itself by being defined.
 
     class GRU(Cell, name="gru"):
         class Config(Cell.Config):
@@ -12,44 +12,43 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-import types
 import typing
 from abc import ABC
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import create_model
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError, PydanticUndefined, core_schema
+from pydantic_core import PydanticCustomError, core_schema
 
-from lstm_lab.config import Config, docs
+from lstm_lab.config import Config
 
-__all__ = ["Choice", "Field", "Named", "Registered", "all_kinds", "fields", "import_all", "spell_out"]
+__all__ = ["Choice", "Named", "Registered", "all_kinds", "choice_of", "expand_choices", "import_all"]
 
 
 class Named(Config):
-    """A config that says by `name` which registered class it builds."""
+    """The config of a registered class, which its `name` chooses."""
 
-    name: str
+    name: str = ""
     """Which one; see `lstm-lab list`."""
 
     owner: ClassVar[type[Registered]]
+    """The class that it configures."""
 
-    def choices(self) -> dict[str, Any]:
-        """The fields as keyword arguments: what a person chose, without the name."""
+    def options(self) -> dict[str, Any]:
+        """The fields as keyword arguments of the class, without the name."""
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
-    def build(self, *info: Any, **more: Any) -> Any:
-        """The object: `info` come from the data, the rest from this config."""
-        return self.owner(*info, **more, **self.choices())
+    def build(self, *facts: Any, **more: Any) -> Any:
+        """An instance of the class: `facts` of the data as positional arguments, the fields as keyword arguments."""
+        return self.owner(*facts, **more, **self.options())
 
 
 _KINDS: dict[str, type[Registered]] = {}
 
 
 class Registered(ABC):
-    """Base of every kind that is chosen by name. A kind says `kind=`, each of its members says `name=`."""
+    """Base of what is chosen by name. The base class of a kind passes `kind=`, each of its members `name=`."""
 
     kind: ClassVar[str]
     members: ClassVar[dict[str, Any]]
@@ -72,10 +71,12 @@ class Registered(ABC):
             raise TypeError(
                 f"{cls.kind} '{name}' is already {other.__module__}.{other.__qualname__}: pick another name"
             )
-        written = cls.Config
+        written, base = cls.Config, _KINDS[cls.kind].Config
+        # Every Config has the methods of its kind's, whether it derives from it or from Named.
+        bases: Any = written if issubclass(written, base) else (written, base)
         only: dict[str, Any] = {"name": (Literal[name], name)}
         named = typing.cast(
-            Any, create_model("Config", __base__=written, __module__=cls.__module__, __doc__=written.__doc__, **only)
+            Any, create_model("Config", __base__=bases, __module__=cls.__module__, __doc__=written.__doc__, **only)
         )
         named.__qualname__ = f"{cls.__qualname__}.Config"
         named.owner = cls
@@ -89,7 +90,7 @@ def all_kinds() -> dict[str, type[Registered]]:
 
 
 def import_all(package: str) -> None:
-    """Import every module of a package once, so that its classes register: no hand-kept list."""
+    """Import every module of a package, so that the classes in it register."""
     module = importlib.import_module(package)
     for found in pkgutil.iter_modules(module.__path__):
         importlib.import_module(f"{package}.{found.name}")
@@ -98,8 +99,8 @@ def import_all(package: str) -> None:
 class Choice:
     """Annotation of a config field that holds the config of one registered class.
 
-    The member is looked up when a value is validated, so a class registered later is accepted at once, and a fault
-    inside it keeps its own path. A bare string is short for `{name: string}`; without a name, `default` is meant.
+    The member is looked up when a value is validated, so a class registered later is accepted at once, and an error
+    inside it keeps its own path. A bare string is short for `{name: string}`; without a name, `default` is chosen.
     """
 
     def __init__(self, base: type[Registered], default: str | None = None):
@@ -116,13 +117,14 @@ class Choice:
             raise PydanticCustomError("choice_type", "Input should be a name or a mapping with one", {})
         name = value.get("name", self.default)
         if name is None:
-            raise ValueError(f"say which {self.base.kind} by 'name': one of {', '.join(sorted(members))}")
+            raise ValueError(f"no name: choose the {self.base.kind} by 'name', one of {', '.join(sorted(members))}")
         if not isinstance(name, str) or name not in members:
             near = difflib.get_close_matches(str(name), members, n=1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are: {', '.join(sorted(members))}"
             raise PydanticCustomError("unknown_name", "no {kind} named {name}; {hint}",
                                       {"kind": self.base.kind, "name": repr(name), "hint": hint})  # fmt: skip
-        return members[name].Config.model_validate({**value, "name": name})
+        config: Named = members[name].Config.model_validate({**value, "name": name})
+        return config
 
     def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
@@ -142,80 +144,24 @@ class Choice:
         }
 
 
-def _choice_of(info: FieldInfo) -> Choice | None:
+def choice_of(info: FieldInfo) -> Choice | None:
+    """The `Choice` that a field is annotated with, if any."""
     return next((meta for meta in info.metadata if isinstance(meta, Choice)), None)
 
 
-def spell_out(cls: type[Config], content: Mapping[str, Any]) -> dict[str, Any]:
-    """Content in which every choice says its name: `gru` becomes `{name: gru}`, `{lr: 1}` gets the default's.
+def expand_choices(cls: type[Config], content: Mapping[str, Any]) -> dict[str, Any]:
+    """Content in which every choice has its name: `gru` becomes `{name: gru}`, `{lr: 1}` gets the default's.
 
-    So an override can tell the member that is there from another one.
+    An override can then tell the member that is there from another one.
     """
-    spelled = dict(content)
+    expanded = dict(content)
     for key, info in cls.model_fields.items():
-        value, choice = content.get(key), _choice_of(info)
+        value, choice = content.get(key), choice_of(info)
         if choice is not None and isinstance(value, (str, Mapping)):
             value = {"name": value} if isinstance(value, str) else value
             value = {"name": choice.default, **value} if choice.default else value
             member = choice.base.members.get(str(value.get("name")))
-            spelled[key] = value if member is None else spell_out(member.Config, value)
+            expanded[key] = value if member is None else expand_choices(member.Config, value)
         elif isinstance(value, Mapping) and isinstance(info.annotation, type) and issubclass(info.annotation, Config):
-            spelled[key] = spell_out(info.annotation, value)
-    return spelled
-
-
-@dataclass(frozen=True)
-class Field:
-    """One row of `lstm-lab fields`."""
-
-    path: str
-    """Dotted key, as an override writes it."""
-    of: str
-    """The member it belongs to (`gru`), empty where there is no choice."""
-    type: str
-    default: str
-    doc: str
-
-
-def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]:
-    """Every field under a config, depth first; below a choice, the fields of each member."""
-    for key, info in cls.model_fields.items():
-        path = prefix + key
-        choice = _choice_of(info)
-        doc = " ".join(docs(cls).get(key, "").split())
-        if choice is not None:
-            yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc)
-            members, shown = choice.base.members, {(f"{path}.name", name) for name in choice.base.members}
-            for name in sorted(members):
-                for row in fields(members[name].Config, f"{path}.", name):
-                    # Two models with a cell show the fields of each cell once.
-                    if (row.path, row.of) not in shown:
-                        shown.add((row.path, row.of))
-                        yield row
-        elif isinstance(info.annotation, type) and issubclass(info.annotation, Config):
-            yield from fields(info.annotation, f"{path}.", of)
-        else:
-            yield Field(path, of, type_name(info.annotation), _default(info), doc)
-
-
-def type_name(annotation: Any) -> str:
-    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin is Literal:
-        return " | ".join(str(value) for value in args)
-    if origin in (typing.Union, types.UnionType):
-        return " | ".join(type_name(arg) for arg in args)
-    if origin is typing.Annotated:
-        return type_name(args[0])
-    if origin is not None:
-        inside = ", ".join("..." if arg is Ellipsis else type_name(arg) for arg in args)
-        return f"{origin.__name__}[{inside}]"
-    return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
-
-
-def _default(info: FieldInfo) -> str:
-    value = info.get_default(call_default_factory=True, validated_data={})
-    if value is PydanticUndefined:
-        return "required"
-    if isinstance(value, Named):
-        return value.name
-    return "null" if value is None else str(value)
+            expanded[key] = expand_choices(info.annotation, value)
+    return expanded

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from lstm_lab.config import Config, ConfigError, load, merge, parse_overrides, to_yaml
 from lstm_lab.experiment import Experiment, load_experiment
-from lstm_lab.registry import Named, all_kinds, fields, spell_out
+from lstm_lab.fields import fields
+from lstm_lab.registry import Named, all_kinds, expand_choices
 
 CONF = Path(__file__).parent.parent / "conf"
 FILES = sorted(CONF.glob("*.yaml"))
@@ -71,7 +72,7 @@ def test_dump_and_yaml_round_trip(path, write):
 @each_file
 def test_the_schema_accepts_what_loads(path):
     schema = Experiment.model_json_schema()
-    for content in (load(path), load_experiment(path).dump(), spell_out(Experiment, load(path))):
+    for content in (load(path), load_experiment(path).dump(), expand_choices(Experiment, load(path))):
         jsonschema.validate(content, schema)
 
 

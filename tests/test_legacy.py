@@ -117,7 +117,7 @@ def _new_names(table):
 
 @pytest.mark.parametrize(("section", "old", "new"), _new_names(legacy.EXPERIMENT) + _new_names(legacy.SWEEP))
 def test_every_successor_is_a_key_of_today(section, old, new):
-    from lstm_lab.registry import fields
+    from lstm_lab.fields import fields
 
     known = {row.path for model in (Experiment, Sweep) for row in fields(model)}
     assert (f"{section}.{new}" if section else new) in known

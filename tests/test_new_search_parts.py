@@ -113,7 +113,8 @@ assert "ray" not in sys.modules
 import lstm_lab
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.registry import all_kinds, fields
+from lstm_lab.registry import all_kinds
+from lstm_lab.fields import fields
 from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.sweeps.view.wandb_convert import to_wandb
 

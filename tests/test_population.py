@@ -335,7 +335,7 @@ def test_every_domain_has_a_place_in_the_unit_cube():
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
 def test_only_what_torch_obeys_in_the_next_step_may_change(vowels, optimizer):
     found = vowels.with_overrides({"optimizer": optimizer})
-    for name, value in found.optimizer.choices().items():
+    for name, value in found.optimizer.options().items():
         assert is_mutable(found, f"optimizer.{name}") == (
             isinstance(value, float) and optimizer_param_group(found)[name] == value
         )

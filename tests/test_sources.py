@@ -16,7 +16,7 @@ from lstm_lab.data.readers.locate import locate
 from lstm_lab.data.sources.hapt import TEST_USERS, VALIDATION_USERS
 from lstm_lab.data.sources.protein_ss import one_hot
 from lstm_lab.data.sources.reber import END, GRAMMAR
-from lstm_lab.registry import fields
+from lstm_lab.fields import fields
 
 
 def made(name, **choices):

@@ -22,6 +22,7 @@ from lstm_lab.sweeps.space.search_space import SearchSpace
 from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Trial, best_trial, leaderboard
+from lstm_lab.validation import validate
 
 ROOT = Path(__file__).parent.parent
 SPACE = """
@@ -50,7 +51,7 @@ def test_a_sweep_survives_its_own_yaml(sweep_file, tmp_path):
     found = load_sweep(sweep_file)
     again = tmp_path / "again.yaml"
     again.write_text(config.to_yaml(found.dump()))
-    assert config.validate(Sweep, config.load(again), "again") == found
+    assert validate(Sweep, config.load(again), "again") == found
 
 
 def test_space_may_be_nested_or_dotted(tmp_path, vowels):

@@ -8,6 +8,7 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.spec import Sweep, build_corners, load_sweep
+from lstm_lab.validation import validate
 
 SPACE = {
     "model.cell": {"choice": ["lstm", "gru"]},
@@ -39,7 +40,7 @@ def test_every_searcher_satisfies_conditions_and_constraints(write, searcher):
         write(searcher=searcher, constraints=["model.hidden_size * model.num_layers <= 12"], num_samples=12)
     )
     build_corners(found, "sweep.yaml")
-    again = config.validate(Sweep, config.load(write(**{**found.dump(), "experiment": found.experiment})), "again")
+    again = validate(Sweep, config.load(write(**{**found.dump(), "experiment": found.experiment})), "again")
     assert again == found
     source = found.build_searcher()
     source.setup(found.search_space, found.num_samples, 0, "min")

@@ -14,7 +14,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset
 from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit, summary_features
 from lstm_lab.data.kinds.series import Series, SeriesDataset
-from lstm_lab.registry import fields
+from lstm_lab.fields import fields
 from lstm_lab.tasks import Task
 from lstm_lab.tasks.base import better, score, skill
 from lstm_lab.tasks.classification import ClassificationMetrics

@@ -131,9 +131,9 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         augment: Augment = Augment()
         """Random changes to training batches."""
 
-        def choices(self) -> dict[str, Any]:
+        def options(self) -> dict[str, Any]:
             """Without augmentation, which changes batches and not the data."""
-            return {key: value for key, value in super().choices().items() if key != "augment"}
+            return {key: value for key, value in super().options().items() if key != "augment"}
 
         @property
         def dataset(self) -> type[Dataset]:

@@ -73,7 +73,7 @@ class Encoder(nn.Module):
         self.starts: nn.ModuleList | None = None
         if learn_initial_state:
             self.starts = nn.ModuleList(nn.ModuleList(map(LearnedInitialState, layer)) for layer in cells)
-        skip = skip or NoSkip.Config()  # type: ignore[call-arg]
+        skip = skip or NoSkip.Config()
         self.plain = dilation == 1 and isinstance(skip, NoSkip.Config)
         self.skips = nn.ModuleList(skip.build(self.output_size) for _ in range(num_layers - 1))
         self.dropouts = nn.ModuleList(

@@ -31,7 +31,7 @@ class SegRNN(Model, name="segrnn"):
     """
 
     class Config(Model.Config):
-        cell: Annotated[Named, Choice(Cell, default="gru")] = lstm_lab.cells.gru.GRU.Config()  # type: ignore[call-arg]
+        cell: Annotated[Named, Choice(Cell, default="gru")] = lstm_lab.cells.gru.GRU.Config()
         """The recurrent cell."""
         hidden_size: Annotated[int, Field(ge=2, lt=2**31, multiple_of=2)] = 128
         """Units of the cell and size of a segment's vector, d; even."""

@@ -29,7 +29,7 @@ class Seq2Seq(Model, name="seq2seq"):
     """
 
     class Config(Model.Config):
-        cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()  # type: ignore[call-arg]
+        cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()
         """The recurrent cell, of encoder and decoder."""
         hidden_size: config.Count = 64
         """Units of each cell, H."""

@@ -34,7 +34,7 @@ class Dropout(config.Config):
     between: Fraction = 0.0
     """Fraction of the values that pass from one layer to the next."""
     output: Fraction = 0.0
-    """Fraction of the pooled values before the head."""
+    """Fraction of the values before the head."""
 
 
 class SequenceModel(StatefulModel, name="sequence"):
@@ -43,7 +43,7 @@ class SequenceModel(StatefulModel, name="sequence"):
     class Config(StatefulModel.Config):
         embedding: TokenEmbedding.Config = TokenEmbedding.Config()
         """Vectors of tokens, for data that hold tokens."""
-        cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()  # type: ignore[call-arg]
+        cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()
         """The recurrent cell."""
         hidden_size: config.Count | None = DEFAULT_HIDDEN_SIZE
         """Units of each cell, H; null: as many as `max_parameters` allows."""
@@ -55,7 +55,7 @@ class SequenceModel(StatefulModel, name="sequence"):
         """Read in both directions."""
         dilation: config.Count = 1
         """Layer k = 0, 1, ... takes its state from dilation^k steps back, as in 1, 2, 4 (Chang et al. 2017)."""
-        skip: Annotated[Named, Choice(Skip, default="none")] = NoSkip.Config()  # type: ignore[call-arg]
+        skip: Annotated[Named, Choice(Skip, default="none")] = NoSkip.Config()
         """How the input of each layer but the first, whose input has another width, bypasses it."""
         init: WeightInit = WeightInit()
         """How weights are initialised."""
@@ -63,7 +63,7 @@ class SequenceModel(StatefulModel, name="sequence"):
         """Whether the state before the first step is a parameter, for each layer and direction; else it is zero."""
         dropout: Dropout = Dropout()
         """Share of values zeroed in training, by place."""
-        pooling: Annotated[Named, Choice(Pooling, default="last")] = Last.Config()  # type: ignore[call-arg]
+        pooling: Annotated[Named, Choice(Pooling, default="last")] = Last.Config()
         """How a sequence becomes one vector."""
 
         @model_validator(mode="before")
@@ -112,8 +112,8 @@ class SequenceModel(StatefulModel, name="sequence"):
                 LearnedInitialState.check(self.cell, hidden_size)
             return self
 
-        def choices(self) -> dict[str, Any]:
-            return {key: value for key, value in super().choices().items() if key != "max_parameters"}
+        def options(self) -> dict[str, Any]:
+            return {key: value for key, value in super().options().items() if key != "max_parameters"}
 
         def build(self, *info: Any, **more: Any) -> Any:
             """The model; within `max_parameters`, if that is set.
@@ -130,7 +130,7 @@ class SequenceModel(StatefulModel, name="sequence"):
             return self.model_copy(update={"hidden_size": hidden_size, "max_parameters": None})
 
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
-            defaults = type(self)()  # type: ignore[call-arg]
+            defaults = type(self)()
             if not data.dataset.tokens and self.embedding != defaults.embedding:
                 raise ValueError(
                     f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave it out"

@@ -13,7 +13,7 @@ from lstm_lab import config
 from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
-from lstm_lab.registry import Choice, Named, spell_out
+from lstm_lab.registry import Choice, Named, expand_choices
 from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.sections import Budget, Confirm, Resources, Seeds
@@ -21,6 +21,7 @@ from lstm_lab.sweeps.space.constraints import Constraint
 from lstm_lab.sweeps.space.domains import Domain, Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace, format_overrides
 from lstm_lab.sweeps.space.yaml import DomainInYaml
+from lstm_lab.validation import validate
 
 
 class Sweep(Config):
@@ -184,7 +185,7 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
         raise ConfigError(f"{path}: overrides: must be a mapping of dotted keys, got {changes!r}")
     content["experiment"] = _load_experiment(content.get("experiment"), {**changes, **inside}, path)
     content["space"] = _flatten_space(content.get("space"), path)
-    sweep = config.validate(Sweep, content, str(path), pairs)
+    sweep = validate(Sweep, content, str(path), pairs)
     check_corners(sweep, str(path))
     return sweep
 
@@ -204,7 +205,7 @@ def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
     except (ValueError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from None
     return [
-        config.validate(Experiment, config.merge(base, corner), f"{where}: with {format_overrides(corner)}")
+        validate(Experiment, config.merge(base, corner), f"{where}: with {format_overrides(corner)}")
         for corner in corners
     ]
 
@@ -232,8 +233,8 @@ def _load_experiment(written: object, overrides: Mapping[str, Any], path: Path) 
         raise ConfigError(
             f"{path}: experiment: must be an experiment or the name of its file, as conf/vowels_lstm.yaml"
         )
-    content = config.merge(spell_out(Experiment, content), overrides)
-    return config.validate(Experiment, content, where, overrides.items()).dump()
+    content = config.merge(expand_choices(Experiment, content), overrides)
+    return validate(Experiment, content, where, overrides.items()).dump()
 
 
 def _flatten_space(space: object, path: Path) -> dict[str, Any]:

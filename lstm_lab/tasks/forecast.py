@@ -41,7 +41,7 @@ class Forecast(Task[Windows], name="forecast"):
         anchor: Literal["none", "last", "season"] = "none"
         """Naive forecast that the model reads differences to and corrects: none, the last value, or one season before,
         the longest of data.seasons that is shorter than the window."""
-        output: Annotated[Named, Choice(ForecastOutput, default="point")] = Point.Config()  # type: ignore[call-arg]
+        output: Annotated[Named, Choice(ForecastOutput, default="point")] = Point.Config()
         """Form of the forecast of each value: one number, quantiles, or a distribution."""
         conformal: bool = False
         """Calibrate the 80 and 90 % intervals on the validation split, for each step ahead and target, so that they
@@ -93,7 +93,7 @@ class Forecast(Task[Windows], name="forecast"):
         classical: int = 0,
     ) -> None:
         self.info, self.monitor, self.anchor, self.classical = info, monitor, anchor, classical
-        self.output = build_output(output or Point.Config(), LOSSES[loss])  # type: ignore[call-arg]
+        self.output = build_output(output or Point.Config(), LOSSES[loss])
         self.conformal = conformal
         self.margins: Tensor | None = None
         self.shape = (info.horizon, len(info.targets))

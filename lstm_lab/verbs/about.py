@@ -37,7 +37,7 @@ def fields(
     """Every field with its type, default and meaning."""
     from dataclasses import asdict
 
-    from lstm_lab.registry import fields as rows
+    from lstm_lab.fields import fields as rows
 
     found = list(rows(_model(of)))
     if as_json:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lab.config import DataError, validate
+from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import ID_NAMES, TIME_NAMES, Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
 from lstm_lab.data.inspection.result import Inspection, balance_warnings, classification_task, length_statistics
@@ -17,6 +17,7 @@ from lstm_lab.data.kinds.user_sequences import UserData
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.sources.csv_sequences import CSVSequences
 from lstm_lab.data.sources.ts import TS
+from lstm_lab.validation import validate
 
 
 def inspect_ts(path: str, choices: Mapping[str, Any]) -> Inspection:

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lab.config import validate
 from lstm_lab.data.inspection.result import Inspection
 from lstm_lab.data.sources.text_stream import TextFileStream
+from lstm_lab.validation import validate
 
 LONG_LINE = 40
 """Characters from which on a repeated line counts as a copy."""

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from lstm_lab.config import DataError, validate
+from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_texts
 from lstm_lab.data.inspection.result import Inspection, balance_warnings, classification_task, length_statistics
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
 from lstm_lab.data.sources.csv_text import CSVText
 from lstm_lab.data.sources.text_folder import TextFolder
+from lstm_lab.validation import validate
 
 
 def inspect_folder(path: str, choices: Mapping[str, Any]) -> Inspection:

@@ -155,7 +155,7 @@ class TextDataset(ClassificationDataset[TextInfo]):
     cache_version: ClassVar[int] = 1
 
     class Config(Dataset.Config):
-        tokenizer: Annotated[Named, Choice(Tokenizer, default="word")] = Word.Config()  # type: ignore[call-arg]
+        tokenizer: Annotated[Named, Choice(Tokenizer, default="word")] = Word.Config()
         """How texts are split into tokens; fitted on the training split."""
         max_length: Count = 400
         """Tokens that are kept of a longer text."""

@@ -63,7 +63,7 @@ class TextStream(NextStepSequences):
     tokens = True
 
     class Config(Dataset.Config):
-        tokenizer: Annotated[Named, Choice(Tokenizer, default="character")] = Character.Config()  # type: ignore[call-arg]
+        tokenizer: Annotated[Named, Choice(Tokenizer, default="character")] = Character.Config()
         """How the text is split into tokens; fitted on the training split."""
         chunk_length: Annotated[int, Field(ge=2, lt=2**31)] = 64
         """Tokens that are read in one training step, through which gradients flow."""

@@ -182,5 +182,5 @@ class ArrayDataset(Dataset[Any], name="arrays"):
 
         def build(self, *info: Any, **more: Any) -> Any:
             return self.dataset(
-                *info, **more, **{key: value for key, value in self.choices().items() if key != "target"}
+                *info, **more, **{key: value for key, value in self.options().items() if key != "target"}
             )

@@ -98,5 +98,5 @@ def is_mutable(experiment: Experiment, key: str) -> bool:
     if key == "trainer.gradient_clip_val" or key.startswith("model.dropout."):
         return True
     section, _, name = key.partition(".")
-    value = experiment.optimizer.choices().get(name) if section == "optimizer" else None
+    value = experiment.optimizer.options().get(name) if section == "optimizer" else None
     return isinstance(value, float) and optimizer_param_group(experiment).get(name) == value

@@ -15,6 +15,7 @@ from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
 from lstm_lab.sweeps.store.record import EVENT_KEYS, TRIAL_KEYS, is_sweep, rank, read_about, read_trial, trial_folder
+from lstm_lab.validation import validate
 
 
 class Rows:
@@ -121,7 +122,7 @@ class SweepFolder:
             ConfigError: the file was edited into something invalid.
         """
         where = self.path / files.SWEEP
-        return config.validate(Sweep, legacy.sweep(config.load(where)), str(where))
+        return validate(Sweep, legacy.sweep(config.load(where)), str(where))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -22,6 +22,7 @@ from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import TRIAL_KEYS, is_sweep
 from lstm_lab.sweeps.store.retention import is_full, pruned
+from lstm_lab.validation import validate
 
 MAY_CHANGE = ("num_samples", "budget", "resources", "patience_trials", "keep_checkpoints")
 """Keys of a sweep that may be edited before it is resumed: how long it runs and on what, not what it compares."""
@@ -74,7 +75,7 @@ def _sweep(folder: SweepFolder) -> Iterator[str]:
         files.write_atomic(path, config.to_yaml(copy))
         yield "sweep.yaml: incomplete or missing; written again from about.json"
         return
-    before = config.validate(Sweep, copy, files.ABOUT).dump()
+    before = validate(Sweep, copy, files.ABOUT).dump()
     changed = [key for key in written if written[key] != before[key] and key not in MAY_CHANGE]
     if changed:
         raise ConfigError(

@@ -1,0 +1,72 @@
+"""Every field of a configuration, with its type, default and docstring: what `lstm-lab fields` prints."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from lstm_lab.config import Config, docs
+from lstm_lab.registry import Named, choice_of
+
+
+@dataclass(frozen=True)
+class Field:
+    """One row of `lstm-lab fields`."""
+
+    path: str
+    """Dotted key, as an override writes it."""
+    of: str
+    """The member it belongs to (`gru`), empty where there is no choice."""
+    type: str
+    default: str
+    doc: str
+
+
+def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]:
+    """Every field under a config, depth first; below a choice, the fields of each member."""
+    for key, info in cls.model_fields.items():
+        path = prefix + key
+        choice = choice_of(info)
+        doc = " ".join(docs(cls).get(key, "").split())
+        if choice is not None:
+            yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc)
+            members, shown = choice.base.members, {(f"{path}.name", name) for name in choice.base.members}
+            for name in sorted(members):
+                for row in fields(members[name].Config, f"{path}.", name):
+                    # Two models with a cell show the fields of each cell once.
+                    if (row.path, row.of) not in shown:
+                        shown.add((row.path, row.of))
+                        yield row
+        elif isinstance(info.annotation, type) and issubclass(info.annotation, Config):
+            yield from fields(info.annotation, f"{path}.", of)
+        else:
+            yield Field(path, of, type_name(info.annotation), _default(info), doc)
+
+
+def type_name(annotation: Any) -> str:
+    origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " | ".join(str(value) for value in args)
+    if origin in (typing.Union, types.UnionType):
+        return " | ".join(type_name(arg) for arg in args)
+    if origin is typing.Annotated:
+        return type_name(args[0])
+    if origin is not None:
+        inside = ", ".join("..." if arg is Ellipsis else type_name(arg) for arg in args)
+        return f"{origin.__name__}[{inside}]"
+    return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+
+
+def _default(info: FieldInfo) -> str:
+    value = info.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined:
+        return "required"
+    if isinstance(value, Named):
+        return value.name
+    return "null" if value is None else str(value)

@@ -1,0 +1,96 @@
+"""Plain content becomes a typed configuration, and every error of it one line.
+
+The line has the place (file or override), the key, what is wrong, and the way out.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from lstm_lab import legacy
+from lstm_lab.config import Config, ConfigError
+from lstm_lab.fields import fields
+
+M = TypeVar("M", bound=Config)
+
+
+def validate(cls: type[M], content: Mapping[str, Any], where: str, overrides: Iterable[tuple[str, Any]] = ()) -> M:
+    """Build `cls` from plain content.
+
+    Args:
+        where: the file the content came from, for the message.
+        overrides: dotted pairs already merged into `content`; an error under one of their keys names it, not the file.
+
+    Raises:
+        ConfigError: the first error in one line, and how many more there are.
+    """
+    try:
+        return cls.model_validate(content)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        raise ConfigError(_message(cls, faults[0], where, list(overrides), len(faults) - 1)) from None
+
+
+def _message(cls: type[Config], error: Any, where: str, overrides: list[tuple[str, Any]], more: int) -> str:
+    path = ".".join(str(part) for part in error["loc"])
+    context = error.get("ctx") or {}
+    if error["type"] == "unknown_key":
+        section, path = path, f"{path}.{context['key']}" if path else context["key"]
+        new = legacy.successor(section, context["key"])
+        suggestion = _suggest(cls, context["key"], context["siblings"])
+        text = f"is now called '{new}'" if new in context["siblings"] else error["msg"] + suggestion
+    elif error["type"] == "missing":
+        text = f"missing, and it has no default; it takes {_type_of(cls, path)}"
+    elif error["type"] in ("value_error", "unknown_name"):
+        text = error["msg"].removeprefix("Value error, ")
+    elif error["type"] == "model_type":
+        text = f"must be a mapping of fields, got {_show(error['input'])}"
+    else:
+        message = error["msg"].removeprefix("Input should be ").replace("Input should ", "")
+        message += " or null" if _type_of(cls, path).endswith("| null") else ""
+        text = f"{'' if message == error['msg'] else 'must be '}{message}, got {_show(error['input'])}"
+    source = where
+    for key, value in overrides:
+        override = f"override '{key}={value if isinstance(value, str) and value.isprintable() else _show(value)}'"
+        if path == key or path.startswith(key + "."):
+            source = override
+        elif key.startswith(path + "."):
+            # An error between two fields of a section may come from the file as well.
+            source = f"{where}, {override}" if error["type"] == "value_error" else override
+    line = f"{source}: {path}: {text}" if path else f"{source}: {text}"
+    return line + (f" (and {more} more)" if more else "")
+
+
+def _type_of(cls: type[Config], path: str) -> str:
+    """What the field at `path` takes, as `lstm-lab fields` shows it."""
+    kinds = {row.type for row in fields(cls) if row.path == path}
+    return kinds.pop() if len(kinds) == 1 else "a value"
+
+
+def _suggest(cls: type[Config], key: str, siblings: list[str]) -> str:
+    """The closest name in the same section, else a close one elsewhere in the tree."""
+    if "." in key:
+        return f"; dots are for overrides: write {key.replace('.', ': {')}: ...{'}' * key.count('.')} in a file"
+    near = difflib.get_close_matches(key, siblings, n=1)
+    if near:
+        return f"; did you mean '{near[0]}'?"
+    elsewhere = {row.path.rsplit(".", 1)[-1]: row for row in reversed(list(fields(cls)))}
+    near = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.7)
+    if near:
+        row = elsewhere[near[0]]
+        return f"; did you mean '{row.path}'{f' of {row.of}' if row.of else ''}?"
+    return f"; it has: {', '.join(sorted(siblings))}"
+
+
+def _show(value: Any) -> str:
+    """As YAML writes it, on one short line."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, int) and value.bit_length() > 999:
+        return f"a number of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
