@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor
 
 from lstm_lab.config import ConfigError, Fault
@@ -37,6 +40,11 @@ class Learner(pl.LightningModule):
 
     Sums stay on the device until the epoch ends: reading a number off the device every step is what makes logging slow.
 
+    It goes into any `pytorch_lightning.Trainer`, with `SequenceDataModule` or loaders of `Batch`; several workers all
+    load whole batches, of which each takes its share. The row of metrics (`train/loss`, `train/grad_norm`, `val/loss`,
+    `val/<metric of the task>`, `lr`) is logged after each validation, to the Trainer's loggers and for its callbacks,
+    as in `EarlyStopping("val/loss")`; without validation, the training metrics are logged after each epoch.
+
     Args:
         model: from padded batches to logits.
         task: loss, metrics and predictions of them.
@@ -54,13 +62,19 @@ class Learner(pl.LightningModule):
         self.best: float | None = None
         self.improved = False
         self.stream: StreamState | None = None
-        self._resumed_rng: tuple[Tensor, Tensor | None] | None = None
+        self._resumed: dict[str, Any] | None = None
+        self._logged_step = 0
+        """Steps up to the last metrics."""
 
     def forward(self, batch: Batch) -> Output:
-        """What the model computes for a batch; logits are those that the task scores."""
+        """What the model computes for a batch; logits are those that the task scores.
+
+        They are float32 at least: likelihoods and quantiles need it in mixed precision too.
+        """
         x, lengths = self.task.model_inputs(batch)
         output = self.model(x, lengths) if batch.starts is None else self._forward_chunk(x, lengths, batch.starts)
-        return output._replace(logits=self.task.postprocess(output.logits, batch))
+        logits = output.logits if output.logits.dtype == torch.float64 else output.logits.float()
+        return output._replace(logits=self.task.postprocess(logits, batch))
 
     def _forward_chunk(self, x: Tensor, lengths: Tensor, starts: Tensor) -> Output:
         """Chunks of a stream, from the state of the batch before where every chunk continues it."""
@@ -74,7 +88,8 @@ class Learner(pl.LightningModule):
 
     def _state_at(self, starts: Tensor, device: torch.device) -> EncoderState | None:
         """The state after the chunks that end where these start; None where they continue none."""
-        if self.stream is None or not torch.equal(self.stream.ends[: len(starts)], starts):
+        # A checkpoint is read onto the CPU, and these may be on a GPU.
+        if self.stream is None or not torch.equal(self.stream.ends[: len(starts)].to(starts.device), starts):
             return None
         return map_state(lambda tensor: tensor[: len(starts)].to(device), self.stream.state)
 
@@ -83,11 +98,13 @@ class Learner(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
+        if self._resumed is None:  # What an earlier, interrupted fit has left is not part of this one.
+            for value in self.sums.values():
+                value.zero_()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        rate = self.optimizer.lr * self.schedule.lr_factor(
-            self.trainer.global_step, int(self.trainer.estimated_stepping_batches)
-        )
+        total = min(self.trainer.estimated_stepping_batches, sys.maxsize)  # Infinite without a limit of epochs.
+        rate = self.optimizer.lr * self.schedule.lr_factor(self.trainer.global_step, int(total))
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = rate
 
@@ -98,7 +115,7 @@ class Learner(pl.LightningModule):
             torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
 
     def _seed(self) -> int:
-        data: object = self.trainer.datamodule  # type: ignore[attr-defined]
+        data = vars(self.trainer).get("datamodule")  # The Trainer has the attribute only where it was given one.
         return data.seed if isinstance(data, SequenceDataModule) else 0
 
     def shard(self, batch: Batch) -> Batch:
@@ -126,8 +143,20 @@ class Learner(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        limit = gradient_clip_val if gradient_clip_val is not None else float("inf")
-        self.sums["grad_norm"] += torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
+        by_value = gradient_clip_algorithm == "value" and gradient_clip_val is not None
+        limit = float("inf") if gradient_clip_val is None or by_value else gradient_clip_val
+        precision = self.trainer.precision_plugin
+        scaler = precision.scaler if isinstance(precision, MixedPrecision) else None
+        if scaler is not None and optimizer.defaults.get("fused"):
+            # A fused optimiser removes the loss's scale within its step, and Lightning leaves that to it: too late, for
+            # the limit is one on the gradient's own norm.
+            scaler.unscale_(optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
+        if scaler is not None:  # Where half precision overflows, the step is left out: it counts as 0.
+            norm = norm.nan_to_num(0.0, 0.0)
+        self.sums["grad_norm"] += norm
+        if by_value and gradient_clip_val is not None:
+            torch.nn.utils.clip_grad_value_(self.model.parameters(), gradient_clip_val)
 
     def on_validation_epoch_start(self) -> None:
         self.scores.reset()
@@ -145,35 +174,50 @@ class Learner(pl.LightningModule):
         self.scores.update(logits, batch)
 
     def on_validation_epoch_end(self) -> None:
-        if self.trainer.state.fn != "fit":
+        if self.trainer.sanity_checking:
             return
-        row = self._epoch_row()
-        for name in ("train/loss", "val/loss"):
-            if not np.isfinite(row[name]):
-                raise Diverged(
-                    f"{name} is {row[name]} in epoch {self.current_epoch}: lower optimizer.lr "
-                    f"(now {self.optimizer.lr}) or set trainer.gradient_clip_val"
-                )
-        for value in self.sums.values():
-            value.zero_()
+        validated = self._validation_metrics()
+        if self.trainer.state.fn != "fit":
+            self.log_dict(validated, batch_size=1)
+            return
+        row = {**self._training_metrics(), **validated, "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}
+        self._check_finite(row)
         monitored = row[f"val/{self.task.monitor}"]
         self.improved = better(monitored, self.best, self.task.mode)
         self.best = monitored if self.improved else self.best
         self.schedule.observe(self.improved)
-        self.log_dict(row, logger=False, batch_size=1)
+        self.log_dict(row, batch_size=1)
 
-    def _epoch_row(self) -> dict[str, float]:
-        """The metrics of the epoch, over all workers."""
-        sums, steps = self.sums, self.trainer.num_training_batches
+    def on_train_epoch_end(self) -> None:
+        if self.trainer.enable_validation:
+            return
+        row = {**self._training_metrics(), "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}
+        self._check_finite(row)
+        self.log_dict(row, batch_size=1)
+
+    def _check_finite(self, row: dict[str, float]) -> None:
+        for name in ("train/loss", "val/loss"):
+            if not math.isfinite(row.get(name, 0.0)):
+                raise Diverged(
+                    f"{name} is {row[name]} in epoch {self.current_epoch}: lower optimizer.lr "
+                    f"(now {self.optimizer.lr}) or set trainer.gradient_clip_val"
+                )
+
+    def _training_metrics(self) -> dict[str, float]:
+        """Since they were last logged, over all workers; the next ones are counted from here."""
+        sums, steps = self.sums, max(self.trainer.global_step - self._logged_step, 1)
         trained = self.sum_over_workers(torch.stack([sums["loss"], sums["samples"]]))
+        metrics = {"train/loss": float(trained[0] / trained[1]), "train/grad_norm": float(sums["grad_norm"] / steps)}
+        for value in sums.values():
+            value.zero_()
+        self._logged_step = self.trainer.global_step
+        return metrics
+
+    def _validation_metrics(self) -> dict[str, float]:
+        """Of the validation split, over all workers."""
         validated = self.sum_over_workers(self.validation_sums)
-        return {
-            "train/loss": float(trained[0] / trained[1]),
-            "train/grad_norm": float(sums["grad_norm"] / steps),
-            "val/loss": float(validated[0] / validated[1]),
-            **{f"val/{name}": float(value) for name, value in self.scores.compute().items()},
-            "lr": float(self.trainer.optimizers[0].param_groups[0]["lr"]),
-        }
+        scores = {f"val/{name}": float(value) for name, value in self.scores.compute().items()}
+        return {"val/loss": float(validated[0] / validated[1]), **scores}
 
     def sum_over_workers(self, value: Tensor) -> Tensor:
         """The sum of a value over all workers."""
@@ -186,6 +230,7 @@ class Learner(pl.LightningModule):
             "sums": {name: value.cpu() for name, value in self.sums.items()},
             "best": self.best,
             "schedule": self.schedule.state_dict(),
+            "logged_step": self._logged_step,
             "rng": torch.get_rng_state(),
             "carried": None if stream is None else (state_tensors(stream.state), stream.ends),
             **({"cuda_rng": torch.cuda.get_rng_state()} if self.device.type == "cuda" else {}),
@@ -199,13 +244,19 @@ class Learner(pl.LightningModule):
         stream = stored.get("carried")
         if stream is not None and isinstance(self.model, StatefulModel):
             self.stream = StreamState(restore_state(stream[0], self.model.initial_state(0)), stream[1])
-        self._resumed_rng = (stored["rng"], stored.get("cuda_rng"))
+        self._resumed = stored
 
     def on_train_start(self) -> None:
-        # Last of all set-up, so that nothing between the checkpoint and the first batch draws from the generator.
-        if self._resumed_rng is None:
+        if math.isinf(self.trainer.estimated_stepping_batches) and self.schedule.needs_total_steps:
+            raise ConfigError(f"schedule '{self.schedule.name}' needs the number of steps: give the Trainer max_epochs")
+        resumed, self._resumed = self._resumed, None
+        if resumed is None:
+            self._logged_step = self.trainer.global_step
             return
-        cpu, cuda = self._resumed_rng
-        torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state(cuda)
+        step = self.trainer.global_step
+        # Without the entry, as in format 1, each epoch was logged at its end.
+        self._logged_step = resumed.get("logged_step", step - step % int(self.trainer.num_training_batches))
+        # Last of all set-up, so that nothing between the checkpoint and the first batch draws from the generator.
+        torch.set_rng_state(resumed["rng"])
+        if "cuda_rng" in resumed:
+            torch.cuda.set_rng_state(resumed["cuda_rng"])

@@ -35,6 +35,11 @@ class Schedule(Registered, kind="schedule"):
     def annealed(self, progress: float) -> float:
         """The factor after warm-up; `progress` runs from 0 to 1."""
 
+    @property
+    def needs_total_steps(self) -> bool:
+        """Whether the factor of a step depends on how many steps there are."""
+        return self.warmup_fraction > 0 or self.annealed(0.0) != self.annealed(1.0)
+
     def observe(self, improved: bool) -> None:
         """Called after each epoch with whether the monitored metric was the best so far; most schedules ignore it."""
 
