@@ -4,7 +4,7 @@
     python benchmarks/gpu.py --write                    # and keeps them in benchmarks/gpu.md
     python benchmarks/gpu.py --precision bf16-mixed     # under autocast
 
-Above `gpu.MOST` units there is no kernel and a cell steps; the last shape shows what that costs.
+Above `gpu.MAX_HIDDEN_SIZE` units there is no kernel and a cell steps; the last shape shows what that costs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CELLS = {
     "odyssey cifg": cell("odyssey", variant="cifg"),
     "norm_lstm": cell("norm_lstm"),
 }
-LARGE = (32, 100, 128, gpu.MOST + 128)
+LARGE = (32, 100, 128, gpu.MAX_HIDDEN_SIZE + 128)
 TYPES = {"32": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 
@@ -90,8 +90,8 @@ def main() -> int:
         f"`{shlex.join(['python', 'benchmarks/gpu.py', *sys.argv[1:]])}`, {time.strftime('%Y-%m-%d')}.",
         f"One {torch.cuda.get_device_name()}, torch {torch.__version__}; {gpu.status()}.",
         "",
-        "Medians of interleaved rounds; speed is the rival's time over the layer's own in the same round.",
-        f"nn.LSTM is cuDNN's. Above {gpu.MOST} units a variant has no kernel: it steps, as the last shape shows.",
+        "Medians of interleaved rounds; speed is the baseline's time over the layer's in the same round.",
+        f"nn.LSTM is cuDNN's. Above {gpu.MAX_HIDDEN_SIZE} units a variant has no kernel: the last shape.",
     ]
     print("\n".join(report))
     for precision in chosen.precision or ["32", "bf16-mixed"]:

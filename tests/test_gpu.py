@@ -1,4 +1,4 @@
-"""Laws of the Triton kernels: equal to the step in value and gradient, blind to padding, of the type they were given.
+"""Laws of the Triton kernels: equal to the step in value and gradient, independent of padding, in the given dtype.
 
 They hold on a GPU (`pytest -m gpu`) and, the same tests again, in Triton's interpreter on the CPU, where
 `test_laws_hold_in_the_interpreter` runs this file once more with TRITON_INTERPRET=1. Without triton both groups skip.
@@ -20,6 +20,7 @@ from torch.testing import assert_close
 
 from lstm_lab import kernels
 from lstm_lab.kernels import Variant, gpu, gpu_layers, reference
+from lstm_lab.kernels.lengths import length_mask
 
 INTERPRETED = gpu.interpreted()
 DEVICE = "cpu" if INTERPRETED else "cuda"
@@ -49,10 +50,10 @@ def triton():
 
 
 @pytest.fixture
-def served(triton):
+def supported(triton):
     if not INTERPRETED and not torch.cuda.is_available():
         pytest.skip("no GPU")
-    assert gpu._fault() is None, gpu.status()
+    assert gpu._find_fault() is None, gpu.status()
 
 
 def leaves(layer: str, B: int, T: int, I: int, H: int) -> list[Tensor]:  # noqa: E741
@@ -102,7 +103,7 @@ def results(run, lengths: Tensor, given: list[Tensor], reverse: bool = False) ->
     return [*outputs, *(torch.zeros_like(leaf) if g is None else g for g, leaf in zip(grads, given, strict=True))]
 
 
-def agree(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
+def assert_agree(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
     """Equal up to `tolerance` of each tensor's largest entry."""
     for a, b in zip(ours, theirs, strict=True):
         scale = max(1.0, b.abs().max().item()) if b.numel() else 1.0
@@ -110,29 +111,28 @@ def agree(ours: list[Tensor], theirs: list[Tensor], tolerance: float) -> None:
 
 
 def ragged(B: int, T: int) -> Tensor:
-    """Lengths from nothing to all, both included where there are samples enough."""
+    """Lengths from 0 to T; both are included where there are enough samples."""
     lengths = torch.randint(0, T + 1, (B,), generator=torch.Generator().manual_seed(0))
     lengths[-1:] = T
     lengths[1:2] = 0 if B > 2 else lengths[1:2]
     return lengths
 
 
-def spoil(x: Tensor, lengths: Tensor) -> Tensor:
-    """The same batch with nan wherever nothing may be read."""
-    outside = torch.arange(x.shape[1]) >= lengths.unsqueeze(1)
-    return x.detach().masked_fill(outside.unsqueeze(-1), torch.nan).requires_grad_()
+def with_nan_padding(x: Tensor, lengths: Tensor) -> Tensor:
+    """The same batch with NaN in its padding."""
+    return x.detach().masked_fill(~length_mask(lengths, x.shape[1]).unsqueeze(-1), torch.nan).requires_grad_()
 
 
 @pytest.fixture
-def counted(monkeypatch):
-    """How often a kernel was started: that these tests test one."""
-    starts, launch = [], gpu_layers._launch
-    monkeypatch.setattr(gpu_layers, "_launch", lambda *given, **options: (starts.append(1), launch(*given, **options)))
-    return starts
+def launches(monkeypatch):
+    """One element for each launch of a kernel, to assert that these tests test one."""
+    started, launch = [], gpu_layers._launch
+    monkeypatch.setattr(gpu_layers, "_launch", lambda *given, **options: (started.append(1), launch(*given, **options)))
+    return started
 
 
 @pytest.mark.gpu
-@pytest.mark.usefixtures("served")
+@pytest.mark.usefixtures("supported")
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
@@ -140,43 +140,43 @@ def counted(monkeypatch):
         *((layer, shape) for layer in ("peephole", "cifg_plain", "norm") for shape in SHAPES if shape != (3, 7, 2, 5)),
     ],
 )
-def test_layer_is_the_step_repeated(layer, shape, counted):
+def test_layer_is_the_step_repeated(layer, shape, launches):
     B, T = shape[:2]
     for lengths, reverse in ((ragged(B, T), False), (ragged(B, T), True)):
         exact = leaves(layer, *shape)
-        exact[0] = spoil(exact[0], lengths)
+        exact[0] = with_nan_padding(exact[0], lengths)
         truth = results(partial(slow, layer), lengths, exact, reverse)
-        agree(results(partial(fast, layer), lengths, on_device(exact, torch.float32), reverse), truth, TOLERANCE)
-    assert len(counted) == 4
+        assert_agree(results(partial(fast, layer), lengths, on_device(exact, torch.float32), reverse), truth, TOLERANCE)
+    assert len(launches) == 4
 
 
 @pytest.mark.gpu
-@pytest.mark.usefixtures("served")
+@pytest.mark.usefixtures("supported")
 @pytest.mark.parametrize("dtype", HALVES, ids=str)
 @pytest.mark.parametrize("layer", ["peephole", "cifg_plain", "norm"])
-def test_half_precision(layer, dtype, counted):
+def test_half_precision(layer, dtype, launches):
     exact, lengths = leaves(layer, 3, 7, 4, 20), ragged(3, 7)
     given = on_device(exact, dtype)
     ours = results(partial(fast, layer), lengths, given)
     assert all(tensor.dtype is dtype for tensor in ours)
     rounded = [leaf.detach().cpu().double().requires_grad_() for leaf in given]
-    agree(ours, results(partial(slow, layer), lengths, rounded), 8 * torch.finfo(dtype).eps)
+    assert_agree(ours, results(partial(slow, layer), lengths, rounded), 8 * torch.finfo(dtype).eps)
     # Single precision under autocast is the same.
     single = [leaf.detach().float().requires_grad_() for leaf in given]
     with torch.autocast(DEVICE, dtype):
         outputs = fast(layer, lengths, single)
-    agree([*outputs], [o.cpu().double() for o in ours[:3]], 0)
+    assert_agree([*outputs], [o.cpu().double() for o in ours[:3]], 0)
     assert outputs[0].dtype is dtype
     torch.autograd.backward(sum(o.float().sum() for o in outputs))
     assert all(leaf.grad is not None and leaf.grad.dtype is torch.float32 for leaf in single)
-    assert len(counted) == 4
+    assert len(launches) == 4
 
 
 @pytest.mark.gpu
-@pytest.mark.usefixtures("served")
+@pytest.mark.usefixtures("supported")
 @pytest.mark.parametrize("layer", ["cifg", "norm"])
-def test_only_what_is_asked_for(layer):
-    """The gradient of one leaf alone is the same as when all are asked for; without any, so are the outputs."""
+def test_only_the_needed_gradients(layer):
+    """The gradient of one leaf alone is the same as together with the others; without any, the outputs are the same."""
     given, lengths = on_device(leaves(layer, 3, 3, 2, 5), torch.float32), ragged(3, 3)
     outputs = fast(layer, lengths, given)
     truth = torch.autograd.grad(outputs[0].square().sum(), given)
@@ -189,10 +189,10 @@ def test_only_what_is_asked_for(layer):
 
 
 @pytest.mark.gpu
-@pytest.mark.usefixtures("served")
+@pytest.mark.usefixtures("supported")
 @pytest.mark.parametrize("layer", ["peephole", "norm"])
-def test_second_ways_back(layer):
-    """Over a kept graph the same again; of a gradient's gradient a refusal that says what to do."""
+def test_second_backward_pass(layer):
+    """Over a retained graph it gives the same; of a gradient it raises an error with the way out."""
     given, lengths = on_device(leaves(layer, 3, 3, 2, 5), torch.float32), ragged(3, 3)
     total = fast(layer, lengths, given)[0].square().sum()
     first = torch.autograd.grad(total, given, retain_graph=True)
@@ -207,22 +207,22 @@ def test_second_ways_back(layer):
 
 
 @pytest.mark.gpu
-@pytest.mark.usefixtures("served")
-def test_what_is_not_served_goes_through_torch(counted, monkeypatch):
+@pytest.mark.usefixtures("supported")
+def test_unsupported_tensors_go_through_torch(launches, monkeypatch):
     exact, lengths = leaves("peephole", 3, 2, 2, 5), ragged(3, 2)
     given, truth = on_device(exact, torch.float32), results(partial(slow, "peephole"), lengths, exact)
     with kernels.disabled():
-        agree(results(partial(fast, "peephole"), lengths, given), truth, 1e-5)
-    monkeypatch.setattr(gpu, "MOST", 4)
-    agree(results(partial(fast, "peephole"), lengths, given), truth, 1e-5)
-    assert not counted
+        assert_agree(results(partial(fast, "peephole"), lengths, given), truth, 1e-5)
+    monkeypatch.setattr(gpu, "MAX_HIDDEN_SIZE", 4)
+    assert_agree(results(partial(fast, "peephole"), lengths, given), truth, 1e-5)
+    assert not launches
     monkeypatch.undo()
-    assert gpu.serves(given[0], given[4], *given)
-    assert not gpu.serves(given[0], given[4].double(), *given)
-    assert not gpu.serves(given[0].to("meta"), given[4], *given)
+    assert gpu.supports(given[0], given[4], *given)
+    assert not gpu.supports(given[0], given[4].double(), *given)
+    assert not gpu.supports(given[0].to("meta"), given[4], *given)
 
 
-@pytest.mark.skipif(INTERPRETED, reason="it starts the interpreter, and this is it")
+@pytest.mark.skipif(INTERPRETED, reason="this is the interpreter that the test starts")
 def test_laws_hold_in_the_interpreter(triton):
     command = [sys.executable, "-m", "pytest", __file__, "-m", "gpu", "-q", "-rs", "-p", "no:cacheprovider"]
     done = subprocess.run(command, env={**os.environ, "TRITON_INTERPRET": "1"}, capture_output=True, text=True)
@@ -232,9 +232,9 @@ def test_laws_hold_in_the_interpreter(triton):
 
 
 SHARED = {86: 99, 90: 227}
-"""Compute capability -> KiB of shared memory that it leaves a program; 8.6 has the least of those that are served."""
+"""Compute capability -> KiB of shared memory per program; 8.6 has the least of the supported GPUs."""
 SINGLE = {"cs", "dc", "a", "stats", "dn"}
-"""Arguments in float32 whatever the type of the layer."""
+"""Arguments that are float32 whatever the dtype of the layer."""
 
 
 @pytest.mark.skipif(INTERPRETED, reason="nothing is compiled in the interpreter")
@@ -264,35 +264,26 @@ def test_compiles_within_the_shared_memory_of_a_gpu(triton, name, dtype, capabil
     assert done.metadata.shared <= SHARED[capability] * 1024
 
 
-def test_the_benchmark_runs_what_it_measures(monkeypatch):
-    place = Path(__file__).parent.parent / "benchmarks"
-    monkeypatch.syspath_prepend(place)
-    spec = util.spec_from_file_location("gpu_benchmark", place / "gpu.py")
+def test_the_benchmark_runs_all_layers_it_measures(monkeypatch):
+    folder = Path(__file__).parent.parent / "benchmarks"
+    monkeypatch.syspath_prepend(folder)
+    spec = util.spec_from_file_location("gpu_benchmark", folder / "gpu.py")
     benchmark = util.module_from_spec(spec)
     spec.loader.exec_module(benchmark)
-    entered = benchmark.contestants(torch.randn(2, 3, 4), 5)
-    assert {"nn.LSTM", "lstm", "peephole", "norm_lstm"} <= entered.keys()
-    for rival, (run, weights) in entered.values():
-        assert rival in {"", *entered}
+    layers = benchmark.contestants(torch.randn(2, 3, 4), 5)
+    assert {"nn.LSTM", "lstm", "peephole", "norm_lstm"} <= layers.keys()
+    for baseline, (run, weights) in layers.values():
+        assert baseline in {"", *layers}
         run().sum().backward()
         assert all(weight.grad is not None for weight in weights)
 
 
-def test_turned_twice_is_the_same():
-    x, lengths = torch.randn(4, 5, 2), torch.tensor([5, 0, 1, 3])
-    turned = reference.turned(x, lengths)
-    for sample, other, n in zip(x, turned, lengths, strict=True):
-        assert torch.equal(other[:n], sample[:n].flip(0))
-        assert torch.equal(other[n:], sample[n:])
-    assert torch.equal(reference.turned(turned, lengths), x)
-
-
-@pytest.mark.skipif(INTERPRETED, reason="about a process without the interpreter")
-def test_triton_waits_until_it_is_needed():
+@pytest.mark.skipif(INTERPRETED, reason="this is about a process without the interpreter")
+def test_triton_is_imported_when_it_is_needed():
     code = "import sys, lstm_lab.cells, lstm_lab.kernels as k; print(k.gpu.status()); print('triton' in sys.modules)"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert len(said) == 2
-    assert "Triton" in said[0]
-    assert said[1] == "False"
+    lines = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert len(lines) == 2
+    assert "Triton" in lines[0]
+    assert lines[1] == "False"
     x = torch.zeros(1, 1, 1)
-    assert not gpu.serves(x, x)
+    assert not gpu.supports(x, x)

@@ -79,7 +79,7 @@ def lstm(
     if peephole is not None and peephole.shape != (3, H):
         raise ValueError(f"peephole: expected (3, {H}), got {tuple(peephole.shape)}")
     state, plain = (_start(x, h0, H), _start(x, c0, H)), peephole is None and variant == PLAIN
-    if not plain and gpu.serves(x, U, W, b, b_h, *state, peephole):
+    if not plain and gpu.supports(x, U, W, b, b_h, *state, peephole):
         return gpu.lstm(x, lengths, *state, W, U, b, b_h, peephole, variant, reverse)
     if native.supports(x, W, U, b, b_h, h0, c0, peephole):
         flags = (
@@ -129,7 +129,7 @@ def norm_lstm(
         if part.shape != (H,):
             raise ValueError(f"gain and shift of c: expected ({H},), got {tuple(part.shape)}")
     state = (_start(x, h0, H), _start(x, c0, H))
-    if gpu.serves(x, U, W, b, *state, gain_x, gain_h, gain_c, shift_c):
+    if gpu.supports(x, U, W, b, *state, gain_x, gain_h, gain_c, shift_c):
         return gpu.norm_lstm(x, lengths, *state, W, U, b, gain_x, gain_h, gain_c, shift_c, reverse)
     if native.supports(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
         norm = torch.cat((gain_h, gain_x, b, gain_c, shift_c))

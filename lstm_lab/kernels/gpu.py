@@ -1,14 +1,15 @@
-"""The Triton kernels: whether they can serve, calling them, their place in autograd.
+"""The Triton kernels: which tensors they support, and calling them.
 
-cuDNN has the plain LSTM, GRU and RNN; these have the LSTM's variants, with peepholes or without. Nothing here imports
-triton before a layer on a GPU needs it. TRITON_INTERPRET=1, set before python starts, runs the kernels in Triton's
-interpreter on tensors of the CPU: slow, and how they are proven where there is no GPU.
+cuDNN computes the plain LSTM, GRU and RNN; these kernels compute the LSTM's variants, with and without peepholes, and
+its layer normalisation. Triton is imported when a layer on a GPU first needs it. TRITON_INTERPRET=1, set before Python
+starts, runs the kernels in Triton's interpreter on tensors of the CPU: slowly, to test them without a GPU.
 """
 
 from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Callable
 from importlib import util
 from typing import Any
 
@@ -16,59 +17,59 @@ import torch
 from torch import Tensor
 from torch.nn.functional import layer_norm, linear
 
-from lstm_lab.kernels import gpu_layers, native, reference
+from lstm_lab.kernels import gpu_layers, native
+from lstm_lab.kernels.lengths import mask_padding, reverse_padded
 from lstm_lab.kernels.reference import Variant
 
-MOST = 512
-"""Hidden size above which one program, reading all of U at each step, is taken to lose to a whole GPU per product."""
-
-
-_TYPES = (torch.float32, torch.float16, torch.bfloat16)
+MAX_HIDDEN_SIZE = 512
+"""Above it, one program that reads all of U at each step is assumed to be slower than a product over the whole GPU."""
+_Results = tuple[Tensor, Tensor, Tensor]
+_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 @functools.cache
-def _fault() -> str | None:
-    """Why there are no kernels for this machine's GPU, if there are none."""
+def _find_fault() -> str | None:
+    """Why this machine cannot run the kernels; None if it can."""
     if os.environ.get("LSTM_LAB_KERNELS") == "off":
         return "switched off by LSTM_LAB_KERNELS=off"
     if not interpreted():
         if not torch.cuda.is_available():
             return "no GPU"
         if torch.version.cuda is None:
-            return "the GPU is not NVIDIA's"
+            return "the GPU is not from NVIDIA"
         major, minor = torch.cuda.get_device_capability()
         if major < 8:
-            return f"the GPU has compute capability {major}.{minor}, and they need 8.0"
+            return f"the GPU has compute capability {major}.{minor}, and the kernels need 8.0"
     return None if util.find_spec("triton") else "triton is not installed"
 
 
 def interpreted() -> bool:
-    """Whether they run in Triton's interpreter."""
+    """Whether the kernels run in Triton's interpreter."""
     return os.environ.get("TRITON_INTERPRET") == "1"
 
 
 def status() -> str:
-    """One line for a person: whether there are Triton kernels, and why not."""
-    fault = _fault()
+    """One line, for messages: whether there are Triton kernels, or why not."""
+    fault = _find_fault()
     if fault:
         return f"no Triton kernels for LSTM variants: {fault}"
     import triton
 
-    where = "in the interpreter, on the CPU" if interpreted() else f"on {torch.cuda.get_device_name()}"
-    return f"kernels of Triton {triton.__version__} {where}, for LSTM variants up to {MOST} units"
+    device = "in the interpreter, on the CPU" if interpreted() else f"on {torch.cuda.get_device_name()}"
+    return f"kernels of Triton {triton.__version__} {device}, for LSTM variants up to {MAX_HIDDEN_SIZE} units"
 
 
-def serves(x: Tensor, U: Tensor, *others: Tensor | None) -> bool:
-    """Whether the kernels can take these tensors: on one GPU, of one type or under autocast, no transform at work."""
-    if x.device.type != ("cpu" if interpreted() else "cuda") or native.switched_off() or _fault():
+def supports(x: Tensor, U: Tensor, *others: Tensor | None) -> bool:
+    """Whether the kernels can take these tensors: on one GPU, of one dtype or under autocast, under no transform."""
+    if x.device.type != ("cpu" if interpreted() else "cuda") or native.switched_off() or _find_fault():
         return False
-    if U.shape[1] > MOST or torch.jit.is_tracing():
+    if U.shape[1] > MAX_HIDDEN_SIZE or torch.jit.is_tracing():
         return False
     tensors = [tensor for tensor in (x, U, *others) if tensor is not None]
-    types = {tensor.dtype for tensor in tensors}
-    if not types <= {*_TYPES} or (len(types) > 1 and not torch.is_autocast_enabled(x.device.type)):
+    dtypes = {tensor.dtype for tensor in tensors}
+    if not dtypes <= {*_DTYPES} or (len(dtypes) > 1 and not torch.is_autocast_enabled(x.device.type)):
         return False
-    return all(tensor.device == x.device and not native.wrapped(tensor) for tensor in tensors)
+    return all(tensor.device == x.device and not native.is_wrapped(tensor) for tensor in tensors)
 
 
 def lstm(
@@ -84,15 +85,16 @@ def lstm(
     variant: Variant,
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`kernels.lstm` for tensors that `serves` takes. Under autocast all results have its type."""
-    x, h0, c0, W, U, b, b_h, peephole = _one_type(x, h0, c0, W, U, b, b_h, peephole)
+    """`kernels.lstm` for tensors that `supports` accepts. Under autocast all results have its dtype."""
+    x, h0, c0, W, U, b, b_h, peephole = _to_common_dtype(x, h0, c0, W, U, b, b_h, peephole)
     with torch.autocast(x.device.type, enabled=False):
         lengths = lengths.to(x.device).clamp(0, x.shape[1])
-        x = reference.turned(x, lengths) if reverse else x
-        z = linear(_steps(x, lengths), W, b)  # (T, B, G H)
+        x = reverse_padded(x, lengths) if reverse else x
+        z = linear(_time_first(x, lengths), W, b)  # (T, B, G H)
         z = z if b_h is None else z + b_h
-        outputs, h, c = gpu_layers.LSTM.apply(z, U, h0, c0, peephole, lengths, variant)
-        return reference.turned(outputs, lengths) if reverse else outputs, h, c
+        apply: Callable[..., _Results] = gpu_layers.LSTM.apply
+        outputs, h, c = apply(z, U, h0, c0, peephole, lengths, variant)
+        return reverse_padded(outputs, lengths) if reverse else outputs, h, c
 
 
 def norm_lstm(
@@ -109,19 +111,20 @@ def norm_lstm(
     shift_c: Tensor,
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`kernels.norm_lstm` for tensors that `serves` takes."""
-    tensors = _one_type(x, h0, c0, W, U, b, gain_x, gain_h, gain_c, shift_c)
+    """`kernels.norm_lstm` for tensors that `supports` accepts."""
+    tensors = _to_common_dtype(x, h0, c0, W, U, b, gain_x, gain_h, gain_c, shift_c)
     x, h0, c0, W, U, b, gain_x, gain_h, gain_c, shift_c = tensors
     with torch.autocast(x.device.type, enabled=False):
         lengths = lengths.to(x.device).clamp(0, x.shape[1])
-        x = reference.turned(x, lengths) if reverse else x
-        z = layer_norm(linear(_steps(x, lengths), W), (len(U),), gain_x, b)  # (T, B, 4 H)
-        outputs, h, c = gpu_layers.NormLSTM.apply(z, U, h0, c0, gain_h, gain_c, shift_c, lengths)
-        return reference.turned(outputs, lengths) if reverse else outputs, h, c
+        x = reverse_padded(x, lengths) if reverse else x
+        z = layer_norm(linear(_time_first(x, lengths), W), (len(U),), gain_x, b)  # (T, B, 4 H)
+        apply: Callable[..., _Results] = gpu_layers.NormLSTM.apply
+        outputs, h, c = apply(z, U, h0, c0, gain_h, gain_c, shift_c, lengths)
+        return reverse_padded(outputs, lengths) if reverse else outputs, h, c
 
 
-def _one_type(*tensors: Any) -> tuple[Any, ...]:
-    """Under autocast as its type, else as they are."""
+def _to_common_dtype(*tensors: Any) -> tuple[Any, ...]:
+    """Under autocast in its dtype, else unchanged."""
     device = tensors[0].device.type
     if not torch.is_autocast_enabled(device):
         return tensors
@@ -129,7 +132,6 @@ def _one_type(*tensors: Any) -> tuple[Any, ...]:
     return tuple(None if tensor is None else tensor.to(dtype) for tensor in tensors)
 
 
-def _steps(x: Tensor, lengths: Tensor) -> Tensor:
-    """x (B, T, I) -> (T, B, I), with zeros where there was padding: what stood there might be nan."""
-    inside = torch.arange(x.shape[1], device=x.device) < lengths.unsqueeze(1)  # (B, T)
-    return torch.where(inside.unsqueeze(-1), x, torch.zeros_like(x)).transpose(0, 1).contiguous()
+def _time_first(x: Tensor, lengths: Tensor) -> Tensor:
+    """x (B, T, I) -> (T, B, I), with zeros in the padding, which might hold NaN."""
+    return mask_padding(x, lengths).transpose(0, 1).contiguous()

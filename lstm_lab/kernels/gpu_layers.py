@@ -1,4 +1,4 @@
-"""The Triton kernels' place in autograd. All is time first; what x and its weights give, z, comes from torch.
+"""The Triton kernels as autograd functions. All tensors are time first; torch computes z = W x + b before.
 
 Products over all steps at once, as for the gradient of U, are torch's too. Triton is imported at the first call.
 """
@@ -13,17 +13,17 @@ from torch import Tensor
 from lstm_lab.kernels import native_layers
 from lstm_lab.kernels.reference import Variant
 
-_ROWS = 16  # samples of a program: the fewest that tensor cores take
+_ROWS = 16  # samples per program: the minimum of tensor cores
 
 
 def options(dtype: torch.dtype, H: int) -> dict[str, Any]:
-    """Compile-time arguments that all kernels share. The tiles fit 99 KiB of shared memory, a small GPU's."""
+    """Compile-time arguments of all kernels. The tiles fit into 99 KiB of shared memory, that of a small GPU."""
     wide = min(64, max(16, 1 << (H - 1).bit_length()))
     return {
         "H": H,
         "BM": _ROWS,
         "BN": wide,
-        # Three products of tensor cores: nearly as exact as float32. No other type has a choice.
+        # Three products on tensor cores: nearly as exact as float32. Other dtypes have no alternatives.
         "PRECISION": "tf32x3" if dtype is torch.float32 else "ieee",
         "num_warps": 4 if wide < 64 else 8,
         "num_stages": 2,
@@ -31,7 +31,7 @@ def options(dtype: torch.dtype, H: int) -> dict[str, Any]:
 
 
 def variant_options(variant: Variant, peephole: Tensor | None) -> dict[str, Any]:
-    """Those of triton_lstm.py alone."""
+    """Compile-time arguments of triton_lstm.py alone."""
     return {
         **{f"AT_{gate.upper()}": variant.gates.find(gate) for gate in "ifgo"},
         "G": len(variant.gates),
@@ -48,10 +48,10 @@ def _launch(kernel: Any, on: Tensor, B: int, *arguments: Any, **compiled: Any) -
             kernel[(-(-B // _ROWS),)](*arguments, **compiled)
 
 
-def _begin(z: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
-    """Room for all states, (T + 1, B, H) with the first ones in place; c in float32.
+def _allocate_states(z: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
+    """All states, (T + 1, B, H) with the initial ones in place; c in float32.
 
-    Zeros behind a sample's end, as 0 * nan is nan in the products of the way back.
+    Zeros in the padding, since 0 * NaN is NaN in the products of the backward pass.
     """
     shape = (len(z) + 1, *h0.shape)
     hs, cs = z.new_zeros(shape), z.new_zeros(shape, dtype=torch.float32)
@@ -60,17 +60,17 @@ def _begin(z: Tensor, h0: Tensor, c0: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _last(lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Index of each sample's own last state."""
+    """Index of the last state of each sample."""
     return lengths, torch.arange(len(lengths), device=lengths.device)
 
 
-def _end(hs: Tensor, cs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    outputs = hs[1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)  # (B, T, H), a memory of its own
+def _results(hs: Tensor, cs: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    outputs = hs[1:].transpose(0, 1).clone(memory_format=torch.contiguous_format)  # (B, T, H), not sharing memory
     return outputs, hs[_last(lengths)], cs[_last(lengths)].to(hs.dtype)
 
 
-def _incoming(hs: Tensor, cs: Tensor, lengths: Tensor, grads: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-    """Gradients from outside at each state: dh, dc (T + 1, B, H)."""
+def _result_gradients(hs: Tensor, cs: Tensor, lengths: Tensor, grads: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Gradients of the results at each state: dh, dc (T + 1, B, H)."""
     d_outputs, d_h, d_c = grads
     dh, dc = torch.zeros_like(hs), torch.zeros_like(cs)
     dh[1:] = d_outputs.transpose(0, 1)
@@ -79,8 +79,8 @@ def _incoming(hs: Tensor, cs: Tensor, lengths: Tensor, grads: tuple[Tensor, ...]
     return dh, dc
 
 
-def _through_U(d: Tensor, U: Tensor, hs: Tensor, dh: Tensor) -> tuple[Tensor, Tensor]:
-    """dU and dh0, from the gradient (T, B, G H) of U h."""
+def _recurrent_gradients(d: Tensor, U: Tensor, hs: Tensor, dh: Tensor) -> tuple[Tensor, Tensor]:
+    """dU and dh0, from the gradient d (T, B, G H) of U h."""
     return d.flatten(0, 1).T @ hs[:-1].flatten(0, 1), dh[0] + d[0] @ U if len(d) else dh[0]
 
 
@@ -93,41 +93,41 @@ class LSTM(torch.autograd.Function):
 
         z, U, h0, c0, peephole, lengths, variant = inputs
         z, U, p = z.contiguous(), U.contiguous(), U if peephole is None else peephole.contiguous()
-        hs, cs = _begin(z, h0, c0)
+        hs, cs = _allocate_states(z, h0, c0)
         save = any(ctx.needs_input_grad)
         gates, B = torch.empty_like(z) if save else z, len(h0)
         ctx.options = {**options(z.dtype, U.shape[1]), **variant_options(variant, peephole)}
         _launch(triton_lstm.forward, z, B, z, U, p, lengths, hs, cs, gates, B, SAVE=save, **ctx.options)
         ctx.save_for_backward(U, p, lengths, hs, cs, gates)
-        return _end(hs, cs, lengths)
+        return _results(hs, cs, lengths)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         with torch.no_grad():
-            results = LSTM.way_back(ctx, grads)
-        return native_layers.once(results)
+            results = LSTM.gradients(ctx, grads)
+        return native_layers.first_order_only(results)
 
     @staticmethod
-    def way_back(ctx: Any, grads: tuple[Tensor, ...]) -> tuple:
+    def gradients(ctx: Any, grads: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_lstm
 
         U, p, lengths, hs, cs, gates = ctx.saved_tensors
-        dh, dc = _incoming(hs, cs, lengths, grads)
+        dh, dc = _result_gradients(hs, cs, lengths, grads)
         dz, B = torch.zeros_like(gates), len(lengths)
         _launch(triton_lstm.backward, dz, B, dh, dc, U, p, lengths, cs, gates, dz, B, **ctx.options)
-        dU, dh0 = _through_U(dz, U, hs, dh)
-        dp = _peephole_slope(dz, cs, ctx.options).to(U.dtype) if ctx.options["PEEP"] else None
+        dU, dh0 = _recurrent_gradients(dz, U, hs, dh)
+        dp = _peephole_gradient(dz, cs, ctx.options).to(U.dtype) if ctx.options["PEEP"] else None
         return dz, dU, dh0, dc[0].to(U.dtype), dp, None, None
 
 
-def _peephole_slope(dz: Tensor, cs: Tensor, compiled: dict[str, Any]) -> Tensor:
-    """(3, H): i and f see c_t-1, o sees c_t; zeros for a gate that is not there."""
-    H, slope = compiled["H"], cs.new_zeros(3, cs.shape[2])
-    for row, (gate, seen) in enumerate((("AT_I", cs[:-1]), ("AT_F", cs[:-1]), ("AT_O", cs[1:]))):
+def _peephole_gradient(dz: Tensor, cs: Tensor, compiled: dict[str, Any]) -> Tensor:
+    """(3, H): i and f read c_t-1, o reads c_t; zeros for a missing gate."""
+    H, gradient = compiled["H"], cs.new_zeros(3, cs.shape[2])
+    for row, (gate, c) in enumerate((("AT_I", cs[:-1]), ("AT_F", cs[:-1]), ("AT_O", cs[1:]))):
         if compiled[gate] >= 0:
-            slope[row] = (dz[..., compiled[gate] * H :][..., :H] * seen).sum((0, 1))
-    return slope
+            gradient[row] = (dz[..., compiled[gate] * H :][..., :H] * c).sum((0, 1))
+    return gradient
 
 
 class NormLSTM(torch.autograd.Function):
@@ -139,34 +139,34 @@ class NormLSTM(torch.autograd.Function):
 
         z, U, h0, c0, *norms, lengths = inputs
         z, U, norms = z.contiguous(), U.contiguous(), [part.contiguous() for part in norms]
-        hs, cs = _begin(z, h0, c0)
+        hs, cs = _allocate_states(z, h0, c0)
         T, B, _ = z.shape
         gates, a, stats = torch.empty_like(z), torch.zeros_like(z, dtype=torch.float32), cs.new_zeros(4, T, B)
         ctx.options = options(z.dtype, U.shape[1])
         _launch(triton_norm.forward, z, B, z, U, *norms, lengths, hs, cs, gates, a, stats, B, T, **ctx.options)
         ctx.save_for_backward(U, *norms, lengths, hs, cs, gates, a, stats)
-        return _end(hs, cs, lengths)
+        return _results(hs, cs, lengths)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
         with torch.no_grad():
-            results = NormLSTM.way_back(ctx, grads)
-        return native_layers.once(results)
+            results = NormLSTM.gradients(ctx, grads)
+        return native_layers.first_order_only(results)
 
     @staticmethod
-    def way_back(ctx: Any, grads: tuple[Tensor, ...]) -> tuple:
+    def gradients(ctx: Any, grads: tuple[Tensor, ...]) -> tuple[Any, ...]:
         """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_norm
 
         U, *norms, lengths, hs, cs, gates, a, stats = ctx.saved_tensors
-        dh, dc = _incoming(hs, cs, lengths, grads)
+        dh, dc = _result_gradients(hs, cs, lengths, grads)
         dz, du, dn = torch.zeros_like(gates), torch.zeros_like(gates), torch.zeros_like(cs[1:])
         T, B, _ = gates.shape
         into = (dn, dz, du, B, T)
         _launch(
             triton_norm.backward, dz, B, dh, dc, U, *norms, lengths, cs, gates, a, stats, *into, **ctx.options
         )  # fmt: skip
-        dU, dh0 = _through_U(du, U, hs, dh)
+        dU, dh0 = _recurrent_gradients(du, U, hs, dh)
         mean, scale, mean_c, scale_c = stats.unsqueeze(-1)  # (T, B, 1) each
         d_gain_h = (dz * (a - mean) * scale).sum((0, 1))
         d_gain_c, d_shift_c = (dn * (cs[1:] - mean_c) * scale_c).sum((0, 1)), dn.sum((0, 1))

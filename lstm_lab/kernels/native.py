@@ -189,6 +189,3 @@ def supports(*tensors: Tensor | None) -> bool:
 def is_wrapped(tensor: Tensor) -> bool:
     """Whether a tensor is more than its memory: a subclass, or inside a transform of torch.func."""
     return type(tensor) not in (Tensor, torch.nn.Parameter) or torch._C._functorch.is_functorch_wrapped_tensor(tensor)
-
-
-wrapped = is_wrapped

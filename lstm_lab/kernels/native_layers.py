@@ -180,9 +180,6 @@ def first_order_only(grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, .
     return found
 
 
-once = first_order_only
-
-
 class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, options: _Options, *tensors: Any) -> tuple[Tensor, Tensor, Tensor]:

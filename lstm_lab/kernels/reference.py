@@ -50,7 +50,6 @@ class Variant(NamedTuple):
 
 
 PLAIN = Variant()
-turned = reverse_padded
 
 
 def lstm_step(

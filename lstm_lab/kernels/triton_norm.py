@@ -1,7 +1,7 @@
 """Triton kernels of the LSTM with layer normalisation, built as those in triton_lstm.py.
 
-A mean over all columns divides a step into phases, with a barrier between them. `stats` (4, T, B) keeps mean and
-reciprocal deviation, of U h and then of c, for the way back; `a` (T, B, 4 H) keeps U h itself.
+A mean over all columns divides a step into phases, with a barrier between them. For the backward pass `stats`
+(4, T, B) holds mean and reciprocal standard deviation, of U h and then of c; `a` (T, B, 4 H) holds U h itself.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from lstm_lab.kernels.triton_lstm import dot, tanh, tile
 
 
 @triton.jit
-def spread(a, row, mean, valid, K, BN: tl.constexpr):
-    """Reciprocal of the deviation of K columns, (BM,), from their squares around the mean."""
+def reciprocal_std(a, row, mean, valid, K, BN: tl.constexpr):
+    """Reciprocal standard deviation of K columns, (BM,), from their squares around the mean."""
     squares = tl.zeros_like(mean)
     for n0 in range(0, K, BN):
         n = n0 + tl.arange(0, BN)
@@ -28,7 +28,7 @@ def forward(
     z, U, gain_h, gain_c, shift_c, lengths, hs, cs, gates, a, stats, B, T, H: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """From z (T, B, 4 H), the normalised W x with all shifts, to hs, cs (T + 1, B, H) and what the way back needs."""
+    """From z (T, B, 4 H), the normalised W x with all shifts, to hs, cs (T + 1, B, H); saves for the backward pass."""
     b = tl.program_id(0) * BM + tl.arange(0, BM)
     length = tl.load(lengths + b, mask=b < B, other=0)
     row = b.to(tl.int64)
@@ -46,18 +46,18 @@ def forward(
             total += tl.sum(u, 1)
         tl.debug_barrier()
         mean = total / (4 * H)
-        scale = spread(a, row * (4 * H), mean, valid, 4 * H, BN)
+        scale = reciprocal_std(a, row * (4 * H), mean, valid, 4 * H, BN)
         total = tl.zeros((BM,), tl.float32)
         for n0 in range(0, H, BN):
             n = n0 + tl.arange(0, BN)
-            there = n < H
-            mask = valid[:, None] & there[None, :]
+            inside = n < H
+            mask = valid[:, None] & inside[None, :]
             at = row[:, None] * (4 * H) + n[None, :]
             state = row[:, None] * H + n[None, :]
-            i = tl.sigmoid(_normed(a, z, gain_h, at, n, mask, there, mean, scale))
-            f = tl.sigmoid(_normed(a + H, z + H, gain_h + H, at, n, mask, there, mean, scale))
-            g = tanh(_normed(a + 2 * H, z + 2 * H, gain_h + 2 * H, at, n, mask, there, mean, scale))
-            o = tl.sigmoid(_normed(a + 3 * H, z + 3 * H, gain_h + 3 * H, at, n, mask, there, mean, scale))
+            i = tl.sigmoid(_pre_activation(a, z, gain_h, at, n, mask, inside, mean, scale))
+            f = tl.sigmoid(_pre_activation(a + H, z + H, gain_h + H, at, n, mask, inside, mean, scale))
+            g = tanh(_pre_activation(a + 2 * H, z + 2 * H, gain_h + 2 * H, at, n, mask, inside, mean, scale))
+            o = tl.sigmoid(_pre_activation(a + 3 * H, z + 3 * H, gain_h + 3 * H, at, n, mask, inside, mean, scale))
             c = f * tl.load(cs + state, mask=mask, other=0) + i * g
             tl.store(cs + state + B * H, c, mask=mask)
             tl.store(gates + at, i, mask=mask)
@@ -67,15 +67,15 @@ def forward(
             total += tl.sum(tl.where(mask, c, 0), 1)
         tl.debug_barrier()
         mean_c = total / H
-        scale_c = spread(cs, (row + B) * H, mean_c, valid, H, BN)
+        scale_c = reciprocal_std(cs, (row + B) * H, mean_c, valid, H, BN)
         for n0 in range(0, H, BN):
             n = n0 + tl.arange(0, BN)
-            there = n < H
-            mask = valid[:, None] & there[None, :]
-            c = tile(cs, (row + B) * H, n, valid, there)
-            o = tile(gates + 3 * H, row * (4 * H), n, valid, there)
-            gain = tl.load(gain_c + n, mask=there, other=0)[None, :]
-            shift = tl.load(shift_c + n, mask=there, other=0)[None, :]
+            inside = n < H
+            mask = valid[:, None] & inside[None, :]
+            c = tile(cs, (row + B) * H, n, valid, inside)
+            o = tile(gates + 3 * H, row * (4 * H), n, valid, inside)
+            gain = tl.load(gain_c + n, mask=inside, other=0)[None, :]
+            shift = tl.load(shift_c + n, mask=inside, other=0)[None, :]
             h = o * tanh((c - mean_c[:, None]) * scale_c[:, None] * gain + shift)
             tl.store(hs + (row + B)[:, None] * H + n[None, :], h, mask=mask)
         tl.store(stats + row, mean, mask=valid)
@@ -87,9 +87,9 @@ def forward(
 
 
 @triton.jit
-def _normed(a, z, gain_h, at, n, mask, there, mean, scale):
-    """One gate before its activation."""
-    gain = tl.load(gain_h + n, mask=there, other=0)[None, :]
+def _pre_activation(a, z, gain_h, at, n, mask, inside, mean, scale):
+    """Pre-activation of one gate."""
+    gain = tl.load(gain_h + n, mask=inside, other=0)[None, :]
     hat = (tl.load(a + at, mask=mask, other=0) - mean[:, None]) * scale[:, None]
     return hat * gain + tl.load(z + at, mask=mask, other=0)
 
@@ -99,8 +99,8 @@ def backward(
     dh, dc, U, gain_h, gain_c, shift_c, lengths, cs, gates, a, stats, dn, dz, du, B, T, H: tl.constexpr,
     BM: tl.constexpr, BN: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """From dh (T + 1, B, H), what comes from outside, to the gradients of z, of U h (du, zero before) and of what c's
-    tanh sees (dn, (T, B, H)); dc (T + 1, B, H) as in triton_lstm.py."""
+    """From dh (T + 1, B, H), the gradients of the results, to those of z, of U h (du, zero before) and of the
+    normalised c in its tanh (dn, (T, B, H)); dc (T + 1, B, H) as in triton_lstm.py."""
     b = tl.program_id(0) * BM + tl.arange(0, BM)
     length = tl.load(lengths + b, mask=b < B, other=0)
     steps = tl.max(length, 0)
@@ -113,39 +113,37 @@ def backward(
         scale = tl.load(stats + all_rows + row, mask=valid, other=0)
         mean_c = tl.load(stats + 2 * all_rows + row, mask=valid, other=0)
         scale_c = tl.load(stats + 3 * all_rows + row, mask=valid, other=0)
-        plain, along = (
-            tl.zeros((BM,), tl.float32),
-            tl.zeros((BM,), tl.float32),
-        )  # sums over columns, of a slope and of it times c^
+        # Sums over columns: of a gradient, and of a gradient times the normalised value.
+        sum_c, sum_c_hat = tl.zeros((BM,), tl.float32), tl.zeros((BM,), tl.float32)
         for n0 in range(0, H, BN):
             n = n0 + tl.arange(0, BN)
-            there = n < H
-            mask = valid[:, None] & there[None, :]
-            d = tile(dh, (row + B) * H, n, valid, there).to(tl.float32)
+            inside = n < H
+            mask = valid[:, None] & inside[None, :]
+            d = tile(dh, (row + B) * H, n, valid, inside).to(tl.float32)
             for k0 in range(0, 4 * H, BN):
                 k = k0 + tl.arange(0, BN)
                 d_u = tile(du, (row + B) * (4 * H), k, s + 1 < length, k < 4 * H)  # of step t + 1
-                d = dot(d, d_u, tile(U, k * H, n, k < 4 * H, there), PRECISION)
-            hat = (tile(cs, (row + B) * H, n, valid, there) - mean_c[:, None]) * scale_c[:, None]
-            gain = tl.load(gain_c + n, mask=there, other=0)[None, :]
-            y = tanh(hat * gain + tl.load(shift_c + n, mask=there, other=0)[None, :])
-            o = tile(gates + 3 * H, row * (4 * H), n, valid, there).to(tl.float32)
+                d = dot(d, d_u, tile(U, k * H, n, k < 4 * H, inside), PRECISION)
+            hat = (tile(cs, (row + B) * H, n, valid, inside) - mean_c[:, None]) * scale_c[:, None]
+            gain = tl.load(gain_c + n, mask=inside, other=0)[None, :]
+            y = tanh(hat * gain + tl.load(shift_c + n, mask=inside, other=0)[None, :])
+            o = tile(gates + 3 * H, row * (4 * H), n, valid, inside).to(tl.float32)
             d_n = d * o * (1 - y * y)
             tl.store(dz + row[:, None] * (4 * H) + 3 * H + n[None, :], d * y * o * (1 - o), mask=mask)
             tl.store(dn + row[:, None] * H + n[None, :], d_n, mask=mask)
-            plain += tl.sum(d_n * gain, 1)
-            along += tl.sum(d_n * gain * hat, 1)
+            sum_c += tl.sum(d_n * gain, 1)
+            sum_c_hat += tl.sum(d_n * gain * hat, 1)
         tl.debug_barrier()
-        all_plain, all_along = tl.zeros((BM,), tl.float32), tl.zeros((BM,), tl.float32)  # the same of U h
+        sum_u, sum_u_hat = tl.zeros((BM,), tl.float32), tl.zeros((BM,), tl.float32)  # the same for U h
         for n0 in range(0, H, BN):
             n = n0 + tl.arange(0, BN)
-            there = n < H
-            mask = valid[:, None] & there[None, :]
+            inside = n < H
+            mask = valid[:, None] & inside[None, :]
             at = row[:, None] * (4 * H) + n[None, :]
             state = row[:, None] * H + n[None, :]
-            hat = (tile(cs, (row + B) * H, n, valid, there) - mean_c[:, None]) * scale_c[:, None]
-            slope = tl.load(dn + state, mask=mask, other=0) * tl.load(gain_c + n, mask=there, other=0)[None, :]
-            e = (slope - plain[:, None] / H - hat * along[:, None] / H) * scale_c[:, None]
+            hat = (tile(cs, (row + B) * H, n, valid, inside) - mean_c[:, None]) * scale_c[:, None]
+            d_hat = tl.load(dn + state, mask=mask, other=0) * tl.load(gain_c + n, mask=inside, other=0)[None, :]
+            e = (d_hat - sum_c[:, None] / H - hat * sum_c_hat[:, None] / H) * scale_c[:, None]
             e += tl.load(dc + state + B * H, mask=mask, other=0)  # of c_t, (BM, BN)
             i = tl.load(gates + at, mask=mask, other=0).to(tl.float32)
             f = tl.load(gates + at + H, mask=mask, other=0).to(tl.float32)
@@ -160,17 +158,17 @@ def backward(
             tl.store(dc + state, e * f, mask=mask)
             for at_gate in tl.static_range(4):
                 d_z = d_i if at_gate == 0 else d_f if at_gate == 1 else d_g if at_gate == 2 else d_o
-                d_z = d_z * tl.load(gain_h + at_gate * H + n, mask=there, other=0)[None, :]
+                d_z = d_z * tl.load(gain_h + at_gate * H + n, mask=inside, other=0)[None, :]
                 hat = (tl.load(a + at + at_gate * H, mask=mask, other=0) - mean[:, None]) * scale[:, None]
-                all_plain += tl.sum(d_z, 1)
-                all_along += tl.sum(tl.where(mask, d_z * hat, 0), 1)
+                sum_u += tl.sum(d_z, 1)
+                sum_u_hat += tl.sum(tl.where(mask, d_z * hat, 0), 1)
         tl.debug_barrier()
         for n0 in range(0, 4 * H, BN):
             n = n0 + tl.arange(0, BN)
-            there = n < 4 * H
-            slope = tile(dz, row * (4 * H), n, valid, there) * tl.load(gain_h + n, mask=there, other=0)[None, :]
-            hat = (tile(a, row * (4 * H), n, valid, there) - mean[:, None]) * scale[:, None]
-            d_u = (slope - all_plain[:, None] / (4 * H) - hat * all_along[:, None] / (4 * H)) * scale[:, None]
-            tl.store(du + row[:, None] * (4 * H) + n[None, :], d_u, mask=valid[:, None] & there[None, :])
+            inside = n < 4 * H
+            d_hat = tile(dz, row * (4 * H), n, valid, inside) * tl.load(gain_h + n, mask=inside, other=0)[None, :]
+            hat = (tile(a, row * (4 * H), n, valid, inside) - mean[:, None]) * scale[:, None]
+            d_u = (d_hat - sum_u[:, None] / (4 * H) - hat * sum_u_hat[:, None] / (4 * H)) * scale[:, None]
+            tl.store(du + row[:, None] * (4 * H) + n[None, :], d_u, mask=valid[:, None] & inside[None, :])
         tl.debug_barrier()
         row -= B
