@@ -9,9 +9,6 @@ import sys
 
 import pytest
 
-from lstm_lab.startup import ray_worker
-from lstm_lab.startup.ray_worker import command
-
 
 def run(code, **environment):
     """The last line that a fresh process prints, which has installed the lazy imports."""
@@ -130,50 +127,6 @@ print(callable(scipy.signal.hilbert))
     assert run(code) == "True"
 
 
-# --- Ray's workers ----------------------------------------------------------------------------------------------------
-
-WORKER = ["/ray/workers/default_worker.py", "--node-ip-address=10.0.0.5", "--webui="]
-PLAIN = ["--serialized-runtime-env-context={}", "--language=PYTHON"]
-
-
-@pytest.mark.parametrize("context", ["", "{}", '{"env_vars": {}}'])
-def test_a_worker_with_nothing_to_prepare_starts_at_once(context):
-    given = [f"--serialized-runtime-env-context={context}", "--language=PYTHON", *WORKER]
-    assert command(given) == [sys.executable, *WORKER]
-    assert command([*WORKER, *given[:2]]) == [sys.executable, *WORKER]
-
-
-@pytest.mark.parametrize(
-    "given",
-    [
-        [*WORKER, "--serialized-runtime-env-context=" + json.dumps({"env_vars": {"A": "1"}}), "--language=PYTHON"],
-        [*WORKER, "--serialized-runtime-env-context={}", "--language=JAVA"],
-        [*WORKER, "--serialized-runtime-env-context", "{}", "--language", "PYTHON"],
-    ],
-)
-def test_a_worker_with_something_to_prepare_is_left_to_ray(given):
-    assert command(given) == [sys.executable, "/ray/workers/setup_worker.py", *given]
-
-
-def test_workers_that_never_come_up_are_left_to_ray(tmp_path, monkeypatch):
-    monkeypatch.setenv(ray_worker.FOLDER, str(tmp_path))
-    given = [*PLAIN, *WORKER]
-    assert command(given) == command(given) == [sys.executable, *WORKER]
-    long_ago = os.stat(tmp_path / ray_worker.FIRST).st_mtime - ray_worker.MAX_SECONDS
-    os.utime(tmp_path / ray_worker.FIRST, (long_ago, long_ago))
-    assert command(given) == [sys.executable, "/ray/workers/setup_worker.py", *given]
-    assert (tmp_path / ray_worker.FELL_BACK).exists()
-
-
-def test_once_a_worker_has_come_up_the_others_start_at_once(tmp_path, monkeypatch):
-    monkeypatch.setenv(ray_worker.FOLDER, str(tmp_path))
-    command([*PLAIN, *WORKER])
-    ray_worker.came_up()
-    os.utime(tmp_path / ray_worker.FIRST, (0, 0))
-    assert command([*PLAIN, *WORKER]) == [sys.executable, *WORKER]
-    assert not (tmp_path / ray_worker.FELL_BACK).exists()
-
-
 # --- Ray's head -------------------------------------------------------------------------------------------------------
 
 SWEEP = """
@@ -199,7 +152,10 @@ def update(self, no_monitor, **others):
     raise ValueError("Invalid RayParams parameter in update: no_monitor")
 parameter.RayParams.update = update
 """,
-    "Ray's class has another name": "del node.Node",
+    "Ray's node is no class any more": """
+usual = node.Node
+node.Node = lambda *args, **settings: usual(*args, **settings)
+""",
     "the raylet does not come up": """
 os.environ["RAY_raylet_start_wait_time_s"] = "2"
 start = node.Node.start_raylet
@@ -213,19 +169,6 @@ def start_raylet(self, *args, **settings):
             services.RAYLET_EXECUTABLE = usual
     return start(self, *args, **settings)
 node.Node.start_raylet = start_raylet
-""",
-    "workers do not come up": """
-os.environ["RAY_worker_register_timeout_seconds"] = "10"
-script = pathlib.Path("worker.py").resolve()
-script.write_text(f'''
-import sys
-sys.path.insert(0, {str(pathlib.Path(ray_head.__file__).parent)!r})
-import os, ray_worker
-ray_worker.MAX_SECONDS = 5.0
-command = ray_worker.command(sys.argv[1:])
-os.execv(command[0], command if "setup_worker" in command[1] else [command[0], "-c", "raise SystemExit(1)"])
-''')
-ray_head.WORKER_SCRIPT = script
 """,
 }
 

@@ -12,15 +12,11 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import ray
 
 from lstm_lab import startup
-from lstm_lab.startup import ray_worker
-
-WORKER_SCRIPT = Path(ray_worker.__file__).resolve()
 
 
 def init_local(**options: Any) -> None:
@@ -33,7 +29,7 @@ def init_local(**options: Any) -> None:
         started: list[Any] = []
         try:
             with lean_node(started):
-                ray.init(address="local", _node_ip_address="127.0.0.1", **options)
+                ray.init(address="local", **options)
             return
         except Exception as error:  # noqa: BLE001 - whatever Ray has changed, its public way is left
             reason = str(error).strip().splitlines()
@@ -63,7 +59,7 @@ def lean_node(started: list[Any]) -> Iterator[None]:
 
         def __init__(self, ray_params: Any, **settings: Any) -> None:
             started.append(self)
-            ray_params.update(no_monitor=True, include_log_monitor=False, setup_worker_path=str(WORKER_SCRIPT))
+            ray_params.update(no_monitor=True, include_log_monitor=False)
             super().__init__(ray_params, **settings)
 
         def start_api_server(self, **settings: Any) -> None:
@@ -74,14 +70,3 @@ def lean_node(started: list[Any]) -> Iterator[None]:
         yield
     finally:
         node.Node = usual  # type: ignore[misc]
-
-
-def warn_of_workers(scratch: Path) -> None:
-    """Say so if workers had to be started by Ray's own script."""
-    if (scratch / ray_worker.FELL_BACK).exists():
-        warnings.warn(
-            f"workers of Ray {ray.__version__} do not come up when they are started directly; Ray's own script started "
-            "them, after a minute of waiting: LSTM_LAB_LEAN=0 saves it",
-            RuntimeWarning,
-            stacklevel=2,
-        )

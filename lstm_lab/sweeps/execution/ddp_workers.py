@@ -19,7 +19,6 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data import Dataset
 from lstm_lab.distributed import Rank, is_lost
 from lstm_lab.experiment import Experiment
-from lstm_lab.startup import ray_worker
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.spec import Resources
 from lstm_lab.training import follow
@@ -73,7 +72,6 @@ class DDPWorker:
 
     def train(self, experiment: dict[str, Any], config: dict[str, Any], rank: int, address: str, port: int) -> None:
         """Train this rank's share of every batch, until rank 0 has finished."""
-        ray_worker.came_up()
         spec = TrialSpec.of(config)
         os.environ.update(spec.environment)
         limit_gpu_memory(spec.limits.gpus)

@@ -62,7 +62,6 @@ def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
                     yield scratch
         finally:
             ray.shutdown()
-            ray_head.warn_of_workers(scratch)
             shutil.rmtree(scratch, ignore_errors=True)
 
 

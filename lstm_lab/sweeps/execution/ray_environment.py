@@ -11,7 +11,6 @@ from functools import cache
 from pathlib import Path
 
 from lstm_lab.config import ConfigError
-from lstm_lab.startup import ray_worker
 
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -63,7 +62,6 @@ def local_settings(scratch: Path) -> dict[str, str]:
         # A folder of its own keeps files of other Ray instances away.
         "RAY_TMPDIR": str(scratch),
         "RAY_AUTH_TOKEN_PATH": str(token),
-        ray_worker.FOLDER: str(scratch),
     }
 
 

@@ -27,7 +27,6 @@ from lstm_lab.distributed import Rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
 from lstm_lab.run import Run
-from lstm_lab.startup import ray_worker
 from lstm_lab.sweeps.execution import population
 from lstm_lab.sweeps.execution.ddp_workers import CLOSE_TIMEOUT, DDPWorkers, build_dataset, limit_gpu_memory
 from lstm_lab.sweeps.execution.out_of_memory import train_within_memory
@@ -67,7 +66,6 @@ class TrialTrainable(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        ray_worker.came_up()
         self._spec = TrialSpec.of(config)
         os.environ.update(self._spec.environment)
         self._thread: threading.Thread | None = None
