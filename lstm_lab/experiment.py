@@ -1,4 +1,4 @@
-"""An experiment: what to run, fully typed, frozen, and checked across its sections."""
+"""An experiment: what to train and how, typed, frozen, and checked across its sections."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from lstm_lab import config
+from lstm_lab.cells import Cell
 from lstm_lab.config import Config, Count
 from lstm_lab.data import Dataset
 from lstm_lab.models import Model, SequenceModel
@@ -21,48 +22,47 @@ from lstm_lab.validation import validate
 
 
 class Trainer(Config):
-    """How long, how steadily, and on what."""
+    """Settings of the training loop."""
 
     max_epochs: Count = 50
     """Epochs at most."""
     patience: Count | None = 10
-    """Epochs without improvement of the deciding metric before training stops; null: never."""
+    """Epochs without improvement of the monitored metric before training stops early; null: never."""
     gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
-    """Largest norm of the gradient; null: unclipped."""
+    """Maximum norm of the gradient; null: not clipped."""
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    """Where tensors live; `auto` takes a GPU if there is one."""
+    """Device; `auto` is a GPU if there is one."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
-    """Arithmetic of the forward and backward pass."""
+    """Floating-point precision of the forward and backward pass."""
     num_threads: Count = 1
-    """CPU threads: part of the experiment, because sums over more threads round differently."""
+    """CPU threads: part of the experiment, because sums over more threads are rounded differently."""
 
 
 class Experiment(Config):
     """Data + model + task + optimiser + trainer + seed. Two equal experiments give equal metrics on one CPU."""
 
     data: Annotated[Dataset.Config, Choice(Dataset)]
-    """Where sequences come from."""
+    """The data set."""
     task: Annotated[Task.Config, Choice(Task)]
-    """What is asked of them."""
+    """What is predicted: head, loss and metrics."""
     model: Annotated[Model.Config, Choice(Model, default="sequence")] = SequenceModel.Config()
-    """From sequences to answers."""
+    """The network."""
     optimizer: Annotated[Named, Choice(Optimizer, default="adam")] = Adam.Config()
-    """How the loss goes down."""
+    """The optimiser."""
     schedule: Annotated[Named, Choice(Schedule, default="constant")] = Constant.Config()
-    """What the learning rate does over the steps."""
+    """The learning rate over the steps."""
     trainer: Trainer = Trainer()
-    """How long and on what."""
+    """Settings of the training loop."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Of initial weights, order of the batches and dropout."""
+    """Of initial weights, order of batches and dropout."""
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Experiment:
         if not issubclass(self.data.dataset, self.task.owner.accepts):
-            fitting = sorted(
-                name for name, member in Task.members.items() if issubclass(self.data.dataset, member.accepts)
-            )
+            dataset = self.data.dataset
+            fitting = sorted(name for name, member in Task.members.items() if issubclass(dataset, member.accepts))
             raise ValueError(
-                f"task '{self.task.name}' cannot be asked of data '{self.data.name}'; ask {' or '.join(fitting)}"
+                f"task '{self.task.name}' does not go with data '{self.data.name}'; choose {' or '.join(fitting)}"
             )
         self.task.check(self.data)
         self.model.check(self.task, self.data)
@@ -70,19 +70,19 @@ class Experiment(Config):
 
     @property
     def monitor(self) -> str:
-        """The deciding metric as it stands in the record: `val/accuracy`."""
+        """Column of the monitored metric in the record: `val/accuracy`."""
         return f"val/{self.task.monitor}"
 
     @property
     def mode(self) -> Literal["min", "max"]:
-        """Which end of the deciding metric is the better one."""
+        """Whether less or more of the monitored metric is better."""
         return self.task.owner.mode_of(self.task.monitor)
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Names to find its runs by: of the task, the data, the model, and the cell where there is one."""
-        cell = getattr(self.model, "cell", None)
-        return (self.task.name, self.data.name, self.model.name, *([cell.name] if cell else []))
+        """W&B tags of its runs: the names of task, data, model, and the cell where there is one."""
+        cells = (section.name for section in self.model.options().values() if isinstance(section, Cell.Config))
+        return (self.task.name, self.data.name, self.model.name, *cells)
 
     def dump(self) -> dict[str, Any]:
         """Plain dicts, lists and numbers; `Experiment.of(e.dump()) == e`."""
@@ -92,13 +92,20 @@ class Experiment(Config):
     def of(cls, content: Mapping[str, Any], where: str = "experiment") -> Experiment:
         """From plain content.
 
+        Args:
+            where: what the content came from, for messages.
+
         Raises:
-            ConfigError: with `where` as the place of the fault.
+            ConfigError: content that is not an experiment.
         """
         return validate(cls, content, where)
 
     def with_overrides(self, overrides: Mapping[str, Any], where: str = "overrides") -> Experiment:
-        """A new experiment: dotted keys replaced, and everything checked again."""
+        """A new experiment with dotted keys replaced, and everything checked again.
+
+        Raises:
+            ConfigError: a key or a value that is wrong, or sections that do not go together.
+        """
         merged = config.merge(self.dump(), overrides)
         return validate(Experiment, merged, where, overrides.items())
 
@@ -107,7 +114,7 @@ def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experime
     """`conf/x.yaml` and `["optimizer.lr=3e-4", ...]` -> a checked experiment.
 
     Raises:
-        ConfigError: in one line, with file, key, value and a way out.
+        ConfigError: one line with file, key, value and what to do.
     """
     pairs = config.parse_overrides(overrides)
     content = config.merge(expand_choices(Experiment, config.load(path)), dict(pairs))

@@ -20,7 +20,8 @@ from lstm_lab import kernels
 from lstm_lab.checkpointing import RankCheckpoint, RunCheckpoint, newest_checkpoint
 from lstm_lab.config import Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
-from lstm_lab.distributed import Rank, is_lost
+from lstm_lab.data.base import DataInfo
+from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
 from lstm_lab.notebook_bar import NotebookBar
@@ -32,13 +33,13 @@ from lstm_lab.tracking import Mode, Tracker
 
 @dataclass(frozen=True)
 class Result:
-    """What a run came to."""
+    """The outcome of a run."""
 
     state: State
     metric: str
     mode: str
     value: float | None
-    """The deciding metric at its best epoch."""
+    """The monitored metric at its best epoch; None before the first epoch."""
     epoch: int | None
     """That epoch, counted from 0."""
     epochs: int
@@ -61,20 +62,29 @@ def train(
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     stop: threading.Event | None = None,
     progress: bool = False,
-    rank: Rank | None = None,
+    rank: DistributedRank | None = None,
 ) -> Result:
-    """Train, or go on where the run's newest whole checkpoint stands.
+    """Train, or resume from the run's newest complete checkpoint.
 
     Args:
-        dataset: already read, when several runs share it.
-        wandb: resolved mode of the W&B run beside the record.
-        on_epoch: told each row once it is on the disk, with its checkpoint.
-        stop: once set, the step in hand is finished, everything is saved, and `Interrupted` is raised.
-        rank: the first of several processes that train it together; the others call `follow`.
+        experiment: what to train.
+        run: the folder that is written.
+        dataset: already read, where several runs share it.
+        wandb: resolved mode of the W&B run that mirrors the record.
+        group: the sweep that the run is a trial of.
+        tags: of the W&B run.
+        callbacks: of Lightning's Trainer, besides the checkpoint and early stopping.
+        on_epoch: called with each row of the record once it is on disk, with its checkpoint.
+        stop: once set, the current step is finished, everything is saved, and `Interrupted` is raised.
+        progress: whether Lightning shows its progress bar.
+        rank: rank 0 of several processes that train the run together; the others call `train_rank`.
+
+    Returns:
+        The best epoch, and how the run ended.
 
     Raises:
-        Interrupted: after `stop`, or another process was lost; calling again resumes.
-        Fault: bad data, or a loss that left the numbers; the run is marked failed.
+        Interrupted: after `stop`, or because another rank was lost; calling `train` again resumes.
+        Fault: bad data, or a loss that is NaN or infinite; the run is marked failed.
     """
     with run.lock():
         tracker: Tracker | None = None
@@ -86,8 +96,8 @@ def train(
             dataset = dataset or experiment.data.build()
             learner = build(experiment, dataset)
             describe(experiment, run, dataset, learner, group)
-            checkpoint, done = newest_checkpoint(run)
-            run.truncate(done)
+            checkpoint, epochs = newest_checkpoint(run)
+            run.truncate(epochs)
             if checkpoint is None:
                 run.describe(**learner.model.load_pretrained(dataset.info))
             run.mark("running")
@@ -99,22 +109,24 @@ def train(
             state = "interrupted"
             raise
         except BaseException as error:
-            if rank is not None and is_lost(error):
+            if rank is not None and is_lost_rank(error):
                 state = "interrupted"
-                raise Interrupted(f"{run.path}: another of its {rank.count} workers has gone; it can go on") from error
+                raise Interrupted(
+                    f"{run.path}: one of its {rank.world_size} workers was lost; training again resumes it"
+                ) from error
             run.mark_failed(error)
             raise
         finally:
             result = conclude(experiment, run, state)
             if tracker is not None:
-                # A sweep closes what it stops; what Ctrl-C closes there is written again when it goes on.
-                said: State = "stopped" if group and state == "interrupted" else state
-                tracker.finish(said, best=result.value, best_epoch=result.epoch)
+                # An interrupted trial was stopped by its sweep; after Ctrl-C it is uploaded again on resuming.
+                shown: State = "stopped" if group and state == "interrupted" else state
+                tracker.finish(shown, best=result.value, best_epoch=result.epoch)
     return result
 
 
-def follow(experiment: Experiment, rank: Rank, *, dataset: Dataset | None = None) -> None:
-    """What all processes but the first do for a run that several train: their share of each batch."""
+def train_rank(experiment: Experiment, rank: DistributedRank, *, dataset: Dataset | None = None) -> None:
+    """The part of every rank but 0 in training a run: its shard of each batch. Writes nothing."""
     torch.set_num_threads(experiment.trainer.num_threads)
     kernels.tune_memory()
     dataset = dataset or experiment.data.build()
@@ -128,45 +140,45 @@ def fit(
     checkpoint: Path | None,
     callbacks: list[Callback],
     progress: bool,
-    rank: Rank | None,
+    rank: DistributedRank | None,
 ) -> None:
-    """Lightning's loop, alone or as one of several; the checkpoint is the one that the first names."""
-    with quiet(), rank.together(experiment.trainer.accelerator) if rank else nullcontext():
-        trainer = lightning(experiment, callbacks, progress, rank)
+    """Lightning's fit, in one process or as one rank of several; rank 0 passes the checkpoint to resume from."""
+    with quiet(), rank.process_group(experiment.trainer.accelerator) if rank else nullcontext():
+        trainer = build_trainer(experiment, callbacks, progress, rank)
         data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
-        with rank.copy(checkpoint) if rank else nullcontext(checkpoint) as path:
+        with rank.broadcast_file(checkpoint) if rank else nullcontext(checkpoint) as path:
             trainer.fit(learner, data, ckpt_path=path, weights_only=True)
 
 
 def build(experiment: Experiment, dataset: Dataset) -> Learner:
-    """Model, task, optimiser and schedule, with initial weights from the experiment's seed."""
+    """Model, task, optimiser and schedule, with initial weights drawn from the experiment's seed."""
     return build_from(experiment, dataset.info)
 
 
-def build_from(experiment: Experiment, info: Any) -> Learner:
-    """The same from the info of a data set alone."""
+def build_from(experiment: Experiment, info: DataInfo) -> Learner:
+    """The same from the info of a data set, without its samples."""
     torch.manual_seed(experiment.seed)
     task = experiment.task.build(info)
     model = experiment.model.build(info, task)
     return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build())
 
 
-def lightning(
-    experiment: Experiment, callbacks: list[Callback], progress: bool, rank: Rank | None = None
+def build_trainer(
+    experiment: Experiment, callbacks: list[Callback], progress: bool, rank: DistributedRank | None = None
 ) -> pl.Trainer:
-    """Lightning's trainer: no logger and no checkpoints of its own, for `RunCheckpoint` writes both."""
+    """Lightning's Trainer, without a logger or checkpoints, which `RunCheckpoint` writes."""
     settings = experiment.trainer
     if settings.patience is not None:
-        stopping = EarlyStopping(
+        early_stopping = EarlyStopping(
             experiment.monitor, mode=experiment.mode, patience=settings.patience, check_on_train_epoch_end=False
         )
-        callbacks = [stopping, *callbacks]
+        callbacks = [early_stopping, *callbacks]
     if progress and in_notebook():
         callbacks = [*callbacks, NotebookBar()]
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,
-        num_nodes=rank.count if rank else 1,
+        num_nodes=rank.world_size if rank else 1,
         strategy=rank.strategy() if rank else "auto",
         precision=settings.precision,
         max_epochs=settings.max_epochs,
@@ -182,20 +194,20 @@ def lightning(
 
 
 def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
-    """Enter in run.json what is known before the first step: data, metric, model and device."""
+    """Write what is known before the first step into run.json: data, metric, model and device."""
     run.describe(
         data={"digest": dataset.digest, "info": asdict(dataset.info), "notes": dataset.notes},
         monitor=experiment.monitor,
         mode=experiment.mode,
         parameters=sum(p.numel() for p in learner.model.parameters()),
-        hidden_size=getattr(learner.model, "hidden_size", None),
+        hidden_size=learner.model.hidden_size,
         device="cuda" if torch.cuda.is_available() and experiment.trainer.accelerator != "cpu" else "cpu",
         group=group,
     )
 
 
 def conclude(experiment: Experiment, run: Run, state: State) -> Result:
-    """The result, read from the record; status.json says the same."""
+    """The result, computed from the record and written into status.json."""
     rows = run.rows()
     best: dict[str, Any] = {}
     for row in rows:
@@ -213,7 +225,7 @@ def conclude(experiment: Experiment, run: Run, state: State) -> Result:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without Lightning's adverts and hardware lines; its warnings still show."""
+    """Without Lightning's advertisements and lines about hardware; its warnings still show."""
     logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
     level = logger.level
     logger.setLevel(logging.WARNING)
@@ -222,7 +234,7 @@ def quiet() -> Iterator[None]:
             # Batches come from memory in the training process: workers would only slow them down.
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-            # They are summed over the workers already.
+            # Metrics are summed over the ranks already.
             warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
             # Lightning's own call of a torch function that torch is about to retire.
             warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
@@ -232,9 +244,11 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def stopping(event: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C (or SIGTERM) sets the event, the second raises KeyboardInterrupt. In the main thread alone: in
-    another one, as a notebook's worker thread, signals are left to their owner."""
+def stop_on_signal(event: threading.Event) -> Iterator[None]:
+    """The first Ctrl-C or SIGTERM sets the event, the second raises KeyboardInterrupt.
+
+    Outside the main thread, such as in a notebook's worker thread, signals are not handled.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

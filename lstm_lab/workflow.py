@@ -116,10 +116,10 @@ def run_experiment(
     from lstm_lab.evaluate import evaluate
     from lstm_lab.report import write_report
     from lstm_lab.tracking import publish_best
-    from lstm_lab.training import stopping, train
+    from lstm_lab.training import stop_on_signal, train
 
     stop = stop or threading.Event()
-    with stopping(stop):
+    with stop_on_signal(stop):
         result = train(experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress, on_epoch=on_epoch)
     scores = evaluate(run, "validation", dataset)
     run.describe(validation={**scores.dump(), "epoch": result.epoch})

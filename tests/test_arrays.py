@@ -181,7 +181,7 @@ def test_an_experiment_with_arrays_is_plain_content(y, task, tmp_path):
 
 def test_a_task_of_another_target_is_refused():
     config = arrays(sequences(), LABELS)
-    with pytest.raises(ValueError, match="task 'regress' cannot be asked of data 'arrays'"):
+    with pytest.raises(ValueError, match="task 'regress' does not go with data 'arrays'"):
         Experiment(data=config, task="regress")
     with pytest.raises(ConfigError, match=r"augment.time_warp does not go with data 'arrays'; use jitter, scaling"):
         arrays(sequences(), step_labels(sequences()), augment={"time_warp": 0.1})

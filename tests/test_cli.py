@@ -60,7 +60,7 @@ BAD = {
     "yes for a number": (["train", "x.yaml", "seed=true"], 2, "seed: must be a valid integer"),
     "below its bound": (["train", "x.yaml", "data.batch_size=0"], 2, "data.batch_size: must be greater"),
     "dead dropout": (["train", "x.yaml", "model.dropout.between=0.5"], 2, "set num_layers to 2"),
-    "task and data apart": (["train", "x.yaml", "task=forecast"], 2, "cannot be asked of data"),
+    "task and data apart": (["train", "x.yaml", "task=forecast"], 2, "does not go with data"),
     "anchor without a season": (["train", "x.yaml", "data={name: taylor, window: 48}", ANCHOR], 2, "task.anchor"),
     "no equals sign": (["train", "x.yaml", "fast"], 2, "must be key=value"),
     "no file at all": (["train"], 2, "give either"),

@@ -13,10 +13,10 @@ from shops import SHOPS
 from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import Interrupted
 from lstm_lab.data.base import Loader
-from lstm_lab.distributed import Rank, is_lost
+from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
-from lstm_lab.training import build, follow, train
+from lstm_lab.training import build, train, train_rank
 
 METRICS = ("train/loss", "train/grad_norm", "val/loss")
 
@@ -24,9 +24,9 @@ METRICS = ("train/loss", "train/grad_norm", "val/loss")
 def followed(content, number, count, port):
     torch.set_num_threads(1)
     try:
-        follow(Experiment.of(content), Rank.join(number, count, "127.0.0.1", port))
+        train_rank(Experiment.of(content), DistributedRank.connect(number, count, "127.0.0.1", port))
     except RuntimeError as error:
-        if not is_lost(error):
+        if not is_lost_rank(error):
             raise
 
 
@@ -38,7 +38,7 @@ def trained(folder, experiment, count=1, **more):
     if count == 1:
         train(experiment, run, **more)
         return run
-    rank = Rank.host(count, "127.0.0.1")
+    rank = DistributedRank.create(count, "127.0.0.1")
     start = multiprocessing.get_context("spawn").Process
     others = [start(target=followed, args=(experiment.dump(), each, count, rank.port)) for each in range(1, count)]
     for other in others:
@@ -153,10 +153,10 @@ def test_workers_resume_where_they_stood(tmp_path, vowels):
 def test_one_that_is_lost_interrupts_the_run_and_does_not_fail_it(tmp_path, steady):
     experiment = steady.with_overrides({"trainer.max_epochs": 50})
     run = Run.create(tmp_path / "run", experiment.dump(), command="", job_type="")
-    rank = Rank.host(2, "127.0.0.1")
+    rank = DistributedRank.create(2, "127.0.0.1")
     other = multiprocessing.get_context("spawn").Process(target=followed, args=(experiment.dump(), 1, 2, rank.port))
     other.start()
-    with pytest.raises(Interrupted, match="another of its 2 workers has gone"):
+    with pytest.raises(Interrupted, match="one of its 2 workers was lost"):
         train(experiment, run, rank=rank, on_epoch=lambda row: row["epoch"] == 2 and other.kill())
     other.join(10)
     assert run.status["state"] == "interrupted"

@@ -150,7 +150,7 @@ DEAD = [
     ({"data": {"name": "sst", "tokenizer": "wrod"}}, "did you mean 'word'?"),
     ({"data": {"name": "sst", "tokenizer": {"name": "bpe", "vocab_size": 100}}}, "greater than or equal to 258"),
     ({"data": {"name": "sst", "max_length": 1, "keep": "both"}}, "keep=both needs max_length"),
-    ({"data": {"name": "sst"}, "task": "forecast"}, "cannot be asked of data 'sst'"),
+    ({"data": {"name": "sst"}, "task": "forecast"}, "does not go with data 'sst'"),
 ]
 
 

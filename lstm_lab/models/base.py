@@ -75,6 +75,9 @@ class Model(Registered, nn.Module, kind="model"):
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             """Raise ValueError where the sections do not go together, or a choice would have no effect."""
 
+    hidden_size: int | None = None
+    """Units of its recurrent layers, where they all have the same number and run.json is to record it."""
+
     def load_pretrained(self, info: Any) -> dict[str, Any]:
         """Load weights that were trained elsewhere. Called once, before the first step, and never on resuming.
 

@@ -17,11 +17,11 @@ from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Dataset
-from lstm_lab.distributed import Rank, is_lost
+from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.spec import Resources
-from lstm_lab.training import follow
+from lstm_lab.training import train_rank
 
 CLOSE_TIMEOUT = 3.0
 """Seconds that a worker has to end by itself before it is killed."""
@@ -76,11 +76,11 @@ class DDPWorker:
         os.environ.update(spec.environment)
         limit_gpu_memory(spec.limits.gpus)
         trained = Experiment.of(experiment)
-        group = Rank.join(rank, spec.limits.workers, address, port)
+        group = DistributedRank.connect(rank, spec.limits.workers, address, port)
         try:
-            follow(trained, group, dataset=build_dataset(trained.data))
+            train_rank(trained, group, dataset=build_dataset(trained.data))
         except RuntimeError as error:
-            if not is_lost(error):  # else rank 0 has closed the trial
+            if not is_lost_rank(error):  # else rank 0 has closed the trial
                 raise
 
 
@@ -92,10 +92,10 @@ class DDPWorkers:
         self.actors: list[Any] = []
         self.tasks: list[Any] = []
 
-    def start(self, experiment: Experiment, spec: TrialSpec) -> Rank:
+    def start(self, experiment: Experiment, spec: TrialSpec) -> DistributedRank:
         """Start them on a trial; returns rank 0, which they join."""
         address = ray.util.get_node_ip_address()
-        rank = Rank.host(self.resources.workers, address)
+        rank = DistributedRank.create(self.resources.workers, address)
         group = ray.util.get_current_placement_group()
         assert group is not None
         while len(self.actors) < self.resources.workers - 1:

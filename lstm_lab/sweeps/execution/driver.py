@@ -34,7 +34,7 @@ from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.remote import RECORDS, Storage
 from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.tracking import Mode
-from lstm_lab.training import stopping
+from lstm_lab.training import stop_on_signal
 
 
 def run_phases(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> Row:
@@ -104,7 +104,7 @@ def run_phase(folder: SweepFolder, source: TrialSource, console: Console, scratc
     metric, mode, max_epochs = experiment.monitor, experiment.mode, experiment.trainer.max_epochs
     members = start_population(folder, source)
     view = SweepProgress(metric, mode, source.num_trials, max_epochs, console)
-    with stopping(source.interrupted), view:
+    with stop_on_signal(source.interrupted), view:
         tuner = tune.Tuner(
             tune.with_resources(TrialTrainable, placement_group(resources)),
             tune_config=tune.TuneConfig(

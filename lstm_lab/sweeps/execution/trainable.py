@@ -23,7 +23,7 @@ from ray.exceptions import RayError
 
 from lstm_lab import files
 from lstm_lab.config import Interrupted
-from lstm_lab.distributed import Rank
+from lstm_lab.distributed import DistributedRank
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
 from lstm_lab.run import Run
@@ -183,7 +183,7 @@ class TrialTrainable(tune.Trainable):
         # Of the run: after an exploit its values are not those that the trial was given.
         return Experiment.of(run.experiment)
 
-    def _train(self, experiment: Experiment, rank: Rank | None) -> None:
+    def _train(self, experiment: Experiment, rank: DistributedRank | None) -> None:
         spec, run = self._spec, self._run()
 
         def attempt(experiment: Experiment) -> Result:
