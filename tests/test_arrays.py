@@ -525,3 +525,23 @@ def test_a_forecast_follows_a_frame_as_it_does_a_file(tmp_path):
         predict(run, df[:9])
     with pytest.raises(ConfigError, match="takes no new samples from arrays, which have no time"):
         predict(run, np.zeros((1, 24, 2)))
+
+
+@pytest.mark.parametrize("y", [LABELS, VALUES, "tags"], ids=["class", "value", "tag"])
+def test_a_fraction_of_0_leaves_no_test_split(y):
+    X = sequences()
+    data = arrays(X, step_labels(X) if isinstance(y, str) else y, test=0.0).build()
+    assert len(data.train) + len(data.validation) == 40
+    assert data.digest
+    with pytest.raises(DataError, match=r"data 'arrays' has no test split: data\.test is 0"):
+        data.test_split()
+
+
+def test_a_series_without_a_test_split_trains_up_to_its_end():
+    data = frame(pd.DataFrame({"load": np.arange(60.0)}), targets="load", window=6, horizon=2, test=0.0).build()
+    assert len(data.train) == 54 - 6 - 2 + 1
+    assert data.validation.take(torch.tensor([len(data.validation) - 1])).y.flatten().tolist() == pytest.approx(
+        [(value - data.info.mean[0]) / data.info.std[0] for value in (58, 59)]
+    )
+    with pytest.raises(DataError, match="data 'csv' has no test split"):
+        data.test_split()

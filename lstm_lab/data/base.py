@@ -164,9 +164,18 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
     def validation(self) -> Split:
         """The validation split."""
 
+    @property
+    def has_test_split(self) -> bool:
+        """Whether a test split is held out."""
+        return True
+
     @abstractmethod
     def test_split(self) -> Split:
-        """The held-out test split. Only `evaluate` calls this."""
+        """The held-out test split. Only `evaluate` calls this.
+
+        Raises:
+            DataError: there is none.
+        """
 
     @property
     @abstractmethod

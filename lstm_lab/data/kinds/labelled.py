@@ -24,6 +24,7 @@ from lstm_lab.data.kinds.new_samples import (
 )
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.preprocessing.scaling import standardization
+from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.data.readers.cache import CacheEntry, cached
 from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.kernels.lengths import length_mask
@@ -220,6 +221,8 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         return self._part_of_train(self._train_and_validation[1])
 
     def test_split(self) -> LabelledSplit:
+        if not self.has_test_split:
+            raise no_test_split(self.name)
         return self._split(*self.data.test)
 
     @cached_property

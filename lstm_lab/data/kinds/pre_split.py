@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Dataset, InfoT, Split, digest
 from lstm_lab.data.kinds.new_samples import new_sequences
+from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.data.readers.in_memory import NewData
 
 Targets = list[np.ndarray] | np.ndarray | None
@@ -89,7 +90,7 @@ class PreSplit(Dataset[InfoT], Generic[InfoT, TargetsT, SplitT]):
         raw = self.read()
         split_of: dict[Hashable, str] = {}
         for name, split in raw.named().items():
-            if not len(split):
+            if not len(split) and (split is not raw.test or self.has_test_split):
                 raise DataError(f"{self.name}: the {name} split is empty: it needs at least one sequence")
             for group in dict.fromkeys(split.groups):
                 if group in split_of:
@@ -112,12 +113,16 @@ class PreSplit(Dataset[InfoT], Generic[InfoT, TargetsT, SplitT]):
         return self.make_split(self.raw.validation)
 
     def test_split(self) -> SplitT:
+        if not self.has_test_split:
+            raise no_test_split(self.name)
         return self.make_split(self.raw.test)
 
     @cached_property
     def digest(self) -> str:
         content: list[object] = []
         for split in self.raw.named().values():
+            if not len(split):
+                continue
             content += [np.concatenate(split.sequences), [len(sequence) for sequence in split.sequences]]
             targets: Targets = split.targets
             if targets is not None:

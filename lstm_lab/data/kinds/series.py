@@ -16,7 +16,7 @@ from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Batch, Dataset, digest
 from lstm_lab.data.kinds.windows import RowRange, Windows, visible
 from lstm_lab.data.preprocessing.scaling import series_scale
-from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, check_fractions
+from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, TestFraction, check_fractions, no_test_split
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -168,7 +168,7 @@ class WindowedDataset(Dataset[SeriesInfo]):
         return self.check(self.read())
 
     def check(self, series: Series) -> Series:
-        """Raise DataError where a series is too short for its three splits; returns it otherwise."""
+        """Raise DataError where a series is too short for its splits; returns it otherwise."""
         whole_window = self.window + self.horizon
         for name, (first, end) in zip(series.names, series.spans, strict=True):
             train_end, validation_end, test_end = self._split_ends(end - first)
@@ -177,7 +177,7 @@ class WindowedDataset(Dataset[SeriesInfo]):
                 ("validation", validation_end - train_end, self.horizon),
                 ("test", test_end - validation_end, self.horizon),
             ):
-                if rows < needed:
+                if rows < needed and not (split == "test" and not self.has_test_split):
                     raise DataError(
                         f"{series.path}: {f'series {name!r}: ' if name else ''}{end - first} rows leave {max(rows, 0)} "
                         f"for the {split} split, but window {self.window} + horizon {self.horizon} need {needed}: "
@@ -246,6 +246,8 @@ class WindowedDataset(Dataset[SeriesInfo]):
         return self._windows(1)
 
     def test_split(self) -> Windows:
+        if not self.has_test_split:
+            raise no_test_split(self.name)
         return self._windows(2)
 
     @cached_property
@@ -264,8 +266,8 @@ class SeriesDataset(WindowedDataset):
     class Config(WindowedDataset.Config):
         validation: Fraction = DEFAULT_FRACTIONS[0]
         """Fraction of the rows, before those of the test split."""
-        test: Fraction = DEFAULT_FRACTIONS[1]
-        """Fraction of the rows, at the end."""
+        test: TestFraction = DEFAULT_FRACTIONS[1]
+        """Fraction of the rows, at the end; 0: no test split."""
 
         @model_validator(mode="after")
         def _training_rows_are_left(self) -> SeriesDataset.Config:
@@ -275,6 +277,10 @@ class SeriesDataset(WindowedDataset):
     def __init__(self, *, validation: float, test: float, **options: Any) -> None:
         super().__init__(**options)
         self.fractions = (validation, test)
+
+    @property
+    def has_test_split(self) -> bool:
+        return self.fractions[1] > 0
 
     def _split_ends(self, rows: int) -> tuple[int, int, int]:
         validation, test = self.fractions

@@ -62,7 +62,7 @@ class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
     @cached_property
     def info(self) -> LabelledInfo:
         for name, split in (("training", self.raw.train), ("test", self.raw.test)):
-            found = np.unique(np.concatenate(split.targets))
+            found = np.unique(np.concatenate([np.empty(0, np.int64), *split.targets]))
             if found[0] < -1 or found[-1] >= len(self.classes):
                 raise DataError(f"{self.name}: class index {found[0] if found[0] < -1 else found[-1]} in the {name} "
                                 f"split, but there are {len(self.classes)} classes")  # fmt: skip

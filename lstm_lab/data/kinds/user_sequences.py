@@ -16,6 +16,7 @@ from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences
 from lstm_lab.data.preprocessing.splits import (
     DEFAULT_FRACTIONS,
     Fraction,
+    TestFraction,
     assign_splits,
     check_fractions,
     check_named_fractions,
@@ -49,8 +50,8 @@ class UserSequences(LabelledSequences):
         """The file; looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
         validation: Fraction = DEFAULT_FRACTIONS[0]
         """Fraction of the sequences, where the data name no validation split."""
-        test: Fraction = DEFAULT_FRACTIONS[1]
-        """Fraction of the sequences, where the data name no test split."""
+        test: TestFraction = DEFAULT_FRACTIONS[1]
+        """Fraction of the sequences, where the data name no test split; 0: none."""
 
         @model_validator(mode="after")
         def _training_sequences_are_left(self) -> UserSequences.Config:
@@ -60,6 +61,10 @@ class UserSequences(LabelledSequences):
     def __init__(self, *, path: str, validation: float, test: float, batch_size: int) -> None:
         super().__init__(batch_size)
         self.path, self.fractions = path, (validation, test)
+
+    @property
+    def has_test_split(self) -> bool:
+        return self.fractions[1] > 0
 
     @abstractmethod
     def read_all(self) -> UserData:

@@ -22,6 +22,9 @@ SPLIT_ALIASES = {
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 """Of the samples, strictly between 0 and 1."""
 
+TestFraction = Annotated[float, Field(ge=0.0, lt=1.0)]
+"""Of the samples; 0: there is no test split."""
+
 SplitFractions = tuple[float, float]
 """Of the validation and of the test split."""
 
@@ -101,7 +104,7 @@ def assign_splits(
         samples: what the samples are, for messages: "texts".
 
     Raises:
-        DataError: too few samples for three splits.
+        DataError: too few samples for the splits.
     """
     splits = np.zeros(len(labels), np.int8)
     for number, name in enumerate(SPLITS if named is not None else ()):
@@ -109,6 +112,8 @@ def assign_splits(
     validation, test = fractions
     of_the_rest = validation if (splits == 2).any() else validation / (1 - test)
     for split, fraction in ((2, test), (1, of_the_rest)):
+        if fraction == 0:
+            continue
         if not (splits == split).any():
             rows = np.flatnonzero(splits == 0)
             if len(rows):
@@ -138,6 +143,15 @@ def stratified_group_mask(labels: np.ndarray, groups: Iterable[Hashable], fracti
         if len(members) > 2:
             chosen[members[: min(max(1, round(fraction * len(members))), len(members) - 1)]] = True
     return chosen[group]
+
+
+def no_test_split(data: str) -> DataError:
+    """Where a test split is asked for and there is none.
+
+    Args:
+        data: name of the data set.
+    """
+    return DataError(f"data '{data}' has no test split: data.test is 0; evaluate on the validation split")
 
 
 def count_leaks(texts: Sequence[str], splits: np.ndarray) -> dict[str, tuple[int, int]]:

@@ -72,6 +72,10 @@ class PreSplitArrays(PreSplit[InfoT, TargetsT, SplitT]):
     def file(self) -> ArrayFile:
         return self._file or read_array_file(self.path, self.sha256)
 
+    @property
+    def has_test_split(self) -> bool:
+        return self.fractions[1] > 0
+
     @abstractmethod
     def targets_at(self, index: np.ndarray) -> TargetsT:
         """Targets of the sequences at `index`, as `RawSplit` has them."""
