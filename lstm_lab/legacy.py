@@ -195,3 +195,72 @@ def _constraint(text: str) -> str:
     import re
 
     return re.sub(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+", lambda found: dotted(found[0]), text)
+
+
+EXAMPLE_NAMES = {"one in the middle": "median", "worse than nine in ten": "90th percentile", "the worst": "worst"}
+"""Names of chosen windows and sequences in examples.json."""
+
+
+def examples(content: Mapping[str, Any]) -> Content:
+    """examples.json."""
+    if "part" not in content:
+        return dict(content)
+    found = _renamed(content, {"part": "split", "of": "total", "first": "first_samples"})
+    kinds: dict[str, Callable[[Content], Content]] = {
+        "classes": _classification, "tags": _classification, "forecasts": _forecasts, "numbers": _values,
+        "next_step": _next_step,
+    }  # fmt: skip
+    kind = content.get("kind")
+    return kinds[kind](found) if kind in kinds else found
+
+
+def _classification(content: Content) -> Content:
+    sample = {"truth": "target", "answer": "prediction", "right": "accuracy"}
+    found = _renamed(content, {"strips": "sequences"})
+    found["calibration"] = _rows(content["calibration"], {"sure": "confidence", "right": "accuracy"})
+    found["worst"] = _rows(content.get("worst") or [], {**sample, "chance": "probability"})
+    if "sequences" in found:
+        found["sequences"] = _rows(found["sequences"], sample)
+    return found
+
+
+def _forecasts(content: Content) -> Content:
+    found = _renamed(content, {
+        "target": "target_name", "targets": "num_targets", "steps": "error_by_step", "parts": "columns",
+        "inside": "coverage",
+    })  # fmt: skip
+    found["windows"] = _rows(content["windows"], {"truth": "target", "said": "predictions"})
+    found["coverage"] = _rows(found.get("coverage") or [], {"share": "coverage"})
+    return found
+
+
+def _values(content: Content) -> Content:
+    names = {"target": "target_name", "truth": "target", "said": "prediction"}
+    return {**{names.get(key, key): value for key, value in content.items()}, "kind": "values"}
+
+
+def _next_step(content: Content) -> Content:
+    found = _renamed(content, {
+        "steps": "num_steps", "places": "loss_by_position", "parts": "largest_losses", "stretches": "excerpts",
+        "single": "characters",
+    })  # fmt: skip
+    found["kind"] = found.pop("form")
+    found["largest_losses"] = _rows(found["largest_losses"], {"loss": "share", "found": "correct", "said": "predicted"})
+    names = {"expected": "predictions", "chances": "probabilities", "played": "active"}
+    found["excerpts"] = _rows(found["excerpts"], names)
+    found["continuations"] = _rows(found.get("continuations") or [], {
+        "share": "quantile", "before": "context", "cut": "truncated", "truth": "target", "chance": "probability",
+        "expected": "predictions",
+    })  # fmt: skip
+    return found
+
+
+def _rows(rows: list[Any], names: Mapping[str, str]) -> list[Content]:
+    """Rows with their keys, and the name of what they show, as of today."""
+    return [
+        {
+            key: EXAMPLE_NAMES.get(value, value) if key == "name" and isinstance(value, str) else value
+            for key, value in ((names.get(key, key), value) for key, value in row.items())
+        }
+        for row in rows
+    ]

@@ -1,4 +1,4 @@
-"""Pages as Debian's Chromium lays them out: what overlaps, what is empty, what cannot be read, what goes out."""
+"""Pages as Chromium lays them out: what overlaps, what is empty, what lacks contrast, what is loaded."""
 
 from __future__ import annotations
 
@@ -21,12 +21,14 @@ FLAGS = [
 ]  # fmt: skip
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="no browser: apt-get install chromium")
 
-# Runs inside the page, looks at what was drawn, and tells the page around it.
+# Runs inside the page, measures what was drawn, and sends it to the page around it.
 PROBE = (Path(__file__).parent / "probe.js").read_text(encoding="utf-8")
 
 
-def looked_at(folder: Path, pages: dict[str, Path], widths: tuple[int, ...] = (1280, 390), dark: bool = False) -> dict:
-    """Each page at each width, as the browser lays it out: `name@width` -> what the probe saw."""
+def inspect_pages(
+    folder: Path, pages: dict[str, Path], widths: tuple[int, ...] = (1280, 390), dark: bool = False
+) -> dict:
+    """Each page at each width, as the browser lays it out: `name@width` -> measurements of the probe."""
     frames = []
     for name, path in pages.items():
         text = path.read_text(encoding="utf-8")
@@ -35,16 +37,16 @@ def looked_at(folder: Path, pages: dict[str, Path], widths: tuple[int, ...] = (1
         frames += [(f"{name}@{width}", copy.name, width) for width in widths]
     around = folder / "around.html"
     around.write_text(
-        "<!doctype html><meta charset=utf-8><pre id=said></pre><script>const said = {};"
-        "addEventListener('message', (event) => { said[event.data.name] = event.data;"
-        "document.getElementById('said').textContent = JSON.stringify(said); });</script>"
+        "<!doctype html><meta charset=utf-8><pre id=found></pre><script>const found = {};"
+        "addEventListener('message', (event) => { found[event.data.name] = event.data;"
+        "document.getElementById('found').textContent = JSON.stringify(found); });</script>"
         + "".join(
             f'<iframe name="{name}" src="{file}" style="width:{width}px;height:900px;border:0"></iframe>'
             for name, file, width in frames
         )
     )
-    said = run(folder, around, *(["--blink-settings=preferredColorScheme=0"] if dark else []), "--dump-dom")
-    found = json.loads(html.unescape(re.search(r'<pre id="said">(.*?)</pre>', said, re.S)[1]) or "{}")
+    output = run(folder, around, *(["--blink-settings=preferredColorScheme=0"] if dark else []), "--dump-dom")
+    found = json.loads(html.unescape(re.search(r'<pre id="found">(.*?)</pre>', output, re.S)[1]) or "{}")
     assert set(found) == {name for name, _, _ in frames}, "a page was not drawn in time"
     return found
 

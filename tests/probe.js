@@ -24,7 +24,7 @@ addEventListener("load", () => setTimeout(() => {
     const ratio = contrast(light(svg ? style.fill : style.color).l, behind(svg ? element.closest(".plot") : element));
     if (ratio < 4.5) faint.push([element.textContent.trim().slice(0, 40), Math.round(ratio * 100) / 100]);
   }
-  const laid = [...document.querySelectorAll(".part, section > h2, header, .lede, .stats, .verdict, figure, .scroll, p")];
+  const laid = [...document.querySelectorAll(".subsection, section > h2, header, .headline, .stats, .verdict, figure, .scroll, p")];
   const crossed = [];
   for (const one of laid) for (const other of laid) {
     if (one === other || one.contains(other) || other.contains(one)) continue;
@@ -61,29 +61,29 @@ addEventListener("load", () => setTimeout(() => {
   // A range along the axis of the learning rate, as the mouse drags it: from its middle to its top.
   const brushed = table && document.getElementById("parallel") ? (() => {
     const plot = document.getElementById("parallel");
-    const at = plot.data[0].dimensions.findIndex((axis) => axis.label === "lr");
+    const at = plot.data[0].dimensions.findIndex((axis) => axis.label === "learning rate");
     const bar = [...plot.querySelectorAll(".y-axis")][at].querySelector(".axis-brush");
     const rows = () => [...table.tBodies[0].rows].filter((row) => !row.hidden);
-    const rates = () => { const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === "lr");
+    const rates = () => { const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === "learning rate");
       return rows().map((row) => Number(row.cells[head].dataset.value)); };
-    const told = () => [...document.querySelectorAll(".filter output")].map((output) => output.textContent);
+    const counts = () => [...document.querySelectorAll(".filter output")].map((output) => output.textContent);
     const box = bar.getBoundingClientRect();
     const mouse = (type, y) => (type === "mousedown" ? bar.querySelector(".background") ?? bar : window)
       .dispatchEvent(new MouseEvent(type, {bubbles: true, cancelable: true, view: window, clientX: box.left + box.width / 2, clientY: y}));
     mouse("mousedown", box.top + box.height / 2);
     for (const share of [0.45, 0.3, 0.1]) mouse("mousemove", box.top + share * box.height);
     mouse("mouseup", box.top + 0.1 * box.height);
-    const found = {range: plot.data[0].dimensions[at].constraintrange ?? null, kept: rates(), told: told()};
+    const found = {range: plot.data[0].dimensions[at].constraintrange ?? null, rates: rates(), counts: counts()};
     [...document.querySelectorAll(".filter button")].at(-1).click();
-    return {...found, after: rows().length, open: plot.data[0].dimensions.filter((axis) => axis.constraintrange).length, last: told()};
+    return {...found, after: rows().length, open: plot.data[0].dimensions.filter((axis) => axis.constraintrange).length, last: counts()};
   })() : null;
   const sorted = table ? (() => {
-    const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === "lr");
+    const head = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent.trim() === "learning rate");
     table.tHead.rows[0].cells[head]?.querySelector("button").click();
     return [...table.tBodies[0].rows].map((row) => Number(row.cells[head]?.dataset.value));
   })() : null;
   parent.postMessage({
-    name: window.name, paper: getComputedStyle(document.body).backgroundColor, wide: document.documentElement.scrollWidth - innerWidth,
+    name: window.name, background: getComputedStyle(document.body).backgroundColor, wide: document.documentElement.scrollWidth - innerWidth,
     height: document.documentElement.scrollHeight, faint, crossed, plots, filtered, brushed, sorted, refused: window.refused ?? [],
     loaded: performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
   }, "*");

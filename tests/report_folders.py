@@ -1,4 +1,4 @@
-"""Folders of runs and sweeps as their producers write them, and their pages as a browser takes them apart."""
+"""Folders of runs and sweeps as their producers write them, and their pages parsed as a browser does."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def write_rows(path, rows, torn=False):
 def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, group=None, seed=0, monitor="val/loss",
               torn=False, rate=0.005):  # fmt: skip
     """A run folder whose loss falls towards `level` and then rises a little."""
-    dice = random.Random(f"{path.name}{seed}")
+    rng = random.Random(f"{path.name}{seed}")
     rows = []
     for epoch in range(epochs):
         loss = level + (2.2 - level) * math.exp(-epoch / 4) + 0.0004 * max(0, epoch - 25) ** 1.5
-        loss *= math.exp(dice.gauss(0, 0.05))
+        loss *= math.exp(rng.gauss(0, 0.05))
         accuracy = min(1.0, round((1 - 0.35 * loss) * 54) / 54)
         rows.append({
             "epoch": epoch, "step": 14 * (epoch + 1), "train/loss": 0.8 * loss * math.exp(-epoch / 40),
@@ -77,7 +77,7 @@ def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, grou
     return rows
 
 
-def opening(accuracy=0.9703, baselines=BASELINES):
+def evaluation_row(accuracy=0.9703, baselines=BASELINES):
     skill = {name: 1 - (1 - accuracy) / (1 - row["accuracy"]) for name, row in baselines.items()}
     return {
         "at": "2026-11-21T05:40:00+00:00", "epoch": 20, "split": "test",
@@ -87,8 +87,8 @@ def opening(accuracy=0.9703, baselines=BASELINES):
 
 
 def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=True, ended=True, most=40, name=None):
-    """A sweep folder: each draw with both cells and every seed, some stopped early, one point failed."""
-    dice = random.Random(7)
+    """A sweep folder: each draw with both cells and every seed, some stopped early, one configuration failed."""
+    rng = random.Random(7)
     folder.mkdir(parents=True, exist_ok=True)
     spec = {
         "title": name or TITLE, "experiment": EXPERIMENT, "space": SPACE, "seeds": list(seeds),
@@ -97,10 +97,10 @@ def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=Tr
         "resources": {"cpus": 1.0, "gpus": 0.0}, "seed": 0,
     }  # fmt: skip
     (folder / "sweep.yaml").write_text(config.to_yaml(spec))
-    asked, events, points = [], [], []
+    rows, events, trials = [], [], []
     for draw in range(draws):
-        size, rate = dice.choice([32, 64, 96]), 10 ** dice.uniform(-2.7, -2)
-        drop = dice.uniform(0, 0.5)
+        size, rate = rng.choice([32, 64, 96]), 10 ** rng.uniform(-2.7, -2)
+        drop = rng.uniform(0, 0.5)
         for place, cell in enumerate(["lstm", "gru"]):
             overrides = {
                 "model.cell": cell, "model.hidden_size": size, "optimizer.lr": rate, "model.dropout.output": drop,
@@ -113,34 +113,34 @@ def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=Tr
                 state, epochs = "failed", 3
             number = 2 * draw + place
             for seed in seeds:
-                trial = f"t{len(asked):04d}"
-                asked.append({"trial": trial, "configuration": number, "seed": seed, "overrides": overrides})
+                trial = f"t{len(rows):04d}"
+                rows.append({"trial": trial, "configuration": number, "seed": seed, "overrides": overrides})
                 reason = {"failed": "Diverged: the loss of epoch 3 is not a number; lower optimizer.lr",
                           "stopped": "asha: worse than the others"}.get(state)  # fmt: skip
-                rows = write_run(folder / "trials" / trial, level=level, epochs=epochs, state=state, reason=reason,
+                metrics = write_run(folder / "trials" / trial, level=level, epochs=epochs, state=state, reason=reason,
                                  group=folder.name, seed=seed, rate=rate)  # fmt: skip
-                value = min(row["val/loss"] for row in rows)
-                points.append((number, overrides, trial, state, value))
+                value = min(row["val/loss"] for row in metrics)
+                trials.append((number, overrides, trial, state, value))
                 if state != "finished":
                     events.append({"trial": trial, "state": state, "reason": reason})
-    write_rows(folder / "trials.jsonl", asked, torn=True)
+    write_rows(folder / "trials.jsonl", rows, torn=True)
     write_rows(folder / "events.jsonl", events)
     write_json(folder / "about.json", {
         "name": folder.name, "created": "2026-11-21T05:28:10+00:00", "git": {"commit": "eb6f499329d3", "dirty": False},
         "versions": VERSIONS, "command": "lstm-lab sweep sweeps/vowels_cells.yaml", "seconds": 74.2,
     })  # fmt: skip
     if ended:
-        _end(folder, points, baselines, tested)
+        _end(folder, trials, baselines, tested)
     return folder
 
 
 def _end(folder, trials, baselines, tested):
     """summary.json and best.yaml, ranked here anew: the page must not change what they say."""
-    points = {}
+    configurations = {}
     for number, overrides, trial, state, value in trials:
-        points.setdefault(number, (overrides, []))[1].append((trial, state, value))
+        configurations.setdefault(number, (overrides, []))[1].append((trial, state, value))
     rows = []
-    for number, (overrides, members) in points.items():
+    for number, (overrides, members) in configurations.items():
         values = [value for _, state, value in members if state != "failed"]
         rows.append({
             "configuration": number, "overrides": overrides, "trials": [trial for trial, _, _ in members],
@@ -148,8 +148,8 @@ def _end(folder, trials, baselines, tested):
             "n": len(values), "states": [state for _, state, _ in members], "parameters": 41097,
         })  # fmt: skip
     rows.sort(key=lambda row: (row["mean"] is None, sum(s != "finished" for s in row["states"]), row["mean"] or 0))
-    won = min(points[rows[0]["configuration"]][1], key=lambda member: member[2])[0]
-    test = opening(baselines=baselines)
+    won = min(configurations[rows[0]["configuration"]][1], key=lambda member: member[2])[0]
+    test = evaluation_row(baselines=baselines)
     validation = {"loss": 0.0521, "accuracy": 0.9630, "macro_f1": 0.9627}
     skill = {name: 1 - (1 - 0.9630) / (1 - row["accuracy"]) for name, row in baselines.items()}
     failed = [trial for _, _, trial, state, _ in trials if state == "failed"]
@@ -170,7 +170,7 @@ def _end(folder, trials, baselines, tested):
         write_rows(folder / "trials" / won / "tests.jsonl", [test])
 
 
-# --- pages as a browser takes them apart ------------------------------------------------------------------------------
+# --- pages, parsed ----------------------------------------------------------------------------------------------------
 
 
 class Parsed(HTMLParser):

@@ -1,4 +1,4 @@
-"""Several runs and sweeps in one page: who is best on which data, and how sure that is; W&B's runs beside them."""
+"""Runs and sweeps compared on one page, with statistics and beside W&B runs of other code."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.records import RunRecord
 from lstm_lab.report import write_comparison
-from lstm_lab.report.records import entries, wandb_offline
+from lstm_lab.report.parts import critical_difference
+from lstm_lab.report.records import wandb_offline
+from lstm_lab.report.records.experiments import comparison_groups
 from lstm_lab.report.records.read import read
-from lstm_lab.report.sections import critical_difference
 
 
 def run(path, level, seed=0, cell="lstm", data="japanese_vowels", digest="efd1dc4bc7b3ecf3", **more):
@@ -48,15 +49,15 @@ def test_runs_that_differ_in_their_seed_alone_are_one_experiment_and_seeds_are_p
     assert float(table[1][3][1]) == pytest.approx(mean(map(best, ours)))
     assert float(table[2][3][1]) == pytest.approx(mean(map(best, theirs)))
     gap = mean(best(b) - best(a) for a, b in zip(ours, theirs, strict=True))
-    assert f"Over 7 shared seeds lstm-0 (7 seeds) is {gap:#.4g} ahead of gru-0 (7 seeds)" in shown.text
-    assert "Wilcoxon's signed ranks: p = 0.016." in shown.text, "2 / 2^7: all seven go one way"
+    assert f"Over 7 shared seeds lstm-0 (7 seeds) is on average {gap:#.4g} ahead of gru-0 (7 seeds)" in shown.text
+    assert "Wilcoxon signed-rank test: p = 0.016." in shown.text, "2 / 2^7: all seven go one way"
     assert [line[0][0] for line in shown.tables[1][1:]] == ["model.cell.name"]
     drawn = shown.figures["curves-0"]["data"]
     assert len(drawn) == 14
     assert {trace["name"] for trace in drawn if trace["showlegend"]} == {"lstm-0 (7 seeds)", "gru-0 (7 seeds)"}
 
 
-def test_of_a_sweep_its_best_point_is_compared(tmp_path):
+def test_of_a_sweep_its_best_configuration_is_compared(tmp_path):
     folder = write_sweep(tmp_path / "swept", draws=3)
     won = json.loads((folder / "summary.json").read_text())["configurations"][0]
     single = run(tmp_path / "single", 0.5)
@@ -65,9 +66,9 @@ def test_of_a_sweep_its_best_point_is_compared(tmp_path):
     assert (first[1][0], first[2][0]) == ("swept", "sweep")
     values = [min(row["val/loss"] for row in rows_of(folder, trial)) for trial in won["trials"]]
     assert float(first[3][1]) == pytest.approx(mean(values))
-    assert shown.text.count("opened once") == 0
+    assert shown.text.count("evaluated once") == 0
     head = [cell[0] for cell in shown.tables[-1][0]]
-    assert shown.tables[-1][1][head.index("test openings")][0] == "1"
+    assert shown.tables[-1][1][head.index("test evaluations")][0] == "1"
 
 
 def test_other_data_are_never_ranked_together(tmp_path):
@@ -86,16 +87,16 @@ def test_critical_differences_over_data_sets(tmp_path):
             folders.append(
                 run(tmp_path / f"{cell}-{number}", 0.05 + 0.1 * place, 0, cell, f"set{number}", f"d{number}")
             )
-    grounds = entries.arenas([read(folder) for folder in folders], [])
-    what, scores = critical_difference.treatments(grounds)
-    found = critical_difference.ranked(grounds, scores)
-    assert what == "experiment"
+    groups = comparison_groups([read(folder) for folder in folders], [])
+    noun, scores = critical_difference.treatments(groups)
+    found = critical_difference.ranked(groups, scores)
+    assert noun == "experiment"
     assert found.names == ["lstm", "mgu", "gru"]
     assert (found.ranks, found.blocks) == ([1.0, 2.0, 3.0], 5)
     shown = compared(folders, tmp_path)
-    assert "critical" in shown.figures
-    assert "ranks best over 5 data sets" in shown.text
-    assert "Friedman's test of all alike: p = 0.007" in shown.text
+    assert "critical-difference" in shown.figures
+    assert "Experiment lstm has the best mean rank over 5 data sets: 1.00." in shown.text
+    assert "Friedman test of equal ranks: p = 0.007" in shown.text
 
 
 def test_sweeps_over_several_data_sets_rank_what_all_of_them_crossed(tmp_path):
@@ -108,19 +109,19 @@ def test_sweeps_over_several_data_sets_rank_what_all_of_them_crossed(tmp_path):
             content = {**EXPERIMENT, "data": {"name": f"set{number}"}}
             (path / "experiment.yaml").write_text(config.to_yaml(content))
         folders.append(folder)
-    what, scores = critical_difference.treatments(entries.arenas([read(folder) for folder in folders], []))
-    assert what == "cell"
+    noun, scores = critical_difference.treatments(comparison_groups([read(folder) for folder in folders], []))
+    assert noun == "cell"
     assert set(scores) == {"lstm", "gru"}
     for name, row in scores.items():
         assert set(row) == {"set0", "set1", "set2"}
-        points = json.loads((folders[0] / "summary.json").read_text())["configurations"]
-        means = [p["mean"] for p in points if p["overrides"]["model.cell"] == name and p["mean"] is not None]
+        rows = json.loads((folders[0] / "summary.json").read_text())["configurations"]
+        means = [row["mean"] for row in rows if row["overrides"]["model.cell"] == name and row["mean"] is not None]
         assert row["set0"] == min(means)
 
 
 def test_a_metric_that_not_all_have_is_refused_in_one_line(tmp_path):
     one = run(tmp_path / "a", 0.05)
-    with pytest.raises(ConfigError, match=r"holds val/nonsense; there are: .*val/loss") as fault:
+    with pytest.raises(ConfigError, match=r"has val/nonsense; there are: .*val/loss") as fault:
         write_comparison([one], tmp_path / "c.html", metric="val/nonsense")
     assert "\n" not in str(fault.value)
     with pytest.raises(ConfigError, match="give runs or sweeps"):
@@ -132,9 +133,9 @@ def test_a_metric_that_not_all_have_is_refused_in_one_line(tmp_path):
 def test_by_another_metric_the_direction_is_that_of_its_name(tmp_path):
     paths = [run(tmp_path / "a", 0.05), run(tmp_path / "b", 0.5, cell="gru")]
     shown = compared(paths, tmp_path, metric="val/accuracy")
-    assert "More of validation accuracy is taken to be better." in shown.text
+    assert "Larger values of validation accuracy are taken to be better, by the metric's name." in shown.text
     assert shown.tables[0][1][1][0] == "a"
-    assert "is taken to be better" not in compared(paths, tmp_path, metric="val/accuracy", mode="max").text
+    assert "taken to be better" not in compared(paths, tmp_path, metric="val/accuracy", mode="max").text
 
 
 # --- runs of others ---------------------------------------------------------------------------------------------------
@@ -166,17 +167,19 @@ def test_offline_wandb_runs_of_other_code_are_read_with_wandbs_own_reader(tmp_pa
     shown = compared([run(tmp_path / "ours", 0.05)], tmp_path, from_wandb=folder)
     assert [line[1][0] for line in shown.tables[0][1:]] == ["ours", "rate-0.01", "rate-0.1"]
     assert float(shown.tables[0][2][3][1]) == pytest.approx(0.21)
-    assert "Whether the W&B runs saw the same data, split the same way, is not known." in shown.text
+    assert "Whether the W&B runs were trained on the same data with the same splits is not known." in shown.text
     assert "lr" in [line[0][0] for line in shown.tables[1][1:]]
 
 
-def test_pieces_of_a_resumed_wandb_run_are_joined(tmp_path):
-    def piece(steps, start, ended, **config):
+def test_segments_of_a_resumed_wandb_run_are_joined(tmp_path):
+    def segment(steps, start, ended, **config):
         rows = [{"_step": step, "val/loss": float(10 * start + step)} for step in steps]
         about = {"run_id": "abc", "display_name": "theirs", "start_time": f"2026-01-0{start}T00:00:00Z"}
         return {"path": tmp_path / f"{start}.wandb", "run": about, "config": config, "rows": rows, "exit": ended}
 
-    joined = wandb_offline._joined([piece(range(3), 1, None, lr=0.1, size=2), piece(range(2, 5), 2, 0, lr=0.2)])
+    joined = wandb_offline.join_segments(
+        [segment(range(3), 1, None, lr=0.1, size=2), segment(range(2, 5), 2, 0, lr=0.2)]
+    )
     assert [row["val/loss"] for row in joined.rows] == [10.0, 11.0, 22.0, 23.0, 24.0]
     assert joined.about["config"] == {"lr": 0.2, "size": 2}
     assert joined.state == "finished"
@@ -197,5 +200,5 @@ def test_rows_without_an_epoch_are_counted_by_the_metric(tmp_path):
     rows = [{"_step": 0, "loss": 3.0}, {"_step": 1, "val_acc": 0.5, "_runtime": 2.0}, {"_step": 3, "val_acc": 0.7}]
     assert [(row["epoch"], row["val_acc"]) for row in wandb_offline.by_epoch(rows, "val_acc")] == [(0, 0.5), (1, 0.7)]
     about = {"name": "x", "config": {"lr": 1.0}}
-    (ground,) = entries.arenas([], [RunRecord(tmp_path, about, "finished", None, rows)], metric="val_acc")
-    assert (ground.mode, ground.entries[0].mean) == ("max", 0.7)
+    (group,) = comparison_groups([], [RunRecord(tmp_path, about, "finished", None, rows)], metric="val_acc")
+    assert (group.mode, group.experiments[0].mean) == ("max", 0.7)

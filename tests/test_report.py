@@ -1,4 +1,4 @@
-"""Pages: what they show is what the disk says, they need nothing but themselves, and they say plainly who wins."""
+"""Pages: their numbers are those on disk, they load nothing, and they state whether a baseline is better."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ def test_every_number_of_the_leaderboard_follows_from_the_disk(swept):
     folder, shown = swept
     table = shown.tables[0]
     heads = [head.rstrip() for head, _ in table[0]]
-    asked = {row["trial"]: row for row in map(json.loads, (folder / "trials.jsonl").read_text().splitlines()[:-1])}
-    told = set()
+    rows = {row["trial"]: row for row in map(json.loads, (folder / "trials.jsonl").read_text().splitlines()[:-1])}
+    shown_trials = set()
     for line in table[1:]:
         cells = dict(zip(heads, line, strict=True))
         trials = cells["trials"][0].split()
-        told.update(trials)
-        overrides = asked[trials[0]]["overrides"]
+        shown_trials.update(trials)
+        overrides = rows[trials[0]]["overrides"]
         assert cells["cell"][0] == overrides["model.cell"]
-        assert float(cells["lr"][1]) == overrides["optimizer.lr"]
+        assert float(cells["learning rate"][1]) == overrides["optimizer.lr"]
         assert float(cells["dropout.output"][1]) == overrides["model.dropout.output"]
         records = [rows_of(folder, trial) for trial in trials]
         assert float(cells["seconds"][1]) == pytest.approx(sum(rows[-1]["seconds"] for rows in records))
@@ -40,26 +40,26 @@ def test_every_number_of_the_leaderboard_follows_from_the_disk(swept):
             continue
         assert float(cells["validation loss"][1]) == pytest.approx(mean(best))
         assert float(cells["validation loss"][0]) == pytest.approx(mean(best), rel=6e-4)
-        assert float(cells["spread"][1]) == pytest.approx(stdev(best))
+        assert float(cells["std"][1]) == pytest.approx(stdev(best))
         assert cells["n"][0] == "2"
-    assert told == set(asked)
+    assert shown_trials == set(rows)
 
 
 def test_ranks_are_those_of_the_summary(swept):
     folder, shown = swept
-    points = json.loads((folder / "summary.json").read_text())["configurations"]
-    assert [line[-1][0].split() for line in shown.tables[0][1:]] == [point["trials"] for point in points]
+    ranked = json.loads((folder / "summary.json").read_text())["configurations"]
+    assert [line[-1][0].split() for line in shown.tables[0][1:]] == [row["trials"] for row in ranked]
 
 
-def test_cells_are_compared_in_pairs_alike_in_everything_else(swept):
+def test_cells_are_compared_in_pairs_that_are_equal_otherwise(swept):
     folder, shown = swept
     summary = json.loads((folder / "summary.json").read_text())
     by_cell = {"lstm": [], "gru": []}
     pairs = {}
-    for point in summary["configurations"]:
-        if point["mean"] is not None:
-            by_cell[point["overrides"]["model.cell"]].append(point["mean"])
-            pairs.setdefault(point["overrides"]["optimizer.lr"], {})[point["overrides"]["model.cell"]] = point["mean"]
+    for row in summary["configurations"]:
+        if row["mean"] is not None:
+            by_cell[row["overrides"]["model.cell"]].append(row["mean"])
+            pairs.setdefault(row["overrides"]["optimizer.lr"], {})[row["overrides"]["model.cell"]] = row["mean"]
     pairs = [pair for pair in pairs.values() if len(pair) == 2]
     table = next(t for t in shown.tables if t[0][0][0] == "cell")
     heads = [head for head, _ in table[0]]
@@ -67,19 +67,19 @@ def test_cells_are_compared_in_pairs_alike_in_everything_else(swept):
         cells = dict(zip(heads, line, strict=True))
         values = by_cell[line[0][0]]
         assert float(cells["mean"][1]) == pytest.approx(mean(values))
-        assert float(cells["spread"][1]) == pytest.approx(stdev(values))
+        assert float(cells["std"][1]) == pytest.approx(stdev(values))
         assert float(cells["best"][1]) == pytest.approx(min(values))
         assert int(cells["n"][1]) == len(values)
         wins = sum(min(pair, key=pair.get) == line[0][0] for pair in pairs)
         assert cells["wins"][0] == f"{wins} of {len(pairs)}"
-    ended = {p["overrides"]["optimizer.lr"]: [] for p in summary["configurations"]}
-    for point in summary["configurations"]:
-        ended[point["overrides"]["optimizer.lr"]] += point["states"]
-    through = sum(set(states) == {"finished"} for states in ended.values())
-    assert 0 < through < len(pairs)
-    assert f"In only {through} of them was every trial trained through" in shown.text
-    assert f"In {len(pairs)} pairs alike in everything else" in shown.text
-    assert ("a hint, not evidence" in shown.text) == (through < 6)
+    states = {row["overrides"]["optimizer.lr"]: [] for row in summary["configurations"]}
+    for row in summary["configurations"]:
+        states[row["overrides"]["optimizer.lr"]] += row["states"]
+    complete = sum(set(pair) == {"finished"} for pair in states.values())
+    assert 0 < complete < len(pairs)
+    assert f"In only {complete} of them were all trials trained to completion" in shown.text
+    assert f"{len(pairs)} pairs of configurations that are equal otherwise" in shown.text
+    assert ("are weak evidence" in shown.text) == (complete < 6)
 
 
 def test_curves_are_the_record_and_their_ends_are_marked(swept):
@@ -101,17 +101,18 @@ def test_curves_are_the_record_and_their_ends_are_marked(swept):
     assert (marks["best epoch"]["x"], marks["best epoch"]["y"]) == ([best["epoch"]], [best["val/loss"]])
 
 
-def test_parallel_coordinates_hold_every_point_with_a_value_and_only_what_varies(swept):
+def test_parallel_coordinates_show_every_configuration_with_a_value_and_only_what_varies(swept):
     folder, shown = swept
-    points = [p for p in json.loads((folder / "summary.json").read_text())["configurations"] if p["mean"] is not None]
+    ranked = json.loads((folder / "summary.json").read_text())["configurations"]
+    scored = [row for row in ranked if row["mean"] is not None]
     (trace,) = shown.figures["parallel"]["data"]
     axes = {axis["label"]: axis for axis in trace["dimensions"]}
-    assert list(axes) == ["cell", "hidden size", "lr", "dropout.output", "validation loss"]
+    assert list(axes) == ["cell", "hidden size", "learning rate", "dropout.output", "validation loss"]
     assert axes["cell"]["ticktext"] in (["lstm", "gru"], ["gru", "lstm"])
-    assert [10**value for value in axes["lr"]["values"]] == pytest.approx(
-        [p["overrides"]["optimizer.lr"] for p in points]
+    assert [10**value for value in axes["learning rate"]["values"]] == pytest.approx(
+        [row["overrides"]["optimizer.lr"] for row in scored]
     )
-    assert len(axes["validation loss"]["values"]) == len(points)
+    assert len(axes["validation loss"]["values"]) == len(scored)
 
 
 def test_figures_are_valid_plotly(swept):
@@ -119,25 +120,25 @@ def test_figures_are_valid_plotly(swept):
 
     _, shown = swept
 
-    def coloured(value):
+    def colored(value):
         if isinstance(value, dict):
-            return {key: coloured(inner) for key, inner in value.items()}
+            return {key: colored(inner) for key, inner in value.items()}
         if isinstance(value, list):
-            return [coloured(inner) for inner in value]
+            return [colored(inner) for inner in value]
         return "#123456" if isinstance(value, str) and value.startswith("--") else value
 
     style = " ".join(shown.styles)
     for figure in shown.figures.values():
-        go.Figure(**coloured(figure))
+        go.Figure(**colored(figure))
         for name in set(re.findall(r'"(--[\w-]+)"', json.dumps(figure))):
             assert style.count(f"{name}:") >= 2, f"{name} has no colour in the light and in the dark"
 
 
-def test_the_page_says_how_to_train_the_winner_and_where_it_comes_from(swept):
+def test_the_page_has_the_command_for_the_best_configuration_and_its_origin(swept):
     folder, shown = swept
     assert f"{folder}/best.yaml" in shown.text
     for word in ("efd1dc4bc7b3ecf3", "eb6f499329d3", "torch 2.13.0", "lstm-lab sweep sweeps/vowels_cells.yaml",
-                 "opened once: t", "Diverged: the loss of epoch 3 is not a number", "forget_bias: 1.0"):  # fmt: skip
+                 "evaluated once: t", "Diverged: the loss of epoch 3 is not a number", "forget_bias: 1.0"):  # fmt: skip
         assert word in shown.text
     assert TITLE in shown.text
 
@@ -176,12 +177,12 @@ def test_markup_in_a_record_stays_text(tmp_path):
     assert any(nasty in cell for table in shown.tables for line in table for cell, _ in line)
 
 
-def test_every_figure_and_table_says_what_it_is(swept):
+def test_every_figure_and_table_has_a_description(swept):
     _, shown = swept
     plots = [a for _, a in shown.tags if a.get("class") == "plot"]
     assert {a["id"] for a in plots} == set(shown.figures)
     assert set(shown.figures) == {
-        "budget", "importance", "parallel", "curves-monitor", "curves-train", "rates",
+        "budget", "importance", "parallel", "curves-monitor", "curves-train", "learning-rates",
         "slice-model-cell", "slice-model-hidden-size", "slice-optimizer-lr", "slice-model-dropout-output",
     }  # fmt: skip
     assert all(len(a["aria-label"]) > 40 for a in plots)
@@ -195,34 +196,28 @@ def test_every_figure_and_table_says_what_it_is(swept):
     assert levels.count(1) == 1
     assert all(deeper <= level + 1 for level, deeper in pairwise(levels)), "a level of headings is skipped"
     links = {a["href"] for tag, a in shown.tags if tag == "a"}
-    assert {link.removeprefix("#") for link in links} == {"comparison", "mattered", "learned", "cost", "provenance"}
+    assert {link.removeprefix("#") for link in links} == {
+        "leaderboard", "comparison", "baselines", "hyperparameters", "training-curves", "compute-cost",
+        "provenance",
+    }  # fmt: skip
     assert {link.removeprefix("#") for link in links} <= set(ids)
 
 
-# --- who wins ---------------------------------------------------------------------------------------------------------
+# --- baselines --------------------------------------------------------------------------------------------------------
 
 
-def test_the_page_says_when_a_baseline_wins(tmp_path):
+def test_the_page_states_when_a_baseline_is_better(tmp_path):
     strong = {**BASELINES, "logistic regression": {"accuracy": 0.9815, "macro_f1": 0.9812}}
-    shown = page(write_sweep(tmp_path / "lost", draws=2, baselines=strong))
-    assert (
-        "Logistic regression wins on the validation part: validation accuracy 0.9815 against 0.9630."
-        in shown.text.replace("part: accuracy", "part: validation accuracy")
-    )
-    assert "Logistic regression wins on the test part" in shown.text
-    assert "beats every baseline" not in shown.text
+    shown = page(write_sweep(tmp_path / "beaten", draws=2, baselines=strong))
+    text = "Logistic regression scores better than the model on the validation split: accuracy 0.9815 against 0.9630."
+    assert text in shown.text
+    assert "Logistic regression scores better than the model on the test split" in shown.text
+    assert "better than every baseline" not in shown.text
+    assert sum(attributes.get("class") == "verdict beaten" for _, attributes in shown.tags) == 2
 
 
-def test_the_page_does_not_say_so_otherwise(swept):
+def test_the_page_states_when_no_baseline_is_better(swept):
     _, shown = swept
-    assert " wins on the " not in shown.text
-    assert shown.text.count("The model beats every baseline on the") == 2
-
-
-def test_a_baseline_without_error_wins_although_it_has_no_skill_to_compare_with():
-    from lstm_lab.report.sections.answer import verdict
-
-    perfect = {"oracle": {"accuracy": 1.0}}
-    lost = verdict("test", {"accuracy": 0.99}, perfect, {"oracle": None}, "val/accuracy")
-    level = verdict("test", {"accuracy": 1.0}, perfect, {"oracle": None}, "val/accuracy")
-    assert (lost.lost, level.lost) == (True, False)
+    assert "better than the model" not in shown.text
+    assert shown.text.count("The model scores better than every baseline on the") == 2
+    assert not any(attributes.get("class") == "verdict beaten" for _, attributes in shown.tags)

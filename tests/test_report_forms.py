@@ -1,4 +1,4 @@
-"""One page as HTML, Markdown and JSON: all three say the same, and the JSON stays what others read."""
+"""One page as HTML, Markdown and JSON: the same content in each, and no unnoticed change of the JSON's fields."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ GOLDEN = Path(__file__).parent / "golden" / "report.json"
 
 
 def shortened(value):
-    """Numbers to six digits, and of a figure what it draws, not each of its points."""
+    """Numbers to six digits; of a figure its traces without their points."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, list):
         return [shortened(inner) for inner in value]
     if isinstance(value, dict):
         if "content" in value and "alt" in value:
-            drawn = [[t["type"], t.get("mode"), t.get("name")] for t in value["content"]["data"]]
-            return {**shortened({key: inner for key, inner in value.items() if key != "content"}), "content": drawn}
+            traces = [[t["type"], t.get("mode"), t.get("name")] for t in value["content"]["data"]]
+            return {**shortened({key: inner for key, inner in value.items() if key != "content"}), "content": traces}
         return {key: shortened(inner) for key, inner in value.items()}
     return value
 
@@ -36,7 +36,7 @@ def small(tmp_path, monkeypatch):
 
 
 def test_the_json_is_the_golden_one(small):
-    """Should it change on purpose: delete tests/golden/report.json, run this test twice, and read the difference."""
+    """To change it on purpose: delete tests/golden/report.json, run this test twice, and read the difference."""
     path = write_report(small, "json")
     assert path.name == "report.json"
     found = shortened(json.loads(path.read_text(encoding="utf-8")))
@@ -47,7 +47,7 @@ def test_the_json_is_the_golden_one(small):
     assert found == json.loads(GOLDEN.read_text(encoding="utf-8"))
 
 
-def test_all_three_say_the_same(small):
+def test_all_formats_have_the_same_content(small):
     content = json.loads(write_report(small, "json").read_text(encoding="utf-8"))
     text = write_report(small, "markdown").read_text(encoding="utf-8")
     shown = page(small)
@@ -55,17 +55,17 @@ def test_all_three_say_the_same(small):
     for section in content["sections"]:
         assert f"## {section['title']}\n" in plain
         assert section["title"] in shown.text
-        for part in section["parts"]:
-            for table in part["tables"]:
+        for inner in section["subsections"]:
+            for table in inner["tables"]:
                 assert f"{table['caption']}:" in plain
                 for row in table["rows"]:
                     for cell in row:
                         assert cell["text"].strip() in shown.text.replace("\xa0", " ") or not cell["text"].strip()
-            assert all(figure["alt"] in plain for figure in part["figures"])
-            assert all(figure["id"] in shown.figures for figure in part["figures"])
-            assert all(sentence in plain and sentence in shown.text for sentence in (*part["text"], *part["after"]))
-    assert content["answer"]["lede"] in plain
-    assert content["answer"]["lede"] in shown.text
+            assert all(figure["alt"] in plain for figure in inner["figures"])
+            assert all(figure["id"] in shown.figures for figure in inner["figures"])
+            assert all(sentence in plain and sentence in shown.text for sentence in (*inner["text"], *inner["remarks"]))
+    assert content["summary"]["headline"] in plain
+    assert content["summary"]["headline"] in shown.text
     for _, command in content["commands"]:
         assert f"```\n{command}\n```" in text
 
@@ -87,14 +87,14 @@ def test_markup_of_markdown_in_a_record_stays_text(tmp_path):
     assert text.startswith("# Is \\*this\\* | \\[a\\](http://x) \\`cell\\`?\n")
 
 
-def test_a_run_in_all_forms(tmp_path):
+def test_a_run_in_all_formats(tmp_path):
     write_run(tmp_path / "run-1")
     names = {write_report(tmp_path / "run-1", form).name for form in ("html", "markdown", "json")}
     assert names == {"report.html", "report.md", "report.json"}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_colours_of_text_have_contrast_and_those_of_lines_can_be_seen(scheme):
+def test_text_and_lines_have_contrast(scheme):
     """WCAG 2.1: 4.5 for text, 3 for what is drawn."""
     from importlib import resources
 
@@ -113,11 +113,12 @@ def test_colours_of_text_have_contrast_and_those_of_lines_can_be_seen(scheme):
         high, low = sorted((light(one), light(other)), reverse=True)
         return (high + 0.05) / (low + 0.05)
 
-    for text, behind in (("ink", "paper"), ("muted", "paper"), ("ink", "wash"), ("muted", "wash"), ("lost", "paper"),
-                         ("ink", "lost-wash"), ("ink", "heat"), ("c1", "paper")):  # fmt: skip
+    for text, behind in (("text", "background"), ("muted", "background"), ("text", "shade"), ("muted", "shade"),
+                         ("alert", "background"), ("text", "alert-background"), ("text", "heat"),
+                         ("c1", "background")):  # fmt: skip
         assert contrast(text, behind) >= 4.5, (text, behind)
     for line in ("c1", "c2", "c3", "faint", "best"):
-        assert contrast(line, "paper") >= 3, line
+        assert contrast(line, "background") >= 3, line
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""What mattered is found where the truth is known, with stopped trials too; curves at equal budget only get better."""
+"""Hyperparameter importance where the truth is known, with stopped trials too; the expected best only improves."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ import pytest
 from scipy.stats import kendalltau
 
 from lstm_lab.records import RunRecord
-from lstm_lab.report.sections import equal_budget, importance
+from lstm_lab.report.parts import importance
+from lstm_lab.report.parts.expected_best import expected_best
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial
 from lstm_lab.sweeps.store.record import SweepRecord
 
-# --- what mattered ----------------------------------------------------------------------------------------------------
+# --- importance ------------------------------------------------------------------------------------------------------
 
 
 def synthetic(count, stop=False, seed=0, noise=0.02):
@@ -24,15 +25,15 @@ def synthetic(count, stop=False, seed=0, noise=0.02):
 
     Stopped trials are the worse half, cut after 4 of 20 epochs: at their end they stand far above the others.
     """
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     drawn = []
     for number in range(count):
         over = {
-            "a": 10 ** dice.uniform(-4, -1), "cell": dice.choice(["lstm", "gru"]), "b": dice.uniform(0, 1),
-            "c": dice.uniform(0, 1),
+            "a": 10 ** rng.uniform(-4, -1), "cell": rng.choice(["lstm", "gru"]), "b": rng.uniform(0, 1),
+            "c": rng.uniform(0, 1),
         }  # fmt: skip
         level = 1.6 * (math.log10(over["a"]) + 2.5) ** 2 / 1.5**2 + 0.6 * (over["cell"] == "gru") + 0.5 * over["b"]
-        drawn.append((level + dice.gauss(0, noise), number, over))
+        drawn.append((level + rng.gauss(0, noise), number, over))
     middle = sorted(level for level, _, _ in drawn)[count // 2]
     trials = []
     for level, number, over in drawn:
@@ -46,10 +47,10 @@ def synthetic(count, stop=False, seed=0, noise=0.02):
         trials.append(Trial(f"t{number:04}", number, 0, over, state, None, record))
     space = {"a": {"loguniform": [1e-4, 0.1]}, "cell": {"grid": ["lstm", "gru"]}, "b": {"uniform": [0, 1]},
              "c": {"uniform": [0, 1]}}  # fmt: skip
-    points = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
-    points.sort(key=lambda point: (not point.completed, point.mean))
+    ranked = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
+    ranked.sort(key=lambda row: (not row.completed, row.mean))
     return SweepRecord(
-        Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, points[0].trials[0], None, None
+        Path("s"), {"space": space}, {}, "val/loss", "min", trials, ranked, ranked[0].trials[0], None, None
     )
 
 
@@ -74,13 +75,13 @@ def raced(count, seed):
     Every trial learns at a speed of its own, so that curves cross: some that would have ended well are stopped.
     Returned beside it: where each would have ended.
     """
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     trials, ends, seen = [], [], {rung: [] for rung in RUNGS[:-1]}
     for number in range(count):
-        over = {"strong": 10 ** dice.uniform(-4, -1), "weak": dice.choice(["lstm", "gru"]), "none": dice.uniform(0, 1)}
+        over = {"strong": 10 ** rng.uniform(-4, -1), "weak": rng.choice(["lstm", "gru"]), "none": rng.uniform(0, 1)}
         end = 2.0 * (math.log10(over["strong"]) + 2.5) ** 2 / 1.5**2 + 0.6 * (over["weak"] == "gru")
-        speed = math.exp(dice.uniform(math.log(1.5), math.log(6.0)))
-        losses = [end + 2 * math.exp(-(epoch + 1) / speed) + dice.gauss(0, 0.03) for epoch in range(RUNGS[-1])]
+        speed = math.exp(rng.uniform(math.log(1.5), math.log(6.0)))
+        losses = [end + 2 * math.exp(-(epoch + 1) / speed) + rng.gauss(0, 0.03) for epoch in range(RUNGS[-1])]
         length = RUNGS[-1]
         for rung, others in seen.items():
             others.append(min(losses[:rung]))
@@ -93,10 +94,10 @@ def raced(count, seed):
         trials.append(Trial(f"t{number:04}", number, 0, over, state, None, record))
         ends.append(end)
     space = {"strong": {"loguniform": [1e-4, 0.1]}, "weak": {"grid": ["lstm", "gru"]}, "none": {"uniform": [0, 1]}}
-    points = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
-    points.sort(key=lambda point: (not point.completed, point.mean))
-    won = points[0].trials[0]
-    return SweepRecord(Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, won, None, None), ends
+    ranked = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
+    ranked.sort(key=lambda row: (not row.completed, row.mean))
+    won = ranked[0].trials[0]
+    return SweepRecord(Path("s"), {"space": space}, {}, "val/loss", "min", trials, ranked, won, None, None), ends
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
@@ -114,42 +115,42 @@ def test_importance_recovers_the_order_where_curves_cross_and_halving_stopped_th
     found = importance.importance(sweep)
     assert list(found.shares) == ["strong", "weak", "none"]
     assert found.shares["strong"] > 2 * found.shares["weak"]
-    assert (found.trials, found.epochs, found.longest) == (120, 4, 36)
-    assert "what makes learning fast counts" in importance.figure(found, "val/loss").caption
+    assert (found.trials, found.epochs, found.max_epochs) == (120, 4, 36)
+    assert "hyperparameters that speed up training count" in importance.importance_figure(found, "val/loss").caption
 
 
 def two_arms(count):
     """Two cells: what `lr` decides of one, `b` decides of the other."""
-    dice = random.Random(3)
+    rng = random.Random(3)
     trials = []
     for number in range(count):
-        over = {"cell": ("lstm", "gru")[number % 2], "lr": dice.uniform(0, 1), "b": dice.uniform(0, 1)}
-        level = over["lr" if over["cell"] == "lstm" else "b"] + dice.gauss(0, 0.02)
+        over = {"cell": ("lstm", "gru")[number % 2], "lr": rng.uniform(0, 1), "b": rng.uniform(0, 1)}
+        level = over["lr" if over["cell"] == "lstm" else "b"] + rng.gauss(0, 0.02)
         rows = [{"epoch": 0, "val/loss": level, "seconds": 1.0}]
         record = RunRecord(Path(f"t{number:04}"), {"monitor": "val/loss", "mode": "min"}, "finished", None, rows)
         trials.append(Trial(f"t{number:04}", number, 0, over, "finished", None, record))
     space = {"cell": {"grid": ["lstm", "gru"]}, "lr": {"uniform": [0, 1]}, "b": {"uniform": [0, 1]}}
-    points = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
+    ranked = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
     return SweepRecord(
-        Path("s"), {"space": space}, {}, "val/loss", "min", trials, points, points[0].trials[0], None, None
+        Path("s"), {"space": space}, {}, "val/loss", "min", trials, ranked, ranked[0].trials[0], None, None
     )
 
 
 def test_each_arm_of_a_grid_has_an_importance_of_its_own():
-    key, found = importance.arms(two_arms(80))
+    key, found = importance.importance_by_value(two_arms(80))
     assert (key, set(found)) == ("cell", {"lstm", "gru"})
     assert found["lstm"].shares["lr"] > 0.9
     assert found["gru"].shares["b"] > 0.9
-    shown = importance.arms_table(key, found)
+    shown = importance.importance_by_value_table(key, found)
     assert [column.name for column in shown.columns][:2] == ["cell", "trials"]
     assert len(shown.rows) == 2
-    assert importance.arms(two_arms(2 * importance.FEWEST - 1)) is None
+    assert importance.importance_by_value(two_arms(2 * importance.MIN_TRIALS - 1)) is None
 
 
 def test_importance_with_few_trials_names_the_first_and_the_last_and_says_how_sure():
     found = importance.importance(synthetic(24, stop=True))
     assert set(list(found.shares)[:2]) == {"a", "cell"}
-    assert all(spread >= 0 for spread in found.spreads.values())
+    assert all(std >= 0 for std in found.stds.values())
 
 
 def test_one_trial_that_went_wrong_does_not_explain_everything():
@@ -165,7 +166,7 @@ def test_one_trial_that_went_wrong_does_not_explain_everything():
 def test_values_at_the_end_would_name_the_wrong_one_where_trials_were_stopped():
     """Why a common rung is needed: where stopped trials ended says when they were stopped, not how good they are."""
     sweep = synthetic(60, stop=True)
-    assert importance.rung(sweep.trials) == 4
+    assert importance.shared_epochs(sweep.trials) == 4
     for trial in sweep.trials:
         assert len(trial.record.rows[:4]) == 4
         assert trial.record.best_within(4) == pytest.approx(min(row["val/loss"] for row in trial.record.rows[:4]))
@@ -189,15 +190,15 @@ def test_what_only_some_trials_have_is_left_out_and_named():
         trial.overrides["d"] = trial.configuration
     found = importance.importance(sweep)
     assert found.left_out == ["d"]
-    assert "Left out, for not every trial has them: d." in importance.figure(found, "val/loss").caption
+    assert "Left out, because not every trial has them: d." in importance.importance_figure(found, "val/loss").caption
 
 
-# --- at equal budget --------------------------------------------------------------------------------------------------
+# --- expected best ----------------------------------------------------------------------------------------------------
 
 
 def test_the_best_to_be_expected_only_gets_better_and_ends_at_the_best():
     sweep = synthetic(30)
-    traces = json.loads(equal_budget.equal_budget(sweep).content)["data"]
+    traces = json.loads(expected_best(sweep).content)["data"]
     lines = {trace["name"]: trace for trace in traces if "fill" not in trace}
     assert set(lines) == {"lstm", "gru"}
     for cell, line in lines.items():

@@ -1,20 +1,23 @@
-"""What the sections of a page say: tests are the textbook's, lineage is who went on from whom, costs add up."""
+"""Sections of a page: tests are those of the textbook, the lineage is that of the record, costs add up."""
 
 from __future__ import annotations
 
 import json
 import random
+import sys
 
 import pytest
-from report_folders import page, write_json, write_run, write_sweep
+from report_folders import Parsed, page, write_json, write_run, write_sweep
 from scipy.stats import chi2
-from test_report_browser import bred
+from test_report_browser import with_exploits
 
-from lstm_lab.report import statistics
+from lstm_lab.report import sections, statistics, write_comparison
+from lstm_lab.report.parts.population import lineage
 from lstm_lab.report.records.read import read
-from lstm_lab.report.sections import cost, training
+from lstm_lab.report.sections.base import ReportSection, section_types
+from lstm_lab.report.sections.compute_cost import run_costs, sweep_costs
 
-# --- how sure ---------------------------------------------------------------------------------------------------------
+# --- statistics -------------------------------------------------------------------------------------------------------
 
 
 def test_signed_ranks_are_exact_and_need_six_pairs():
@@ -23,16 +26,16 @@ def test_signed_ranks_are_exact_and_need_six_pairs():
     assert statistics.signed_rank([1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 0.0]) == pytest.approx(2 / 2**6)
 
 
-def test_intervals_hold_the_truth_about_as_often_as_they_say():
-    dice = random.Random(3)
+def test_confidence_intervals_have_about_their_nominal_coverage():
+    rng = random.Random(3)
     for size in (3, 12):
-        held = 0
+        inside = 0
         for _ in range(200):
-            low, high = statistics.interval([dice.gauss(0, 1) for _ in range(size)])
-            held += low <= 0 <= high
-        assert 0.88 <= held / 200 <= 0.99, size
-    assert statistics.interval([1.0]) == (None, None)
-    assert statistics.interval([2.0, 2.0]) == (2.0, 2.0)
+            low, high = statistics.confidence_interval([rng.gauss(0, 1) for _ in range(size)])
+            inside += low <= 0 <= high
+        assert 0.88 <= inside / 200 <= 0.99, size
+    assert statistics.confidence_interval([1.0]) == (None, None)
+    assert statistics.confidence_interval([2.0, 2.0]) == (2.0, 2.0)
 
 
 def test_holm_is_that_of_the_textbook():
@@ -51,29 +54,32 @@ def test_ranks_and_critical_difference_are_those_of_demsar():
     found = statistics.ranks(["C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf"], table, "max")
     assert found.names == ["C4.5+m+cf", "C4.5+m", "C4.5+cf", "C4.5"]
     assert dict(zip(found.names, found.ranks, strict=True))["C4.5"] == pytest.approx(3.143, abs=5e-4)
-    assert found.critical == pytest.approx(1.25, abs=0.006)
+    assert found.critical_difference == pytest.approx(1.25, abs=0.006)
     # He gives 9.28; corrected for ties (one of four, three of two) it is 9.28 / (1 - 78 / 840), chi-squared with 3.
     assert found.p == pytest.approx(chi2.sf(9.28 / (1 - 78 / 840), 3), abs=3e-4)
     assert statistics.ranks(["a", "b"], [[1, 2]] * 5, "min") is None
     assert statistics.ranks(["a", "b", "c"], [[1, 1, 1]] * 5, "min") is None
 
 
-def test_the_answer_says_by_how_much_and_how_sure(tmp_path):
+def test_the_summary_has_differences_with_their_uncertainty(tmp_path):
     shown = page(write_sweep(tmp_path / "sure", draws=12, seeds=(0, 1, 2)))
-    assert "Over the 3 seeds that both have it is" in shown.text
-    assert "Cell: at equal epochs (each pair cut to its shortest trial) gru comes out" in shown.text
-    assert "above lstm on average over 11 pairs, 95 % interval of the difference" in shown.text
-    assert "Wilcoxon's signed ranks: p < 0.001" in shown.text or "Wilcoxon's signed ranks: p = 0.0" in shown.text
+    assert "Over the 3 shared seeds, the best configuration is on average" in shown.text
+    assert (
+        "Cell: at equal epochs (each pair cut to its shortest trial) the validation loss of gru is on average"
+        in shown.text
+    )
+    assert "above that of lstm over 11 pairs, 95 % confidence interval of the difference" in shown.text
+    assert "Wilcoxon signed-rank test: p < 0.001" in shown.text or "Wilcoxon signed-rank test: p = 0.0" in shown.text
     heads = [head for head, _ in shown.tables[0][0]]
-    assert "95 % interval" in heads
+    assert "95 % CI" in heads
 
 
-# --- how it learned ---------------------------------------------------------------------------------------------------
+# --- training curves -------------------------------------------------------------------------------------------------
 
 
-def test_lineage_draws_each_member_in_the_colour_of_its_weights(tmp_path):
-    folder = bred(write_sweep(tmp_path / "population", draws=3))
-    figure, table = training.lineage(read(folder))
+def test_the_lineage_draws_each_trial_in_the_colour_of_its_weights(tmp_path):
+    folder = with_exploits(write_sweep(tmp_path / "population", draws=3))
+    figure, table = lineage(read(folder))
     drawn = json.loads(figure.content)
     arrows = drawn["layout"]["annotations"]
     assert [(a["ax"], a["ay"], a["x"], a["y"]) for a in arrows] == [(5, 0, 4, 2), (13, 1, 12, 2), (9, 1, 8, 3)]
@@ -85,20 +91,20 @@ def test_lineage_draws_each_member_in_the_colour_of_its_weights(tmp_path):
     assert [row[0].text for row in table.rows] == ["t0002", "t0003", "t0002"]
     assert table.rows[0][3].text == "0.002 → 0.0024"
     text = page(folder).text
-    assert "went on from t0001" in text
+    assert "continued from t0001" in text
     assert "Importance" not in text
 
 
-def test_the_learning_rate_is_drawn_where_it_moves(tmp_path):
+def test_the_learning_rate_is_drawn_where_it_changes(tmp_path):
     folder = write_sweep(tmp_path / "rates", draws=3)
-    assert "rates" in page(folder).figures
+    assert "learning-rates" in page(folder).figures
     for path in folder.glob("trials/*/metrics.jsonl"):
         rows = [{**json.loads(line), "lr": 0.01} for line in path.read_text().splitlines()]
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert "rates" not in page(folder).figures
+    assert "learning-rates" not in page(folder).figures
 
 
-# --- what it cost -----------------------------------------------------------------------------------------------------
+# --- compute cost ----------------------------------------------------------------------------------------------------
 
 
 def test_costs_add_up(tmp_path):
@@ -107,7 +113,7 @@ def test_costs_add_up(tmp_path):
     (folder / "sweep.yaml").write_text(spec)
     sweep = read(folder)
     spent = sum(trial.record.seconds for trial in sweep.trials)
-    info = dict(cost.of_sweep(sweep))
+    info = dict(sweep_costs(sweep))
     hours = spent / 3600
     assert info["device time"].startswith(f"{hours * 2:.4f}"[:6])
     assert f"{hours * 0.5:.4f}"[:6] in info["device time"]
@@ -116,16 +122,63 @@ def test_costs_add_up(tmp_path):
     assert "peak memory" not in info
 
 
-def test_peak_memory_is_the_most_that_a_run_held(tmp_path):
+def test_peak_memory_is_the_maximum_over_epochs(tmp_path):
     write_run(tmp_path / "run", epochs=3)
     path = tmp_path / "run" / "metrics.jsonl"
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({**row, "memory_mib": 300.4 + row["epoch"]}) + "\n" for row in rows))
-    assert dict(cost.of_run(read(tmp_path / "run")))["peak memory"].startswith("302 MiB")
+    assert dict(run_costs(read(tmp_path / "run")))["peak memory"].startswith("302 MiB")
 
 
-def test_overhead_is_the_share_of_the_held_time_outside_epochs(tmp_path):
+def test_overhead_is_the_share_of_the_time_outside_epochs(tmp_path):
     write_run(tmp_path / "run", epochs=100)  # 31 s of epochs
     status = json.loads((tmp_path / "run" / "status.json").read_text())
-    write_json(tmp_path / "run" / "status.json", {**status, "at": "2026-11-21T05:29:00+00:00"})  # held 40 s
-    assert dict(cost.of_run(read(tmp_path / "run")))["overhead"].startswith("22 %")
+    write_json(tmp_path / "run" / "status.json", {**status, "at": "2026-11-21T05:29:00+00:00"})  # 40 s in all
+    assert dict(run_costs(read(tmp_path / "run")))["overhead"].startswith("22 %")
+
+
+# --- sections are found by being written ------------------------------------------------------------------------------
+
+NEW_SECTION = """
+from lstm_lab.report.parts.content import Subsection
+from lstm_lab.report.sections.base import ReportSection
+
+
+class Notes(ReportSection):
+    title, order = "Lab notes", 45
+
+    def of_run(self, run, examples):
+        return [Subsection(items=[("run", run.name)])]
+
+    def of_sweep(self, sweep, examples):
+        return [Subsection(items=[("trials", str(len(sweep.trials)))])]
+
+    def of_comparison(self, groups):
+        return [Subsection(items=[("groups", str(len(groups)))])]
+"""
+
+
+def test_a_new_section_is_one_file(tmp_path, monkeypatch):
+    before = [section.title for section in section_types()]
+    monkeypatch.setattr(sections, "__path__", [*sections.__path__, str(tmp_path)])
+    monkeypatch.setattr(ReportSection, "registered", dict(ReportSection.registered))
+    (tmp_path / "lab_notes.py").write_text(NEW_SECTION)
+    try:
+        write_run(tmp_path / "run")
+        folder = write_sweep(tmp_path / "sweep", draws=1)
+        compared = Parsed(write_comparison([folder], tmp_path / "compare.html").read_text(encoding="utf-8"))
+        for shown, text in ((page(tmp_path / "run"), "run run"), (page(folder), "trials 4"), (compared, "groups 1")):
+            assert text in shown.text
+            links = [attributes["href"] for tag, attributes in shown.tags if tag == "a"]
+            assert "#lab-notes" in links
+            assert links.index("#lab-notes") < links.index("#compute-cost")
+        after = [section.title for section in section_types()]
+        assert after.index("Lab notes") == after.index("Hyperparameters") + 1
+        assert [title for title in after if title != "Lab notes"] == before
+    finally:
+        sys.modules.pop(f"{sections.__name__}.lab_notes", None)
+
+
+def test_sections_have_distinct_positions_and_anchors():
+    found = section_types()
+    assert len({section.order for section in found}) == len({section.id() for section in found}) == len(found)

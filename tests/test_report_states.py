@@ -1,4 +1,4 @@
-"""Pages of what has not ended, has failed, is torn or is odd otherwise: they say so, or are refused in one line."""
+"""Pages of runs and sweeps that have not ended, failed or have incomplete files: stated, or refused in one line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import time
 
 import pytest
-from report_folders import opening, page, write_json, write_rows, write_run, write_sweep
+from report_folders import evaluation_row, page, write_json, write_rows, write_run, write_sweep
 
 from lstm_lab.config import DataError
 from lstm_lab.report import write_report
@@ -19,15 +19,15 @@ from lstm_lab.report import write_report
 def test_an_unfinished_sweep_says_so_and_ranks_what_there_is(tmp_path):
     whole = write_sweep(tmp_path / "whole", draws=3)
     part = write_sweep(tmp_path / "part", draws=3, ended=False)
-    points = json.loads((whole / "summary.json").read_text())["configurations"]
+    ranked = json.loads((whole / "summary.json").read_text())["configurations"]
     shown = page(part)
-    assert "This sweep is unfinished: 12 of 12 trials" in shown.text
-    assert "leads so far" in shown.text
+    assert "This sweep is unfinished: 12 of the 12 trials" in shown.text
+    assert "Best configuration so far: cell" in shown.text
     assert "lstm-lab resume" in shown.text
-    assert [line[-1][0].split() for line in shown.tables[0][1:]] == [point["trials"] for point in points]
-    for line, point in zip(shown.tables[0][1:], points, strict=True):
-        if point["mean"] is not None:
-            assert float(line[5][1]) == pytest.approx(point["mean"])
+    assert [line[-1][0].split() for line in shown.tables[0][1:]] == [row["trials"] for row in ranked]
+    for line, row in zip(shown.tables[0][1:], ranked, strict=True):
+        if row["mean"] is not None:
+            assert float(line[5][1]) == pytest.approx(row["mean"])
 
 
 def test_a_sweep_of_which_nothing_has_run_yet(tmp_path):
@@ -36,7 +36,7 @@ def test_a_sweep_of_which_nothing_has_run_yet(tmp_path):
     for name in ("trials.jsonl", "events.jsonl"):
         (folder / name).unlink()
     shown = page(folder)
-    assert "There is no answer: no trial has a value." in shown.text
+    assert "No result: no trial has a value." in shown.text
     assert shown.figures == {}
 
 
@@ -46,7 +46,7 @@ def test_a_sweep_in_which_every_trial_failed(tmp_path):
         write_json(path, {"state": "failed", "reason": "Diverged: nan"})
     (folder / "events.jsonl").unlink()
     shown = page(folder)
-    assert "There is no answer: every trial failed." in shown.text
+    assert "No result: every trial failed." in shown.text
     assert shown.text.count("Diverged: nan") == 4
 
 
@@ -55,19 +55,22 @@ def test_a_run(tmp_path):
     shown = page(tmp_path / "vowels-1")
     best = min(rows, key=lambda row: row["val/loss"])
     assert f"Validation loss {best['val/loss']:#.4g} at epoch {best['epoch']}" in shown.text
-    assert "sealed: never opened" in shown.text
-    assert set(shown.figures) == {"curves-losses", "curves-rate"}
-    drawn = {trace["name"]: trace["y"] for trace in shown.figures["curves-losses"]["data"]}
+    assert "not evaluated yet" in shown.text
+    assert set(shown.figures) == {"curves-loss", "curves-learning-rate"}
+    drawn = {trace["name"]: trace["y"] for trace in shown.figures["curves-loss"]["data"]}
     assert drawn["validation loss"] == [row["val/loss"] for row in rows]
     assert drawn["training loss"] == [row["train/loss"] for row in rows]
 
 
-def test_a_run_whose_test_part_was_opened_twice(tmp_path):
+def test_a_run_that_was_evaluated_twice_on_the_test_split(tmp_path):
     write_run(tmp_path / "vowels-1", monitor="val/accuracy")
-    write_rows(tmp_path / "vowels-1" / "tests.jsonl", [opening(), opening(0.91)])
+    write_rows(tmp_path / "vowels-1" / "tests.jsonl", [evaluation_row(), evaluation_row(0.91)])
     shown = page(tmp_path / "vowels-1")
-    assert "opened 2 times" in shown.text
-    assert "Logistic regression wins on the test part: accuracy 0.9444 against 0.9100." in shown.text
+    assert "evaluated 2 times" in shown.text
+    assert (
+        "Logistic regression scores better than the model on the test split: accuracy 0.9444 against 0.9100."
+        in shown.text
+    )
     assert "curves-monitor" in shown.figures
 
 
@@ -101,7 +104,7 @@ def test_what_is_neither_a_run_nor_a_sweep_is_refused_in_one_line(tmp_path):
     [("summary.json", '{"title": "Wh'), ("summary.json", '{"trials": {"total": 4}}'), ("sweep.yaml", "title: [a"),
      ("trials/t0000/run.json", '{"id'), ("trials.jsonl", '{"trial": "t0000"}\n')],
 )  # fmt: skip
-def test_torn_files_are_refused_in_one_line(tmp_path, name, text):
+def test_incomplete_files_are_refused_in_one_line(tmp_path, name, text):
     folder = write_sweep(tmp_path / "torn", draws=1, seeds=(0, 1))
     (folder / name).write_text(text)
     with pytest.raises(DataError) as fault:
@@ -113,11 +116,11 @@ def test_torn_files_are_refused_in_one_line(tmp_path, name, text):
 def test_importing_it_is_cheap():
     heavy = ["plotly", "jinja2", "pandas", "torch", "ray", "wandb"]
     code = f"import sys, lstm_lab.report; print([name for name in {heavy} if name in sys.modules])"
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    assert said.strip() == "[]"
+    output = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert output.strip() == "[]"
 
 
-def test_a_large_sweep_is_thinned_and_says_so(tmp_path):
+def test_a_large_sweep_is_downsampled_and_the_page_says_so(tmp_path):
     folder = write_sweep(tmp_path / "large", draws=60, seeds=(0,))
     began = time.process_time()
     shown = page(folder)
@@ -139,17 +142,7 @@ def test_numbers_have_four_significant_digits(value, text):
     assert number(value) == text
 
 
-def test_a_baseline_is_nearest_by_its_own_score_where_the_model_makes_no_error():
-    from lstm_lab.report.sections.answer import verdict
-
-    rows = {"majority class": {"accuracy": 0.1}, "logistic regression": {"accuracy": 0.9444}}
-    said = verdict(
-        "validation", {"accuracy": 1.0}, rows, {"majority class": 1.0, "logistic regression": 1.0}, "val/loss"
-    )
-    assert said.text.endswith("against 0.9444 of logistic regression, the nearest; 100 % of its error is gone.")
-
-
-def test_a_hyperparameter_that_only_some_points_have_and_one_that_is_a_section(tmp_path):
+def test_a_hyperparameter_that_only_some_configurations_have_and_one_that_is_a_section(tmp_path):
     folder = write_sweep(tmp_path / "sections", draws=3, seeds=(0,))
     for name in ("trials.jsonl", "summary.json"):
         path = folder / name
@@ -161,4 +154,4 @@ def test_a_hyperparameter_that_only_some_points_have_and_one_that_is_a_section(t
     assert "lstm, forget_bias 2" in shown.text
     axes = {axis["label"]: axis for axis in shown.figures["parallel"]["data"][0]["dimensions"]}
     assert axes["cell.bias"]["ticktext"] == ["false", "–"]
-    assert "pairs alike in everything else" in shown.text
+    assert "pairs of configurations that are equal otherwise" in shown.text

@@ -18,7 +18,7 @@ from wandb_stub import KEY, Stub
 
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError
-from lstm_lab.examples.collect import keep
+from lstm_lab.examples.collect import examples_of
 from lstm_lab.files import append_jsonl
 from lstm_lab.run import Run
 from lstm_lab.tracking import client, upload
@@ -190,8 +190,8 @@ def test_the_numbers_of_a_clone_are_those_of_its_weights(tmp_path):
     ("kind", "charts"),
     [
         ("vowels", {"confusion_table", "precision_recall_table", "calibration_table", "worst"}),
-        ("demand", {"error_ahead_table", "forecast_the_worst_table", "forecasts"}),
-        ("reber", {"loss_lies", "loss_by_step_table", "continuations"}),
+        ("demand", {"error_by_step_table", "forecast_worst_table", "forecasts"}),
+        ("reber", {"largest_losses", "loss_by_position_table", "continuations"}),
     ],
 )
 def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, stub, runs, readable, request):
@@ -199,7 +199,7 @@ def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, 
     readable(experiment.data.build())
     run = Run.create(runs / "run", experiment.dump(), command="", job_type="train")
     train(experiment, run)
-    assert keep(run)
+    assert examples_of(run)
     tracking.publish_best([run], mode="offline")
     assert tracking.is_complete(run)
     assert [sent.outcome for sent in upload.sync()] == ["sent"]

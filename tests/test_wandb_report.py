@@ -1,4 +1,4 @@
-"""A W&B Report: saved on a server on loopback, its specification as it was, every accessor in what is logged."""
+"""A W&B Report: saved on a local server, its specification unchanged, every accessor in what is logged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.files import append_jsonl
 from lstm_lab.report import wandb_report
-from lstm_lab.report.page import page_of
+from lstm_lab.report.page import build_page
 from lstm_lab.report.records.read import read
 from lstm_lab.run import Run
 from lstm_lab.tracking import client
@@ -50,13 +50,13 @@ def swept(runs, vowels):
     (folder / "sweep.yaml").write_text(config.to_yaml(spec))
     (folder / "about.json").write_text(json.dumps({"name": "cells", "created": "2026-01-01T00:00:00+00:00"}))
     for number in range(8):
-        point, seed = divmod(number, 2)
+        configuration, seed = divmod(number, 2)
         overrides = {
-            "model.cell": ["lstm", "gru"][point % 2], "optimizer.lr": 0.01 * (1 + point),
-            "model.dropout.output": 0.1 * (1 + point // 2),
+            "model.cell": ["lstm", "gru"][configuration % 2], "optimizer.lr": 0.01 * (1 + configuration),
+            "model.dropout.output": 0.1 * (1 + configuration // 2),
         }  # fmt: skip
         trial = f"t{number:04d}"
-        row = {"trial": trial, "configuration": point, "seed": seed, "overrides": overrides}
+        row = {"trial": trial, "configuration": configuration, "seed": seed, "overrides": overrides}
         append_jsonl(folder / "trials.jsonl", row)
         experiment = vowels.with_overrides({**overrides, "seed": seed})
         run = Run.create(folder / "trials" / trial, experiment.dump(), command="", job_type="trial")
@@ -65,7 +65,7 @@ def swept(runs, vowels):
             monitor="val/loss", mode="min", parameters=100, data=data, group="cells", git=None, versions={},
             created="2026-01-01T00:00:00+00:00", wandb={"id": f"fixed-{trial}"},
         )  # fmt: skip
-        rows = [1 / (1 + epoch) + 0.01 * point + 0.001 * seed for epoch in range(3)]
+        rows = [1 / (1 + epoch) + 0.01 * configuration + 0.001 * seed for epoch in range(3)]
         for epoch, loss in enumerate(rows):
             run.append({
                 "epoch": epoch, "step": epoch, "train/loss": loss, "val/loss": loss, "lr": 0.01,
@@ -77,7 +77,7 @@ def swept(runs, vowels):
 
 def spec_of(folder):
     record = read(folder)
-    report = wandb_report.report_of(record, page_of(record), "")
+    report = wandb_report.report_of(record, build_page(record), "")
     return json.loads(report._to_model().spec.model_dump_json(by_alias=True, exclude_none=True))
 
 
@@ -101,14 +101,14 @@ def resolved(accessor, run):
     return wrapped
 
 
-def test_what_the_test_part_showed_of_the_winner_stands_in_the_report(swept):
-    held = {"classes": ["a", "b"], "counts": [[7, 3], [0, 9]]}
-    opening = {"at": "2026-01-01T00:00:00+00:00", "epoch": 2, "scores": {"loss": 0.5}, "confusion": held}
-    assert "Classes of the test part" not in json.dumps(spec_of(swept))
-    append_jsonl(swept / "trials" / "t0000" / "tests.jsonl", opening)
-    said = json.dumps(spec_of(swept), ensure_ascii=False)
-    assert "Classes of the test part" in said
-    assert "| a | 10 | 70.0 % | 100.0 % | b, 3 times |" in said
+def test_the_report_has_the_test_results_of_the_best_trial(swept):
+    confusion = {"classes": ["a", "b"], "counts": [[7, 3], [0, 9]]}
+    evaluation = {"at": "2026-01-01T00:00:00+00:00", "epoch": 2, "scores": {"loss": 0.5}, "confusion": confusion}
+    assert "Classes of the test split" not in json.dumps(spec_of(swept))
+    append_jsonl(swept / "trials" / "t0000" / "tests.jsonl", evaluation)
+    text = json.dumps(spec_of(swept), ensure_ascii=False)
+    assert "Classes of the test split" in text
+    assert "| a | 10 | 70.0 % | 100.0 % | b, 3 times |" in text
 
 
 def test_every_accessor_is_in_what_the_runs_log(swept):
@@ -128,7 +128,7 @@ def test_every_accessor_is_in_what_the_runs_log(swept):
     assert set(values(spec, "targetKey")) == {"best"}
 
 
-def test_parallel_coordinates_see_runs_and_curves_see_points(swept):
+def test_parallel_coordinates_show_runs_and_curves_show_configurations(swept):
     grids = [block for block in spec_of(swept)["blocks"] if block["type"] == "panel-grid"]
     kinds = {
         panel["viewType"]: bool(grid["metadata"]["runSets"][0]["grouping"])
@@ -180,22 +180,21 @@ def test_it_is_saved_as_a_draft_over_runs_that_are_there(stub, swept):
             found = copy.summary if section == "summary" else copy.config
             for part in path.split(".") if section == "config" else [path]:
                 found = found[part]
-    words = saved["spec"]
-    assert "answers best" in words or "leads so far" in words
-    assert "Leaderboard" in words
+    assert "Best configuration" in saved["spec"]
+    assert "Leaderboard" in saved["spec"]
 
 
 def test_what_keeps_it_from_being_saved_is_one_line(stub, swept, monkeypatch):
     with pytest.raises(ConfigError, match="is made of a sweep"):
         wandb_report.publish(swept / "trials" / "t0000")
     stub.key = "6" * 40
-    with pytest.raises(Unreachable, match="refuses the key; the page needs neither: lstm-lab report"):
+    with pytest.raises(Unreachable, match="refuses the key; the HTML page needs neither: lstm-lab report"):
         wandb_report.publish(swept)
     assert stub.reports == []
 
 
-def test_a_server_that_does_not_end_is_not_waited_for(stub, swept, monkeypatch):
-    monkeypatch.setattr(wandb_report, "SECONDS", 0.2)
+def test_a_server_that_does_not_answer_is_not_waited_for(stub, swept, monkeypatch):
+    monkeypatch.setattr(wandb_report, "TIMEOUT_SECONDS", 0.2)
     monkeypatch.setattr(wandb_report, "sync", lambda folders: iter(()))
-    with pytest.raises(Unreachable, match=r"did not come to an end in 0\.2 s"):
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.2 s"):
         wandb_report.publish(swept)

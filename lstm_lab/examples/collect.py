@@ -1,11 +1,10 @@
-"""What a trained run answers to its validation part, as plain values: examples.json beside its record.
+"""Predictions of a trained run on samples of its validation split, collected once for the page, W&B and the API.
 
-The test part is never opened here. Of a large part samples evenly over it are taken, `SAMPLES` at most.
+The test split is never read here. Of a large split at most `MAX_SAMPLES` samples are taken, evenly spread over it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from functools import singledispatch
 from typing import Any
@@ -14,11 +13,11 @@ import torch
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Split
 from lstm_lab.evaluate import load_weights
+from lstm_lab.example_records import AnyExamples, parse_examples, read_examples, write_examples
 from lstm_lab.examples.next_step import next_steps
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import write_atomic
 from lstm_lab.run import Run
 from lstm_lab.tasks.base import Task
 from lstm_lab.tasks.classify import Classify
@@ -30,19 +29,41 @@ from lstm_lab.tasks.regress import Regress
 from lstm_lab.tasks.tag import Tag
 from lstm_lab.training import build
 
-Answer = tuple[Batch, Tensor]
-"""A batch, and what the model put out for it."""
-SAMPLES, CHUNK, WORST, STEPS = 2048, 64, 8, 120
-BINS = 10
-CURVES, RECALL = 12, [step / 20 for step in range(21)]
-"""Classes that get a curve of precision over recall, and where it is read."""
+Outputs = Iterable[tuple[Batch, Tensor]]
+"""Batches, and the model's output for each."""
+Content = dict[str, Any]
+MAX_SAMPLES, BATCH_SIZE, MAX_WRONG, MAX_STEPS, MAX_TEXT = 2048, 64, 8, 120, 400
+NUM_BINS = 10
+MAX_VALUES = 400
+"""Values of a regression that are kept."""
+MAX_CLASSES, RECALL = 12, [step / 20 for step in range(21)]
+"""Classes with a precision-recall curve, and the recalls at which it is read."""
 
 
-def examples_of(run: Run) -> dict[str, Any]:
-    """Answers of the best epoch, and what is to be seen in them; empty where the task has nothing to show.
+def examples_of(run: Run) -> AnyExamples | None:
+    """Examples of the best epoch, from examples.json, or computed and written where that is of another epoch.
+
+    Returns:
+        None where the task has no examples.
 
     Raises:
-        Fault: there is no checkpoint, or the data are gone or not those it was trained on.
+        Fault: there is no checkpoint, or the data are missing or not those it was trained on.
+    """
+    best = (run.status.get("best") or {}).get("epoch")
+    examples = read_examples(run.path)
+    if examples is not None and examples.epoch == best:
+        return examples
+    examples = compute_examples(run)
+    if examples is not None:
+        write_examples(run.path, examples)
+    return examples
+
+
+def compute_examples(run: Run) -> AnyExamples | None:
+    """Predict samples of the validation split with the weights of the best epoch.
+
+    Raises:
+        Fault: as `examples_of`.
     """
     experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
     dataset = experiment.data.build()
@@ -51,194 +72,189 @@ def examples_of(run: Run) -> dict[str, Any]:
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
     split = dataset.validation
-    index = _asked(split, 4 * experiment.data.batch_size)
+    indices = _sample_indices(split, 4 * experiment.data.batch_size)
 
-    def answers() -> Iterator[Answer]:
-        for rows in index:
-            batch = split.take(rows)
+    def outputs() -> Iterator[tuple[Batch, Tensor]]:
+        for index in indices:
+            batch = split.take(index)
             yield batch, learner(batch).logits
 
     with torch.inference_mode():
-        found = shown(learner.task, answers())
-    if not found:
-        return {}
-    if found["kind"] == "classes":
-        texts = split.features() if hasattr(split, "features") else ()
-        places = torch.cat(index)
-        for row in found["worst"]:
-            row["sample"] = int(places[row["sample"]])
-            if len(texts) > row["sample"] and isinstance(texts[row["sample"]], str):
-                row["text"] = texts[row["sample"]][:400]
-    how = {"first": True} if split.stateful else {}
-    return {"part": "validation", "epoch": epoch, "samples": sum(map(len, index)), "of": len(split), **how, **found}
+        content = collect(learner.task, outputs())
+    if not content:
+        return None
+    if "worst" in content:
+        _name_samples(content["worst"], split, torch.cat(indices))
+    samples = sum(map(len, indices))
+    return parse_examples({
+        "split": "validation", "epoch": epoch, "samples": samples, "total": len(split),
+        "first_samples": split.stateful, **content,
+    })  # fmt: skip
 
 
-def _asked(split: Any, batch_size: int) -> list[Tensor]:
-    """Places of the samples that are asked for, batch by batch."""
+def _sample_indices(split: Split, batch_size: int) -> list[Tensor]:
+    """Indices of the samples to predict, batch by batch."""
     if split.stateful:
-        # What a chunk is answered depends on the chunks before it: as validation reads them, from the beginning.
+        # The prediction of a chunk depends on the chunks before it: read in the order of validation, from the start.
         batches = [torch.from_numpy(rows) for rows in split.plan(batch_size).batches(None)]
         so_far = torch.tensor([len(rows) for rows in batches]).cumsum(0)
-        return batches[: max(int((so_far <= SAMPLES).sum()), 1)]
-    return list(torch.linspace(0, len(split) - 1, min(len(split), SAMPLES)).round().long().unique().split(CHUNK))
+        return batches[: max(int((so_far <= MAX_SAMPLES).sum()), 1)]
+    evenly = sorted(set(torch.linspace(0, len(split) - 1, min(len(split), MAX_SAMPLES)).round().long().tolist()))
+    return [torch.tensor(evenly[start : start + BATCH_SIZE]) for start in range(0, len(evenly), BATCH_SIZE)]
 
 
-def keep(run: Run) -> dict[str, Any]:
-    """examples.json, made anew where the run has a better epoch by now."""
-    path = run.path / "examples.json"
-    best = (run.status.get("best") or {}).get("epoch")
-    if path.is_file():
-        try:
-            kept = json.loads(path.read_bytes())
-        except ValueError:
-            kept = {}
-        if kept and kept.get("epoch") == best:
-            return kept
-    found = examples_of(run)
-    if found:
-        write_atomic(path, json.dumps(found))
-    return found
+def _name_samples(rows: list[Content], split: Split, index: Tensor) -> None:
+    """Replace the positions among the predicted samples by indices in the split, and add the texts."""
+    texts = split.texts()
+    for row in rows:
+        row["sample"] = int(index[row["sample"]])
+        if len(texts):
+            row["text"] = texts[row["sample"]][:MAX_TEXT]
 
 
 @singledispatch
-def shown(task: Task, answers: Iterable[Answer]) -> dict[str, Any]:
-    """What there is to see in the answers; a task without anything to show says nothing."""
+def collect(task: Task, outputs: Outputs) -> Content:
+    """Plain values for examples.json from a model's outputs; empty for a task without examples."""
     return {}
 
 
-@shown.register
-def _(task: Classify, answers: Iterable[Answer]) -> dict[str, Any]:
-    batches, outputs = zip(*answers, strict=True)
-    chances, truth = torch.cat(outputs).softmax(-1), torch.cat([batch.y for batch in batches])  # (N, C), (N,)
+@collect.register
+def _(task: Classify, outputs: Outputs) -> Content:
+    batches, logits = zip(*outputs, strict=True)
+    probabilities, target = torch.cat(logits).softmax(-1), torch.cat([batch.y for batch in batches])  # (N, C), (N,)
     lengths = torch.cat([batch.lengths for batch in batches])
-    worst = chances.gather(1, truth.unsqueeze(1)).squeeze(1).argsort()[:WORST]
-    rows = [
+    of_target = probabilities.gather(1, target.unsqueeze(1)).squeeze(1)
+    prediction = probabilities.argmax(-1)
+    wrong = [n for n in of_target.argsort()[:MAX_WRONG].tolist() if prediction[n] != target[n]]
+    worst = [
         {
-            "sample": int(place), "truth": task.classes[truth[place]], "answer": task.classes[chances[place].argmax()],
-            "chance": float(chances[place, truth[place]]),
-            "length": int(lengths[place]),
+            "sample": n, "target": task.classes[target[n]], "prediction": task.classes[prediction[n]],
+            "probability": float(of_target[n]), "length": int(lengths[n]),
         }
-        for place in worst
-        if chances[place].argmax() != truth[place]
+        for n in wrong
     ]  # fmt: skip
-    return {"kind": "classes", **_classes(task.classes, chances, truth), "worst": rows}
+    return {"kind": "classes", **_classification(task.classes, probabilities, target), "worst": worst}
 
 
-@shown.register
-def _(task: Tag, answers: Iterable[Answer]) -> dict[str, Any]:
-    batches, outputs = zip(*answers, strict=True)
-    chances = torch.cat([output.flatten(0, 1) for output in outputs]).softmax(-1)
-    truth = torch.cat([batch.y.flatten() for batch in batches])
-    asked = truth >= 0
-    strips = []
-    for batch, output in zip(batches, outputs, strict=True):
+@collect.register
+def _(task: Tag, outputs: Outputs) -> Content:
+    batches, logits = zip(*outputs, strict=True)
+    probabilities = torch.cat([z.flatten(0, 1) for z in logits]).softmax(-1)
+    target = torch.cat([batch.y.flatten() for batch in batches])
+    is_target = target >= 0
+    sequences = []
+    for batch, output in zip(batches, logits, strict=True):
         for y, z, length in zip(batch.y, output, batch.lengths.tolist(), strict=True):
-            there = y[:length] >= 0
-            if there.any():
-                right = float((z[:length].argmax(-1) == y[:length])[there].float().mean())
-                strips.append((right, y[:length], z[:length].argmax(-1)))
-    strips.sort(key=lambda strip: strip[0])
-    chosen = {"the worst": strips[0], "one in the middle": strips[len(strips) // 2]} if strips else {}
+            labelled, prediction = y[:length] >= 0, z[:length].argmax(-1)
+            if labelled.any():
+                accuracy = float((prediction == y[:length])[labelled].float().mean())
+                sequences.append((accuracy, y[:length], prediction))
+    sequences.sort(key=lambda sequence: sequence[0])
+    chosen = {"worst": sequences[0], "median": sequences[len(sequences) // 2]} if sequences else {}
     return {
-        "kind": "tags", **_classes(task.classes, chances[asked], truth[asked]),
-        "strips": [
-            {"name": name, "right": right, "truth": y[:STEPS].tolist(), "answer": z[:STEPS].tolist(), "length": len(y)}
-            for name, (right, y, z) in chosen.items()
+        "kind": "tags", **_classification(task.classes, probabilities[is_target], target[is_target]),
+        "sequences": [
+            {"name": name, "accuracy": accuracy, "target": y[:MAX_STEPS].tolist(),
+             "prediction": prediction[:MAX_STEPS].tolist(), "length": len(y)}
+            for name, (accuracy, y, prediction) in chosen.items()
         ],
     }  # fmt: skip
 
 
-def _classes(classes: tuple[str, ...], chances: Tensor, truth: Tensor) -> dict[str, Any]:
-    """Confusion (rows are the truth), and how often the answer is right at each level of confidence."""
+def _classification(classes: tuple[str, ...], probabilities: Tensor, target: Tensor) -> Content:
+    """Confusion matrix, calibration and precision of probabilities (N, C) for targets (N,)."""
     C = len(classes)
-    sure, answer = chances.max(-1)
-    confusion = torch.bincount(truth * C + answer, minlength=C * C).view(C, C)
-    place = (sure * BINS).long().clamp(max=BINS - 1)
-    right = (answer == truth).double()
+    confidence, prediction = probabilities.max(-1)
+    confusion = torch.bincount(target * C + prediction, minlength=C * C).view(C, C)
+    bin_of = (confidence * NUM_BINS).long().clamp(max=NUM_BINS - 1)
+    correct = (prediction == target).double()
     bins = [
-        {"sure": float(sure[place == b].mean()), "right": float(right[place == b].mean()), "n": int((place == b).sum())}
-        for b in range(BINS)
-        if (place == b).any()
-    ]
+        {"confidence": float(confidence[inside].mean()), "accuracy": float(correct[inside].mean()),
+         "n": int(inside.sum())}
+        for b in range(NUM_BINS) if (inside := bin_of == b).any()
+    ]  # fmt: skip
     return {
         "classes": list(classes), "confusion": confusion.tolist(), "calibration": bins,
-        "recall": RECALL, "precision": _precision(classes, chances, truth),
+        "recall": RECALL, "precision": _precision(classes, probabilities, target),
     }  # fmt: skip
 
 
-def _precision(classes: tuple[str, ...], chances: Tensor, truth: Tensor) -> dict[str, list[float | None]]:
+def _precision(classes: tuple[str, ...], probabilities: Tensor, target: Tensor) -> dict[str, list[float | None]]:
     """The best precision at each recall or more, of the most frequent classes against all others."""
     found = {}
-    for place in torch.bincount(truth, minlength=len(classes)).argsort(descending=True)[:CURVES].tolist():
-        hits = (truth == place)[chances[:, place].argsort(descending=True)].double().cumsum(0)
+    for c in torch.bincount(target, minlength=len(classes)).argsort(descending=True)[:MAX_CLASSES].tolist():
+        hits = (target == c)[probabilities[:, c].argsort(descending=True)].double().cumsum(0)
         if hits[-1] == 0:
             continue
         precision = hits / torch.arange(1, len(hits) + 1)
-        best = precision.flip(0).cummax(0).values.flip(0)  # At each recall the best of it or more.
+        best = precision.flip(0).cummax(0).values.flip(0)  # At each recall, the best of it or more.
         at = torch.searchsorted(hits / hits[-1], torch.tensor(RECALL, dtype=torch.float64) - 1e-9)
-        found[str(classes[place])] = _plain(best[at])
+        found[str(classes[c])] = _rounded(best[at])
     return found
 
 
-@shown.register
-def _(task: Forecast, answers: Iterable[Answer]) -> dict[str, Any]:
-    batches, outputs = zip(*answers, strict=True)
+@collect.register
+def _(task: Forecast, outputs: Outputs) -> Content:
     horizon, K = task.shape
-    rows, truths, pasts = [], [], []
-    for batch, output in zip(batches, outputs, strict=True):
+    rows, targets, pasts = [], [], []
+    for batch, output in outputs:
         scale, _ = scale_of(task.info, batch)
         rows += task.predictions(output, batch)
-        truths.append(batch.y * scale.std + scale.mean)
+        targets.append(batch.y * scale.std + scale.mean)
         pasts.append(batch.x[:, : task.info.window, :K] * scale.std + scale.mean)
-    truth, past = torch.cat(truths), torch.cat(pasts)  # (N, horizon, K), (N, window, K)
-    said = torch.tensor(rows, dtype=torch.float64)  # (N, horizon, K * parts)
-    parts = said.shape[-1] // K
-    error = (said[..., ::parts] - truth).abs()  # Of the medians.
-    each = error.nanmean((1, 2)).nan_to_num(0.0)
-    order = each.argsort()
-    N = len(order)
-    wanted = {"one in the middle": N // 2, "worse than nine in ten": (9 * N) // 10, "the worst": N - 1}
+    target, past = torch.cat(targets), torch.cat(pasts)  # (N, horizon, K), (N, window, K)
+    predictions = torch.tensor(rows, dtype=torch.float64)  # (N, horizon, K * columns)
+    columns = predictions.shape[-1] // K
+    error = (predictions[..., ::columns] - target).abs()  # Of the point forecast.
+    of_window = error.nanmean((1, 2)).nan_to_num(0.0)
+    order, N = of_window.argsort(), len(of_window)
+    ranks = {"median": N // 2, "90th percentile": (9 * N) // 10, "worst": N - 1}
     windows = [
         {
-            "name": name, "error": float(each[order[rank]]), "past": _plain(past[order[rank], -3 * horizon :, 0]),
-            "truth": _plain(truth[order[rank], :, 0]),
-            "said": [_plain(column) for column in said[order[rank], :, :parts].T],
+            "name": name, "error": float(of_window[order[rank]]),
+            "past": _rounded(past[order[rank], -3 * horizon :, 0]),
+            "target": _rounded(target[order[rank], :, 0]),
+            "predictions": [_rounded(column) for column in predictions[order[rank], :, :columns].T],
         }
-        for name, rank in wanted.items()
+        for name, rank in ranks.items()
     ]  # fmt: skip
-    found: dict[str, Any] = {
-        "kind": "forecasts", "target": task.info.targets[0], "targets": K, "windows": windows,
-        "steps": _plain(error.nanmean((0, 2))), "parts": list(task.prediction_columns[:parts]),
-    }  # fmt: skip
-    if parts > 1:
-        levels = [level for level in LEVELS if level != 0.5]
-        ends = {level: said[..., 1 + place :: parts] for place, level in enumerate(levels)}
-        there = ~truth.isnan()
-        found["inside"] = [
-            {
-                "level": round(high - low, 3),
-                "share": float(((truth >= ends[low]) & (truth <= ends[high]))[there].float().mean()),
-            }
-            for low, high in zip(levels[: len(levels) // 2], levels[::-1], strict=False)
-        ]  # fmt: skip
-    return found
-
-
-@shown.register
-def _(task: NextStep, answers: Iterable[Answer]) -> dict[str, Any]:
-    return next_steps(task, answers)
-
-
-@shown.register
-def _(task: Regress, answers: Iterable[Answer]) -> dict[str, Any]:
-    batches, outputs = zip(*answers, strict=True)
-    said, truth = torch.cat(outputs)[:, 0], torch.cat([batch.y for batch in batches])[:, 0]
-    drawn = torch.linspace(0, len(said) - 1, min(len(said), 400)).round().long()
     return {
-        "kind": "numbers", "target": task.targets[0], "truth": _plain(truth[drawn]), "said": _plain(said[drawn]),
+        "kind": "forecasts", "target_name": task.info.targets[0], "num_targets": K, "windows": windows,
+        "error_by_step": _rounded(error.nanmean((0, 2))), "columns": list(task.prediction_columns[:columns]),
+        "coverage": _coverage(predictions, target, columns) if columns > 1 else [],
     }  # fmt: skip
 
 
-def _plain(values: Tensor) -> list[float | None]:
-    """Six digits are more than a page shows; a gap has none."""
+def _coverage(predictions: Tensor, target: Tensor, columns: int) -> list[Content]:
+    """Share of targets (N, horizon, K) inside each interval; every `columns`-th prediction is a point forecast."""
+    levels = [level for level in LEVELS if level != 0.5]
+    ends = {level: predictions[..., 1 + number :: columns] for number, level in enumerate(levels)}
+    known = ~target.isnan()
+    return [
+        {
+            "level": round(high - low, 3),
+            "coverage": float(((target >= ends[low]) & (target <= ends[high]))[known].float().mean()),
+        }
+        for low, high in zip(levels[: len(levels) // 2], levels[::-1], strict=False)
+    ]
+
+
+@collect.register
+def _(task: NextStep, outputs: Outputs) -> Content:
+    return next_steps(task, outputs)
+
+
+@collect.register
+def _(task: Regress, outputs: Outputs) -> Content:
+    batches, values = zip(*outputs, strict=True)
+    prediction, target = torch.cat(values)[:, 0], torch.cat([batch.y for batch in batches])[:, 0]
+    evenly = torch.linspace(0, len(target) - 1, min(len(target), MAX_VALUES)).round().long()
+    return {
+        "kind": "values", "target_name": task.targets[0], "target": _rounded(target[evenly]),
+        "prediction": _rounded(prediction[evenly]),
+    }  # fmt: skip
+
+
+def _rounded(values: Tensor) -> list[float | None]:
+    """Plain values with six significant digits; None for NaN."""
     return [float(f"{value:.6g}") if value == value else None for value in values.tolist()]

@@ -1,21 +1,24 @@
-"""Numbers, settings and times as a person reads them."""
+"""Numbers, hyperparameters and durations as text. The page and the command line use the same."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from lstm_lab.config import canonical_json
-
-NONE = "–"
+MISSING = "–"
+WORDS = {
+    "nll": "NLL", "mse": "MSE", "mae": "MAE", "mase": "MASE", "f1": "F1", "auroc": "AUROC", "crps": "CRPS",
+    "lr": "learning rate",
+}  # fmt: skip
+"""Words of metric and hyperparameter names that are written otherwise in text."""
 
 
 def number(value: Any) -> str:
-    """Four significant digits, trailing zeros kept so that columns align; a dash for what is not there."""
+    """Four significant digits, trailing zeros kept so that columns align; a dash for a missing value."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return NONE
+        return MISSING
     if isinstance(value, float) and math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if isinstance(value, int):
@@ -33,65 +36,69 @@ def number(value: Any) -> str:
 
 def signed(value: float | None) -> str:
     """A skill: three decimals and always a sign."""
-    return NONE if value is None else _minus(f"{value:+.3f}")
+    return MISSING if value is None else _minus(f"{value:+.3f}")
+
+
+def percent(share: float) -> str:
+    """`47 %`; two significant digits of what is below one percent."""
+    return f"{100 * share:.0f} %" if share >= 0.01 else f"{100 * share:.2g} %"
 
 
 def _minus(text: str) -> str:
     return text.replace("-", "−", 1) if text.startswith("-") else text
 
 
-def with_spread(mean: float | None, spread: float | None) -> str:
-    """`0.09210 ± 0.00423`: the spread to the digits of the mean, or to its own where those would hide it."""
+def mean_std(mean: float | None, std: float | None) -> str:
+    """`0.09210 ± 0.00423`: std to the digits of the mean, or with digits of its own where it would round to 0."""
     text = number(mean)
-    if spread is None:
+    if std is None:
         return text
     decimals = len(text.partition(".")[2])
-    short = f"{spread:.{decimals}f}"
-    return f"{text} ± {short if 'e' not in text and float(short) > 0 else number(spread)}"
+    short = f"{std:.{decimals}f}"
+    return f"{text} ± {short if 'e' not in text and float(short) > 0 else number(std)}"
 
 
-def setting(value: Any) -> str:
-    """The value of a hyperparameter; a whole section as its name and what stands beside it."""
-    if value is None or isinstance(value, bool):
-        return json.dumps(value)
-    if isinstance(value, float):
-        return _minus(f"{value:.4g}")
-    if isinstance(value, dict):
-        inside = [f"{key} {setting(inner)}" for key, inner in value.items() if key != "name"]
-        return ", ".join([str(value["name"]), *inside] if "name" in value else inside)
-    if isinstance(value, list):
-        return ", ".join(setting(inner) for inner in value)
-    return _minus(str(value)) if isinstance(value, int) else str(value)
+def value(content: Any) -> str:
+    """The value of a hyperparameter; of a whole section, its name and its fields."""
+    if content is None or isinstance(content, bool):
+        return json.dumps(content)
+    if isinstance(content, float):
+        return _minus(f"{content:.4g}")
+    if isinstance(content, dict):
+        fields = ", ".join(f"{key} {value(inner)}" for key, inner in content.items() if key != "name")
+        return ", ".join(text for text in (str(content.get("name", "")), fields) if text)
+    if isinstance(content, list):
+        return ", ".join(value(inner) for inner in content)
+    return _minus(str(content)) if isinstance(content, int) else str(content)
 
 
-same = canonical_json
-"""The identity of a value of a hyperparameter."""
-
-
-def short(keys: Collection[str]) -> dict[str, str]:
-    """Dotted key -> what is left without its section, where that is still its own: `optimizer.lr` -> `lr`."""
+def short_names(keys: Collection[str]) -> dict[str, str]:
+    """Dotted key -> its name without the section, where that is unique: `optimizer.lr` -> `learning rate`."""
     tails = {key: key.split(".", 1)[-1] for key in keys}
     counts = list(tails.values())
-    return {key: (tail if counts.count(tail) == 1 else key).replace("_", " ") for key, tail in tails.items()}
+    return {
+        key: WORDS.get(tail, tail.replace("_", " ")) if counts.count(tail) == 1 else key.replace("_", " ")
+        for key, tail in tails.items()
+    }
 
 
-def settings(overrides: dict[str, Any], names: dict[str, str]) -> str:
-    """A point in words, in the order of the names: `cell gru, hidden size 64, lr 0.003121`."""
+def configuration(overrides: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """A configuration in the order of the names: `cell gru, hidden size 64, learning rate 0.003121`."""
     order = [*(key for key in names if key in overrides), *(key for key in overrides if key not in names)]
-    return ", ".join(f"{names.get(key, key)} {setting(overrides[key])}" for key in order)
+    return ", ".join(f"{names.get(key, key)} {value(overrides[key])}" for key in order)
 
 
 def metric(name: str) -> str:
     """`val/macro_f1` -> `validation macro F1`."""
-    part, _, rest = name.rpartition("/")
-    words = {"nll": "NLL", "mse": "MSE", "mae": "MAE", "mase": "MASE", "f1": "F1", "lr": "learning rate"}
-    spelled = " ".join(words.get(word, word) for word in rest.split("_"))
-    return f"{ {'val': 'validation', 'train': 'training'}.get(part, part) } {spelled}".strip()
+    split, _, rest = name.rpartition("/")
+    words = " ".join(WORDS.get(word, word) for word in rest.split("_"))
+    return f"{ {'val': 'validation', 'train': 'training'}.get(split, split) } {words}".strip()
 
 
 def duration(seconds: float | None) -> str:
+    """`9.5 s`, `12 min 3 s`, `2 h 5 min`."""
     if seconds is None:
-        return NONE
+        return MISSING
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -103,37 +110,39 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def when(iso: Any) -> str:
-    """`2026-11-21T05:28:10+00:00` -> `2026-11-21 05:28 UTC`; anything else as it stands."""
-    text = str(iso or NONE)
+def timestamp(iso: Any) -> str:
+    """`2026-11-21T05:28:10+00:00` -> `2026-11-21 05:28 UTC`; anything else unchanged."""
+    text = str(iso or MISSING)
     if len(text) >= 16 and text[10] == "T":
         return f"{text[:10]} {text[11:16]}" + (" UTC" if text.endswith(("+00:00", "Z")) else "")
     return text
 
 
 def plural(count: int, noun: str) -> str:
+    """`1 trial`, `2 trials`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
-def sentence(text: str) -> str:
-    """With a capital first letter, and the rest as it is."""
+def capitalized(text: str) -> str:
+    """With a capital first letter; the rest unchanged."""
     return text[:1].upper() + text[1:]
 
 
-def listed(items: Iterable[str]) -> str:
+def join(items: Iterable[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     words = list(items)
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
-def span(values: Iterable[int]) -> str:
+def number_range(values: Iterable[int]) -> str:
     """`40`, or `12–40` where they differ."""
     found = list(values)
     if not found:
-        return NONE
+        return MISSING
     low, high = min(found), max(found)
     return f"{low}" if low == high else f"{low}–{high}"
 
 
 def times(count: int) -> str:
+    """`once`, or `2 times`."""
     return "once" if count == 1 else f"{count:,} times"

@@ -1,4 +1,4 @@
-"""How sure a difference is: paired tests, intervals, and ranks over several data sets."""
+"""Uncertainty of differences: paired tests, confidence intervals, and mean ranks over several data sets."""
 
 from __future__ import annotations
 
@@ -8,45 +8,48 @@ from statistics import mean, stdev
 
 from lstm_lab.report import fmt
 
-ENOUGH = 6
-"""Fewest pairs of which all can go one way by chance less often than one time in twenty (signed ranks, two-sided)."""
-LEVEL = 0.95
+MIN_PAIRS = 6
+"""Fewest pairs with which the two-sided signed-rank test can reach p < 0.05."""
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Differences of pairs alike in everything else."""
+    """Paired differences, summarised."""
 
     n: int
     mean: float
     low: float | None
     high: float | None
-    """Interval of the mean difference; None for one pair."""
+    """Confidence interval of the mean difference; None for one pair."""
     p: float | None
-    """Wilcoxon's signed-rank test, two-sided, exact; None with too few pairs to say anything."""
+    """Of Wilcoxon's signed-rank test, two-sided, exact; None for fewer than MIN_PAIRS pairs."""
 
     @property
-    def shown(self) -> bool:
-        """Whether chance alone would show such a difference less often than one time in twenty."""
-        return self.p is not None and self.p < 1 - LEVEL
+    def significant(self) -> bool:
+        """Whether p < 0.05."""
+        return self.p is not None and self.p < 1 - CONFIDENCE
 
 
 def paired(differences: Sequence[float]) -> Paired:
-    """Mean of paired differences, how far it can be trusted, and the chance of it without a difference."""
-    low, high = interval(differences)
+    """Mean of paired differences, its confidence interval, and the p-value of the signed-rank test."""
+    low, high = confidence_interval(differences)
     return Paired(len(differences), mean(differences), low, high, signed_rank(differences))
 
 
 def signed_rank(differences: Sequence[float]) -> float | None:
-    """Wilcoxon (1945); pairs that are level are left out, as he did."""
+    """p-value of Wilcoxon's signed-rank test (1945), two-sided; zeros are dropped. None for too few pairs."""
     from scipy.stats import wilcoxon
 
-    apart = [difference for difference in differences if difference != 0]
-    return float(wilcoxon(apart).pvalue) if len(apart) >= ENOUGH else None
+    nonzero = [difference for difference in differences if difference != 0]
+    return float(wilcoxon(nonzero).pvalue) if len(nonzero) >= MIN_PAIRS else None
 
 
-def interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
-    """Of a mean, at 95 %: bootstrapped (BCa; Efron, 1987) from 10 values on, where fewer are too narrow, Student's."""
+def confidence_interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """95 % confidence interval of a mean: BCa bootstrap (Efron, 1987) from 10 values on, Student's t for fewer.
+
+    With few values the bootstrap interval is too narrow. None for fewer than two values.
+    """
     import numpy as np
     from scipy import stats
 
@@ -55,21 +58,21 @@ def interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]
     if min(values) == max(values):
         return values[0], values[0]
     if len(values) < 10:
-        half = float(stats.t.ppf((1 + LEVEL) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
+        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1)) * stdev(values) / len(values) ** 0.5
         return mean(values) - half, mean(values) + half
     found = stats.bootstrap(
-        (np.asarray(values),), np.mean, confidence_level=LEVEL, n_resamples=2000, rng=np.random.default_rng(0)
+        (np.asarray(values),), np.mean, confidence_level=CONFIDENCE, n_resamples=2000, rng=np.random.default_rng(0)
     ).confidence_interval
     return float(found.low), float(found.high)
 
 
-def holm(chances: Sequence[float]) -> list[float]:
-    """Chances of several tests at once, corrected step by step (Holm, 1979)."""
-    order = sorted(range(len(chances)), key=lambda place: chances[place])
-    corrected, highest = [0.0] * len(chances), 0.0
-    for rank, place in enumerate(order):
-        highest = max(highest, min(1.0, (len(chances) - rank) * chances[place]))
-        corrected[place] = highest
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values of several tests, corrected for their number (Holm, 1979)."""
+    order = sorted(range(len(p_values)), key=lambda index: p_values[index])
+    corrected, highest = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        corrected[index] = highest
     return corrected
 
 
@@ -82,45 +85,55 @@ class Ranks:
     ranks: list[float]
     blocks: int
     p: float
-    """Friedman's test: the chance of such ranks where all are alike."""
-    critical: float
-    """Nemenyi: two that are nearer than this are not told apart."""
+    """p-value of Friedman's test that all treatments are equal."""
+    critical_difference: float
+    """Of the Nemenyi test: mean ranks that differ by less are not significantly different."""
 
     @property
-    def alike(self) -> list[tuple[int, int]]:
-        """The longest runs of treatments that are not told apart, as first and last place."""
-        runs: list[tuple[int, int]] = []
-        for first in range(len(self.ranks)):
-            last = max(place for place, rank in enumerate(self.ranks) if rank - self.ranks[first] < self.critical)
-            if last > first and not any(start <= first and last <= end for start, end in runs):
-                runs.append((first, last))
-        return runs
+    def cliques(self) -> list[tuple[int, int]]:
+        """Maximal groups of treatments without a significant difference, as first and last index."""
+        groups: list[tuple[int, int]] = []
+        for first, best in enumerate(self.ranks):
+            last = max(index for index, rank in enumerate(self.ranks) if rank - best < self.critical_difference)
+            if last > first and not any(start <= first and last <= end for start, end in groups):
+                groups.append((first, last))
+        return groups
 
 
 def ranks(names: Sequence[str], blocks: Sequence[Sequence[float]], mode: str) -> Ranks | None:
-    """Ranks of the columns over the rows of `blocks`; None for fewer than three columns or three rows."""
+    """Mean ranks of the columns over the rows of `blocks`, best first.
+
+    Args:
+        names: of the k treatments (columns).
+        blocks: N rows of k values.
+        mode: min or max: which end is better.
+
+    Returns:
+        None for fewer than three treatments or three blocks, and where all values of each block are equal.
+    """
     import numpy as np
     from scipy import stats
 
     if len(names) < 3 or len(blocks) < 3:
         return None
-    held = np.asarray(blocks) * (-1 if mode == "max" else 1)  # (N, k)
-    N, k = held.shape
-    average = stats.rankdata(held, axis=1).mean(0)
-    if (held == held[:, :1]).all():
+    values = np.asarray(blocks) * (-1 if mode == "max" else 1)  # (N, k)
+    N, k = values.shape
+    average = stats.rankdata(values, axis=1).mean(0)
+    if (values == values[:, :1]).all():
         return None
-    critical = float(stats.studentized_range.ppf(LEVEL, k, np.inf)) / 2**0.5 * (k * (k + 1) / (6 * N)) ** 0.5
+    critical = float(stats.studentized_range.ppf(CONFIDENCE, k, np.inf)) / 2**0.5 * (k * (k + 1) / (6 * N)) ** 0.5
     order = np.argsort(average, kind="stable")
-    p = float(stats.friedmanchisquare(*held.T).pvalue)
-    return Ranks([names[place] for place in order], [float(average[place]) for place in order], N, p, critical)
+    p = float(stats.friedmanchisquare(*values.T).pvalue)
+    return Ranks([names[index] for index in order], [float(average[index]) for index in order], N, p, critical)
 
 
-def chance(p: float | None) -> str:
+def p_value(p: float | None) -> str:
     """`p = 0.031`, `p < 0.001`"""
     if p is None:
         return "no test"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def between(low: float | None, high: float | None) -> str:
-    return fmt.NONE if low is None or high is None else f"{fmt.number(low)} to {fmt.number(high)}"
+def interval(low: float | None, high: float | None) -> str:
+    """`0.01200 to 0.03400`"""
+    return fmt.MISSING if low is None or high is None else f"{fmt.number(low)} to {fmt.number(high)}"

@@ -1,28 +1,33 @@
-"""Tables and charts that W&B draws, and the model itself, from what a run folder holds of them.
-
-examples.json says what the best epoch answers to the validation part; `lstm-lab report` writes it.
-"""
+"""Tables and charts that W&B draws, and the model itself, from the files of a run folder."""
 
 from __future__ import annotations
 
 import json
 import re
+from functools import singledispatch
 from pathlib import Path
 from typing import Any
 
+from lstm_lab.example_records import (
+    ClassExamples,
+    Classification,
+    Examples,
+    ForecastExamples,
+    NextStepExamples,
+    TagExamples,
+    TokenExamples,
+    ValueExamples,
+    read_examples,
+)
 from lstm_lab.files import read_json
 from lstm_lab.run import Run
-
-WORST = ("sample", "truth", "answer", "chance", "length", "text")
-"""Columns of the table of the worst examples, as far as there are."""
 
 
 def show(run: Any, folder: Path, step: int) -> None:
     """Log the charts beside the last row, and the model of a run that is among the best of its sweep."""
     found = lineage(folder)
-    path = folder / "examples.json"
-    if path.is_file():
-        found.update(DRAWN[(content := json.loads(path.read_bytes()))["kind"]](content))
+    if examples := read_examples(folder):
+        found.update(charts(examples))
     if found:
         run.log({f"examples/{name}": chart for name, chart in found.items()}, step=step)
     about = read_json(folder / "run.json")
@@ -67,99 +72,122 @@ def lineage(folder: Path) -> dict[str, Any]:
     return {"lineage": table} if rows else {}
 
 
-def _classes(content: dict[str, Any]) -> dict[str, Any]:
+@singledispatch
+def charts(examples: Examples) -> dict[str, Any]:
+    """Name -> chart or table of the examples of a run, by their type."""
+    return {}
+
+
+@charts.register
+def _(examples: Classification) -> dict[str, Any]:
     import wandb
 
-    classes = content["classes"]
     counts = wandb.Table(["Actual", "Predicted", "nPredictions"])
-    for truth, row in zip(classes, content["confusion"], strict=True):
-        for answer, count in zip(classes, row, strict=True):
-            counts.add_data(str(truth), str(answer), count)
-    sure = wandb.Table(["confidence", "right", "n"], [[b["sure"], b["right"], b["n"]] for b in content["calibration"]])
-    charts: dict[str, Any] = {
+    for target, row in zip(examples.classes, examples.confusion, strict=True):
+        for prediction, count in zip(examples.classes, row, strict=True):
+            counts.add_data(target, prediction, count)
+    bins: list[Any] = [[b.confidence, b.accuracy, b.n] for b in examples.calibration]
+    found: dict[str, Any] = {
         "confusion": wandb.plot_table(
             "wandb/confusion_matrix/v1",
             counts,
             {str(name): str(name) for name in counts.columns},
-            {"title": "Confusion"},
+            {"title": "Confusion matrix"},
         ),
-        "calibration": wandb.plot.scatter(sure, "confidence", "right", "Share right at each confidence"),
+        "calibration": wandb.plot.scatter(
+            wandb.Table(["confidence", "accuracy", "n"], bins), "confidence", "accuracy", "Accuracy by confidence"
+        ),
     }
-    if content.get("recall"):
+    if examples.recall:
         points = wandb.Table(["class", "recall", "precision"])
-        for name, precision in content["precision"].items():
-            for x, y in zip(content["recall"], precision, strict=True):
+        for name, precision in examples.precision.items():
+            for x, y in zip(examples.recall, precision, strict=True):
                 points.add_data(name, x, y)
-        charts["precision_recall"] = wandb.plot_table(
+        found["precision_recall"] = wandb.plot_table(
             "wandb/area-under-curve/v0", points, {"x": "recall", "y": "precision", "class": "class"},
             {"title": "Precision and recall", "x-axis-title": "Recall", "y-axis-title": "Precision"},
         )  # fmt: skip
-    if content.get("worst"):
-        columns: list[Any] = [name for name in WORST if name in content["worst"][0]]
-        charts["worst"] = wandb.Table(columns, [[row.get(name) for name in columns] for row in content["worst"]])
-    return charts
+    return found
 
 
-def _tags(content: dict[str, Any]) -> dict[str, Any]:
+@charts.register
+def _(examples: ClassExamples) -> dict[str, Any]:
     import wandb
 
-    strips = wandb.Table(["sequence", "step", "truth", "answer"])
-    for strip in content["strips"]:
-        for step, (truth, answer) in enumerate(zip(strip["truth"], strip["answer"], strict=True)):
-            strips.add_data(strip["name"], step, truth, answer)
-    return {**_classes(content), "steps": strips}
+    found = charts.dispatch(Classification)(examples)
+    if rows := [sample.model_dump(exclude_none=True) for sample in examples.worst]:
+        columns: list[Any] = list(rows[0])
+        found["worst"] = wandb.Table(columns, [[row.get(name) for name in columns] for row in rows])
+    return found
 
 
-def _forecasts(content: dict[str, Any]) -> dict[str, Any]:
+@charts.register
+def _(examples: TagExamples) -> dict[str, Any]:
     import wandb
 
-    steps = content["steps"]
-    charts: dict[str, Any] = {
-        "error_ahead": wandb.plot.line_series(
-            list(range(1, len(steps) + 1)), [steps], ["absolute error"], "Error at each step ahead", "steps ahead"
+    steps = wandb.Table(["sequence", "step", "target", "prediction"])
+    for sequence in examples.sequences:
+        for step, (target, prediction) in enumerate(zip(sequence.target, sequence.prediction, strict=True)):
+            steps.add_data(sequence.name, step, target, prediction)
+    return {**charts.dispatch(Classification)(examples), "steps": steps}
+
+
+@charts.register
+def _(examples: ForecastExamples) -> dict[str, Any]:
+    import wandb
+
+    errors = examples.error_by_step
+    found: dict[str, Any] = {
+        "error_by_step": wandb.plot.line_series(
+            list(range(1, len(errors) + 1)), [errors], ["absolute error"], "Error by step ahead", "steps ahead"
         )
     }
-    worst = wandb.Table(["window", "step", "truth", *content["parts"]])
-    for window in content["windows"]:
-        ahead, past = len(window["truth"]), window["past"]
-        charts[f"forecast_{window['name'].replace(' ', '_')}"] = wandb.plot.line_series(
-            [list(range(-len(past), 0)), *[list(range(ahead))] * (1 + len(window["said"]))],
-            [past, window["truth"], *window["said"]],
-            ["past", "truth", *content["parts"]],
-            f"{content['target']}: {window['name']}", "step",
+    table = wandb.Table(["window", "step", "target", *examples.columns])
+    for window in examples.windows:
+        horizon, past = len(window.target), len(window.past)
+        found[f"forecast_{window.name.replace(' ', '_')}"] = wandb.plot.line_series(
+            [list(range(-past, 0)), *[list(range(horizon))] * (1 + len(window.predictions))],
+            [window.past, window.target, *window.predictions],
+            ["past", "target", *examples.columns],
+            f"{examples.target_name}: {window.name} window", "step",
         )  # fmt: skip
-        for step, values in enumerate(zip(window["truth"], *window["said"], strict=True)):
-            worst.add_data(window["name"], step, *values)
-    return {**charts, "forecasts": worst}
+        for step, values in enumerate(zip(window.target, *window.predictions, strict=True)):
+            table.add_data(window.name, step, *values)
+    return {**found, "forecasts": table}
 
 
-def _numbers(content: dict[str, Any]) -> dict[str, Any]:
+@charts.register
+def _(examples: ValueExamples) -> dict[str, Any]:
     import wandb
 
-    pairs = wandb.Table(["truth", "said"], [list(pair) for pair in zip(content["truth"], content["said"], strict=True)])
-    return {"answers": wandb.plot.scatter(pairs, "truth", "said", f"{content['target']}: said against true")}
+    pairs: list[Any] = [list(pair) for pair in zip(examples.target, examples.prediction, strict=True)]
+    table = wandb.Table(["target", "prediction"], pairs)
+    return {"predictions": wandb.plot.scatter(table, "target", "prediction", f"{examples.target_name}: predictions")}
 
 
-def _next_step(content: dict[str, Any]) -> dict[str, Any]:
+@charts.register
+def _(examples: NextStepExamples) -> dict[str, Any]:
     import wandb
 
-    told = ("name", "n", "steps", "loss", "nats", "found", "said")
-    parts: list[Any] = [[row[name] for name in told] for row in content["parts"]]
-    places = [(place, nats) for place, nats in enumerate(content["places"], 1) if nats is not None]
-    charts: dict[str, Any] = {"loss_lies": wandb.Table([*told], parts)}
-    if places:
-        x, y = [list(column) for column in zip(*places, strict=True)]
-        charts["loss_by_step"] = wandb.plot.line_series(x, [y], ["nats"], "Loss by the place of a step", "step")
-    if content.get("continuations"):
-        columns: list[Any] = ["before", "truth", "chance", "expected"]
+    rows = [row.model_dump() for row in examples.largest_losses]
+    columns: list[Any] = list(rows[0]) if rows else ["name"]
+    found: dict[str, Any] = {"largest_losses": wandb.Table(columns, [list(row.values()) for row in rows])}
+    losses = [(position, nats) for position, nats in enumerate(examples.loss_by_position, 1) if nats is not None]
+    if losses:
+        x, y = [list(column) for column in zip(*losses, strict=True)]
+        found["loss_by_position"] = wandb.plot.line_series(x, [y], ["nats"], "Loss by position", "step")
+    return found
+
+
+@charts.register
+def _(examples: TokenExamples) -> dict[str, Any]:
+    import wandb
+
+    found = charts.dispatch(NextStepExamples)(examples)
+    if examples.continuations:
+        columns: list[Any] = ["context", "target", "probability", "predictions"]
         rows: list[Any] = [
-            [r["before"], r["truth"], r["chance"], json.dumps(r["expected"])] for r in content["continuations"]
+            [row.context, row.target, row.probability, json.dumps(row.predictions)] for row in examples.continuations
         ]
-        charts["continuations"] = wandb.Table(columns, rows)
-    return charts
-
-
-DRAWN = {
-    "classes": _classes, "tags": _tags, "forecasts": _forecasts, "numbers": _numbers, "next_step": _next_step,
-}  # fmt: skip
-"""Kind of examples.json -> its charts."""
+        found["continuations"] = wandb.Table(columns, rows)
+    return found

@@ -38,7 +38,7 @@ class Target(StrEnum):
 Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
 Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
 Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
-To = Annotated[Form, typer.Option(help="What to write; all three say the same.")]
+To = Annotated[Form, typer.Option(help="Format of the page.")]
 Address = Annotated[
     str | None,
     typer.Option(help="Ray cluster: host:port, or auto (RAY_ADDRESS, else the one here)."),

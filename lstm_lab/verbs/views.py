@@ -1,4 +1,4 @@
-"""What the record shows: pages, and W&B's view of it."""
+"""Verbs that show records: pages, and W&B's views of them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ import typer
 from lstm_lab.config import ConfigError
 from lstm_lab.verbs.options import Form, Target, To
 
+OUTCOMES = {
+    "sent": "uploaded", "there": "already uploaded", "training": "still training", "failed": "failed",
+    "left": "not uploaded",
+}  # fmt: skip
+"""Outcome of an upload -> what is printed."""
+
 
 def report(
     folder: Annotated[str, typer.Argument(help="A run or a sweep.")],
-    to: Annotated[Target, typer.Option(help="What to write; wandb saves a W&B Report of a sweep.")] = Target.html,
-    final: Annotated[bool, typer.Option("--final", help="A W&B Report that is no draft.")] = False,
+    to: Annotated[Target, typer.Option(help="Format; wandb saves a W&B Report of a sweep.")] = Target.html,
+    final: Annotated[bool, typer.Option("--final", help="Save the W&B Report as final instead of a draft.")] = False,
 ) -> None:
-    """Write the page of a run or a sweep from what lies on the disk."""
+    """Write the report of a run or a sweep from its records."""
     if to is Target.wandb:
         from lstm_lab.report.wandb_report import publish
 
         return typer.echo(publish(Path(folder), final))
     if final:
-        raise ConfigError("--final: goes with --to wandb alone: a page is no draft")
+        raise ConfigError("--final: needs --to wandb; only W&B Reports can be drafts")
     from lstm_lab.report import write_report
 
     return typer.echo(write_report(Path(folder), to.value))
@@ -30,13 +36,13 @@ def report(
 
 def compare(
     folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps, as runs/vowels_cells-1.")] = None,
-    from_wandb: Annotated[str | None, typer.Option(help="A folder with offline W&B runs, of whatever code.")] = None,
-    metric: Annotated[str | None, typer.Option(help="Compare by it; without it, by the deciding one.")] = None,
-    mode: Annotated[str | None, typer.Option(help="min or max, where the record does not say which is better.")] = None,
+    from_wandb: Annotated[str | None, typer.Option(help="A folder with offline W&B runs of any code.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Metric to compare by; default: the monitored one.")] = None,
+    mode: Annotated[str | None, typer.Option(help="min or max, if the records do not say which is better.")] = None,
     to: To = Form.html,
-    out: Annotated[str | None, typer.Option(help="File to write; compare.html below runs/ without it.")] = None,
+    out: Annotated[str | None, typer.Option(help="File to write; default: compare.html below runs/.")] = None,
 ) -> None:
-    """Several runs or sweeps in one page, with statistics."""
+    """Compare runs and sweeps on one page, with statistics."""
     from lstm_lab.files import make_folder, runs_folder
     from lstm_lab.report import write_comparison
 
@@ -48,29 +54,29 @@ def compare(
 
 
 def sync(
-    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; all below runs/ without any.")] = None,
+    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; default: all below runs/.")] = None,
 ) -> None:
-    """Upload runs to W&B from their record, each whole and once."""
+    """Upload to W&B the runs that are missing or incomplete there, from their records."""
     from collections import Counter
 
-    from lstm_lab.tracking.upload import sync as send
+    from lstm_lab.tracking.upload import sync as upload
 
-    said = {"sent": "uploaded", "there": "there already", "training": "still training", "failed": "failed",
-            "left": "left"}  # fmt: skip
     count: Counter[str] = Counter()
-    for sent in send(folders or ()):
+    for sent in upload(folders or ()):
         count[sent.outcome] += 1
         if sent.outcome != "there":
-            typer.echo(f"{sent.run.path}  {said[sent.outcome]}{': ' if sent.reason else ''}{sent.reason}")
-    typer.echo(", ".join([f"{sum(count.values())} runs", *(f"{n} {said[outcome]}" for outcome, n in count.items())]))
+            reason = f": {sent.reason}" if sent.reason else ""
+            typer.echo(f"{sent.run.path}  {OUTCOMES[sent.outcome]}{reason}")
+    outcomes = [f"{number} {OUTCOMES[outcome]}" for outcome, number in count.items()]
+    typer.echo(", ".join([f"{sum(count.values())} runs", *outcomes]))
     if count["failed"] or count["left"]:
         raise SystemExit(4)
 
 
 def tui(
-    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; all below runs/ without any.")] = None,
+    folders: Annotated[list[str] | None, typer.Argument(help="Runs and sweeps; default: all below runs/.")] = None,
 ) -> None:
-    """Look through runs in W&B's own terminal view, which needs no account."""
-    from lstm_lab.tracking.terminal import tui as show
+    """Browse runs in W&B's terminal viewer, which needs no account."""
+    from lstm_lab.tracking.terminal import tui as browse
 
-    raise SystemExit(show(folders or ()))
+    raise SystemExit(browse(folders or ()))

@@ -1,1 +1,1 @@
-"""Folders of runs and sweeps, read for a page."""
+"""Records of runs and sweeps, and W&B runs of other code, as reports need them."""

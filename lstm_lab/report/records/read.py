@@ -24,5 +24,18 @@ def read(folder: Path) -> RunRecord | SweepRecord:
     except ConfigError as error:
         raise DataError(str(error)) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise DataError(f"{folder}: its record is incomplete or not ours ({type(error).__name__}: {error})") from None
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"{folder}: its record is incomplete, or not one of lstm-lab ({reason})") from None
     raise DataError(f"{folder}: neither a run nor a sweep: there is no run.json and no sweep.yaml in it")
+
+
+def experiment_text(record: RunRecord) -> str:
+    """experiment.yaml of a run as text; empty where there is none."""
+    path = record.path / files.EXPERIMENT
+    return path.read_text(encoding="utf-8") if path.is_file() else ""
+
+
+def shown_path(path: Path) -> str:
+    """A path as it can be typed in the current folder: relative to it where possible."""
+    absolute, current = path.resolve(), Path.cwd()
+    return str(absolute.relative_to(current)) if absolute.is_relative_to(current) else str(path)

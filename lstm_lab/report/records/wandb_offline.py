@@ -1,4 +1,4 @@
-"""Runs that others logged with W&B offline, read with W&B's own reader (`wandb leet inspect`)."""
+"""Runs that any code logged with W&B offline, read with W&B's own reader (`wandb leet inspect`)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from lstm_lab.config import DataError
 from lstm_lab.files import Row
 from lstm_lab.records import RunRecord, finite
 
-SECONDS, AT_ONCE = 120, 4
-"""Patience with one run, and readers at once."""
+TIMEOUT_SECONDS, MAX_WORKERS = 120, 4
 
 
 def read_wandb(folder: Path) -> list[RunRecord]:
-    """Every run below a folder, in the order of their beginnings; pieces of one run that was resumed are joined.
+    """Every run below a folder, in the order of their start; segments of a run that was resumed are joined.
 
     Raises:
         DataError: there is no such folder, no run in it, or none that can be read.
@@ -29,34 +28,34 @@ def read_wandb(folder: Path) -> list[RunRecord]:
     files = [folder] if folder.is_file() else sorted(path for path in folder.rglob("*.wandb") if path.is_file())
     if not files:
         raise DataError(f"{folder}: no W&B run below it: files end in .wandb, as in wandb/offline-run-*/")
-    seen: dict[Path, Path] = {}
+    unique: dict[Path, Path] = {}
     for file in files:  # latest-run is a link to one of the others.
-        seen.setdefault(file.resolve(), file)
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        segments = [found for found in pool.map(_segment, seen.values()) if found]
+        unique.setdefault(file.resolve(), file)
+    with ThreadPoolExecutor(MAX_WORKERS) as pool:
+        segments = [segment for segment in pool.map(_read_segment, unique.values()) if segment]
     if not segments:
-        raise DataError(f"{folder}: none of its {len(seen)} .wandb files holds a run that can be read")
+        raise DataError(f"{folder}: none of its {len(unique)} .wandb files holds a run that can be read")
     runs: dict[str, list[Row]] = {}
     for segment in sorted(segments, key=lambda segment: segment["run"].get("start_time") or ""):
         runs.setdefault(segment["run"].get("run_id") or str(segment["path"]), []).append(segment)
-    return [_joined(parts) for parts in runs.values()]
+    return [join_segments(segments) for segments in runs.values()]
 
 
-def _segment(path: Path) -> Row | None:
-    """What one file holds: the run, its nested config, the rows of its history, and how it ended."""
+def _read_segment(path: Path) -> Row | None:
+    """Content of one file: the run, its nested config, the rows of its history, and its exit code."""
     try:
-        said = subprocess.run(
+        output = subprocess.run(
             [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(path)],
-            capture_output=True, timeout=SECONDS, stdin=subprocess.DEVNULL, check=False,
+            capture_output=True, timeout=TIMEOUT_SECONDS, stdin=subprocess.DEVNULL, check=False,
         ).stdout  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise DataError(f"{path}: W&B's reader did not answer ({type(error).__name__})") from None
+        raise DataError(f"{path}: W&B's reader failed ({type(error).__name__})") from None
     found: Row = {"path": path, "run": {}, "config": {}, "rows": [], "exit": None}
-    for line in said.splitlines():
+    for line in output.splitlines():
         try:
             row = json.loads(line)
         except ValueError:
-            continue  # Torn by a kill.
+            continue  # Incomplete, as a killed process leaves it.
         kind = row.get("type")
         if kind == "run":
             found["run"] = {**found["run"], **row["run"]}
@@ -80,17 +79,17 @@ def _merge(into: Row, update: Row) -> None:
             into[key] = value
 
 
-def _joined(parts: list[Row]) -> RunRecord:
-    """One run from its pieces, oldest first; a step that was logged again counts as it was logged last."""
+def join_segments(segments: list[Row]) -> RunRecord:
+    """One run from its segments, oldest first; a step that was logged again counts as it was logged last."""
     config: Row = {}
     steps: dict[Any, Row] = {}
-    for part in parts:
-        _merge(config, part["config"])
-        for place, row in enumerate(part["rows"]):
-            step = row.get("_step", f"{place}")
+    for segment in segments:
+        _merge(config, segment["config"])
+        for index, row in enumerate(segment["rows"]):
+            step = row.get("_step", f"{index}")
             steps[step] = {**steps.get(step, {}), **row}
-    first, last = parts[0], parts[-1]
-    ended = last["exit"]
+    first, last = segments[0], segments[-1]
+    exit_code = last["exit"]
     return RunRecord(
         path=first["path"],
         about={
@@ -98,17 +97,17 @@ def _joined(parts: list[Row]) -> RunRecord:
             "created": first["run"].get("start_time"), "group": first["run"].get("run_group"), "config": config,
             "project": first["run"].get("project"),
         },
-        state="interrupted" if ended is None else "finished" if ended == 0 else "failed",
-        reason=f"it ended with exit code {ended}" if ended else None,
+        state="interrupted" if exit_code is None else "finished" if exit_code == 0 else "failed",
+        reason=f"it ended with exit code {exit_code}" if exit_code else None,
         rows=list(steps.values()),
     )  # fmt: skip
 
 
 def by_epoch(rows: Iterable[Row], metric: str) -> list[Row]:
-    """Rows that hold a metric, as our record has them: with an epoch, and the seconds since the beginning."""
-    held = [row for row in rows if finite(row.get(metric))]
-    counted = all(finite(row.get("epoch")) for row in held)
+    """Rows that have a metric, in the form of metrics.jsonl: with an epoch, and the seconds since the start."""
+    measured = [row for row in rows if finite(row.get(metric))]
+    has_epochs = all(finite(row.get("epoch")) for row in measured)
     return [
-        {**row, "epoch": row["epoch"] if counted else place, "seconds": row.get("_runtime", row.get("seconds"))}
-        for place, row in enumerate(held)
+        {**row, "epoch": row["epoch"] if has_epochs else index, "seconds": row.get("_runtime", row.get("seconds"))}
+        for index, row in enumerate(measured)
     ]

@@ -1,1 +1,1 @@
-"""One file = one section of the page."""
+"""Sections of a page. A section is a file here that defines a subclass of `ReportSection`; nothing else lists it."""

@@ -1,107 +1,162 @@
-"""Where the numbers of a page come from: code, versions, data, commands, and each opening of the test part."""
+"""Provenance: code, versions, data, commands, configuration, and each test evaluation."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
+from lstm_lab.example_records import AnyExamples
 from lstm_lab.files import Row
 from lstm_lab.records import RunRecord
 from lstm_lab.report import fmt
+from lstm_lab.report.parts.content import Subsection
+from lstm_lab.report.parts.tables import Cell, Column, Table
+from lstm_lab.report.records.experiments import ComparisonGroup, ExperimentRecord
+from lstm_lab.report.records.read import experiment_text, shown_path
+from lstm_lab.report.sections.base import ReportSection, Subsections
+from lstm_lab.run import Run
 from lstm_lab.sweeps.store.record import SweepRecord
 
-Facts = list[tuple[str, str]]
+Items = list[tuple[str, str]]
 
 
-def shown(path: Path) -> str:
-    """A folder as it is typed from here: where it can be, without what only this machine calls it."""
-    absolute, here = path.resolve(), Path.cwd()
-    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) else str(path)
+class Provenance(ReportSection):
+    """Everything that is needed to reproduce the numbers of a page."""
+
+    title, order = "Provenance", 90
+
+    def of_run(self, run: RunRecord, examples: AnyExamples | None) -> Subsections:
+        return [Subsection("Configuration", code=experiment_text(run)), Subsection("Origin", items=run_origin(run))]
+
+    def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
+        return [
+            Subsection("Best configuration", code=sweep.best_experiment or ""),
+            Subsection("Origin", items=sweep_origin(sweep)),
+        ]
+
+    def of_comparison(self, groups: list[ComparisonGroup]) -> Subsections:
+        return [Subsection("", warnings(groups), [sources([row for group in groups for row in group.experiments])])]
 
 
-def of_sweep(sweep: SweepRecord) -> Facts:
+def sweep_origin(sweep: SweepRecord) -> Items:
+    """Origin of a sweep's results."""
     records = [trial.record for trial in sweep.trials if trial.record]
-    won = sweep.winner.record if sweep.winner and sweep.winner.record else None
-    first = won or next(iter(records), None)
+    best = sweep.winner.record if sweep.winner and sweep.winner.record else None
+    first = best or next(iter(records), None)
     run = first.about if first else {}
     spec, summary = sweep.spec, sweep.summary or {}
     about = {**run, **sweep.about}
     wandb = summary.get("wandb") or {}
     digests = {digest for record in records if (digest := (record.about.get("data") or {}).get("digest"))}
-    facts = [
-        ("command", summary.get("command") or about.get("command") or fmt.NONE),
-        ("code", _git(about.get("git"))),
+    items = [
+        ("command", summary.get("command") or about.get("command") or fmt.MISSING),
+        ("code", _code(about.get("git"))),
         ("versions", _versions(about.get("versions"))),
         *_data((spec.get("experiment") or {}).get("data") or {}, run.get("data") or {}),
     ]
     if len(digests) > 1:
-        facts.append(("warning", f"the trials saw {len(digests)} different data sets: {', '.join(sorted(digests))}"))
-    facts += [
-        ("space", "; ".join(f"{key}: {_domain(*domain)}" for key, domain in sweep.space.items())),
-        ("draws", f"{spec.get('num_samples', 1)} for each combination of the grids, seed {spec.get('seed', 0)}"),
+        items.append(("warning", f"trials used {len(digests)} different data sets: {', '.join(sorted(digests))}"))
+    space = (f"{key}: {name} {fmt.value(arguments)}" for key, (name, arguments) in sweep.space.items())
+    items += [
+        ("search space", "; ".join(space)),
+        ("samples", f"{spec.get('num_samples', 1)} per combination of the grids, seed {spec.get('seed', 0)}"),
         ("seeds", ", ".join(map(str, sweep.seeds))),
-        ("searcher", fmt.setting(spec.get("searcher") or fmt.NONE)),
-        ("scheduler", fmt.setting(spec.get("scheduler") or fmt.NONE)),
-        ("resources", fmt.setting(spec.get("resources") or fmt.NONE) + " for each trial"),
+        ("searcher", fmt.value(spec.get("searcher") or fmt.MISSING)),
+        ("scheduler", fmt.value(spec.get("scheduler") or fmt.MISSING)),
+        ("resources", fmt.value(spec.get("resources") or fmt.MISSING) + " per trial"),
     ]
     if wandb:
-        facts.append(("W&B", f"{wandb.get('mode')}, {fmt.plural(wandb.get('runs') or 0, 'run')}"))
-    openings = [(trial.id, row) for trial in sweep.trials if trial.record for row in trial.record.test_evaluations]
-    facts.append(("test part", _openings([f"{name}, {fmt.when(row.get('at'))}" for name, row in openings])))
-    return facts
+        items.append(("W&B", f"{wandb.get('mode')}, {fmt.plural(wandb.get('runs') or 0, 'run')}"))
+    evaluations = [(trial.id, row) for trial in sweep.trials if trial.record for row in trial.record.test_evaluations]
+    items.append(("test split", _evaluations([f"{id}, {fmt.timestamp(row.get('at'))}" for id, row in evaluations])))
+    return items
 
 
-def of_run(record: RunRecord) -> Facts:
-    from lstm_lab import config
-
-    about, path = record.about, record.path / "experiment.yaml"
-    experiment = config.load(path) if path.is_file() else {}
-    facts = [
-        ("command", about.get("command") or fmt.NONE),
-        ("code", _git(about.get("git"))),
+def run_origin(run: RunRecord) -> Items:
+    """Origin of a run's results."""
+    about = run.about
+    experiment = Run(run.path).experiment if experiment_text(run) else {}
+    items = [
+        ("command", about.get("command") or fmt.MISSING),
+        ("code", _code(about.get("git"))),
         ("versions", _versions(about.get("versions"))),
         *_data(experiment.get("data") or {}, about.get("data") or {}),
-        ("seed", str(experiment.get("seed", fmt.NONE))),
-        ("device", about.get("device") or fmt.NONE),
-        ("test part", _openings([fmt.when(row.get("at")) for row in record.test_evaluations])),
+        ("seed", str(experiment.get("seed", fmt.MISSING))),
+        ("device", about.get("device") or fmt.MISSING),
+        ("test split", _evaluations([fmt.timestamp(row.get("at")) for row in run.test_evaluations])),
     ]
     if about.get("group"):
-        facts.insert(0, ("sweep", about["group"]))
-    return facts
+        items.insert(0, ("sweep", about["group"]))
+    return items
 
 
-def _git(git: Row | None) -> str:
+def _code(git: Row | None) -> str:
     if not git:
         return "not from a git repository"
     return f"commit {git['commit']}" + (", with uncommitted changes" if git.get("dirty") else "")
 
 
 def _versions(versions: Row | None) -> str:
-    return ", ".join(f"{package} {version}" for package, version in (versions or {}).items()) or fmt.NONE
+    return ", ".join(f"{package} {version}" for package, version in (versions or {}).items()) or fmt.MISSING
 
 
-def _data(chosen: Any, data: Row) -> Facts:
-    facts = [("data", fmt.setting(chosen)), ("data digest", data.get("digest") or fmt.NONE)]
+def _data(config: Any, data: Row) -> Items:
+    items = [("data", fmt.value(config)), ("data digest", data.get("digest") or fmt.MISSING)]
     if data.get("info"):
-        facts.append(("data info", "; ".join(f"{key} {_fact(value)}" for key, value in data["info"].items())))
-    facts += [("data note", note) for note in data.get("notes") or ()]
-    return facts
+        items.append(("data info", "; ".join(f"{key} {_brief(value)}" for key, value in data["info"].items())))
+    return items + [("data note", note) for note in data.get("notes") or ()]
 
 
-def _fact(value: Any) -> str:
-    """A long list is counted, not spelled out, and so is a long text."""
+def _brief(value: Any) -> str:
+    """The length of a long list or text; any other value as text."""
     if isinstance(value, str) and len(value) > 200:
         return f"({len(value)} characters)"
     if isinstance(value, list | dict) and len(value) > 6:
         return f"({len(value)} values)"
-    return fmt.setting(value)
+    return fmt.value(value)
 
 
-def _domain(kind: str, arguments: Any) -> str:
-    return f"{kind} {fmt.setting(arguments)}"
+def _evaluations(times: list[str]) -> str:
+    if not times:
+        return "not evaluated"
+    return f"evaluated {fmt.times(len(times))}: {'; '.join(times)}"
 
 
-def _openings(when: list[str]) -> str:
-    if not when:
-        return "sealed: never opened"
-    return f"opened {fmt.times(len(when))}: {'; '.join(when)}"
+def warnings(groups: list[ComparisonGroup]) -> list[str]:
+    """Differences between the experiments that should not be."""
+    records = [record for group in groups for row in group.experiments for record in row.records]
+    commits = {git["commit"][:12] for record in records if (git := record.about.get("git"))}
+    torches = {v["torch"] for record in records if (v := record.about.get("versions")) and "torch" in v}
+    found = (("commits of the code", commits), ("versions of torch", torches))
+    return [
+        f"The experiments ran with different {noun}: {fmt.join(sorted(values))}."
+        for noun, values in found
+        if len(values) > 1
+    ]
+
+
+def sources(experiments: list[ExperimentRecord]) -> Table:
+    """Origin of each experiment."""
+    evaluations = [sum(len(record.test_evaluations) for record in row.records) for row in experiments]
+    return Table.of_columns(
+        "Origin of the experiments",
+        [
+            Column("experiment"), Column("folder"), Column("command"), Column("code"), Column("data digest"),
+            Column("test evaluations", True), Column("state"),
+        ],
+        [
+            [Cell(row.name, row.name) for row in experiments],
+            [Cell(shown_path(row.path), None, "ids") for row in experiments],
+            [Cell(row.records[0].about.get("command") or fmt.MISSING, None, "ids") for row in experiments],
+            [Cell(_commit(row.records[0].about.get("git") or {}), None, "ids") for row in experiments],
+            [Cell(row.digest or "not known", None, "ids") for row in experiments],
+            [
+                Cell(fmt.MISSING if row.digest is None else str(count), count, "number")
+                for row, count in zip(experiments, evaluations, strict=True)
+            ],
+            [Cell(", ".join(dict.fromkeys(record.state for record in row.records))) for row in experiments],
+        ],
+    )  # fmt: skip
+
+
+def _commit(git: Row) -> str:
+    return git["commit"][:12] + (" with changes" if git.get("dirty") else "") if git else fmt.MISSING

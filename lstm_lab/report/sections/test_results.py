@@ -1,61 +1,49 @@
-"""What the record of an opening of the test part shows beside its scores; a page opens nothing itself."""
+"""Test results: what the record of the last test evaluation has beside the scores. A page evaluates nothing itself."""
 
 from __future__ import annotations
 
+from lstm_lab.example_records import AnyExamples
 from lstm_lab.files import Row
-from lstm_lab.records import finite
+from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
-from lstm_lab.report.parts.figures import Figure
-from lstm_lab.report.parts.tables import Cell, Column, Table, aligned
-from lstm_lab.report.sections.predictions import ahead, matrix
+from lstm_lab.report.parts.classification import confusion_matrix, per_class
+from lstm_lab.report.parts.content import Subsection
+from lstm_lab.report.parts.forecasts import error_by_step
+from lstm_lab.report.sections.base import ReportSection, Subsections
+from lstm_lab.sweeps.store.record import SweepRecord
 
 
-def about(opening: Row) -> str:
-    """Which opening of the test part is shown; a page never opens it."""
-    return (
-        f"From its opening of {fmt.when(opening.get('at'))}, with the weights of the best epoch "
-        f"({opening.get('epoch', fmt.NONE)}), as the record kept it."
+class TestResults(ReportSection):
+    """Confusion matrix and scores by class, or the error by step ahead, on the test split."""
+
+    title, order = "Test results", 70
+
+    def of_run(self, run: RunRecord, examples: AnyExamples | None) -> Subsections:
+        return [evaluation_subsection(row) for row in run.test_evaluations[-1:]]
+
+    def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
+        if sweep.winner is None or sweep.winner.record is None:
+            return []
+        trial = f" of trial {sweep.winner.id}"
+        return [evaluation_subsection(row, trial) for row in sweep.winner.record.test_evaluations[-1:]]
+
+
+def evaluation_subsection(evaluation: Row, trial: str = "") -> Subsection:
+    """The record of a test evaluation.
+
+    Args:
+        trial: that was evaluated, as " of trial t0000"; empty for a run of its own.
+    """
+    text = (
+        f"Test evaluation{trial} of {fmt.timestamp(evaluation.get('at'))}, with the weights of the best epoch "
+        f"({evaluation.get('epoch', fmt.MISSING)}), as recorded."
     )
-
-
-def figures_of(opening: Row) -> list[Figure]:
-    """What the record of an opening of the test part lets draw: confusion, and the error at each step ahead."""
-    held = opening.get("confusion")
-    found = [matrix(held["classes"], held["counts"], "test")] if held else []
-    steps = [row["mae"] for row in opening.get("steps") or [] if finite(row.get("mae"))]
-    return [figure for figure in (*found, ahead(steps, " of the test part", "steps-test")) if figure]
-
-
-def each_class(opening: Row) -> Table | None:
-    """Of each true class how many there are, how many were found, and what the others were taken for."""
-    held = opening.get("confusion")
-    if not held:
-        return None
-    names, counts = [str(name) for name in held["classes"]], held["counts"]
-    answered = [sum(column) for column in zip(*counts, strict=True)]
-    taken = [
-        max(((n, names[other]) for other, n in enumerate(row) if other != own and n), default=None)
-        for own, row in enumerate(counts)
-    ]
-
-    def share(part: int, whole: int) -> float | None:
-        return part / whole if whole else None
-
-    def percent(value: float | None) -> str:
-        return fmt.NONE if value is None else f"{100 * value:.1f} %"
-
-    down = [
-        [Cell(name, name) for name in names],
-        [Cell(f"{sum(row):,}", sum(row), "number") for row in counts],
-        aligned((share(row[own], sum(row)) for own, row in enumerate(counts)), percent),
-        aligned((share(row[own], answered[own]) for own, row in enumerate(counts)), percent),
-        [Cell(f"{found[1]}, {fmt.times(found[0])}" if found else fmt.NONE) for found in taken],
-    ]
-    columns = [
-        Column("class"), Column("n", True, "samples or steps of this class"),
-        Column("found", True, "share of them that were answered so: recall"),
-        Column("right when said", True, "share of these answers that are right: precision"),
-        Column("most often taken for"),
-    ]  # fmt: skip
-    rows = [list(row) for row in zip(*down, strict=True)]
-    return Table("Classes of the test part", columns, rows, sortable=True, id="classes-test")
+    confusion = evaluation.get("confusion")
+    errors = [row["mae"] for row in evaluation.get("steps") or [] if finite(row.get("mae"))]
+    figures = (
+        confusion_matrix([str(name) for name in confusion["classes"]], confusion["counts"], "test")
+        if confusion else None,
+        error_by_step(errors, " on the test split", "error-by-step-test"),
+    )  # fmt: skip
+    tables = [per_class(confusion["classes"], confusion["counts"])] if confusion else []
+    return Subsection("", [text], tables, figures=[figure for figure in figures if figure])

@@ -1,0 +1,255 @@
+"""examples.json of a run: predictions of its best epoch on samples of the validation split, as typed plain values.
+
+`lstm_lab.examples` writes it. Pages and W&B charts read it through `read_examples`, which needs no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, TypeAdapter, ValidationError
+
+from lstm_lab import files, legacy
+
+Number = float | None
+"""None where the data have a gap."""
+
+
+class Plain(BaseModel):
+    """Immutable plain values."""
+
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, ser_json_inf_nan="constants")
+
+
+class Examples(Plain):
+    """What the predictions of every task have in common."""
+
+    split: str
+    epoch: int
+    """Of the weights that predicted."""
+    samples: int
+    """Samples predicted."""
+    total: int
+    """Samples of the split."""
+    first_samples: bool = False
+    """Whether they are the first ones, as of a stateful stream; else they are spread evenly over the split."""
+
+
+class CalibrationBin(Plain):
+    """Predictions of similar confidence."""
+
+    confidence: float
+    """Mean probability of the predicted class."""
+    accuracy: float
+    n: int
+
+
+class WrongSample(Plain):
+    """A misclassified sample."""
+
+    sample: int
+    """Index in the split."""
+    target: str
+    prediction: str
+    probability: float
+    """Given to the target."""
+    length: int
+    text: str | None = None
+
+
+class Classification(Examples):
+    """Counts of a classification of whole sequences or of their steps."""
+
+    classes: list[str]
+    confusion: list[list[int]]
+    """Row: target, column: prediction."""
+    calibration: list[CalibrationBin]
+    recall: list[float] = []
+    precision: dict[str, list[Number]] = {}
+    """Class -> the best precision at each recall or more; of the most frequent classes."""
+
+
+class ClassExamples(Classification):
+    """Of a task that classifies sequences."""
+
+    kind: Literal["classes"] = "classes"
+    worst: list[WrongSample] = []
+    """Misclassified samples, least probability of the target first."""
+
+
+class LabelledSequence(Plain):
+    """The first steps of a sequence with class indices; a target of -1 is no target."""
+
+    name: str
+    accuracy: float
+    """Over the whole sequence."""
+    target: list[int]
+    prediction: list[int]
+    length: int
+    """Of the whole sequence."""
+
+
+class TagExamples(Classification):
+    """Of a task that classifies each step."""
+
+    kind: Literal["tags"] = "tags"
+    sequences: list[LabelledSequence]
+
+
+class ForecastWindow(Plain):
+    """One forecast, in the units of the data."""
+
+    name: str
+    error: float
+    """Mean absolute error over the horizon and the targets."""
+    past: list[Number]
+    target: list[Number]
+    predictions: list[list[Number]]
+    """The point forecast, then the ends of its intervals, if there are any."""
+
+
+class IntervalCoverage(Plain):
+    """Share of targets inside the interval of a nominal level."""
+
+    level: float
+    coverage: float
+
+
+class ForecastExamples(Examples):
+    """Of a forecast."""
+
+    kind: Literal["forecasts"] = "forecasts"
+    target_name: str
+    num_targets: int
+    windows: list[ForecastWindow]
+    error_by_step: list[Number]
+    """Mean absolute error at each step ahead."""
+    columns: list[str]
+    """Names of a window's predictions."""
+    coverage: list[IntervalCoverage] = []
+
+
+class ValueExamples(Examples):
+    """Of a regression."""
+
+    kind: Literal["values"] = "values"
+    target_name: str
+    target: list[Number]
+    prediction: list[Number]
+
+
+class LossShare(Plain):
+    """A token or channel, and what it contributes to the loss."""
+
+    name: str
+    n: int
+    """Steps at which it was the target."""
+    steps: int
+    """Steps in all."""
+    share: float
+    """Of the loss."""
+    nats: float
+    """Loss per occurrence."""
+    correct: int
+    """Steps at which it was both the target and the prediction."""
+    predicted: int
+    """Steps at which it was the prediction."""
+
+
+class Excerpt(Plain):
+    """The first steps of a sequence."""
+
+    name: str
+    length: int
+    """Of the whole sequence."""
+    nll: float
+    """Mean over the whole sequence, in nats."""
+    nats: list[Number]
+    """Negative log-likelihood of each step; None where the step is no target."""
+
+
+class TokenExcerpt(Excerpt):
+    """Tokens, and the most probable token at each step."""
+
+    tokens: list[str]
+    predictions: list[str]
+
+
+class FrameExcerpt(Excerpt):
+    """Frames of binary channels, and the probability of each channel."""
+
+    channels: list[str]
+    probabilities: list[list[Number]]
+    """One row per step."""
+    active: list[tuple[int, int]]
+    """(step, channel) of each channel that was on."""
+
+
+class Continuation(Plain):
+    """A token, the tokens before it, and the most probable tokens."""
+
+    quantile: float
+    """Of its loss among all steps: 1 is the largest loss."""
+    context: str
+    truncated: bool
+    """Whether more came before the context."""
+    target: str
+    probability: float
+    predictions: list[tuple[str, float]]
+    """Token and probability, the most probable first."""
+
+
+class NextStepExamples(Examples):
+    """Of a model of the next step. Losses are in nats."""
+
+    num_steps: int
+    nll: float
+    loss_by_position: list[Number]
+    """Mean over sequences, by the position of the step."""
+    largest_losses: list[LossShare]
+
+
+class TokenExamples(NextStepExamples):
+    """Of a sequence of tokens."""
+
+    kind: Literal["tokens"] = "tokens"
+    characters: bool
+    """Whether each token is a single character."""
+    excerpts: list[TokenExcerpt]
+    continuations: list[Continuation] = []
+
+
+class FrameExamples(NextStepExamples):
+    """Of a sequence of frames with binary channels."""
+
+    kind: Literal["frames"] = "frames"
+    excerpts: list[FrameExcerpt]
+
+
+AnyExamples = ClassExamples | TagExamples | ForecastExamples | ValueExamples | TokenExamples | FrameExamples
+_ADAPTER: TypeAdapter[AnyExamples] = TypeAdapter(Annotated[AnyExamples, Discriminator("kind")])
+
+
+def parse_examples(content: dict[str, Any]) -> AnyExamples:
+    """Examples from plain values, of today's format or of format 1.
+
+    Raises:
+        ValueError: they are of neither.
+    """
+    return _ADAPTER.validate_python(legacy.examples(content))
+
+
+def read_examples(run: Path) -> AnyExamples | None:
+    """The examples of the run in a folder; None where there are none, or the file is incomplete."""
+    path = run / files.EXAMPLES
+    try:
+        return parse_examples(json.loads(path.read_bytes())) if path.is_file() else None
+    except (ValueError, ValidationError, TypeError, KeyError, AttributeError):
+        return None
+
+
+def write_examples(run: Path, examples: AnyExamples) -> None:
+    """Write examples.json, whole or not at all."""
+    files.write_atomic(run / files.EXAMPLES, examples.model_dump_json())

@@ -1,0 +1,77 @@
+"""Baselines: scores of the model beside those of methods that need no training of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from lstm_lab.example_records import AnyExamples
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord
+from lstm_lab.report import fmt
+from lstm_lab.report.parts.content import Subsection
+from lstm_lab.report.parts.tables import Cell, Column, Table, aligned
+from lstm_lab.report.sections.base import ReportSection, Subsections
+from lstm_lab.scores import Metrics, compared_metric
+from lstm_lab.sweeps.store.record import SweepRecord
+
+
+class Baselines(ReportSection):
+    """One table per split on which the model was scored."""
+
+    title, order = "Baselines", 30
+
+    def of_run(self, run: RunRecord, examples: AnyExamples | None) -> Subsections:
+        validation = run.about.get("validation")
+        rows: list[Row] = [*([validation] if validation else []), *run.test_evaluations[-1:]]
+        return [Subsection(tables=[_run_table(row, run.monitor or "") for row in rows])]
+
+    def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
+        return [Subsection(tables=[
+            scores_table(
+                f"{fmt.capitalized(split)} split", f"best trial {trial}", model, baselines, skills, sweep.metric
+            )
+            for trial, split, model, baselines, skills in sweep_scores(sweep)
+        ])]  # fmt: skip
+
+
+def sweep_scores(sweep: SweepRecord) -> list[tuple[str, str, Row, dict[str, Row], Row]]:
+    """Best trial, split, its scores, those of the baselines, and its skills; of each split that was scored."""
+    summary = sweep.summary or {}
+    best = summary.get("winner") or {}
+    found = []
+    for split in ("validation", "test"):
+        baselines = (summary.get("baselines") or {}).get(split)
+        if best.get(split) and baselines:
+            found.append((best["trial"], split, best[split], baselines, (summary.get("skill") or {}).get(split) or {}))
+    return found
+
+
+def _run_table(row: Row, monitor: str) -> Table:
+    caption = f"Test split, evaluated {fmt.timestamp(row['at'])}" if row.get("at") else "Validation split"
+    model = f"model, epoch {row.get('epoch', fmt.MISSING)}"
+    return scores_table(caption, model, row["scores"], row.get("baselines") or {}, row.get("skill") or {}, monitor)
+
+
+def scores_table(
+    caption: str, label: str, model: Metrics, baselines: Mapping[str, Metrics], skills: Row, monitor: str
+) -> Table:
+    """Model and baselines, one row each.
+
+    Args:
+        label: of the model's row.
+        monitor: the monitored metric.
+    """
+    metrics = [name for name in model if not baselines or any(name in row for row in baselines.values())]
+    compared = compared_metric(monitor, model, baselines.values())
+    rows = {label: model, **baselines}
+    columns = [
+        Column(""),
+        *(Column(fmt.metric(name), True, "used for the comparison" if name == compared else "") for name in metrics),
+        Column("skill", True, "share of the baseline's error that the model removes; below 0 the baseline is better"),
+    ]
+    cells = [
+        [Cell(name) for name in rows],
+        *(aligned(row.get(name) for row in rows.values()) for name in metrics),
+        [Cell("", None, "number"), *aligned((skills.get(name) for name in baselines), fmt.signed)],
+    ]
+    return Table.of_columns(caption, columns, cells, highlighted=[0])

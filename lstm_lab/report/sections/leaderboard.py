@@ -1,0 +1,108 @@
+"""Leaderboard: the configurations of a sweep, or the experiments of a comparison, best first."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from lstm_lab.example_records import AnyExamples
+from lstm_lab.records import finite
+from lstm_lab.report import fmt
+from lstm_lab.report.parts import critical_difference as cd
+from lstm_lab.report.parts.content import Subsection
+from lstm_lab.report.parts.experiments import experiments_table, interval_cell, tests_against_best
+from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell
+from lstm_lab.report.records.experiments import ComparisonGroup
+from lstm_lab.report.records.hyperparameters import varying
+from lstm_lab.report.sections.base import ReportSection, Subsections
+from lstm_lab.sweeps.store.leaderboard import Configuration
+from lstm_lab.sweeps.store.record import SweepRecord
+
+RANKING = (
+    "Configurations are ranked by the mean over seeds of each trial's best epoch. A configuration that was not trained "
+    "to completion with every seed ranks behind all that were, because it was given fewer epochs."
+)
+
+
+class Leaderboard(ReportSection):
+    """All configurations or experiments in one sortable table."""
+
+    title, order = "Leaderboard", 10
+    wandb_panels = ("run_comparer",)
+
+    def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
+        return [Subsection("", [RANKING], [leaderboard_table(sweep)])] if sweep.configurations else []
+
+    def of_comparison(self, groups: list[ComparisonGroup]) -> Subsections:
+        return [
+            _over_data_sets(groups),
+            *(
+                Subsection(
+                    f"{fmt.capitalized(fmt.metric(group.metric))} on {group.data}", group.notes,
+                    [experiments_table(group, number)], tests_against_best(group),
+                )
+                for number, group in enumerate(groups)
+            ),
+        ]  # fmt: skip
+
+
+def _over_data_sets(groups: list[ComparisonGroup]) -> Subsection:
+    noun, scores = cd.treatments(groups) if len(groups) > 1 else ("", {})
+    ranks = cd.ranked(groups, scores) if len(groups) > 2 else None
+    tables = [cd.scores_table(groups, noun, scores)] if len(scores) > 1 else []
+    return Subsection("All data sets", (), tables, figures=[cd.critical_difference_diagram(ranks)] if ranks else [])
+
+
+def leaderboard_table(sweep: SweepRecord) -> Table:
+    """Configurations, best first; hyperparameters that do not vary are left out."""
+    keys, rows = varying(sweep), sweep.configurations
+    names = fmt.short_names(keys)
+    epochs = [[len(trial.record.rows) for trial in row.trials if trial.record] for row in rows]
+    has_intervals = any(row.n > 2 for row in rows)
+    columns = [
+        Column("rank", True),
+        *(Column(names[key], all(finite(row.overrides.get(key, 0)) for row in rows), key) for key in keys),
+        Column(fmt.metric(sweep.metric), True, f"{sweep.metric}: mean over seeds of each trial's best epoch"),
+        Column("std", True, "standard deviation over seeds"),
+        *([Column("95 % CI", True, "confidence interval of the mean over seeds")] if has_intervals else []),
+        Column("n", True, "seeds with a value"),
+        Column("parameters", True, "trainable parameters of the model"),
+        Column("epochs", True, "epochs trained, from the shortest to the longest trial"),
+        Column("seconds", True, "of training, summed over seeds"),
+        Column("state"),
+        Column("trials"),
+    ]
+    cells = [
+        [number_cell(rank) for rank in range(1, len(rows) + 1)],
+        *(_values(rows, key) for key in keys),
+        aligned(row.mean for row in rows),
+        aligned(row.std for row in rows),
+        *([[interval_cell([t.value for t in row.trials if t.value is not None]) for row in rows]] if has_intervals
+          else []),
+        [number_cell(row.n) for row in rows],
+        aligned(row.parameters for row in rows),
+        [Cell(fmt.number_range(counts), max(counts, default=None), "number") for counts in epochs],
+        aligned((sum(trial.seconds for trial in row.trials) for row in rows), lambda value: f"{value:,.1f}"),
+        [Cell(state := states(row), state, row.trials[0].state) for row in rows],
+        [Cell(" ".join(trial.id for trial in row.trials), row.trials[0].id, "ids") for row in rows],
+    ]  # fmt: skip
+    caption = f"{fmt.plural(len(rows), 'configuration')}, best first by {fmt.metric(sweep.metric)}"
+    best = [index for index, row in enumerate(rows) if sweep.winner in row.trials]
+    return Table.of_columns(caption, columns, cells, sortable=True, highlighted=best, id="leaderboard-table")
+
+
+def states(configuration: Configuration) -> str:
+    """States of its trials, and the trials that they continued from."""
+    counts = Counter(trial.state for trial in configuration.trials)
+    text = ", ".join(state if len(counts) == 1 else f"{count} {state}" for state, count in counts.items())
+    sources = [trial.lineage[-1]["source"] for trial in configuration.trials if trial.lineage]
+    return f"{text}, continued from {' '.join(sources)}" if sources else text
+
+
+def _values(rows: list[Configuration], key: str) -> list[Cell]:
+    """Values of a hyperparameter; a dash where a configuration does not have it."""
+    values = [row.overrides.get(key) for row in rows]
+    texts = [fmt.value(row.overrides[key]) if key in row.overrides else fmt.MISSING for row in rows]
+    if all(value is None or finite(value) for value in values):
+        remaining = iter(texts)
+        return aligned(values, lambda value: next(remaining))
+    return [Cell(text, text) for text in texts]

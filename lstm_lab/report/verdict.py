@@ -1,0 +1,56 @@
+"""The sentence that compares a model with its baselines, for pages and the command line. Imports nothing slow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from lstm_lab.report import fmt
+from lstm_lab.scores import Metrics, better_baselines, compared_metric
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """How the model compares with its baselines on one split."""
+
+    text: str
+    beaten: bool
+    """Whether a baseline scores better than the model."""
+
+
+def verdict(
+    split: str, monitor: str, model: Metrics, baselines: Mapping[str, Metrics], skills: Mapping[str, float | None]
+) -> Verdict | None:
+    """Whether a baseline scores better than the model, as one sentence; None where nothing can be compared.
+
+    Args:
+        split: name of the split: validation or test.
+        monitor: the monitored metric; where it is the loss, the first metric that the baselines have is compared.
+        model: the model's scores.
+        skills: of the model against each baseline (`scores.skill`); None where the baseline has no error.
+    """
+    metric = compared_metric(monitor, model, baselines.values())
+    values = {name: row[metric] for name, row in baselines.items() if metric in row}
+    if not values or metric not in model:
+        return None
+    score = f"{fmt.metric(metric)} {fmt.number(model[metric])}"
+    if better := better_baselines(metric, model, baselines, skills):
+        best, *others = better
+        text = f"{fmt.capitalized(best)} scores better than the model on the {split} split: {fmt.metric(metric)} "
+        text += f"{fmt.number(values[best])} against {fmt.number(model[metric])}."
+        if others:
+            text += f" So {'does' if len(others) == 1 else 'do'} {fmt.join(others)}."
+        return Verdict(text, beaten=True)
+    none = f"No baseline scores better than the model on the {split} split"
+    if equal := [name for name, value in values.items() if value == model[metric]]:
+        verb = "scores" if len(equal) == 1 else "score"
+        return Verdict(f"{none}, but {fmt.join(equal)} {verb} the same: {score}.", beaten=False)
+    known = {name: skill for name in values if (skill := skills.get(name)) is not None}
+    if not known:
+        return Verdict(f"{none}: {score}.", beaten=False)
+    # Of a model without error the skill against every baseline is 1.
+    best = min(known, key=lambda name: (known[name], abs(values[name] - model[metric])))
+    text = f"The model scores better than every baseline on the {split} split: {score} against "
+    text += f"{fmt.number(values[best])} for {best}, the best baseline, whose error it reduces by "
+    text += f"{fmt.percent(known[best])}."
+    return Verdict(text, beaten=False)
