@@ -377,6 +377,17 @@ def test_values_and_classes_of_steps_are_predicted(tmp_path):
     assert np.mean([row[2] == label for row, label in zip(rows, truth, strict=True)]) > 0.8
 
 
+def test_values_of_any_scale_are_learned(tmp_path):
+    X = sequences(60)
+    y = np.array([[1000.0 + 100 * (i % 2), -1e-6 * (i % 2)] for i in range(60)])
+    run = trained(arrays(X, y), "regress", tmp_path / "run")
+    scores = evaluate(run, "test")
+    assert scores.model["mse"] < 0.2 * scores.baselines["training mean"]["mse"]
+    values = np.array([row[1:] for row in predict(run, X[:10]).rows])
+    assert np.abs(values - y[:10]).mean(0) == pytest.approx([0, 0], abs=30)
+    assert np.abs(values[:, 1] - y[:10, 1]).mean() < 3e-7
+
+
 def test_a_published_set_of_sequences_takes_new_arrays(vowels, tmp_path):
     experiment = vowels.with_overrides({"trainer.max_epochs": 1})
     run = Run.create(tmp_path / "run", experiment.dump())

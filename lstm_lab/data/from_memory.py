@@ -24,13 +24,16 @@ from lstm_lab.validation import validate
 if TYPE_CHECKING:
     import pandas as pd
 
-HeldOut: TypeAlias = float | tuple[Arrays, Any]
+Targets: TypeAlias = "Sequence[Hashable] | Sequence[Sequence[Hashable]] | np.ndarray | pd.Series | pd.DataFrame"
+"""One entry for each sequence: a label, a value, a row of values, or a label for each step."""
+
+HeldOut: TypeAlias = float | tuple[Arrays, Targets]
 """A fraction of the sequences, or sequences of their own: (X, y)."""
 
 
 def arrays(
     X: Arrays,
-    y: Any,
+    y: Targets,
     *,
     lengths: Sequence[int] | np.ndarray | None = None,
     groups: Sequence[Hashable] | np.ndarray | None = None,
@@ -111,7 +114,7 @@ class _Samples:
     """Sequences and what is to be predicted of each."""
 
     sequences: list[np.ndarray]
-    y: list[Any]
+    y: list[object]
     """N labels, N rows of values, or N lists of labels."""
     y_name: str
     """For messages."""
@@ -119,7 +122,7 @@ class _Samples:
     """T of an (N, T, F) array with lengths."""
 
     @classmethod
-    def of(cls, X: Arrays, y: Any, X_name: str, y_name: str, lengths: Any = None) -> _Samples:
+    def of(cls, X: Arrays, y: Targets, X_name: str, y_name: str, lengths: object = None) -> _Samples:
         sequences = as_sequences(X, lengths, X_name)
         rows = _plain(y, y_name)
         if len(rows) != len(sequences):
@@ -138,9 +141,9 @@ class _Samples:
         """Labels of all steps, end to end."""
         labels: list[Hashable] = []
         for i, (row, sequence) in enumerate(zip(self.y, self.sequences, strict=True)):
-            found = len(row) if isinstance(row, list) else "no list of"
-            if found not in (len(sequence), self.padded_steps):
-                raise DataError(f"{self.y_name}[{i}]: has {found} labels, but its sequence has {len(sequence)} steps")
+            if not isinstance(row, list) or len(row) not in (len(sequence), self.padded_steps):
+                found = f"has {len(row)} labels" if isinstance(row, list) else "is not a list of labels"
+                raise DataError(f"{self.y_name}[{i}]: {found}, but its sequence has {len(sequence)} steps")
             labels += row[: len(sequence)]
         return labels
 
@@ -153,12 +156,12 @@ class _Samples:
         return values.reshape(len(values), -1)
 
 
-def _plain(y: Any, name: str) -> list[Any]:
+def _plain(y: object, name: str) -> list[object]:
     """Entries of y as Python values: scalars, or lists of them."""
     if is_frame(y) or is_series(y):
         y = y.to_numpy()
     if isinstance(y, np.ndarray):
-        plain: list[Any] = y.tolist()
+        plain: list[object] = y.tolist()
         return plain
     if isinstance(y, str | bytes) or not isinstance(y, Sequence):
         raise DataError(f"{name}: {type(y).__name__} must be a list or an array with one entry for each sequence")
@@ -223,7 +226,7 @@ def _group_names(groups: Sequence[Hashable] | np.ndarray, sets: dict[str, _Sampl
     return np.array([*(str(group) for group in groups), *own])
 
 
-def _target_names(targets: Sequence[str] | None, y: Any, kind: Target) -> tuple[str, ...]:
+def _target_names(targets: Sequence[str] | None, y: Targets, kind: Target) -> tuple[str, ...]:
     if kind != "value":
         if targets is not None:
             raise DataError("targets: names values to predict, but y has classes: remove it, or set target='value'")

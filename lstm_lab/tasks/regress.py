@@ -39,19 +39,30 @@ class RegressionMetrics(Metric, TaskMetrics):
 
 
 class Regress(Task[RegressionSplit], name="regress"):
-    """Mean squared error of the numbers of a sequence."""
+    """Mean squared error of the values of a sequence, standardised where the data are."""
 
     accepts = SequenceRegression
 
     class Config(Task.Config):
         monitor: Literal["mse", "mae"] = "mse"
-        """Metric that compares epochs and trials; mse is the loss."""
+        """Metric that compares epochs and trials. The loss is the mse of standardised values."""
 
     def __init__(self, info: RegressionInfo, monitor: str) -> None:
         self.targets, self.output_size, self.monitor = info.targets, len(info.targets), monitor
+        self.scale = (torch.tensor(info.target_mean), torch.tensor(info.target_std)) if info.target_std else None
+
+    def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:
+        """Predictions in the units of y, where the model predicts standardised values."""
+        if self.scale is None:
+            return logits
+        mean, std = self.scale
+        return logits * std.to(logits) + mean.to(logits)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        return F.mse_loss(logits, batch.y)
+        if self.scale is None:
+            return F.mse_loss(logits, batch.y)
+        std = self.scale[1].to(logits)
+        return F.mse_loss(logits / std, batch.y / std)
 
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection.result import Inspection
@@ -12,7 +11,7 @@ from lstm_lab.data.readers.locate import find_folder
 __all__ = ["Inspection", "inspect"]
 
 
-def inspect(path: str, choices: Mapping[str, Any] | None = None) -> Inspection:
+def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspection:
     """Inspect a CSV, TSV, Parquet or JSONL file, a .ts file, a .txt file, or a folder of texts.
 
     Args:

@@ -6,16 +6,15 @@ import csv
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.inspection.result import Column
+from lstm_lab.data.inspection.result import Column, Fields
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
 from lstm_lab.data.readers.formats import TYPED, parquet_names, read_rows
 from lstm_lab.data.readers.locate import find_file
@@ -118,7 +117,7 @@ class Columns:
         """Whether a column is the same in all rows of each value of column `id_`."""
         return len(set(zip(self.cells(id_), self.cells(name), strict=True))) == len(set(self.cells(id_)))
 
-    def data_kind(self, choices: Mapping[str, Any]) -> str:
+    def data_kind(self, choices: Fields) -> str:
         """Name of the data set that reads the table, or why there is none."""
         if "name" in choices:
             name = str(choices["name"])
@@ -171,7 +170,7 @@ def _shortened(cell: str) -> str:
     return cell if len(cell) <= 32 else cell[:29] + "..."
 
 
-def read_columns(path: str, choices: Mapping[str, Any]) -> Columns:
+def read_columns(path: str, choices: Fields) -> Columns:
     """All columns of a table file.
 
     Args:

@@ -6,6 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+Fields = dict[str, Any]
+"""Fields of a section of an experiment, as YAML has them."""
+
 
 class Column(NamedTuple):
     """A column of a table."""
@@ -41,10 +44,10 @@ class Inspection:
     columns: list[Column] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     """What to correct before trusting a metric, a sentence each."""
-    experiment: dict[str, Any] = field(default_factory=dict)
+    experiment: Fields = field(default_factory=dict)
     """Content of an experiment file that trains on the data."""
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> Fields:
         """Plain values, as `--json` prints them."""
         return {**vars(self), "columns": [column._asdict() for column in self.columns]}
 

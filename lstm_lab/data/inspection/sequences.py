@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import ID_NAMES, TIME_NAMES, Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
-from lstm_lab.data.inspection.result import Inspection, balance_warnings, classification_task, length_statistics
+from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
 from lstm_lab.data.kinds.user_sequences import UserData
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.sources.csv_sequences import CSVSequences
@@ -20,9 +18,9 @@ from lstm_lab.data.sources.ts import TS
 from lstm_lab.validation import validate
 
 
-def inspect_ts(path: str, choices: Mapping[str, Any]) -> Inspection:
+def inspect_ts(path: str, choices: Fields) -> Inspection:
     """A .ts file; next to NAME_TRAIN.ts, NAME_TEST.ts is the test split."""
-    data: dict[str, Any] = {"name": "ts", "path": path}
+    data: Fields = {"name": "ts", "path": path}
     test = re.sub(r"_train(?=\.ts$)", lambda end: "_TEST" if end[0].isupper() else "_test", path, flags=re.IGNORECASE)
     if test != path and "test_path" not in choices:
         try:
@@ -36,7 +34,7 @@ def inspect_ts(path: str, choices: Mapping[str, Any]) -> Inspection:
     return _finish(Inspection(str(find_file(path)), "sequences", ""), found, data, channels)
 
 
-def inspect_table(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
+def inspect_table(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each step of each sequence."""
     for field in ("id", "label", "channels", "split", "group"):
         columns.check(field, choices.get(field))
@@ -52,12 +50,12 @@ def inspect_table(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
     split = choices.get("split") or columns.split_column()
     numbers = [name for name in columns.of_kind("number")
                if name not in (id_, label, split, choices.get("group")) and name.lower() not in TIME_NAMES]  # fmt: skip
-    data: dict[str, Any] = {"name": "csv_sequences", "path": columns.path, "id": id_, "label": label,
+    data: Fields = {"name": "csv_sequences", "path": columns.path, "id": id_, "label": label,
                             "channels": choices.get("channels") or numbers}  # fmt: skip
     data |= ({"split": split} if split else {}) | columns.marks
     data |= choices
     channels = (data["channels"],) if isinstance(data["channels"], str) else tuple(data["channels"])
-    fields: dict[str, Any] = {
+    fields: Fields = {
         key: data[key] for key in ("id", "label", "split", "group", "separator", "decimal") if key in data
     }
     fields |= {"path": columns.path, "channels": channels}
@@ -68,7 +66,7 @@ def inspect_table(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
     return result
 
 
-def _finish(result: Inspection, found: UserData, data: dict[str, Any], channels: list[str]) -> Inspection:
+def _finish(result: Inspection, found: UserData, data: Fields, channels: list[str]) -> Inspection:
     labels = found.labels.tolist()
     result.classes = dict(Counter(labels).most_common())
     result.statistics |= {

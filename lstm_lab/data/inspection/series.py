@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import ID_NAMES, TARGET_NAMES, TIME_NAMES, Columns
-from lstm_lab.data.inspection.result import Inspection, length_statistics
+from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
 from lstm_lab.data.readers.timeline import Times, read_times, regularity
 
 DAY = 86400
@@ -19,7 +18,7 @@ MAX_TARGETS = 32
 """Columns that are predicted at most where no choice names them."""
 
 
-def inspect_series(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
+def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each time step."""
     data = {"name": "csv", "path": columns.path, **columns.marks, **_column_fields(columns, choices)}
     result = Inspection(str(columns.table.path), "series", "")
@@ -44,9 +43,9 @@ def inspect_series(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
     return result
 
 
-def _column_fields(columns: Columns, choices: Mapping[str, Any]) -> dict[str, Any]:
+def _column_fields(columns: Columns, choices: Fields) -> Fields:
     """Fields of the configuration that name columns: as chosen, else as names and values suggest."""
-    fields: dict[str, Any] = {}
+    fields: Fields = {}
     for field in ("time", "id", "targets", "features", "static", "future"):
         columns.check(field, choices.get(field))
     id_ = choices.get("id") or columns.first_named(ID_NAMES, columns.of_kind("category", "number"))
@@ -67,7 +66,7 @@ def _column_fields(columns: Columns, choices: Mapping[str, Any]) -> dict[str, An
     return fields
 
 
-def _names(value: Any) -> list[str]:
+def _names(value: str | Iterable[str] | None) -> list[str]:
     return [value] if isinstance(value, str) else list(value or ())
 
 
@@ -205,7 +204,7 @@ def seasons(step: str) -> list[int]:
     return [int(DAY / seconds), int(7 * DAY / seconds)] if divides_a_day else []
 
 
-def _sizes(rows: int, step: str) -> dict[str, Any]:
+def _sizes(rows: int, step: str) -> Fields:
     """Window, horizon and seasons that the shortest series has room for: 70 % of it are for training, 10 % for
     validation."""
     train, validation = int(rows * 0.7 + 1e-9), int(rows * 0.8 + 1e-9) - int(rows * 0.7 + 1e-9)
@@ -213,6 +212,6 @@ def _sizes(rows: int, step: str) -> dict[str, Any]:
     wanted = fitting[0] if fitting and fitting[0] <= 192 else 24
     horizon = max(1, min(wanted, validation, train // 4))
     window = max(1, min(max(4 * horizon, 96), train // 2, train - horizon))
-    sizes: dict[str, Any] = {"window": window, "horizon": horizon}
+    sizes: Fields = {"window": window, "horizon": horizon}
     windows = train - window - horizon + 1
     return sizes | ({"seasons": fitting} if fitting else {}) | ({"batch_size": 128} if windows > 5000 else {})

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
-from lstm_lab.data.inspection.result import Inspection
+from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.sources.text_stream import TextFileStream
 from lstm_lab.validation import validate
 
@@ -16,9 +14,9 @@ LONG_LINE = 40
 """Characters from which on a repeated line counts as a copy."""
 
 
-def inspect_stream(path: str, choices: Mapping[str, Any]) -> Inspection:
+def inspect_stream(path: str, choices: Fields) -> Inspection:
     """A .txt file, or a folder of them without classes."""
-    data: dict[str, Any] = {"name": "text_stream", "path": path, **choices}
+    data: Fields = {"name": "text_stream", "path": path, **choices}
     text, read_from = validate(TextFileStream.Config, data, path).build().text()
     characters = Counter(text)
     lines = [line.strip() for line in text.split("\n") if line.strip()]

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_texts
-from lstm_lab.data.inspection.result import Inspection, balance_warnings, classification_task, length_statistics
+from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
 from lstm_lab.data.sources.csv_text import CSVText
 from lstm_lab.data.sources.text_folder import TextFolder
 from lstm_lab.validation import validate
 
 
-def inspect_folder(path: str, choices: Mapping[str, Any]) -> Inspection:
+def inspect_folder(path: str, choices: Fields) -> Inspection:
     """A folder with one sub-folder for each class, or with train and test above them."""
     found = validate(TextFolder.Config, {"path": path, **choices}, path).build().read()
     result = Inspection(found.path, "texts", "")
@@ -30,7 +29,7 @@ def inspect_folder(path: str, choices: Mapping[str, Any]) -> Inspection:
     return _finish(result, found.texts, found.labels.tolist(), splits, {**data, **choices})
 
 
-def inspect_texts(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
+def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each text."""
     for key in ("text", "label", "split", "group"):
         columns.check(key, choices.get(key))
@@ -44,7 +43,7 @@ def inspect_texts(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
     label = choices.get("label") or columns.class_column(others)
     if label is None:
         raise DataError(f"{columns.path}: no column of classes was found beside {text!r}: set it by label=COLUMN")
-    data: dict[str, Any] = {"name": "csv_text", "path": columns.path}
+    data: Fields = {"name": "csv_text", "path": columns.path}
     defaults = CSVText.Config.model_fields
     data |= {key: name for key, name in (("text", text), ("label", label)) if name != defaults[key].default}
     if split:
@@ -62,7 +61,7 @@ def inspect_texts(columns: Columns, choices: Mapping[str, Any]) -> Inspection:
 
 
 def _finish(
-    result: Inspection, texts: Sequence[str], labels: list[str], splits: np.ndarray | None, data: dict[str, Any]
+    result: Inspection, texts: Sequence[str], labels: list[str], splits: np.ndarray | None, data: Fields
 ) -> Inspection:
     result.classes = dict(Counter(labels).most_common())
     lengths = length_statistics([len(re.findall(r"\w+|[^\w\s]+", text)) for text in texts], "words")

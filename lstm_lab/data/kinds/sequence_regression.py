@@ -30,6 +30,10 @@ class RegressionInfo:
     """Of each channel over the training split; empty where channels are not standardised."""
     std: tuple[float, ...] = ()
     """Standard deviation of each channel over the training split; empty where channels are not standardised."""
+    target_mean: tuple[float, ...] = ()
+    """Of each value over the training split, for a model that predicts standardised values; empty: it does not."""
+    target_std: tuple[float, ...] = ()
+    """Standard deviation of each value over the training split; empty where values are not standardised."""
 
 
 class RegressionSplit(Split):
@@ -56,7 +60,7 @@ class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
 
     Info = RegressionInfo
     standardized = False
-    """Whether channels are standardised by the training split."""
+    """Whether channels are standardised by the training split, and values for the model that predicts them."""
 
     @property
     @abstractmethod
@@ -65,8 +69,13 @@ class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
 
     @cached_property
     def info(self) -> RegressionInfo:
-        mean, std = (tuple(part.tolist()) for part in self._scale) if self.standardized else ((), ())
-        return RegressionInfo(self.raw.train.sequences[0].shape[1], self.targets, mean, std)
+        size = self.raw.train.sequences[0].shape[1]
+        if not self.standardized:
+            return RegressionInfo(size, self.targets)
+        y = self.raw.train.targets
+        target_scale = y.mean(0), np.where(np.ptp(y, axis=0) > 0, y.std(0), 1.0)
+        mean, std, target_mean, target_std = (tuple(part.tolist()) for part in (*self._scale, *target_scale))
+        return RegressionInfo(size, self.targets, mean, std, target_mean, target_std)
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:

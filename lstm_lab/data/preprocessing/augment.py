@@ -48,7 +48,7 @@ class Augment(config.Config):
     @property
     def active(self) -> tuple[str, ...]:
         """Names of the augmentations that are on."""
-        return tuple(name for name in type(self).model_fields if getattr(self, name) > 0)
+        return tuple(name for name, value in self if value > 0)
 
     def __call__(self, batch: B, rng: np.random.Generator, num_measured: int | None = None) -> B:
         """A changed copy of a batch.

@@ -41,5 +41,5 @@ def series_scale(train: np.ndarray, seasons: Sequence[int]) -> np.ndarray:
 def _mean_of_present(values: np.ndarray) -> np.ndarray:
     """Mean over the rows that are not missing; 0 where all are."""
     present = ~np.isnan(values)
-    total: np.ndarray = np.where(present, values, 0.0).sum(0)
-    return total / np.maximum(present.sum(0), 1)
+    mean: np.ndarray = np.where(present, values, 0.0).sum(0) / np.maximum(present.sum(0), 1)
+    return mean

@@ -142,7 +142,8 @@ def stratified_group_mask(labels: np.ndarray, groups: Iterable[Hashable], fracti
         members = rng.permutation(np.flatnonzero(counts.argmax(1) == label))
         if len(members) > 2:
             chosen[members[: min(max(1, round(fraction * len(members))), len(members) - 1)]] = True
-    return chosen[group]
+    mask: np.ndarray = chosen[group]
+    return mask
 
 
 def no_test_split(data: str) -> DataError:

@@ -104,7 +104,8 @@ class ArrayFile:
             wrong = next(name for name in names.tolist() if name not in self.classes)
             raise DataError(f"{self.path}: y has class {wrong!r}, which is neither in classes "
                             f"({list_names(self.classes)}) nor an index of it")  # fmt: skip
-        return np.array(self.classes)[y]
+        indexed: np.ndarray = np.array(self.classes)[y]
+        return indexed
 
 
 def read_array_file(path: str, sha256: str | None = None) -> ArrayFile:

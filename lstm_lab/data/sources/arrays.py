@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -91,7 +92,7 @@ class PreSplitArrays(PreSplit[InfoT, TargetsT, SplitT]):
         groups = copies if file.splits is None or file.groups is not None else list(range(len(copies)))
         return RawSplits(*(self._raw_split(np.flatnonzero(splits == number), groups) for number in range(3)))
 
-    def _raw_split(self, index: np.ndarray, groups: list[Any]) -> RawSplit[TargetsT]:
+    def _raw_split(self, index: np.ndarray, groups: Sequence[Hashable]) -> RawSplit[TargetsT]:
         return RawSplit([self.file.sequences[i] for i in index], [groups[i] for i in index], self.targets_at(index))
 
     def new_sequences(self, source: NewData) -> list[np.ndarray]:
@@ -124,7 +125,8 @@ class RegressionArrays(PreSplitArrays[RegressionInfo, np.ndarray, RegressionSpli
         return self.file.targets or (("y",) if K == 1 else tuple(f"y{k + 1}" for k in range(K)))
 
     def targets_at(self, index: np.ndarray) -> np.ndarray:
-        return self._values[index]
+        values: np.ndarray = self._values[index]
+        return values
 
 
 class TaggedArrays(PreSplitArrays[LabelledInfo, list[np.ndarray], TaggedSplit], TaggedSequences):
@@ -160,10 +162,10 @@ def _in_order(found: tuple[str, ...], file: ArrayFile) -> tuple[str, ...]:
     return file.classes or found
 
 
-KINDS: dict[Target, type[Dataset[Any]]] = {"class": LabelledArrays, "value": RegressionArrays, "tag": TaggedArrays}
+KINDS: dict[Target, type[Dataset]] = {"class": LabelledArrays, "value": RegressionArrays, "tag": TaggedArrays}
 
 
-class ArrayDataset(Dataset[Any], name="arrays"):
+class ArrayDataset(Dataset, name="arrays"):
     """Sequences of an .npz file: arrays X (N, T, F) and y, and lengths (N,) where sequences have different ones; or X
     (sum of T, F) with the sequences one behind the other. `lab.data.arrays` writes such a file.
 
@@ -181,7 +183,7 @@ class ArrayDataset(Dataset[Any], name="arrays"):
         """Of the file, as hex digits, where no other content is accepted; null: not checked."""
 
         @property
-        def dataset(self) -> type[Dataset[Any]]:
+        def dataset(self) -> type[Dataset]:
             return KINDS[self.target]
 
         def build(self, *info: Any, **more: Any) -> Any:

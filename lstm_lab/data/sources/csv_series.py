@@ -20,8 +20,6 @@ from lstm_lab.data.readers.table import Table, fill_forward, read_numbers
 from lstm_lab.data.readers.timeline import Cycle, Times, calendar_features, check_order, read_times, step_numbers
 
 Missing = Literal["error", "forward_fill", "mask"]
-KNOWN_AHEAD = ("static", "future", "calendar")
-"""Fields whose columns are known over the horizon too."""
 
 
 class CSV(SeriesDataset, name="csv"):
@@ -64,11 +62,12 @@ class CSV(SeriesDataset, name="csv"):
 
         @property
         def covariates(self) -> tuple[str, ...]:
-            return tuple(name for name in ("features", *KNOWN_AHEAD) if getattr(self, name))
+            return (*(["features"] if self.features else []), *self.known_ahead)
 
         @property
         def known_ahead(self) -> tuple[str, ...]:
-            return tuple(name for name in KNOWN_AHEAD if getattr(self, name))
+            columns = {"static": self.static, "future": self.future, "calendar": self.calendar}
+            return tuple(field for field, names in columns.items() if names)
 
         @property
         def masks_missing(self) -> bool:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
 from lstm_lab.data.base import InfoT
+from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.pre_split import SplitT, TargetsT
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.data.kinds.synthetic import SyntheticDataset
-from lstm_lab.data.kinds.tagged import LabelledInfo, TaggedSequences, TaggedSplit
+from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 
 
 class LongLag(SyntheticDataset[InfoT, TargetsT, SplitT]):
@@ -21,7 +22,7 @@ class LongLag(SyntheticDataset[InfoT, TargetsT, SplitT]):
         length: Annotated[int, Field(ge=2, lt=2**31)] = 100
         """Steps over which inputs must be remembered, T."""
 
-    def __init__(self, batch_size: int, length: int, **sizes: Any) -> None:
+    def __init__(self, batch_size: int, length: int, **sizes: int) -> None:
         super().__init__(batch_size, **sizes)
         self.length = length
 
@@ -79,7 +80,7 @@ class Parity(LongLag[LabelledInfo, list[np.ndarray], TaggedSplit], TaggedSequenc
     classes = ("even", "odd")
     standardized = False
 
-    def __init__(self, batch_size: int, length: int, target_steps: str, **sizes: Any) -> None:
+    def __init__(self, batch_size: int, length: int, target_steps: str, **sizes: int) -> None:
         super().__init__(batch_size, length, **sizes)
         self.target_steps = target_steps
 

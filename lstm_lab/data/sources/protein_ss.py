@@ -56,9 +56,11 @@ def letter_indices(text: str, alphabet: str) -> np.ndarray:
     """(T,) index of each letter in the alphabet, its length for any other."""
     table = np.full(256, len(alphabet))
     table[np.frombuffer(alphabet.encode(), np.uint8)] = np.arange(len(alphabet))
-    return table[np.frombuffer(text.encode(), np.uint8)]
+    indices: np.ndarray = table[np.frombuffer(text.encode(), np.uint8)]
+    return indices
 
 
 def one_hot(seq: str) -> np.ndarray:
     """Letters of T residues -> (T, 21); the last channel is for any other letter."""
-    return np.eye(len(RESIDUES) + 1, dtype=np.uint8)[letter_indices(seq, RESIDUES)]
+    channels: np.ndarray = np.eye(len(RESIDUES) + 1, dtype=np.uint8)[letter_indices(seq, RESIDUES)]
+    return channels
