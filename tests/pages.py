@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from sweeping import go_on
+from sweeping import run_trials
 from texts import corpus
 
 from lstm_lab import config, tracking
@@ -82,7 +82,7 @@ def small(path: Path, folder: Path) -> None:
 
 def execute_without_ray(folder: SweepFolder, **_: object) -> dict:
     """What `sweeps.execution.execute_sweep` does, on one thread."""
-    go_on(folder)
+    run_trials(folder)
     return summary.write(folder, "disabled")
 
 

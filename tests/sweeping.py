@@ -21,12 +21,12 @@ def write(path, experiment, **more):
     return SweepFolder.create(path.with_suffix(""), load_sweep(path), command="lstm-lab sweep rates.yaml")
 
 
-def go_on(folder, most=99):
-    """What the driver and its workers do, without Ray: ask, train, settle."""
-    asked = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
+def run_trials(folder, limit=99):
+    """The trials of a search one after another, without Ray: (id, epochs before) of each that was trained."""
+    source = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
     trained = []
-    for number in range(most):
-        spec = asked.suggest(f"tune-{number}")
+    for number in range(limit):
+        spec = source.suggest(f"tune-{number}")
         if not isinstance(spec, dict):
             break
         run = folder.run(spec["trial"])
@@ -35,5 +35,5 @@ def go_on(folder, most=99):
         before = len(run.rows())
         train(Experiment.of(run.experiment), run)
         trained.append((spec["trial"], before))
-        asked.trial_ended(spec["trial"])
+        source.trial_ended(spec["trial"])
     return trained

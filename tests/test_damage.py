@@ -16,7 +16,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from sweeping import go_on, write
+from sweeping import run_trials, write
 
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
@@ -53,7 +53,7 @@ def whole(tmp_path_factory):
         }
     )
     folder = write(base / "rates.yaml", experiment)
-    go_on(folder, most=3)
+    run_trials(folder, limit=3)
     asked = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
     spec = asked.suggest("last")
     run = Run.create(folder.run(spec["trial"]).path, json.loads(spec["experiment_json"]), command="", job_type="trial")
@@ -67,7 +67,7 @@ def whole(tmp_path_factory):
 @pytest.fixture(scope="module")
 def undisturbed(whole, tmp_path_factory):
     folder = copy(whole, tmp_path_factory.mktemp("undisturbed"))
-    go_on(folder)
+    run_trials(folder)
     return {trial.id: [row["val/loss"] for row in folder.run(trial.id).rows()] for trial in folder.trials()}
 
 
@@ -188,7 +188,7 @@ def test_a_damaged_sweep_goes_on_and_loses_nothing_that_was_finished(what, whole
     folder = SweepFolder.open(folder.path)
     warns = "checkpoint" in what and "killed" in what
     with pytest.warns(UserWarning, match="resuming from the checkpoint before") if warns else nothing():
-        trained = dict(go_on(folder))
+        trained = dict(run_trials(folder))
     assert trained == {"t0003": 2, **again}
     trials = folder.trials()
     assert {trial.id: trial.state for trial in trials} == dict.fromkeys(undisturbed, "finished")
@@ -225,7 +225,7 @@ def test_how_long_a_sweep_goes_on_may_be_edited(whole, tmp_path):
     path.write_text(path.read_text().replace("num_samples: 4", "num_samples: 5"))
     assert repair(folder.path) == ["sweep.yaml: num_samples was changed"]
     assert repair(folder.path) == []
-    assert [trial for trial, _ in go_on(SweepFolder.open(folder.path))] == ["t0003", "t0004"]
+    assert [trial for trial, _ in run_trials(SweepFolder.open(folder.path))] == ["t0003", "t0004"]
 
 
 def test_two_drivers_on_one_folder_are_refused(whole, tmp_path):
@@ -269,7 +269,7 @@ def test_a_disk_without_room_fails_a_trial_for_a_reason_that_resume_knows(whole,
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert retention.is_full(run.status["reason"]), run.status
     assert repair(folder.path) == ["trials/t0003/status.json: failed because the disk was full; its training continues"]
-    go_on(SweepFolder(folder.path))
+    run_trials(SweepFolder(folder.path))
     assert [row["val/loss"] for row in run.rows()] == undisturbed["t0003"]
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from sweeping import go_on
+from sweeping import run_trials
 
 from lstm_lab import config, legacy, load_sweep
 from lstm_lab.config import ConfigError
@@ -92,7 +92,7 @@ def test_what_a_population_has_exploited_is_read(folders):
 
 def test_an_interrupted_sweep_resumes_to_what_it_would_have_become(folders):
     cut, whole = SweepFolder.open(folders / "optuna_cut"), SweepFolder.open(folders / "optuna_whole")
-    go_on(cut)
+    run_trials(cut)
     assert [trial.state for trial in cut.trials()] == ["finished"] * 4
     assert [trial.overrides for trial in cut.trials()][:2] == [trial.overrides for trial in whole.trials()][:2]
     assert {trial.configuration for trial in cut.trials()} == {0, 1, 2, 3}

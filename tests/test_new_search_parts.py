@@ -151,12 +151,12 @@ for key in ("searcher", "scheduler"):
         raise AssertionError("converted without a word")
 assert "ray" not in sys.modules
 
-from sweeping import go_on
+from sweeping import run_trials
 
 from lstm_lab.sweeps.store.folder import SweepFolder
 
 folder = SweepFolder.create(lstm_lab.sweeps.store.folder.Path("runs/rates"), load_sweep("sweep.yaml"), command="")
-assert len(go_on(folder)) == 3
+assert len(run_trials(folder)) == 3
 rates = [trial.overrides["optimizer.lr"] for trial in folder.trials()]
 assert rates == [0.001 * 100**0.5, 0.001 * 100**0.25, 0.001 * 100**0.75], rates
 assert all(trial.state == "finished" for trial in folder.trials())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from sweeping import go_on, write
+from sweeping import run_trials, write
 
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import read_json
@@ -21,7 +21,7 @@ from lstm_lab.training import train
 def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp_path, vowels):
     folder = write(tmp_path / "small.yaml", vowels.with_overrides({"trainer.max_epochs": 1}), keep_checkpoints=2,
                    seeds=[0, 1])  # fmt: skip
-    go_on(folder)
+    run_trials(folder)
     content = summary.write(folder, "disabled")
     kept = {trial.configuration for trial in folder.trials() if folder.run(trial.id).best_checkpoint.is_file()}
     assert kept == {row["configuration"] for row in content["configurations"][:2]}
@@ -30,7 +30,7 @@ def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp
     assert sum(row["bytes"] for row in rows) == content["removed"]["bytes"] > 0
     # What was removed on purpose is no damage, and nothing is removed twice.
     assert repair(folder.path) == []
-    assert go_on(folder) == []
+    assert run_trials(folder) == []
     assert summary.write(folder, "disabled") == content
 
 

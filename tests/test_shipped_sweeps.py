@@ -1,4 +1,4 @@
-"""The sweeps that ship: each asks a question, fits at every corner, takes a step at points of it, and runs reduced."""
+"""The shipped sweeps: each has a title, is valid at every corner, trains a step of its configurations, runs reduced."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ QUICK = ("japanese_vowels", "taylor", "jsb_chorales", "adding")
 REDUCED = ["num_samples=1", "seeds=[0]", "confirm=null", "experiment.trainer.max_epochs=1"]
 
 
-def heavy(path):
-    """Text and long series take longer to read than all the rest to run."""
-    here = Path.cwd()
+def parameter(path):
+    """Slow where the data takes longer to read than all other tests to run."""
+    before = Path.cwd()
     os.chdir(ROOT)
     try:
         data = load_sweep(path).base.data.name
     finally:
-        os.chdir(here)
+        os.chdir(before)
     return pytest.param(path, marks=[] if data in QUICK else [pytest.mark.slow], id=path.stem)
 
 
@@ -37,23 +37,23 @@ def shipped(monkeypatch):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_each_asks_a_question_in_its_first_line(path, shipped):
+def test_each_has_a_title_in_its_first_line(path, shipped):
     first = path.read_text().splitlines()[0]
     assert first.startswith("# ")
     assert load_sweep(path).title == first[2:]
     assert first.endswith("?")
 
 
-@pytest.mark.parametrize("path", [heavy(path) for path in FILES])
-def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped, readable):
+@pytest.mark.parametrize("path", [parameter(path) for path in FILES])
+def test_each_is_valid_at_every_corner_and_trains_a_step(path, shipped, readable):
     sweep = load_sweep(path)
     readable(sweep.base.data.build())
     build_corners(sweep, str(path))
-    source = sweep.searcher.build()
-    source.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
-    # Of a grid, the first and the last arm.
-    for number in {0, min(len(source.grid_combinations), sweep.num_configurations) - 1}:
-        experiment = sweep.experiment_for(source.ask(number), sweep.seeds[0])
+    searcher = sweep.build_searcher()
+    searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
+    # Of a grid, the first and the last combination.
+    for number in {0, min(len(searcher.grid_combinations), sweep.num_configurations) - 1}:
+        experiment = sweep.experiment_for(searcher.ask(number), sweep.seeds[0])
         dataset = experiment.data.build()
         learner = build(experiment, dataset)
         batch = next(iter(SequenceDataModule(dataset, experiment.data.batch_size, 0).train_dataloader()))
@@ -65,7 +65,7 @@ def test_each_fits_at_every_corner_and_takes_a_step_at_its_points(path, shipped,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_each_runs_reduced_to_an_answer(path, shipped, readable, tmp_path):
+def test_each_runs_reduced_to_a_winner(path, shipped, readable, tmp_path):
     from lstm_lab.sweeps.execution import execute_sweep
 
     overrides = list(REDUCED)

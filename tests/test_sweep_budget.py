@@ -1,4 +1,4 @@
-"""What ends a search, what confirms its best points, what it is told beforehand: worked out from the record alone."""
+"""Budgets, patience, confirmation and warm start of a sweep, computed from its record."""
 
 from __future__ import annotations
 
@@ -33,38 +33,38 @@ def phase(folder, of=SearchPhase, seconds=0.0):
     return of(folder, "disabled", threading.Event(), lambda: seconds)
 
 
-def bring_back(folder, asked, trial, values, state="finished"):
-    """A trial ends as if it had been trained: one row an epoch."""
+def complete(folder, source, trial, values, state="finished"):
+    """End a trial as if it had been trained: one row per epoch."""
     spec = next(row for row in folder.trial_rows() if row["trial"] == trial)
     experiment = folder.sweep.experiment_for(spec["overrides"], spec["seed"])
     run = Run.create(folder.path / "trials" / trial, experiment.dump(), command="", job_type="trial")
     run.describe(monitor=experiment.monitor, mode=experiment.mode, parameters=7)
     for epoch, value in enumerate(values):
         run.append({"epoch": epoch, experiment.monitor: value, "seconds": float(epoch)})
-        asked.epoch_ended()
+        source.epoch_ended()
     run.mark("finished" if state == "finished" else "interrupted")
     if state != "finished":
         folder.decide(trial, state, "for a test")
-    asked.trial_ended(trial)
+    source.trial_ended(trial)
 
 
-def all_of(folder, asked, values):
-    """Ask until there is no more, each trial with the next of the values."""
+def complete_all(folder, source, values):
+    """End all trials that are suggested, each with the next of the values."""
     values = iter(values)
-    while isinstance(spec := asked.suggest(f"tune-{len(folder.trial_rows())}"), dict):
-        bring_back(folder, asked, spec["trial"], [9.0, next(values)])
+    while isinstance(spec := source.suggest(f"tune-{len(folder.trial_rows())}"), dict):
+        complete(folder, source, spec["trial"], [9.0, next(values)])
     return [trial.id for trial in folder.trials()]
 
 
-# --- what ends a search -----------------------------------------------------------------------------------------------
+# --- end of the search ------------------------------------------------------------------------------------------------
 
 
-def test_a_budget_of_trials_buys_whole_points(tmp_path, demand):
+def test_a_budget_of_trials_is_rounded_down_to_whole_configurations(tmp_path, demand):
     folder = make(tmp_path, demand, budget={"trials": 5}, seeds=[0, 1])
-    asked = phase(folder)
-    assert asked.num_remaining == 4
-    assert len(all_of(folder, asked, range(9))) == 4
-    assert asked.conclude() == "budget.trials: 4 of 8 possible trials are done"
+    source = phase(folder)
+    assert source.num_remaining == 4
+    assert len(complete_all(folder, source, range(9))) == 4
+    assert source.conclude() == "budget.trials: 4 of 8 possible trials are done"
     assert folder.about["ended"].startswith("budget.trials")
     again = phase(folder)
     assert again.num_remaining == 0
@@ -73,10 +73,10 @@ def test_a_budget_of_trials_buys_whole_points(tmp_path, demand):
 
 def test_a_budget_of_epochs_counts_those_of_an_earlier_process(tmp_path, demand):
     folder = make(tmp_path, demand, budget={"epochs": 5})
-    asked = phase(folder)
+    source = phase(folder)
     for _ in range(2):
-        bring_back(folder, asked, asked.suggest("x")["trial"], [2.0, 1.0])
-        assert not asked.is_exhausted()
+        complete(folder, source, source.suggest("x")["trial"], [2.0, 1.0])
+        assert not source.is_exhausted()
     resumed = phase(folder)
     assert not resumed.is_exhausted()
     left = resumed.suggest("y")["trial"]
@@ -89,33 +89,33 @@ def test_a_budget_of_epochs_counts_those_of_an_earlier_process(tmp_path, demand)
     assert trial.reason.startswith("budget.epochs")
 
 
-def test_a_budget_of_minutes_is_of_the_clock(tmp_path, demand):
+def test_a_budget_of_minutes_counts_the_wall_clock(tmp_path, demand):
     folder = make(tmp_path, demand, budget={"minutes": 0.5})
     assert not phase(folder, seconds=29.0).is_exhausted()
-    asked = phase(folder, seconds=31.0)
-    assert asked.is_exhausted()
-    assert asked.conclude() == "budget.minutes: 0.5 minutes are over"
+    source = phase(folder, seconds=31.0)
+    assert source.is_exhausted()
+    assert source.conclude() == "budget.minutes: 0.5 minutes are over"
 
 
-def test_patience_ends_a_search_that_brings_nothing_better(tmp_path, demand):
+def test_patience_ends_a_search_without_improvement(tmp_path, demand):
     folder = make(tmp_path, demand, num_samples=20, patience_trials=3)
-    asked = phase(folder)
-    assert len(all_of(folder, asked, [5.0, 6.0, 4.0, 4.0, 5.0, 7.0, 0.0])) == 6
-    reason = asked.conclude()
+    source = phase(folder)
+    assert len(complete_all(folder, source, [5.0, 6.0, 4.0, 4.0, 5.0, 7.0, 0.0])) == 6
+    reason = source.conclude()
     assert reason == "patience_trials: 3 trials were not better than t0002, 4"
     assert phase(folder).num_remaining == 0
 
 
-def test_a_search_that_tried_everything_says_nothing(tmp_path, demand):
+def test_a_search_that_tried_everything_has_no_reason_to_end(tmp_path, demand):
     folder = make(tmp_path, demand, patience_trials=3, budget={"epochs": 100, "trials": 4})
-    asked = phase(folder)
-    assert len(all_of(folder, asked, [1.0, 2.0, 3.0, 4.0])) == 4
-    assert asked.conclude() is None
+    source = phase(folder)
+    assert len(complete_all(folder, source, [1.0, 2.0, 3.0, 4.0])) == 4
+    assert source.conclude() is None
     assert "ended" not in folder.about
 
 
 @given(st.lists(st.one_of(st.none(), st.integers(0, 5)), max_size=12), st.sampled_from(["min", "max"]))
-def test_waiting_is_counted_from_the_first_best(values, mode):
+def test_trials_since_the_best_are_counted_from_the_first_best(values, mode):
     trials = []
     for place, value in enumerate(values):
         rows = [] if value is None else [{"epoch": 0, "m": value, "seconds": 1.0}]
@@ -131,24 +131,24 @@ def test_waiting_is_counted_from_the_first_best(values, mode):
         assert (since, best) == (len(values) - 1 - place, trials[place])
 
 
-# --- what confirms ----------------------------------------------------------------------------------------------------
+# --- confirmation -----------------------------------------------------------------------------------------------------
 
 
-def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand):
+def test_the_best_configurations_are_confirmed_and_ranked_by_their_mean(tmp_path, demand):
     folder = make(tmp_path, demand, confirm={"top": 2, "seeds": [0, 1, 2]})
-    searched = phase(folder)
-    all_of(folder, searched, [0.1, 0.5, 0.2, 0.9])  # points 0 and 2 lead; 0 by luck
-    asked = phase(folder, ConfirmPhase)
+    search = phase(folder)
+    complete_all(folder, search, [0.1, 0.5, 0.2, 0.9])  # configurations 0 and 2 lead; 0 by chance
+    source = phase(folder, ConfirmPhase)
     assert folder.about["confirmed"] == [0, 2]
-    assert asked.scheduler.name == "fifo"
+    assert source.scheduler.name == "fifo"
     entered = [(row["configuration"], row["seed"], row["phase"]) for row in folder.trial_rows()[4:]]
     assert entered == [(0, 1, "confirm"), (0, 2, "confirm"), (2, 1, "confirm"), (2, 2, "confirm")]
-    # Killed after the first of them: nothing is asked for twice.
-    bring_back(folder, asked, asked.suggest("a")["trial"], [0.8])
+    # Killed after the first of them: no trial is added twice.
+    complete(folder, source, source.suggest("a")["trial"], [0.8])
     resumed = phase(folder, ConfirmPhase)
     assert (resumed.num_remaining, len(folder.trial_rows())) == (3, 8)
     for value in (0.9, 0.2, 0.3):
-        bring_back(folder, resumed, resumed.suggest("b")["trial"], [value])
+        complete(folder, resumed, resumed.suggest("b")["trial"], [value])
     ranked = folder.leaderboard()
     assert [(row.number, row.n) for row in ranked] == [(2, 3), (0, 3), (1, 1), (3, 1)]
     assert ranked[0].mean == pytest.approx((0.2 + 0.2 + 0.3) / 3)
@@ -158,31 +158,31 @@ def test_the_best_points_are_trained_again_and_the_mean_decides(tmp_path, demand
     assert phase(folder, SearchPhase).num_remaining == 0
 
 
-def test_a_point_that_was_cut_short_is_trained_through_to_be_confirmed(tmp_path, demand):
+def test_a_configuration_that_was_stopped_early_is_confirmed_to_completion(tmp_path, demand):
     folder = make(tmp_path, demand, num_samples=1, seeds=[0, 1], scheduler="asha", confirm={"top": 1, "seeds": [0, 1]})
-    searched = phase(folder)
-    bring_back(folder, searched, searched.suggest("a")["trial"], [0.1], "stopped")
-    bring_back(folder, searched, searched.suggest("b")["trial"], [0.4, 0.3])
-    asked = phase(folder, ConfirmPhase)
+    search = phase(folder)
+    complete(folder, search, search.suggest("a")["trial"], [0.1], "stopped")
+    complete(folder, search, search.suggest("b")["trial"], [0.4, 0.3])
+    source = phase(folder, ConfirmPhase)
     assert [(row["seed"], row["phase"]) for row in folder.trial_rows()[2:]] == [(0, "confirm")]
-    bring_back(folder, asked, asked.suggest("c")["trial"], [0.6, 0.5])
+    complete(folder, source, source.suggest("c")["trial"], [0.6, 0.5])
     assert [trial.id for trial in confirmation(folder.trials(), 0, (0, 1))] == ["t0002", "t0001"]
     assert folder.leaderboard()[0].mean == pytest.approx(0.4)
 
 
-def test_without_confirm_nothing_is_asked_again(tmp_path, demand):
+def test_without_confirm_no_trial_is_added(tmp_path, demand):
     folder = make(tmp_path, demand)
-    all_of(folder, phase(folder), [1.0, 2.0, 3.0, 4.0])
+    complete_all(folder, phase(folder), [1.0, 2.0, 3.0, 4.0])
     assert phase(folder, ConfirmPhase).num_remaining == 0
     assert "confirmed" not in folder.about
 
 
-# --- what is told beforehand ------------------------------------------------------------------------------------------
+# --- warm start -------------------------------------------------------------------------------------------------------
 
 
-def test_earlier_points_are_told_and_those_outside_are_counted(tmp_path, demand):
+def test_earlier_results_are_told_and_those_outside_the_space_counted(tmp_path, demand):
     earlier = make(tmp_path, demand, "earlier", num_samples=6)
-    all_of(earlier, phase(earlier), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    complete_all(earlier, phase(earlier), [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     rates = [trial.overrides["optimizer.lr"] for trial in earlier.trials()]
     middle = sorted(rates)[2]
     narrow = {"optimizer.lr": {"loguniform": [1e-3, float(middle)]}}
@@ -199,10 +199,10 @@ def test_earlier_points_are_told_and_those_outside_are_counted(tmp_path, demand)
     assert len(phase(folder).proposer.study.trials) == 3
 
 
-def test_a_warm_start_from_other_data_or_nowhere_is_refused(tmp_path, demand, vowels):
+def test_a_warm_start_from_other_data_or_no_sweep_is_refused(tmp_path, demand, vowels):
     earlier = make(tmp_path, vowels, "earlier")
-    for where, said in ((earlier.path, "metric differ"), (tmp_path / "earlie", "not a sweep")):
-        with pytest.raises(ConfigError, match=said):
+    for where, message in ((earlier.path, "metric differ"), (tmp_path / "earlie", "not a sweep")):
+        with pytest.raises(ConfigError, match=message):
             make(tmp_path, demand, "later", searcher="optuna", warm_start=[str(where)])
         assert not (tmp_path / "later").exists()
 
@@ -217,9 +217,9 @@ def test_a_sweep_as_a_table(tmp_path, demand):
         "model.cell.forget_bias": {"uniform": [0, 1], "when": {"model.cell": "lstm"}},
     }
     folder = make(tmp_path, demand, space=space, num_samples=6)
-    asked = phase(folder)
+    source = phase(folder)
     for value in (0.5, 0.4, 0.3):
-        bring_back(folder, asked, asked.suggest("x")["trial"], [0.9, value])
+        complete(folder, source, source.suggest("x")["trial"], [0.9, value])
     table = lstm_lab.load_sweep(folder.path).trials
     metric = folder.sweep.base.monitor
     assert list(table.trial) == [trial.id for trial in folder.trials()] == ["t0000", "t0001", "t0002"]

@@ -111,8 +111,8 @@ def test_a_bad_sweep_is_refused_in_one_line(sweep_file, override, place, way_out
     assert way_out in line
 
 
-def test_a_sweep_without_a_question_is_refused(tmp_path, vowels):
-    path = tmp_path / "mute.yaml"
+def test_a_sweep_without_a_title_is_refused(tmp_path, vowels):
+    path = tmp_path / "untitled.yaml"
     path.write_text(text(vowels).removeprefix("# Which cell?\n"))
     with pytest.raises(ConfigError, match="first comment line"):
         load_sweep(path)
@@ -125,7 +125,7 @@ def test_all_grid_with_samples_is_refused(tmp_path, vowels):
         load_sweep(path)
 
 
-def test_a_title_may_stand_in_the_file(tmp_path, vowels):
+def test_a_title_may_be_a_key_of_the_file(tmp_path, vowels):
     path = tmp_path / "titled.yaml"
     path.write_text(f"title: LSTM or GRU?\n{text(vowels).removeprefix('# Which cell?')}")
     assert load_sweep(path).title == "LSTM or GRU?"
@@ -160,15 +160,15 @@ ARGUMENTS = {
 
 
 @pytest.mark.parametrize("name", Domain.members)
-def test_domains_draw_and_ask_within_their_bounds(name):
+def test_domains_sample_and_suggest_within_their_bounds(name):
     import optuna
 
     domain = Domain.members[name](ARGUMENTS.get(name, [0.01, 0.5]))
-    drawn = [domain.sample(np.random.default_rng(seed)) for seed in range(200)]
+    samples = [domain.sample(np.random.default_rng(seed)) for seed in range(200)]
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    asked = [domain.suggest("key", study.ask()) for _ in range(50)]
+    suggested = [domain.suggest("key", study.ask()) for _ in range(50)]
     distribution, convert = domain.optuna_distribution()
-    for value in [*drawn, *asked, *domain.corner_values()]:
+    for value in [*samples, *suggested, *domain.corner_values()]:
         assert distribution._contains(distribution.to_internal_repr(convert(value)))
         assert domain.contains(value)
         json.dumps(value)
@@ -176,12 +176,12 @@ def test_domains_draw_and_ask_within_their_bounds(name):
     if hasattr(domain, "log"):
         low, high = domain.bounds
         assert not domain.contains(high + 1e-6)
-        assert all(low <= value <= high for value in drawn)
+        assert all(low <= value <= high for value in samples)
     else:
-        assert set(map(str, drawn)) == set(map(str, domain.arguments))
+        assert set(map(str, samples)) == set(map(str, domain.arguments))
 
 
-def test_loguniform_gives_each_decade_its_share():
+def test_loguniform_samples_each_decade_equally_often():
     domain = Domain.members["loguniform"]([1e-4, 1e-1])
     decades = Counter(int(np.floor(np.log10(domain.sample(np.random.default_rng(seed))))) for seed in range(3000))
     assert set(decades) == {-4, -3, -2}
@@ -196,58 +196,60 @@ def test_randint_includes_both_ends():
 def test_corners_cover_every_listed_value_and_both_ends(sweep_file):
     found = load_sweep(sweep_file)
     seen = list(found.search_space.corners())
-    assert {point["model.cell"] for point in seen} == {"lstm", "gru"}
+    assert {overrides["model.cell"] for overrides in seen} == {"lstm", "gru"}
     assert {(p["model.cell"], p["model.hidden_size"]) for p in seen} == {
         (c, h) for c in ("lstm", "gru") for h in (4, 8)
     }
-    assert {point["optimizer.lr"] for point in seen} == {1e-3, 1e-2}
+    assert {overrides["optimizer.lr"] for overrides in seen} == {1e-3, 1e-2}
     few = list(found.search_space.corners(max_combinations=1))
-    assert {point["model.cell"] for point in few} == {"lstm", "gru"}
-    assert {point["model.hidden_size"] for point in few} == {4, 8}
+    assert {overrides["model.cell"] for overrides in few} == {"lstm", "gru"}
+    assert {overrides["model.hidden_size"] for overrides in few} == {4, 8}
 
 
 # --- searchers --------------------------------------------------------------------------------------------------------
 
 
 def set_up(sweep, seed=0, mode="min"):
-    source = sweep.build_searcher()
-    source.setup(sweep.search_space, sweep.num_samples, seed, mode)
-    return source
+    searcher = sweep.build_searcher()
+    searcher.setup(sweep.search_space, sweep.num_samples, seed, mode)
+    return searcher
 
 
-def test_random_pairs_the_arms_of_a_grid(sweep_file):
+def test_random_samples_the_same_values_for_every_grid_value(sweep_file):
     found = load_sweep(sweep_file)
-    source = set_up(found)
-    points = [source.ask(number) for number in range(source.num_configurations)]
-    assert len(points) == found.num_configurations == 6
-    by_arm = {arm: [{k: v for k, v in p.items() if k != "model.cell"} for p in points if p["model.cell"] == arm]
-              for arm in ("lstm", "gru")}  # fmt: skip
-    assert by_arm["lstm"] == by_arm["gru"]
-    assert len({point["optimizer.lr"] for point in points}) == 3
+    searcher = set_up(found)
+    configurations = [searcher.ask(number) for number in range(searcher.num_configurations)]
+    assert len(configurations) == found.num_configurations == 6
+    lstm, gru = (
+        [{key: value for key, value in each.items() if key != "model.cell"} for each in configurations
+         if each["model.cell"] == cell] for cell in ("lstm", "gru")
+    )  # fmt: skip
+    assert lstm == gru
+    assert len({overrides["optimizer.lr"] for overrides in configurations}) == 3
 
 
-def test_random_point_n_is_the_same_whatever_was_asked_before(sweep_file):
+def test_a_random_configuration_depends_on_its_number_alone(sweep_file):
     found = load_sweep(sweep_file)
     assert set_up(found).ask(4) == [set_up(found).ask(n) for n in range(6)][4]
     assert set_up(found, seed=1).ask(4) != set_up(found).ask(4)
 
 
 @pytest.mark.parametrize("name", Searcher.members)
-def test_searchers_stay_inside_the_space_and_go_on_from_what_they_are_told(sweep_file, name):
+def test_searchers_stay_in_the_space_and_resume_from_results(sweep_file, name):
     found = load_sweep(sweep_file, ["space.model.cell={choice: [lstm, gru]}", f"searcher={name}", "num_samples=12"])
-    source = set_up(found)
-    told = []
+    searcher = set_up(found)
+    results = []
     for number in range(8):
-        point = source.ask(number)
-        told.append((number, point, point["optimizer.lr"]))
-        source.tell(number, point, point["optimizer.lr"])
+        overrides = searcher.ask(number)
+        results.append((number, overrides, overrides["optimizer.lr"]))
+        searcher.tell(number, overrides, overrides["optimizer.lr"])
     resumed = set_up(found)
-    for number, point, value in told:
-        resumed.tell(number, point, value)
+    for number, overrides, value in results:
+        resumed.tell(number, overrides, value)
     for number in range(8, 12):
-        for each in (source, resumed):
+        for each in (searcher, resumed):
             found.experiment_for(each.ask(number), 0)
-    source.tell(8, source.ask(8), None)
+    searcher.tell(8, searcher.ask(8), None)
 
 
 @pytest.mark.parametrize("searcher", ["optuna", "hyperopt"])
@@ -261,26 +263,28 @@ def test_a_searcher_that_learns_finds_the_better_end(sweep_file, searcher, mode)
             "num_samples=40",
         ],
     )
-    source = set_up(found, mode=mode)
+    searcher = set_up(found, mode=mode)
     values = []
     for number in range(40):
-        point = source.ask(number)
-        values.append((100 * point["optimizer.lr"] + (point["model.cell"] == "lstm")) * (1 if mode == "min" else -1))
-        source.tell(number, point, values[-1] if number != 5 else None)
+        overrides = searcher.ask(number)
+        values.append(
+            (100 * overrides["optimizer.lr"] + (overrides["model.cell"] == "lstm")) * (1 if mode == "min" else -1)
+        )
+        searcher.tell(number, overrides, values[-1] if number != 5 else None)
     assert abs(mean(values[-10:])) < abs(mean(values[:8]))
 
 
-def test_hyperopt_told_again_proposes_what_it_would_have_proposed(sweep_file):
+def test_hyperopt_proposes_the_same_after_the_results_are_told_again(sweep_file):
     found = load_sweep(
         sweep_file,
         ["space.model.cell={choice: [lstm, gru]}", "searcher={name: hyperopt, n_startup_trials: 3}", "num_samples=9"],
     )
-    source, later = set_up(found), set_up(found)
+    searcher, later = set_up(found), set_up(found)
     for number in range(8):
-        point = source.ask(number)
-        for each in (source, later):
-            each.tell(number, point, point["optimizer.lr"])
-    assert source.ask(8) == later.ask(8)
+        overrides = searcher.ask(number)
+        for each in (searcher, later):
+            each.tell(number, overrides, overrides["optimizer.lr"])
+    assert searcher.ask(8) == later.ask(8)
 
 
 @pytest.mark.parametrize("name", Scheduler.members)
@@ -295,10 +299,10 @@ def test_every_scheduler_builds_one_of_tune(name):
 # --- ranking ----------------------------------------------------------------------------------------------------------
 
 
-def trial(point, seed, value, state="finished"):
+def trial(configuration, seed, value, state="finished"):
     rows = [{"epoch": 1, "m": value, "seconds": 1.0}]
     record = RunRecord(Path(), {"monitor": "m", "mode": "min", "parameters": 10}, state, None, rows)
-    return Trial(f"t{point}{seed}", point, seed, {"k": point}, state, None, record)
+    return Trial(f"t{configuration}{seed}", configuration, seed, {"k": configuration}, state, None, record)
 
 
 values = st.floats(-100, 100)
@@ -317,7 +321,7 @@ def test_the_leaderboard_is_sorted_by_the_mean_over_seeds(table, mode):
     assert best.value == (max if mode == "max" else min)(table[ranked[0].number])
 
 
-def test_points_cut_short_or_failed_rank_behind_those_trained_through():
+def test_configurations_stopped_early_or_failed_rank_behind_completed_ones():
     trials = [
         trial(0, 0, 0.1, "stopped"), trial(0, 1, 0.1),
         trial(1, 0, 0.5), trial(1, 1, 0.5),
@@ -330,11 +334,11 @@ def test_points_cut_short_or_failed_rank_behind_those_trained_through():
     assert best_trial(leaderboard(trials[4:], "min"), "min") is None
 
 
-def test_one_seed_has_no_spread():
+def test_one_seed_has_no_std():
     assert leaderboard([trial(0, 0, 0.3)], "min")[0].std is None
 
 
-def test_a_sweep_folder_is_refused_twice_and_named_when_absent(tmp_path, sweep_file):
+def test_a_sweep_folder_is_created_once_and_suggested_for_a_typo(tmp_path, sweep_file):
     found = load_sweep(sweep_file)
     folder = SweepFolder.create(tmp_path / "which-cell", found)
     assert SweepFolder.open(folder.path).sweep == found
@@ -344,7 +348,7 @@ def test_a_sweep_folder_is_refused_twice_and_named_when_absent(tmp_path, sweep_f
         SweepFolder.open(tmp_path / "wich-cell")
 
 
-def test_grid_of_nothing_is_one_point():
+def test_the_grid_of_an_empty_space_is_one_configuration():
     assert SearchSpace({}).grid() == [{}]
 
 
@@ -365,7 +369,7 @@ FIRST_OF_HYPEROPT = [
 ]
 
 
-def drawn(searcher, count):
+def first_configurations(searcher, count):
     found = [searcher.ask(number) for number in range(count)]
     keys = ("model.cell", "model.hidden_size", "optimizer.lr", "model.dropout.output")
     return [tuple(overrides[key] for key in keys) for overrides in found]
@@ -376,7 +380,7 @@ def test_a_shipped_sweep_draws_the_configurations_it_always_drew(monkeypatch):
     sweep = load_sweep("sweeps/vowels_cells.yaml")
     searcher = sweep.build_searcher()
     searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
-    for found, expected in zip(drawn(searcher, 5), FIRST_FIVE, strict=True):
+    for found, expected in zip(first_configurations(searcher, 5), FIRST_FIVE, strict=True):
         assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))
 
 
@@ -386,5 +390,5 @@ def test_hyperopt_draws_the_configurations_it_always_drew(monkeypatch):
     sweep = load_sweep("sweeps/vowels_cells.yaml", ["space.model.cell={choice: [lstm, gru]}", "searcher=hyperopt"])
     searcher = sweep.build_searcher()
     searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
-    for found, expected in zip(drawn(searcher, 3), FIRST_OF_HYPEROPT, strict=True):
+    for found, expected in zip(first_configurations(searcher, 3), FIRST_OF_HYPEROPT, strict=True):
         assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))

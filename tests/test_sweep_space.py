@@ -42,18 +42,18 @@ def test_every_searcher_satisfies_conditions_and_constraints(write, searcher):
     build_corners(found, "sweep.yaml")
     again = validate(Sweep, config.load(write(**{**found.dump(), "experiment": found.experiment})), "again")
     assert again == found
-    source = found.build_searcher()
-    source.setup(found.search_space, found.num_samples, 0, "min")
+    searcher = found.build_searcher()
+    searcher.setup(found.search_space, found.num_samples, 0, "min")
     results = []
     for number in range(found.num_configurations):
-        overrides = source.ask(number)
+        overrides = searcher.ask(number)
         experiment = found.experiment_for(overrides, 0)
         assert ("model.cell.forget_bias" in overrides) == (overrides["model.cell"] == "lstm")
         assert ("optimizer.momentum" in overrides) == (overrides["optimizer"]["name"] == "sgd")
         assert experiment.optimizer.name == overrides["optimizer"]["name"]
         assert experiment.model.hidden_size <= 12
         assert experiment.model.hidden_size % 4 == 0
-        source.tell(number, overrides, float(experiment.model.hidden_size))
+        searcher.tell(number, overrides, float(experiment.model.hidden_size))
         results.append((number, overrides, float(experiment.model.hidden_size)))
     later = found.build_searcher()
     later.setup(found.search_space, found.num_samples, 0, "min")
@@ -69,12 +69,12 @@ def test_a_model_that_proposes_what_the_constraints_refuse_gets_a_random_configu
         space={"optimizer.lr": {"uniform": [0.001, 1.0]}},
         constraints=["optimizer.lr > 0.5"],
     ))  # fmt: skip
-    source = found.build_searcher()
-    source.setup(found.search_space, 30, 0, "min")
+    searcher = found.build_searcher()
+    searcher.setup(found.search_space, 30, 0, "min")
     for number in range(30):
-        overrides = source.ask(number)
+        overrides = searcher.ask(number)
         assert overrides["optimizer.lr"] > 0.5
-        source.tell(number, overrides, overrides["optimizer.lr"])
+        searcher.tell(number, overrides, overrides["optimizer.lr"])
 
 
 SOON = {"name": "pbt", "perturbation_interval": 1}

@@ -32,7 +32,7 @@ class WandbSearch(NamedTuple):
 class WandbEarlyStopping(NamedTuple):
     """The section `early_terminate` of W&B, None to leave it out, and what is lost by it."""
 
-    early_terminate: dict[str, Any] | None
+    early_terminate: dict[str, object] | None
     notes: tuple[str, ...] = ()
 
 

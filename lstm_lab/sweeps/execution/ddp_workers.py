@@ -20,7 +20,7 @@ from lstm_lab.data import Dataset
 from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
-from lstm_lab.sweeps.spec import Resources
+from lstm_lab.sweeps.sections import Resources
 from lstm_lab.training import train_rank
 
 CLOSE_TIMEOUT = 3.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lstm_lab.experiment import Experiment
-from lstm_lab.sweeps.spec import Resources
+from lstm_lab.sweeps.sections import Resources
 from lstm_lab.tracking import Mode
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ray.tune.schedulers import TrialScheduler
 
 
-def from_hyperband(section: WandbSection) -> dict[str, Any]:
+def from_hyperband(section: WandbSection) -> dict[str, object]:
     """The fields of ASHA for W&B's hyperband, which has the same rungs and counts epochs as iterations."""
     eta = section.get("eta", 3)
     first_rung = section.get("min_iter") or max(1, int(section.get("max_iter", 1) / eta ** section.get("s", 0)))

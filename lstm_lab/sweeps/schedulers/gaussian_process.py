@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,12 +88,12 @@ def select_ucb(process: GaussianProcess, candidates: Array, pending: Array, time
     return int(np.argmax(mean + np.sqrt(0.2 * np.log(1 + 0.4 * (1 + time))) * std))
 
 
-def to_unit_cube(domains: Mapping[str, Domain], overrides: Mapping[str, Any]) -> list[float]:
+def to_unit_cube(domains: Mapping[str, Domain], overrides: Mapping[str, object]) -> list[float]:
     """A configuration in the unit cube: on a log scale where the domain is, by the index in a list of values."""
     return [_to_unit_interval(domain, overrides[key]) for key, domain in domains.items()]
 
 
-def _to_unit_interval(domain: Domain, value: Any) -> float:
+def _to_unit_interval(domain: Domain, value: object) -> float:
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     distribution, encode = domain.optuna_distribution()

@@ -11,7 +11,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any
 
-ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
+ARITHMETIC: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul,
     ast.Div: operator.truediv, ast.FloorDiv: operator.floordiv, ast.Mod: operator.mod,
 }  # fmt: skip
@@ -52,7 +52,7 @@ class Constraint:
                 f"'{text}': contains no key; write for example model.hidden_size * model.num_layers <= 256"
             )
 
-    def is_satisfied(self, experiment: Mapping[str, Any]) -> bool:
+    def is_satisfied(self, experiment: Mapping[str, object]) -> bool:
         """Whether an experiment satisfies the constraint; it does where one of the keys is missing or null.
 
         Args:
@@ -70,7 +70,7 @@ class Constraint:
         except TypeError as error:
             raise ValueError(f"'{self.text}': {error}") from None
 
-    def missing_keys(self, experiment: Mapping[str, Any]) -> set[str]:
+    def missing_keys(self, experiment: Mapping[str, object]) -> set[str]:
         """The keys of the constraint that an experiment does not have."""
         return {key for key in self.keys if not _has_key(experiment, key)}
 
@@ -106,7 +106,7 @@ class Constraint:
         for child, child_is_condition in children:
             self._check(child, child_is_condition)
 
-    def _value(self, node: ast.expr, experiment: Mapping[str, Any]) -> Any:
+    def _value(self, node: ast.expr, experiment: Mapping[str, object]) -> object:
         match node:
             case ast.BoolOp(op=ast.And(), values=values):
                 return all(self._value(value, experiment) for value in values)
@@ -117,8 +117,8 @@ class Constraint:
             case ast.UnaryOp(operand=operand):
                 return -_number(self._value(operand, experiment))
             case ast.Compare(left=left, ops=ops, comparators=others):
-                values = [self._value(each, experiment) for each in (left, *others)]
-                pairs = zip(ops, values, values[1:], strict=False)
+                terms = [self._value(each, experiment) for each in (left, *others)]
+                pairs = zip(ops, terms, terms[1:], strict=False)
                 return all(COMPARISONS[type(op)](one, other) for op, one, other in pairs)
             case ast.BinOp(left=left, op=op, right=right):
                 one, other = (_number(self._value(side, experiment)) for side in (left, right))
@@ -145,15 +145,15 @@ def _dotted_key(node: ast.expr) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _number(value: Any) -> int | float:
+def _number(value: object) -> int | float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is not a number")
     return value
 
 
-def _lookup(experiment: Mapping[str, Any], key: str) -> Any:
+def _lookup(experiment: Mapping[str, object], key: str) -> object:
     """The content under a dotted key; MissingValue where there is none."""
-    content: Any = experiment
+    content: object = experiment
     for name in key.split("."):
         if not isinstance(content, Mapping) or name not in content:
             raise MissingValue(key)
@@ -161,7 +161,7 @@ def _lookup(experiment: Mapping[str, Any], key: str) -> Any:
     return content
 
 
-def _has_key(experiment: Mapping[str, Any], key: str) -> bool:
+def _has_key(experiment: Mapping[str, object], key: str) -> bool:
     try:
         _lookup(experiment, key)
     except MissingValue:
@@ -169,7 +169,7 @@ def _has_key(experiment: Mapping[str, Any], key: str) -> bool:
     return True
 
 
-def _value_of(experiment: Mapping[str, Any], key: str) -> Any:
+def _value_of(experiment: Mapping[str, object], key: str) -> object:
     """The value under a key; of a section that is chosen by name, the name."""
     content = _lookup(experiment, key)
     value = content.get("name") if isinstance(content, Mapping) else content

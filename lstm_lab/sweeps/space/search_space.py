@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -19,7 +18,7 @@ MAX_ATTEMPTS = 1000
 """Samples for one configuration before the constraints count as unsatisfiable."""
 
 
-def sections_first(overrides: Mapping[str, Any]) -> Overrides:
+def sections_first(overrides: Mapping[str, object]) -> Overrides:
     """Sections before their fields, so that `model.cell` is chosen before `model.cell.forget_bias` is set."""
     return dict(sorted(overrides.items(), key=lambda item: item[0].count(".")))
 
@@ -41,7 +40,7 @@ class SearchSpace:
         self,
         domains: Mapping[str, Domain],
         constraints: Sequence[Constraint] = (),
-        resolve: Callable[[Overrides], Mapping[str, Any]] = dict,
+        resolve: Callable[[Overrides], Mapping[str, object]] = dict,
     ) -> None:
         self.domains, self.constraints, self.resolve = dict(domains), tuple(constraints), resolve
         for key, domain in self.domains.items():
@@ -76,14 +75,14 @@ class SearchSpace:
             order += ready
         return order
 
-    def is_active(self, key: str, overrides: Mapping[str, Any]) -> bool:
+    def is_active(self, key: str, overrides: Mapping[str, object]) -> bool:
         """Whether the condition of a key is true; `overrides` contain the keys that it depends on."""
         when = self.domains[key].when
         return all(
             other in overrides and condition_value(overrides[other]) in required for other, required in when.items()
         )
 
-    def keep_active(self, values: Mapping[str, Any]) -> Overrides:
+    def keep_active(self, values: Mapping[str, object]) -> Overrides:
         """The configuration of a value for each key: values whose condition is false are left out."""
         active: Overrides = {}
         for key in self.order:
@@ -98,7 +97,7 @@ class SearchSpace:
         experiment = self.resolve(overrides)
         return all(constraint.is_satisfied(experiment) for constraint in self.constraints)
 
-    def contains(self, overrides: Mapping[str, Any]) -> bool:
+    def contains(self, overrides: Mapping[str, object]) -> bool:
         """Whether a configuration, of another sweep for example, could have been sampled from this space."""
         active = self.keep_active(overrides)
         if set(overrides) != {key for key in self.domains if self.is_active(key, active)}:
@@ -126,7 +125,7 @@ class SearchSpace:
             raise ValueError(f"constraints: no combination of the grid satisfies {' and '.join(map(repr, fixed))}")
         return allowed
 
-    def sample(self, seed: tuple[int, ...], fixed: Mapping[str, Any] | None = None) -> Overrides:
+    def sample(self, seed: tuple[int, ...], fixed: Mapping[str, object] | None = None) -> Overrides:
         """A random configuration, the same for the same seed.
 
         Args:
@@ -145,7 +144,7 @@ class SearchSpace:
                 return overrides
         raise self.sampling_error(fixed or {})
 
-    def sampling_error(self, fixed: Mapping[str, Any]) -> ConfigError:
+    def sampling_error(self, fixed: Mapping[str, object]) -> ConfigError:
         """The error to raise where no sample satisfies the constraints."""
         with_values = f" with {format_overrides(fixed)}" if fixed else ""
         rules = ", ".join(f"'{each}'" for each in self.constraints)
@@ -179,7 +178,7 @@ class SearchSpace:
                         seen.add(identity)
                         yield overrides
 
-    def _combinations(self, lists: dict[str, list[Any]], max_combinations: int) -> Iterator[Overrides]:
+    def _combinations(self, lists: Mapping[str, Sequence[object]], max_combinations: int) -> Iterator[Overrides]:
         if math.prod(len(values) for values in lists.values()) <= max_combinations:
             for values in itertools.product(*lists.values()):
                 yield dict(zip(lists, values, strict=True))
@@ -194,7 +193,7 @@ class SearchSpace:
         found: Overrides = {}
         for other, required in self.domains[key].when.items():
             found.update(self._activating(other))
-            found[other] = next(v for v in self.domains[other].arguments if condition_value(v) in required)
+            found[other] = next(v for v in self.domains[other].corner_values() if condition_value(v) in required)
         return found
 
     def check_constraints(self, corners: Sequence[Overrides]) -> None:
@@ -214,12 +213,12 @@ class SearchSpace:
                 raise ValueError(f"constraints: '{constraint}': no experiment of the sweep has {min(missing)}")
 
 
-def format_overrides(overrides: Mapping[str, Any]) -> str:
+def format_overrides(overrides: Mapping[str, object]) -> str:
     """A configuration in one line: `model.cell=gru, optimizer=sgd(lr=0.1)`."""
     return ", ".join(f"{key}={format_value(value)}" for key, value in overrides.items())
 
 
-def format_value(value: Any) -> str:
+def format_value(value: object) -> str:
     """A value in a few characters; a whole section by its name and the fields that it sets."""
     if isinstance(value, Mapping):
         fields = ", ".join(f"{key}={format_value(field)}" for key, field in value.items() if key != "name")

@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from lstm_lab.files import Row
 from lstm_lab.sweeps.space.search_space import format_value
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.tasks.base import better
@@ -70,7 +71,7 @@ class SweepProgress:
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def start_trial(self, trial: str, overrides: Mapping[str, Any], seed: int) -> None:
+    def start_trial(self, trial: str, overrides: Mapping[str, object], seed: int) -> None:
         """A trial runs, for the first time or again."""
         row = self.rows.setdefault(trial, TrialProgress(format_config(overrides), seed))
         row.state = "running"
@@ -85,14 +86,14 @@ class SweepProgress:
         self._update_best(trial.id, trial.value)
         self._count(trial.id, trial.state)
 
-    def report_epoch(self, trial: str, result: Mapping[str, Any]) -> None:
+    def report_epoch(self, trial: str, result: Row) -> None:
         """A trial has completed an epoch; `result` is its row of the record."""
         row = self.rows[trial]
         row.epochs, row.seconds = result["epoch"] + 1, result["seconds"]
         self._update_best(trial, result[self.metric])
         self._refresh()
 
-    def report_exploit(self, row: Mapping[str, Any]) -> None:
+    def report_exploit(self, row: Row) -> None:
         """A trial continues from another one; `row` is the row of its lineage."""
         self.rows[row["trial"]].config = format_config(row["overrides"])
         changes = " ".join(
@@ -224,7 +225,7 @@ class NotebookBar:
         self._shown = time.monotonic()
 
 
-def format_config(overrides: Mapping[str, Any]) -> str:
+def format_config(overrides: Mapping[str, object]) -> str:
     """`cell=gru lr=0.0034`: the last name of each key, numbers short."""
     return " ".join(f"{_last_name(key)}={format_value(value)}" for key, value in overrides.items())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -23,7 +23,7 @@ class OptunaDistribution(NamedTuple):
     """Optuna's distribution of a domain, and the function from a value of ours to Optuna's."""
 
     distribution: BaseDistribution
-    encode: Callable[[Any], Any]
+    encode: Callable[[Any], object]
 
 
 class Domain(Registered, kind="domain"):
@@ -45,13 +45,13 @@ class Domain(Registered, kind="domain"):
     wandb_note: ClassVar[str] = ""
     """How the domain and its counterpart in W&B differ."""
 
-    def __init__(self, arguments: Any, when: object = None) -> None:
-        self.arguments = arguments
+    def __init__(self, arguments: object, when: object = None) -> None:
+        self.arguments: object = arguments
         self.check()
         if when is not None and not (isinstance(when, Mapping) and when):
             raise ValueError(f"when must be a mapping of keys to values, as in {{model.cell: lstm}}, got {when!r}")
-        self._when: dict[str, Any] = dict(when) if isinstance(when, Mapping) else {}
-        self.when: dict[str, list[Any]] = {
+        self._when: dict[str, object] = dict(when) if isinstance(when, Mapping) else {}
+        self.when: dict[str, list[object]] = {
             str(key): value if isinstance(value, list) else [value] for key, value in self._when.items()
         }
 
@@ -60,30 +60,30 @@ class Domain(Registered, kind="domain"):
         """Raise ValueError where the arguments are invalid."""
 
     @abstractmethod
-    def sample(self, rng: np.random.Generator) -> Any:
+    def sample(self, rng: np.random.Generator) -> object:
         """A random value."""
 
     @abstractmethod
-    def corner_values(self) -> list[Any]:
+    def corner_values(self) -> Sequence[object]:
         """Values with which the experiment is checked before the sweep starts: all of a list, the ends of a range."""
 
     @abstractmethod
-    def contains(self, value: Any) -> bool:
+    def contains(self, value: object) -> bool:
         """Whether a value may be sampled from the domain."""
 
     @abstractmethod
-    def perturb(self, value: Any, rng: np.random.Generator) -> Any:
+    def perturb(self, value: Any, rng: np.random.Generator) -> object:
         """A value a little above or below, still in the domain."""
 
     @abstractmethod
-    def suggest(self, key: str, trial: BaseTrial) -> Any:
+    def suggest(self, key: str, trial: BaseTrial) -> object:
         """A value suggested by an Optuna trial."""
 
     @abstractmethod
     def optuna_distribution(self) -> OptunaDistribution:
         """The domain as Optuna models it."""
 
-    def to_wandb(self) -> dict[str, Any]:
+    def to_wandb(self) -> dict[str, object]:
         """The domain as a parameter of a W&B sweep.
 
         Raises:
@@ -91,7 +91,7 @@ class Domain(Registered, kind="domain"):
         """
         raise NoWandbEquivalent(f"W&B has no domain like '{self.name}'; write choice with a list of values")
 
-    def to_yaml(self) -> dict[str, Any]:
+    def to_yaml(self) -> dict[str, object]:
         """The domain as a sweep file writes it."""
         return {self.name: self.arguments, **({"when": self._when} if self._when else {})}
 
@@ -105,6 +105,6 @@ class Domain(Registered, kind="domain"):
         return hash(repr(self))
 
 
-def condition_value(value: Any) -> Any:
+def condition_value(value: object) -> object:
     """What a condition compares: the value, or the name of a whole section."""
     return value["name"] if isinstance(value, Mapping) and "name" in value else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 class Choice(Domain, name="choice"):
     """One of a list, each equally likely."""
 
-    arguments: list[Any]
+    arguments: list[object]
 
     def check(self) -> None:
         if not isinstance(self.arguments, list) or not self.arguments:
             raise ValueError(f"must be a list of values, as in {{{self.name}: [lstm, gru]}}, got {self.arguments!r}")
 
-    def sample(self, rng: np.random.Generator) -> Any:
+    def sample(self, rng: np.random.Generator) -> object:
         return self.arguments[int(rng.integers(len(self.arguments)))]
 
-    def corner_values(self) -> list[Any]:
+    def corner_values(self) -> list[object]:
         return list(self.arguments)
 
-    def contains(self, value: Any) -> bool:
+    def contains(self, value: object) -> bool:
         return value in self.arguments
 
-    def perturb(self, value: Any, rng: np.random.Generator) -> Any:
+    def perturb(self, value: object, rng: np.random.Generator) -> object:
         """The value before or after it in the list."""
         index = self.arguments.index(value) + int(rng.choice([-1, 1]))
         return self.arguments[min(max(index, 0), len(self.arguments) - 1)]
 
-    def suggest(self, key: str, trial: BaseTrial) -> Any:
+    def suggest(self, key: str, trial: BaseTrial) -> object:
         # By index, because a value may be a whole section.
         return self.arguments[trial.suggest_categorical(key, list(range(len(self.arguments))))]
 
@@ -45,7 +45,7 @@ class Choice(Domain, name="choice"):
 
         return OptunaDistribution(CategoricalDistribution(list(range(len(self.arguments)))), self.arguments.index)
 
-    def to_wandb(self) -> dict[str, Any]:
+    def to_wandb(self) -> dict[str, object]:
         if any(isinstance(value, dict | list) for value in self.arguments):
             raise NoWandbEquivalent("W&B passes single values, not sections; choose among the section's fields instead")
         return {"values": list(self.arguments)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -59,6 +59,6 @@ class Normal(Range, name="normal"):
 
         return OptunaDistribution(FloatDistribution(*self._quantiles), self.quantile)
 
-    def to_wandb(self) -> dict[str, Any]:
+    def to_wandb(self) -> dict[str, object]:
         mean, std = self.arguments
         return {"distribution": "normal", "mu": mean, "sigma": std}

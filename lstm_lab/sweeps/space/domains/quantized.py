@@ -47,8 +47,8 @@ class Quantized(Range):
     def bounds(self) -> tuple[float, float]:
         return self.value(0), self.value(self.num_steps)
 
-    def contains(self, value: Any) -> bool:
-        return super().contains(value) and self.value(self.index(value)) == value
+    def contains(self, value: object) -> bool:
+        return self._is_number(value) and super().contains(value) and self.value(self.index(value)) == value
 
     def perturb(self, value: Any, rng: np.random.Generator) -> float:
         """One step up or down."""
@@ -71,7 +71,7 @@ class QUniform(Quantized, name="quniform"):
 
         return OptunaDistribution(IntDistribution(0, self.num_steps), self.index)
 
-    def to_wandb(self) -> dict[str, Any]:
+    def to_wandb(self) -> dict[str, object]:
         # As a list: W&B's q_uniform rounds to multiples of the step and gives the two ends half the probability.
         return {"values": [self.value(index) for index in range(self.num_steps + 1)]}
 
@@ -95,7 +95,7 @@ class QLogUniform(Quantized, name="qloguniform"):
         low, high = self.bounds
         return OptunaDistribution(FloatDistribution(float(low), float(high), log=True), float)
 
-    def to_wandb(self) -> dict[str, Any]:
+    def to_wandb(self) -> dict[str, object]:
         low, high, step = self.arguments
         if not math.isclose(low, round(low / step) * step, rel_tol=1e-9):
             raise NoWandbEquivalent(f"W&B rounds to multiples of {step:g}, and {low:g} is none; change low or the step")

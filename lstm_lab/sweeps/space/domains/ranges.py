@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeGuard
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from lstm_lab.sweeps.space.domains.base import Domain
 class Range(Domain):
     """Base of the domains between two bounds."""
 
-    arguments: list[Any]
+    arguments: list[float]
     log: ClassVar[bool] = False
     """Whether the values lie on a logarithmic scale."""
     integer: ClassVar[bool] = False
@@ -35,7 +35,7 @@ class Range(Domain):
         if self.log and low <= 0:
             raise ValueError(f"low must be above 0 on a log scale, got {low}")
 
-    def _is_number(self, value: object) -> bool:
+    def _is_number(self, value: object) -> TypeGuard[float]:
         kinds = int if self.integer else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -44,10 +44,10 @@ class Range(Domain):
         """The lowest and the highest value of the domain."""
         return self.arguments[0], self.arguments[1]
 
-    def corner_values(self) -> list[Any]:
+    def corner_values(self) -> list[float]:
         return list(self.bounds)
 
-    def contains(self, value: Any) -> bool:
+    def contains(self, value: object) -> bool:
         low, high = self.bounds
         return self._is_number(value) and low <= value <= high
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,7 +21,8 @@ class Uniform(Range, name="uniform"):
     from_wandb = {"uniform": min_max}
 
     def sample(self, rng: np.random.Generator) -> float:
-        return float(rng.uniform(*self.arguments))
+        low, high = self.bounds
+        return float(rng.uniform(low, high))
 
     def suggest(self, key: str, trial: BaseTrial) -> float:
         return trial.suggest_float(key, *self.bounds, log=self.log)
@@ -32,7 +33,7 @@ class Uniform(Range, name="uniform"):
         low, high = self.bounds
         return OptunaDistribution(FloatDistribution(float(low), float(high), log=self.log), float)
 
-    def to_wandb(self) -> dict[str, Any]:
+    def to_wandb(self) -> dict[str, object]:
         low, high = self.bounds
         return {"distribution": "uniform", "min": low, "max": high}
 
@@ -51,7 +52,7 @@ class LogUniform(Uniform, name="loguniform"):
         low, high = self.bounds
         return min(max(float(np.exp(rng.uniform(np.log(low), np.log(high)))), low), high)
 
-    def to_wandb(self) -> dict[str, Any]:
+    def to_wandb(self) -> dict[str, object]:
         return {**super().to_wandb(), "distribution": "log_uniform_values"}
 
 
@@ -62,19 +63,19 @@ class RandInt(Range, name="randint"):
     from_wandb = {"int_uniform": min_max}
 
     def sample(self, rng: np.random.Generator) -> int:
-        low, high = self.arguments
-        return int(rng.integers(low, high + 1))
+        low, high = self.bounds
+        return int(rng.integers(int(low), int(high) + 1))
 
     def suggest(self, key: str, trial: BaseTrial) -> int:
-        low, high = self.arguments
-        return trial.suggest_int(key, low, high)
+        low, high = self.bounds
+        return trial.suggest_int(key, int(low), int(high))
 
     def optuna_distribution(self) -> OptunaDistribution:
         from optuna.distributions import IntDistribution
 
-        low, high = self.arguments
-        return OptunaDistribution(IntDistribution(low, high), int)
+        low, high = self.bounds
+        return OptunaDistribution(IntDistribution(int(low), int(high)), int)
 
-    def to_wandb(self) -> dict[str, Any]:
+    def to_wandb(self) -> dict[str, object]:
         low, high = self.bounds
         return {"distribution": "int_uniform", "min": low, "max": high}
