@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from pages import PAGES, ROOT, Block, blocks, execute_without_ray, sandbox
@@ -91,7 +93,14 @@ def check_yaml(block: Block) -> None:
 
 
 def run_page(page, monkeypatch: pytest.MonkeyPatch) -> None:
-    names: dict = {"__name__": "__page__"}
+    rng = np.random.default_rng(0)
+    names: dict = {
+        "__name__": "__page__",
+        # What a reader has: sequences, a class of each, and a series.
+        "X": [rng.normal(size=(int(length), 3)) for length in rng.integers(5, 9, 48)],
+        "y": np.repeat(["left", "right"], 24),
+        "df": pd.read_csv("load.csv", parse_dates=["time"]),
+    }
     for block in blocks(page):
         where = f"{page.name}:{block.line}"
         if block.reason or block.language in SHOWN or (block.file or "").startswith("lstm_lab/"):
