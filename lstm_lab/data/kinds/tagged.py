@@ -62,10 +62,11 @@ class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
     @cached_property
     def info(self) -> LabelledInfo:
         for name, split in (("training", self.raw.train), ("test", self.raw.test)):
-            found = np.unique(np.concatenate([np.empty(0, np.int64), *split.targets]))
-            if found[0] < -1 or found[-1] >= len(self.classes):
-                raise DataError(f"{self.name}: class index {found[0] if found[0] < -1 else found[-1]} in the {name} "
-                                f"split, but there are {len(self.classes)} classes")  # fmt: skip
+            found = np.concatenate([np.empty(0, np.int64), *split.targets])
+            wrong = found[(found < -1) | (found >= len(self.classes))]
+            if len(wrong):
+                raise DataError(f"{self.name}: class index {wrong[0]} in the {name} split, but there are "
+                                f"{len(self.classes)} classes")  # fmt: skip
         labels = np.concatenate(self.raw.train.targets)
         counts = np.bincount(labels[labels >= 0], minlength=len(self.classes))
         mean, std = (tuple(part.tolist()) for part in self._scale) if self.standardized else ((), ())
