@@ -1,4 +1,4 @@
-"""Every experiment in conf/ says what it asks, loads, and takes a step."""
+"""Every experiment in conf/ has a title, loads, and takes a step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILES = sorted((Path(__file__).parent.parent / "conf").glob("*.yaml"))
 
 
 LARGE = {"imdb_lstm"}
-"""Read for half a minute where no cache holds them."""
+"""Reading takes half a minute without a cache."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Config: what is written round-trips, and every fault is one line that names the place, the key and a way out."""
+"""Config: dumps round-trip, and every error is one line that names the place, the key and a way out."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_schema_refuses_what_does_not_load(wrong, write):
 
 
 @pytest.mark.parametrize("written", ["1e-3", "1E-3", ".001", "0.001", "1.0e-3"])
-def test_a_number_is_a_number_wherever_it_is_written(written, write):
+def test_a_number_is_a_number_in_every_place(written, write):
     path = write(f"{VOWELS}optimizer: {{lr: {written}}}")
     assert load_experiment(path).optimizer.lr == 0.001
     assert load_experiment(write(VOWELS), [f"optimizer.lr={written}"]).optimizer.lr == 0.001
@@ -209,7 +209,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize(("wrong", "says"), FAULTS, ids=[str(wrong)[:40] for wrong, _ in FAULTS])
-def test_a_fault_is_one_line_with_a_way_out(wrong, says, write):
+def test_an_error_is_one_line_with_a_way_out(wrong, says, write):
     path, overrides = (write(wrong), []) if isinstance(wrong, bytes) else (write(VOWELS), wrong)
     with pytest.raises(ConfigError) as fault:
         load_experiment(path, overrides)
@@ -222,13 +222,13 @@ def test_a_fault_is_one_line_with_a_way_out(wrong, says, write):
     assert fault.value.exit_code == 2
 
 
-def test_a_fault_in_the_file_never_blames_an_override(write):
+def test_an_error_in_the_file_never_names_an_override(write):
     path = write(VOWELS + "model: {num_layer: 2}")
     with pytest.raises(ConfigError, match=f"^{path}: model.num_layer:"):
         load_experiment(path, ["model.hidden_size=3", "seed=1"])
 
 
-def test_a_wrong_place_is_named_with_its_neighbours(tmp_path, write):
+def test_a_wrong_path_is_reported_with_close_names(tmp_path, write):
     path = write(VOWELS, "vowels.yaml")
     for wrong, says in {
         tmp_path / "vowel.yaml": f"no such file; did you mean '{path}'",
@@ -273,7 +273,7 @@ def test_any_file_gives_an_experiment_or_one_line(content, write):
     assert len(str(fault.value).splitlines()) == 1
 
 
-def test_titles_name_the_owner():
+def test_class_names_name_the_owner():
     assert issubclass(Experiment, Config)
     assert [Experiment.class_name(), type(load_experiment(CONF / "vowels_lstm.yaml").model.cell).class_name()] == [
         "Experiment",

@@ -1,4 +1,4 @@
-"""Calibrated intervals: margins by hand, coverage of what is exchangeable, and the test part alone is judged."""
+"""Calibrated intervals: margins by hand, coverage of exchangeable values, and test scores."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from lstm_lab.tasks.forecasting.scale import Scale
 from lstm_lab.training import train
 
 ONE = Scale(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
-FACTS = SimpleNamespace(targets=("a", "b"), mean=(0.0, 0.0), std=(1.0, 1.0), naive_mae=(1.0, 1.0))
+INFO = SimpleNamespace(targets=("a", "b"), mean=(0.0, 0.0), std=(1.0, 1.0), naive_mae=(1.0, 1.0))
 OUTPUTS = {"point": Point(), "normal": Normal(), "quantile": Quantile(LEVELS)}
 
 
 def drawn(n, output, seed):
-    """Forecasts (n, 3, 2, P) of little worth, and values that are exchangeable with one another."""
+    """Uninformative forecasts (n, 3, 2, P), and exchangeable values."""
     torch.manual_seed(seed)
     z = torch.randn(n, 3, 2, output.num_parameters)
     y = 3 * torch.randn(n, 3, 2) + z[..., 0]
@@ -33,18 +33,18 @@ def drawn(n, output, seed):
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_margins_equal_their_definition_and_count_what_is_there(name):
+def test_margins_equal_their_definition_over_known_values(name):
     output = OUTPUTS[name]
     z, batch = drawn(57, output, 0)
     batch.y[torch.rand(batch.y.shape) < 0.2] = math.nan
     found = conformal.margins(conformal.scores(output, [(z[:20], batch._replace(y=batch.y[:20])),
-                                                        (z[20:], batch._replace(y=batch.y[20:]))], FACTS))  # fmt: skip
-    said = output.quantiles(z, LEVELS, ONE)
+                                                        (z[20:], batch._replace(y=batch.y[20:]))], INFO))  # fmt: skip
+    predicted = output.quantiles(z, LEVELS, ONE)
     for k, share in enumerate((0.9, 0.8)):
         for t in range(3):
             for target in range(2):
                 outside = sorted(
-                    max(float(said[i, t, target, k]) - y, y - float(said[i, t, target, 4 - k]))
+                    max(float(predicted[i, t, target, k]) - y, y - float(predicted[i, t, target, 4 - k]))
                     for i in range(57)
                     if not math.isnan(y := float(batch.y[i, t, target]))
                 )
@@ -53,28 +53,28 @@ def test_margins_equal_their_definition_and_count_what_is_there(name):
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_what_is_exchangeable_is_covered_whatever_the_model(name):
+def test_exchangeable_values_are_covered_whatever_the_model(name):
     output = OUTPUTS[name]
-    margins = conformal.margins(conformal.scores(output, [drawn(4000, output, 1)], FACTS))
+    margins = conformal.margins(conformal.scores(output, [drawn(4000, output, 1)], INFO))
     z, batch = drawn(4000, output, 2)
-    said = conformal.quantiles(output, z, margins, ONE)
-    assert (said.diff(dim=-1) >= 0).all()
+    predicted = conformal.quantiles(output, z, margins, ONE)
+    assert (predicted.diff(dim=-1) >= 0).all()
     for k, share in enumerate((0.9, 0.8)):
-        inside = (said[..., k] <= batch.y) & (batch.y <= said[..., 4 - k])
+        inside = (predicted[..., k] <= batch.y) & (batch.y <= predicted[..., 4 - k])
         assert inside.float().mean((0, 1, 2)) == pytest.approx(share, abs=0.012)
-    assert_close(said[..., 2], output.point(z, ONE))
+    assert_close(predicted[..., 2], output.point(z, ONE))
 
 
 def test_an_interval_that_is_too_wide_becomes_narrower():
     z = torch.tensor([0.0, 9.0]).expand(500, 3, 2, 2)  # deviation 9 about 0
     batch = Batch(torch.empty(0), torch.empty(0), torch.randn(500, 3, 2))
-    margins = conformal.margins(conformal.scores(Normal(), [(z, batch)], FACTS))
+    margins = conformal.margins(conformal.scores(Normal(), [(z, batch)], INFO))
     assert (margins < 0).all()
-    said = conformal.quantiles(Normal(), z[:1], margins, ONE)
-    assert (said[..., -1] - said[..., 0]).mean() == pytest.approx(2 * 1.645, abs=0.4)
+    predicted = conformal.quantiles(Normal(), z[:1], margins, ONE)
+    assert (predicted[..., -1] - predicted[..., 0]).mean() == pytest.approx(2 * 1.645, abs=0.4)
 
 
-def test_the_test_part_is_judged_and_a_prediction_has_intervals(demand, tmp_path):
+def test_test_scores_and_predictions_use_the_calibrated_intervals(demand, tmp_path):
     values = np.sin(np.arange(400) / 5) + 0.1 * np.random.default_rng(0).normal(size=400)
     (tmp_path / "a.csv").write_text("t,y\n" + "".join(f"{i},{v}\n" for i, v in enumerate(values)))
     data = {"name": "csv", "path": str(tmp_path / "a.csv"), "time": "t", "targets": ["y"], "window": 20, "horizon": 4}

@@ -1,4 +1,4 @@
-"""Encoder, pooling and model: padding, neighbours and direction never change an answer; every dropout site is alive."""
+"""Encoder, pooling and model: padding and other samples never change an output; every dropout acts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def assert_close(*arguments, rtol=1e-9, atol=1e-12):
 
 
 B, T, IN, H, OUT = 4, 6, 3, 5, 2
-SEEN, ASKED = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
+INFO, TASK = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
 LENGTHS = torch.tensor([3, T, 1, 5])
-BEHIND = torch.arange(T) >= LENGTHS.unsqueeze(1)
+PADDING = torch.arange(T) >= LENGTHS.unsqueeze(1)
 DEFAULT = SequenceModel.Config()
 SITES = sorted(Dropout.model_fields)
 
@@ -40,7 +40,7 @@ each_direction = pytest.mark.parametrize("bidirectional", [False, True], ids=["f
 def build(**fields):
     torch.manual_seed(0)
     config = validate(SequenceModel.Config, {"hidden_size": H, **fields}, "test")
-    return config.build(SEEN, ASKED).double().eval()
+    return config.build(INFO, TASK).double().eval()
 
 
 def draw(*shape):
@@ -54,24 +54,24 @@ def x():
 
 
 def assert_padding_never_changes_an_answer(model, x):
-    """Neither values nor gradients, whatever stands in the padding."""
-    answers = []
+    """Neither values nor gradients, whatever the padding holds."""
+    results = []
     for garbage in (0.0, 1e6, torch.nan):
-        padded = x.masked_fill(BEHIND.unsqueeze(-1), garbage).requires_grad_()
+        padded = x.masked_fill(PADDING.unsqueeze(-1), garbage).requires_grad_()
         torch.manual_seed(2)  # the same dropout masks
         output = model(padded, LENGTHS).logits
         gradients = torch.autograd.grad(output.square().sum(), [padded, *model.parameters()])
-        assert (gradients[0][BEHIND] == 0).all()
-        answers.append((output, *gradients))
-    for answer in answers[1:]:
-        assert_close(answer, answers[0])
+        assert (gradients[0][PADDING] == 0).all()
+        results.append((output, *gradients))
+    for answer in results[1:]:
+        assert_close(answer, results[0])
 
 
 @each_cell
 @each_pooling
 @each_num_layers
 @each_direction
-def test_padding_and_neighbours_never_change_an_answer(cell, pooling, num_layers, bidirectional, x):
+def test_padding_and_other_samples_never_change_an_output(cell, pooling, num_layers, bidirectional, x):
     model = build(cell=cell, pooling=pooling, num_layers=num_layers, bidirectional=bidirectional)
     assert_padding_never_changes_an_answer(model, x)
     together = model(x, LENGTHS).logits
@@ -82,17 +82,17 @@ def test_padding_and_neighbours_never_change_an_answer(cell, pooling, num_layers
 
 
 @each_pooling
-def test_padding_never_changes_an_answer_in_training(pooling, x):
+def test_padding_never_changes_an_output_in_training(pooling, x):
     dropout = dict.fromkeys(SITES, 0.3)
     model = build(pooling=pooling, num_layers=2, bidirectional=True, dropout=dropout).train()
     assert_padding_never_changes_an_answer(model, x)
 
 
-def test_the_law_of_padding_can_fail(monkeypatch, x):
+def test_the_padding_test_can_fail(monkeypatch, x):
     # The classic mistake: reading the last column of a padded batch.
     monkeypatch.setattr(Last, "forward", lambda self, encoded, lengths: (encoded.outputs[:, -1], None))
     with pytest.raises(AssertionError):
-        test_padding_and_neighbours_never_change_an_answer("lstm", "last", 1, False, x)
+        test_padding_and_other_samples_never_change_an_output("lstm", "last", 1, False, x)
 
 
 POOLED = {
@@ -114,13 +114,13 @@ def test_pooling_equals_a_loop_over_samples(name, x):
 @each_pooling
 def test_pooling_never_reads_the_padding(pooling, x):
     pool = Pooling.members[pooling].Config().build(IN).double()
-    clean = x.masked_fill(BEHIND.unsqueeze(-1), 0.0)
-    dirty = x.masked_fill(BEHIND.unsqueeze(-1), torch.nan)
+    clean = x.masked_fill(PADDING.unsqueeze(-1), 0.0)
+    dirty = x.masked_fill(PADDING.unsqueeze(-1), torch.nan)
     final = draw(B, IN)
     assert_close(pool(Encoded(dirty, final, ()), LENGTHS)[0], pool(Encoded(clean, final, ()), LENGTHS)[0])
 
 
-def test_each_sample_is_turned_sample_within_its_own_length(x):
+def test_each_sample_is_reversed_within_its_length(x):
     there = reverse_padded(x, LENGTHS)
     for i, length in enumerate(LENGTHS.tolist()):
         assert torch.equal(there[i, :length], x[i, :length].flip(0))
@@ -131,14 +131,14 @@ def test_each_sample_is_turned_sample_within_its_own_length(x):
 @each_cell
 @each_num_layers
 @each_direction
-def test_final_is_what_each_direction_shows_at_its_own_end(cell, num_layers, bidirectional, x):
+def test_final_is_the_last_output_of_each_direction(cell, num_layers, bidirectional, x):
     config = Cell.members[cell].Config()
     encoder = Encoder(config, input_size=IN, hidden_size=H, num_layers=num_layers, bidirectional=bidirectional).double()
     encoded = encoder(x, LENGTHS)
     ends = encoded.outputs[torch.arange(B), LENGTHS - 1, :H]
     expected = torch.cat([ends, encoded.outputs[:, 0, H:]], 1) if bidirectional else ends
     assert_close(encoded.final, expected)
-    assert (encoded.outputs[BEHIND] == 0).all()
+    assert (encoded.outputs[PADDING] == 0).all()
 
 
 @each_num_layers
@@ -172,7 +172,7 @@ def test_a_stack_carries_its_state_over_chunks(cell, x):
     assert_close(second.final, whole.final)
 
 
-def test_a_state_is_refused_where_it_cannot_be_carried(x):
+def test_a_state_is_refused_in_both_directions(x):
     encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H, bidirectional=True).double()
     encoded = encoder(x, LENGTHS)
     with pytest.raises(ValueError, match="both directions"):
@@ -191,7 +191,7 @@ def test_one_direction_reads_forward_only(bidirectional, x):
 
 @pytest.mark.parametrize("site", SITES)
 @each_direction
-def test_every_dropout_site_acts_in_training_and_rests_in_evaluation(site, bidirectional, x):
+def test_every_dropout_acts_in_training_alone(site, bidirectional, x):
     model = build(num_layers=2, bidirectional=bidirectional, dropout={site: 0.5})
     plain = build(num_layers=2, bidirectional=bidirectional)
     assert_close(model(x, LENGTHS).logits, plain(x, LENGTHS).logits)
@@ -233,7 +233,7 @@ def test_every_choice_changes_the_network(change, x):
     assert not torch.equal(ours, theirs)
 
 
-# ---- an answer at every step, and tokens ----
+# ---- an output at every step, and tokens ----
 
 VOCABULARY = ("<pad>", *"abcdef")
 WORDS = SimpleNamespace(input_size=len(VOCABULARY), tokens=VOCABULARY)
@@ -242,10 +242,10 @@ EVERY = SimpleNamespace(output_size=OUT, per_step=True)
 
 @each_cell
 @each_direction
-def test_an_answer_at_every_step_reads_no_padding(cell, bidirectional, x):
+def test_an_output_at_every_step_reads_no_padding(cell, bidirectional, x):
     torch.manual_seed(0)
     config = validate(SequenceModel.Config, {"hidden_size": H, "cell": cell, "bidirectional": bidirectional}, "test")
-    model = config.build(SEEN, EVERY).double()
+    model = config.build(INFO, EVERY).double()
     together = model(x, LENGTHS).logits
     assert together.shape == (B, T, OUT)
     for i, length in enumerate(LENGTHS.tolist()):
@@ -258,10 +258,10 @@ def test_an_answer_at_every_step_reads_no_padding(cell, bidirectional, x):
                 assert_close(rest.logits[0], together[i, 1:length])
 
 
-def test_tokens_become_vectors():
+def test_tokens_are_embedded():
     torch.manual_seed(0)
     config = validate(SequenceModel.Config, {"hidden_size": H, "embedding": {"dim": 7, "dropout": 0.5}}, "test")
-    model = config.build(WORDS, ASKED).eval()
+    model = config.build(WORDS, TASK).eval()
     words = torch.tensor([[1, 2, 3, 0], [4, 5, 6, 1]])
     lengths = torch.tensor([3, 4])
     output = model(words, lengths).logits
@@ -278,13 +278,13 @@ def test_tokens_become_vectors():
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"model.embedding.dim": 7}, "model.embedding would do nothing: data 'japanese_vowels' holds numbers"),
         ({"model": {"name": "seqence"}}, "did you mean 'sequence'?"),
     ],
 )
-def test_dead_choices_are_refused(change, said, vowels):
+def test_fields_without_effect_are_refused(change, message, vowels):
     with pytest.raises(ConfigError) as fault:
         vowels.with_overrides(change)
-    assert said in str(fault.value)
+    assert message in str(fault.value)

@@ -74,7 +74,7 @@ def test_equals_torch_with_the_same_settings(name, choices):
 
 @each_schedule
 @given(total=totals, warmup_fraction=warmups)
-def test_the_factor_is_a_share_and_a_function_of_the_step(name, total, warmup_fraction):
+def test_the_factor_is_a_fraction_and_a_function_of_the_step(name, total, warmup_fraction):
     config = Schedule.members[name].Config(warmup_fraction=warmup_fraction)
     schedule = config.build()
     factors = [schedule.lr_factor(step, total) for step in range(total)]
@@ -116,7 +116,7 @@ def test_cosine_and_decay_are_half_way_down_in_the_middle():
     assert Decay(end_factor=0.04).lr_factor(50, 100) == pytest.approx(0.2)  # the geometric mean
 
 
-def test_plateau_steps_back_after_patience():
+def test_plateau_reduces_after_patience():
     plateau, levels = Plateau(patience=2, factor=0.1), []
     for better in (True, False, True, False, False, False, False, True, False, True):
         plateau.observe(better)
@@ -126,7 +126,7 @@ def test_plateau_steps_back_after_patience():
 
 @each_schedule
 @given(seen=st.lists(st.booleans(), max_size=20), later=st.lists(st.booleans(), max_size=8), total=totals)
-def test_a_restored_schedule_goes_on_as_if_nothing_happened(name, seen, later, total):
+def test_a_restored_schedule_continues_unchanged(name, seen, later, total):
     config = Schedule.members[name].Config()
     whole, restored = config.build(), config.build()
     for better in seen:
@@ -139,7 +139,7 @@ def test_a_restored_schedule_goes_on_as_if_nothing_happened(name, seen, later, t
 
 
 @each_schedule
-def test_every_field_of_a_schedule_matters(name):
+def test_every_field_of_a_schedule_has_an_effect(name):
     member = Schedule.members[name]
 
     def course(**choices):

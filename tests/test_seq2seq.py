@@ -1,4 +1,4 @@
-"""Encoder and decoder: equal to their equations, forward in time, and each step ahead built on the one before."""
+"""Encoder and decoder: equal to their equations, forward in time, and each step ahead from the forecast before it."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from lstm_lab.tasks.forecast import Forecast
 
 B, K, T, HORIZON, H = 3, 2, 7, 4, 5
 COLUMNS = ("a", "b", "holiday")
-FACTS = SeriesInfo(4, T, HORIZON, COLUMNS[:K], COLUMNS, (), (0.0,) * 3, (1.0,) * 3, (1.0,) * K, known=("holiday",),
+INFO = SeriesInfo(4, T, HORIZON, COLUMNS[:K], COLUMNS, (), (0.0,) * 3, (1.0,) * 3, (1.0,) * K, known=("holiday",),
                     num_mask_channels=1)  # fmt: skip
-PLAIN = dataclasses.replace(FACTS, input_size=3, known=(), num_mask_channels=0)
+PLAIN = dataclasses.replace(INFO, input_size=3, known=(), num_mask_channels=0)
 
 
-def build(info=FACTS, output="point", **fields):
+def build(info=INFO, output="point", **fields):
     torch.manual_seed(0)
     task = Forecast.Config.model_validate({"output": output}).build(info)
     return Seq2Seq.Config.model_validate({"hidden_size": H, **fields}).build(info, task).double()
 
 
-def draw(info=FACTS):
+def draw(info=INFO):
     torch.manual_seed(1)
     x = torch.randn(B, T + (info.horizon if info.known else 0), info.input_size, dtype=torch.float64)
     if info.known:
@@ -43,7 +43,7 @@ def forecast(model, x):
 
 def by_hand(model, x):
     """The equations of the class, one sample at a time."""
-    said, cell = [], model.encoder.layers[0][0]
+    forecasts, cell = [], model.encoder.layers[0][0]
     for row in x:
         state, e = cell.initial_state(row[:1]), []
         for t in range(T):
@@ -59,18 +59,18 @@ def by_hand(model, x):
                 h = torch.cat([h, sum(a_s * e_s for a_s, e_s in zip(a, e, strict=True))[None]], 1)
             y = model.head(h)[0]
             steps.append(y)
-        said.append(torch.stack(steps))
-    return torch.stack(said)
+        forecasts.append(torch.stack(steps))
+    return torch.stack(forecasts)
 
 
 @pytest.mark.parametrize("cell", sorted(Cell.members))
-@pytest.mark.parametrize(("attention", "info"), [(True, FACTS), (False, FACTS), (True, PLAIN)])
+@pytest.mark.parametrize(("attention", "info"), [(True, INFO), (False, INFO), (True, PLAIN)])
 def test_it_equals_its_equations(cell, attention, info):
     model = build(info, "normal", cell=cell, attention=attention).eval()
     assert_close(forecast(model, draw(info)), by_hand(model, draw(info)), rtol=1e-9, atol=1e-12)
 
 
-def test_what_is_known_of_a_step_reaches_that_step_and_later_ones_alone():
+def test_a_known_column_reaches_its_step_and_later_ones_alone():
     model, x = build(), draw()
     other = x.clone()
     other[:, T + 2, 2] += 1.0
@@ -78,7 +78,7 @@ def test_what_is_known_of_a_step_reaches_that_step_and_later_ones_alone():
     assert changed.tolist() == [False, False, True, True]
 
 
-def test_a_longer_horizon_goes_on_where_the_shorter_ends():
+def test_a_longer_horizon_continues_the_shorter_one():
     short, long = build(PLAIN), build(dataclasses.replace(PLAIN, horizon=9))
     long.load_state_dict(short.state_dict())  # no weight belongs to a step
     assert_close(forecast(long, draw(PLAIN))[:, :HORIZON], forecast(short, draw(PLAIN)))
@@ -91,6 +91,6 @@ def test_gradients_reach_every_weight_and_every_step_of_the_window():
     assert (x.grad[:, :T] != 0).any(-1).all()
 
 
-def test_it_is_asked_for_forecasts_alone():
+def test_it_is_refused_for_other_tasks():
     with pytest.raises(ConfigError, match="model 'seq2seq' forecasts a series; task 'classify'"):
         Experiment.of({"data": "japanese_vowels", "task": "classify", "model": {"name": "seq2seq"}})

@@ -1,4 +1,4 @@
-"""Tasks: metrics, baselines and skill equal their definitions, written out again here in numpy and plain loops."""
+"""Tasks: metrics, baselines and skill equal their definitions, written again in numpy and plain loops."""
 
 from __future__ import annotations
 
@@ -88,16 +88,16 @@ def test_forecast_metrics_equal_their_definition(seasons, size):
     output, batch = torch.randn(40, HORIZON * 2), waves.validation.take(index)
     task = forecast(waves.info)
     found = in_chunks(task.metrics(), output, batch, size)
-    answers = np.array(task.predictions(output))
-    expected = by_definition(waves, answers, waves.validation.target_rows()[index].numpy())
+    predictions = np.array(task.predictions(output))
+    expected = by_definition(waves, predictions, waves.validation.target_rows()[index].numpy())
     assert found == pytest.approx(expected, rel=1e-4)
     assert score(task.metrics(), output, batch) == pytest.approx(found)
 
 
-def test_forecast_answers_are_on_the_scale_of_the_data(waves):
+def test_forecasts_are_in_the_units_of_the_data(waves):
     batch = waves.validation.take(torch.arange(3))
-    answers = np.array(forecast(waves.info).predictions(batch.y.flatten(1)))
-    np.testing.assert_allclose(answers, waves.series.values[waves.validation.target_rows()[:3], :2], rtol=1e-5)
+    predictions = np.array(forecast(waves.info).predictions(batch.y.flatten(1)))
+    np.testing.assert_allclose(predictions, waves.series.values[waves.validation.target_rows()[:3], :2], rtol=1e-5)
 
 
 @pytest.mark.parametrize("loss", ["mse", "mae", "huber"])
@@ -127,7 +127,7 @@ def test_naive_baselines_equal_a_loop(horizon):
             assert found[name] == pytest.approx(by_definition(waves, predicted, ahead), rel=1e-4), name
 
 
-def test_a_season_longer_than_what_came_before_is_left_out():
+def test_a_season_longer_than_the_history_is_left_out():
     waves = Waves((SEASON, 1000))
     found = forecast(waves.info).baselines(waves.train, waves.validation)
     assert set(found) == {"last value", "seasonal naive (3)", "linear"}
@@ -147,7 +147,7 @@ def classify(**choices):
 def test_classification_metrics_equal_their_definition(size):
     torch.manual_seed(0)
     output, y = torch.randn(50, 4), torch.randint(3, (50,))  # class d is never true
-    output[:, 3] -= 9  # and never answered: F1 is averaged over the classes that occur
+    output[:, 3] -= 9  # and never random_logits: F1 is averaged over the classes that occur
     batch = Batch(torch.zeros(50, 1, 3), torch.ones(50, dtype=torch.int64), y)
     guess, true = output.argmax(1).numpy(), y.numpy()
     f1 = []
@@ -167,7 +167,7 @@ def test_classification_metrics_equal_their_definition(size):
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])
-def test_the_confusion_matrix_counts_every_answer_once(size):
+def test_the_confusion_matrix_counts_every_prediction_once(size):
     torch.manual_seed(0)
     output, y = torch.randn(50, 4), torch.randint(-1, 4, (50,))
     metrics = classify().metrics()
@@ -212,7 +212,7 @@ def test_the_weighted_loss_equals_its_definition_in_batches_of_any_size(weights,
     assert float(tag.loss(torch.stack([output, output]), ragged)) == pytest.approx(expected, rel=1e-5)
 
 
-def test_balanced_classes_weigh_alike_and_a_list_must_fit():
+def test_balanced_weights_equalise_classes_and_a_list_must_fit():
     train = labelled([0] * 12 + [1] * 2 + [2] * 4 + [3] * 2)
     counts = tuple(train.labels.bincount().tolist())
     task = Classify(LabelledInfo(3, CLASSES, counts), "loss", "balanced")
@@ -224,7 +224,7 @@ def test_balanced_classes_weigh_alike_and_a_list_must_fit():
 
 
 @pytest.mark.parametrize("name", ["japanese_vowels", "parity"])
-def test_the_counts_of_classes_are_of_the_training_part(name):
+def test_class_counts_are_of_the_training_split(name):
     data = Dataset.members[name].Config(**({"train_size": 9, "eval_size": 5} if name == "parity" else {})).build()
     labels = data.train.take(torch.arange(len(data.train))).y
     assert data.info.counts == tuple(labels[labels >= 0].bincount(minlength=len(data.info.classes)).tolist())
@@ -251,7 +251,7 @@ def test_summary_features_read_valid_steps_only():
     np.testing.assert_allclose(summary_features(batch._replace(x=dirty)), expected, atol=1e-5)
 
 
-def test_skill_is_the_share_of_the_error_that_is_gone():
+def test_skill_is_the_share_of_the_error_that_is_removed():
     assert skill(2.0, 2.0, "min") == 0
     assert skill(1.0, 2.0, "min") == 0.5
     assert skill(3.0, 2.0, "min") == -0.5
@@ -264,7 +264,7 @@ def test_skill_is_the_share_of_the_error_that_is_gone():
 
 
 @pytest.mark.parametrize("mode", ["min", "max"])
-def test_better_refuses_ties_and_what_is_no_number(mode):
+def test_better_refuses_ties_and_nan(mode):
     up, down = (2.0, 1.0) if mode == "max" else (1.0, 2.0)
     assert better(up, down, mode)
     assert not better(down, up, mode)
@@ -289,7 +289,7 @@ def tiny(task):
 
 
 @pytest.mark.parametrize("name", sorted(Task.members))
-def test_every_task_keeps_the_contract(name):
+def test_every_task_fulfils_the_contract(name):
     member = Task.members[name]
     assert [dataset for dataset in Dataset.members.values() if issubclass(dataset, member.accepts)]
     info, split = tiny(member)

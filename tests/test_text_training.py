@@ -1,4 +1,4 @@
-"""Texts through model and training: padding, resuming, new texts, and where trained vectors come in."""
+"""Texts through model and training: padding, resuming, new texts, and pretrained vectors."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from lstm_lab.training import train
 
 
 @pytest.mark.parametrize("pooling", ["last", "mean", "max"])
-def test_neighbours_and_padding_never_change_the_answer_to_a_text(own_texts, pooling):
+def test_other_samples_and_padding_never_change_the_output_of_a_text(own_texts, pooling):
     experiment = own_texts().with_overrides({"model.pooling": pooling, "model.bidirectional": True})
     data = experiment.data.build()
     task = experiment.task.build(data.info)
@@ -72,7 +72,7 @@ def trained(own_texts, tmp_path):
     return run
 
 
-def test_a_run_answers_new_texts_without_its_data(trained, tmp_path):
+def test_a_run_predicts_new_texts_without_its_data(trained, tmp_path):
     scores = evaluate(trained, "test")
     assert scores.model["accuracy"] > 0.9
     assert set(scores.baselines) == {"majority class", "TF-IDF + logistic regression"}
@@ -85,18 +85,18 @@ def test_a_run_answers_new_texts_without_its_data(trained, tmp_path):
         "new.jsonl": "".join(json.dumps({"text": text}) + "\n" for text in texts),
         "new.txt": "".join(f"{text}\n\n" for text in texts),
     }
-    answers = []
+    predictions = []
     for name, content in files.items():
         (tmp_path / name).write_text(content)
         header, rows = predict(trained, tmp_path / name)
         assert header == ["text", "label"]
         assert [number for number, _ in rows] == list(range(1, 31))
-        answers.append([label for _, label in rows])
-    assert answers[0] == answers[1] == answers[2]
-    assert np.mean(np.array(answers[0]) == labels) > 0.9
+        predictions.append([label for _, label in rows])
+    assert predictions[0] == predictions[1] == predictions[2]
+    assert np.mean(np.array(predictions[0]) == labels) > 0.9
 
 
-def test_a_run_on_shipped_numbers_takes_no_file(vowels, tmp_path):
+def test_a_run_on_a_published_data_set_reads_no_file(vowels, tmp_path):
     run = Run.create(tmp_path / "run", vowels.dump(), command="", job_type="")
     run.describe(data={"info": {"input_size": 12, "classes": ["a"]}})
     with pytest.raises(
@@ -105,10 +105,10 @@ def test_a_run_on_shipped_numbers_takes_no_file(vowels, tmp_path):
         predict(run, "new.csv")
 
 
-# ---- trained vectors ----
+# ---- pretrained vectors ----
 
 
-def test_vectors_are_where_training_begins_and_are_never_needed_again(own_texts, tmp_path):
+def test_training_starts_from_pretrained_vectors_which_are_not_needed_later(own_texts, tmp_path):
     rng = np.random.default_rng(0)
     known = {word: rng.normal(size=8).round(3) for word in ("great", "awful", "w1", "absent")}
     lines = ["4 8", *(f"{word} {' '.join(map(str, vector))}" for word, vector in known.items())]
@@ -132,7 +132,7 @@ def test_vectors_are_where_training_begins_and_are_never_needed_again(own_texts,
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         ("great 1 2 3\n", "line 1: a word and 3 numbers, but model.embedding.dim is 2"),
         ("great 1 two\n", "line 1, word 'great': not all of it are finite numbers"),
@@ -141,8 +141,8 @@ def test_vectors_are_where_training_begins_and_are_never_needed_again(own_texts,
         (b"\xff\xfe\x00", "not UTF-8"),
     ],
 )
-def test_malformed_vectors_are_one_line(tmp_path, content, said):
+def test_malformed_vectors_are_one_line(tmp_path, content, message):
     write(tmp_path / "v.txt", content)
     with pytest.raises(DataError) as fault:
         read_vectors(str(tmp_path / "v.txt"), {"great", "bad"}, 2)
-    assert said in str(fault.value)
+    assert message in str(fault.value)

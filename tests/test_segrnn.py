@@ -1,4 +1,4 @@
-"""SegRNN: one network for every channel, equal to its cell stepped by hand; and what a config of it must fit."""
+"""SegRNN: one network for every channel, equal to its cell stepped by hand; and the checks of its config."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from lstm_lab.training import build_from
 
 B, K, T, HORIZON, W, D = 3, 4, 12, 8, 4, 6
 NAMES = tuple("abcd")
-FACTS = SeriesInfo(K, T, HORIZON, NAMES, NAMES, (), (0.0,) * K, (1.0,) * K, (1.0,) * K)
+INFO = SeriesInfo(K, T, HORIZON, NAMES, NAMES, (), (0.0,) * K, (1.0,) * K, (1.0,) * K)
 
 
 def build(cell="gru", output="point", anchor="none", dropout=0.0):
     torch.manual_seed(0)
-    task = Forecast.Config.model_validate({"output": output, "anchor": anchor}).build(FACTS)
+    task = Forecast.Config.model_validate({"output": output, "anchor": anchor}).build(INFO)
     config = SegRNN.Config.model_validate({"cell": cell, "hidden_size": D, "segment_length": W, "dropout": dropout})
-    return config.build(FACTS, task).double(), task
+    return config.build(INFO, task).double(), task
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_permutation_of_channels_permutes_the_forecasts(x):
     assert_close(forecast(model, x[:, :, order]), before[:, :, order])
 
 
-def test_no_channel_sees_another(x):
+def test_channels_are_independent(x):
     model, _ = build()
     other = x.clone()
     other[:, :, 1] += 1.0
@@ -85,7 +85,7 @@ def test_no_channel_sees_another(x):
 
 
 @pytest.mark.parametrize("output", ["point", "quantile", "normal", "student_t"])
-def test_anchored_on_the_last_value_a_constant_added_to_the_series_is_added_to_the_forecast(x, output):
+def test_with_the_last_value_as_anchor_a_constant_shifts_the_forecast(x, output):
     model, task = build(output=output, anchor="last")
 
     def quantiles(x):
@@ -108,7 +108,7 @@ TAYLOR = {"data": {"name": "taylor", "window": 96, "horizon": 48}, "task": "fore
 
 
 @pytest.mark.parametrize(
-    ("model", "more", "said"),
+    ("model", "more", "message"),
     [
         ({"segment_length": 36}, {}, "does not divide data.window=96: choose one of .*12, 16, 24, 48"),
         ({"segment_length": 32}, {}, "does not divide data.horizon=48"),
@@ -121,13 +121,13 @@ TAYLOR = {"data": {"name": "taylor", "window": 96, "horizon": 48}, "task": "fore
         ({}, {"data": "japanese_vowels", "task": "classify"}, "forecasts a series"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_with_a_way_out(model, more, said):
-    with pytest.raises(ConfigError, match=said) as fault:
+def test_settings_that_do_not_fit_are_refused(model, more, message):
+    with pytest.raises(ConfigError, match=message) as fault:
         Experiment.of({**TAYLOR, "model": {"name": "segrnn", **model}, **more})
     assert len(str(fault.value).splitlines()) == 1
 
 
-def test_it_learns_what_a_season_repeats():
+def test_it_learns_a_season():
     experiment = Experiment.of({**TAYLOR, "task": {"name": "forecast", "anchor": "last"}, "optimizer": {"lr": 0.01},
                                 "model": {"name": "segrnn", "hidden_size": 8, "segment_length": 4}})  # fmt: skip
     info = SeriesInfo(1, 24, 8, ("y",), ("y",), (8,), (0.0,), (1.0,), (1.0,))

@@ -18,7 +18,7 @@ from lstm_lab.training import build
 from lstm_lab.validation import validate
 
 IN, OUT = 3, 2
-SEEN, ASKED = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
+INFO, TASK = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
 WORDS = SimpleNamespace(input_size=7, tokens=tuple("_abcdef"))
 
 
@@ -35,29 +35,29 @@ def config(**fields):
     ],
     ids=["plain", "everything"],
 )
-def test_the_largest_that_fits(cell, fields):
+def test_the_largest_model_within_the_budget(cell, fields):
     if cell in ("slstm", "mlstm"):
         fields = {**fields, "learn_initial_state": False}
     for budget in (2_000, 30_000):
-        model = config(cell=cell, max_parameters=budget, **fields).build(SEEN, ASKED)
-        sizes = [config(cell=cell, hidden_size=model.hidden_size + n, **fields).build(SEEN, ASKED) for n in (0, 1)]
+        model = config(cell=cell, max_parameters=budget, **fields).build(INFO, TASK)
+        sizes = [config(cell=cell, hidden_size=model.hidden_size + n, **fields).build(INFO, TASK) for n in (0, 1)]
         assert num_parameters(model) == num_parameters(sizes[0]) <= budget < num_parameters(sizes[1])
 
 
-def test_a_budget_builds_what_its_size_builds():
-    """Looking for the size draws nothing: equal seeds, equal weights. The embedding counts."""
+def test_a_budget_builds_the_same_model_as_its_hidden_size():
+    """The search draws no random numbers: equal seeds, equal weights. The embedding counts."""
     fields = {"embedding": {"dim": 5}, "init": {"recurrent": "orthogonal", "chrono": 9}}
     torch.manual_seed(0)
-    found = config(max_parameters=5_000, **fields).build(WORDS, ASKED)
+    found = config(max_parameters=5_000, **fields).build(WORDS, TASK)
     torch.manual_seed(0)
-    named = config(hidden_size=found.hidden_size, **fields).build(WORDS, ASKED)
+    named = config(hidden_size=found.hidden_size, **fields).build(WORDS, TASK)
     assert found.state_dict().keys() == named.state_dict().keys()
     for key, value in found.state_dict().items():
         assert torch.equal(value, named.state_dict()[key])
     assert num_parameters(found) == 35 + sum(p.numel() for p in [*found.encoder.parameters(), *found.head.parameters()])
 
 
-def test_every_budget_against_counting_up():
+def test_every_budget_against_exhaustive_search():
     def build(size):
         if size % 3:
             raise ValueError("multiples of 3 only")
@@ -70,7 +70,7 @@ def test_every_budget_against_counting_up():
         largest_hidden_size(build, 11)
 
 
-def test_a_model_that_refuses_every_size_says_so_itself():
+def test_a_model_that_refuses_every_size_raises_its_own_error():
     def build(size):
         raise ValueError("never")
 
@@ -86,11 +86,11 @@ def test_too_small_a_budget_is_one_line(vowels):
     assert "\n" not in str(fault.value)
 
 
-# ---- one of two says how large ----
+# ---- either hidden_size or max_parameters ----
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"hidden_size": 32, "max_parameters": 1000}, "hidden_size=32 and max_parameters=1000 both set the size"),
         ({"hidden_size": None}, "no size for the model"),
@@ -99,13 +99,13 @@ def test_too_small_a_budget_is_one_line(vowels):
         ({"hidden_size": 0}, "hidden_size: must be greater than or equal to 1"),
     ],
 )
-def test_sizes_that_make_no_sense_are_refused(fields, said):
+def test_contradicting_sizes_are_refused(fields, message):
     with pytest.raises(ConfigError) as fault:
         config(**fields)
-    assert said in str(fault.value)
+    assert message in str(fault.value)
 
 
-def test_experiments_come_back_from_the_disk(tmp_path):
+def test_experiments_are_restored_from_disk(tmp_path):
     path = tmp_path / "x.yaml"
     path.write_text("data: japanese_vowels\ntask: classify\nmodel: {num_layers: 2}\n")
     sized, budgeted = load_experiment(path), load_experiment(path, ["model.max_parameters=5000"])
@@ -122,7 +122,7 @@ def test_experiments_come_back_from_the_disk(tmp_path):
     assert budgeted.with_overrides({"model.max_parameters": None, "model.hidden_size": 32}) == chosen
 
 
-def test_which_cell_wins_at_equal_parameters_can_be_asked(tmp_path):
+def test_a_sweep_compares_cells_at_equal_parameters(tmp_path):
     path = tmp_path / "cells.yaml"
     path.write_text(
         "# Which cell is best at equal parameters?\n"

@@ -1,4 +1,4 @@
-"""Labels of steps, how sequences go on, and numbers: losses and metrics by hand, and nothing but what is asked."""
+"""Tagging, next-step prediction and regression: losses and metrics by hand, over the targets alone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def draw(kind, seed=0, lengths=LENGTHS):
     return SequenceSplit([rng.integers(1, 4, size=n) for n in lengths], tokens=True)
 
 
-def ask(kind, predict_first=False):
+def build_task(kind, predict_first=False):
     if kind == "tag":
         return Tag(LabelledInfo(2, CLASSES), monitor="accuracy")
     info = FrameInfo(5, KEYS) if kind == "frames" else TokenInfo(4, TOKENS)
@@ -48,13 +48,13 @@ def all_of(split):
     return split.take(torch.arange(len(split)))
 
 
-def answered(task, batch, seed=0):
+def random_logits(task, batch, seed=0):
     torch.manual_seed(seed)
     return torch.randn(*batch.y.shape[:2], task.output_size, dtype=torch.float64)
 
 
 def steps(kind, batch, first):
-    """(sample, step) of everything asked about, one at a time."""
+    """(sample, step) of every target, one at a time."""
     for i, length in enumerate(batch.lengths.tolist()):
         for t in range(length):
             if (kind == "tag" and batch.y[i, t] >= 0) or (kind != "tag" and (t > 0 or first)):
@@ -74,11 +74,11 @@ def nats(kind, logits, y):
 
 
 @each_case
-def test_the_loss_is_the_mean_over_what_is_asked(kind, first):
-    task, batch = ask(kind, first), all_of(draw(kind))
+def test_the_loss_is_the_mean_over_targets(kind, first):
+    task, batch = build_task(kind, first), all_of(draw(kind))
     if kind == "frames":
         batch = batch._replace(y=batch.y.double())
-    output = answered(task, batch)
+    output = random_logits(task, batch)
     found = [nats(kind, output[i, t], batch.y[i, t]) for i, t in steps(kind, batch, first)]
     assert int(task.num_targets(batch)) == len(found)
     assert float(task.loss(output, batch)) == pytest.approx(sum(found) / len(found), rel=1e-12)
@@ -87,39 +87,44 @@ def test_the_loss_is_the_mean_over_what_is_asked(kind, first):
 @each_case
 @pytest.mark.parametrize("size", [1, 3, 4])
 def test_metrics_equal_their_definition_in_any_chunks(kind, first, size):
-    task, batch = ask(kind, first), all_of(draw(kind))
-    output, metrics = answered(task, batch), task.metrics()
+    task, batch = build_task(kind, first), all_of(draw(kind))
+    output, metrics = random_logits(task, batch), task.metrics()
     for at in range(0, len(output), size):
         metrics.update(output[at : at + size], batch.select(slice(at, at + size)))
     found = {name: float(value) for name, value in metrics.compute().items()}
-    asked = list(steps(kind, batch, first))
-    nll = sum(nats(kind, output[i, t].double(), batch.y[i, t]) for i, t in asked) / len(asked)
+    targets = list(steps(kind, batch, first))
+    nll = sum(nats(kind, output[i, t].double(), batch.y[i, t]) for i, t in targets) / len(targets)
     guess = output.argmax(-1)
-    right = sum(int(guess[i, t] == batch.y[i, t]) for i, t in asked) if kind != "frames" else 0
+    right = sum(int(guess[i, t] == batch.y[i, t]) for i, t in targets) if kind != "frames" else 0
     if kind == "tag":
         f1 = []
         for label in range(3):
-            said = {(i, t) for i, t in asked if guess[i, t] == label}
-            was = {(i, t) for i, t in asked if batch.y[i, t] == label}
-            f1.append(2 * len(said & was) / (len(said) + len(was)))
-        places = tuple(torch.tensor(asked).T)
-        p, true = output[places].softmax(-1).numpy(), batch.y[places].numpy()
-        expected = {"accuracy": right / len(asked), "macro_f1": np.mean(f1)}
+            predicted = {(i, t) for i, t in targets if guess[i, t] == label}
+            was = {(i, t) for i, t in targets if batch.y[i, t] == label}
+            f1.append(2 * len(predicted & was) / (len(predicted) + len(was)))
+        index = tuple(torch.tensor(targets).T)
+        p, true = output[index].softmax(-1).numpy(), batch.y[index].numpy()
+        expected = {"accuracy": right / len(targets), "macro_f1": np.mean(f1)}
         expected["auroc"] = np.mean([roc_auc_score(true == k, p[:, k]) for k in range(3)])
         expected["calibration"] = found["calibration"]  # test_tasks.py holds it to its definition
     elif kind == "frames":
-        on = {(i, t, k) for i, t in asked for k in range(5) if batch.y[i, t, k]}
-        said = {(i, t, k) for i, t in asked for k in range(5) if output[i, t, k] > 0}
-        expected = {"nll": nll, "accuracy": len(on & said) / len(on | said)}
+        on = {(i, t, k) for i, t in targets for k in range(5) if batch.y[i, t, k]}
+        predicted = {(i, t, k) for i, t in targets for k in range(5) if output[i, t, k] > 0}
+        expected = {"nll": nll, "accuracy": len(on & predicted) / len(on | predicted)}
     else:
-        expected = {"nll": nll, "accuracy": right / len(asked), "perplexity": math.exp(nll), "bits": nll / math.log(2)}
+        expected = {
+            "nll": nll,
+            "accuracy": right / len(targets),
+            "perplexity": math.exp(nll),
+            "bits": nll / math.log(2),
+        }
     assert found == pytest.approx(expected, rel=1e-6)
 
 
 @each_case
-def test_what_is_not_asked_reaches_neither_loss_nor_gradient_nor_metric(kind, first):
-    task, batch = ask(kind, first), all_of(draw(kind))
-    clean = answered(task, batch).requires_grad_()
+def test_steps_without_a_target_reach_neither_loss_nor_gradient_nor_metric(kind, first):
+    task, batch = build_task(kind, first), all_of(draw(kind))
+    clean = random_logits(task, batch).requires_grad_()
     mute = torch.ones(batch.y.shape[:2], dtype=torch.bool)
     for i, t in steps(kind, batch, first):
         mute[i, t] = False
@@ -134,15 +139,15 @@ def test_what_is_not_asked_reaches_neither_loss_nor_gradient_nor_metric(kind, fi
 
 
 @each_case
-def test_a_sequence_scores_the_same_alone_and_among_longer_ones(kind, first):
-    # What stands behind a sequence's end must not matter, through the whole model and down to its weights.
-    task, split = ask(kind, first), draw(kind)
+def test_a_sequence_scores_the_same_alone_and_in_a_padded_batch(kind, first):
+    # What stands padding a sequence's end must not matter, through the whole model and down to its weights.
+    task, split = build_task(kind, first), draw(kind)
     info = TokenInfo(4, TOKENS) if kind == "tokens" else LabelledInfo({"tag": 2, "frames": 5}[kind], ())
     model = SequenceModel.Config.model_validate({"hidden_size": 3, "embedding": {"dim": 2}}).build(info, task)
     together, totals = all_of(split), []
     if kind != "tokens":
-        behind = torch.arange(max(LENGTHS)) >= together.lengths.unsqueeze(1)
-        together = together._replace(x=together.x.masked_fill(behind.unsqueeze(-1), math.nan))
+        padding = torch.arange(max(LENGTHS)) >= together.lengths.unsqueeze(1)
+        together = together._replace(x=together.x.masked_fill(padding.unsqueeze(-1), math.nan))
     for batches in ([together], [split.take(torch.tensor([i])) for i in range(len(split))]):
         losses = [task.loss(model(*task.model_inputs(batch)).logits, batch) for batch in batches]
         total = sum(loss * task.num_targets(batch) for loss, batch in zip(losses, batches, strict=True))
@@ -151,21 +156,21 @@ def test_a_sequence_scores_the_same_alone_and_among_longer_ones(kind, first):
 
 
 @pytest.mark.parametrize("kind", ["tag", "frames"])
-def test_a_batch_that_asks_nothing_costs_nothing(kind):
+def test_a_batch_without_targets_has_no_loss(kind):
     split = draw(kind, lengths=(1, 1))
     batch = all_of(split)
     if kind == "tag":
         batch = batch._replace(y=torch.full_like(batch.y, -1))
-    task = ask(kind)
-    output = answered(task, batch).requires_grad_()
+    task = build_task(kind)
+    output = random_logits(task, batch).requires_grad_()
     loss = task.loss(output, batch)
     assert loss.item() == int(task.num_targets(batch)) == 0
     assert (torch.autograd.grad(loss, output)[0] == 0).all()
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
-def test_no_frame_is_read_before_it_is_asked_about(cell):
-    task, batch = ask("frames"), all_of(draw("frames", lengths=(6, 6)))
+def test_no_frame_is_read_before_it_is_predicted(cell):
+    task, batch = build_task("frames"), all_of(draw("frames", lengths=(6, 6)))
     config = SequenceModel.Config.model_validate({"cell": cell, "hidden_size": 4, "num_layers": 2})
     torch.manual_seed(0)
     model = config.build(LabelledInfo(5, ()), task)
@@ -177,8 +182,8 @@ def test_no_frame_is_read_before_it_is_asked_about(cell):
         assert (slope[:, :t] != 0).all()
 
 
-def test_no_token_is_read_before_it_is_asked_about():
-    task = ask("tokens")
+def test_no_token_is_read_before_it_is_predicted():
+    task = build_task("tokens")
     torch.manual_seed(0)
     model = SequenceModel.Config.model_validate({"hidden_size": 4}).build(TokenInfo(4, TOKENS), task)
     batch = all_of(draw("tokens", lengths=(6,)))
@@ -191,8 +196,8 @@ def test_no_token_is_read_before_it_is_asked_about():
         assert (plain[:, t + 1] != other[:, t + 1]).any()
 
 
-def test_answers_have_names():
-    tag, frames, tokens = ask("tag"), ask("frames"), ask("tokens")
+def test_predictions_have_names():
+    tag, frames, tokens = build_task("tag"), build_task("frames"), build_task("tokens")
     assert tag.predictions(torch.tensor([[[0.0, 2, 1], [3, 1, 2]]])) == [["b", "a"]]
     assert frames.predictions(torch.tensor([[[1.0, -1, -1, 2, -1], [-1] * 5]])) == [[["C", "F"], []]]
     assert tokens.predictions(torch.tensor([[[0.0, 2, 1, 0], [0, 1, 2, 3]]])) == [["x", "z"]]
@@ -215,7 +220,7 @@ def test_tag_baselines_by_hand():
     assert len(found) == 2
 
 
-def test_the_logistic_regression_sees_neighbours_within_the_sequence_alone():
+def test_the_logistic_regression_reads_neighbours_within_the_sequence_alone():
     split = TaggedSplit(
         [np.arange(1, n + 1, dtype=np.float32)[:, None] + 10 * n for n in (3, 8)], [np.zeros(3), np.zeros(8)]
     )
@@ -226,7 +231,7 @@ def test_the_logistic_regression_sees_neighbours_within_the_sequence_alone():
         assert row.tolist() == padded[at : at + 2 * REACH + 1]
 
 
-def test_the_logistic_regression_learns_what_neighbours_tell():
+def test_the_logistic_regression_learns_from_neighbours():
     rng = np.random.default_rng(0)
 
     def part(n):
@@ -244,7 +249,7 @@ def test_the_logistic_regression_learns_what_neighbours_tell():
 @pytest.mark.parametrize("first", [False, True])
 def test_frame_baselines_by_hand(first):
     train, split = draw("frames"), draw("frames", seed=1)
-    found = ask("frames", first).baselines(train, split)
+    found = build_task("frames", first).baselines(train, split)
     pairs = [pairs_of(part, first) for part in (train, split)]
 
     def share(rows):
@@ -282,7 +287,7 @@ def pairs_of(split, first):
 
 
 def seen_of(split, first):
-    """Each token asked about, and the four before it, the last one first, 0 where there is none."""
+    """Each target token and the four before it, the last one first, 0 where there is none."""
     batch = all_of(split)
     for row, length in zip(batch.x.tolist(), batch.lengths.tolist(), strict=True):
         for t in range(0 if first else 1, length):
@@ -292,18 +297,18 @@ def seen_of(split, first):
 def witten_bell(seen, p, w, h):
     seen, chance = list(seen), p[w]
     for k in range(1, 5):
-        behind = [now for before, now in seen if before[:k] == h[:k]]
-        if behind:
-            kinds = len(set(behind))
-            chance = (behind.count(w) + kinds * chance) / (len(behind) + kinds)
+        padding = [now for before, now in seen if before[:k] == h[:k]]
+        if padding:
+            kinds = len(set(padding))
+            chance = (padding.count(w) + kinds * chance) / (len(padding) + kinds)
     return chance
 
 
 @pytest.mark.parametrize("first", [False, True])
 def test_token_baselines_by_hand(first):
     train, split = draw("tokens", lengths=(9, 8, 7)), draw("tokens", seed=1)
-    found = ask("tokens", first).baselines(train, split)
-    seen, asked = pairs_of(train, first), pairs_of(split, first)
+    found = build_task("tokens", first).baselines(train, split)
+    seen, targets = pairs_of(train, first), pairs_of(split, first)
     p = {w: (sum(now == w for _, now in seen) + 1) / (len(seen) + 3) for w in (1, 2, 3)}
 
     def after(w, v, k, less=0):
@@ -312,14 +317,14 @@ def test_token_baselines_by_hand(first):
 
     strengths = (0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000)
     k = max(strengths, key=lambda k: sum(math.log(after(w, v, k, 1)) for v, w in seen))
-    unigram = -sum(math.log(p[w]) for _, w in asked) / len(asked)
-    bigram = -sum(math.log(after(w, v, k)) for v, w in asked) / len(asked)
-    ngram = -sum(math.log(witten_bell(seen_of(train, first), p, w, h)) for h, w in seen_of(split, first)) / len(asked)
+    unigram = -sum(math.log(p[w]) for _, w in targets) / len(targets)
+    bigram = -sum(math.log(after(w, v, k)) for v, w in targets) / len(targets)
+    ngram = -sum(math.log(witten_bell(seen_of(train, first), p, w, h)) for h, w in seen_of(split, first)) / len(targets)
     expected = {"unigram": unigram, "bigram": bigram, "5-gram": ngram}
     assert {name: row["nll"] for name, row in found.items()} == pytest.approx(expected)
     assert found["bigram"]["perplexity"] == pytest.approx(math.exp(bigram))
     assert found["bigram"]["accuracy"] == pytest.approx(
-        np.mean([w == max(p, key=lambda w: after(w, v, k)) for v, w in asked])
+        np.mean([w == max(p, key=lambda w: after(w, v, k)) for v, w in targets])
     )
 
 
@@ -339,7 +344,7 @@ def test_regression_by_hand():
     assert found["training mean"] == pytest.approx({"mse": (rest**2).mean(), "mae": abs(rest).mean()}, rel=1e-5)
 
 
-def test_a_linear_regression_finds_what_is_linear():
+def test_the_linear_regression_fits_linear_targets():
     rng = np.random.default_rng(0)
 
     def part(n):

@@ -1,4 +1,4 @@
-"""Several processes train one run: the same numbers as one alone, and one that is lost can be gone on without."""
+"""Several processes train one run: the same numbers as one process, and a lost one interrupts it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def followed(content, number, count, port):
 
 
 def trained(folder, experiment, count=1, **more):
-    """The run, trained by so many processes."""
+    """The run, trained by `count` processes."""
     run = Run(folder)
     if not (folder / "run.json").is_file():
         run = Run.create(folder, experiment.dump(), command="", job_type="")
@@ -68,12 +68,12 @@ def same(ours, theirs):
         torch.testing.assert_close(value, weights[1][name], rtol=1e-4, atol=1e-5)
 
 
-def test_two_workers_at_half_a_batch_each_are_one_at_a_whole_one(tmp_path, steady):
+def test_two_workers_equal_one(tmp_path, steady):
     same(trained(tmp_path / "two", steady, 2), trained(tmp_path / "one", steady))
 
 
 @pytest.mark.slow
-def test_shares_may_be_uneven_and_the_answers_unequal_in_number(tmp_path, demand):
+def test_shards_may_be_uneven_and_have_unequal_numbers_of_targets(tmp_path, demand):
     experiment = demand.with_overrides({"data.batch_size": 250})
     same(trained(tmp_path / "three", experiment, 3), trained(tmp_path / "one", experiment))
 
@@ -124,13 +124,13 @@ def test_the_shards_of_a_batch_have_every_field_and_every_sample_once(tmp_path, 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stateful stream", "many series"])
-def test_two_workers_are_one_on_streams_and_on_many_series(tmp_path, kind):
+def test_two_workers_equal_one_on_streams_and_on_many_series(tmp_path, kind):
     experiment = many_series(tmp_path) if kind == "many series" else stream(tmp_path, True)
     same(trained(tmp_path / "two", experiment, 2), trained(tmp_path / "one", experiment))
 
 
 @pytest.mark.slow
-def test_workers_resume_where_they_stood(tmp_path, vowels):
+def test_workers_resume(tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.max_epochs": 4})
     undisturbed = trained(tmp_path / "through", experiment, 2)
 
@@ -150,7 +150,7 @@ def test_workers_resume_where_they_stood(tmp_path, vowels):
 
 
 @pytest.mark.slow
-def test_one_that_is_lost_interrupts_the_run_and_does_not_fail_it(tmp_path, steady):
+def test_a_lost_worker_interrupts_the_run_and_does_not_fail_it(tmp_path, steady):
     experiment = steady.with_overrides({"trainer.max_epochs": 50})
     run = Run.create(tmp_path / "run", experiment.dump(), command="", job_type="")
     rank = DistributedRank.create(2, "127.0.0.1")

@@ -1,4 +1,4 @@
-"""How models start: orthogonal matrices, chrono biases, a learned state; each acts wherever it says it does."""
+"""Initialisation: orthogonal matrices, chrono biases, a learned state; each acts in every layer and direction."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lstm_lab.registry import Named
 from lstm_lab.validation import validate
 
 B, T, IN, H, OUT = 3, 6, 3, 5, 2
-SEEN, ASKED = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
+INFO, TASK = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
 LENGTHS = torch.tensor([4, T, 1])
 FULL = torch.full((B,), T)
 
@@ -37,7 +37,7 @@ def made(name, **fields):
 def build(**fields):
     torch.manual_seed(0)
     config = validate(SequenceModel.Config, {"hidden_size": H, **fields}, "test")
-    return config.build(SEEN, ASKED).double()
+    return config.build(INFO, TASK).double()
 
 
 def cells_of(model):
@@ -60,7 +60,7 @@ each_with_memory = pytest.mark.parametrize(("name", "fields"), MEMORY)
 each_learned = pytest.mark.parametrize(("name", "fields"), LEARNED)
 
 
-def test_the_cells_that_say_where_things_lie():
+def test_the_cells_that_declare_their_matrices_and_biases():
     assert {name for name, _ in BLOCKS} >= OURS | {"rnn"}
     assert {name for name, _ in MEMORY} >= OURS
     assert ("odyssey", {"variant": "nfg"}) not in MEMORY
@@ -72,7 +72,7 @@ def test_the_cells_that_say_where_things_lie():
 
 @each_with_blocks
 @torch.no_grad()
-def test_recurrent_blocks_are_all_that_h_goes_through(name, fields):
+def test_recurrent_blocks_are_all_matrices_that_multiply_h(name, fields):
     cell = made(name, **fields)
     for block in cell.recurrent_blocks():
         assert block.shape == (H, H)
@@ -88,7 +88,7 @@ def test_recurrent_blocks_are_all_that_h_goes_through(name, fields):
 
 @each_with_memory
 @torch.no_grad()
-def test_gate_biases_decide_whether_the_state_is_kept(name, fields):
+def test_gate_biases_set_whether_the_state_is_remembered(name, fields):
     cell = made(name, **fields)
     biases = cell.gate_biases()
     for summed, total in ((biases.forget, 60.0), (biases.input, -60.0)):
@@ -133,7 +133,7 @@ def test_orthogonal_blocks_are_orthogonal(name, fields, bidirectional):
 
 
 @each_with_memory
-def test_chrono_spreads_the_memories_evenly_up_to_the_longest(name, fields):
+def test_chrono_spreads_memory_spans_evenly_up_to_the_longest(name, fields):
     torch.manual_seed(0)
     cell = Cell.members[name].Config(**fields).build(1, 1000)
     WeightInit(chrono=101).apply([cell])
@@ -159,7 +159,7 @@ def test_chrono_reaches_every_layer_and_direction():
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         (
             {"cell": "rnn", "init": {"chrono": 9}},
@@ -174,13 +174,13 @@ def test_chrono_reaches_every_layer_and_direction():
         ({"init": {"recurrent": "orthogonl"}}, "'default' or 'orthogonal'"),
     ],
 )
-def test_dead_initialisations_are_refused(fields, said):
+def test_initialisations_without_effect_are_refused(fields, message):
     with pytest.raises(ConfigError) as fault:
         build(**fields)
-    assert said in str(fault.value)
+    assert message in str(fault.value)
 
 
-# ---- a stranger's cell, which declares nothing ----
+# ---- a user's cell, which declares nothing ----
 
 
 @pytest.fixture
@@ -202,13 +202,13 @@ def stranger():
     del Cell.members[Stranger.name]
 
 
-def test_a_cell_that_declares_nothing_works_and_is_never_silently_passed_over(stranger):
+def test_a_cell_that_declares_nothing_works_and_its_options_are_refused(stranger):
     model = build(cell=stranger, learn_initial_state=True, num_layers=2, dilation=2, skip="highway")
     assert model(draw(B, T, IN), LENGTHS).logits.shape == (B, OUT)
-    for init, said in (({"recurrent": "orthogonal"}, "recurrent_blocks()"), ({"chrono": 9}, "gate_biases()")):
+    for init, message in (({"recurrent": "orthogonal"}, "recurrent_blocks()"), ({"chrono": 9}, "gate_biases()")):
         with pytest.raises(ConfigError, match=f"cell '{stranger}'") as fault:
             build(cell=stranger, init=init)
-        assert f"{said} in Stranger" in str(fault.value)
+        assert f"{message} in Stranger" in str(fault.value)
         assert "\n" not in str(fault.value)
 
 
@@ -222,7 +222,7 @@ def drawn_starts(model):
 
 
 @each_learned
-def test_a_learned_state_starts_where_the_cell_does(name, fields):
+def test_a_learned_state_starts_at_the_cells_initial_state(name, fields):
     fields = {"cell": {"name": name, **fields}, "num_layers": 2, "bidirectional": True}
     x = draw(B, T, IN)
     plain, learned = build(**fields), build(**fields, learn_initial_state=True)
@@ -232,8 +232,8 @@ def test_a_learned_state_starts_where_the_cell_does(name, fields):
 
 @each_learned
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_a_learned_state_is_the_state_it_says(name, fields, dilation):
-    """Equal to handing the same state in; whole == chunked; and a state handed in replaces it."""
+def test_a_learned_state_equals_passing_that_state(name, fields, dilation):
+    """Equal to passing the same state; whole == chunked; and a state that is passed replaces it."""
     cell, x = {"name": name, **fields}, draw(B, T, IN)
     encoder = drawn_starts(build(cell=cell, num_layers=2, dilation=dilation, learn_initial_state=True)).encoder
     begin = tuple(
@@ -268,12 +268,12 @@ def test_gradients_reach_every_part_of_a_learned_state(name, fields):
 
 
 @pytest.mark.parametrize("cell", ["slstm", "mlstm"])
-def test_a_memory_without_weight_cannot_be_learned(cell):
+def test_a_memory_of_weight_zero_cannot_be_learned(cell):
     with pytest.raises(ConfigError, match="learn_initial_state would do nothing"):
         build(cell=cell, learn_initial_state=True)
 
 
-def test_a_state_without_numbers_cannot_be_learned():
+def test_a_state_without_floats_cannot_be_learned():
     class Counting(Cell, name="counting_for_this_test"):
         class Config(Named):
             """No choices."""
@@ -292,7 +292,7 @@ def test_a_state_without_numbers_cannot_be_learned():
         del Cell.members[Counting.name]
 
 
-def test_the_choices_come_back_from_the_disk(vowels):
+def test_the_fields_are_restored_from_disk(vowels):
     for change in (
         {"model.init.recurrent": "orthogonal", "model.init.chrono": 30, "model.learn_initial_state": True},
         {"model.num_layers": 3, "model.dilation": 2, "model.skip": {"name": "highway", "gate_bias": -1.0}},

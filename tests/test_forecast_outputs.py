@@ -1,4 +1,4 @@
-"""Quantiles and distributions: their scores equal their definitions, their intervals cover what they say."""
+"""Quantiles and distributions: their scores equal their definitions, their intervals have their nominal coverage."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lstm_lab.training import train
 N, K = 4000, 1
 UNIT = Scale(torch.zeros(1), torch.ones(1))
 COUNTS = Scale(torch.tensor([6.0]), torch.tensor([3.0]))
-FACTS = SeriesInfo(1, 2, 1, ("y",), ("y",), (), (50.0,), (10.0,), (5.0,))
+INFO = SeriesInfo(1, 2, 1, ("y",), ("y",), (), (50.0,), (10.0,), (5.0,))
 
 
 def output(name, **choices):
@@ -36,7 +36,7 @@ def inverse_softplus(value):
     return math.log(math.expm1(value - 1e-4))
 
 
-def task(name, info=FACTS):
+def task(name, info=INFO):
     return Forecast.Config.model_validate({"output": name}).build(info)
 
 
@@ -94,8 +94,8 @@ def test_the_pinball_loss_is_the_sum_over_levels_and_least_at_the_quantiles():
     torch.manual_seed(0)
     z, y = torch.randn(9, 2, 3, made.num_parameters), torch.randn(9, 2, 3)
     expected = torch.zeros(9, 2, 3)
-    for q, said in zip(made.levels, z.unbind(-1), strict=True):
-        expected += torch.where(y >= said, q * (y - said), (1 - q) * (said - y))
+    for q, message in zip(made.levels, z.unbind(-1), strict=True):
+        expected += torch.where(y >= message, q * (y - message), (1 - q) * (message - y))
     assert_close(made.loss(z, y, UNIT), expected)
     draws = torch.randn(20_001, 1, 1)
     best = torch.quantile(draws.flatten(), torch.tensor(made.levels))
@@ -107,7 +107,7 @@ def test_the_pinball_loss_is_the_sum_over_levels_and_least_at_the_quantiles():
             assert made.loss(moved.expand(20_001, 1, 1, -1), draws, UNIT).mean() > least
 
 
-def test_crossing_quantiles_are_read_in_order():
+def test_crossing_quantiles_are_sorted():
     made = output("quantile")
     z = torch.linspace(1, 0, made.num_parameters).view(1, 1, 1, -1)
     read = made.quantiles(z, LEVELS, UNIT).flatten()
@@ -127,7 +127,7 @@ def test_the_crps_of_one_certain_value_is_the_absolute_error(name):
 
 
 @pytest.mark.parametrize("name", sorted(set(ForecastOutput.members) - {"point"}))
-def test_intervals_cover_what_they_say_and_scores_are_in_the_units_of_the_data(name):
+def test_intervals_have_their_nominal_coverage_and_scores_are_in_the_units_of_the_data(name):
     rng, made = np.random.default_rng(0), task(name)
     if name == "negative_binomial":
         y = stats.nbinom(5, 1 / (1 + 50 / 5)).rvs(N, random_state=1)  # mean 50
@@ -156,7 +156,7 @@ def test_intervals_cover_what_they_say_and_scores_are_in_the_units_of_the_data(n
 
 
 @pytest.mark.parametrize("name", sorted(ForecastOutput.members))
-def test_values_that_are_missing_are_neither_learnt_nor_scored(name):
+def test_missing_values_are_neither_trained_on_nor_scored(name):
     info = SeriesInfo(2, 3, 4, ("a", "b"), ("a", "b"), (), (5.0, 5.0), (2.0, 1.0), (1.0, 1.0))
     made = task(name, info)
     torch.manual_seed(0)
@@ -179,7 +179,7 @@ def test_values_that_are_missing_are_neither_learnt_nor_scored(name):
     assert found["scaled_mae"] == pytest.approx(float(errors.nanmean((0, 1)).mean()), rel=1e-4)
 
 
-def test_scores_of_the_steps_ahead_average_to_the_whole():
+def test_scores_by_step_ahead_average_to_the_total():
     info = SeriesInfo(1, 3, 4, ("a",), ("a",), (), (5.0,), (2.0,), (1.0,))
     made = task("normal", info)
     torch.manual_seed(0)
@@ -192,7 +192,7 @@ def test_scores_of_the_steps_ahead_average_to_the_whole():
         assert np.mean([step[name] for step in steps]) == pytest.approx(whole[name])
 
 
-def test_a_choice_that_would_do_nothing_is_refused():
+def test_a_field_without_effect_is_refused():
     base = {"data": "taylor", "task": {"name": "forecast", "loss": "mae", "output": "normal"}}
     with pytest.raises(ConfigError, match="loss=mae would do nothing: output normal has its own loss"):
         Experiment.of(base)
@@ -203,7 +203,7 @@ def test_a_choice_that_would_do_nothing_is_refused():
             )
 
 
-def test_the_record_of_an_evaluation_holds_every_step_ahead(demand, tmp_path):
+def test_the_record_of_an_evaluation_has_every_step_ahead(demand, tmp_path):
     experiment = demand.with_overrides({"task.output": "quantile", "task.monitor": "loss"})
     run = Run.create(tmp_path / "run", experiment.dump())
     train(experiment, run)

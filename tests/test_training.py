@@ -1,4 +1,4 @@
-"""train(): a resumed run equals the uninterrupted one, and nothing that matters is ever only in memory."""
+"""train(): a resumed run equals the uninterrupted one, and everything that matters is on disk."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_resumed_equals_uninterrupted(tmp_path, vowels, change, looks):
     assert_same(run, whole)
 
 
-def test_interrupted_again_and_again(tmp_path, vowels):
+def test_a_run_interrupted_several_times(tmp_path, vowels):
     whole, _ = uninterrupted(tmp_path, vowels)
     run = start(tmp_path / "cut", vowels)
     for _ in range(100):
@@ -82,7 +82,7 @@ def test_interrupted_again_and_again(tmp_path, vowels):
     assert_same(run, whole)
 
 
-def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path, vowels):
+def test_an_incomplete_checkpoint_falls_back_to_the_previous_one(tmp_path, vowels):
     whole, _ = uninterrupted(tmp_path, vowels)
     run = start(tmp_path / "cut", vowels)
     with pytest.raises(Interrupted):
@@ -97,7 +97,7 @@ def test_a_torn_checkpoint_falls_back_to_the_one_before(tmp_path, vowels):
     assert_same(run, whole)
 
 
-def test_with_every_checkpoint_torn_it_begins_again(tmp_path, vowels):
+def test_with_every_checkpoint_incomplete_it_starts_anew(tmp_path, vowels):
     whole, _ = uninterrupted(tmp_path, vowels)
     run = start(tmp_path / "cut", vowels)
     with pytest.raises(Interrupted):
@@ -143,14 +143,14 @@ def test_the_same_seed_gives_the_same_numbers_and_another_does_not(tmp_path, vow
     assert train(other, third).value != first.status["best"]["value"]
 
 
-def test_its_own_experiment_file_reproduces_a_run(tmp_path, vowels):
+def test_the_experiment_file_of_a_run_reproduces_it(tmp_path, vowels):
     first, result = uninterrupted(tmp_path, vowels)
     again = Experiment.of(first.experiment)
     assert again == vowels
     assert train(again, start(tmp_path / "again", again)).value == result.value
 
 
-def test_the_record_is_on_disk_before_anyone_is_told(tmp_path, vowels):
+def test_the_record_is_on_disk_before_the_callback(tmp_path, vowels):
     run = start(tmp_path / "run", vowels)
     seen = []
 
@@ -163,7 +163,7 @@ def test_the_record_is_on_disk_before_anyone_is_told(tmp_path, vowels):
     assert seen == [0, 1, 2, 3]
 
 
-def test_the_best_checkpoint_scores_what_the_record_says(tmp_path, demand):
+def test_the_best_checkpoint_has_the_score_of_the_record(tmp_path, demand):
     run = start(tmp_path / "run", demand)
     result = train(demand, run)
     scores = evaluate(run, "validation").model
@@ -171,7 +171,7 @@ def test_the_best_checkpoint_scores_what_the_record_says(tmp_path, demand):
     assert scores["mase"] == pytest.approx(result.row["val/mase"], rel=1e-6)
 
 
-def test_best_is_kept_although_later_epochs_are_worse(tmp_path, vowels):
+def test_the_best_checkpoint_survives_worse_epochs(tmp_path, vowels):
     experiment = vowels.with_overrides({"optimizer.lr": 3.0, "trainer.max_epochs": 8})
     run = start(tmp_path / "run", experiment)
     result = train(experiment, run)
@@ -181,7 +181,7 @@ def test_best_is_kept_although_later_epochs_are_worse(tmp_path, vowels):
     assert evaluate(run, "validation").model["loss"] == pytest.approx(min(values), rel=1e-6)
 
 
-def test_a_loss_that_left_the_numbers_is_a_failure(tmp_path, vowels):
+def test_a_nan_loss_is_a_failure(tmp_path, vowels):
     experiment = vowels.with_overrides({"optimizer": {"name": "sgd", "lr": 1e38}, "trainer.gradient_clip_val": None})
     run = start(tmp_path / "run", experiment)
     with pytest.raises(Diverged, match=r"optimizer\.lr"):
@@ -204,7 +204,7 @@ def test_an_error_in_the_middle_is_recorded(tmp_path, vowels):
     assert run.status["reason"] == "RuntimeError: a disk burst"
 
 
-def test_a_run_folder_says_what_it_was_made_of(tmp_path, vowels):
+def test_run_json_records_what_the_run_was_made_of(tmp_path, vowels):
     run, _ = uninterrupted(tmp_path, vowels)
     about = run.about
     assert {"id", "created", "command", "git", "versions", "data", "monitor", "mode", "parameters"} <= about.keys()
@@ -236,7 +236,7 @@ def test_two_processes_cannot_train_one_run(tmp_path, vowels):
         train(vowels, run)
 
 
-def test_a_killed_run_reads_as_interrupted(tmp_path, vowels):
+def test_the_state_of_a_killed_run_is_interrupted(tmp_path, vowels):
     run, _ = uninterrupted(tmp_path, vowels)
     run.mark("running")
     assert run.status["state"] == "interrupted"
@@ -244,7 +244,7 @@ def test_a_killed_run_reads_as_interrupted(tmp_path, vowels):
         assert run.status["state"] == "running"
 
 
-def test_the_test_part_is_opened_by_evaluate_alone_and_counted(tmp_path, vowels, monkeypatch):
+def test_the_test_split_is_read_by_evaluate_alone_and_counted(tmp_path, vowels, monkeypatch):
     opened = []
     owner = vowels.data.owner
     real = owner.test_split
@@ -267,7 +267,7 @@ def test_a_run_is_not_evaluated_on_other_data(tmp_path, vowels):
         evaluate(run)
 
 
-def test_a_winning_baseline_is_named(tmp_path, vowels):
+def test_a_better_baseline_is_the_winner(tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.max_epochs": 1, "optimizer.lr": 1e-6})
     scores = evaluate(_trained(tmp_path, experiment), "validation")
     assert scores.winner == "logistic regression"
@@ -280,7 +280,7 @@ def _trained(tmp_path, experiment):
     return run
 
 
-def test_stop_is_an_ordinary_event(tmp_path, vowels):
+def test_stop_is_a_threading_event(tmp_path, vowels):
     stop = threading.Event()
     run = start(tmp_path / "run", vowels)
     with pytest.raises(Interrupted):
@@ -288,7 +288,7 @@ def test_stop_is_an_ordinary_event(tmp_path, vowels):
     assert len(run.rows()) == 1
 
 
-def test_a_wandb_that_cannot_open_stops_nothing(tmp_path, vowels, monkeypatch):
+def test_a_failing_wandb_does_not_stop_training(tmp_path, vowels, monkeypatch):
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "wandb.py").write_text("raise RuntimeError('out of order')")
     monkeypatch.setattr(client, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")})
@@ -299,7 +299,7 @@ def test_a_wandb_that_cannot_open_stops_nothing(tmp_path, vowels, monkeypatch):
     assert len(run.rows()) == 4
 
 
-def test_a_wandb_run_left_open_by_a_kill_is_written_again(tmp_path, vowels, monkeypatch):
+def test_a_wandb_run_left_open_by_a_kill_is_uploaded_again(tmp_path, vowels, monkeypatch):
     monkeypatch.delenv("WANDB_SERVICE", raising=False)
     run = start(tmp_path / "run", vowels)
     train(vowels, run, wandb="offline")

@@ -1,4 +1,4 @@
-"""Dilated and skipping stacks, and pooling by attention: each equals a loop, and no padding ever changes an answer."""
+"""Dilated and skipping stacks, and pooling by attention: each equals a loop, and padding never changes an output."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from lstm_lab.models.state import restore_state, state_tensors
 from lstm_lab.validation import validate
 
 B, T, IN, H, OUT = 4, 11, 3, 4, 2
-SEEN, ASKED = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
+INFO, TASK = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)
 LENGTHS = torch.tensor([7, T, 1, 2])
 FULL = torch.full((B,), T)
-BEHIND = torch.arange(T) >= LENGTHS.unsqueeze(1)
+PADDING = torch.arange(T) >= LENGTHS.unsqueeze(1)
 
 each_cell = pytest.mark.parametrize("cell", sorted(Cell.members))
 each_skip = pytest.mark.parametrize("skip", sorted(Skip.members))
@@ -53,7 +53,7 @@ def assert_close(*arguments):
 def build(**fields):
     torch.manual_seed(0)
     config = validate(SequenceModel.Config, {"hidden_size": H, **fields}, "test")
-    model = config.build(SEEN, ASKED).double()
+    model = config.build(INFO, TASK).double()
     for name, parameter in model.named_parameters():  # Away from zeros, so that no term is hidden.
         if "layers" not in name:
             nn.init.uniform_(parameter, -0.7, 0.7)
@@ -101,13 +101,13 @@ def test_a_dilated_stack_equals_a_loop_over_samples_and_steps(cell, bidirectiona
         assert_close(encoded.outputs[i, :length], seen)
         assert_close(encoded.final[i, :H], seen[-1, :H])
         assert_close(encoded.final[i, H:], seen[0, H:])
-    assert (encoded.outputs[BEHIND] == 0).all()
+    assert (encoded.outputs[PADDING] == 0).all()
 
 
 @each_cell
 @each_skip
 def test_a_dilated_state_is_carried_over_chunks_of_any_length(cell, skip, x):
-    """Chunks that end in the middle of a turn, and at another place in each sample."""
+    """Chunks that end at any offset, different in each sample."""
     encoder = build(cell=cell, num_layers=3, dilation=2, skip=skip).encoder
     whole, state, done = encoder(x, FULL), None, torch.zeros(B, dtype=torch.int64)
     for steps in ([1, 3, 5, 4], [4, 4, 1, 6], [6, 4, 5, 1]):
@@ -124,7 +124,7 @@ def test_a_dilated_state_is_carried_over_chunks_of_any_length(cell, skip, x):
 
 @each_cell
 @pytest.mark.parametrize("learned", [False, True], ids=["fixed", "learned"])
-def test_the_initial_state_is_what_no_state_stands_for(cell, learned, x):
+def test_no_state_equals_the_initial_state(cell, learned, x):
     """Known without a forward pass, in the form that the state after a chunk has."""
     if learned and cell in UNLEARNABLE:
         pytest.skip("no part of its initial state can be learned")
@@ -140,7 +140,7 @@ def test_the_initial_state_is_what_no_state_stands_for(cell, learned, x):
     assert_close(later.logits, model.forward_stateful(x, LENGTHS, end)[0].logits)
 
 
-def test_a_dilated_layer_reaches_only_its_own_turn(x):
+def test_a_dilated_layer_reads_every_d_th_step_alone(x):
     encoder = build(num_layers=2, dilation=3).encoder
     x = draw(B, T, H).requires_grad_()
     outputs, _ = encoder._layer(1, x, FULL, None)
@@ -153,7 +153,7 @@ def test_a_dilated_layer_reaches_only_its_own_turn(x):
 
 @each_skip
 @each_direction
-def test_skips_equal_the_equation(skip, bidirectional, x):
+def test_skips_equal_their_equations(skip, bidirectional, x):
     encoder = build(num_layers=3, skip=skip, bidirectional=bidirectional).encoder
     expected, _ = encoder._layer(0, x, LENGTHS, None)
     for layer in (1, 2):
@@ -168,7 +168,7 @@ def test_skips_equal_the_equation(skip, bidirectional, x):
     assert_close(encoder(x, LENGTHS).outputs, expected)
 
 
-def test_a_highway_begins_by_carrying():
+def test_a_highway_starts_by_passing_its_input_on():
     torch.manual_seed(0)
     x, y = draw(B, T, H), draw(B, T, H)
     carrying, plain = (Highway.Config(gate_bias=b).build(H).double() for b in (-30.0, 30.0))
@@ -179,8 +179,8 @@ def test_a_highway_begins_by_carrying():
     assert Highway.Config().gate_bias < 0
 
 
-def test_a_skip_goes_past_the_dropout(x):
-    """What is handed on is whole: at a share of almost 1, a residual layer's zeroed input still comes through."""
+def test_a_skip_bypasses_dropout(x):
+    """The skip is not dropped: at a dropout of almost 1, a residual layer's input still passes."""
     encoder = build(num_layers=2, skip="residual", dropout={"between": 0.5}).encoder.train()
     below, _ = encoder._layer(0, x, FULL, None)
     torch.manual_seed(3)
@@ -198,7 +198,9 @@ def test_a_skip_goes_past_the_dropout(x):
 @pytest.mark.parametrize("dilation", [1, 2])
 @pytest.mark.parametrize("learn_initial_state", [False, True])
 @pytest.mark.parametrize("pooling", ["last", *ATTENTIONS])
-def test_padding_and_neighbours_never_change_an_answer(skip, bidirectional, dilation, learn_initial_state, pooling, x):
+def test_padding_and_other_samples_never_change_an_output(
+    skip, bidirectional, dilation, learn_initial_state, pooling, x
+):
     model = build(
         num_layers=2,
         skip=skip,
@@ -207,19 +209,19 @@ def test_padding_and_neighbours_never_change_an_answer(skip, bidirectional, dila
         learn_initial_state=learn_initial_state,
         pooling=pooling,
     )
-    answers = []
+    results = []
     for garbage in (0.0, 1e6, torch.nan):
-        padded = x.masked_fill(BEHIND.unsqueeze(-1), garbage).requires_grad_()
+        padded = x.masked_fill(PADDING.unsqueeze(-1), garbage).requires_grad_()
         output = model(padded, LENGTHS).logits
         gradients = torch.autograd.grad(output.square().sum(), [padded, *model.parameters()])
-        assert (gradients[0][BEHIND] == 0).all()
-        answers.append((output, *gradients))
-    assert_close(answers[1], answers[0])
-    assert_close(answers[2], answers[0])
-    for gradient in answers[0][1:]:
+        assert (gradients[0][PADDING] == 0).all()
+        results.append((output, *gradients))
+    assert_close(results[1], results[0])
+    assert_close(results[2], results[0])
+    for gradient in results[0][1:]:
         assert gradient.abs().max() > 0
     for i, length in enumerate(LENGTHS.tolist()):
-        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1]).logits, answers[0][0][i : i + 1])
+        assert_close(model(x[i : i + 1, :length], LENGTHS[i : i + 1]).logits, results[0][0][i : i + 1])
 
 
 @pytest.mark.parametrize("name", ATTENTIONS)
@@ -230,8 +232,8 @@ def test_attention_equals_a_loop_over_samples(name, x):
     encoded = Encoded(x, draw(B, IN), ())
     pooled, weights = pool(encoded, LENGTHS)
     assert_close(weights.sum(1), torch.ones(B, dtype=torch.float64))
-    assert (weights[BEHIND] == 0).all()
-    assert (weights[~BEHIND] > 0).all()
+    assert (weights[PADDING] == 0).all()
+    assert (weights[~PADDING] > 0).all()
     for i, length in enumerate(LENGTHS.tolist()):
         h = x[i, :length]
         if name == "additive":
@@ -252,7 +254,7 @@ def test_dot_attention_starts_as_the_mean_and_learns(x):
 
 
 @pytest.mark.parametrize(
-    ("fields", "said"),
+    ("fields", "message"),
     [
         ({"dilation": 2}, "dilation=2 would do nothing: num_layers is 1"),
         ({"skip": "residual"}, "skip=residual would do nothing: num_layers is 1"),
@@ -261,14 +263,14 @@ def test_dot_attention_starts_as_the_mean_and_learns(x):
         ({"pooling": "aditive"}, "did you mean 'additive'?"),
     ],
 )
-def test_dead_and_unknown_choices_are_refused(fields, said):
+def test_unknown_fields_and_those_without_effect_are_refused(fields, message):
     with pytest.raises(ConfigError) as fault:
         build(**fields)
-    assert said in str(fault.value)
+    assert message in str(fault.value)
 
 
-def test_what_is_not_chosen_costs_nothing():
-    """The network without options is the one that it was: the same names, the same draws."""
+def test_the_defaults_draw_the_same_weights_as_before():
+    """The same parameter names and the same random draws."""
     torch.manual_seed(0)
     encoder = Encoder(SequenceModel.Config().cell, input_size=IN, hidden_size=H, num_layers=2)
     torch.manual_seed(0)
@@ -286,7 +288,7 @@ def test_what_is_not_chosen_costs_nothing():
 
 @each_cell
 @pytest.mark.parametrize("engine", [True, False], ids=["engine", "torch"])
-def test_a_cell_that_reads_back_reads_what_it_would_of_turned_samples(cell, engine, x):
+def test_reverse_equals_reading_reversed_samples(cell, engine, x):
     torch.manual_seed(0)
     built = Cell.members[cell].Config().build(IN, H).double()
     if not built.supports_reverse:
@@ -299,15 +301,15 @@ def test_a_cell_that_reads_back_reads_what_it_would_of_turned_samples(cell, engi
     found = []
     with nullcontext() if engine else kernels.disabled():
         for run in (partial(built, reverse=True), by_turning):
-            padded = x.masked_fill(BEHIND.unsqueeze(-1), torch.nan).requires_grad_()
+            padded = x.masked_fill(PADDING.unsqueeze(-1), torch.nan).requires_grad_()
             outputs, end = run(padded, LENGTHS)
             loss = outputs.square().sum() + sum(part.sum() for part in end)
             found.append((outputs, *end, *torch.autograd.grad(loss, [padded, *built.parameters()])))
     assert_close(*found)
 
 
-def test_a_forward_of_an_older_make_overrides_one_that_reads_back(x):
-    """Whoever overrides `forward` alone is never read by the forward of the class above."""
+def test_a_forward_without_reverse_is_never_bypassed(x):
+    """A class that overrides `forward` alone is never read by the forward of its base class."""
 
     class Halved(Cell.members["lstm"], name="halved_for_this_test"):
         def forward(self, x, lengths, state=None):
