@@ -185,9 +185,9 @@ def _wandb(mode: WandbMode) -> Any:
     """The mode resolved, without importing wandb where it is switched off."""
     if mode == "disabled":
         return mode
-    from lstm_lab.tracking import resolve
+    from lstm_lab.tracking import resolve_mode
 
-    return resolve(mode)[0]
+    return resolve_mode(mode)[0]
 
 
 def _console(progress: Progress) -> Any:

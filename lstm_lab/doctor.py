@@ -11,14 +11,14 @@ from typing import Any
 from lstm_lab import kernels
 from lstm_lab.files import runs_folder
 from lstm_lab.provenance import git_state, versions
-from lstm_lab.tracking import resolve
+from lstm_lab.tracking import resolve_mode
 
 
 def examine() -> dict[str, Any]:
     """Facts under `facts`, and one line each for what is wrong under `problems`."""
     import torch
 
-    mode, reason = resolve("auto")
+    mode, reason = resolve_mode("auto")
     runs = runs_folder().resolve()
     existing = next(folder for folder in (runs, *runs.parents) if folder.exists())
     free = shutil.disk_usage(existing).free / 1024**3

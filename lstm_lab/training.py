@@ -57,7 +57,6 @@ def train(
     dataset: Dataset | None = None,
     wandb: Mode = "disabled",
     group: str | None = None,
-    tags: Sequence[str] = (),
     callbacks: Sequence[Callback] = (),
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     stop: threading.Event | None = None,
@@ -72,7 +71,6 @@ def train(
         dataset: already read, where several runs share it.
         wandb: resolved mode of the W&B run that mirrors the record.
         group: the sweep that the run is a trial of.
-        tags: of the W&B run.
         callbacks: of Lightning's Trainer, besides the checkpoint and early stopping.
         on_epoch: called with each row of the record once it is on disk, with its checkpoint.
         stop: once set, the current step is finished, everything is saved, and `Interrupted` is raised.
@@ -101,7 +99,7 @@ def train(
             if checkpoint is None:
                 run.describe(**learner.model.load_pretrained(dataset.info))
             run.mark("running")
-            tracker = Tracker(run, mode=wandb, group=group, job_type="trial" if group else "train", tags=tuple(tags))
+            tracker = Tracker(run, mode=wandb, group=group)
             checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop)
             fit(experiment, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
             state = "finished"

@@ -153,6 +153,7 @@ def test_the_wandb_run_says_what_the_record_says(swept):
         assert begun["config"]["update"]["model"]["hidden_size"] == 6
         assert begun["run_group"] == folder.name
         assert begun["job_type"] == "trial"
+        assert begun["tags"] == list(Experiment.of(run.experiment).tags)
         summary = {key: value for record in records["summary"] for key, value in record["update"].items()}
         assert summary["val/loss"]["min"] == min(row["val/loss"] for row in run.rows())
         assert summary["state"] == state

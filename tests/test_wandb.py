@@ -22,10 +22,11 @@ from lstm_lab.examples.collect import examples_of
 from lstm_lab.files import append_jsonl
 from lstm_lab.run import Run
 from lstm_lab.tracking import client, upload
-from lstm_lab.tracking.server import server
-from lstm_lab.tracking.terminal import gather
+from lstm_lab.tracking.server import find_server
+from lstm_lab.tracking.terminal import link_runs
 from lstm_lab.tracking.tracker import hyperparameter_history, wandb_id
 from lstm_lab.training import train
+from lstm_lab.workflow import create_run
 
 EXTRA = 5.0
 """Seconds that W&B may cost a training that ends."""
@@ -41,15 +42,14 @@ def stub(monkeypatch):
 
 
 @pytest.fixture(autouse=True)
-def no_pen_is_left():
+def no_client_is_left():
     yield
-    while client._spare:
-        client._spare.pop().close()
+    client.close_idle_clients()
 
 
 def record(path, epochs=5, state="finished", **about):
     """A run as training leaves it, without training."""
-    experiment = {"data": {"name": "vowels"}, "optimizer": {"name": "adam", "lr": 0.01}, "tags": ["quick"]}
+    experiment = {"data": {"name": "vowels"}, "optimizer": {"name": "adam", "lr": 0.01}}
     run = Run.create(path, experiment, command="", job_type="train", **about)
     info = {"digest": "abc123", "info": {}, "notes": []}
     run.describe(monitor="val/loss", mode="min", parameters=12, data=info, group=about.get("group"))
@@ -74,42 +74,42 @@ def same(copy, run):
 
 
 def test_auto_goes_online_only_where_the_server_takes_the_key(stub, monkeypatch):
-    assert tracking.resolve("auto") == ("online", "logged in at 127.0.0.1")
+    assert tracking.resolve_mode("auto") == ("online", "logged in at 127.0.0.1")
     monkeypatch.setenv("WANDB_API_KEY", "9" * 40)
-    assert tracking.resolve("auto") == ("offline", "127.0.0.1 refuses the key")
-    assert tracking.resolve("online") == ("offline", "127.0.0.1 refuses the key; upload later with lstm-lab sync")
+    assert tracking.resolve_mode("auto") == ("offline", "127.0.0.1 refuses the key")
+    assert tracking.resolve_mode("online") == ("offline", "127.0.0.1 refuses the key; upload later with lstm-lab sync")
 
 
 def test_without_an_account_nothing_is_asked(monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("NETRC", os.devnull)
-    assert tracking.resolve("auto") == ("offline", "no W&B account is logged in")
+    assert tracking.resolve_mode("auto") == ("offline", "no W&B account is logged in")
 
 
 def test_a_server_that_is_down_or_hangs_costs_two_seconds(stub, monkeypatch):
     stub.hang.set()
     began = time.monotonic()
-    assert tracking.resolve("auto") == ("offline", "127.0.0.1 does not answer")
+    assert tracking.resolve_mode("auto") == ("offline", "127.0.0.1 does not answer")
     assert time.monotonic() - began < 4
     stub.hang.clear()
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
-    assert tracking.resolve("auto") == ("offline", "127.0.0.1 does not answer")
+    assert tracking.resolve_mode("auto") == ("offline", "127.0.0.1 does not answer")
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
 def test_what_the_environment_or_a_person_says_is_not_asked_about(mode, monkeypatch):
-    monkeypatch.setattr(server.__module__ + ".server", lambda: pytest.fail("asked"), raising=False)
-    assert tracking.resolve(mode) == (mode, "as asked")
+    monkeypatch.setattr(find_server.__module__ + ".find_server", lambda: pytest.fail("asked"), raising=False)
+    assert tracking.resolve_mode(mode) == (mode, "as requested")
     monkeypatch.setenv("WANDB_MODE", mode)
-    assert tracking.resolve("auto") == (mode, "WANDB_MODE says so")
+    assert tracking.resolve_mode("auto") == (mode, "set by WANDB_MODE")
 
 
 # --- what W&B is told -------------------------------------------------------------------------------------------------
 
 
 def test_a_run_online_is_the_record(stub, tmp_path, vowels):
-    run = Run.create(tmp_path / "run", vowels.dump(), command="", job_type="train")
-    train(vowels, run, wandb="online", group="cells", tags=["a", "b"])
+    run = Run.create(tmp_path / "run", vowels.dump(), command="", job_type="trial", tags=["a", "b"])
+    train(vowels, run, wandb="online", group="cells")
     (copy,) = stub.runs.values()
     assert same(copy, run)
     assert copy.id == run.about["wandb"]["id"]
@@ -124,6 +124,31 @@ def test_a_run_online_is_the_record(stub, tmp_path, vowels):
     assert copy.used == ["data-japanese_vowels"]
     assert stub.artifacts.popitem()[1]["metadata"]["digest"] == run.about["data"]["digest"]
     assert tracking.is_complete(run)
+
+
+def test_tags_are_those_of_the_experiment_whoever_writes_the_run(stub, runs, vowels):
+    """`train` and the notebook make a run by `create_run`; afterwards only its folder knows the tags."""
+    experiment = vowels.with_overrides({"trainer.max_epochs": 1})
+    run, dataset = create_run(experiment, stem="run")
+    train(experiment, run, dataset=dataset, wandb="online")
+    (copy,) = stub.runs.values()
+    assert copy.tags == ["classify", "japanese_vowels", "sequence", "lstm"] == list(experiment.tags)
+    assert copy.job_type == "train"
+    stub.runs.clear()
+    run.append({**run.rows()[-1], "epoch": 1})
+    assert [each.outcome for each in upload.sync()] == ["uploaded"]
+    (copy,) = stub.runs.values()
+    assert copy.tags == list(experiment.tags)
+    tracking.publish_best([run], mode="online")
+    assert copy.tags == list(experiment.tags)
+
+
+def test_a_run_without_tags_has_none(stub, runs):
+    run = record(runs / "old")
+    assert "tags" not in run.about
+    assert [each.outcome for each in upload.sync()] == ["uploaded"]
+    (copy,) = stub.runs.values()
+    assert not copy.tags
 
 
 @pytest.mark.slow
@@ -202,7 +227,7 @@ def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, 
     assert examples_of(run)
     tracking.publish_best([run], mode="offline")
     assert tracking.is_complete(run)
-    assert [sent.outcome for sent in upload.sync()] == ["sent"]
+    assert [each.outcome for each in upload.sync()] == ["uploaded"]
     (copy,) = stub.runs.values()
     assert [{key: row[key] for key in row if not key.startswith("examples/")} for row in copy.rows] == run.rows()
     shown = {key.removeprefix("examples/") for key in copy.rows[-1] if key.startswith("examples/")}
@@ -225,18 +250,18 @@ def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, 
 def test_sync_sends_each_run_once(stub, tmp_path, runs):
     one, two = record(runs / "one"), record(runs / "cells" / "trials" / "t0", state="failed", epochs=2)
     (runs / "cells" / "sweep.yaml").write_text("title: which?\n")
-    assert [sent.outcome for sent in upload.sync()] == ["sent", "sent"]
-    assert [sent.outcome for sent in upload.sync()] == ["there", "there"]
+    assert [each.outcome for each in upload.sync()] == ["uploaded", "uploaded"]
+    assert [each.outcome for each in upload.sync()] == ["unchanged", "unchanged"]
     for run, code in ((one, 0), (two, 1)):
         copy = stub.runs[run.about["wandb"]["id"]]
         assert same(copy, run)
         assert copy.exit_code == code
     one.append(row(5))
-    assert [sent.outcome for sent in upload.sync([runs / "one", runs / "cells"])] == ["sent", "there"]
+    assert [each.outcome for each in upload.sync([runs / "one", runs / "cells"])] == ["uploaded", "unchanged"]
     assert same(stub.runs[one.about["wandb"]["id"]], one)
     # Even without what the folder remembers of it there is no second run.
     one.describe(wandb={"id": one.about["wandb"]["id"]})
-    assert [sent.outcome for sent in upload.sync()] == ["there", "sent"]
+    assert [each.outcome for each in upload.sync()] == ["unchanged", "uploaded"]
     assert len(stub.runs) == 2
 
 
@@ -245,30 +270,30 @@ def test_sync_says_what_keeps_it_from_sending(stub, tmp_path, runs, monkeypatch)
     with pytest.raises(ConfigError, match="neither a run nor a sweep; did you mean"):
         list(upload.sync([runs / "ona"]))
     stub.key = "8" * 40
-    with pytest.raises(upload.Unreachable, match="refuses the key; nothing was sent, and nothing is lost"):
+    with pytest.raises(upload.Unreachable, match="refuses the key; nothing was uploaded, and nothing is lost"):
         list(upload.sync())
     assert "wandb" not in run.about
     stub.key = KEY
     run.mark("running")
     with run.lock():
-        assert [sent.outcome for sent in upload.sync()] == ["training"]
-    assert [sent.outcome for sent in upload.sync()] == ["sent"]
+        assert [each.outcome for each in upload.sync()] == ["training"]
+    assert [each.outcome for each in upload.sync()] == ["uploaded"]
     assert stub.runs[run.about["wandb"]["id"]].summary["state"] == "interrupted"
 
 
 @pytest.mark.slow
 def test_a_server_that_goes_away_in_the_middle_ends_the_sync(stub, runs, monkeypatch):
-    monkeypatch.setattr(client, "PATIENCE", 0.5)
-    monkeypatch.setattr(upload, "AT_ONCE", 1)
+    monkeypatch.setattr(client, "REPLY_TIMEOUT", 0.5)
+    monkeypatch.setattr(upload, "NUM_PARALLEL", 1)
     found = [record(runs / f"r{number}") for number in range(3)]
     sending = upload.sync()
-    assert next(sending).outcome == "sent"
+    assert next(sending).outcome == "uploaded"
     stub.hang.set()
     began = time.monotonic()
-    assert {sent.outcome for sent in sending} <= {"sent", "failed", "left"}
+    assert {each.outcome for each in sending} <= {"uploaded", "failed", "skipped"}
     assert time.monotonic() - began < 15
     stub.hang.clear()
-    assert "failed" not in {sent.outcome for sent in upload.sync()}
+    assert "failed" not in {each.outcome for each in upload.sync()}
     for run in found:
         assert same(stub.runs[run.about["wandb"]["id"]], run)
 
@@ -284,7 +309,7 @@ begin = len(run.rows())
 run.truncate(max(begin - 1, 0))
 run.mark("running")
 with run.lock():
-    tracker = Tracker(run, mode="offline", group="killed", job_type="trial")
+    tracker = Tracker(run, mode="offline", group="killed")
     for epoch in range(max(begin - 1, 0), epochs):
         row = {"epoch": epoch, "val/loss": 1.0 + epoch / 7, "seconds": epoch / 2}
         run.append(row)
@@ -319,7 +344,7 @@ def killed_and_synced(stub, runs, many, seed):
                 del left[number]
     states = {run.status["state"] for run in found}
     assert states == {"finished", "interrupted"}
-    assert {sent.outcome for sent in upload.sync()} == {"sent"}
+    assert {each.outcome for each in upload.sync()} == {"uploaded"}
     assert len(stub.runs) == many
     for run in found:
         assert [row["epoch"] for row in run.rows()] == list(range(len(run.rows())))
@@ -377,7 +402,7 @@ def test_a_server_that_fails_costs_no_more_than_seconds_and_no_row(fault, stub, 
     assert not tracking.is_complete(run)
     stub.hang.clear()
     stub.key = KEY
-    assert [sent.outcome for sent in upload.sync()] == ["sent"]
+    assert [each.outcome for each in upload.sync()] == ["uploaded"]
     assert same(stub.runs[run.about["wandb"]["id"]], run)
 
 
@@ -395,7 +420,7 @@ def test_a_server_that_hangs_in_the_middle_loses_nothing(stub, tmp_path):
     tracker.log(row(1))
     began = time.monotonic()
     run.mark("finished")
-    with pytest.warns(UserWarning, match="does not come to an end"):
+    with pytest.warns(UserWarning, match="does not respond"):
         tracker.finish("finished")
     assert time.monotonic() - began < EXTRA
     # At the end of a sweep it is asked once, not once a trial.
@@ -405,7 +430,7 @@ def test_a_server_that_hangs_in_the_middle_loses_nothing(stub, tmp_path):
     assert run.about["wandb"]["mode"] == "offline"
     assert tracking.is_complete(run)
     stub.hang.clear()
-    assert [sent.outcome for sent in upload.sync()] == ["sent"]
+    assert [each.outcome for each in upload.sync()] == ["uploaded"]
     assert same(stub.runs[run.about["wandb"]["id"]], run)
 
 
@@ -470,6 +495,6 @@ def test_the_terminal_view_sees_the_runs_of_all_folders(runs, tmp_path):
     for name in ("one", "cells/trials/t0"):
         tracking.rewrite(record(runs / name), mode="offline")
     (tmp_path / "seen").mkdir()
-    assert gather((), tmp_path / "seen") == 2
+    assert link_runs((), tmp_path / "seen") == 2
     for link in (tmp_path / "seen").iterdir():
         assert list(link.glob("*.wandb"))

@@ -37,8 +37,7 @@ def stub(monkeypatch):
         monkeypatch.setenv("WANDB_API_KEY", KEY)
         yield found
         assert found.unknown == []
-    while client._spare:
-        client._spare.pop().close()
+    client.close_idle_clients()
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from lstm_lab.report.sections.base import section_types
 from lstm_lab.run import Run
 from lstm_lab.sweeps.store.record import SweepRecord
 from lstm_lab.tracking import PROJECT
-from lstm_lab.tracking.server import server
+from lstm_lab.tracking.server import find_server
 from lstm_lab.tracking.tracker import wandb_config
 from lstm_lab.tracking.upload import Unreachable, sync
 
@@ -60,9 +60,9 @@ def publish(folder: Path, final: bool = False) -> str:
         raise ConfigError(f"{folder}: a W&B Report is made of a sweep; a run has its own page in W&B")
     if find_spec("wandb_workspaces") is None:
         raise ConfigError("report --to wandb needs the package wandb-workspaces: pip install 'lstm-lab[reports]'")
-    if refusal := server().refusal():
+    if refusal := find_server().unavailable():
         raise Unreachable(f"report: {refusal}; the HTML page needs neither: lstm-lab report {folder}")
-    unsent = [sent for sent in sync([folder]) if sent.outcome in ("failed", "left")]
+    unsent = [sent for sent in sync([folder]) if sent.outcome in ("failed", "skipped")]
     if unsent:
         raise Unreachable(f"report: {len(unsent)} runs could not be uploaded, {unsent[0].run.path}: {unsent[0].reason}")
     process = subprocess.Popen(
@@ -73,7 +73,7 @@ def publish(folder: Path, final: bool = False) -> str:
         out, err = process.communicate(timeout=TIMEOUT_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        raise Unreachable(f"report: {server().name} did not answer within {TIMEOUT_SECONDS} s") from None
+        raise Unreachable(f"report: {find_server().host} did not answer within {TIMEOUT_SECONDS} s") from None
     if process.returncode != 0:
         raise Unreachable(f"report: it was not saved: {(err.strip().splitlines() or ['no reason given'])[-1]}")
     return out.strip().splitlines()[-1]

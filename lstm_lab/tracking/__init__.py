@@ -4,8 +4,16 @@ The record on the disk is the truth. A W&B run can be absent, offline or a day l
 from the run folder, so it can be written again, under the same id, from that folder alone.
 """
 
-from lstm_lab.tracking.server import Mode, resolve
-from lstm_lab.tracking.tracker import PROJECT, Tracker, complete_all, is_complete, publish_best, rewrite, start_writer
+from lstm_lab.tracking.server import Mode, resolve_mode
+from lstm_lab.tracking.tracker import (
+    PROJECT,
+    Tracker,
+    complete_all,
+    is_complete,
+    publish_best,
+    rewrite,
+    start_writer,
+)
 
 __all__ = [
     "PROJECT",
@@ -14,7 +22,7 @@ __all__ = [
     "complete_all",
     "is_complete",
     "publish_best",
-    "resolve",
+    "resolve_mode",
     "rewrite",
     "start_writer",
 ]

@@ -1,13 +1,15 @@
-"""Tables and charts that W&B draws, and the model itself, from the files of a run folder."""
+"""Tables and charts for W&B, and the model itself, from what a run folder holds of them."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import singledispatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from lstm_lab import files
 from lstm_lab.example_records import (
     ClassExamples,
     Classification,
@@ -19,51 +21,62 @@ from lstm_lab.example_records import (
     ValueExamples,
     read_examples,
 )
-from lstm_lab.files import read_json
+from lstm_lab.files import Row
 from lstm_lab.run import Run
 
+if TYPE_CHECKING:
+    import wandb
 
-def show(run: Any, folder: Path, step: int) -> None:
-    """Log the charts beside the last row, and the model of a run that is among the best of its sweep."""
-    found = lineage(folder)
+Charts = dict[str, Any]
+"""Name -> what `wandb.Run.log` takes: a table or a chart."""
+
+
+def log(run: wandb.Run, folder: Path, step: int) -> None:
+    """Log the charts beside the last row, and the model of a run that is among the best of its sweep.
+
+    Args:
+        folder: of the run in our record.
+        step: the last epoch.
+    """
+    record = Run(folder)
+    found = lineage(record.lineage())
     if examples := read_examples(folder):
         found.update(charts(examples))
     if found:
         run.log({f"examples/{name}": chart for name, chart in found.items()}, step=step)
-    about = read_json(folder / "run.json")
-    if about.get("rank") is not None and (folder / "checkpoints" / "best.ckpt").is_file():
-        run.log_artifact(model(run.id, folder, about), aliases=["latest", f"rank-{about['rank']}"])
+    about = record.about
+    if about.get("rank") is not None and record.best_checkpoint.is_file():
+        run.log_artifact(model_artifact(run.id, record), aliases=["latest", f"rank-{about['rank']}"])
 
 
-def plain_name(text: str) -> str:
-    """As W&B takes it for an artifact."""
+def artifact_name(text: str) -> str:
+    """A name that W&B accepts for an artifact."""
     return re.sub(r"[^\w.-]", "-", text)[:120]
 
 
-def model(run_id: str, folder: Path, about: dict[str, Any]) -> Any:
-    """The checkpoint of the best epoch; where it comes from stands in its metadata, for offline there is no lineage."""
+def model_artifact(run_id: str, record: Run) -> wandb.Artifact:
+    """The checkpoint of the best epoch. Its origin is in the metadata, because offline W&B knows no lineage."""
     import wandb
 
-    status = read_json(folder / "status.json")
+    about, best = record.about, record.status.get("best") or {}
     artifact = wandb.Artifact(
-        plain_name(f"model-{run_id}"),
+        artifact_name(f"model-{run_id}"),
         "model",
         metadata={
-            "rank": about["rank"], "metric": about.get("monitor"), **(status.get("best") or {}),
+            "rank": about["rank"], "metric": about.get("monitor"), **best,
             "data_digest": (about.get("data") or {}).get("digest"), "parameters": about.get("parameters"),
             "sweep": about.get("group"), "code": about.get("git"),
         },
     )  # fmt: skip
-    artifact.add_file(str(folder / "checkpoints" / "best.ckpt"))
-    artifact.add_file(str(folder / "experiment.yaml"))
+    artifact.add_file(str(record.best_checkpoint))
+    artifact.add_file(str(record.path / files.EXPERIMENT))
     return artifact
 
 
-def lineage(folder: Path) -> dict[str, Any]:
-    """What a trial of population-based training was cloned from, and what changed."""
+def lineage(rows: Sequence[Row]) -> Charts:
+    """The exploits of a trial of population-based training: from which trial, and what changed."""
     import wandb
 
-    rows = Run(folder).lineage()
     table = wandb.Table(["epoch", "source", "from_epoch", "hyperparameter", "old", "source_value", "new"])
     for row in rows:
         for key, change in row["changes"].items():
@@ -73,13 +86,13 @@ def lineage(folder: Path) -> dict[str, Any]:
 
 
 @singledispatch
-def charts(examples: Examples) -> dict[str, Any]:
+def charts(examples: Examples) -> Charts:
     """Name -> chart or table of the examples of a run, by their type."""
     return {}
 
 
 @charts.register
-def _(examples: Classification) -> dict[str, Any]:
+def _(examples: Classification) -> Charts:
     import wandb
 
     counts = wandb.Table(["Actual", "Predicted", "nPredictions"])
@@ -87,7 +100,7 @@ def _(examples: Classification) -> dict[str, Any]:
         for prediction, count in zip(examples.classes, row, strict=True):
             counts.add_data(target, prediction, count)
     bins: list[Any] = [[b.confidence, b.accuracy, b.n] for b in examples.calibration]
-    found: dict[str, Any] = {
+    found: Charts = {
         "confusion": wandb.plot_table(
             "wandb/confusion_matrix/v1",
             counts,
@@ -111,7 +124,7 @@ def _(examples: Classification) -> dict[str, Any]:
 
 
 @charts.register
-def _(examples: ClassExamples) -> dict[str, Any]:
+def _(examples: ClassExamples) -> Charts:
     import wandb
 
     found = charts.dispatch(Classification)(examples)
@@ -122,7 +135,7 @@ def _(examples: ClassExamples) -> dict[str, Any]:
 
 
 @charts.register
-def _(examples: TagExamples) -> dict[str, Any]:
+def _(examples: TagExamples) -> Charts:
     import wandb
 
     steps = wandb.Table(["sequence", "step", "target", "prediction"])
@@ -133,11 +146,11 @@ def _(examples: TagExamples) -> dict[str, Any]:
 
 
 @charts.register
-def _(examples: ForecastExamples) -> dict[str, Any]:
+def _(examples: ForecastExamples) -> Charts:
     import wandb
 
     errors = examples.error_by_step
-    found: dict[str, Any] = {
+    found: Charts = {
         "error_by_step": wandb.plot.line_series(
             list(range(1, len(errors) + 1)), [errors], ["absolute error"], "Error by step ahead", "steps ahead"
         )
@@ -157,7 +170,7 @@ def _(examples: ForecastExamples) -> dict[str, Any]:
 
 
 @charts.register
-def _(examples: ValueExamples) -> dict[str, Any]:
+def _(examples: ValueExamples) -> Charts:
     import wandb
 
     pairs: list[Any] = [list(pair) for pair in zip(examples.target, examples.prediction, strict=True)]
@@ -166,12 +179,12 @@ def _(examples: ValueExamples) -> dict[str, Any]:
 
 
 @charts.register
-def _(examples: NextStepExamples) -> dict[str, Any]:
+def _(examples: NextStepExamples) -> Charts:
     import wandb
 
     rows = [row.model_dump() for row in examples.largest_losses]
     columns: list[Any] = list(rows[0]) if rows else ["name"]
-    found: dict[str, Any] = {"largest_losses": wandb.Table(columns, [list(row.values()) for row in rows])}
+    found: Charts = {"largest_losses": wandb.Table(columns, [list(row.values()) for row in rows])}
     losses = [(position, nats) for position, nats in enumerate(examples.loss_by_position, 1) if nats is not None]
     if losses:
         x, y = [list(column) for column in zip(*losses, strict=True)]
@@ -180,7 +193,7 @@ def _(examples: NextStepExamples) -> dict[str, Any]:
 
 
 @charts.register
-def _(examples: TokenExamples) -> dict[str, Any]:
+def _(examples: TokenExamples) -> Charts:
     import wandb
 
     found = charts.dispatch(NextStepExamples)(examples)

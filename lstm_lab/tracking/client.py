@@ -1,4 +1,4 @@
-"""The other end of a scribe: told without waiting, and waited for with a limit."""
+"""The client of a W&B writer process: commands are sent without waiting, replies are waited for with a limit."""
 
 from __future__ import annotations
 
@@ -18,106 +18,118 @@ from typing import Any
 
 from lstm_lab.files import runs_folder
 
-PATIENCE = 2.5
-"""Seconds without an answer before it is asked whether one can come at all."""
-LONGEST = 120.0
-"""Seconds for one answer from a server that lives."""
+REPLY_TIMEOUT = 2.5
+"""Seconds without a reply before it is checked whether one can come at all."""
+MAX_WAIT = 120.0
+"""Seconds for one reply while the server answers."""
 
 
 class WriterClient:
-    """A scribe's process, begun at the first word; after a clean end it is there for the next run.
+    """Starts a writer process; after a run that ended well the process is used again for the next run.
 
     Args:
-        patience: seconds without an answer before `alive` is asked.
+        reply_timeout: seconds without a reply before `can_reply` is called.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self.patience = patience
+    def __init__(self, reply_timeout: float | None = None) -> None:
+        self.reply_timeout = REPLY_TIMEOUT if reply_timeout is None else reply_timeout
         self.environment = _environment()
-        self._answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lstm_lab.tracking.writer"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
             env=self.environment, start_new_session=True,  # Ctrl-C is for training alone.
         )  # fmt: skip
-        threading.Thread(target=self._listen, daemon=True).start()
+        threading.Thread(target=self._receive, daemon=True).start()
 
-    def _listen(self) -> None:
+    def _receive(self) -> None:
         assert self._process.stdout is not None
         with contextlib.suppress(ValueError, OSError):
             for line in self._process.stdout:
-                self._answers.put(json.loads(line))
-        self._answers.put({"did": "die", "error": "W&B's process has died"})
+                self._replies.put(json.loads(line))
+        self._replies.put({"to": "exit", "rows": 0, "error": "the W&B writer's process has died"})
 
     @property
-    def lives(self) -> bool:
+    def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def tell(self, do: str, **what: Any) -> None:
+    def send(self, command: str, **arguments: Any) -> None:
+        """Send a command of `writer.WandbWriter`; returns at once."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ValueError):
-            self._process.stdin.write(json.dumps({"do": do, **what}) + "\n")
+            self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
 
-    def answer(self, to: str, alive: Callable[[], bool]) -> dict[str, Any]:
-        """The answer to what was told; past patience only as long as `alive` says that one can come."""
-        end = time.monotonic() + LONGEST
+    def wait_for_reply(self, command: str, can_reply: Callable[[], bool]) -> dict[str, Any]:
+        """The reply to a command: `rows` that were logged, and `error` or None.
+
+        Args:
+            can_reply: called after each timeout; while it returns True, the wait goes on.
+        """
+        end = time.monotonic() + MAX_WAIT
         while time.monotonic() < end:
             try:
-                answer = self._answers.get(timeout=self.patience)
+                reply = self._replies.get(timeout=self.reply_timeout)
             except queue.Empty:
-                if alive():
+                if can_reply():
                     continue
                 break
-            if answer["did"] in (to, "die"):
-                return answer
+            if reply["to"] in (command, "exit"):
+                return reply
         self.kill()
-        return {"did": to, "error": "W&B does not come to an end"}
+        return {"to": command, "rows": 0, "error": "W&B does not respond"}
 
     def kill(self) -> None:
-        """End it and W&B's own process with it: whatever it still held stands in the record."""
+        """End the process, and W&B's own with it: what they still held is in the record."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def close(self) -> None:
-        """No more runs: it goes when it has done what it was told."""
+        """Let the process end once it has done all commands."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
         try:
-            self._process.wait(timeout=self.patience)
+            self._process.wait(timeout=self.reply_timeout)
         except subprocess.TimeoutExpired:
             self.kill()
 
 
-_spare: list[WriterClient] = []
+_idle: list[WriterClient] = []
+"""Clients whose run has ended."""
 
 
 def acquire_client() -> WriterClient:
-    """One that has come to the end of its run, or a new one."""
-    while _spare:
-        pen = _spare.pop()
-        if pen.lives and _decisive(pen.environment) == _decisive(_environment()):
-            return pen
-        pen.close()
+    """An idle client, or a new one."""
+    while _idle:
+        client = _idle.pop()
+        if client.is_alive and _wandb_variables(client.environment) == _wandb_variables(_environment()):
+            return client
+        client.close()
     return WriterClient()
 
 
-def release_client(pen: WriterClient) -> None:
-    """Keep a pen for the next run."""
-    _spare.append(pen)
+def release_client(client: WriterClient) -> None:
+    """Keep a client for the next run."""
+    _idle.append(client)
 
 
-def room_in(folder: Path) -> bool:
-    """Whether W&B can still write there."""
+def close_idle_clients() -> None:
+    """End the processes of all idle clients."""
+    while _idle:
+        _idle.pop().close()
+
+
+def has_space(folder: Path) -> bool:
+    """Whether W&B can still write to a folder."""
     try:
         return shutil.disk_usage(folder).free > 1 << 20
     except OSError:
         return False
 
 
-def _decisive(environment: dict[str, str]) -> dict[str, str]:
-    """What of an environment W&B heeds; libraries set much else while they are imported."""
+def _wandb_variables(environment: dict[str, str]) -> dict[str, str]:
+    """The environment variables that W&B reads; libraries set many others while they are imported."""
     names = ("HOME", "NETRC", "PYTHONPATH")
     return {
         key: value
@@ -127,12 +139,13 @@ def _decisive(environment: dict[str, str]) -> dict[str, str]:
 
 
 def _environment() -> dict[str, str]:
-    """W&B stages and caches below the home folder unless told; keep it all with the runs."""
+    """Environment of the process. By default W&B keeps caches in the home folder: keep them with the runs."""
     home = str(runs_folder().resolve() / ".wandb")
     package = str(Path(__file__).parents[2])
     path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
-    # W&B's reports of its own errors are off unless somebody wants them.
-    kept = {"WANDB_ERROR_REPORTING": "false", **{f"WANDB_{name}_DIR": home for name in ("DATA", "CACHE", "CONFIG")}}
-    # A parent's service would be shared, and hold the id of a run whose process was killed.
+    defaults = {f"WANDB_{name}_DIR": home for name in ("DATA", "CACHE", "CONFIG")}
+    # Reports about errors of W&B itself are sent only if a person has asked for them.
+    defaults["WANDB_ERROR_REPORTING"] = "false"
+    # The service of a parent process would be shared, and hold the id of a run whose process was killed.
     inherited = {key: value for key, value in os.environ.items() if key not in ("WANDB_SERVICE", "WANDB_MODE")}
-    return {**kept, **inherited, "PYTHONPATH": path}
+    return {**defaults, **inherited, "PYTHONPATH": path}

@@ -1,4 +1,4 @@
-"""W&B's own view in a terminal, over runs that lie in many folders."""
+"""W&B's own terminal view, over runs that lie in many folders."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from lstm_lab.files import runs_folder
 from lstm_lab.tracking.upload import runs_below
 
 
-def gather(paths: Iterable[str | Path], folder: Path) -> int:
-    """Links to the W&B runs of the folders, in one folder, as the view wants them; how many there are."""
+def link_runs(paths: Iterable[str | Path], folder: Path) -> int:
+    """Make links to the W&B runs below the paths in one folder, as the view expects them; how many there are."""
     found = [directory for run in runs_below(paths) for directory in sorted(run.path.glob("wandb/*run-*-*"))]
     for directory in found:
         (folder / directory.name).symlink_to(directory.resolve())
@@ -23,15 +23,15 @@ def gather(paths: Iterable[str | Path], folder: Path) -> int:
 
 
 def tui(paths: Iterable[str | Path] = ()) -> int:
-    """Show the W&B runs of runs and sweeps, of all without any; the view's exit code.
+    """Show the W&B runs of runs and sweeps; of all without any. Returns the exit code of the view.
 
     Raises:
         ConfigError: there is no W&B run.
     """
     paths = list(paths)
     with tempfile.TemporaryDirectory(prefix="lstm-lab-tui-") as folder:
-        if not gather(paths, Path(folder)):
+        if not link_runs(paths, Path(folder)):
             where = ", ".join(map(str, paths)) or str(runs_folder())
-            raise ConfigError(f"{where}: no W&B run lies there; train with --wandb offline to have one")
+            raise ConfigError(f"{where}: contains no W&B run; train with --wandb offline to have one")
         environment = {"WANDB_ERROR_REPORTING": "false", **os.environ}
         return subprocess.run([sys.executable, "-m", "wandb", "leet", folder], env=environment, check=False).returncode

@@ -1,4 +1,4 @@
-"""One W&B run beside one run of ours: all that stands in it is told from the run folder."""
+"""One W&B run beside one run of ours: all of it is written from the run folder."""
 
 from __future__ import annotations
 
@@ -12,35 +12,29 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lstm_lab.files import Row
 from lstm_lab.run import Run, State
-from lstm_lab.tracking.client import acquire_client, release_client, room_in
-from lstm_lab.tracking.server import Mode, server
+from lstm_lab.tracking.client import WriterClient, acquire_client, has_space, release_client
+from lstm_lab.tracking.server import Mode, find_server
 
 PROJECT = "lstm-lab"
 
 
 class Tracker:
-    """A W&B run, followed live or told after the fact; no call of it waits, but `finish`, for a few seconds.
+    """A W&B run, written while a run trains or after the fact. No call waits, but `finish`, for a few seconds.
 
     Args:
-        run: its record is told first, so a resumed run is one history; its id there stays the same.
+        run: its rows so far are logged first, so that a resumed run is one history; its W&B id stays the same.
         mode: resolved; `disabled` writes nothing.
         group: the sweep it belongs to.
-        folder: where W&B keeps its files; the run's own without it, in place of what an earlier process left there.
+        folder: for W&B's files; None: the run's own, where the files of an earlier process are removed first.
     """
 
-    def __init__(
-        self,
-        run: Run,
-        *,
-        mode: Mode,
-        group: str | None = None,
-        job_type: str = "train",
-        tags: tuple[str, ...] = (),
-        folder: Path | None = None,
-    ) -> None:
-        self.mode, self.error = mode, None
-        self._folder, self._pen = run, None
+    def __init__(self, run: Run, *, mode: Mode, group: str | None = None, folder: Path | None = None) -> None:
+        self.mode = mode
+        self.error: str | None = None
+        self._run: Run = run
+        self._client: WriterClient | None = None
         if mode == "disabled":
             return
         past = run.rows()
@@ -51,112 +45,125 @@ class Tracker:
         run.describe(wandb={**run.about.get("wandb", {}), "mode": mode, "id": self.id, "ended": False})
         about = run.about
         self._started = datetime.fromisoformat(about["created"]).timestamp()
-        self._hyper = HyperparameterHistory(run)
+        self._hyperparameters = HyperparameterHistory(run)
         try:
-            self._pen = acquire_client()
+            self._client = acquire_client()
         except OSError as error:
             self.error = f"{type(error).__name__}: {error}"
             return
-        self._pen.tell(
-            "open", folder=str(self._files.resolve()), monitor=about.get("monitor"), direction=about.get("mode"),
-            started=self._started, quick=self._afterwards, project=PROJECT, id=self.id, name=run.id, group=group,
-            job_type=job_type, tags=list(tags), mode=mode, config=wandb_config(run),
+        self._client.send(
+            "start", folder=str(self._files.resolve()), monitor=about.get("monitor"), direction=about.get("mode"),
+            started=self._started, afterwards=self._afterwards, project=PROJECT, id=self.id, name=run.id, group=group,
+            job_type=about.get("job_type") or ("trial" if group else "train"), tags=list(about.get("tags") or ()),
+            mode=mode, config=wandb_config(run),
         )  # fmt: skip
-        self._pen.tell("lineage", data=data_of(run))
+        self._client.send("use_data", data=data_reference(run))
         for row in past:
             self.log(row)
 
-    def log(self, row: dict[str, Any]) -> None:
-        """Send one row, dated by its seconds since the run began."""
-        if self._pen is not None:
-            self._pen.tell("log", row={**row, **self._hyper.at(row["epoch"])}, at=self._started + row["seconds"])
+    def log(self, row: Row) -> None:
+        """Log one row, at its own time."""
+        if self._client is not None:
+            values = {**row, **self._hyperparameters.at(row["epoch"])}
+            self._client.send("log", row=values, at=self._started + row["seconds"])
 
     def finish(self, state: State, **summary: Any) -> None:
-        """End the W&B run, however the run ended: one left open shows as crashed for ever.
+        """End the W&B run, however the run ended: one that is left open shows as crashed for ever.
 
-        Waits a few seconds; longer only for a server that lives or a disk that has room.
+        Waits a few seconds; longer only while the server answers, or the disk has space.
+
+        Args:
+            summary: further fields of W&B's summary.
         """
         if self.mode == "disabled":
             return
-        run, pen, self._pen = self._folder, self._pen, None
-        answer: dict[str, Any] = {"error": self.error, "rows": 0}
-        if pen is not None:
+        run, client, self._client = self._run, self._client, None
+        reply: dict[str, Any] = {"error": self.error, "rows": 0}
+        if client is not None:
             about, rows = run.about, run.rows()
-            told = {
+            fields = {
                 "state": state, "reason": run.status.get("reason"), "parameters": about.get("parameters"),
-                "seconds": rows[-1]["seconds"] if rows else 0.0, "clones": len(self._hyper.rows) or None,
+                "seconds": rows[-1]["seconds"] if rows else 0.0, "exploits": len(self._hyperparameters.rows) or None,
                 "rank": about.get("rank"), **test_results(run), **summary,
             }  # fmt: skip
-            pen.tell("show", folder=str(run.path.resolve()))
-            pen.tell("finish", summary=told, exit_code=1 if state in ("failed", "interrupted") else 0)
-            answer = pen.answer("finish", self._can_answer)
-            if answer["error"] is None:
-                release_client(pen)
+            client.send("log_charts", folder=str(run.path.resolve()))
+            client.send("finish", summary=fields, exit_code=1 if state in ("failed", "interrupted") else 0)
+            reply = client.wait_for_reply("finish", self._can_reply)
+            if reply["error"] is None:
+                release_client(client)
             else:
-                pen.kill()  # It may hold what the next run would need.
-        self.error = answer["error"]
-        told = {**run.about["wandb"], "ended": self.error is None, "rows": answer.get("rows", 0)}
-        told.pop("error", None)
+                client.kill()  # It may hold what the next run would need.
+        self.error = reply["error"]
+        entry = {**run.about["wandb"], "ended": self.error is None, "rows": reply["rows"]}
+        entry.pop("error", None)
         if self.error is not None:
-            told["error"] = self.error
-        if self.error is not None and not self._afterwards:
-            warnings.warn(
-                f"{run.path}: no whole W&B run: {self.error}; the record is kept all the same, and "
-                f"lstm-lab sync {run.path} uploads it",
-                stacklevel=2,
-            )
-        run.describe(wandb=told)
+            entry["error"] = self.error
+            if not self._afterwards:
+                warnings.warn(
+                    f"{run.path}: its W&B run is incomplete: {self.error}; the record is kept all the same, and "
+                    f"lstm-lab sync {run.path} uploads it",
+                    stacklevel=2,
+                )
+        run.describe(wandb=entry)
 
-    def _can_answer(self) -> bool:
-        return not server().refusal(1.0) if self.mode == "online" else room_in(self._files)
+    def _can_reply(self) -> bool:
+        return not find_server().unavailable(1.0) if self.mode == "online" else has_space(self._files)
 
 
 def rewrite(run: Run, *, mode: Mode, group: str | None = None, folder: Path | None = None) -> str | None:
-    """Write a run's W&B run again from the record, and end it; what went wrong, if anything did."""
+    """Write the W&B run of a run again from its record, and end it; the error, if there was one.
+
+    Args:
+        folder: as of `Tracker`.
+    """
     status = run.status
     best = status.get("best") or {}
-    tags = tuple(run.experiment.get("tags") or ())
-    job_type = run.about.get("job_type") or ("trial" if group else "train")
-    tracker = Tracker(run, mode=mode, group=group, job_type=job_type, tags=tags, folder=folder)
+    tracker = Tracker(run, mode=mode, group=group, folder=folder)
     tracker.finish(status["state"], best=best.get("value"), best_epoch=best.get("epoch"))
     return tracker.error
 
 
 def complete_all(runs: list[Run], *, mode: Mode, group: str | None = None) -> None:
-    """End the W&B runs that their own processes could not; offline where the server has gone away meanwhile."""
-    left = [run for run in runs if not is_complete(run)]
-    if mode == "disabled" or not left:
+    """Write again the W&B runs that their own processes could not end; offline if the server no longer answers."""
+    incomplete = [run for run in runs if not is_complete(run)]
+    if mode == "disabled" or not incomplete:
         return
-    if mode == "online" and server().refusal():
+    if mode == "online" and find_server().unavailable():
         mode = "offline"
-    for run in left:
+    for run in incomplete:
         rewrite(run, mode=mode, group=group)
 
 
 def start_writer(mode: Mode) -> None:
-    """There is to be a run soon: W&B takes a second to begin."""
+    """Start the process of a writer in advance: W&B takes a second to start."""
     if mode != "disabled":
         with contextlib.suppress(OSError):
             release_client(acquire_client())
 
 
 def is_complete(run: Run) -> bool:
-    """Whether the W&B run of this run is whole: ended, with as many rows as the record has."""
-    told = run.about.get("wandb", {})
-    return bool(told.get("ended")) and told.get("rows") == len(run.rows())
+    """Whether the W&B run of a run has ended, with as many rows as the record has."""
+    entry = run.about.get("wandb", {})
+    return bool(entry.get("ended")) and entry.get("rows") == len(run.rows())
 
 
 def wandb_id(run: Run, group: str | None) -> str:
-    """The id it has there for ever: readable, and nobody else's, for a project holds the runs of many machines."""
+    """The id of its W&B run: always the same, readable, and unique: a project holds the runs of many machines."""
     known = run.about.get("wandb", {}).get("id")
     if known is None and os.environ.get("WANDB_SWEEP_ID"):
-        known = os.environ.get("WANDB_RUN_ID")  # W&B's own agent asked for it, and looks for it under that id.
+        known = os.environ.get("WANDB_RUN_ID")  # W&B's own agent started it, and looks for it under that id.
+    if known is not None:
+        return str(known)
     name = f"{group}-{run.id}" if group else run.id
-    return known or f"{uuid.uuid4().hex[:8]}-{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"[:110]
+    return f"{uuid.uuid4().hex[:8]}-{re.sub(r'[^A-Za-z0-9_.-]', '-', name)}"[:110]
 
 
 def publish_best(best: list[Run], *, mode: Mode, group: str | None = None) -> None:
-    """Tell the best runs again, the best first: now with what their models do, and the models themselves."""
+    """Write the best runs again, now with their rank, what their models do with samples, and the models themselves.
+
+    Args:
+        best: the best first.
+    """
     if mode == "disabled":
         return
     for rank, run in enumerate(best, 1):
@@ -166,14 +173,14 @@ def publish_best(best: list[Run], *, mode: Mode, group: str | None = None) -> No
     complete_all(best, mode=mode, group=group)
 
 
-def test_results(run: Run) -> dict[str, Any]:
-    """What the test part showed when it was last opened."""
-    openings = run.test_evaluations()
-    return {f"test/{name}": value for name, value in openings[-1]["scores"].items()} if openings else {}
+def test_results(run: Run) -> Row:
+    """The scores of the last evaluation on the test split."""
+    evaluations = run.test_evaluations()
+    return {f"test/{name}": value for name, value in evaluations[-1]["scores"].items()} if evaluations else {}
 
 
-def wandb_config(run: Run) -> dict[str, Any]:
-    """Nested: a report reads `config:optimizer.value.lr`, and flattened keys leave its panels empty."""
+def wandb_config(run: Run) -> Row:
+    """W&B's config: nested, because a report reads `config:optimizer.value.lr`, and shows nothing of flattened keys."""
     about = run.about
     data = about.get("data") or {}
     return {
@@ -186,31 +193,36 @@ def wandb_config(run: Run) -> dict[str, Any]:
     }
 
 
-def data_of(run: Run) -> dict[str, Any]:
+def data_reference(run: Run) -> Row:
     """Name and digest of the data that a run was trained on."""
     return {"name": run.experiment["data"]["name"], "digest": (run.about.get("data") or {}).get("digest")}
 
 
 class HyperparameterHistory:
-    """The hyperparameters that a trial of population-based training had at each epoch, its sources' epochs included.
+    """The hyperparameters of a trial of population-based training at each epoch, those of its sources included.
 
-    They are metrics there: a configuration that changes kills W&B's logger, and would say only the last value.
+    They are logged as metrics: a config that changes stops W&B's logger, and would show only the last value.
     """
 
     def __init__(self, run: Run) -> None:
         self.rows = run.lineage()
-        self._steps = hyperparameter_history(run)
+        self._changes = hyperparameter_history(run)
 
-    def at(self, epoch: int) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        for begin, values in self._steps:
-            if begin <= epoch:
+    def at(self, epoch: int) -> Row:
+        """`hp/KEY` -> value at an epoch; empty where nothing has changed in the run."""
+        found: Row = {}
+        for first, values in self._changes:
+            if first <= epoch:
                 found = values
         return {f"hp/{key}": value for key, value in found.items() if isinstance(value, int | float | str)}
 
 
-def hyperparameter_history(run: Run, before: str | None = None) -> list[tuple[int, dict[str, Any]]]:
-    """(first epoch, settings from there on) of the weights that a trial had at a moment, or has now."""
+def hyperparameter_history(run: Run, before: str | None = None) -> list[tuple[int, Row]]:
+    """(first epoch, hyperparameters from then on) of the weights of a trial.
+
+    Args:
+        before: an ISO 8601 time: of the weights that the trial had then; None: of those it has now.
+    """
     rows = [row for row in run.lineage() if before is None or row["at"] < before]
     if not rows:
         return []

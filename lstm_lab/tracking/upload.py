@@ -1,4 +1,4 @@
-"""Runs sent to W&B from their record, each whole and under its own id: again is the same as once."""
+"""Runs uploaded to W&B from their record, each whole and under its own id: twice is the same as once."""
 
 from __future__ import annotations
 
@@ -10,82 +10,93 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lstm_lab import files
 from lstm_lab.config import ConfigError, Fault
-from lstm_lab.files import runs_folder, similar_run
 from lstm_lab.run import Run
-from lstm_lab.tracking.server import server
+from lstm_lab.tracking.server import find_server
 from lstm_lab.tracking.tracker import rewrite
 
-AT_ONCE = 4
-"""Runs that are sent side by side: most of the time is waiting for answers."""
-RECORD = ("experiment.yaml", "metrics.jsonl", "status.json", "lineage.jsonl", "examples.json", "tests.jsonl")
+NUM_PARALLEL = 4
+"""Runs that are uploaded at the same time: most of the time is waiting for replies."""
+RECORD = (files.EXPERIMENT, files.METRICS, files.STATUS, files.LINEAGE, files.EXAMPLES, files.TESTS)
+"""Files from which a W&B run is written."""
 
 
 class Unreachable(Fault):
-    """W&B cannot be reached, or takes no key."""
+    """W&B cannot be reached, or accepts no key."""
 
 
 @dataclass(frozen=True)
-class Sent:
+class Upload:
     """What became of one run."""
 
     run: Run
-    outcome: Literal["sent", "there", "training", "failed", "left"]
-    """`there`: as it is since it was last sent; `left`: the server had gone away before its turn."""
+    outcome: Literal["uploaded", "unchanged", "training", "failed", "skipped"]
+    """`unchanged`: nothing is new since it was last uploaded; `skipped`: the server had stopped answering."""
     reason: str = ""
 
 
-def sync(paths: Iterable[str | Path] = ()) -> Iterator[Sent]:
-    """Send every run below the folders, runs or sweeps; all of them without any.
+def sync(paths: Iterable[str | Path] = ()) -> Iterator[Upload]:
+    """Upload every run below the paths, runs or sweeps; all runs without any.
 
     Raises:
-        Unreachable: there is no server or no account; nothing was sent.
-        ConfigError: a folder that is neither run nor sweep.
+        Unreachable: there is no server or no account; nothing was uploaded.
+        ConfigError: a folder that is neither a run nor a sweep.
     """
     runs = runs_below(paths)
-    where = server()
-    if refusal := where.refusal():
-        raise Unreachable(f"sync: {refusal}; nothing was sent, and nothing is lost: the runs are on the disk")
-    with tempfile.TemporaryDirectory(prefix="lstm-lab-sync-") as scratch, ThreadPoolExecutor(AT_ONCE) as pool:
-        yield from pool.map(lambda numbered: send(numbered[1], Path(scratch, str(numbered[0]))), enumerate(runs))
+    if error := find_server().unavailable():
+        raise Unreachable(f"sync: {error}; nothing was uploaded, and nothing is lost: the runs are on the disk")
+    with tempfile.TemporaryDirectory(prefix="lstm-lab-sync-") as scratch, ThreadPoolExecutor(NUM_PARALLEL) as pool:
+        yield from pool.map(lambda numbered: upload(numbered[1], Path(scratch, str(numbered[0]))), enumerate(runs))
 
 
 def runs_below(paths: Iterable[str | Path]) -> list[Run]:
-    """The runs of the folders in order; of a sweep its trials."""
+    """The runs of the paths in order; of a sweep its trials.
+
+    Raises:
+        ConfigError: a path that is neither a run nor a sweep.
+    """
     found: list[Run] = []
     given = [Path(path) for path in paths]
-    for path in given or sorted(each for each in runs_folder().glob("*") if each.is_dir()):
-        below = [path] if (path / "run.json").is_file() else sorted(path.glob("trials/*"))
-        runs = [Run(each) for each in below if (each / "run.json").is_file()]
-        if given and not runs and not (path / "sweep.yaml").is_file():
-            raise ConfigError(f"{path}: neither a run nor a sweep{similar_run(path)}")
+    for path in given or sorted(each for each in files.runs_folder().glob("*") if each.is_dir()):
+        candidates = [Run(path)] if Run(path).exists() else [Run(each) for each in sorted(path.glob("trials/*"))]
+        runs = [run for run in candidates if run.exists()]
+        if given and not runs and not (path / files.SWEEP).is_file():
+            raise ConfigError(f"{path}: neither a run nor a sweep{files.similar_run(path)}")
         found += runs
     return found
 
 
-def send(run: Run, folder: Path) -> Sent:
-    """Write one run anew on the server, unless what is there says the same."""
+def upload(run: Run, folder: Path) -> Upload:
+    """Write one run again on the server, unless nothing is new since the last time.
+
+    Args:
+        folder: for W&B's files; it is made.
+    """
     if run.status["state"] == "running":
-        return Sent(run, "training")
-    before, where, said = run.about.get("wandb", {}), server(), fingerprint(run)
-    if before.get("synced") == {"to": where.url, "record": said}:
-        return Sent(run, "there")
-    if where.refusal():
-        return Sent(run, "left", where.refusal())
+        return Upload(run, "training")
+    before, server, digest = run.about.get("wandb", {}), find_server(), record_digest(run)
+    if before.get("synced") == {"to": server.url, "record": digest}:
+        return Upload(run, "unchanged")
+    if reason := server.unavailable():
+        return Upload(run, "skipped", reason)
     folder.mkdir()
     error = rewrite(run, mode="online", group=run.about.get("group"), folder=folder)
-    told = run.about["wandb"]
+    after = run.about["wandb"]
     if error is not None:
-        # What W&B has of it on the disk is as whole as it was.
-        run.describe(wandb={**before, "id": told["id"]})
-        return Sent(run, "failed", error)
-    run.describe(wandb={**told, "synced": {"to": where.url, "record": said}})
-    return Sent(run, "sent")
+        # The W&B files on the disk are as complete as they were.
+        run.describe(wandb={**before, "id": after["id"]})
+        return Upload(run, "failed", error)
+    run.describe(wandb={**after, "synced": {"to": server.url, "record": digest}})
+    return Upload(run, "uploaded")
 
 
-def fingerprint(run: Run) -> str:
-    """Of all in the folder that W&B is told."""
-    digest = hashlib.sha256(str(run.about.get("rank")).encode())
+def record_digest(run: Run) -> str:
+    """Of everything in the folder from which the W&B run is written."""
+    about = run.about
+    digest = hashlib.sha256(str(about.get("rank")).encode())
+    if about.get("tags"):
+        digest.update(str(about["tags"]).encode())
     for name in RECORD:
         path = run.path / name
         digest.update(path.read_bytes() if path.is_file() else b"-")

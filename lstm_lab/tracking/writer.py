@@ -1,9 +1,10 @@
-"""A process of its own that speaks to W&B: `python -m lstm_lab.tracking.writer`, told on its standard input.
+"""The W&B writer: a process that calls wandb, `python -m lstm_lab.tracking.writer`, with commands on standard input.
 
-Whatever W&B does then, waiting for a server, a full disk, a crash, training does not notice. And whatever becomes of
-training, a kill too, the end of its input tells the scribe, which ends the W&B run.
+Whatever wandb does, wait for a server, fill a disk or crash, training does not notice. And whatever happens to
+training, a kill too, the end of its input makes the writer end the W&B run.
 
-Told, one JSON object a line: open, log, lineage, show, finish. It answers to open and to finish.
+A command is one line of JSON, `{"command": "log", ...}`: start, log, use_data, log_charts, finish. Replies to start and
+to finish are lines on standard output.
 """
 
 from __future__ import annotations
@@ -17,140 +18,176 @@ import shutil
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lstm_lab.startup import lazy_imports
 from lstm_lab.tracking import charts
 
-HELD = "held"
+if TYPE_CHECKING:
+    import wandb
+
+LOCK = "held"
 """The file in a temporary folder that its process has locked."""
-LAST_WORDS = 10.0
-"""Seconds to end a W&B run whose training process died."""
+CLOSE_TIMEOUT = 10.0
+"""Seconds to end a W&B run whose training process has died."""
 
 
 class WandbWriter:
-    """One W&B run after another, each as it is told."""
+    """Writes one W&B run after another, by commands."""
 
     def __init__(self) -> None:
-        self.run: Any = None
+        self.run: wandb.Run | None = None
         self.error: str | None = None
-        self.rows = self.last = 0
+        self.rows = 0
+        """That were logged."""
+        self.last_epoch = 0
+        self.commands: Mapping[str, Callable[..., None]] = {
+            "start": self.start, "log": self.log, "use_data": self.use_data, "log_charts": self.log_charts,
+            "finish": self.finish,
+        }  # fmt: skip
 
-    def take(self, told: dict[str, Any]) -> dict[str, Any] | None:
-        """Do what is told; the answer where one is waited for. After a fault the run is only ended."""
-        do = told.pop("do")
-        if do == "open":
+    def execute(self, message: dict[str, Any]) -> dict[str, Any] | None:
+        """Execute a command; the reply, where one is waited for. After an error the run is only finished."""
+        command = message.pop("command")
+        if command == "start":
             self.run, self.error, self.rows = None, None, 0
         try:
-            if self.error is None or do == "finish":
-                getattr(self, f"do_{do}")(**told)
+            if self.error is None or command == "finish":
+                self.commands[command](**message)
         except Exception as error:  # noqa: BLE001 - a view that fails must never stop what it views
             self.error = self.error or f"{type(error).__name__}: {error}"
-        return {"did": do, "rows": self.rows, "error": self.error} if do in ("open", "finish") else None
+        return {"to": command, "rows": self.rows, "error": self.error} if command in ("start", "finish") else None
 
-    def do_open(
-        self, folder: str, monitor: str | None, direction: str | None, started: float, quick: bool, **settings: Any
+    def start(
+        self,
+        folder: str,
+        monitor: str | None,
+        direction: str | None,
+        started: float,
+        afterwards: bool,
+        **arguments: Any,
     ) -> None:
-        """Begin a W&B run; `quick` without the measures of this machine, which belong to another time."""
+        """Start a W&B run.
+
+        Args:
+            folder: for its files.
+            monitor: the monitored metric.
+            direction: min or max.
+            started: when the run of the record started, in seconds since 1970.
+            afterwards: written after the fact: without measurements of this machine, which belong to another time.
+            arguments: of `wandb.init`.
+        """
         import wandb
 
-        self.run = wandb.init(
-            dir=folder,
-            reinit="create_new",
-            settings=wandb.Settings(
-                silent=True, console="off", disable_git=True, init_timeout=25, x_start_time=started,
-                x_disable_stats=quick, x_disable_meta=quick, x_save_requirements=not quick,
-                x_file_stream_transmit_interval=1 if quick else None,
-            ),
-            **settings,
-        )  # fmt: skip
+        self.run = wandb.init(dir=folder, reinit="create_new", settings=_settings(started, afterwards), **arguments)
         self.run.define_metric("epoch")
         self.run.define_metric("*", step_metric="epoch")
         if monitor:
-            # Parallel coordinates cannot aggregate: they read the best epoch from here.
+            # Parallel coordinates in W&B cannot aggregate: they read the best epoch from the summary.
             self.run.define_metric(monitor, step_metric="epoch", summary=direction)
 
-    def do_log(self, row: dict[str, Any], at: float) -> None:
-        # Not committed before the next: what is shown in the end stands beside the last row, not in one of its own.
+    def log(self, row: dict[str, Any], at: float) -> None:
+        """Log a row of the record, at its own time."""
+        assert self.run is not None
+        # Not committed before the next row: the charts are logged beside the last row, not in a row of their own.
         self.run.log({**row, "_timestamp": at}, step=row["epoch"])
-        self.rows, self.last = self.rows + 1, row["epoch"]
+        self.rows, self.last_epoch = self.rows + 1, row["epoch"]
 
-    def do_lineage(self, data: dict[str, Any]) -> None:
-        """The data as an artifact that this run used. Offline W&B knows no such thing: it is told when synced."""
+    def use_data(self, data: dict[str, Any]) -> None:
+        """Enter the data as an artifact that the run used. Offline W&B cannot: a sync does it."""
         import wandb
 
+        assert self.run is not None
         if not self.run.offline:
-            self.run.use_artifact(wandb.Artifact(charts.plain_name(f"data-{data['name']}"), "dataset", metadata=data))
+            name = charts.artifact_name(f"data-{data['name']}")
+            self.run.use_artifact(wandb.Artifact(name, "dataset", metadata=data))
 
-    def do_show(self, folder: str) -> None:
-        """Tables, charts and the model, as far as the run folder has them."""
-        if self.rows:
-            charts.show(self.run, Path(folder), self.last)
+    def log_charts(self, folder: str) -> None:
+        """Log tables, charts and the model, as far as the run folder has them."""
+        if self.run is not None and self.rows:
+            charts.log(self.run, Path(folder), self.last_epoch)
 
-    def do_finish(self, summary: dict[str, Any], exit_code: int) -> None:
+    def finish(self, summary: dict[str, Any], exit_code: int) -> None:
+        """End the W&B run."""
         run, self.run = self.run, None
         if run is not None:
             run.summary.update({key: value for key, value in summary.items() if value is not None})
             run.finish(exit_code=exit_code)
 
 
-def temporary_folder() -> Path | None:
-    """A folder for what W&B lays down in the temporary one, and in part leaves there when its process is killed.
+def _settings(started: float, afterwards: bool) -> wandb.Settings:
+    """W&B's settings. Those that start with `x_` are experimental there: one that is gone is left out."""
+    import wandb
 
-    It is held by a lock for as long as this process lives; folders that nobody holds any more are removed.
+    experimental = {
+        "x_start_time": started,
+        "x_disable_stats": afterwards,
+        "x_disable_meta": afterwards,
+        "x_save_requirements": not afterwards,
+        "x_file_stream_transmit_interval": 1 if afterwards else None,
+    }
+    known = {name: value for name, value in experimental.items() if name in wandb.Settings.model_fields}
+    return wandb.Settings(silent=True, console="off", disable_git=True, init_timeout=25, **known)
+
+
+def temporary_folder() -> Path | None:
+    """A temporary folder for what W&B would leave in the system's when its process is killed.
+
+    It is locked for as long as this process lives; folders of the same kind that nobody has locked are removed.
     """
     with contextlib.suppress(OSError):
-        home = Path(tempfile.gettempdir()) / f"lstm-lab-wandb-{os.getuid()}"
-        home.mkdir(mode=0o700, exist_ok=True)
-        for old in home.iterdir():
-            with contextlib.suppress(OSError), (old / HELD).open() as file:
+        parent = Path(tempfile.gettempdir()) / f"lstm-lab-wandb-{os.getuid()}"
+        parent.mkdir(mode=0o700, exist_ok=True)
+        for old in parent.iterdir():
+            with contextlib.suppress(OSError), (old / LOCK).open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(old, ignore_errors=True)
-        own = Path(tempfile.mkdtemp(dir=home))
-        lock = os.open(own / "new", os.O_CREAT | os.O_RDWR)
+        folder = Path(tempfile.mkdtemp(dir=parent))
+        lock = os.open(folder / "new", os.O_CREAT | os.O_RDWR)
         fcntl.flock(lock, fcntl.LOCK_EX)
-        (own / "new").rename(own / HELD)  # Only now others look at it.
-        os.environ["TMPDIR"] = tempfile.tempdir = str(own)
-        return own
+        (folder / "new").rename(folder / LOCK)  # From now on other processes look at it.
+        os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+        return folder
     return None
 
 
 def main() -> None:
-    """Write down what comes in on standard input, and answer on standard output."""
-    # Only answers go to whoever started us: what W&B prints does not.
-    answers = os.dup(1)
+    """Execute the commands on standard input until its end."""
+    # Only replies go to standard output: what W&B prints does not.
+    replies = os.dup(1)
     os.dup2(2, 1)
     inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
 
-    def listen() -> None:
-        # Emptied at once, so that whoever writes never waits for what W&B waits for.
+    def receive() -> None:
+        # At once, so that the sender never waits for what W&B waits for.
         for line in sys.stdin:
             inbox.put(json.loads(line))
         inbox.put(None)
-        threading.Timer(LAST_WORDS, os.killpg, (os.getpgrp(), 9)).start()
+        threading.Timer(CLOSE_TIMEOUT, os.killpg, (os.getpgrp(), 9)).start()
 
-    threading.Thread(target=listen, daemon=True).start()
+    threading.Thread(target=receive, daemon=True).start()
     lazy_imports.install()
-    own = temporary_folder()
+    folder = temporary_folder()
     with contextlib.suppress(Exception):
-        # Before it is asked for, which may be a while; what is wrong with it is said then.
+        # Before the first command, because it takes a second; an error is reported with that command.
         import wandb
 
         wandb.setup()
-    scribe = WandbWriter()
-    while (told := inbox.get()) is not None:
-        if answer := scribe.take(told):
-            # Whoever was to hear it may be dead by now: what it had told is told all the same.
+    writer = WandbWriter()
+    while (message := inbox.get()) is not None:
+        if reply := writer.execute(message):
+            # The process that waits for it may be dead by now: the commands are executed all the same.
             with contextlib.suppress(OSError):
-                os.write(answers, (json.dumps(answer) + "\n").encode())
-    if scribe.run is not None:
-        scribe.take({"do": "finish", "summary": {"state": "interrupted"}, "exit_code": 1})
+                os.write(replies, (json.dumps(reply) + "\n").encode())
+    if writer.run is not None:
+        writer.execute({"command": "finish", "summary": {"state": "interrupted"}, "exit_code": 1})
     import wandb
 
     wandb.teardown()
-    if own is not None:
-        shutil.rmtree(own, ignore_errors=True)
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
     os._exit(0)
 
 

@@ -60,12 +60,12 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
 
 def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset | None) -> None:
     from lstm_lab.progress import epoch_line
-    from lstm_lab.tracking import resolve
+    from lstm_lab.tracking import resolve_mode
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_experiment
 
     out = terminal.console()
-    mode, reason = resolve(wandb.value)
+    mode, reason = resolve_mode(wandb.value)
     out.print(f"{run.path}  W&B {mode}: {reason}")
     bar = out.is_terminal
 

@@ -76,12 +76,12 @@ def resume(
 
 
 def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None) -> None:
-    from lstm_lab.tracking import resolve
+    from lstm_lab.tracking import resolve_mode
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_sweep
 
     out, outcomes = terminal.console(), []
-    mode, reason = resolve(wandb.value)
+    mode, reason = resolve_mode(wandb.value)
     for folder in folders:
         sweep = folder.sweep
         trials = sweep.num_configurations * len(sweep.seeds)

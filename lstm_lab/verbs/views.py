@@ -11,8 +11,8 @@ from lstm_lab.config import ConfigError
 from lstm_lab.verbs.options import Form, Target, To
 
 OUTCOMES = {
-    "sent": "uploaded", "there": "already uploaded", "training": "still training", "failed": "failed",
-    "left": "not uploaded",
+    "uploaded": "uploaded", "unchanged": "already uploaded", "training": "still training", "failed": "failed",
+    "skipped": "not uploaded",
 }  # fmt: skip
 """Outcome of an upload -> what is printed."""
 
@@ -64,12 +64,12 @@ def sync(
     count: Counter[str] = Counter()
     for sent in upload(folders or ()):
         count[sent.outcome] += 1
-        if sent.outcome != "there":
+        if sent.outcome != "unchanged":
             reason = f": {sent.reason}" if sent.reason else ""
             typer.echo(f"{sent.run.path}  {OUTCOMES[sent.outcome]}{reason}")
     outcomes = [f"{number} {OUTCOMES[outcome]}" for outcome, number in count.items()]
     typer.echo(", ".join([f"{sum(count.values())} runs", *outcomes]))
-    if count["failed"] or count["left"]:
+    if count["failed"] or count["skipped"]:
         raise SystemExit(4)
 
 

@@ -1,4 +1,4 @@
-"""The process that speaks to W&B, by itself."""
+"""The process that speaks to W&B, by heldelf."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def test_what_a_killed_process_left_in_the_temporary_folder_goes_with_the_next(t
     with subprocess.Popen(
         words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
     ) as first:
-        told = {"do": "open", "folder": str(tmp_path), "monitor": None, "direction": None, "started": 0.0}
-        first.stdin.write(json.dumps({**told, "quick": True, "project": "x", "mode": "offline"}) + "\n")
+        told = {"command": "start", "folder": str(tmp_path), "monitor": None, "direction": None, "started": 0.0}
+        first.stdin.write(json.dumps({**told, "afterwards": True, "project": "x", "mode": "offline"}) + "\n")
         first.stdin.flush()
         assert json.loads(first.stdout.readline())["error"] is None
-        (its,) = home.iterdir()
+        (held,) = home.iterdir()
         subprocess.run(words, input="", env=environment, text=True, check=True, timeout=60)
-        assert list(home.iterdir()) == [its]
+        assert list(home.iterdir()) == [held]
         os.killpg(first.pid, signal.SIGKILL)
     subprocess.run(words, input="", env=environment, text=True, check=True, timeout=60)
     assert not list(home.iterdir())
