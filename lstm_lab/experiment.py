@@ -16,7 +16,7 @@ from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Optimizer, Schedule
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.registry import Choice, Named, expand_choices
+from lstm_lab.registry import Named, OneOf, expand_choices
 from lstm_lab.tasks import Task
 from lstm_lab.validation import validate
 
@@ -41,15 +41,15 @@ class Trainer(Config):
 class Experiment(Config):
     """Data + model + task + optimiser + trainer + seed. Two equal experiments give equal metrics on one CPU."""
 
-    data: Annotated[Dataset.Config, Choice(Dataset)]
+    data: Annotated[Dataset.Config, OneOf(Dataset)]
     """The data set."""
-    task: Annotated[Task.Config, Choice(Task)]
+    task: Annotated[Task.Config, OneOf(Task)]
     """What is predicted: head, loss and metrics."""
-    model: Annotated[Model.Config, Choice(Model, default="sequence")] = SequenceModel.Config()
+    model: Annotated[Model.Config, OneOf(Model, default="sequence")] = SequenceModel.Config()
     """The network."""
-    optimizer: Annotated[Named, Choice(Optimizer, default="adam")] = Adam.Config()
+    optimizer: Annotated[Named, OneOf(Optimizer, default="adam")] = Adam.Config()
     """The optimiser."""
-    schedule: Annotated[Named, Choice(Schedule, default="constant")] = Constant.Config()
+    schedule: Annotated[Named, OneOf(Schedule, default="constant")] = Constant.Config()
     """The learning rate over the steps."""
     trainer: Trainer = Trainer()
     """Settings of the training loop."""

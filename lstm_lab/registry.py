@@ -23,7 +23,7 @@ from pydantic_core import PydanticCustomError, core_schema
 
 from lstm_lab.config import Config
 
-__all__ = ["Choice", "Named", "Registered", "all_kinds", "choice_of", "expand_choices", "import_all"]
+__all__ = ["Named", "OneOf", "Registered", "all_kinds", "choice_of", "expand_choices", "import_all"]
 
 
 class Named(Config):
@@ -96,7 +96,7 @@ def import_all(package: str) -> None:
         importlib.import_module(f"{package}.{found.name}")
 
 
-class Choice:
+class OneOf:
     """Annotation of a config field that holds the config of one registered class.
 
     The member is looked up when a value is validated, so a class registered later is accepted at once, and an error
@@ -144,9 +144,9 @@ class Choice:
         }
 
 
-def choice_of(info: FieldInfo) -> Choice | None:
-    """The `Choice` that a field is annotated with, if any."""
-    return next((meta for meta in info.metadata if isinstance(meta, Choice)), None)
+def choice_of(info: FieldInfo) -> OneOf | None:
+    """The `OneOf` that a field is annotated with, if any."""
+    return next((meta for meta in info.metadata if isinstance(meta, OneOf)), None)
 
 
 def expand_choices(cls: type[Config], content: Mapping[str, Any]) -> dict[str, Any]:

@@ -195,14 +195,14 @@ def test_the_bounds_of_log_uniform_are_exponents_of_e(tmp_path, conf):
     ("parameters", "more", "message"),
     [
         ({"model.hidden_siz": {"values": [4, 8]}}, {}, "hidden_siz: no such field"),
-        ({"optimizer.lr": {"distribution": "beta"}}, {}, "distribution: 'beta' has no equivalent here"),
+        ({"optimizer.lr": {"distribution": "beta"}}, {}, "distribution: 'beta' has no equivalent"),
         ({"optimizer.lr": {"distribution": "uniform", "min": 0.1}}, {}, "distribution uniform needs max"),
-        ({"model.hidden_size": {"values": [4, 8], "probabilities": [0.9, 0.1]}}, {}, "equally likely here"),
-        ({"seed": {"min": 0, "max": 9}, "optimizer.lr": {"values": [0.1]}}, {}, "seeds are not sampled here"),
+        ({"model.hidden_size": {"values": [4, 8], "probabilities": [0.9, 0.1]}}, {}, "equally likely"),
+        ({"seed": {"min": 0, "max": 9}, "optimizer.lr": {"values": [0.1]}}, {}, "seeds cannot be sampled"),
         (
             {"optimizer.lr": {"values": [0.1]}},
             {"method": "magic"},
-            "method: 'magic' has no equivalent here; there are: bayes, grid, random",
+            "method: 'magic' has no equivalent; there are: bayes, grid, random",
         ),
         (
             {"optimizer.lr": {"values": [0.1]}},

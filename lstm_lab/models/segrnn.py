@@ -16,7 +16,7 @@ from lstm_lab.data.kinds.series import WindowedDataset
 from lstm_lab.models.base import Model, Output, TaskConfig
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.state import map_state
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Named, OneOf
 
 
 class SegRNN(Model, name="segrnn"):
@@ -31,7 +31,7 @@ class SegRNN(Model, name="segrnn"):
     """
 
     class Config(Model.Config):
-        cell: Annotated[Named, Choice(Cell, default="gru")] = lstm_lab.cells.gru.GRU.Config()
+        cell: Annotated[Named, OneOf(Cell, default="gru")] = lstm_lab.cells.gru.GRU.Config()
         """The recurrent cell."""
         hidden_size: Annotated[int, Field(ge=2, lt=2**31, multiple_of=2)] = 128
         """Units of the cell and size of a segment's vector, d; even."""

@@ -14,7 +14,7 @@ from lstm_lab.cells import Cell
 from lstm_lab.data.base import Dataset
 from lstm_lab.models.base import Model, Output, TaskConfig
 from lstm_lab.models.encoder import Encoder
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Named, OneOf
 
 
 class Seq2Seq(Model, name="seq2seq"):
@@ -29,7 +29,7 @@ class Seq2Seq(Model, name="seq2seq"):
     """
 
     class Config(Model.Config):
-        cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()
+        cell: Annotated[Named, OneOf(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()
         """The recurrent cell, of encoder and decoder."""
         hidden_size: config.Count = 64
         """Units of each cell, H."""

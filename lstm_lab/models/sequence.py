@@ -20,7 +20,7 @@ from lstm_lab.models.pooling import Last, Pooling
 from lstm_lab.models.size_budget import largest_hidden_size
 from lstm_lab.models.skip import NoSkip, Skip
 from lstm_lab.models.state import EncoderState
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Named, OneOf
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 DEFAULT_HIDDEN_SIZE = 64
@@ -43,7 +43,7 @@ class SequenceModel(StatefulModel, name="sequence"):
     class Config(StatefulModel.Config):
         embedding: TokenEmbedding.Config = TokenEmbedding.Config()
         """Vectors of tokens, for data that hold tokens."""
-        cell: Annotated[Named, Choice(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()
+        cell: Annotated[Named, OneOf(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()
         """The recurrent cell."""
         hidden_size: config.Count | None = DEFAULT_HIDDEN_SIZE
         """Units of each cell, H; null: as many as `max_parameters` allows."""
@@ -55,7 +55,7 @@ class SequenceModel(StatefulModel, name="sequence"):
         """Read in both directions."""
         dilation: config.Count = 1
         """Layer k = 0, 1, ... takes its state from dilation^k steps back, as in 1, 2, 4 (Chang et al. 2017)."""
-        skip: Annotated[Named, Choice(Skip, default="none")] = NoSkip.Config()
+        skip: Annotated[Named, OneOf(Skip, default="none")] = NoSkip.Config()
         """How the input of each layer but the first, whose input has another width, bypasses it."""
         init: WeightInit = WeightInit()
         """How weights are initialised."""
@@ -63,7 +63,7 @@ class SequenceModel(StatefulModel, name="sequence"):
         """Whether the state before the first step is a parameter, for each layer and direction; else it is zero."""
         dropout: Dropout = Dropout()
         """Share of values zeroed in training, by place."""
-        pooling: Annotated[Named, Choice(Pooling, default="last")] = Last.Config()
+        pooling: Annotated[Named, OneOf(Pooling, default="last")] = Last.Config()
         """How a sequence becomes one vector."""
 
         @model_validator(mode="before")

@@ -17,7 +17,7 @@ from lstm_lab.cells import Cell
 from lstm_lab.cells.base import CellState
 from lstm_lab.config import Config
 from lstm_lab.kernels.lengths import reverse_padded
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Named, OneOf
 from lstm_lab.validation import validate
 
 CellChoice = str | Mapping[str, Any] | Named
@@ -33,7 +33,7 @@ TORCH_LAYERS: dict[type[nn.RNNBase], type[Cell]] = {
 class _CellOption(Config):
     """Validates the argument `cell`."""
 
-    cell: Annotated[Named, Choice(Cell)]
+    cell: Annotated[Named, OneOf(Cell)]
 
 
 class RecurrentLayer(nn.Module):

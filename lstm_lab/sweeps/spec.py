@@ -13,7 +13,7 @@ from lstm_lab import config
 from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
-from lstm_lab.registry import Choice, Named, expand_choices
+from lstm_lab.registry import Named, OneOf, expand_choices
 from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.sections import Budget, Confirm, Resources, Seeds
@@ -39,9 +39,9 @@ class Sweep(Config):
     """Configurations sampled for each combination of the grids."""
     seeds: Seeds = (0,)
     """Every configuration is trained once with each seed; seeds are not a dimension of the search."""
-    searcher: Annotated[Named, Choice(Searcher, default="random")] = Searcher.members["random"].Config()
+    searcher: Annotated[Named, OneOf(Searcher, default="random")] = Searcher.members["random"].Config()
     """Where configurations come from."""
-    scheduler: Annotated[Named, Choice(Scheduler, default="fifo")] = Scheduler.members["fifo"].Config()
+    scheduler: Annotated[Named, OneOf(Scheduler, default="fifo")] = Scheduler.members["fifo"].Config()
     """Which trials are stopped early."""
     budget: Budget | None = None
     """Limits of the search; null: every configuration is tried."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from lstm_lab.data.base import Batch, Dataset
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.data.kinds.windows import Windows
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Named, OneOf
 from lstm_lab.tasks.base import Task
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.baselines import all_baselines
@@ -41,7 +41,7 @@ class Forecast(Task[Windows], name="forecast"):
         anchor: Literal["none", "last", "season"] = "none"
         """Naive forecast that the model reads differences to and corrects: none, the last value, or one season before,
         the longest of data.seasons that is shorter than the window."""
-        output: Annotated[Named, Choice(ForecastOutput, default="point")] = Point.Config()
+        output: Annotated[Named, OneOf(ForecastOutput, default="point")] = Point.Config()
         """Form of the forecast of each value: one number, quantiles, or a distribution."""
         conformal: bool = False
         """Calibrate the 80 and 90 % intervals on the validation split, for each step ahead and target, so that they

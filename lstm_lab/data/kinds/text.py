@@ -35,7 +35,7 @@ from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import find_file, sha256_of
 from lstm_lab.data.readers.table import Table
 from lstm_lab.kernels.lengths import length_mask
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Named, OneOf
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -155,7 +155,7 @@ class TextDataset(ClassificationDataset[TextInfo]):
     cache_version: ClassVar[int] = 1
 
     class Config(Dataset.Config):
-        tokenizer: Annotated[Named, Choice(Tokenizer, default="word")] = Word.Config()
+        tokenizer: Annotated[Named, OneOf(Tokenizer, default="word")] = Word.Config()
         """How texts are split into tokens; fitted on the training split."""
         max_length: Count = 400
         """Tokens that are kept of a longer text."""

@@ -20,7 +20,7 @@ from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches, Stream
 from lstm_lab.data.preprocessing.splits import Fraction, check_fractions
 from lstm_lab.data.preprocessing.tokenizer import Character, Tokenizer, Vocabulary
 from lstm_lab.kernels.lengths import length_mask
-from lstm_lab.registry import Choice, Named
+from lstm_lab.registry import Named, OneOf
 
 
 class StreamSplit(NextStepSplit):
@@ -63,7 +63,7 @@ class TextStream(NextStepSequences):
     tokens = True
 
     class Config(Dataset.Config):
-        tokenizer: Annotated[Named, Choice(Tokenizer, default="character")] = Character.Config()
+        tokenizer: Annotated[Named, OneOf(Tokenizer, default="character")] = Character.Config()
         """How the text is split into tokens; fitted on the training split."""
         chunk_length: Annotated[int, Field(ge=2, lt=2**31)] = 64
         """Tokens that are read in one training step, through which gradients flow."""

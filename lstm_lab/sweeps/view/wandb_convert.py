@@ -180,7 +180,7 @@ def _experiment_of(wandb: Content, experiment: str | None, path: str | Path) -> 
 def _seeds(parameter: WandbSection, where: str) -> list[int]:
     seeds = parameter.get("values", [parameter["value"]] if "value" in parameter else None)
     if seeds is None:
-        raise ConfigError(f"{where}: seeds are not sampled here; write values: [0, 1, 2]")
+        raise ConfigError(f"{where}: seeds cannot be sampled; write values: [0, 1, 2]")
     return list(seeds)
 
 
@@ -189,7 +189,7 @@ def _domain(parameter: WandbSection, method: object, where: str) -> tuple[type[D
     if "values" in parameter:
         probabilities = parameter.get("probabilities")
         if probabilities and len(set(probabilities)) > 1:
-            raise ConfigError(f"{where}: probabilities: values are equally likely here; repeat the likelier")
+            raise ConfigError(f"{where}: probabilities: the values of choice are equally likely; repeat the likelier")
         return Grid if method == "grid" else Choice, list(parameter["values"])
     distribution = parameter.get("distribution")
     if distribution is None and {"min", "max"} <= parameter.keys():
@@ -233,7 +233,7 @@ def _member_for(members: Mapping[str, type[M]], name: object, where: str) -> typ
     found = next((member for member in members.values() if name in list(member.from_wandb)), None)
     if found is None:
         known = ", ".join(sorted(theirs for member in members.values() for theirs in member.from_wandb))
-        raise ConfigError(f"{where}: {name!r} has no equivalent here; there are: {known}")
+        raise ConfigError(f"{where}: {name!r} has no equivalent; there are: {known}")
     return found
 
 

@@ -21,7 +21,7 @@ class Normal(Range, name="normal"):
     cutoff: ClassVar[float] = 3.0
     """Standard deviations from the mean to each bound."""
     from_wandb = {"normal": lambda parameter: [parameter.get("mu", 0.0), parameter.get("sigma", 1.0)]}
-    wandb_note = "the normal is truncated at three standard deviations here, and not in W&B"
+    wandb_note = "the normal is truncated at three standard deviations, but not in W&B"
 
     def check_arguments(self, *arguments: float) -> None:
         _, std = arguments
