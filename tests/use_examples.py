@@ -8,11 +8,12 @@ import sys
 from pathlib import Path
 
 import torch
-from sweeping import go_on
+from sweeping import run_trials
 
 import lstm_lab as lab
 import lstm_lab.__main__ as cli
 from lstm_lab.cells import Cell
+from lstm_lab.report import fmt
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 
@@ -62,6 +63,12 @@ def cell_data_optimizer_and_schedule():
     return run
 
 
+def section(run):
+    text = run.report("markdown").read_text()
+    assert "## Gradients" in text
+    assert f"- largest norm: {fmt.number(run.metrics['train/grad_norm'].max())}" in text
+
+
 def task():
     data = {"name": "adding", "length": 6, "train_size": 100, "eval_size": 20}
     experiment = lab.Experiment(
@@ -78,7 +85,7 @@ def searcher_and_scheduler(experiment):
         num_samples=4, searcher="local", scheduler={"name": "threshold", "limit": 0.9, "grace_period": 1},
     )  # fmt: skip
     folder = SweepFolder.create(Path("sweep"), sweep, command="")
-    go_on(folder)
+    run_trials(folder)
     summary.write(folder, "disabled")
     trials = lab.load_sweep("sweep").trials
     best = trials["val/accuracy"].iloc[:3].argmax()
@@ -98,5 +105,6 @@ if __name__ == "__main__":
     all_are_listed(names)
     verb()
     run = cell_data_optimizer_and_schedule()
+    section(run)
     task()
     searcher_and_scheduler(run.config.dump())
