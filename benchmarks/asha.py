@@ -1,10 +1,10 @@
-"""What early stopping brings: the best of a search with ASHA and without, for the same number of epochs.
+"""The best value of a search with ASHA and without early stopping, for the same number of epochs.
 
     python benchmarks/asha.py            # prints the table
-    python benchmarks/asha.py --write    # and keeps it in benchmarks/asha.md
+    python benchmarks/asha.py --write    # and writes it to benchmarks/asha.md
 
 Real sweeps on Ray over learning rate, width and dropout of an LSTM for speaker identification, all in one Ray; both get
-the same points in the same order, and end when the budget of epochs is spent.
+the same configurations in the same order and end when the budget of epochs is spent.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from lstm_lab.sweeps.execution.ray_cluster import cluster
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 
-SWEEP = """# What does early stopping bring at equal compute?
+SWEEP = """# ASHA or no early stopping at equal compute?
 experiment:
   data: {name: japanese_vowels, batch_size: 32}
   task: {name: classify, monitor: loss}
@@ -52,7 +52,7 @@ def search(rule: str, seed: int, epochs: int, base: Path) -> dict[str, float]:
     trials = [trial for trial in folder.trials() if trial.value is not None]
     return {
         "best": min(trial.value for trial in trials if trial.value is not None),
-        "points": len(trials),
+        "configurations": len(trials),
         "epochs": sum(trial.epochs for trial in trials),
         "hours": sum(trial.seconds for trial in trials) / 3600,
     }
@@ -61,9 +61,9 @@ def search(rule: str, seed: int, epochs: int, base: Path) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=162, help="of one search: six trials trained through")
+    parser.add_argument("--epochs", type=int, default=162, help="of one search: six trials trained to completion")
     parser.add_argument("--write", action="store_true")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     base = Path(tempfile.mkdtemp(prefix="asha-", dir="/tmp"))
     rows = []
     with cluster(SweepFolder.create(base / "ray", _any(base))) as scratch:
@@ -74,12 +74,12 @@ def main() -> None:
             yield scratch / str(next(numbers))
 
         driver.cluster = shared
-        for seed in range(asked.seeds):
-            rows.append({rule: search(rule, seed, asked.epochs, base) for rule in RULES})
+        for seed in range(arguments.seeds):
+            rows.append({rule: search(rule, seed, arguments.epochs, base) for rule in RULES})
             print(rows[-1], flush=True)
-    lines = table(rows, asked.epochs)
+    lines = table(rows, arguments.epochs)
     print("\n".join(lines))
-    if asked.write:
+    if arguments.write:
         (Path(__file__).parent / "asha.md").write_text("\n".join(lines) + "\n")
 
 
@@ -99,13 +99,13 @@ def table(rows: list[dict[str, dict[str, float]]], epochs: int) -> list[str]:
         f"`{command}`, {date.today()}; {os.cpu_count()} cores, torch {torch.__version__}.",
         "",
         "Best validation loss of a random search over learning rate, width and dropout on JapaneseVowels, 27 epochs a",
-        f"trial at most, {epochs} epochs a search; the same points in the same order. Lower is better.",
+        f"trial at most, {epochs} epochs a search; the same configurations in the same order. Lower is better.",
         "",
-        "| seed | FIFO: best | points | CPU hours | ASHA: best | points | CPU hours |",
+        "| seed | FIFO: best | configurations | CPU hours | ASHA: best | configurations | CPU hours |",
         "|---|---|---|---|---|---|---|",
     ]
     for seed, row in enumerate(rows):
-        cells = [f"{row[r]['best']:.4f} | {row[r]['points']} | {row[r]['hours']:.4f}" for r in RULES]
+        cells = [f"{row[r]['best']:.4f} | {row[r]['configurations']} | {row[r]['hours']:.4f}" for r in RULES]
         lines.append(f"| {seed} | {' | '.join(cells)} |")
     best = {rule: [row[rule]["best"] for row in rows] for rule in RULES}
     ends = {
@@ -113,8 +113,8 @@ def table(rows: list[dict[str, dict[str, float]]], epochs: int) -> list[str]:
         for rule, each in best.items()
     }
     wins = sum(row["asha"]["best"] < row["fifo"]["best"] for row in rows)
-    lines += ["", f"Mean and deviation: FIFO {ends['fifo']}, ASHA {ends['asha']}; ASHA is better with {wins} of "
-                  f"{len(rows)} seeds."]  # fmt: skip
+    lines += ["", f"Mean and standard deviation: FIFO {ends['fifo']}, ASHA {ends['asha']}; "
+                  f"ASHA is better with {wins} of {len(rows)} seeds."]  # fmt: skip
     return lines
 
 
