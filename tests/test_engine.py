@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,9 @@ from families import FAMILIES, assert_agree, results
 
 from lstm_lab import kernels
 from lstm_lab.kernels import build
+from lstm_lab.kernels.native_layers import Family, Flag
+from lstm_lab.kernels.tape import Operation
+from lstm_lab.kernels.tape_call import Addressing
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -121,3 +125,38 @@ def test_memory_tuning_reports_whether_it_is_supported():
     names = getattr(os, "confstr_names", {})
     version = os.confstr("CS_GNU_LIBC_VERSION") if "CS_GNU_LIBC_VERSION" in names else None
     assert kernels.tune_memory() is bool(version and version.startswith("glibc"))
+
+
+@pytest.mark.parametrize(
+    ("header", "mirror"),
+    [
+        ("tape_operations.h", Operation),
+        ("tape.h", Addressing),
+        ("layer.h", Family),
+        ("layer.h", Flag),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_enums_mirror_those_of_the_engine(header, mirror):
+    text = (build.SOURCES / header).read_text()
+    body = re.search(rf"enum (?:class )?{mirror.__name__}\b[^{{]*{{([^}}]*)}}", text)[1]
+    expected, value = {}, 0
+    for entry in body.split(","):
+        name, _, number = entry.partition("=")
+        value = int(number) if number else value
+        expected[name.strip()] = value
+        value += 1
+    assert {member.name: int(member) for member in mirror} == expected
+
+
+def test_the_source_key_covers_every_source_file(monkeypatch, tmp_path):
+    sources = tmp_path / "csrc"
+    shutil.copytree(build.SOURCES, sources)
+    monkeypatch.setattr(build, "SOURCES", sources)
+    key = build.source_key()
+    for path in sorted(sources.iterdir()):
+        before = path.read_text()
+        path.write_text(before + "\n")
+        assert build.source_key() != key, path.name
+        path.write_text(before)
+    assert build.source_key() == key

@@ -60,7 +60,7 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
       `Cell[LSTMState]` as the base tells the type checker.
     - `forward`, overridden by something faster that equals the step. An override that takes `reverse` declares
       `supports_reverse = True`; any other is given reversed samples by the encoder.
-    - `recurrent_blocks` and `gate_biases`: where parameters lie that `model.init` sets. Without them it refuses the
+    - `recurrent_blocks` and `gate_biases`: the parameters that `model.init` sets. Without them it refuses the
       cell by name.
     - `TraceableCell` as its base instead of this one: `trace` then returns every gate activation.
     """
@@ -83,7 +83,7 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
             cls.supports_reverse = False
 
     @classmethod
-    def check(cls, config: Any, hidden_size: int) -> None:
+    def check(cls, config: Named, hidden_size: int) -> None:
         """Raise ValueError where a config of this cell does not go together with H."""
 
     def initial_state(self, x: Tensor) -> S:

@@ -7,7 +7,7 @@ can outweigh all that came before. N heads of width d = H / N; heads are indepen
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +54,8 @@ class XLSTMCell(Cell[S]):
         self.forget_bias = {"sigmoid": 1.0, "exp": 0.0}[forget_gate] if forget_bias is None else forget_bias
 
     @classmethod
-    def check(cls, config: Any, hidden_size: int) -> None:
+    def check(cls, config: Named, hidden_size: int) -> None:
+        assert isinstance(config, XLSTMConfig)
         check_heads(config.num_heads, hidden_size)
 
     def log_forget(self, f: Tensor) -> Tensor:
@@ -103,8 +104,15 @@ class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
     class Config(XLSTMConfig):
         """Options of the cell."""
 
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(input_size, hidden_size, **options)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_heads: int = 1,
+        forget_gate: str = "sigmoid",
+        forget_bias: float | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_heads, forget_gate, forget_bias)
         H, N, d = hidden_size, self.num_heads, hidden_size // self.num_heads
         self.W = uniform_weight(H, 4 * H, input_size)  # gates in the order z, i, f, o
         self.R = uniform_weight(H, N, 4 * d, d)  # the same within each head
@@ -165,8 +173,15 @@ class MLSTM(XLSTMCell[MLSTMState], name="mlstm"):
     class Config(XLSTMConfig):
         """Options of the cell."""
 
-    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
-        super().__init__(input_size, hidden_size, **options)
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_heads: int = 1,
+        forget_gate: str = "sigmoid",
+        forget_bias: float | None = None,
+    ) -> None:
+        super().__init__(input_size, hidden_size, num_heads, forget_gate, forget_bias)
         H, N = hidden_size, self.num_heads
         self.W = uniform_weight(H, 4 * H + 2 * N, input_size)  # q, k, v, o, i, f
         self.b = uniform_weight(H, 4 * H + 2 * N)

@@ -95,9 +95,11 @@ def lstm(
     if plain:
         result = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
         if result is not None:
-            return result
+            outputs, h, c = result
+            return outputs, h, c
     step = partial(reference.lstm_step, W=W, U=U, b=b, b_h=b_h, peephole=peephole, variant=variant)
-    return reference.unroll(step, x, lengths, state, reverse)
+    outputs, h, c = reference.unroll(step, x, lengths, state, reverse)
+    return outputs, h, c
 
 
 def norm_lstm(
@@ -136,7 +138,8 @@ def norm_lstm(
         return native_layers.sequence(Family.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
     weights = {"gain_x": gain_x, "gain_h": gain_h, "gain_c": gain_c, "shift_c": shift_c}
     step = partial(reference.norm_lstm_step, W=W, U=U, b=b, **weights)
-    return reference.unroll(step, x, lengths, state, reverse)
+    outputs, h, c = reference.unroll(step, x, lengths, state, reverse)
+    return outputs, h, c
 
 
 def gru(
@@ -158,7 +161,8 @@ def gru(
     result = reference.torch_layer("gru", x, lengths, state, _weights(W, U, b, b_h), reverse)
     if result is None:
         result = reference.unroll(partial(reference.gru_step, W=W, U=U, b=b, b_h=b_h), x, lengths, state, reverse)
-    return result
+    outputs, h = result
+    return outputs, h
 
 
 def rnn(
@@ -184,7 +188,8 @@ def rnn(
     if result is None:
         step = partial(reference.rnn_step, W=W, U=U, b=b, b_h=b_h, relu=relu)
         result = reference.unroll(step, x, lengths, state, reverse)
-    return result
+    outputs, h = result
+    return outputs, h
 
 
 def _start(x: Tensor, state: Tensor | None, H: int) -> Tensor:

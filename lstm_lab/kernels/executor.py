@@ -11,18 +11,15 @@ from torch import Tensor, nn
 
 from lstm_lab.kernels import native, native_layers
 from lstm_lab.kernels.packing import Packing, pack_by_time
-from lstm_lab.kernels.tape import Tape, UnsupportedOp, replay
+from lstm_lab.kernels.tape import BuildState, Step, Tape, UnsupportedOp, replay
 from lstm_lab.kernels.tape_call import Addressing, TapeCall
 
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
-"""x (N, I) and a state -> output (N, H), and the new state."""
-
-_tapes: weakref.WeakKeyDictionary[nn.Module, dict[Any, Tape | UnsupportedOp]] = weakref.WeakKeyDictionary()
+_tapes: weakref.WeakKeyDictionary[nn.Module, dict[Hashable, Tape | UnsupportedOp]] = weakref.WeakKeyDictionary()
 _MODULE_ATTRIBUTES = frozenset(vars(nn.Module())) - {"training"}
 
 
 def get_tape(
-    cell: nn.Module, step: Step, build_state: Callable[..., Any], input_size: int, widths: tuple[int, ...]
+    cell: nn.Module, step: Step, build_state: BuildState, input_size: int, widths: tuple[int, ...]
 ) -> Tape | UnsupportedOp:
     """The tape of a cell's step, or why there is none.
 
@@ -41,7 +38,7 @@ def get_tape(
     return tapes[key]
 
 
-def _plain_attributes(module: nn.Module) -> tuple[Any, ...]:
+def _plain_attributes(module: nn.Module) -> tuple[Hashable, ...]:
     """What a step may branch on: the plain attributes of a module and of its submodules."""
     own = tuple(
         (key, value if isinstance(value, Hashable) else repr(value))
@@ -127,7 +124,7 @@ class _Call(NamedTuple):
         start, const, rest = list(tensors[:parts]), tensors[parts], list(tensors[parts + 1 :])
         return start, const, rest[: self.num_inputs], rest[self.num_inputs :]
 
-    def begin(self, const: Tensor, inputs: list[Tensor]) -> TapeCall:
+    def prepare(self, const: Tensor, inputs: list[Tensor]) -> TapeCall:
         """A call of the engine with the buffers that both passes read."""
         call = TapeCall(self.tape, self.packing, self.shape, const)
         call.bind("const", const, Addressing.FIXED)
@@ -158,13 +155,13 @@ class _Call(NamedTuple):
 
 class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, call: _Call, *tensors: Tensor) -> Any:
+    def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         tape, packed = call.tape, call.packing.rows is not None
         start, const, inputs, matrices = call.split(tensors)
         needs_grad = any(ctx.needs_input_grad)
         ends = [part.contiguous().clone() for part in start]
         outputs = call.allocate_outputs(const)
-        engine = call.begin(const, inputs)
+        engine = call.prepare(const, inputs)
         saved = const.new_empty(0)
         if needs_grad:
             stride = native_layers.row_stride(tape.width, const.element_size())
@@ -185,7 +182,7 @@ class _Sequence(torch.autograd.Function):
         return (out, *ends)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
             results = _Sequence.gradients(ctx, *grads)
         return (None, *native_layers.first_order_only(results))
@@ -200,7 +197,7 @@ class _Sequence(torch.autograd.Function):
         d_output = d_output if d_output.stride(-1) == 1 else d_output.contiguous()
         d_state = [part.contiguous().clone() for part in d_ends]
         d_inputs = [torch.empty_like(tensor) for tensor in inputs]
-        engine = call.begin(const, inputs)
+        engine = call.prepare(const, inputs)
         engine.bind("saved", saved, Addressing.ROW)
         engine.bind_local("grad", tape.grad_width)
         call.bind_outputs(engine, outputs)

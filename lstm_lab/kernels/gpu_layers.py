@@ -102,13 +102,13 @@ class LSTM(torch.autograd.Function):
         return _results(hs, cs, lengths)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
             results = LSTM.gradients(ctx, grads)
         return native_layers.first_order_only(results)
 
     @staticmethod
-    def gradients(ctx: Any, grads: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    def gradients(ctx: Any, grads: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
         """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_lstm
 
@@ -148,13 +148,13 @@ class NormLSTM(torch.autograd.Function):
         return _results(hs, cs, lengths)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
             results = NormLSTM.gradients(ctx, grads)
         return native_layers.first_order_only(results)
 
     @staticmethod
-    def gradients(ctx: Any, grads: tuple[Tensor, ...]) -> tuple[Any, ...]:
+    def gradients(ctx: Any, grads: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
         """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_norm
 

@@ -6,7 +6,7 @@ depends on the number of rows and what does not, in shapes, strides and argument
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +17,7 @@ from lstm_lab.kernels.backward import derive_backward
 from lstm_lab.kernels.buffers import allocate_buffers
 from lstm_lab.kernels.recording import RecordedCall, Recording
 from lstm_lab.kernels.rules import RULES
-from lstm_lab.kernels.tape import ROWS, Tape, UnsupportedOp
+from lstm_lab.kernels.tape import ROWS, BuildState, Step, Tape, UnsupportedOp
 from lstm_lab.kernels.writer import Writer
 
 
@@ -43,8 +43,8 @@ class _CallRecorder(TorchDispatchMode):
 
 
 def record(
-    step: Callable[[Tensor, Any], tuple[Tensor, Any]],
-    build_state: Callable[..., Any],
+    step: Step,
+    build_state: BuildState,
     leaves: dict[str, Tensor],
     input_size: int,
     widths: Sequence[int],

@@ -63,7 +63,7 @@ class RowLayout(NamedTuple):
     strides: dict[int, int]
 
     def by_stride(self) -> list[int]:
-        """Dimensions as they lie in memory, outermost first."""
+        """Dimensions in memory order, outermost first."""
         return sorted(self.sizes, key=lambda d: -self.strides[d])
 
 

@@ -50,6 +50,12 @@ class Variant(NamedTuple):
 
 
 PLAIN = Variant()
+_TORCH_LAYERS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+    "lstm": torch.lstm,
+    "gru": torch.gru,
+    "rnn_tanh": torch.rnn_tanh,
+    "rnn_relu": torch.rnn_relu,
+}
 
 
 def lstm_step(
@@ -144,7 +150,7 @@ def unroll(
     lengths: Tensor,
     state: tuple[Tensor, ...],
     reverse: bool = False,
-) -> tuple[Any, ...]:
+) -> tuple[Tensor, ...]:
     """`step(x_t, *state) -> state` over a padded batch -> outputs (B, T, H), then each part of the final state."""
     lengths = lengths.to(x.device)
     mask = length_mask(lengths, x.shape[1])  # (B, T)
@@ -162,7 +168,7 @@ def unroll(
 
 def torch_layer(
     name: str, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], weights: list[Tensor], reverse: bool = False
-) -> tuple[Any, ...] | None:
+) -> tuple[Tensor, ...] | None:
     """nn.LSTM, nn.GRU or nn.RNN (`lstm`, `gru`, `rnn_tanh`, `rnn_relu`) by its own function, packed where padded.
 
     Returns:
@@ -175,7 +181,7 @@ def torch_layer(
 
 def _torch_layer(
     name: str, x: Tensor, lengths: Tensor, state: tuple[Tensor, ...], weights: list[Tensor], reverse: bool = False
-) -> tuple[Any, ...]:
+) -> tuple[Tensor, ...]:
     if reverse:
         outputs, *end = _torch_layer(name, reverse_padded(x, lengths), lengths, state, weights)
         return (reverse_padded(outputs, lengths), *end)
@@ -185,7 +191,7 @@ def _torch_layer(
         outputs, *end = _torch_layer(name, zeroed, lengths.clamp(min=1), state, weights)
         end = [torch.where(nonempty, after, before) for after, before in zip(end, state, strict=True)]
         return (torch.where(nonempty.unsqueeze(-1), outputs, torch.zeros_like(outputs)), *end)
-    layer: Any = getattr(torch._VF, name)
+    layer = _TORCH_LAYERS[name]
     hidden: Any = tuple(part.unsqueeze(0) for part in state) if len(state) > 1 else state[0].unsqueeze(0)
     options = (len(weights) == 4, 1, 0.0, torch.is_grad_enabled(), False)
     if bool((lengths == x.shape[1]).all()):

@@ -1,10 +1,10 @@
 """Tapes: a cell's step as a list of operations on rows, which the engine executes over whole sequences.
 
-`recorder.py` records a step, `writer.py` writes its tape by the rules of `rules.py`, `backward.py` derives the backward
+`recorder.py` records a step, `writer.py` writes its tape by the rules of `rules/`, `backward.py` derives the backward
 pass, `buffers.py` allocates the buffers, `executor.py` executes the tape. What depends on weights alone is computed by
 torch, once for all steps (the *prologue*), and so is what depends on the input and has no rule.
 
-Buffers hold one row per sample and step, or as said:
+Buffers have one row per sample and step, unless noted:
 
     values           every result of the step, before buffers are allocated; afterwards one of the next two
     saved            what the backward pass reads
@@ -21,6 +21,7 @@ Gradients are in `grad` (of the values; rows of one block), `grad_input0`, ..., 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, NamedTuple
@@ -73,6 +74,12 @@ ROWS = (7, 11)
 """Numbers of rows that a step is recorded with."""
 MAX_BUFFERS = 64
 """As in csrc/tape.h."""
+
+
+Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+"""A cell's step: x (N, I) and a state -> output (N, H), and the new state."""
+BuildState = Callable[..., Any]
+"""Makes a state of its parts, (N, width) each."""
 
 
 class UnsupportedOp(Exception):

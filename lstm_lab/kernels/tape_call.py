@@ -102,7 +102,9 @@ class TapeCall:
         """Execute instructions, except those that write into skipped buffers -> sums, (threads, width)."""
         compiled = self._compiled(instructions, backward, skipped)
         buffers = (_Buffer * len(self.buffers))(*(_Buffer(*buffer) for buffer in self.buffers.values()))
-        known = (_Matrix * max(1, len(matrices)))(*(_Matrix(M.data_ptr(), *M.shape, *M.stride()) for M in matrices))
+        matrix_array = (_Matrix * max(1, len(matrices)))(
+            *(_Matrix(M.data_ptr(), *M.shape, *M.stride()) for M in matrices)
+        )
         threads, (B, T) = self.threads(), self.shape
         sums = self.like.new_zeros(threads, self.sums)
         row_bytes = self.like.element_size() * (self.scratch + self.tape.width)
@@ -111,7 +113,7 @@ class TapeCall:
         call.batch_sizes, call.offsets = self.packing.batch_sizes.data_ptr(), self.packing.offsets.data_ptr()
         call.instructions, call.n_instructions = ctypes.addressof(compiled), len(compiled)
         call.buffers, call.n_buffers = ctypes.addressof(buffers), len(buffers)
-        call.matrices, call.n_matrices = ctypes.addressof(known), len(matrices)
+        call.matrices, call.n_matrices = ctypes.addressof(matrix_array), len(matrices)
         call.sum = sums.data_ptr()
         if native.require_engine().run_tape[self.like.dtype](ctypes.byref(call)):
             raise MemoryError(native_layers.NO_MEMORY)
@@ -140,9 +142,11 @@ class TapeCall:
 def _numbered(entry: Instruction, numbers: dict[str, int]) -> _Instruction:
     """An instruction with numbers for its buffers; arguments that the operation does not have are its result."""
 
-    def place(slot: Slot) -> tuple[int, int]:
+    def address(slot: Slot) -> tuple[int, int]:
         return numbers[slot.buffer], slot.offset
 
-    a, b, c = (place(slot) for slot in (*entry.arguments, entry.to, entry.to, entry.to)[:3])
-    places = (*place(entry.to), *a, *b, *c)
-    return _Instruction(entry.operation, entry.accumulate, entry.width, entry.matrix, *places, entry.scale, entry.shift)
+    a, b, c = (address(slot) for slot in (*entry.arguments, entry.to, entry.to, entry.to)[:3])
+    addresses = (*address(entry.to), *a, *b, *c)
+    return _Instruction(
+        entry.operation, entry.accumulate, entry.width, entry.matrix, *addresses, entry.scale, entry.shift
+    )

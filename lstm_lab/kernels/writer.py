@@ -120,7 +120,7 @@ class Writer:
             raise UnsupportedOp(f"{one.function} turns a tensor into a number, which a recording would not update")
         fixed = self._is_independent_of_rows(one, two)
         if depends < 2:
-            # Made of nothing, but one for each row: zeros, say.
+            # Made of numbers alone, but with a row for each row: zeros, for example.
             depends = max(depends, int(any(a.shape != b.shape for a, b in pairs)))
             arguments = replayable(structure, flat, flat2, self.known)
             made = [self.enter(depends, pair) for pair in pairs]
@@ -208,7 +208,9 @@ class Writer:
         """Whether a tensor depends on the input or the state."""
         return self.nodes[self.number(tensor)].depends > 0
 
-    def contiguous(self, pair: Pair, shapes: tuple[Any, Any] | None = None, order: Sequence[int] | None = None) -> Slot:
+    def contiguous(
+        self, pair: Pair, shapes: tuple[torch.Size, torch.Size] | None = None, order: Sequence[int] | None = None
+    ) -> Slot:
         """Slot of a tensor's elements one after another, copied there if they were not.
 
         Args:
@@ -226,7 +228,7 @@ class Writer:
         if len(runs) == 1 and (runs[0][2] == 1 or width == 1):
             return Slot(start.buffer, at)
         if len(runs) > _MAX_RUNS:
-            raise UnsupportedOp("a tensor lies in too many pieces")
+            raise UnsupportedOp("a tensor is spread over too many pieces")
         to = self.allocate(width)
         for first, length, stride in runs:
             operation = Operation.COPY if stride == 1 or length == 1 else Operation.EXPAND

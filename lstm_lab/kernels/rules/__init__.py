@@ -1,0 +1,11 @@
+"""How operators of torch are written on a tape: one rule per operator.
+
+An operator without a rule, or whose rule raises `UnsupportedOp`, sends the whole step through torch.
+"""
+
+from lstm_lab.kernels.rules.registry import RULES
+from lstm_lab.registry import import_all
+
+import_all(__name__)
+
+__all__ = ["RULES"]
