@@ -12,7 +12,7 @@ T, HORIZON = 6, 3
 
 
 def shop(number, rows=60, level=100.0):
-    """A week's season around a level of its own, and a holiday every ninth day that doubles what follows."""
+    """A weekly season around a level, and a holiday every ninth day."""
     rng, t = np.random.default_rng(number), np.arange(rows)
     holiday = (t % 9 == number % 9).astype(float)
     sales = level * (1 + 0.2 * np.sin(2 * np.pi * t / 7) + 0.5 * holiday) + rng.normal(size=rows) * level / 50
@@ -36,5 +36,5 @@ def everything(windows):
     return windows.take(torch.arange(len(windows)))
 
 
-def parts(dataset):
+def splits(dataset):
     return {"train": dataset.train, "validation": dataset.validation, "test": dataset.test_split()}

@@ -1,4 +1,4 @@
-"""CSV files that the tests write, and what reads them."""
+"""CSV files that the tests write, and the data sets that read them."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def splits(dataset):
     return [dataset.train, dataset.validation, dataset.test_split()]
 
 
-# ---- what is stored is what was given ----
+# ---- the data are those that were given ----
 
 
 def test_labelled_sequences_come_back_each_in_one_split_with_its_class():
@@ -146,7 +146,7 @@ def test_groups_and_copies_stay_in_one_split():
         assert sum(len(unscaled(data, split)) for split in splits(data)) == 40
 
 
-def test_splits_of_ones_own_are_kept():
+def test_given_splits_are_kept():
     X, more = sequences(20), sequences(12, seed=1)
     for y in (LABELS, VALUES):
         data = arrays(X, y[:20], validation=(more[:4], y[:4]), test=(more[4:], y[:8])).build()
@@ -209,7 +209,7 @@ def test_arrays_below_the_cache_and_a_folder_that_cannot_be_written(tmp_path):
         arrays(sequences(), LABELS, folder=tmp_path / "file" / "x")
 
 
-# ---- what does not fit ----
+# ---- errors ----
 
 X8 = sequences(8)
 BAD = {
@@ -272,15 +272,15 @@ BAD = {
 }
 
 
-@pytest.mark.parametrize(("make", "said"), BAD.values(), ids=BAD)
-def test_what_does_not_fit_is_one_line_and_writes_nothing(make, said, tmp_path):
-    with pytest.raises((DataError, ConfigError), match=said) as fault:
+@pytest.mark.parametrize(("make", "message"), BAD.values(), ids=BAD)
+def test_what_does_not_fit_is_one_line_and_writes_nothing(make, message, tmp_path):
+    with pytest.raises((DataError, ConfigError), match=message) as fault:
         make()
     assert len(str(fault.value).splitlines()) == 1
     assert not list(tmp_path.rglob("*.npz"))
 
 
-# ---- a file of one's own ----
+# ---- a file of a user ----
 
 
 def test_a_plain_npz_file_is_trained_by_a_conf(tmp_path, monkeypatch):
@@ -297,29 +297,29 @@ def test_a_plain_npz_file_is_trained_by_a_conf(tmp_path, monkeypatch):
 
 X9 = np.random.default_rng(0).normal(size=(9, 3, 1))
 FILES = {
-    "not npz": (lambda place: place.write_text("abc"), "class", "cannot be read as .npz without pickle"),
-    "pickle": (lambda place: np.savez(place, X=np.array([[1], None], object)), "class", "cannot be read as .npz"),
-    "no X": (lambda place: np.savez(place, x=np.zeros((9, 3, 1))), "class", "has no array X"),
-    "no y": (lambda place: np.savez(place, X=X9), "class", "has no array y"),
-    "two dimensions": (lambda place: np.savez(place, X=np.zeros((9, 3))), "class", r"X: has shape \(9, 3\)"),
-    "lengths": (lambda place: np.savez(place, X=np.zeros((9, 3)), lengths=[4, 4]), "class", "whose sum is 9"),
-    "y of floats": (lambda place: np.savez(place, X=X9, y=np.zeros(9)), "class", "data.target=value"),
-    "y too short": (lambda place: np.savez(place, X=X9, y=[1, 2]), "class", "9 sequences need one class"),
-    "y of words": (lambda place: np.savez(place, X=X9, y=["a"] * 9), "value", "values to predict are 9"),
-    "steps": (lambda place: np.savez(place, X=X9, y=[1] * 9), "tag", "27 steps need one class each"),
-    "splits": (lambda place: np.savez(place, X=X9, y=[1] * 9, splits=["x"] * 9), "class", "splits has 'x'"),
-    "groups": (lambda place: np.savez(place, X=X9, y=[1] * 9, groups=[1]), "class", r"groups has shape"),
+    "not npz": (lambda path: path.write_text("abc"), "class", "cannot be read as .npz without pickle"),
+    "pickle": (lambda path: np.savez(path, X=np.array([[1], None], object)), "class", "cannot be read as .npz"),
+    "no X": (lambda path: np.savez(path, x=np.zeros((9, 3, 1))), "class", "has no array X"),
+    "no y": (lambda path: np.savez(path, X=X9), "class", "has no array y"),
+    "two dimensions": (lambda path: np.savez(path, X=np.zeros((9, 3))), "class", r"X: has shape \(9, 3\)"),
+    "lengths": (lambda path: np.savez(path, X=np.zeros((9, 3)), lengths=[4, 4]), "class", "whose sum is 9"),
+    "y of floats": (lambda path: np.savez(path, X=X9, y=np.zeros(9)), "class", "data.target=value"),
+    "y too short": (lambda path: np.savez(path, X=X9, y=[1, 2]), "class", "9 sequences need one class"),
+    "y of words": (lambda path: np.savez(path, X=X9, y=["a"] * 9), "value", "values to predict are 9"),
+    "steps": (lambda path: np.savez(path, X=X9, y=[1] * 9), "tag", "27 steps need one class each"),
+    "splits": (lambda path: np.savez(path, X=X9, y=[1] * 9, splits=["x"] * 9), "class", "splits has 'x'"),
+    "groups": (lambda path: np.savez(path, X=X9, y=[1] * 9, groups=[1]), "class", r"groups has shape"),
     "index": (
-        lambda place: np.savez(place, X=X9, y=[7] * 9, classes=["a", "b"]), "class", "y has class '7', "
+        lambda path: np.savez(path, X=X9, y=[7] * 9, classes=["a", "b"]), "class", "y has class '7', "
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("write", "target", "said"), FILES.values(), ids=FILES)
-def test_a_malformed_file_is_one_line(write, target, said, tmp_path):
+@pytest.mark.parametrize(("write", "target", "message"), FILES.values(), ids=FILES)
+def test_a_malformed_file_is_one_line(write, target, message, tmp_path):
     write(tmp_path / "a.npz")
     data = Dataset.members["arrays"].Config(path=str(tmp_path / "a.npz"), target=target).build()
-    with pytest.raises(DataError, match=said) as fault:
+    with pytest.raises(DataError, match=message) as fault:
         _ = data.info, data.train
     assert str(fault.value).startswith(str(tmp_path / "a.npz"))
     assert len(str(fault.value).splitlines()) == 1
@@ -351,12 +351,12 @@ def test_a_run_predicts_new_arrays_without_its_data(tmp_path):
     whole, lengths = padded(new)
     np.savez(tmp_path / "new.npz", X=whole, lengths=lengths)
     assert predict(run, tmp_path / "new.npz").rows == rows
-    for wrong, said in (
+    for wrong, message in (
         ([np.zeros((3, 5))], "X: has 5 channels, but the model was trained on 2"),
         ([np.full((3, 2), np.nan)], r"X\[0\]: step 0"),
         (["one text"], r"X\[0\]: is not an array"),
     ):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             predict(run, wrong)
     with pytest.raises(ConfigError, match="takes no new samples from a DataFrame: provide a file, or arrays"):
         predict(run, pd.DataFrame({"a": [1.0]}))
@@ -407,14 +407,14 @@ def test_a_run_on_texts_takes_a_list_and_a_frame(own_texts, tmp_path):
     expected = predict(run, tmp_path / "new.txt").rows
     assert predict(run, new).rows == expected
     assert predict(run, pd.DataFrame({"text": new, "other": 1})).rows == expected
-    for wrong, said in (
+    for wrong, message in (
         (["fine", " "], r"new texts: row 2, column 'text': the text is empty"),
         ([], "the list is empty"),
         ([1, 2], "int is not a text"),
         (pd.DataFrame({"words": new}), "DataFrame: no column 'text'; it has 'words'"),
         (pd.DataFrame({"text": ["a", None]}), "DataFrame: row 2, column 'text': the text is empty"),
     ):
-        with pytest.raises(DataError, match=said):
+        with pytest.raises(DataError, match=message):
             predict(run, wrong)
 
 
@@ -483,7 +483,7 @@ def test_indices_of_many_kinds_are_times(index):
     assert data.series.values[:, 0].tolist() == df["y"].tolist()
 
 
-def test_series_of_a_frame_are_told_by_their_column():
+def test_series_of_a_frame_are_separated_by_their_column():
     both = pd.concat([hours(90).assign(site=name, height=k) for k, name in enumerate(("north", "south"))])
     data = frame(
         both.reset_index(names="when"), time="when", targets="load", id="site", static="height", **SMALL
@@ -511,9 +511,9 @@ BAD_FRAMES = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("make", "said"), BAD_FRAMES.values(), ids=BAD_FRAMES)
-def test_a_frame_that_does_not_fit_is_one_line_and_writes_nothing(make, said, tmp_path):
-    with pytest.raises((DataError, ConfigError), match=said) as fault:
+@pytest.mark.parametrize(("make", "message"), BAD_FRAMES.values(), ids=BAD_FRAMES)
+def test_a_frame_that_does_not_fit_is_one_line_and_writes_nothing(make, message, tmp_path):
+    with pytest.raises((DataError, ConfigError), match=message) as fault:
         make()
     assert len(str(fault.value).splitlines()) == 1
     assert not list(tmp_path.rglob("*.parquet"))

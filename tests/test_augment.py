@@ -1,4 +1,4 @@
-"""Augmentation: training batches alone are changed, by a chance that resuming repeats, and what is asked stays true."""
+"""Augmentation: only training batches are changed, reproducibly after resuming, and targets remain correct."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def differ(one, other):
 
 
 @pytest.mark.parametrize("data", [*ALL], indirect=True)
-def test_validation_never_sees_it_and_the_data_stay_as_they_are(data):
+def test_validation_batches_and_the_data_are_not_augmented(data):
     dataset, augment = data
     split = dataset.train
     before = split.take(torch.arange(20))
@@ -53,7 +53,7 @@ def test_validation_never_sees_it_and_the_data_stay_as_they_are(data):
 
 
 @pytest.mark.parametrize("data", [*ALL], indirect=True)
-def test_chance_is_a_function_of_seed_epoch_and_place(data):
+def test_augmentation_is_a_function_of_seed_epoch_and_batch_number(data):
     dataset, augment = data
 
     def batches(seed, epoch, start=0):
@@ -71,7 +71,7 @@ def test_chance_is_a_function_of_seed_epoch_and_place(data):
 
 
 @pytest.mark.parametrize("data", ["jitter", "scaling", "time_warp", "word_dropout", "labels of steps"], indirect=True)
-def test_lengths_labels_and_padding_stay(data):
+def test_lengths_labels_and_padding_are_unchanged(data):
     dataset, augment = data
     batch = dataset.train.take(torch.arange(30))
     made = augment(batch, np.random.default_rng(0))
@@ -87,7 +87,7 @@ def ones(B=200, T=30, C=4):
     return Batch(torch.ones(B, T, C), torch.full((B,), T), torch.ones(B, 5, 2))
 
 
-def test_jitter_has_its_deviation_and_scaling_one_factor_for_each_channel_and_what_follows():
+def test_jitter_has_its_std_and_scaling_one_factor_for_each_channel_and_its_targets():
     noise = Augment(jitter=0.3)(ones(), np.random.default_rng(0)).x - 1
     assert float(noise.std()) == pytest.approx(0.3, rel=0.02)
     made = Augment(scaling=0.2)(ones(), np.random.default_rng(0))
@@ -99,7 +99,7 @@ def test_jitter_has_its_deviation_and_scaling_one_factor_for_each_channel_and_wh
     assert (quiet.x[..., :3] != 1).any()
 
 
-def test_what_is_known_ahead_and_what_says_so_is_left_alone(tmp_path):
+def test_columns_known_in_advance_and_masks_are_not_augmented(tmp_path):
     rows = "".join(f"{t},{t % 5},{t % 3},{'' if t % 11 == 10 else t % 7}\n" for t in range(100))
     (tmp_path / "a.csv").write_text("t,y,known,f\n" + rows)
     config = CSV.Config.model_validate({
@@ -115,7 +115,7 @@ def test_what_is_known_ahead_and_what_says_so_is_left_alone(tmp_path):
 
 
 @pytest.mark.parametrize("lengths", [(9, 4, 2, 1), (5, 5, 5, 5)])
-def test_a_warped_sequence_keeps_its_ends_its_order_and_its_values(lengths):
+def test_time_warp_keeps_ends_order_and_values(lengths):
     T = max(lengths)
     x = torch.zeros(4, T, 2)
     for i, length in enumerate(lengths):
@@ -128,7 +128,7 @@ def test_a_warped_sequence_keeps_its_ends_its_order_and_its_values(lengths):
     assert_close(warp_time(x, torch.tensor(lengths), 0.0, torch.Generator()), x)
 
 
-def test_word_dropout_takes_its_share():
+def test_word_dropout_replaces_its_fraction_of_the_tokens():
     x = torch.full((100, 50), 7).masked_fill_(torch.arange(50) > 30, 0)
     made = Augment(word_dropout=0.25)(Batch(x, torch.full((100,), 31), torch.zeros(100)), np.random.default_rng(0)).x
     assert float((made[:, :31] == 1).float().mean()) == pytest.approx(0.25, abs=0.03)
@@ -141,12 +141,12 @@ def test_word_dropout_takes_its_share():
     [("sms_spam", "classify", "jitter"), ("taylor", "forecast", "time_warp"), ("japanese_vowels", "classify",
      "word_dropout"), ("jsb_chorales", "next_step", "scaling")],
 )  # fmt: skip
-def test_what_would_make_the_answer_wrong_is_refused(data, task, wrong):
+def test_augmentations_that_make_targets_wrong_are_refused(data, task, wrong):
     with pytest.raises(ConfigError, match=f"augment.{wrong} does not go with data '{data}'"):
         Experiment.of({"data": {"name": data, "augment": {wrong: 0.1}}, "task": task})
 
 
-def test_training_uses_it_and_the_scores_do_not(vowels, tmp_path):
+def test_training_is_augmented_and_scores_are_not(vowels, tmp_path):
     rows = []
     for k, jitter in enumerate((0.0, 2.0)):
         experiment = vowels.with_overrides({

@@ -1,4 +1,4 @@
-"""Laws of the CSV reader: what it reads, and what models get to see of it."""
+"""The CSV reader: what it reads, and the inputs and targets that models get."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _no_data_folder(request, monkeypatch):
 
 
 @pytest.mark.parametrize("calendar", CALENDARS)
-def test_a_regular_calendar_is_read_and_a_hole_in_it_is_counted(tmp_path, calendar):
+def test_a_regular_calendar_is_read_and_missing_rows_are_counted(tmp_path, calendar):
     times = list(CALENDARS[calendar])
     assert series(tmp_path / "a.csv", table(times)).values[:, 0].tolist() == list(range(60))
     with pytest.raises(DataError, match=r"line 42, column 't': .*rows missing: 2 \(gaps in total: 1\)"):
@@ -74,7 +74,7 @@ def test_the_values_read_are_the_values_written(tmp_path, data_):
     np.testing.assert_array_equal(read.values, frame[list(order)].to_numpy())
 
 
-def test_a_relative_path_is_also_looked_up_below_the_data_folder(tmp_path, monkeypatch):
+def test_a_relative_path_is_also_searched_below_the_data_folder(tmp_path, monkeypatch):
     series(tmp_path / "a.csv", table(range(20)))
     monkeypatch.setenv("LSTM_LAB_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(DataError, match="LSTM_LAB_DATA"):
@@ -93,7 +93,7 @@ def test_a_real_file_reads_whole():
     assert read.values.shape == (17_420, 7)
 
 
-# What models get to see
+# Inputs and targets
 
 
 @pytest.fixture
@@ -103,7 +103,7 @@ def noise(tmp_path) -> CSV:
     return data(tmp_path / "noise.csv", targets=("y", "z"), features=("f",), window=12, horizon=5, seasons=(7, 3))
 
 
-def parts(dataset: SeriesDataset):
+def splits(dataset: SeriesDataset):
     return {"train": dataset.train, "validation": dataset.validation, "test": dataset.test_split()}
 
 
@@ -111,7 +111,7 @@ def everything(windows):
     return windows.take(torch.arange(len(windows)))
 
 
-def test_only_the_training_part_decides_the_scale(noise, tmp_path):
+def test_only_the_training_split_decides_the_scale(noise, tmp_path):
     lines = (tmp_path / "noise.csv").read_text().splitlines()
     train = int(200 * 0.7)
     spoilt = [*lines[: 1 + train], *(f"{t},1e6,-1e6,{t}e3" for t in range(train, 200))]
@@ -123,13 +123,13 @@ def test_only_the_training_part_decides_the_scale(noise, tmp_path):
     assert other.digest != noise.digest
 
 
-def test_horizons_of_the_parts_share_no_row_and_come_in_order(noise):
-    rows = {name: windows.target_rows() for name, windows in parts(noise).items()}
+def test_horizons_of_the_splits_share_no_row_and_are_in_order(noise):
+    rows = {name: windows.target_rows() for name, windows in splits(noise).items()}
     assert rows["train"].max() < rows["validation"].min()
     assert rows["validation"].max() < rows["test"].min()
 
 
-def test_the_test_part_is_forecast_from_its_first_row_to_the_last_of_the_file(noise):
+def test_every_row_of_the_test_split_is_forecast(noise):
     test, border = noise.test_split(), int(200 * 0.8)
     assert test.starts[0] == border - 12
     assert test.target_rows()[0, 0] == border
@@ -138,13 +138,13 @@ def test_the_test_part_is_forecast_from_its_first_row_to_the_last_of_the_file(no
     assert len(test) == 200 - border - 5 + 1
 
 
-def test_training_and_validation_cannot_reach_the_rows_behind_them(noise):
+def test_training_and_validation_splits_do_not_contain_later_rows(noise):
     assert noise.train.values.shape[0] == 140
     assert noise.validation.values.shape[0] == 160
 
 
-def test_features_are_looked_back_on_but_not_predicted(noise):
-    for windows in parts(noise).values():
+def test_features_are_inputs_but_not_targets(noise):
+    for windows in splits(noise).values():
         batch = everything(windows)
         assert batch.x.shape[1:] == (12, 3)
         assert batch.y.shape[1:] == (5, 2)

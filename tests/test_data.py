@@ -1,4 +1,4 @@
-"""Data: every sample once, the order a function of (seed, epoch), and the test part seen by nobody before its time."""
+"""Data sets: every sample once an epoch, an order that depends on (seed, epoch) alone, and splits without leaks."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_resuming_gives_exactly_the_remaining_batches(n, batch_size, epoch, data
 
 
 @given(lengths=st.lists(st.integers(1, 6), min_size=1, max_size=8), data=st.data())
-def test_ragged_samples_come_padded_with_zeros(lengths, data):
+def test_sequences_of_different_lengths_are_padded_with_zeros(lengths, data):
     rng = np.random.default_rng(0)
     sequences = [rng.normal(size=(length, 2)) + 9 for length in lengths]
     split = LabelledSplit(sequences, np.arange(len(lengths)))
@@ -92,7 +92,7 @@ def test_ragged_samples_come_padded_with_zeros(lengths, data):
 
 
 class Toy(LabelledSequences):
-    """Two classes, one to three, of noise; not registered."""
+    """Noise in two classes with ratio 1:3; not registered."""
 
     name = "toy"
 
@@ -122,7 +122,7 @@ def test_split_is_stratified_and_disjoint():
 
 
 @pytest.mark.parametrize("part", ["validation", "test"])
-def test_scale_is_fitted_on_the_training_part_alone(part):
+def test_scale_is_fitted_on_the_training_split_alone(part):
     plain = Toy()
     victims = plain._train_and_validation[1] if part == "validation" else range(40, 60)
 
@@ -136,7 +136,7 @@ def test_scale_is_fitted_on_the_training_part_alone(part):
     assert other.digest != plain.digest
 
 
-def test_digest_changes_with_every_value_label_and_border():
+def test_digest_changes_with_every_value_label_and_length():
     def value(sequences, labels):
         sequences[50][0, 1] = np.nextafter(sequences[50][0, 1], 9.0)
 
@@ -152,7 +152,7 @@ def test_digest_changes_with_every_value_label_and_border():
     assert digest(np.zeros(2)) != digest(np.zeros((1, 2))) != digest(np.zeros(2, np.float32))
 
 
-def test_a_class_that_only_the_test_part_has_is_refused():
+def test_a_class_that_only_the_test_split_has_is_refused():
     def spoil(sequences, labels):
         labels[55] = "c"
 
@@ -174,7 +174,7 @@ def test_japanese_vowels_is_as_published():
     torch.testing.assert_close(rows.std(0, correction=0), torch.ones(12), atol=1e-5, rtol=0)
 
 
-def test_a_process_that_finds_the_vowels_kept_imports_no_reader_and_sees_the_same(runs):
+def test_a_process_that_finds_the_vowels_in_the_cache_imports_no_reader_and_has_the_same_data(runs):
     first = JapaneseVowels(batch_size=16)
     known = (first.info, first.digest)
     code = (
@@ -186,7 +186,7 @@ def test_a_process_that_finds_the_vowels_kept_imports_no_reader_and_sees_the_sam
 
 
 class Ramp(SeriesDataset):
-    """Row r holds (r, -r), so that a window shows which rows it saw; not registered."""
+    """Row r is (r, -r), so that values tell their row; not registered."""
 
     def __init__(self, rows, spoil=(), **choices):
         choices = {"window": 3, "horizon": 2, "seasons": (), "validation": 0.2, "test": 0.2, "stride": 1, **choices}
@@ -200,7 +200,7 @@ class Ramp(SeriesDataset):
 
 
 def rows_of(data, part):
-    """What each window looks back on and predicts, as row numbers: (n, window), (n, horizon)."""
+    """Row numbers of input and target of each window: (n, window), (n, horizon)."""
     batch = part.take(torch.arange(len(part)))
     mean, std = data.info.mean[0], data.info.std[0]
     assert batch.lengths.tolist() == [data.window] * len(part)
@@ -215,7 +215,7 @@ fractions = st.floats(0.05, 0.45)
 
 @settings(max_examples=150, deadline=None)
 @given(rows=st.integers(8, 80), window=small, horizon=small, stride=small, validation=fractions, test=fractions)
-def test_windows_keep_the_parts_apart(rows, window, horizon, stride, validation, test):
+def test_horizons_of_windows_are_within_one_split(rows, window, horizon, stride, validation, test):
     data = Ramp(rows, window=window, horizon=horizon, stride=stride, validation=validation, test=test)
     try:
         _ = data.series
@@ -231,12 +231,12 @@ def test_windows_keep_the_parts_apart(rows, window, horizon, stride, validation,
         assert torch.equal(torch.cat([back, ahead], 1), back[:, :1] + torch.arange(window + horizon))
         assert begin <= ahead.min() <= ahead.max() < stop
         if part is not data.train:
-            # The first look-back begins `window` rows before the border; then none is left out.
+            # The first window starts `window` rows before the split; then none is left out.
             assert back[:, 0].tolist() == list(range(begin - window, stop - window - horizon + 1))
     assert rows_of(data, data.train)[0][:, 0].tolist() == list(range(0, first - window - horizon + 1, stride))
 
 
-def test_a_later_part_never_reaches_an_earlier_one():
+def test_a_later_split_never_changes_an_earlier_one():
     plain, spoiled = Ramp(50), Ramp(50, spoil=range(40, 50))
     for name in ("train", "validation"):
         whole = torch.arange(len(getattr(plain, name)))
@@ -309,7 +309,7 @@ def dataset(request, tmp_path, readable):
     [pytest.param(name, marks=[pytest.mark.slow] if name == "imdb" else []) for name in sorted(Dataset.members)],
     indirect=True,
 )
-def test_every_data_set_keeps_the_contract(dataset):
+def test_every_data_set_fulfils_the_contract(dataset):
     parts = [dataset.train, dataset.validation, dataset.test_split()]
     for part in parts:
         assert len(part) > 0
@@ -329,7 +329,7 @@ def test_every_data_set_keeps_the_contract(dataset):
     hash(dataset.info)
 
 
-def test_the_module_shuffles_training_alone():
+def test_the_data_module_shuffles_training_batches_alone():
     module = SequenceDataModule(Toy(), batch_size=4, seed=5)
     train, validation = module.train_dataloader(), module.val_dataloader()
     assert (train.seed, train.batch_size, validation.seed) == (5, 4, None)

@@ -1,4 +1,4 @@
-"""What `lstm-lab data inspect` says is there is there, and the experiment that it writes trains."""
+"""`lstm-lab data inspect`: its statistics are correct, and the experiment that it writes can be trained."""
 
 from __future__ import annotations
 
@@ -55,30 +55,30 @@ def ts(seed=0, n=24) -> str:
 
 def make(folder, name):
     """Writes one of each kind of file; returns what is inspected."""
-    place = folder / name
+    path = folder / name
     if name == "texts":
         for i, row in texts().iterrows():
-            (place / row.kind).mkdir(parents=True, exist_ok=True)
-            (place / row.kind / f"{i}.txt").write_text(row.message)
+            (path / row.kind).mkdir(parents=True, exist_ok=True)
+            (path / row.kind / f"{i}.txt").write_text(row.message)
     elif name in ("book.txt", "books"):
-        place = place / "1.txt" if name == "books" else place
-        place.parent.mkdir(exist_ok=True)
-        place.write_text("\n".join(texts().message))
+        path = path / "1.txt" if name == "books" else path
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("\n".join(texts().message))
     elif name.endswith(".ts"):
-        place.write_text(ts())
+        path.write_text(ts())
         (folder / name.replace("TRAIN", "TEST")).write_text(ts(seed=1))
     else:
         frame = {"mail": texts, "load": hours, "steps": long, "gaps": lambda: hours().drop(index=[99, 200, 201])}[
-            place.stem
+            path.stem
         ]()
         if name.endswith(".csv"):
-            frame.to_csv(place, index=False)
+            frame.to_csv(path, index=False)
         elif name.endswith(".tsv"):
-            frame.to_csv(place, index=False, sep="\t")
+            frame.to_csv(path, index=False, sep="\t")
         elif name.endswith(".parquet"):
-            frame.to_parquet(place)
+            frame.to_parquet(path)
         else:
-            frame.to_json(place, orient="records", lines=True, date_format="iso")
+            frame.to_json(path, orient="records", lines=True, date_format="iso")
     return name
 
 
@@ -86,8 +86,8 @@ def lab(monkeypatch, capsys, *words):
     monkeypatch.setattr(sys, "argv", ["lstm-lab", *words])
     with pytest.raises(SystemExit) as ended:
         cli.main()
-    said = capsys.readouterr()
-    return ended.value.code, said.out, said.err
+    printed = capsys.readouterr()
+    return ended.value.code, printed.out, printed.err
 
 
 TEXTS, SERIES = "Classification of texts into 2 classes", "Forecast of load, wind: the next 24 steps from the last 96"
@@ -100,7 +100,7 @@ TITLES = {
 
 
 @pytest.mark.parametrize("name", TITLES)
-def test_the_experiment_that_is_written_trains(monkeypatch, capsys, tmp_path, name):
+def test_the_experiment_that_is_written_can_be_trained(monkeypatch, capsys, tmp_path, name):
     monkeypatch.chdir(tmp_path)
     make(tmp_path, name)
     code, out, err = lab(monkeypatch, capsys, "data", "inspect", name, "--write", "conf/mine.yaml")
@@ -122,18 +122,18 @@ def test_the_experiment_that_is_written_trains(monkeypatch, capsys, tmp_path, na
     assert (tmp_path / "conf/mine.yaml").read_text().splitlines() == lines
 
 
-def test_json_says_what_the_table_says(monkeypatch, capsys, tmp_path):
+def test_json_equals_the_table(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     code, out, _ = lab(monkeypatch, capsys, "data", "inspect", make(tmp_path, "load.csv"), "--json")
     assert code == 0
-    said = json.loads(out)
-    assert said["error"] is None
-    assert said["statistics"]["rows"] == 400
-    assert said["statistics"]["step"] == "01:00:00"
-    assert {column["name"]: column["used"] for column in said["columns"]} == {
+    printed = json.loads(out)
+    assert printed["error"] is None
+    assert printed["statistics"]["rows"] == 400
+    assert printed["statistics"]["step"] == "01:00:00"
+    assert {column["name"]: column["used"] for column in printed["columns"]} == {
         "when": "time", "load": "target", "wind": "target", "site": "not used",
     }  # fmt: skip
-    assert said["experiment"]["data"]["seasons"] == [24]
+    assert printed["experiment"]["data"]["seasons"] == [24]
 
 
 def look(tmp_path, frame, name="a.csv", **choices):
@@ -141,7 +141,7 @@ def look(tmp_path, frame, name="a.csv", **choices):
     return inspect(str(tmp_path / name), choices)
 
 
-def test_gaps_empty_cells_and_marks_of_the_missing_are_counted(tmp_path):
+def test_gaps_empty_cells_and_sentinels_are_counted(tmp_path):
     frame = hours().drop(index=[100, 101, 250]).reset_index(drop=True)
     frame.loc[10:12, "load"] = np.nan
     frame.loc[20, "wind"] = -9999
@@ -152,12 +152,12 @@ def test_gaps_empty_cells_and_marks_of_the_missing_are_counted(tmp_path):
     assert found.statistics["empty cells"] == 3
     assert found.statistics["longest run of empty cells"] == 3
     assert found.experiment["data"]["missing"] == "forward_fill"
-    said = "\n".join(found.warnings)
+    warnings = "\n".join(found.warnings)
     for part in ("2 gaps with 3 missing rows", "'wind' has values of -9999", "'still' is constant"):
-        assert part in said
+        assert part in warnings
 
 
-def test_many_series_are_told_by_their_column(tmp_path):
+def test_many_series_are_recognised_by_their_column(tmp_path):
     both = pd.concat([hours(300).assign(site=name) for name in ("north", "south")])
     found = look(tmp_path, both.rename(columns={"site": "series"}))
     assert found.experiment["data"]["id"] == "series"
@@ -166,7 +166,7 @@ def test_many_series_are_told_by_their_column(tmp_path):
     assert any("1 series equal another" in warning for warning in found.warnings)
 
 
-def test_a_choice_is_taken_for_a_guess(tmp_path):
+def test_a_chosen_field_replaces_the_automatic_one(tmp_path):
     found = look(tmp_path, hours(), targets=["wind"], features=["load"], horizon=7)
     assert found.experiment["data"]["targets"] == ["wind"]
     assert found.experiment["data"]["features"] == ["load"]
@@ -175,7 +175,7 @@ def test_a_choice_is_taken_for_a_guess(tmp_path):
         look(tmp_path, hours(), targets=["lod"])
 
 
-def test_what_repeats_in_a_long_text_is_counted(tmp_path):
+def test_copied_lines_of_a_long_text_are_counted(tmp_path):
     lines = texts().message.tolist()
     (tmp_path / "a.txt").write_text("\n".join([*lines, *lines[:20], "short", "short"]))
     found = inspect(str(tmp_path / "a.txt"))
@@ -184,7 +184,7 @@ def test_what_repeats_in_a_long_text_is_counted(tmp_path):
     assert any("long lines are copies" in warning for warning in found.warnings)
 
 
-def test_semicolons_and_decimal_commas_are_seen(tmp_path):
+def test_semicolons_and_decimal_commas_are_recognised(tmp_path):
     hours().to_csv(tmp_path / "a.csv", index=False, sep=";", decimal=",")
     found = inspect(str(tmp_path / "a.csv"))
     assert found.experiment["data"]["separator"] == ";"
@@ -192,31 +192,31 @@ def test_semicolons_and_decimal_commas_are_seen(tmp_path):
     assert found.columns[1].kind == "number"
 
 
-def test_copies_and_leaks_between_parts_are_counted(tmp_path):
+def test_copies_and_leaks_between_splits_are_counted(tmp_path):
     frame = texts(60)
     frame["split"] = ["train"] * 40 + ["test"] * 20
-    frame.loc[45, ["message", "kind"]] = frame.loc[3, ["message", "kind"]].tolist()  # a copy over the border
-    frame.loc[50, "message"] = frame.loc[5, "message"] + " indeed"  # nearly
+    frame.loc[45, ["message", "kind"]] = frame.loc[3, ["message", "kind"]].tolist()  # a copy in another split
+    frame.loc[50, "message"] = frame.loc[5, "message"] + " indeed"  # similar
     frame.loc[9, "message"] = frame.loc[8, "message"].upper()  # a copy inside train, of another class
     found = look(tmp_path, frame)
     assert found.experiment["data"]["split"] == "split"
     assert found.statistics["copies of other texts"] == 2
     assert found.statistics["test texts in train"] == 1
     assert found.statistics["test texts similar to train"] == 1
-    said = "\n".join(found.warnings)
-    assert "leak: 1 of the 20 test texts are in train too, 1 are similar" in said
-    assert "1 texts occur with two classes" in said
-    assert "class 'spam' has" in said
+    warnings = "\n".join(found.warnings)
+    assert "leak: 1 of the 20 test texts are in train too, 1 are similar" in warnings
+    assert "1 texts occur with two classes" in warnings
+    assert "class 'spam' has" in warnings
     assert found.experiment["task"] == {"name": "classify", "monitor": "macro_f1", "class_weights": "balanced"}
 
 
-def test_similar_texts_are_those_that_share_their_words_and_pairs():
+def test_similar_texts_share_words_and_pairs_of_words():
     rng = np.random.default_rng(0)
     made = [" ".join(rng.choice(WORDS, 20)) + f" {i}" for i in range(300)]
     made += [made[7] + " more", made[9].replace("7", "8"), made[11], "???", "!"]
     near = similar_texts(made)
     assert (7, 300) in near
-    assert (11, 302) not in near  # equal, not nearly
+    assert (11, 302) not in near  # equal, not similar
 
     def shared(a, b):
         sets = [set(words) | set(pairwise(words)) for words in (made[a].split(), made[b].split())]
@@ -225,7 +225,7 @@ def test_similar_texts_are_those_that_share_their_words_and_pairs():
     assert all(shared(a, b) >= 0.7 for a, b in near)
 
 
-def test_similar_sequences_are_those_that_differ_by_little():
+def test_similar_sequences_differ_by_little():
     rng = np.random.default_rng(0)
     made = [rng.normal(size=(8 + i % 3, 2)) for i in range(20)]
     made += [made[4] + 1e-4, made[5].copy(), made[6] + 1.0]
@@ -233,7 +233,7 @@ def test_similar_sequences_are_those_that_differ_by_little():
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("a.csv", "1,2\n3,4\n", "line 1: '1,2' has only numbers: write a header"),
         ("a.csv", "a,b\nx,y\n", "has neither numbers nor texts"),
@@ -247,15 +247,15 @@ def test_similar_sequences_are_those_that_differ_by_little():
         ("none.csv", None, "no such file"),
     ],
 )
-def test_what_cannot_be_guessed_is_asked_for_in_one_line(tmp_path, name, content, said):
+def test_what_cannot_be_determined_is_one_line(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_text(content)
     with pytest.raises(DataError) as fault:
         inspect(str(tmp_path / name))
-    assert said in str(fault.value)
+    assert message in str(fault.value)
 
 
-def test_what_would_not_train_is_not_written(monkeypatch, capsys, tmp_path):
+def test_an_experiment_that_cannot_be_trained_is_not_written(monkeypatch, capsys, tmp_path):
     monkeypatch.chdir(tmp_path)
     pd.concat([hours()[:100], hours()[98:]]).to_csv("a.csv", index=False)
     code, out, err = lab(monkeypatch, capsys, "data", "inspect", "a.csv", "--write", "mine.yaml")

@@ -1,4 +1,4 @@
-"""Many series in one set, what is known of them ahead, calendars and gaps."""
+"""Many series in one data set, columns known in advance, calendars and gaps."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from shops import HORIZON, SHOPS, T, data, everything, parts, shop
+from shops import HORIZON, SHOPS, T, data, everything, shop, splits
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError
@@ -22,15 +22,15 @@ from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.training import train
 
 
-def test_every_window_lies_in_one_series_and_its_horizon_in_one_part(tmp_path):
+def test_every_window_is_in_one_series_and_its_horizon_in_one_split(tmp_path):
     found = data(tmp_path)
     assert [len(part) for part in (found.series.names, found.series.rows)] == [3, 3]
     seen = []
-    for name, windows in parts(found).items():
+    for name, windows in splits(found).items():
         for start, ahead, series in zip(windows.starts, windows.target_rows(), windows.series, strict=True):
             first, last = found.series.spans[series]
             borders = (0, *found._split_ends(last - first))
-            part = list(parts(found)).index(name)
+            part = list(splits(found)).index(name)
             assert first <= start
             assert first + borders[part] <= ahead[0] <= ahead[-1] < first + borders[part + 1] <= last
         seen.append(set(windows.target_rows().flatten().tolist()))
@@ -41,7 +41,7 @@ def test_every_window_lies_in_one_series_and_its_horizon_in_one_part(tmp_path):
 
 def test_each_series_has_the_scale_of_its_own_training_rows(tmp_path):
     found = data(tmp_path)
-    for name, windows in parts(found).items():
+    for name, windows in splits(found).items():
         batch = everything(windows)
         for series, (shop_, rows) in enumerate(SHOPS.groupby("store")["sales"]):
             sales = rows.to_numpy()
@@ -55,7 +55,7 @@ def test_each_series_has_the_scale_of_its_own_training_rows(tmp_path):
             np.testing.assert_allclose(batch.y[own][..., 0] * std + mean, wanted, rtol=1e-5)
 
 
-def test_what_comes_after_training_changes_no_scale(tmp_path):
+def test_rows_after_the_training_split_change_no_scale(tmp_path):
     spoilt = SHOPS.copy()
     for _, rows in SHOPS.groupby("store"):
         spoilt.loc[rows.index[int(len(rows) * 0.7) :], "sales"] = 1e6
@@ -98,10 +98,10 @@ def test_series_of_a_parquet_file_equal_those_of_the_csv(tmp_path):
     assert parquet.series.names == ("s0", "s1", "s2")
 
 
-# What is known ahead
+# Known in advance
 
 
-def test_ahead_a_model_sees_what_is_known_and_nothing_else(tmp_path):
+def test_over_the_horizon_a_model_reads_known_columns_alone(tmp_path):
     known = data(tmp_path, future="holiday", calendar=["weekday"], static="size")
     spoilt = SHOPS.copy()
     test_rows = np.concatenate([rows.index[int(len(rows) * 0.8) :] for _, rows in SHOPS.groupby("store")])
@@ -123,10 +123,10 @@ def test_ahead_a_model_sees_what_is_known_and_nothing_else(tmp_path):
     column = series.columns.index("weekday sine")
     mean, std = known.info.mean[column], known.info.std[column]
     np.testing.assert_allclose(batch.x[..., column] * std + mean, np.sin(angle), atol=1e-5)
-    assert batch.x[:, 0, 1].unique().numel() == 3  # sizes are scaled together, so that they tell series apart
+    assert batch.x[:, 0, 1].unique().numel() == 3  # sizes share one scale, so that they distinguish series
 
 
-def test_a_model_learns_from_a_holiday_that_is_known_ahead(tmp_path):
+def test_a_model_learns_from_a_holiday_that_is_known_in_advance(tmp_path):
     frame = shop(0, 600)[["day", "sales", "holiday"]]
     frame["holiday"] = np.random.default_rng(0).integers(0, 2, 600)
     frame["sales"] = 10 + 5 * frame["holiday"] + np.random.default_rng(1).normal(size=600) * 0.1
@@ -141,19 +141,19 @@ def test_a_model_learns_from_a_holiday_that_is_known_ahead(tmp_path):
         )  # fmt: skip
         run = Run.create(tmp_path / f"run-{len(known)}", experiment.dump())
         errors[len(known)] = train(experiment, run).value
-        if known:  # What is asked for lies behind the rows known: a holiday to come, and none.
+        if known:  # The forecast is for the rows after the known ones: with a holiday, and without.
             for holiday, wanted in ((1, 15), (0, 10)):
-                asked = frame.iloc[:50].copy().astype({"sales": object})
-                asked.loc[49, "sales"] = ""
-                asked.loc[49, "holiday"] = holiday
-                asked.to_csv(tmp_path / "asked.csv", index=False)
-                names, rows = predict(run, tmp_path / "asked.csv")
+                future = frame.iloc[:50].copy().astype({"sales": object})
+                future.loc[49, "sales"] = ""
+                future.loc[49, "holiday"] = holiday
+                future.to_csv(tmp_path / "future.csv", index=False)
+                names, rows = predict(run, tmp_path / "future.csv")
                 assert names == ["ahead", "sales"]
                 assert rows[0][1] == pytest.approx(wanted, abs=1.0)
     assert errors[1] < 0.1 * errors[0]
 
 
-def test_cycles_of_the_calendar_are_angles_of_the_clock_on_the_wall(tmp_path):
+def test_calendar_features_are_angles_of_the_local_time(tmp_path):
     times = pd.date_range("2024-02-28 12:00", periods=60, freq="6h", tz="Europe/Berlin")
     frame = pd.DataFrame({"day": times, "sales": np.arange(60.0)})
     read = data(tmp_path, frame, calendar=["hour", "weekday", "month", "year"], seasons=[]).read()
@@ -166,7 +166,7 @@ def test_cycles_of_the_calendar_are_angles_of_the_clock_on_the_wall(tmp_path):
         np.testing.assert_allclose(values[f"{name} cosine"], np.cos(2 * np.pi * turn), atol=1e-12)
 
 
-# What is missing
+# Missing values
 
 
 def holed(*rows):
@@ -175,7 +175,7 @@ def holed(*rows):
     return frame
 
 
-def test_a_gap_is_a_fault_unless_a_policy_says_what_to_do(tmp_path):
+def test_an_empty_cell_is_an_error_unless_missing_is_set(tmp_path):
     with pytest.raises(DataError, match="line 12, column 'sales': the cell is empty"):
         data(tmp_path, holed(10)).read()
     filled = data(tmp_path, holed(10, 11, 65), missing="forward_fill").read().values[:, 0]
@@ -190,12 +190,12 @@ def test_a_gap_is_a_fault_unless_a_policy_says_what_to_do(tmp_path):
         data(tmp_path, words, missing="mask").read()
 
 
-def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_path):
+def test_masked_values_are_not_in_scales_and_losses(tmp_path):
     gaps = [5, 20, 21, 75, 190]
     found = data(tmp_path, holed(*gaps), missing="mask", future="holiday")
     assert found.info.num_mask_channels == 2
     assert found.info.input_size == 4
-    for windows in parts(found).values():
+    for windows in splits(found).values():
         batch = everything(windows)
         rows = windows.starts.unsqueeze(1) + torch.arange(T + HORIZON)
         gone = torch.isin(rows, torch.tensor(gaps))
@@ -222,13 +222,13 @@ def test_a_mask_says_what_is_missing_and_keeps_it_out_of_scales_and_losses(tmp_p
         ({"missing": "zero"}, "data.missing"),
     ],
 )
-def test_choices_of_the_file_that_do_not_fit_are_refused(choices, said):
+def test_fields_that_do_not_fit_are_refused(choices, said):
     content = {"name": "csv", "path": "x", "time": "day", "targets": "sales", "id": "store", **choices}
     with pytest.raises(ConfigError, match=said):
         Experiment.of({"data": content, "task": "forecast"})
 
 
-def test_anchors_that_cannot_be_taken_are_refused():
+def test_anchors_that_are_not_possible_are_refused():
     content = {"name": "csv", "path": "x", "time": "day", "targets": "sales", "seasons": [7]}
     for more, anchor, said in (
         ({"missing": "mask"}, "last", "needs a value in every row"),
@@ -238,7 +238,7 @@ def test_anchors_that_cannot_be_taken_are_refused():
             Experiment.of({"data": {**content, **more}, "task": {"name": "forecast", "anchor": anchor}})
 
 
-def test_faults_of_many_series_name_the_line_and_the_series(tmp_path):
+def test_errors_of_many_series_name_the_line_and_the_series(tmp_path):
     frame = SHOPS.copy()
     frame.loc[100, "size"] = 11.0
     with pytest.raises(DataError, match="line 102, column 'size': differs from line 62"):
@@ -251,7 +251,7 @@ def test_faults_of_many_series_name_the_line_and_the_series(tmp_path):
         data(tmp_path, SHOPS.assign(day=range(len(SHOPS))), calendar=["hour"]).read()
 
 
-def test_windows_take_one_stretch_of_one_series():
+def test_windows_over_a_range_of_rows():
     values = torch.arange(40.0).view(20, 2)
     windows = Windows(values, 3, 2, 1, [RowRange(0, 4, 12)])
     assert windows.starts.tolist() == list(range(1, 8))

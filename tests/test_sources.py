@@ -1,4 +1,4 @@
-"""Sources in three parts: no group in two of them, made problems recomputed, published sets as published."""
+"""Sources with three splits: no group in two of them, synthetic problems recomputed, published sets as published."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def made(name, **choices):
 
 @pytest.fixture
 def real(readable):
-    """A published set, where it is there."""
+    """A published set, where it is available."""
     return lambda name, **choices: readable(Dataset.members[name].Config(**choices).build())
 
 
@@ -33,11 +33,11 @@ def all_of(split):
     return split.take(torch.arange(len(split)))
 
 
-# --- three parts ------------------------------------------------------------------------------------------------------
+# --- three splits ---
 
 
 class Toy(TaggedSequences):
-    """Two channels on scales of their own; not registered."""
+    """Two channels on different scales; not registered."""
 
     name, classes = "toy", ("a", "b")
 
@@ -59,20 +59,20 @@ class Toy(TaggedSequences):
 
 
 @pytest.mark.parametrize(
-    ("groups", "said"),
+    ("groups", "message"),
     [
         (("p", "p", "r"), "toy: 'p' is in both the training and the validation split"),
         (("p", "q", "q"), "toy: 'q' is in both the validation and the test split"),
         (("p", "q", "p"), "toy: 'p' is in both the training and the test split"),
     ],
 )
-def test_a_group_in_two_parts_is_refused(groups, said):
-    with pytest.raises(DataError, match=said):
+def test_a_group_in_two_splits_is_refused(groups, message):
+    with pytest.raises(DataError, match=message):
         _ = Toy(groups).train
     assert len(Toy().train) == 4
 
 
-def test_copies_leave_the_earlier_part():
+def test_copies_are_removed_from_the_earlier_split():
     def part(*groups):
         return RawSplit([np.full(2, ord(group)) for group in groups], list(groups), np.arange(len(groups))[:, None])
 
@@ -85,7 +85,7 @@ def test_copies_leave_the_earlier_part():
 
 
 @pytest.mark.parametrize("part", [1, 2])
-def test_scale_is_fitted_on_the_training_part_alone(part):
+def test_scale_is_fitted_on_the_training_split_alone(part):
     plain, spoiled = Toy(), Toy(spoil=part)
     assert torch.equal(all_of(plain.train).x, all_of(spoiled.train).x)
     values = plain.train.inputs.values
@@ -94,7 +94,7 @@ def test_scale_is_fitted_on_the_training_part_alone(part):
     assert plain.digest == Toy().digest != spoiled.digest
 
 
-def test_padding_is_zero_and_not_asked():
+def test_padding_is_zero_and_has_no_target():
     batch = all_of(Toy().train)
     behind = torch.arange(batch.x.shape[1]) >= batch.lengths.unsqueeze(1)
     assert behind.any()
@@ -108,7 +108,7 @@ def test_a_label_without_a_class_is_refused(label):
         _ = Toy(label=label).info
 
 
-def test_a_missing_file_says_where_it_comes_from(tmp_path, monkeypatch):
+def test_a_missing_file_names_its_origin(tmp_path, monkeypatch):
     monkeypatch.delenv("LSTM_LAB_DATA", raising=False)
     with pytest.raises(
         DataError, match=r"^polyphonic/jsb_chorales.parquet: not found.*github.com/locuslab.*set LSTM_LAB_DATA"
@@ -125,7 +125,7 @@ def test_a_missing_file_says_where_it_comes_from(tmp_path, monkeypatch):
         locate("c", "there", "0" * 64)
 
 
-# --- made problems ----------------------------------------------------------------------------------------------------
+# --- synthetic problems  ---
 
 MADE = sorted(
     name for name, member in Dataset.members.items() if "eval_size" in {row.path for row in fields(member.Config)}
@@ -133,14 +133,14 @@ MADE = sorted(
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_made_problems_repeat_and_their_streams_differ(name):
+def test_synthetic_problems_are_reproducible_and_their_splits_differ(name):
     data = made(name)
     parts = [data.train, data.validation, data.test_split()]
     assert [len(part) for part in parts] == [200, 50, 50]
     assert data.digest == made(name).digest != made(name, seed=1).digest
     first = [part.take(torch.arange(50)).x for part in parts]
     assert not any(torch.equal(a, b) for a, b in [first[:2], first[1:], first[::2]])
-    # Another number of training sequences leaves the other parts as they were.
+    # Another number of training sequences does not change the other splits.
     longer = Dataset.members[name].Config(train_size=300, eval_size=50).build()
     assert torch.equal(all_of(longer.test_split()).x, first[2])
 
@@ -157,7 +157,7 @@ def test_adding_is_the_sum_of_one_marked_number_in_each_half(length):
         assert (batch.x[..., 0] < 1).all()
 
 
-def test_copy_memory_asks_for_the_first_ten_at_the_end():
+def test_copy_memory_has_the_first_ten_as_targets_at_the_end():
     batch = all_of(made("copy_memory", length=13).train)
     assert batch.x.shape == (200, 33, 10)
     symbol = batch.x.argmax(-1)
@@ -171,7 +171,7 @@ def test_copy_memory_asks_for_the_first_ten_at_the_end():
 
 
 @pytest.mark.parametrize("target_steps", ["every", "last"])
-def test_parity_by_counting(target_steps):
+def test_parity_equals_a_count(target_steps):
     batch = all_of(made("parity", length=9, target_steps=target_steps).train)
     for bits, labels in zip(batch.x[..., 0].tolist(), batch.y.tolist(), strict=True):
         for t, label in enumerate(labels):
@@ -196,7 +196,7 @@ def test_embedded_reber_strings_obey_the_grammar():
     assert min(lengths) == 9 < max(lengths)
 
 
-# --- published sets ---------------------------------------------------------------------------------------------------
+# --- published sets ---
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ def test_activities_are_as_published_and_split_by_person(real):
 
 
 @pytest.mark.parametrize("test_speaker", [None, "theo", "yweweler"])
-def test_digits_are_split_by_take_or_by_speaker(real, test_speaker):
+def test_digits_are_split_by_recording_or_by_speaker(real, test_speaker):
     data = real("fsdd", test_speaker=test_speaker)
     sizes = [len(part) for part in (data.train, data.validation, data.test_split())]
     assert sizes == ([2400, 300, 300] if test_speaker is None else [2000, 500, 500])

@@ -1,4 +1,4 @@
-"""Texts as a data set: who may look at which part, and that buckets, cache and cuts change no answer."""
+"""Texts as a data set: splits without leaks, and that buckets, cache and truncation change no result."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from lstm_lab.data.preprocessing.splits import stratified_group_mask
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer
 from lstm_lab.data.readers.cache import CacheEntry, cached
 
-without_clock = settings(deadline=None)  # a busy machine is no fault
+without_clock = settings(deadline=None)  # a busy machine is no error
 each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))
 
 
-# ---- length: cut, padded, in buckets ----
+# ---- truncation, padding, buckets ----
 
 ragged = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 
 
 @without_clock
 @given(lengths=ragged, max_length=st.integers(2, 12), keep=st.sampled_from(["head", "tail", "both"]), data=st.data())
-def test_cut_law(lengths, max_length, keep, data):
+def test_truncation_keeps_head_tail_or_both(lengths, max_length, keep, data):
     texts = [np.arange(1, length + 1) + 100 * i for i, length in enumerate(lengths)]
     sizes = np.array(lengths)
     split = TextSplit(
@@ -53,7 +53,7 @@ def test_cut_law(lengths, max_length, keep, data):
 @given(
     lengths=ragged, size=st.integers(1, 9), budget=st.none() | st.integers(1, 90), seed=st.none() | st.integers(0, 9)
 )
-def test_buckets_hold_every_sample_once_under_the_budget(lengths, size, budget, seed):
+def test_buckets_contain_every_sample_once_below_the_token_limit(lengths, size, budget, seed):
     plan, lengths = LengthBuckets(np.array(lengths), size, budget), np.array(lengths)
     for epoch in range(3):
         shuffle = None if seed is None else np.random.default_rng((seed, epoch))
@@ -65,7 +65,7 @@ def test_buckets_hold_every_sample_once_under_the_budget(lengths, size, budget, 
             assert budget is None or len(index) == 1 or len(index) * lengths[index].max() <= budget
 
 
-def test_buckets_save_padding_and_still_mix():
+def test_buckets_reduce_padding_and_still_shuffle():
     lengths = np.random.default_rng(0).integers(1, 400, 5000)
     plan = LengthBuckets(lengths, 32)
     shuffled = np.random.default_rng(0).permutation(5000)
@@ -99,11 +99,11 @@ def test_a_cache_hit_equals_a_miss(own_texts, cache, name):
     same(data.build(), first)
 
 
-def test_every_choice_and_every_byte_has_its_own_cache(own_texts, cache, tmp_path):
+def test_every_configuration_and_every_content_has_its_own_cache_entry(own_texts, cache, tmp_path):
     for change in ({}, {"tokenizer": "bpe"}, {"tokenizer": {"name": "word", "vocab_size": 9}}, {"test": 0.3}):
         _ = own_texts(**change).data.build().info
     assert len(list(cache.iterdir())) == 4
-    for change in ({"max_length": 5}, {"keep": "head"}, {"batch_size": 3}):  # what is cut is cut when it is read
+    for change in ({"max_length": 5}, {"keep": "head"}, {"batch_size": 3}):  # texts are truncated after the cache
         _ = own_texts(**change).data.build().info
     assert len(list(cache.iterdir())) == 4
     before = own_texts().data.build().digest
@@ -115,7 +115,7 @@ def test_every_choice_and_every_byte_has_its_own_cache(own_texts, cache, tmp_pat
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.integers(0, 10**6), how=st.sampled_from(["cut", "flip", "empty", "junk"]))
-def test_a_torn_cache_is_made_again(tmp_path, at, how):
+def test_a_damaged_cache_entry_is_computed_again(tmp_path, at, how):
     made = []
 
     def make():
@@ -141,13 +141,13 @@ def test_a_torn_cache_is_made_again(tmp_path, at, how):
     assert [entry.name for entry in place.parent.iterdir()] == ["key"]
 
 
-def test_without_room_for_a_cache_it_works_and_says_so(own_texts, cache):
+def test_a_cache_that_cannot_be_written_is_a_warning(own_texts, cache):
     cache.write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="not cached .*set LSTM_LAB_CACHE"):
         assert own_texts().data.build().info.classes == ("no", "yes")
 
 
-def test_the_vocabulary_has_seen_the_training_part_alone(own_texts):
+def test_the_vocabulary_is_fitted_on_the_training_split_alone(own_texts):
     data = own_texts().data.build()
     tokens = set(data.info.tokens)
     for split, seen in ((data.train, True), (data.validation, False), (data.test_split(), False)):
@@ -157,7 +157,7 @@ def test_the_vocabulary_has_seen_the_training_part_alone(own_texts):
         assert bool((batch.x == UNKNOWN).any()) != seen
 
 
-def test_parts_are_disjoint_stratified_and_cover_all(own_texts):
+def test_splits_are_disjoint_stratified_and_cover_all(own_texts):
     data = own_texts().data.build()
     parts = [data.train, data.validation, data.test_split()]
     texts = [text for part in parts for text in part.features()]
@@ -171,7 +171,7 @@ def test_parts_are_disjoint_stratified_and_cover_all(own_texts):
 
 @without_clock
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=1, max_size=80), st.floats(0.05, 0.6))
-def test_a_cut_tears_no_group_apart_and_takes_its_share(rows, share):
+def test_a_drawn_split_separates_no_group_and_has_its_fraction(rows, share):
     labels, groups = (np.array(column) for column in zip(*rows, strict=True))
     held = stratified_group_mask(labels, groups.tolist(), share)
     assert not set(groups[held]) & set(groups[~held])
@@ -180,7 +180,7 @@ def test_a_cut_tears_no_group_apart_and_takes_its_share(rows, share):
     assert np.add.reduceat(alone, [0, 40, 60]).tolist() == [10, 5, 0]
 
 
-def test_equal_texts_stay_together_and_what_leaks_is_said(tmp_path, own_texts):
+def test_equal_texts_stay_in_one_split_and_leaks_are_noted(tmp_path, own_texts):
     twice = [(text, label) for text, label in corpus(40) for _ in range(3)]
     lines = [json.dumps({"text": t, "label": y, "split": "train"}) + "\n" for t, y in twice]
     path = tmp_path / "own.jsonl"
@@ -193,7 +193,7 @@ def test_equal_texts_stay_together_and_what_leaks_is_said(tmp_path, own_texts):
     assert any(note.startswith("9 of the 9 test texts are in the training split too") for note in notes)
 
 
-def test_groups_stay_together(tmp_path, own_texts):
+def test_groups_stay_in_one_split(tmp_path, own_texts):
     rows = [{"text": t, "label": y, "film": str(i // 6)} for i, (t, y) in enumerate(corpus())]
     (tmp_path / "own.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     film = {row["text"]: row["film"] for row in rows}

@@ -1,4 +1,4 @@
-"""A person's own texts: every form of a file reads the same, and what is wrong with one is a line."""
+"""Texts of a user: every file format gives the same data, and every error is one line."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ MALFORMED = {
 }  # fmt: skip
 
 
-def fault_of(monkeypatch, capsys, tmp_path, data):
-    """What the command line says to it: one line, exit code 3, nothing left behind."""
+def message_of(monkeypatch, capsys, tmp_path, data):
+    """The message of the command line: one line, exit code 3, and no file is written."""
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     words = ["data=" + json.dumps(data), "task=classify"]
@@ -57,21 +57,21 @@ def fault_of(monkeypatch, capsys, tmp_path, data):
     with pytest.raises(SystemExit) as ended:
         cli.main()
     conf.unlink()
-    said = capsys.readouterr()
-    assert ended.value.code == 3, said.err
-    assert said.out == ""
-    assert len(said.err.strip().splitlines()) == 1
+    message = capsys.readouterr()
+    assert ended.value.code == 3, message.err
+    assert message.out == ""
+    assert len(message.err.strip().splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
-    return said.err
+    return message.err
 
 
-@pytest.mark.parametrize(("name", "content", "choices", "said"), MALFORMED.values(), ids=MALFORMED)
+@pytest.mark.parametrize(("name", "content", "choices", "message"), MALFORMED.values(), ids=MALFORMED)
 def test_a_malformed_file_is_one_line_with_place_value_and_way_out(
-    monkeypatch, capsys, tmp_path, name, content, choices, said
+    monkeypatch, capsys, tmp_path, name, content, choices, message
 ):
     write(tmp_path / name, content)
-    fault = fault_of(monkeypatch, capsys, tmp_path, {"name": "csv_text", "path": name, **choices})
-    assert said in fault
+    fault = message_of(monkeypatch, capsys, tmp_path, {"name": "csv_text", "path": name, **choices})
+    assert message in fault
     assert name in fault
 
 
@@ -86,13 +86,13 @@ FOLDERS = {
 }
 
 
-@pytest.mark.parametrize(("content", "said"), FOLDERS.values(), ids=FOLDERS)
-def test_a_malformed_folder_is_one_line(monkeypatch, capsys, tmp_path, content, said):
+@pytest.mark.parametrize(("content", "message"), FOLDERS.values(), ids=FOLDERS)
+def test_a_malformed_folder_is_one_line(monkeypatch, capsys, tmp_path, content, message):
     write(tmp_path / "texts", content)
-    assert said in fault_of(monkeypatch, capsys, tmp_path, {"name": "text_folder", "path": "texts"})
+    assert message in message_of(monkeypatch, capsys, tmp_path, {"name": "text_folder", "path": "texts"})
 
 
-def test_every_form_of_the_same_texts_is_the_same_data(tmp_path, monkeypatch):
+def test_every_file_format_gives_the_same_texts(tmp_path, monkeypatch):
     import pandas as pd
 
     monkeypatch.chdir(tmp_path)
@@ -119,7 +119,7 @@ def test_every_form_of_the_same_texts_is_the_same_data(tmp_path, monkeypatch):
     assert (len(found.train), len(found.validation), len(found.test_split())) == (36, 4, 2)
 
 
-def test_sets_of_hugging_face(tmp_path, monkeypatch):
+def test_data_sets_of_hugging_face(tmp_path, monkeypatch):
     data = Dataset.members["huggingface"].Config(path=str(tmp_path / "set")).build()
     with monkeypatch.context() as patch:
         patch.setitem(sys.modules, "datasets", None)
@@ -154,8 +154,8 @@ DEAD = [
 ]
 
 
-@pytest.mark.parametrize(("content", "said"), DEAD)
-def test_choices_that_would_do_nothing_are_refused(content, said):
+@pytest.mark.parametrize(("content", "message"), DEAD)
+def test_fields_without_effect_are_refused(content, message):
     with pytest.raises(ConfigError) as fault:
         Experiment.of({"task": "classify", **content})
-    assert said in str(fault.value)
+    assert message in str(fault.value)

@@ -1,4 +1,4 @@
-"""Published texts: sets that are as published, trees whose sentences alone are judged, films that stay together."""
+"""Published texts: their sizes, trees that are evaluated on sentences, reviews of a film in one split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lstm_lab.data.readers.locate import locate
 from lstm_lab.data.sources.sst import phrases_of
 
 
-def test_what_is_absent_says_where_it_comes_from(tmp_path, monkeypatch):
+def test_a_missing_published_set_names_its_origin(tmp_path, monkeypatch):
     monkeypatch.delenv("LSTM_LAB_DATA", raising=False)
     with pytest.raises(DataError, match=r"imdb.parquet.*Maas et al. 2011.*set LSTM_LAB_DATA"):
         _ = Dataset.members["imdb"].Config().build().info
@@ -34,7 +34,7 @@ def test_every_phrase_of_a_tree():
 
 @pytest.mark.parametrize("phrases", [False, True])
 @pytest.mark.parametrize("classes", [2, 5])
-def test_a_treebank_judges_whole_sentences(tmp_path, monkeypatch, phrases, classes):
+def test_a_treebank_is_evaluated_on_whole_sentences(tmp_path, monkeypatch, phrases, classes):
     import pandas as pd
 
     trees = [f"({i % 5} (4 great) ({i % 2} (2 film) (2 {name}{i})))" for i, name in enumerate(["a", "b"] * 30)]
@@ -87,7 +87,7 @@ def test_published_sets_are_as_published(name, choices, sizes, classes):
     assert set(data.train.labels.tolist()) == set(range(classes))
 
 
-def test_films_stay_together():
+def test_reviews_of_a_film_stay_in_one_split():
     data = published("imdb")
     found = data.read()
     names, labels = class_indices(found.labels, found.splits, found.path)

@@ -31,7 +31,7 @@ def test_other_samples_and_padding_never_change_the_output_of_a_text(own_texts, 
     model = experiment.model.build(data.info, task).double().eval()
     batch = data.train.take(torch.arange(12))
     together = model(batch.x, batch.lengths).logits
-    longer = torch.cat([batch.x, torch.full((12, 9), 7)], 1)  # what stands in the padding is read by nobody
+    longer = torch.cat([batch.x, torch.full((12, 9), 7)], 1)  # the padding is not read
     longer[:, : batch.x.shape[1]][batch.x == 0] = 5
     torch.testing.assert_close(model(longer, batch.lengths).logits, together, rtol=1e-9, atol=1e-12)
     for i in range(12):

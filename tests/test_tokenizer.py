@@ -1,4 +1,4 @@
-"""Tokens: what a tokenizer keeps of a text, what it never gives out, and how many it may know."""
+"""Tokenizers: encoding and decoding, special tokens, and the size of the vocabulary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lstm_lab.data.preprocessing.tokenizer import SPECIAL, UNKNOWN, Tokenizer, V
 
 CORPUS = ["The film was good, very good.", "A bad film!", "don't see this film", "see it; it was good fun"] * 2
 LETTERS = st.text(st.sampled_from("abc ABC.,!é<>[]PADUNK0\n\t"), max_size=30)
-without_clock = settings(deadline=None)  # a busy machine is no fault
+without_clock = settings(deadline=None)  # a busy machine is no error
 each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))
 
 
@@ -42,7 +42,7 @@ def test_encoding_is_one_to_one_up_to_the_normal_form(name, text):
 
 @without_clock
 @given(texts=st.lists(st.text(max_size=20), max_size=6))
-def test_byte_pairs_know_every_text_and_samples_never_see_each_other(texts):
+def test_byte_pairs_encode_every_text_and_texts_are_independent(texts):
     for name, vocabulary in FITTED.items():
         tokens, lengths = vocabulary.encode(texts)
         alone = [vocabulary.encode([text])[0] for text in texts]
@@ -55,7 +55,7 @@ def test_byte_pairs_know_every_text_and_samples_never_see_each_other(texts):
 
 
 @each_tokenizer
-def test_padding_and_unknown_come_first_and_no_text_spells_them(name):
+def test_padding_and_unknown_come_first_and_no_text_produces_them(name):
     vocabulary = FITTED[name]
     assert vocabulary.tokens[:2] == SPECIAL
     assert len(set(vocabulary.tokens)) == len(vocabulary.tokens)
@@ -67,12 +67,12 @@ def test_padding_and_unknown_come_first_and_no_text_spells_them(name):
 
 @each_tokenizer
 @pytest.mark.parametrize("size", [300, 305])
-def test_the_vocabulary_is_no_larger_than_asked(name, size):
+def test_the_vocabulary_is_no_larger_than_configured(name, size):
     texts = [" ".join(f"{chr(200 + i % 500)}{i % 700}" for i in range(3000))] * 2
     assert len(fit(name, texts, vocab_size=size).tokens) == size
 
 
-def test_words_seen_once_are_unknown_and_the_most_frequent_stay():
+def test_words_that_occur_once_are_unknown_and_the_most_frequent_are_kept():
     vocabulary = fit("word", ["a a a b b c c d"], vocab_size=4)
     assert vocabulary.tokens == (*SPECIAL, "a", "b")
     assert vocabulary.encode(["a b c d"])[0].tolist() == [2, 3, UNKNOWN, UNKNOWN]

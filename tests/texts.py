@@ -7,7 +7,7 @@ import torch
 
 
 def corpus(n=120, seed=0):
-    """Texts whose label is which of two words they hold; some words stand in one part only."""
+    """Texts whose class is the one of two words that they contain; some words occur in one split only."""
     rng = np.random.default_rng(seed)
     words = np.array([f"w{i}" for i in range(40)])
     rows = []
@@ -28,10 +28,10 @@ def same(one, other):
         assert ours[3:] == theirs[3:] == (None, None, None)
 
 
-def write(place, content):
+def write(path, content):
     if isinstance(content, dict):
-        place.mkdir()
+        path.mkdir()
         for name, inside in content.items():
-            write(place / name, inside)
+            write(path / name, inside)
     elif content is not None:
-        place.write_bytes(content if isinstance(content, bytes) else content.encode())
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())

@@ -1,4 +1,4 @@
-"""What the CSV reader refuses, in a line that says where and what to do; and rows that are missing."""
+"""Errors of the CSV reader, each one line with place and way out; and missing rows."""
 
 from __future__ import annotations
 
@@ -121,14 +121,14 @@ def check(fault: DataError, path: Path, pattern: str = "") -> None:
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_a_fault_is_one_line_with_place_and_way_out(tmp_path, kind):
+def test_an_error_is_one_line_with_place_and_way_out(tmp_path, kind):
     content, choices, pattern = FAULTS[kind]
     with pytest.raises(DataError) as caught:
         series(tmp_path / "a.csv", content, **choices)
     check(caught.value, tmp_path / "a.csv", pattern)
 
 
-def test_faults_of_the_file_itself(tmp_path):
+def test_errors_of_the_file_itself(tmp_path):
     series(tmp_path / "load.csv", table(H))
     for path, pattern in (
         (tmp_path / "lod.csv", r"no such file; did you mean '.*/load\.csv'\?"),
@@ -140,7 +140,7 @@ def test_faults_of_the_file_itself(tmp_path):
         check(caught.value, path, pattern)
 
 
-def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
+def test_a_file_without_read_permission(tmp_path, monkeypatch):
     def refuse(self):
         raise PermissionError(13, "Permission denied")
 
@@ -170,12 +170,12 @@ def test_too_short_for_window_and_horizon(tmp_path):
         ({"targets": ["y"], "path": ""}, "path"),
     ],
 )
-def test_faults_of_the_choices(choices, pattern):
+def test_errors_of_the_configuration(choices, pattern):
     with pytest.raises(ConfigError, match=pattern):
         validate(CSV.Config, {"path": "a.csv", "time": "t", **choices}, "x.yaml")
 
 
-def test_one_target_needs_no_list_and_the_config_comes_back_equal():
+def test_one_target_needs_no_list_and_a_dumped_config_is_equal():
     config = validate(CSV.Config, {"path": "a.csv", "time": "t", "targets": "y", "separator": r"\t"}, "x.yaml")
     assert config.targets == ("y",)
     assert CSV.Config.model_validate(config.model_dump(mode="json")) == config
@@ -226,7 +226,7 @@ def damage(data_, content: bytes) -> bytes:
             )
 
 
-def test_rows_that_are_missing_are_put_in_empty(tmp_path):
+def test_missing_rows_are_inserted_as_empty_ones(tmp_path):
     days = [str(day.date()) for day in pd.date_range("2020-01-01", periods=60)]
     kept = [i for i in range(60) if i not in (7, 20, 21, 22)]
     text = table([days[i] for i in kept], kept)
@@ -236,8 +236,8 @@ def test_rows_that_are_missing_are_put_in_empty(tmp_path):
     filled = series(tmp_path / "a.csv", text, gaps="fill", missing="forward_fill").values[:, 0]
     assert filled.tolist() == [6 if i == 7 else 19 if i in (20, 21, 22) else i for i in range(60)]
     whole = table(days)
-    plain, asked = (series(tmp_path / "b.csv", whole, missing="mask", gaps=gaps) for gaps in ("error", "fill"))
-    assert np.array_equal(plain.values, asked.values)
+    plain, filled = (series(tmp_path / "b.csv", whole, missing="mask", gaps=gaps) for gaps in ("error", "fill"))
+    assert np.array_equal(plain.values, filled.values)
     with pytest.raises(DataError, match=r"rows missing: 1 \(gaps in total: 2\): fill them in, set data.gaps=fill"):
         series(tmp_path / "a.csv", text, missing="mask")
     with pytest.raises(DataError, match="not a whole number of steps"):
@@ -248,7 +248,7 @@ def test_rows_that_are_missing_are_put_in_empty(tmp_path):
         validate(CSV.Config, {"path": "a.csv", "time": "t", "targets": ["y"], "gaps": "fill"}, "x")
 
 
-def test_gaps_of_many_series_are_their_own_and_what_stays_the_same_is_known_in_them(tmp_path):
+def test_gaps_are_filled_in_each_series_and_static_columns_are_known_in_them(tmp_path):
     rows = [f"{t},{name},{t},{size}" for name, size, gone in (("a", 3, 5), ("b", 9, 11))
             for t in range(40) if t != gone]  # fmt: skip
     read = series(tmp_path / "a.csv", "\n".join(["t,who,y,size", *rows]), id="who", static=("size",), gaps="fill",

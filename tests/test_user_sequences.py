@@ -1,4 +1,4 @@
-"""Laws of a person's own labelled sequences: what is read, how it is parted, and how a fault is said."""
+"""Labelled sequences of a user: what is read, how it is split, and the messages of errors."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lstm_lab.training import train
 
 
 def waves(n=30, seed=0):
-    """Sequences (T, 2) of two kinds, slow and fast, of any length, with values that text holds exactly."""
+    """Sequences (T, 2) of two kinds, slow and fast, of any length, with values that text represents exactly."""
     rng = np.random.default_rng(seed)
     labels = ["slow" if i % 2 else "fast" for i in range(n)]
     made = []
@@ -51,7 +51,7 @@ def data(**choices):
     return Experiment.of({"data": choices, "task": "classify"}).data.build()
 
 
-def test_every_form_of_the_same_sequences_is_the_same_data(tmp_path):
+def test_every_file_format_gives_the_same_sequences(tmp_path):
     sequences, labels = waves()
     frame = long(sequences, labels)
     (tmp_path / "a.ts").write_text(ts(sequences, labels))
@@ -88,7 +88,7 @@ def test_series_come_from_jsonl_and_parquet_as_from_csv(tmp_path):
         Experiment.of({"data": {**choices, "path": "a.jsonl", "decimal": ","}, "task": "forecast"})
 
 
-def test_parts_are_disjoint_stratified_and_keep_what_the_file_says(tmp_path):
+def test_splits_are_disjoint_stratified_and_those_of_the_file_are_kept(tmp_path):
     sequences, labels = waves(40)
     frame = long(sequences, labels)
     frame.to_csv(tmp_path / "a.csv", index=False)
@@ -96,15 +96,15 @@ def test_parts_are_disjoint_stratified_and_keep_what_the_file_says(tmp_path):
     sizes = [len(cut.train), len(cut.validation), len(cut.test_split())]
     assert sizes == [28, 4, 8]
     assert all(split.labels.bincount().diff().abs() <= 1 for split in (cut.train, cut.validation, cut.test_split()))
-    said = frame.assign(part=["train" if int(name[1:]) < 30 else "test" for name in frame["who"]])
-    said.to_csv(tmp_path / "b.csv", index=False)
+    message = frame.assign(part=["train" if int(name[1:]) < 30 else "test" for name in frame["who"]])
+    message.to_csv(tmp_path / "b.csv", index=False)
     named = data(**TABLE, path=str(tmp_path / "b.csv"), split="part")
     assert len(named.test_split()) == 10
     kept = [sequence.tobytes() for sequence in named.read().test[0]]
     assert kept == [sequence.tobytes() for sequence in sequences[30:]]
 
 
-def test_groups_stay_together_and_so_do_copies(tmp_path):
+def test_groups_and_copies_stay_in_one_split(tmp_path):
     sequences, labels = waves(40)
     frame = long([*sequences, *sequences], [*labels, *labels])
     frame.to_csv(tmp_path / "a.csv", index=False)
@@ -118,7 +118,7 @@ def test_groups_stay_together_and_so_do_copies(tmp_path):
     assert all(len({parts[i] for i in range(80) if person[i] == one}) == 1 for one in set(person))
 
 
-def test_a_run_answers_new_sequences_without_its_data(tmp_path):
+def test_a_run_predicts_new_sequences_without_its_data(tmp_path):
     sequences, labels = waves(40)
     (tmp_path / "a.ts").write_text(ts(sequences, labels))
     experiment = Experiment.of({
@@ -157,7 +157,7 @@ MALFORMED = {
     "missing value": ("a.ts", HEAD + ROWS + "1,?:3,4:slow\n", {}, "line 7, channel 1, step 2: '?' is missing"),
     "blank line": ("a.ts", HEAD + ROWS + "\n" + ROWS, {}, "line 7: is empty"),
     "timestamps": ("a.ts", "@timestamps true\n" + HEAD + ROWS, {}, "line 1: @timestamps true"),
-    "numbers asked": ("a.ts", "@targetLabel true\n" + HEAD + ROWS, {}, "line 1: @targetLabel true"),
+    "regression targets": ("a.ts", "@targetLabel true\n" + HEAD + ROWS, {}, "line 1: @targetLabel true"),
     "no classes": ("a.ts", HEAD.replace("true slow fast", "false") + "1,2\n2,3\n", {}, "there are no classes to learn"),
     "one .ts class": ("a.ts", HEAD + ROWS.replace("fast", "slow"), {}, "has 1 class ('slow')"),
     "too few": ("a.ts", HEAD + ROWS, {}, "2 sequences leave none for the test"),
@@ -195,8 +195,8 @@ SERIES = {
 }  # fmt: skip
 
 
-def fault_of(monkeypatch, capsys, tmp_path, data, task):
-    """What the command line says: one line, exit code 3, nothing left behind."""
+def message_of(monkeypatch, capsys, tmp_path, data, task):
+    """The message of the command line: one line, exit code 3, and no file is written."""
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
     (conf := tmp_path / "x.yaml").write_text("{}")
@@ -204,38 +204,38 @@ def fault_of(monkeypatch, capsys, tmp_path, data, task):
     with pytest.raises(SystemExit) as ended:
         cli.main()
     conf.unlink()
-    said = capsys.readouterr()
-    assert ended.value.code == 3, said.err
-    assert len(said.err.strip().splitlines()) == 1
+    message = capsys.readouterr()
+    assert ended.value.code == 3, message.err
+    assert len(message.err.strip().splitlines()) == 1
     assert sorted(tmp_path.rglob("*")) == before
-    return said.err
+    return message.err
 
 
-def write(place, content):
+def write(path, content):
     if isinstance(content, dict):
-        pd.DataFrame(content).to_parquet(place)
+        pd.DataFrame(content).to_parquet(path)
     elif content is not None:
-        place.write_bytes(content if isinstance(content, bytes) else content.encode())
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
 
 
-@pytest.mark.parametrize(("name", "content", "choices", "said"), MALFORMED.values(), ids=MALFORMED)
-def test_malformed_sequences_are_one_line(monkeypatch, capsys, tmp_path, name, content, choices, said):
+@pytest.mark.parametrize(("name", "content", "choices", "message"), MALFORMED.values(), ids=MALFORMED)
+def test_malformed_sequences_are_one_line(monkeypatch, capsys, tmp_path, name, content, choices, message):
     write(tmp_path / name, content)
     base = {"name": "ts"} if name.endswith(".ts") else TABLE
-    fault = fault_of(monkeypatch, capsys, tmp_path, {**base, "path": name, **choices}, "classify")
-    assert said in fault, fault
+    fault = message_of(monkeypatch, capsys, tmp_path, {**base, "path": name, **choices}, "classify")
+    assert message in fault, fault
 
 
-@pytest.mark.parametrize(("name", "content", "said"), SERIES.values(), ids=SERIES)
-def test_malformed_series_are_one_line(monkeypatch, capsys, tmp_path, name, content, said):
+@pytest.mark.parametrize(("name", "content", "message"), SERIES.values(), ids=SERIES)
+def test_malformed_series_are_one_line(monkeypatch, capsys, tmp_path, name, content, message):
     write(tmp_path / name, content)
     data = {"name": "csv", "path": name, "time": "t", "targets": ["y"], "window": 2, "horizon": 1}
-    fault = fault_of(monkeypatch, capsys, tmp_path, data, "forecast")
-    assert said in fault, fault
+    fault = message_of(monkeypatch, capsys, tmp_path, data, "forecast")
+    assert message in fault, fault
     assert name in fault
 
 
-def test_padding_never_reaches_what_is_taken(tmp_path):
+def test_batches_are_padded_with_zeros(tmp_path):
     sequences, labels = waves()
     (tmp_path / "a.ts").write_text(ts(sequences, labels))
     split = data(name="ts", path=str(tmp_path / "a.ts")).train

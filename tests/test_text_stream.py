@@ -1,4 +1,4 @@
-"""One long text: chunks with a carried state are the whole, every token is asked once, and padding has no say."""
+"""One long text: chunks with a carried state equal the whole, and every token is a target once."""
 
 from __future__ import annotations
 
@@ -41,24 +41,24 @@ def learner(more=None, seed=0) -> Learner:
 
 
 def outputs(model, split, batch_size=1):
-    """Of each batch in the order of the plan, with its positions."""
+    """Each batch in the order of the plan, with the model's output."""
     return [(batch, model(batch).logits) for batch in Loader(split, batch_size)]
 
 
 @pytest.mark.parametrize("more", CELLS, ids=str)
 @pytest.mark.parametrize("chunk", [2, 7, 13])
-def test_chunks_with_a_carried_state_are_the_whole(more, chunk):
+def test_chunks_with_a_carried_state_equal_the_whole_text(more, chunk):
     model = learner(more).eval()
     ((_, whole),) = outputs(model, StreamSplit(stream(), 60, stateful=True))
     parts = [output for _, output in outputs(model, StreamSplit(stream(), chunk, stateful=True))]
     assert_close(torch.cat(parts, 1), whole, rtol=1e-5, atol=1e-6)
-    anew = [output for _, output in outputs(model, StreamSplit(stream(), chunk, stateful=False))]
-    assert_close(anew[0], parts[0])
-    assert not torch.allclose(torch.cat(anew, 1)[:, chunk:], whole[:, chunk:], atol=1e-4)
+    stateless = [output for _, output in outputs(model, StreamSplit(stream(), chunk, stateful=False))]
+    assert_close(stateless[0], parts[0])
+    assert not torch.allclose(torch.cat(stateless, 1)[:, chunk:], whole[:, chunk:], atol=1e-4)
 
 
 @pytest.mark.parametrize("lanes", [2, 3, 4])
-def test_each_lane_is_read_as_if_it_were_alone(lanes):
+def test_lanes_are_independent(lanes):
     model, split = learner().eval(), StreamSplit(stream(), 7, stateful=True)  # 9 chunks, the last one shorter
     found = {}
     for batch, output in outputs(model, split, lanes):
@@ -73,20 +73,20 @@ def test_each_lane_is_read_as_if_it_were_alone(lanes):
 
 @pytest.mark.parametrize("carry", [True, False])
 @pytest.mark.parametrize(("chunk", "lanes"), [(2, 1), (7, 4), (60, 3), (9, 50)])
-def test_every_token_but_the_first_is_asked_once(carry, chunk, lanes):
+def test_every_token_but_the_first_is_a_target_once(carry, chunk, lanes):
     split, task = StreamSplit(stream(), chunk, carry), learner().task
-    asked, read = 0, []
+    targets, read = 0, []
     for batch in Loader(split, lanes, seed=1):
-        asked += int(task.num_targets(batch))
+        targets += int(task.num_targets(batch))
         x, lengths = task.model_inputs(batch)
         for row, before, length in zip(batch.y.tolist(), x.tolist(), lengths.tolist(), strict=True):
             read += list(zip(before[:length], row[:length], strict=True))
     text = stream().tolist()
-    assert asked == len(text) - 1
+    assert targets == len(text) - 1
     assert sorted(read) == sorted(zip([0, *text[:-1]], text, strict=True))
 
 
-def test_the_score_does_not_depend_on_the_chunk_where_the_state_is_carried():
+def test_scores_do_not_depend_on_the_chunk_length_where_the_state_is_carried():
     model = learner().eval()
     scores = [scores_of(model, StreamSplit(stream(), chunk, stateful=True), 1)[0] for chunk in (3, 10, 60)]
     assert scores[0] == pytest.approx(scores[1], rel=1e-5)
@@ -122,7 +122,7 @@ def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
 
 
 @pytest.mark.parametrize(
-    ("data", "task", "model", "said"),
+    ("data", "task", "model", "message"),
     [
         ("sms_spam", "classify", {"embedding": {"dim": 64, "tie_weights": True}}, "does not predict tokens"),
         ("embedded_reber", "next_step", {"embedding": {"dim": 8, "tie_weights": True}}, "must be equal"),
@@ -130,8 +130,8 @@ def test_a_tied_head_is_the_embedding_and_padding_stays_zero():
         ("python_docs", "next_step", {"bidirectional": True}, "the backward direction has read"),
     ],
 )
-def test_choices_that_cannot_be_are_refused(data, task, model, said):
-    with pytest.raises(ConfigError, match=said):
+def test_configurations_that_are_not_possible_are_refused(data, task, model, message):
+    with pytest.raises(ConfigError, match=message):
         Experiment.of({"data": data, "task": task, "model": model})
 
 
@@ -152,7 +152,7 @@ def experiment(path, **more):
     }).with_overrides(more)  # fmt: skip
 
 
-def test_the_vocabulary_has_seen_the_training_part_alone(text, tmp_path):
+def test_the_vocabulary_is_fitted_on_the_training_split_alone(text, tmp_path):
     plain = experiment(text).data.build()
     content = text.read_text()
     border = int(len(content) * 0.8)
@@ -167,22 +167,22 @@ def test_the_vocabulary_has_seen_the_training_part_alone(text, tmp_path):
     assert len(experiment(tmp_path / "many").data.build().train.inputs.values) == pytest.approx(border, abs=2)
 
 
-def test_a_run_that_is_cut_inside_an_epoch_goes_on_with_the_same_state(text, tmp_path):
-    asked = experiment(text)
-    runs = [Run.create(tmp_path / name, asked.dump()) for name in ("whole", "cut")]
-    train(asked, runs[0])
+def test_a_run_that_is_interrupted_within_an_epoch_resumes_with_the_same_state(text, tmp_path):
+    trained = experiment(text)
+    runs = [Run.create(tmp_path / name, trained.dump()) for name in ("whole", "cut")]
+    train(trained, runs[0])
     with pytest.raises(Interrupted):
-        train(asked, runs[1], stop=StopAt(7))
-    train(asked, runs[1])
+        train(trained, runs[1], stop=StopAt(7))
+    train(trained, runs[1])
     rows = [[{key: row[key] for key in row if key not in MEASURED} for row in run.rows()] for run in runs]
     assert rows[0] == rows[1]
     assert len(rows[0]) == 2
-    anew = Run.create(tmp_path / "anew", asked.dump())
-    train(asked.with_overrides({"data.stateful": False}), anew)
-    assert anew.rows()[0]["train/loss"] != rows[0][0]["train/loss"]
+    stateless = Run.create(tmp_path / "stateless", trained.dump())
+    train(trained.with_overrides({"data.stateful": False}), stateless)
+    assert stateless.rows()[0]["train/loss"] != rows[0][0]["train/loss"]
 
 
-def test_an_ngram_knows_what_repeats():
+def test_an_ngram_predicts_what_repeats():
     tokens = np.tile([1, 2, 1, 3, 1, 2, 1, 4], 60).astype(np.int32)
     split = StreamSplit(tokens, 10, stateful=True)
     found = learner().task.baselines(split, split)
@@ -201,8 +201,8 @@ MALFORMED = {
 }
 
 
-@pytest.mark.parametrize(("name", "content", "said"), MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_text_is_one_line(tmp_path, name, content, said):
+@pytest.mark.parametrize(("name", "content", "message"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_text_is_one_line(tmp_path, name, content, message):
     place = tmp_path / name
     if isinstance(content, dict):
         place.mkdir()
@@ -212,5 +212,5 @@ def test_a_malformed_text_is_one_line(tmp_path, name, content, said):
         place.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(DataError) as fault:
         _ = experiment(place).data.build().info
-    assert said in str(fault.value)
+    assert message in str(fault.value)
     assert fault.value.exit_code == 3
