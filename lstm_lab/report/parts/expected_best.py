@@ -47,12 +47,12 @@ def expected_best(sweep: SweepRecord) -> Figure | None:
     scale, _ = value_axis([value for rows in curves.values() for row in rows for value in row[1:]], sweep.mode)
     metric = fmt.metric(sweep.metric)
     layout = base_layout(
-        340, xaxis=axis("training time in seconds, summed over trials", rangemode="tozero"),
+        340, xaxis=axis("training time (s)", rangemode="tozero"),
         yaxis=axis(f"best {metric}", **scale),
     )  # fmt: skip
     caption = (
-        f"Expected best {metric} by training time, mean over {NUM_ORDERS} random orders of the trials; the band holds "
-        "80 % of them. The time of stopped and failed trials counts (Dodge et al., 2019)."
+        f"Expected best {metric} by training time, summed over trials: mean over {NUM_ORDERS} random orders of the "
+        "trials; the band holds 80 % of them. The time of stopped and failed trials counts (Dodge et al., 2019)."
     )
     ends = [f"{name} ends at {fmt.number(rows[-1][1])}" for name, rows in curves.items() if rows]
     alt = f"Expected best {metric} over seconds of training; {fmt.join(ends)}."

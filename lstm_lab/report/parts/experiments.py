@@ -89,9 +89,12 @@ def lead_over_second(group: ComparisonGroup) -> list[str]:
         return [f"{best.name} is {fmt.number(gap)} ahead of {second.name}; they share no seed, so nothing is paired."]
     found = statistics.paired(differences)
     size = f"{fmt.number(abs(found.mean))} {'ahead of' if found.mean > 0 else 'behind'}" if found.mean else "equal to"
-    text = f"Over {fmt.plural(found.n, 'shared seed')} {best.name} is on average {size} {second.name}"
     if found.low is None:
-        return [f"{text}. How much of this is due to the seed is not known."]
+        return [
+            f"With the one shared seed {best.name} is {size} {second.name}. How much of this is due to the seed is not "
+            "known."
+        ]
+    text = f"Over {fmt.plural(found.n, 'shared seed')} {best.name} is on average {size} {second.name}"
     text += f", 95 % confidence interval {statistics.interval(found.low, found.high)}"
     text += ", which includes zero: not certain" if found.low <= 0 <= (found.high or 0.0) else ""
     return [text + (f"; Wilcoxon signed-rank test: {statistics.p_value(found.p)}." if found.p is not None else ".")]

@@ -26,7 +26,6 @@ MAX_SLICES, MANY = 8, 150
 """Hyperparameters that get a slice plot, and configurations from which markers are small."""
 MIN_INTERACTION = 12
 """Configurations from which the interaction of two hyperparameters is drawn."""
-INCOMPLETE = "incomplete (stopped early, failed or interrupted)"
 
 
 def slice_plots(sweep: SweepRecord, order: list[str]) -> list[Figure]:
@@ -46,7 +45,7 @@ def _slice_plot(
     values, value_range = coordinates(sweep, key, rows)
     metric, many = fmt.metric(sweep.metric), len(configurations) > MANY
     traces = []
-    for completed, label, symbol in ((True, "trained to completion", "circle"), (False, INCOMPLETE, "circle-open")):
+    for completed, label, symbol in ((True, "trained to completion", "circle"), (False, "incomplete", "circle-open")):
         chosen = [(value, row) for value, row in zip(values, rows, strict=True) if row.completed is completed]
         if chosen:
             traces.append({
@@ -65,7 +64,10 @@ def _slice_plot(
     )
     best = configurations[0]
     at = fmt.value(best.overrides[key]) if key in best.overrides else "no value"
-    state = f"; all are {traces[0]['name']}" if len(traces) == 1 else ""
+    if len(traces) > 1:
+        state = ". Open markers: incomplete, that is stopped early, failed or interrupted with some seed"
+    else:
+        state = "; all were trained to completion" if best.completed else "; none was trained to completion"
     caption = f"{fmt.capitalized(metric)} over {name}, one marker per configuration{state}." + (CUT_OFF if cut else "")
     count = fmt.plural(len(rows), "configuration")
     alt = f"Scatter plot of {metric} over {name} for {count}; the best configuration has {at}."

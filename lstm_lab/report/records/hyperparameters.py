@@ -5,27 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 from lstm_lab.config import canonical_json
+from lstm_lab.sweeps.space.domains.base import Domain
+from lstm_lab.sweeps.space.domains.choice import Choice
+from lstm_lab.sweeps.space.domains.ranges import Range
 from lstm_lab.sweeps.store.record import SweepRecord
 
 
-def domain_name(sweep: SweepRecord, key: str) -> str:
-    """Name of a hyperparameter's domain; empty for one that is not in the search space."""
-    return sweep.space[key][0] if key in sweep.space else ""
+def domain_of(sweep: SweepRecord, key: str) -> type[Domain] | None:
+    """Class of a hyperparameter's domain; None for one that is not in the search space."""
+    return Domain.members.get(sweep.space[key][0]) if key in sweep.space else None
 
 
 def is_grid(sweep: SweepRecord, key: str) -> bool:
     """Whether each value was combined with every configuration of the others."""
-    return domain_name(sweep, key) == "grid"
+    domain = domain_of(sweep, key)
+    return domain is not None and domain.exhaustive
 
 
 def is_listed(sweep: SweepRecord, key: str) -> bool:
     """Whether its values are chosen from a list."""
-    return domain_name(sweep, key) in ("grid", "choice")
+    domain = domain_of(sweep, key)
+    return domain is not None and issubclass(domain, Choice)
 
 
 def is_logarithmic(sweep: SweepRecord, key: str) -> bool:
     """Whether its values are drawn on a logarithmic scale."""
-    return domain_name(sweep, key) in ("loguniform", "qloguniform")
+    domain = domain_of(sweep, key)
+    return domain is not None and issubclass(domain, Range) and domain.log
 
 
 def varying(sweep: SweepRecord) -> list[str]:

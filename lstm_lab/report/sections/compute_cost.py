@@ -53,8 +53,8 @@ def sweep_costs(sweep: SweepRecord) -> Items:
         items.append(("parallelism", f"{training / wall:.1f} trials in training at a time on average"))
     if share := _overhead(records):
         items.append(("overhead", f"{share} of the time of the trials was not spent in epochs"))
-    elif wall:
-        rest = fmt.duration(max(0.0, wall - training))
+    elif wall and wall > training:
+        rest = fmt.duration(wall - training)
         items.append(("overhead", f"at least {rest} of the wall time: start-up, scheduling, evaluation"))
     stopped = sum(trial.seconds for trial in sweep.trials if trial.state in ("stopped", "failed"))
     if stopped:
