@@ -57,12 +57,17 @@ def make_folder(path: Path) -> None:
         ) from None
 
 
-def claim(stem: str) -> Path:
-    """Make the empty folder `runs/stem-1`, or the one with the next free number; two processes never get the same."""
-    make_folder(runs_folder())
+def claim(stem: str, folder: Path | None = None) -> Path:
+    """Make the empty folder `stem-1`, or the one with the next free number; two processes never get the same.
+
+    Args:
+        folder: where; None: below the folder of runs.
+    """
+    parent = runs_folder() if folder is None else folder
+    make_folder(parent)
     number = 1
     while True:
-        path = runs_folder() / f"{stem}-{number}"
+        path = parent / f"{stem}-{number}"
         try:
             path.mkdir()
         except FileExistsError:
