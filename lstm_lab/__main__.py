@@ -1,4 +1,4 @@
-"""`lstm-lab` and `python -m lstm_lab`: the verbs in the order that `--help` shows, and how a fault becomes a line."""
+"""`lstm-lab` and `python -m lstm_lab`: the verbs in the order of `--help`, and errors as one line and an exit code."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import atexit
 import contextlib
 import os
 import sys
-import threading
+from typing import NoReturn, Protocol, runtime_checkable
 
 import typer
 
@@ -39,8 +39,15 @@ app.add_typer(data_app, name="data")
 data_app.command()(data.inspect)
 
 
+@runtime_checkable
+class UsageError(Protocol):
+    """An error of typer's parser."""
+
+    def format_message(self) -> str: ...
+
+
 def main() -> None:
-    """Run a verb; a fault is one line on standard error, and its exit code."""
+    """Run a verb. A fault becomes one line on standard error, and its exit code."""
     try:
         code = app(standalone_mode=False)
     except Interrupted as fault:
@@ -53,28 +60,37 @@ def main() -> None:
         typer.echo("lstm-lab: interrupted", err=True)
         code = Interrupted.exit_code
     except Exception as error:
-        if not hasattr(error, "format_message"):
+        if not isinstance(error, UsageError):
             raise
-        # A usage error of the parser: its sentence, and where the words are explained.
         typer.echo(f"lstm-lab: {error.format_message()}; see lstm-lab --help", err=True)
         code = 2
     sys.exit(code or 0)
 
 
 def command() -> None:
-    """`main`, in a process that has nothing else to do."""
+    """`main`, in a process of its own: with lazy imports, and without tearing down torch and Ray at the end."""
     lazy_imports.install()
+    # Registered before the exit handlers of torch, Ray and W&B, so that it runs after them.
+    atexit.register(exit_at_once)
     try:
         main()
     except SystemExit as end:
-        if any(not thread.daemon and thread is not threading.main_thread() for thread in threading.enumerate()):
-            raise
-        atexit._run_exitfuncs()
-        with contextlib.suppress(OSError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        # To take torch and Ray apart, object by object, takes up to two seconds; the kernel does it at once.
-        os._exit(end.code if isinstance(end.code, int) else 1)
+        _Exit.code = end.code if isinstance(end.code, int) else 1
+        raise
+
+
+class _Exit:
+    """The exit code of `command`; that of an exception until it is known."""
+
+    code = 1
+
+
+def exit_at_once() -> NoReturn:
+    """End the process: to delete the objects of torch and Ray one by one takes up to two seconds."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(_Exit.code)
 
 
 if __name__ == "__main__":

@@ -190,7 +190,7 @@ def test_doctor_speaks_json(lab):
     code, out, _ = lab("doctor", "--json")
     assert code == 0
     found = json.loads(out)
-    assert found["facts"]["wandb"]["mode"] == "offline"
+    assert found["system"]["wandb"]["mode"] == "offline"
     assert isinstance(found["problems"], list)
     assert lab("doctor")[0] == 0
 

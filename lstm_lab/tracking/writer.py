@@ -22,7 +22,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_lab.startup import lazy_imports
 from lstm_lab.tracking import charts
 
 if TYPE_CHECKING:
@@ -168,7 +167,6 @@ def main() -> None:
         threading.Timer(CLOSE_TIMEOUT, os.killpg, (os.getpgrp(), 9)).start()
 
     threading.Thread(target=receive, daemon=True).start()
-    lazy_imports.install()
     folder = temporary_folder()
     with contextlib.suppress(Exception):
         # Before the first command, because it takes a second; an error is reported with that command.

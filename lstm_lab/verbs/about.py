@@ -64,7 +64,7 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         echo_json(found)
         return
-    for name, value in found["facts"].items():
+    for name, value in found["system"].items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {inner}" for key, inner in value.items())
         typer.echo(f"{name:<14} {value}")
