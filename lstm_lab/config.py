@@ -81,7 +81,7 @@ class Config(BaseModel):
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        written = handler(schema)
+        written: dict[str, Any] = handler(schema)
         fields = handler.resolve_ref_schema(written).get("properties", {})
         for name, doc in docs(cls).items():
             if name in fields:

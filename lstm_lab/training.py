@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import pytorch_lightning as pl
 import torch
@@ -23,6 +23,7 @@ from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.data.base import DataInfo
 from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
+from lstm_lab.files import Row
 from lstm_lab.learner import Learner
 from lstm_lab.notebook_bar import NotebookBar
 from lstm_lab.progress import in_notebook
@@ -46,7 +47,7 @@ class Result:
     """Epochs run in all."""
     seconds: float
     checkpoint: Path
-    row: dict[str, Any]
+    row: Row
     """The whole record of the best epoch."""
 
 
@@ -58,7 +59,7 @@ def train(
     wandb: Mode = "disabled",
     group: str | None = None,
     callbacks: Sequence[Callback] = (),
-    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    on_epoch: Callable[[Row], None] | None = None,
     stop: threading.Event | None = None,
     progress: bool = False,
     rank: DistributedRank | None = None,
@@ -117,10 +118,16 @@ def train(
         finally:
             result = conclude(experiment, run, state)
             if tracker is not None:
-                # An interrupted trial was stopped by its sweep; after Ctrl-C it is uploaded again on resuming.
-                shown: State = "stopped" if group and state == "interrupted" else state
-                tracker.finish(shown, best=result.value, best_epoch=result.epoch)
+                tracker.finish(wandb_state(state, group), best=result.value, best_epoch=result.epoch)
     return result
+
+
+def wandb_state(state: State, group: str | None) -> State:
+    """The state of the W&B run: an interrupted trial was stopped by its sweep.
+
+    After Ctrl-C it is uploaded again when the sweep resumes.
+    """
+    return "stopped" if group and state == "interrupted" else state
 
 
 def train_rank(experiment: Experiment, rank: DistributedRank, *, dataset: Dataset | None = None) -> None:
@@ -207,7 +214,7 @@ def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learne
 def conclude(experiment: Experiment, run: Run, state: State) -> Result:
     """The result, computed from the record and written into status.json."""
     rows = run.rows()
-    best: dict[str, Any] = {}
+    best: Row = {}
     for row in rows:
         if better(row[experiment.monitor], best.get(experiment.monitor), experiment.mode):
             best = row
@@ -251,7 +258,7 @@ def stop_on_signal(event: threading.Event) -> Iterator[None]:
         yield
         return
 
-    def handle(number: int, frame: Any) -> None:
+    def handle(number: int, frame: FrameType | None) -> None:
         if event.is_set():
             raise KeyboardInterrupt
         event.set()

@@ -34,7 +34,8 @@ class Additive(Attention, name="additive"):
         self.v = nn.Linear(size, 1, bias=False)
 
     def scores(self, h: Tensor) -> Tensor:
-        return self.v(torch.tanh(self.W(h))).squeeze(-1)
+        scores: Tensor = self.v(torch.tanh(self.W(h)))
+        return scores.squeeze(-1)
 
 
 class Dot(Attention, name="dot"):
@@ -48,4 +49,5 @@ class Dot(Attention, name="dot"):
         self.q = nn.Parameter(torch.zeros(size))
 
     def scores(self, h: Tensor) -> Tensor:
-        return h @ self.q * len(self.q) ** -0.5
+        scores: Tensor = h @ self.q * len(self.q) ** -0.5
+        return scores

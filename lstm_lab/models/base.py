@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from lstm_lab.data.base import Dataset
+from lstm_lab.data.base import DataInfo, Dataset
+from lstm_lab.files import Row
 from lstm_lab.models.encoder import Encoded
 from lstm_lab.models.state import EncoderState
 from lstm_lab.registry import Named, Registered
@@ -78,7 +79,7 @@ class Model(Registered, nn.Module, kind="model"):
     hidden_size: int | None = None
     """Units of its recurrent layers, where they all have the same number and run.json is to record it."""
 
-    def load_pretrained(self, info: Any) -> dict[str, Any]:
+    def load_pretrained(self, info: DataInfo) -> Row:
         """Load weights that were trained elsewhere. Called once, before the first step, and never on resuming.
 
         Returns:

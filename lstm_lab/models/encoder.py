@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -122,13 +122,11 @@ class Encoder(nn.Module):
 
     def _cells(self, layer: int) -> Iterable[Cell]:
         """The cell of each direction."""
-        cells: Any = self.layers[layer]
-        return cells
+        return cast("Iterable[Cell]", self.layers[layer])
 
     def _learned(self, layer: int, direction: int) -> LearnedInitialState | None:
         """The learned initial state of a cell, where there is one."""
-        starts: Any = self.starts
-        return None if starts is None else starts[layer][direction]
+        return None if self.starts is None else cast("list[list[LearnedInitialState]]", self.starts)[layer][direction]
 
     def _layer(
         self, layer: int, x: Tensor, lengths: Tensor, state: tuple[CellState, ...] | None
@@ -155,12 +153,13 @@ class Encoder(nn.Module):
         """One cell over whole sequences, in its direction."""
         if state is None and start is not None:
             state = start(cell, x)
-        if not backward:
-            return cell(x, lengths, state)
-        if cell.supports_reverse:
-            return cell(x, lengths, state, reverse=True)
-        outputs, end = cell(reverse_padded(x, lengths), lengths, state)
-        return reverse_padded(outputs, lengths), end
+        outputs: Tensor
+        end: CellState
+        if backward and not cell.supports_reverse:
+            outputs, end = cell(reverse_padded(x, lengths), lengths, state)
+            return reverse_padded(outputs, lengths), end
+        outputs, end = cell(x, lengths, state, reverse=True) if backward else cell(x, lengths, state)
+        return outputs, end
 
     def _final(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, D) of outputs (B, T, D): forward at each sample's last step, backward at its first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -12,8 +12,8 @@ import lstm_lab.cells.gru
 from lstm_lab import config
 from lstm_lab.cells import Cell
 from lstm_lab.data.base import Dataset
-from lstm_lab.data.kinds.series import WindowedDataset
-from lstm_lab.models.base import Model, Output, TaskConfig
+from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
+from lstm_lab.models.base import Model, Output, TaskConfig, TaskInfo
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.state import map_state
 from lstm_lab.registry import Named, OneOf
@@ -61,7 +61,7 @@ class SegRNN(Model, name="segrnn"):
                     )
 
     def __init__(
-        self, info: Any, task: Any, *, cell: Named, hidden_size: int, segment_length: int, dropout: float
+        self, info: SeriesInfo, task: TaskInfo, *, cell: Named, hidden_size: int, segment_length: int, dropout: float
     ) -> None:
         super().__init__()
         d, w, K = hidden_size, segment_length, len(info.targets)

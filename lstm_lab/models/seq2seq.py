@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field
@@ -12,7 +12,8 @@ import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
 from lstm_lab.data.base import Dataset
-from lstm_lab.models.base import Model, Output, TaskConfig
+from lstm_lab.data.kinds.series import SeriesInfo
+from lstm_lab.models.base import Model, Output, TaskConfig, TaskInfo
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.registry import Named, OneOf
 
@@ -42,7 +43,9 @@ class Seq2Seq(Model, name="seq2seq"):
             if task.input_steps(data) is None:
                 raise ValueError(f"model 'seq2seq' forecasts a series; task '{task.name}' needs model: sequence")
 
-    def __init__(self, info: Any, task: Any, *, cell: Named, hidden_size: int, attention: bool, dropout: float) -> None:
+    def __init__(
+        self, info: SeriesInfo, task: TaskInfo, *, cell: Named, hidden_size: int, attention: bool, dropout: float
+    ) -> None:
         super().__init__()
         self.horizon, self.targets = info.horizon, len(info.targets)
         self.numbers = task.output_size // info.horizon  # K P of one step

@@ -12,6 +12,7 @@ import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
 from lstm_lab.data.base import DataInfo, Dataset
+from lstm_lab.files import Row
 from lstm_lab.models.base import Output, StatefulModel, TaskConfig, TaskInfo, TokenDataInfo
 from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
@@ -199,8 +200,8 @@ class SequenceModel(StatefulModel, name="sequence"):
             else nn.Linear(self.encoder.output_size, task.output_size)
         )
 
-    def load_pretrained(self, info: Any) -> dict[str, Any]:
-        if self.embedding is None or self.pretrained is None:
+    def load_pretrained(self, info: DataInfo) -> Row:
+        if self.embedding is None or self.pretrained is None or not isinstance(info, TokenDataInfo):
             return {}
         found = self.embedding.load_pretrained(self.pretrained, info.tokens)
         return {"pretrained": {"file": self.pretrained, "tokens": found}}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from lstm_lab.data.base import Batch, Dataset, Split
+from lstm_lab.data.base import Batch, Dataset, Prediction, Split
 from lstm_lab.registry import Named, Registered
 
 Mode = Literal["min", "max"]
@@ -122,7 +122,7 @@ class Task(Registered, Generic[SplitT], kind="task"):
         """Methods without a network, fitted on `train` and scored on `split`: name -> metric -> value."""
 
     @abstractmethod
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
         """The prediction for each sequence as plain values: names, or numbers in the units of the data.
 
         Args:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -24,6 +24,9 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.tasks.base import Task, TaskMetrics
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
 
 MAXIMISED = frozenset({"accuracy", "macro_f1", "auroc"})
 BINS = 15
@@ -113,8 +116,8 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
         return {"confusion": {"classes": list(self.classes), "counts": confusion.compute().tolist()}}
 
 
-def class_probabilities(model: Any, inputs: Any, K: int) -> Tensor:
-    """(N, K) of a fitted scikit-learn classifier; of one that has none, 1 for the predicted class."""
+def class_probabilities(model: ClassifierMixin, inputs: np.ndarray | list[str], K: int) -> Tensor:
+    """(N, K) of a fitted scikit-learn classifier; of one without probabilities, 1 for the predicted class."""
     found = np.zeros((len(inputs), K), np.float32)
     try:
         found[:, model.classes_] = model.predict_proba(inputs)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Prediction
 from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit, ClassInfo
 from lstm_lab.tasks.base import Task, score
 from lstm_lab.tasks.classification import (
@@ -45,7 +45,7 @@ class Classify(Task[ClassificationSplit], name="classify"):
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
         return [self.classes[i] for i in logits.argmax(1).tolist()]
 
     def baselines(self, train: ClassificationSplit, split: ClassificationSplit) -> dict[str, dict[str, float]]:

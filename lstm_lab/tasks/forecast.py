@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lstm_lab.data.base import Batch, Dataset
+from lstm_lab.data.base import Batch, Dataset, Prediction
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.data.kinds.windows import Windows
 from lstm_lab.registry import Named, OneOf
@@ -165,7 +165,7 @@ class Forecast(Task[Windows], name="forecast"):
         suffixes = ("", *(f" {LEVELS[i]:.0%}" for i in INTERVAL_ENDS))
         return tuple(f"{target}{suffix}" for target in self.info.targets for suffix in suffixes)
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
         """In the units of the data: a list of rows for each sequence; of distributions, for each target the median and
         the ends of its 90 and 80 % intervals, as `prediction_columns` names them."""
         scale, z = float_scale(self.info, batch), self._shaped(logits.cpu())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Prediction
 from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, NextStepSplit, TokenInfo
 from lstm_lab.kernels.lengths import length_mask
 from lstm_lab.tasks import next_step_baselines
@@ -150,7 +150,7 @@ class NextStep(Task[NextStepSplit], name="next_step"):
     def metrics(self) -> NextStepMetrics:
         return NextStepMetrics(self.form, self.predict_first)
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
         """The most likely token of each step, or the names of the channels that are more likely on than off."""
         if self.form is Tokens:
             return [[self.names[i] for i in row] for row in logits.argmax(-1).tolist()]

@@ -89,7 +89,8 @@ class _ContextCounts:
 
     def _keys(self, contexts: np.ndarray) -> np.ndarray:
         """A number for each context. With more than 2^63 possible contexts some may collide, which costs little."""
-        return contexts @ (np.int64(self.tokens) ** np.arange(contexts.shape[1]))
+        keys: np.ndarray = contexts @ (np.int64(self.tokens) ** np.arange(contexts.shape[1]))
+        return keys
 
     def refine(self, contexts: np.ndarray, shorter: np.ndarray) -> np.ndarray:
         """Probabilities (N, V) after the contexts that were seen; `shorter`, of one token less, after others."""

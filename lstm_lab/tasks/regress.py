@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Prediction
 from lstm_lab.data.kinds.labelled import summary_features
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.tasks.base import Task, TaskMetrics, score
@@ -67,7 +67,7 @@ class Regress(Task[RegressionSplit], name="regress"):
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
         return [dict(zip(self.targets, row, strict=True)) for row in logits.tolist()]
 
     def baselines(self, train: RegressionSplit, split: RegressionSplit) -> dict[str, dict[str, float]]:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, Prediction
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 from lstm_lab.tasks.base import Task, score
 from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, CrossEntropy
+
+if TYPE_CHECKING:
+    from sklearn.base import ClassifierMixin
 
 REACH = 5
 """Steps on either side that the logistic regression reads."""
@@ -53,7 +56,7 @@ class Tag(Task[TaggedSplit], name="tag"):
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Any]:
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
         rows = logits.argmax(-1).tolist()
         lengths = [len(row) for row in rows] if batch is None else batch.lengths.tolist()
         return [[self.classes[i] for i in row[:length]] for row, length in zip(rows, lengths, strict=True)]
@@ -96,7 +99,7 @@ def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
     return found.flatten(1).numpy()
 
 
-def predict_in_chunks(model: Any, split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
+def predict_in_chunks(model: ClassifierMixin, split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
     """Probabilities (N, its classes) of a fitted model at many rows, without all neighbours in memory at once."""
     chunks = np.array_split(rows, max(1, len(rows) // MAX_ROWS))
     return np.concatenate([model.predict_proba(neighbours(split, chunk)) for chunk in chunks])

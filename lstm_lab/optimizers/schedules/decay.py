@@ -21,4 +21,4 @@ class Decay(Schedule, name="decay"):
         self.end_factor = end_factor
 
     def annealed(self, progress: float) -> float:
-        return self.end_factor**progress
+        return float(self.end_factor**progress)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from lstm_lab.config import ConfigError
-from lstm_lab.data.kinds.series import SeriesInfo, Windows
+from lstm_lab.data.kinds.series import SeriesInfo
+from lstm_lab.data.kinds.windows import Windows
 
 RIDGE = 1e-4
 """Penalty of the linear baseline, relative to the mean square of its inputs: enough for collinear columns."""

@@ -123,17 +123,20 @@ class Normal(ForecastOutput, name="normal"):
 
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
         sigma = _positive(z[..., 1])
-        return 0.5 * ((y - z[..., 0]) / sigma).square() + sigma.log() + 0.5 * math.log(2 * math.pi)
+        nll: Tensor = 0.5 * ((y - z[..., 0]) / sigma).square() + sigma.log() + 0.5 * math.log(2 * math.pi)
+        return nll
 
     def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
-        return z[..., :1] + _positive(z[..., 1:]) * torch.special.ndtri(z.new_tensor(levels))
+        quantiles: Tensor = z[..., :1] + _positive(z[..., 1:]) * torch.special.ndtri(z.new_tensor(levels))
+        return quantiles
 
     def crps(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
         """sigma (u (2 Phi(u) - 1) + 2 phi(u) - 1 / sqrt(pi)), u = (y - mu) / sigma (Gneiting et al., 2005)."""
         sigma = _positive(z[..., 1])
         u = (y - z[..., 0]) / sigma
         phi = (-0.5 * u.square()).exp() / math.sqrt(2 * math.pi)
-        return sigma * (u * (2 * torch.special.ndtr(u) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
+        score: Tensor = sigma * (u * (2 * torch.special.ndtr(u) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
+        return score
 
 
 class StudentT(ForecastOutput, name="student_t"):
@@ -146,7 +149,8 @@ class StudentT(ForecastOutput, name="student_t"):
 
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
         mu, sigma, nu = self._distribution(z)
-        return -torch.distributions.StudentT(nu, mu, sigma, validate_args=False).log_prob(y)
+        log_prob: Tensor = torch.distributions.StudentT(nu, mu, sigma, validate_args=False).log_prob(y)
+        return -log_prob
 
     def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
         from scipy.special import stdtrit
