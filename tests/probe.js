@@ -6,36 +6,36 @@ addEventListener("load", () => setTimeout(() => {
     return {l: 0.2126 * part(r) + 0.7152 * part(g) + 0.0722 * part(b), a};
   };
   const contrast = (one, other) => (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-  const behind = (element) => {
+  const backdrop = (element) => {
     for (let at = element; at; at = at.parentElement) {
       const found = light(getComputedStyle(at).backgroundColor);
       if (found.a > 0.5) return found.l;
     }
     return 1;
   };
-  const seen = (element) => { const box = element.getBoundingClientRect(); return box.width > 1 && box.height > 1; };
-  const faint = [];
-  const own = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+  const visible = (element) => { const box = element.getBoundingClientRect(); return box.width > 1 && box.height > 1; };
+  const lowContrast = [];
+  const hasText = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
   for (const element of document.querySelectorAll("body *")) {
-    if (!own(element) || !seen(element) || element.closest("script, style, noscript, canvas")) continue;
+    if (!hasText(element) || !visible(element) || element.closest("script, style, noscript, canvas")) continue;
     const style = getComputedStyle(element);
     const svg = element instanceof SVGElement;
     if (svg && (element.closest(".annotation") || Number(style.fillOpacity) === 0)) continue;
-    const ratio = contrast(light(svg ? style.fill : style.color).l, behind(svg ? element.closest(".plot") : element));
-    if (ratio < 4.5) faint.push([element.textContent.trim().slice(0, 40), Math.round(ratio * 100) / 100]);
+    const ratio = contrast(light(svg ? style.fill : style.color).l, backdrop(svg ? element.closest(".plot") : element));
+    if (ratio < 4.5) lowContrast.push([element.textContent.trim().slice(0, 40), Math.round(ratio * 100) / 100]);
   }
-  const laid = [...document.querySelectorAll(".subsection, section > h2, header, .headline, .stats, .verdict, figure, .scroll, p")];
-  const crossed = [];
-  for (const one of laid) for (const other of laid) {
+  const boxes = [...document.querySelectorAll(".subsection, section > h2, header, .headline, .stats, .verdict, figure, .scroll, p")];
+  const overlapping = [];
+  for (const one of boxes) for (const other of boxes) {
     if (one === other || one.contains(other) || other.contains(one)) continue;
     const [a, b] = [one.getBoundingClientRect(), other.getBoundingClientRect()];
     const over = [Math.min(a.right, b.right) - Math.max(a.left, b.left), Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)];
-    if (over[0] > 2 && over[1] > 2 && seen(one) && seen(other)) crossed.push([one.className || one.tagName, other.className || other.tagName]);
+    if (over[0] > 2 && over[1] > 2 && visible(one) && visible(other)) overlapping.push([one.className || one.tagName, other.className || other.tagName]);
   }
   const plots = [...document.querySelectorAll(".plot")].map((plot) => {
     const marks = plot.querySelectorAll(".point, .js-line, .js-fill, .heatmaplayer image, .hm image, .parcoords .y-axis, .scatterlayer path, .barlayer path");
     const labels = [...plot.querySelectorAll(".xtick text, .ytick text, .xtitle, .ytitle, .legendtext, .annotation text, .axis-title text, .axis-heading text")]
-      .filter((text) => seen(text) && text.textContent.trim() && getComputedStyle(text).opacity !== "0");
+      .filter((text) => visible(text) && text.textContent.trim() && getComputedStyle(text).opacity !== "0");
     const over = [];
     for (let i = 0; i < labels.length; i++) for (let j = i + 1; j < labels.length; j++) {
       const [a, b] = [labels[i].getBoundingClientRect(), labels[j].getBoundingClientRect()];
@@ -84,7 +84,7 @@ addEventListener("load", () => setTimeout(() => {
   })() : null;
   parent.postMessage({
     name: window.name, background: getComputedStyle(document.body).backgroundColor, wide: document.documentElement.scrollWidth - innerWidth,
-    height: document.documentElement.scrollHeight, faint, crossed, plots, filtered, brushed, sorted, refused: window.refused ?? [],
+    height: document.documentElement.scrollHeight, lowContrast, overlapping, plots, filtered, brushed, sorted, refused: window.refused ?? [],
     loaded: performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
   }, "*");
 }, 1500));

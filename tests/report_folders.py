@@ -43,13 +43,13 @@ def write_json(path, content):
     path.write_text(json.dumps(content, indent=1))
 
 
-def write_rows(path, rows, torn=False):
+def write_rows(path, rows, truncated=False):
     text = "".join(json.dumps(row) + "\n" for row in rows)
-    path.write_text(text + ('{"epoch": 99, "val/lo' if torn else ""))
+    path.write_text(text + ('{"epoch": 99, "val/lo' if truncated else ""))
 
 
 def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, group=None, seed=0, monitor="val/loss",
-              torn=False, rate=0.005):  # fmt: skip
+              truncated=False, rate=0.005):  # fmt: skip
     """A run folder whose loss falls towards `level` and then rises a little."""
     rng = random.Random(f"{path.name}{seed}")
     rows = []
@@ -72,7 +72,7 @@ def write_run(path, *, level=0.1, epochs=40, state="finished", reason=None, grou
         "mode": "max" if monitor != "val/loss" else "min", "parameters": 41097, "device": "cpu", "group": group,
         "job_type": "trial" if group else "train",
     })  # fmt: skip
-    write_rows(path / "metrics.jsonl", rows, torn)
+    write_rows(path / "metrics.jsonl", rows, truncated)
     write_json(path / "status.json", {"state": state, "reason": reason, "epochs": epochs, "seconds": 0.31 * epochs})
     return rows
 
@@ -101,7 +101,7 @@ def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=Tr
     for draw in range(draws):
         size, rate = rng.choice([32, 64, 96]), 10 ** rng.uniform(-2.7, -2)
         drop = rng.uniform(0, 0.5)
-        for place, cell in enumerate(["lstm", "gru"]):
+        for index, cell in enumerate(["lstm", "gru"]):
             overrides = {
                 "model.cell": cell, "model.hidden_size": size, "optimizer.lr": rate, "model.dropout.output": drop,
             }  # fmt: skip
@@ -111,7 +111,7 @@ def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=Tr
             state, epochs = ("finished", most) if level < 0.12 else ("stopped", 18 if level < 0.14 else 6)
             if draw == draws - 1 and cell == "gru":
                 state, epochs = "failed", 3
-            number = 2 * draw + place
+            number = 2 * draw + index
             for seed in seeds:
                 trial = f"t{len(rows):04d}"
                 rows.append({"trial": trial, "configuration": number, "seed": seed, "overrides": overrides})
@@ -123,7 +123,7 @@ def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=Tr
                 trials.append((number, overrides, trial, state, value))
                 if state != "finished":
                     events.append({"trial": trial, "state": state, "reason": reason})
-    write_rows(folder / "trials.jsonl", rows, torn=True)
+    write_rows(folder / "trials.jsonl", rows, truncated=True)
     write_rows(folder / "events.jsonl", events)
     write_json(folder / "about.json", {
         "name": folder.name, "created": "2026-11-21T05:28:10+00:00", "git": {"commit": "eb6f499329d3", "dirty": False},
@@ -135,7 +135,7 @@ def write_sweep(folder, *, draws=6, seeds=(0, 1), baselines=BASELINES, tested=Tr
 
 
 def _end(folder, trials, baselines, tested):
-    """summary.json and best.yaml, ranked here anew: the page must not change what they say."""
+    """summary.json and best.yaml, ranked independently: the page must agree with them."""
     configurations = {}
     for number, overrides, trial, state, value in trials:
         configurations.setdefault(number, (overrides, []))[1].append((trial, state, value))
@@ -148,7 +148,7 @@ def _end(folder, trials, baselines, tested):
             "n": len(values), "states": [state for _, state, _ in members], "parameters": 41097,
         })  # fmt: skip
     rows.sort(key=lambda row: (row["mean"] is None, sum(s != "finished" for s in row["states"]), row["mean"] or 0))
-    won = min(configurations[rows[0]["configuration"]][1], key=lambda member: member[2])[0]
+    best = min(configurations[rows[0]["configuration"]][1], key=lambda member: member[2])[0]
     test = evaluation_row(baselines=baselines)
     validation = {"loss": 0.0521, "accuracy": 0.9630, "macro_f1": 0.9627}
     skill = {name: 1 - (1 - 0.9630) / (1 - row["accuracy"]) for name, row in baselines.items()}
@@ -156,7 +156,7 @@ def _end(folder, trials, baselines, tested):
     write_json(folder / "summary.json", {
         "title": config.load(folder / "sweep.yaml")["title"], "metric": "val/loss", "mode": "min",
         "trials": {"total": len(trials), **{state: sum(t[3] == state for t in trials) for state in ENDED}},
-        "winner": {"trial": won, "config": {**rows[0]["overrides"], "seed": 0}, "epoch": 20, "validation": validation,
+        "winner": {"trial": best, "config": {**rows[0]["overrides"], "seed": 0}, "epoch": 20, "validation": validation,
                    "test": test["scores"] if tested else None},
         "configurations": rows,
         "baselines": {"validation": baselines, "test": baselines if tested else None},
@@ -167,7 +167,7 @@ def _end(folder, trials, baselines, tested):
     })  # fmt: skip
     (folder / "best.yaml").write_text(f"# {TITLE}\n{config.to_yaml(EXPERIMENT)}")
     if tested:
-        write_rows(folder / "trials" / won / "tests.jsonl", [test])
+        write_rows(folder / "trials" / best / "tests.jsonl", [test])
 
 
 # --- pages, parsed ----------------------------------------------------------------------------------------------------

@@ -59,12 +59,12 @@ def test_runs_that_differ_in_their_seed_alone_are_one_experiment_and_seeds_are_p
 
 def test_of_a_sweep_its_best_configuration_is_compared(tmp_path):
     folder = write_sweep(tmp_path / "swept", draws=3)
-    won = json.loads((folder / "summary.json").read_text())["configurations"][0]
+    best_row = json.loads((folder / "summary.json").read_text())["configurations"][0]
     single = run(tmp_path / "single", 0.5)
     shown = compared([single, folder], tmp_path)
     first = shown.tables[0][1]
     assert (first[1][0], first[2][0]) == ("swept", "sweep")
-    values = [min(row["val/loss"] for row in rows_of(folder, trial)) for trial in won["trials"]]
+    values = [min(row["val/loss"] for row in rows_of(folder, trial)) for trial in best_row["trials"]]
     assert float(first[3][1]) == pytest.approx(mean(values))
     assert shown.text.count("evaluated once") == 0
     head = [cell[0] for cell in shown.tables[-1][0]]
@@ -83,10 +83,8 @@ def test_other_data_are_never_ranked_together(tmp_path):
 def test_critical_differences_over_data_sets(tmp_path):
     folders, order = [], ["lstm", "mgu", "gru"]
     for number in range(5):
-        for place, cell in enumerate(order):
-            folders.append(
-                run(tmp_path / f"{cell}-{number}", 0.05 + 0.1 * place, 0, cell, f"set{number}", f"d{number}")
-            )
+        for rank, cell in enumerate(order):
+            folders.append(run(tmp_path / f"{cell}-{number}", 0.05 + 0.1 * rank, 0, cell, f"set{number}", f"d{number}"))
     groups = comparison_groups([read(folder) for folder in folders], [])
     noun, scores = critical_difference.treatments(groups)
     found = critical_difference.ranked(groups, scores)

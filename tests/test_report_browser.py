@@ -61,14 +61,14 @@ def with_exploits(folder):
 
 
 def check_layout(found, height=700):
-    for name, seen in found.items():
-        assert seen["wide"] <= 0, f"{name} scrolls sideways"
-        assert seen["height"] > height
-        assert seen["crossed"] == [], f"{name}: these overlap"
-        assert seen["faint"] == [], f"{name}: these have a contrast below 4.5"
-        assert seen["refused"] == seen["loaded"] == [], f"{name} wanted to load something"
-        assert seen["plots"]
-        for plot in seen["plots"]:
+    for name, measured in found.items():
+        assert measured["wide"] <= 0, f"{name} scrolls sideways"
+        assert measured["height"] > height
+        assert measured["overlapping"] == [], f"{name}: these overlap"
+        assert measured["lowContrast"] == [], f"{name}: these have a contrast below 4.5"
+        assert measured["refused"] == measured["loaded"] == [], f"{name} wanted to load something"
+        assert measured["plots"]
+        for plot in measured["plots"]:
             assert plot["marks"] > 0, f"{name}: {plot['id']} is empty"
             assert plot["over"] == [], f"{name}: labels of {plot['id']} overlap"
             assert plot["out"] == [], f"{name}: labels of {plot['id']} are cut off"
@@ -81,16 +81,16 @@ def test_a_page_can_be_read_filtered_and_sorted_and_loads_nothing(tmp_path):
     rows = [json.loads(line)["overrides"] for line in (folder / "trials.jsonl").read_text().splitlines()[:-1]]
     found = inspect_pages(tmp_path, {"classes": write_report(folder)}, widths=(1280,))
     check_layout(found)
-    (seen,) = found.values()
-    ids = {plot["id"] for plot in seen["plots"]}
+    (measured,) = found.values()
+    ids = {plot["id"] for plot in measured["plots"]}
     assert {"budget", "importance", "interaction", "parallel", "curves-monitor", "confusion", "calibration"} <= ids
     configurations = {json.dumps(row): row for row in rows}.values()
     small = sum(row["model.cell"] == "lstm" and row["model.hidden_size"] <= 32 for row in configurations)
     gru = sum(row["model.cell"] == "gru" for row in configurations)
-    assert seen["filtered"] == {"gru": gru, "small": small, "none": 0, "all": len(configurations)}
+    assert measured["filtered"] == {"gru": gru, "small": small, "none": 0, "all": len(configurations)}
     assert 0 < small < len(configurations)
-    assert seen["sorted"] == sorted(row["optimizer.lr"] for row in configurations)
-    brushed = seen["brushed"]
+    assert measured["sorted"] == sorted(row["optimizer.lr"] for row in configurations)
+    brushed = measured["brushed"]
     low, high = (10**end for end in brushed["range"])
     board = json.loads((folder / "summary.json").read_text())["configurations"]
     rates = [row["overrides"]["optimizer.lr"] for row in board if row["mean"] is not None]
@@ -119,9 +119,9 @@ def test_every_kind_of_page_at_desktop_and_phone_width(tmp_path, dark):
     pages["compare"] = write_comparison([*sweeps.values(), tmp_path / "run-1"], tmp_path / "compare.html")
     found = inspect_pages(tmp_path, pages, dark=dark)
     check_layout(found)
-    backgrounds = {seen["background"] for seen in found.values()}
+    backgrounds = {measured["background"] for measured in found.values()}
     assert backgrounds == ({"rgb(21, 23, 26)"} if dark else {"rgb(255, 255, 255)"})
-    drawn = {name: {plot["id"] for plot in seen["plots"]} for name, seen in found.items()}
+    drawn = {name: {plot["id"] for plot in measured["plots"]} for name, measured in found.items()}
     assert {"window-0", "window-1", "window-2", "error-by-step"} <= drawn["forecast@390"]
     assert {"labels-0", "confusion"} <= drawn["tags@390"]
     assert "lineage" in drawn["population@1280"]

@@ -96,8 +96,8 @@ def raced(count, seed):
     space = {"strong": {"loguniform": [1e-4, 0.1]}, "weak": {"grid": ["lstm", "gru"]}, "none": {"uniform": [0, 1]}}
     ranked = [Configuration(t.configuration, t.overrides, (t,), t.value, None, 1) for t in trials]
     ranked.sort(key=lambda row: (not row.completed, row.mean))
-    won = ranked[0].trials[0]
-    return SweepRecord(Path("s"), {"space": space}, {}, "val/loss", "min", trials, ranked, won, None, None), ends
+    best = ranked[0].trials[0]
+    return SweepRecord(Path("s"), {"space": space}, {}, "val/loss", "min", trials, ranked, best, None, None), ends
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

@@ -109,7 +109,7 @@ def test_a_stream_is_read_in_the_order_of_validation(stateful, reber, runs, tmp_
     assert found.samples == found.total
     assert found.nll == pytest.approx(best["val/nll"], rel=1e-5)
     text = page(run.path)
-    assert "␣" in text.text, "a space that can be seen"
+    assert "␣" in text.text, "a space that can be measured"
     line = next(row for t in text.tables for row in t if row[0][0].strip("…") and row[0][0].strip("…") in TEXT)
     assert line
 
@@ -189,5 +189,5 @@ def test_both_at_desktop_and_phone_width(tmp_path):
     }
     found = inspect_pages(tmp_path, pages)
     check_layout(found)
-    for seen in found.values():
-        assert {"excerpt-0", "excerpt-1", "loss-by-position"} <= {plot["id"] for plot in seen["plots"]}
+    for measured in found.values():
+        assert {"excerpt-0", "excerpt-1", "loss-by-position"} <= {plot["id"] for plot in measured["plots"]}

@@ -17,10 +17,10 @@ from lstm_lab.report import write_report
 
 
 def test_an_unfinished_sweep_says_so_and_ranks_what_there_is(tmp_path):
-    whole = write_sweep(tmp_path / "whole", draws=3)
-    part = write_sweep(tmp_path / "part", draws=3, ended=False)
-    ranked = json.loads((whole / "summary.json").read_text())["configurations"]
-    shown = page(part)
+    finished = write_sweep(tmp_path / "finished", draws=3)
+    unfinished = write_sweep(tmp_path / "unfinished", draws=3, ended=False)
+    ranked = json.loads((finished / "summary.json").read_text())["configurations"]
+    shown = page(unfinished)
     assert "This sweep is unfinished: 12 of the 12 trials" in shown.text
     assert "Best configuration so far: cell" in shown.text
     assert "lstm-lab resume" in shown.text
@@ -51,7 +51,7 @@ def test_a_sweep_in_which_every_trial_failed(tmp_path):
 
 
 def test_a_run(tmp_path):
-    rows = write_run(tmp_path / "vowels-1", torn=True)
+    rows = write_run(tmp_path / "vowels-1", truncated=True)
     shown = page(tmp_path / "vowels-1")
     best = min(rows, key=lambda row: row["val/loss"])
     assert f"Validation loss {best['val/loss']:#.4g} at epoch {best['epoch']}" in shown.text
@@ -105,7 +105,7 @@ def test_what_is_neither_a_run_nor_a_sweep_is_refused_in_one_line(tmp_path):
      ("trials/t0000/run.json", '{"id'), ("trials.jsonl", '{"trial": "t0000"}\n')],
 )  # fmt: skip
 def test_incomplete_files_are_refused_in_one_line(tmp_path, name, text):
-    folder = write_sweep(tmp_path / "torn", draws=1, seeds=(0, 1))
+    folder = write_sweep(tmp_path / "truncated", draws=1, seeds=(0, 1))
     (folder / name).write_text(text)
     with pytest.raises(DataError) as fault:
         write_report(folder)
@@ -122,9 +122,9 @@ def test_importing_it_is_cheap():
 
 def test_a_large_sweep_is_downsampled_and_the_page_says_so(tmp_path):
     folder = write_sweep(tmp_path / "large", draws=60, seeds=(0,))
-    began = time.process_time()
+    started = time.process_time()
     shown = page(folder)
-    assert time.process_time() - began < 8
+    assert time.process_time() - started < 8
     lines = [trace for trace in shown.figures["curves-monitor"]["data"] if trace["mode"] == "lines"]
     assert len(lines) == 60
     assert "60 of 120 trials are drawn" in shown.text

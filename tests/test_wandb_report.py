@@ -145,9 +145,9 @@ def test_parallel_coordinates_show_runs_and_curves_show_configurations(swept):
 
 
 def test_the_specification_is_as_it_was(swept):
-    """The classes are private and change: what they send must not change unseen. LSTM_LAB_GOLDEN=1 writes it anew.
+    """The classes are private: a change of what they send must not go unnoticed. LSTM_LAB_GOLDEN=1 writes it again.
 
-    Panels whole; of the words, which are the page's, their kinds in order.
+    The panels completely; of the text, which is that of the page, the kinds of blocks in order.
     """
     blocks = spec_of(swept)["blocks"]
     content = {
