@@ -45,7 +45,7 @@ docs: $(VENV)/.docs ## The documentation site, built strictly from docs/ and the
 train: $(READY) ## One experiment: make train CONF=conf/vowels_lstm.yaml SET="optimizer.lr=3e-3 model.cell=gru"
 	@$(LAB) train $(or $(CONF),conf/vowels_lstm.yaml) $(SET)
 
-sweep: $(READY) ## One question: make sweep SWEEP=sweeps/vowels_cells.yaml
+sweep: $(READY) ## One sweep: make sweep SWEEP=sweeps/vowels_cells.yaml
 	@$(LAB) sweep $(or $(SWEEP),sweeps/vowels_cells.yaml) $(SET)
 
 cluster-local: $(READY) ## Two real Ray nodes on this machine, recorded in .cluster-local, to try a cluster
@@ -54,19 +54,19 @@ cluster-local: $(READY) ## Two real Ray nodes on this machine, recorded in .clus
 cluster-local-stop: $(READY) ## End exactly the processes that cluster-local started
 	@$(BIN)/python benchmarks/local_cluster.py stop .cluster-local
 
-resume: $(READY) ## Go on with an interrupted run or sweep: make resume RUN=runs/vowels_cells-1
+resume: $(READY) ## Resume an interrupted run or sweep: make resume RUN=runs/vowels_cells-1
 	@$(LAB) resume $(RUN)
 
-evaluate: $(READY) ## Open the sealed test part: make evaluate RUN=runs/vowels_cells-1
+evaluate: $(READY) ## Evaluate on the held-out test split: make evaluate RUN=runs/vowels_cells-1
 	@$(LAB) evaluate $(RUN)
 
-predict: $(READY) ## Answers for new data: make predict RUN=runs/my_csv-1 DATA=new.csv
+predict: $(READY) ## Predictions for new data: make predict RUN=runs/my_csv-1 DATA=new.csv
 	@$(LAB) predict $(RUN) $(DATA)
 
 report: $(READY) ## Write the page again: make report RUN=runs/vowels_cells-1
 	@$(LAB) report $(RUN)
 
-compare: $(READY) ## Several runs or sweeps in one page: make compare RUNS="runs/a-1 runs/b-1"
+compare: $(READY) ## Several runs or sweeps on one page: make compare RUNS="runs/a-1 runs/b-1"
 	@$(LAB) compare $(RUNS)
 
 sync: $(READY) ## Upload to W&B from the record, each run once: make sync SWEEP=runs/vowels_cells-1, or all
@@ -75,7 +75,7 @@ sync: $(READY) ## Upload to W&B from the record, each run once: make sync SWEEP=
 tui: $(READY) ## W&B's own view in the terminal: make tui SWEEP=runs/vowels_cells-1, or all
 	@$(LAB) tui $(SWEEP)
 
-doctor: $(READY) ## What this machine offers, and what stands in the way
+doctor: $(READY) ## What this machine offers, and what is missing
 	@$(LAB) doctor
 
 bench: $(READY) ## Speed of the cells against torch's own layers, written to benchmarks/cells.md

@@ -1,4 +1,4 @@
-"""What there is to choose from, and what this machine offers."""
+"""Verbs that list what can be configured and what this machine offers."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def schema(of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "ex
 
 
 def doctor(as_json: Json = False) -> None:
-    """What this machine offers, and what stands in the way."""
+    """What this machine offers, and what is missing."""
     from lstm_lab.doctor import examine
 
     found = examine()

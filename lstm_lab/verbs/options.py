@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what they say with them."""
+"""Options that several verbs share, and their output as JSON."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is onlin
 To = Annotated[Form, typer.Option(help="Format of the page.")]
 Address = Annotated[
     str | None,
-    typer.Option(help="Ray cluster: host:port, or auto (RAY_ADDRESS, else the one here)."),
+    typer.Option(help="Ray cluster: host:port, or auto (RAY_ADDRESS, else the one on this machine)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
