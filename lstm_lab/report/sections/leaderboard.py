@@ -18,8 +18,12 @@ from lstm_lab.sweeps.store.leaderboard import Configuration
 from lstm_lab.sweeps.store.record import SweepRecord
 
 RANKING = (
-    "Configurations are ranked by the mean over seeds of each trial's best epoch. A configuration that was not trained "
-    "to completion with every seed ranks behind all that were, because it was given fewer epochs."
+    "Configurations are ranked by the number of their trials that were not trained to completion, because those were "
+    "given fewer epochs, and then by the mean over seeds of each trial's best epoch."
+)
+CONFIRMED = (
+    "The best configurations of the search were trained again with other seeds to confirm them. They come first, "
+    "ranked by these seeds alone."
 )
 
 
@@ -30,7 +34,8 @@ class Leaderboard(ReportSection):
     wandb_panels = ("run_comparer",)
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
-        return [Subsection("", [RANKING], [leaderboard_table(sweep)])] if sweep.configurations else []
+        text = [RANKING, CONFIRMED] if sweep.about.get("confirmed") else [RANKING]
+        return [Subsection("", text, [leaderboard_table(sweep)])] if sweep.configurations else []
 
     def of_comparison(self, groups: list[ComparisonGroup]) -> Subsections:
         return [
