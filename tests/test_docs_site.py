@@ -37,6 +37,10 @@ def test_every_relative_link_leads_somewhere(page):
             assert anchor in anchors(place.read_text()), f"{page.name}: {target}"
 
 
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 160
+
+
 def test_the_changelog_lists_every_renamed_key():
     rows = re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|$", (ROOT / "CHANGELOG.md").read_text(), re.M)
     renamed = [
