@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lstm_lab import data, nn
     from lstm_lab.api import compare, load_run, load_sweep, resume, sweep, train
     from lstm_lab.config import ConfigError, DataError, Fault, Interrupted
-    from lstm_lab.estimators import SequenceClassifier, SequenceRegressor
+    from lstm_lab.estimators import Forecaster, SequenceClassifier, SequenceRegressor
     from lstm_lab.experiment import Experiment
     from lstm_lab.results import Comparison, SweepResult, TrainedRun
     from lstm_lab.scores import Scores
@@ -26,7 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "lstm_lab.api": ("compare", "load_run", "load_sweep", "resume", "sweep", "train"),
     "lstm_lab.config": ("ConfigError", "DataError", "Fault", "Interrupted"),
-    "lstm_lab.estimators": ("SequenceClassifier", "SequenceRegressor"),
+    "lstm_lab.estimators": ("Forecaster", "SequenceClassifier", "SequenceRegressor"),
     "lstm_lab.experiment": ("Experiment",),
     "lstm_lab.results": ("Comparison", "SweepResult", "TrainedRun"),
     "lstm_lab.scores": ("Scores",),
@@ -35,7 +35,7 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Comparison", "ConfigError", "DataError", "Experiment", "Fault", "Interrupted", "Scores",
+    "Comparison", "ConfigError", "DataError", "Experiment", "Fault", "Forecaster", "Interrupted", "Scores",
     "SequenceClassifier", "SequenceRegressor", "Sweep", "SweepResult", "TrainedRun", "compare", "data", "load_run",
     "load_sweep", "nn", "resume", "sweep", "train",
 ]  # fmt: skip

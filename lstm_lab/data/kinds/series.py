@@ -101,7 +101,7 @@ def latest_window(series: Series, info: SeriesInfo) -> Batch:
     rows = torch.from_numpy(values.astype(np.float32))[None]
     num_unknown = len(info.columns) - len(info.known)
     incomplete = rows[:, :window].isnan().any() or rows[:, window:, num_unknown:].isnan().any()
-    if incomplete and info.num_mask_channels <= 1:
+    if incomplete and info.num_mask_channels != len(info.columns):
         raise DataError(f"{series.path}: a cell is empty among the rows that the model reads: fill it in")
     x = visible(rows, window, len(info.known), info.num_mask_channels)
     K = len(info.targets)

@@ -30,23 +30,37 @@ def scores(output: ForecastOutput, outputs: Iterable[tuple[Tensor, Batch]], info
     Args:
         outputs: numbers of the head (B, horizon, K, P), and their batch.
     """
-    found = []
-    for z, batch in outputs:
-        scale, _ = scale_of(info, batch)
-        predicted, y = output.quantiles(z, LEVELS, scale), batch.y
-        ends = [(predicted[..., k], predicted[..., -1 - k]) for k in range(len(COVERAGES))]
-        found.append(torch.stack([torch.maximum(low - y, y - high) for low, high in ends], 1).cpu())
-    return torch.cat(found)
+    intervals = [(LEVELS[k], LEVELS[-1 - k]) for k in range(len(COVERAGES))]
+    return torch.cat([
+        torch.stack([interval_scores(output, z, batch, ends, info) for ends in intervals], 1) for z, batch in outputs
+    ])  # fmt: skip
+
+
+def interval_scores(
+    output: ForecastOutput, z: Tensor, batch: Batch, ends: tuple[float, float], info: SeriesInfo
+) -> Tensor:
+    """E of every known value, NaN of others: (B, horizon, K), standardised.
+
+    Args:
+        z: numbers of the head (B, horizon, K, P).
+        ends: quantile levels of the interval.
+    """
+    scale, _ = scale_of(info, batch)
+    low, high = output.quantiles(z, ends, scale).unbind(-1)
+    return torch.maximum(low - batch.y, batch.y - high).cpu()
 
 
 def margins(scores: Tensor) -> Tensor:
     """q of each interval, step ahead and target: (coverages, horizon, K); the largest score where n is too small."""
+    return torch.stack([margin(scores[:, k], coverage) for k, coverage in enumerate(COVERAGES)])
+
+
+def margin(scores: Tensor, coverage: float) -> Tensor:
+    """q of one interval, for each step ahead and target, from its scores (N, horizon, K): (horizon, K)."""
     ordered, counts = scores.sort(0).values, (~scores.isnan()).sum(0)  # NaN comes last.
-    found = torch.empty(scores.shape[1:])
-    for k, coverage in enumerate(COVERAGES):
-        rank = torch.minimum(((counts[k] + 1) * coverage - 1e-9).ceil().long(), counts[k]) - 1
-        found[k] = ordered[:, k].gather(0, rank.clamp(min=0).unsqueeze(0))[0]
-    return found.nan_to_num(math.inf)  # A value that is never known has no margin.
+    rank = torch.minimum(((counts + 1) * coverage - 1e-9).ceil().long(), counts) - 1
+    found = ordered.gather(0, rank.clamp(min=0).unsqueeze(0))[0]
+    return found.nan_to_num(math.inf).float()  # A value that is never known has no margin.
 
 
 def quantiles(output: ForecastOutput, z: Tensor, margins: Tensor, scale: Scale) -> Tensor:
