@@ -60,7 +60,9 @@ def type_name(annotation: Any) -> str:
     if origin is not None:
         inside = ", ".join("..." if arg is Ellipsis else type_name(arg) for arg in args)
         return f"{origin.__name__}[{inside}]"
-    return "null" if annotation is type(None) else getattr(annotation, "__name__", str(annotation))
+    if annotation is type(None):
+        return "null"
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
 def _default(info: FieldInfo) -> str:

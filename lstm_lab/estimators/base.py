@@ -158,7 +158,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc, unused-ignore]
         return state
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "learner_")
+        return "learner_" in vars(self)
 
 
 class TemporaryFolder:

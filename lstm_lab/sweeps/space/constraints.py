@@ -44,7 +44,8 @@ class Constraint:
                 raise SyntaxError(f"longer than {MAX_LENGTH} characters")
             self.tree = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, MemoryError, RecursionError) as error:
-            raise ValueError(f"'{text[:60]}': not an expression: {getattr(error, 'msg', error)}") from None
+            reason = error.msg if isinstance(error, SyntaxError) else error
+            raise ValueError(f"'{text[:60]}': not an expression: {reason}") from None
         self.keys: set[str] = set()
         self._check(self.tree, is_condition=True)
         if not self.keys:
