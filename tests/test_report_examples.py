@@ -13,7 +13,7 @@ from test_report_browser import CLASSES, FORECAST, with_examples
 
 from lstm_lab.evaluate import evaluate
 from lstm_lab.example_records import parse_examples, read_examples
-from lstm_lab.examples.collect import collect, examples_of
+from lstm_lab.examples.collect import examples_of
 from lstm_lab.report import write_report
 from lstm_lab.report.parts.forecasts import interval_coverage
 from lstm_lab.report.sections.predictions import prediction_subsection
@@ -75,7 +75,7 @@ def test_labels_of_each_step_are_counted_where_there_is_a_target():
     batch = SimpleNamespace(y=y, lengths=torch.tensor([3, 2]))
     from lstm_lab.tasks.tag import Tag
 
-    found = collect.dispatch(Tag)(task, [(batch, output)])
+    found = Tag.examples(task, [(output, batch)])
     assert found["confusion"] == [[2, 0], [1, 2]]
     assert [sequence["accuracy"] for sequence in found["sequences"]] == [0.5, 1.0]
 

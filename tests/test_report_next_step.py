@@ -34,7 +34,7 @@ def trained(experiment, runs):
 
 def content(form, batches, outputs, task):
     """As read from examples.json."""
-    found = collect.collect.dispatch(NextStep)(task, zip(batches, outputs, strict=True))
+    found = task.examples(zip(outputs, batches, strict=True))
     assert found["kind"] == form
     about = {"split": "validation", "epoch": 20, "samples": 8, "total": 8}
     return parse_examples({**about, **json.loads(json.dumps(found))})

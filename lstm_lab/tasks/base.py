@@ -12,9 +12,12 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from lstm_lab.data.base import Batch, Dataset, Prediction, Split
+from lstm_lab.files import Row
 from lstm_lab.registry import Named, Registered
 
 Mode = Literal["min", "max"]
+Outputs = Iterable[tuple[Tensor, Batch]]
+"""Logits of a model, and the batch that each belongs to."""
 SplitT = TypeVar("SplitT", bound=Split, default=Any)
 
 
@@ -89,11 +92,11 @@ class Task(Registered, Generic[SplitT], kind="task"):
         """Targets in a batch: what its mean loss is a mean over."""
         return len(batch.y)
 
-    def calibrate(self, outputs: Iterable[tuple[Tensor, Batch]]) -> Any:
+    def calibrate(self, outputs: Outputs) -> Any:
         """Plain values fitted on a trained model's validation outputs, for `load_calibration`; None without any.
 
         Args:
-            outputs: logits and their batch.
+            outputs: of the validation split.
         """
         return None
 
@@ -128,6 +131,23 @@ class Task(Registered, Generic[SplitT], kind="task"):
         Args:
             batch: that the logits belong to, where samples have a scale of their own.
         """
+
+    def examples(self, outputs: Outputs) -> Row:
+        """What a report shows of a model's predictions, as plain values for examples.json.
+
+        Args:
+            outputs: of samples of the validation split.
+
+        Returns:
+            The fields of one of `lstm_lab.example_records`, its `kind` among them, without those that `Examples` adds
+            of the run; empty for a task without examples.
+        """
+        return {}
+
+
+def rounded(values: Tensor) -> list[float | None]:
+    """Values (N,) with six significant digits; None for NaN."""
+    return [float(f"{value:.6g}") if value == value else None for value in values.tolist()]
 
 
 def better(value: float, than: float | None, mode: str) -> bool:

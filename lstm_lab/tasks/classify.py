@@ -9,7 +9,8 @@ from torch import Tensor
 
 from lstm_lab.data.base import Batch, Prediction
 from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit, ClassInfo
-from lstm_lab.tasks.base import Task, score
+from lstm_lab.files import Row
+from lstm_lab.tasks.base import Outputs, Task, score
 from lstm_lab.tasks.classification import (
     MAXIMISED,
     ClassConfig,
@@ -17,6 +18,7 @@ from lstm_lab.tasks.classification import (
     CrossEntropy,
     class_probabilities,
 )
+from lstm_lab.tasks.classification_examples import class_examples
 
 
 class Classify(Task[ClassificationSplit], name="classify"):
@@ -60,3 +62,6 @@ class Classify(Task[ClassificationSplit], name="classify"):
             log_probabilities = class_probabilities(model, test_inputs, self.output_size).log()
             scores[name] = score(self.metrics(), log_probabilities, batch)
         return scores
+
+    def examples(self, outputs: Outputs) -> Row:
+        return class_examples(self.classes, outputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 import torch
@@ -13,10 +13,12 @@ from torch import Tensor
 from lstm_lab.data.base import Batch, Dataset, Prediction
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.data.kinds.windows import Windows
+from lstm_lab.files import Row
 from lstm_lab.registry import Named, OneOf
-from lstm_lab.tasks.base import Task
+from lstm_lab.tasks.base import Outputs, Task
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.baselines import all_baselines
+from lstm_lab.tasks.forecasting.examples import forecast_examples
 from lstm_lab.tasks.forecasting.metrics import ForecastMetrics
 from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput, Point, build_output
 from lstm_lab.tasks.forecasting.scale import float_scale, scale_of
@@ -148,7 +150,7 @@ class Forecast(Task[Windows], name="forecast"):
     def metrics(self) -> ForecastMetrics:
         return ForecastMetrics(self.info, self.output, not self.output.is_point, self.margins)
 
-    def calibrate(self, outputs: Iterable[tuple[Tensor, Batch]]) -> Any:
+    def calibrate(self, outputs: Outputs) -> Any:
         if not self.conformal:
             return None
         scores = conformal.scores(self.output, ((self._shaped(z), batch) for z, batch in outputs), self.info)
@@ -188,6 +190,9 @@ class Forecast(Task[Windows], name="forecast"):
                 metrics.update(chunk.flatten(1), split.take(rows))
             scores[name] = {key: float(value) for key, value in metrics.compute().items()}
         return scores
+
+    def examples(self, outputs: Outputs) -> Row:
+        return forecast_examples(self, outputs)
 
 
 def season_within(seasons: tuple[int, ...], window: int) -> int | None:

@@ -12,9 +12,10 @@ from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch, Prediction
 from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, NextStepSplit, TokenInfo
+from lstm_lab.files import Row
 from lstm_lab.kernels.lengths import length_mask
 from lstm_lab.tasks import next_step_baselines
-from lstm_lab.tasks.base import Task, TaskMetrics
+from lstm_lab.tasks.base import Outputs, Task, TaskMetrics
 
 
 class StepForm:
@@ -171,6 +172,11 @@ class NextStep(Task[NextStepSplit], name="next_step"):
                 metrics.update(predict(before).unsqueeze(0), Batch(before, torch.tensor([len(y)]), y.unsqueeze(0)))
             scores[name] = {key: float(value) for key, value in metrics.compute().items()}
         return scores
+
+    def examples(self, outputs: Outputs) -> Row:
+        from lstm_lab.tasks.next_step_examples import next_step_examples
+
+        return next_step_examples(self, outputs)
 
     def _pairs(self, split: NextStepSplit) -> tuple[Tensor, Tensor]:
         """For each step with a target the steps before, 0 before the first, and the step itself: frames (N, K) float32,

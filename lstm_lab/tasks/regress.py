@@ -12,7 +12,11 @@ from torchmetrics import Metric
 from lstm_lab.data.base import Batch, Prediction
 from lstm_lab.data.kinds.labelled import summary_features
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
-from lstm_lab.tasks.base import Task, TaskMetrics, score
+from lstm_lab.files import Row
+from lstm_lab.tasks.base import Outputs, Task, TaskMetrics, rounded, score
+
+MAX_EXAMPLES = 400
+"""Targets and predictions that a report shows."""
 
 
 class RegressionMetrics(Metric, TaskMetrics):
@@ -81,3 +85,13 @@ class Regress(Task[RegressionSplit], name="regress"):
             "linear regression": torch.from_numpy(linear.predict(summary_features(scored))).float(),
         }
         return {name: score(self.metrics(), output, scored) for name, output in outputs.items()}
+
+    def examples(self, outputs: Outputs) -> Row:
+        """Targets and predictions of the first value, evenly spread over the samples."""
+        logits, batches = zip(*outputs, strict=True)
+        prediction, target = torch.cat(logits)[:, 0], torch.cat([batch.y for batch in batches])[:, 0]
+        evenly = torch.linspace(0, len(target) - 1, min(len(target), MAX_EXAMPLES)).round().long()
+        return {
+            "kind": "values", "target_name": self.targets[0], "target": rounded(target[evenly]),
+            "prediction": rounded(prediction[evenly]),
+        }  # fmt: skip

@@ -12,8 +12,10 @@ from torch import Tensor
 from lstm_lab.data.base import Batch, Prediction
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
-from lstm_lab.tasks.base import Task, score
+from lstm_lab.files import Row
+from lstm_lab.tasks.base import Outputs, Task, score
 from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, CrossEntropy
+from lstm_lab.tasks.classification_examples import tag_examples
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -83,6 +85,9 @@ class Tag(Task[TaggedSplit], name="tag"):
         }
         batch = Batch(torch.empty(0), torch.tensor([len(rows)]), y.unsqueeze(0))
         return {name: score(self.metrics(), found.log()[None], batch) for name, found in predicted.items()}
+
+    def examples(self, outputs: Outputs) -> Row:
+        return tag_examples(self.classes, outputs)
 
 
 def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:

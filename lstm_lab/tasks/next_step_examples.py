@@ -1,17 +1,18 @@
-"""Examples of a model of the next step: loss by position and by token, excerpts, and continuations."""
+"""Examples of a model of the next step: loss by position and by token, excerpts, and continuations.
+
+The plain values become the typed records of `lstm_lab.example_records`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.next_step import FrameInfo
+from lstm_lab.files import Row
+from lstm_lab.tasks.base import Outputs, rounded
 from lstm_lab.tasks.next_step import NextStep, Tokens, target_mask
 
 MAX_FRAMES, MAX_TOKENS, MAX_POSITIONS, MAX_CONTEXT = 48, 32, 120, 24
@@ -36,20 +37,20 @@ class Sequence:
     """(T, TOP) of those tokens; empty for frames."""
 
 
-def next_steps(task: NextStep, outputs: Iterable[tuple[Batch, Tensor]]) -> dict[str, Any]:
-    """Plain values for examples.json, losses in nats; of tokens and frames alike where they can be."""
+def next_step_examples(task: NextStep, outputs: Outputs) -> Row:
+    """`TokenExamples` or `FrameExamples` without what the run adds; losses are in nats."""
     form, has_tokens = task.form, task.form is Tokens
     sequences: list[Sequence] = []
     tally = Tally(task.output_size)
-    for batch, output in outputs:
+    for logits, batch in outputs:
         mask = target_mask(batch, task.predict_first)
-        nats = form.nll(output, batch.y).where(mask, math.nan)  # (B, T)
+        nats = form.nll(logits, batch.y).where(mask, math.nan)  # (B, T)
         if has_tokens:
-            probability, prediction = output.softmax(-1).topk(min(TOP, task.output_size))
-            tally.add_tokens(output[mask], batch.y[mask])
+            probability, prediction = logits.softmax(-1).topk(min(TOP, task.output_size))
+            tally.add_tokens(logits[mask], batch.y[mask])
         else:
-            probability, prediction = output[:, :0], output[:, :MAX_FRAMES].sigmoid()
-            tally.add_frames(output[mask], batch.y[mask])
+            probability, prediction = logits[:, :0], logits[:, :MAX_FRAMES].sigmoid()
+            tally.add_frames(logits[mask], batch.y[mask])
         fields = (nats, batch.y, prediction, probability)
         for number, length in enumerate(batch.lengths.tolist()):
             sequences.append(Sequence(*(field[number, :length].clone() for field in fields)))
@@ -58,10 +59,10 @@ def next_steps(task: NextStep, outputs: Iterable[tuple[Batch, Tensor]]) -> dict[
     for row, sequence in zip(by_position, sequences, strict=True):
         row[: len(sequence.nats)] = sequence.nats[:MAX_POSITIONS]
     all_nats = torch.cat([sequence.nats for sequence in sequences])
-    names = _names(task)
+    names = task.names
     content = {
         "kind": "tokens" if has_tokens else "frames", "num_steps": int((~all_nats.isnan()).sum()),
-        "nll": float(all_nats.nanmean(dtype=torch.float64)), "loss_by_position": _rounded(by_position.nanmean(0)),
+        "nll": float(all_nats.nanmean(dtype=torch.float64)), "loss_by_position": rounded(by_position.nanmean(0)),
         "largest_losses": tally.rows(names),
         "excerpts": [_excerpt(task, *chosen) for chosen in _chosen(sequences)],
     }  # fmt: skip
@@ -85,17 +86,17 @@ class Tally:
         self.n, self.nats, self.correct, self.predicted = torch.zeros(4, K, dtype=torch.float64).unbind()
         self.steps = 0
 
-    def add_tokens(self, output: Tensor, y: Tensor) -> None:
+    def add_tokens(self, logits: Tensor, y: Tensor) -> None:
         """Logits (N, V) and targets (N,): the loss of a step counts for its target."""
-        K, prediction = len(self.n), output.argmax(-1)
-        nats = torch.nn.functional.cross_entropy(output, y, reduction="none").double()
+        K, prediction = len(self.n), logits.argmax(-1)
+        nats = torch.nn.functional.cross_entropy(logits, y, reduction="none").double()
         self._add(y.bincount(minlength=K), torch.bincount(y, nats, K), y[prediction == y].bincount(minlength=K),
                   prediction.bincount(minlength=K), len(y))  # fmt: skip
 
-    def add_frames(self, output: Tensor, y: Tensor) -> None:
+    def add_frames(self, logits: Tensor, y: Tensor) -> None:
         """Logits and targets (N, K): each channel has a share of the loss of a step, on or off."""
-        nats = torch.nn.functional.binary_cross_entropy_with_logits(output, y, reduction="none").double()
-        active, predicted = y > 0.5, output > 0
+        nats = torch.nn.functional.binary_cross_entropy_with_logits(logits, y, reduction="none").double()
+        active, predicted = y > 0.5, logits > 0
         self._add(active.sum(0), nats.sum(0), (active & predicted).sum(0), predicted.sum(0), len(y))
 
     def _add(self, n: Tensor, nats: Tensor, correct: Tensor, predicted: Tensor, steps: int) -> None:
@@ -104,7 +105,7 @@ class Tally:
             total += increment
         self.steps += steps
 
-    def rows(self, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    def rows(self, names: tuple[str, ...]) -> list[Row]:
         """Those with the largest shares of the loss, the largest first."""
         total = float(self.nats.sum())
         return [
@@ -118,10 +119,6 @@ class Tally:
         ]  # fmt: skip
 
 
-def _names(task: NextStep) -> tuple[str, ...]:
-    return task.info.channels if isinstance(task.info, FrameInfo) else task.info.tokens
-
-
 def _chosen(sequences: list[Sequence]) -> list[tuple[str, Sequence]]:
     """The median and the worst by mean loss, of the sequences long enough to show something, if there are any."""
     with_targets = [sequence for sequence in sequences if not sequence.nats.isnan().all()]
@@ -133,14 +130,14 @@ def _chosen(sequences: list[Sequence]) -> list[tuple[str, Sequence]]:
     return [("median", long[(len(long) - 1) // 2]), *([("worst", long[-1])] if len(long) > 2 else [])]
 
 
-def _excerpt(task: NextStep, name: str, sequence: Sequence) -> dict[str, Any]:
+def _excerpt(task: NextStep, name: str, sequence: Sequence) -> Row:
     """The first steps of a sequence."""
     has_tokens = task.form is Tokens
-    names, most = _names(task), MAX_TOKENS if has_tokens else MAX_FRAMES
+    names, most = task.names, MAX_TOKENS if has_tokens else MAX_FRAMES
     target = sequence.target[:most]
-    content: dict[str, Any] = {
+    content: Row = {
         "name": name, "length": len(sequence.nats), "nll": float(sequence.nats.nanmean()),
-        "nats": _rounded(sequence.nats[:most]),
+        "nats": rounded(sequence.nats[:most]),
     }  # fmt: skip
     if has_tokens:
         likeliest = sequence.prediction[:most, 0].tolist()
@@ -158,7 +155,7 @@ def _excerpt(task: NextStep, name: str, sequence: Sequence) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _continuations(sequences: list[Sequence], names: tuple[str, ...], separator: str) -> list[dict[str, Any]]:
+def _continuations(sequences: list[Sequence], names: tuple[str, ...], separator: str) -> list[Row]:
     """Steps at the quantiles of the loss: context, target and most probable tokens."""
     owner = torch.cat([torch.full((len(sequence.nats),), number) for number, sequence in enumerate(sequences)])
     step = torch.cat([torch.arange(len(sequence.nats)) for sequence in sequences])
@@ -179,8 +176,3 @@ def _continuations(sequences: list[Sequence], names: tuple[str, ...], separator:
             "predictions": [(names[k], round(probability, 4)) for k, probability in likeliest],
         })  # fmt: skip
     return rows
-
-
-def _rounded(values: Tensor) -> list[float | None]:
-    """Plain values with five significant digits; None for NaN."""
-    return [float(f"{value:.5g}") if value == value else None for value in values.tolist()]
