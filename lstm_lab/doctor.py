@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata, util
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from lstm_lab import kernels, startup
-from lstm_lab.files import runs_folder
+from lstm_lab.files import Row, runs_folder
 from lstm_lab.provenance import git_state, versions
 from lstm_lab.tracking import resolve_mode
 
@@ -23,7 +23,7 @@ class System(TypedDict):
     """What was found on this machine."""
 
     versions: dict[str, str]
-    code: dict[str, Any] | None
+    code: Row | None
     """Commit, and whether it was changed."""
     cpus: int
     """That this process may use."""
@@ -43,7 +43,7 @@ class System(TypedDict):
     data_folder: str | None
 
 
-def examine() -> dict[str, Any]:
+def examine() -> Row:
     """Look at this machine.
 
     Returns:

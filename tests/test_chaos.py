@@ -1,4 +1,4 @@
-"""Whatever dies meanwhile, a sweep on a cluster ends with every trial accounted for and the same answer."""
+"""Whatever is killed meanwhile, a sweep on a cluster ends with every trial accounted for and the same result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lstm_lab import config
 from lstm_lab.sweeps.store.folder import SweepFolder
 
 EVERY = float(os.environ.get("LSTM_LAB_CHAOS_EVERY", 20))
-"""Seconds between two kills; more on a machine so busy that a process needs longer than that to start."""
+"""Seconds between two kills; more on a busy machine, where a process takes longer to start."""
 
 
 def lab(*words, cwd, **environment):
@@ -31,7 +31,7 @@ def lab(*words, cwd, **environment):
 
 
 def holding(text):
-    """Processes that were started with it in their environment."""
+    """Processes whose environment contains a text: (pid, command line)."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -41,12 +41,12 @@ def holding(text):
 
 
 def busy(nodes):
-    """Processes of trials: their title says so only while they work on one."""
+    """Processes of running trials: their title names the trainable only while they work on one."""
     return [pid for pid in nodes.pids() if "Trainable" in command_line(pid)]
 
 
 def disturb(turn, nodes, driver):
-    """Kill one thing; what it was."""
+    """Kill a node, the driver or a worker; returns which."""
     if turn == "node":
         nodes.kill_node(1)
         nodes.start_node(1)
@@ -130,7 +130,7 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
 
 
 @pytest.mark.slow
-def test_when_the_head_has_gone_the_line_that_goes_on_is_said(tmp_path, vowels):
+def test_when_the_head_is_lost_the_driver_prints_the_command_that_resumes(tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.max_epochs": 60, "data.batch_size": 4})
     content = {"experiment": experiment.dump(), "space": {"optimizer.lr": {"grid": [0.001, 0.002, 0.003, 0.004]}}}
     (tmp_path / "rates.yaml").write_text(f"# Which rate?\n{config.to_yaml(content)}")
@@ -144,7 +144,7 @@ def test_when_the_head_has_gone_the_line_that_goes_on_is_said(tmp_path, vowels):
         nodes.kill_node(0)
         out, _ = driver.communicate(timeout=120)
         assert driver.returncode == 130, out
-        assert f"has gone; resume with: lstm-lab resume {folder.path} --address {nodes.address}" in out
+        assert f"is gone; resume with: lstm-lab resume {folder.path} --address {nodes.address}" in out
         nodes.kill_node(1)
         nodes.start_node(0)
         driver = lab("resume", folder.path, "--address", nodes.address, cwd=tmp_path, **nodes.environment)

@@ -1,4 +1,4 @@
-"""What a team needs for sweeps on a cluster: templates that say what they are for, refusals in one line, two nodes."""
+"""Sweeps on a cluster: templates, dry run, refusals in one line, two real nodes, remote storage."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def write(path, experiment, **more):
 
 
 def check_command(words):
-    """A command line of ours, read as our own parser reads it, without running it."""
+    """Parse a command line of ours with our own parser, without running it."""
     assert words[0] == "lstm-lab"
     verb = typer.main.get_command(app).commands[words[1]]
     verb.make_context(words[1], list(words[2:]))
@@ -45,7 +45,7 @@ def comments(path):
 
 
 def test_the_slurm_script_runs_our_command_on_every_node(tmp_path):
-    """Run for real, with stand-ins for Slurm and Ray that say what they were asked."""
+    """The script is executed, with stand-ins for Slurm and Ray that print their arguments."""
     script = TEMPLATES / "slurm.sh"
     subprocess.run(["bash", "-n", script], check=True)
     place = tmp_path / ".venv" / "bin"
@@ -100,7 +100,7 @@ def test_the_kubernetes_manifest_is_a_ray_job_of_ours():
         assert said in comments(TEMPLATES / "rayjob.yaml")
 
 
-def test_the_ray_cluster_file_is_one_that_ray_takes():
+def test_the_ray_cluster_file_fits_rays_schema():
     import jsonschema
     import ray.autoscaler
 
@@ -115,10 +115,10 @@ def test_the_ray_cluster_file_is_one_that_ray_takes():
     check_command(comments(TEMPLATES / "ray.yaml").partition("on the head: ")[2].split(" # ")[0].split())
 
 
-# --- what would be started --------------------------------------------------------------------------------------------
+# --- dry run ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_dry_run_says_what_would_be_started_and_makes_nothing(tmp_path, vowels, runs):
+def test_a_dry_run_prints_what_would_be_started_and_creates_nothing(tmp_path, vowels, runs):
     path = write(
         tmp_path / "rates.yaml", vowels, space={"optimizer.lr": {"grid": [0.01, 0.02, 0.03]}}, seeds=[0, 1],
         resources={"cpus": 0.25, "workers": 2}, timeout=30,
@@ -136,7 +136,7 @@ def test_a_dry_run_says_what_would_be_started_and_makes_nothing(tmp_path, vowels
     assert not runs.exists()
 
 
-def test_a_dry_run_says_when_nothing_has_room(tmp_path, vowels):
+def test_a_dry_run_prints_that_no_trial_fits(tmp_path, vowels):
     path = write(
         tmp_path / "s.yaml", vowels, space={"optimizer.lr": {"grid": [0.01]}}, resources={"cpus": 10_000}
     )  # fmt: skip
@@ -211,7 +211,7 @@ def test_where_ray_does_not_read_the_auth_mode_again_the_way_out_is_named(monkey
 
 
 def test_only_what_was_started_is_ended(tmp_path):
-    """A recorded pid that belongs to somebody else by now is left alone."""
+    """A recorded pid that now belongs to another process is left alone."""
     nodes = LocalCluster(tmp_path)
     stranger = subprocess.Popen(["sleep", "60"])
     ours = subprocess.Popen(["sleep", "60"])
@@ -241,7 +241,7 @@ def test_only_what_was_started_is_ended(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_as_it_was(tmp_path, vowels):
+def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_running(tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.max_epochs": 4})
     path = write(tmp_path / "rates.yaml", experiment, space={"optimizer.lr": {"grid": [0.01, 0.02, 0.03, 0.04]}})
     nodes = LocalCluster(tmp_path / "nodes")
@@ -273,7 +273,7 @@ def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_as_it_was(tmp_path, vowe
 # --- storage ----------------------------------------------------------------------------------------------------------
 
 
-def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
+def test_storage_copies_changes_and_fetches_everything(tmp_path):
     from lstm_lab.sweeps.store.remote import RECORDS, Storage
 
     ours = tmp_path / "ours"
@@ -311,7 +311,7 @@ def test_storage_copies_what_changed_and_brings_it_back_whole(tmp_path):
         (ours / "checkpoints" / "last.ckpt").write_bytes(b"1")
 
 
-def test_storage_is_refused_where_it_cannot_serve(tmp_path, demand):
+def test_storage_that_cannot_be_used_is_refused(tmp_path, demand):
     from lstm_lab.sweeps.store.remote import claim_storage
 
     space = {"optimizer.lr": {"uniform": [0.01, 0.02]}}

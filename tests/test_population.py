@@ -1,4 +1,4 @@
-"""Population-based training: a clone is its donor's weights with its own numbers, whatever is killed on the way."""
+"""Population-based training: an exploit copies the source's weights with new values, whenever a process is killed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Enough(Exception):
 
 
 def train_to(experiment, run, epochs):
-    """Train, and be cut off after so many epochs."""
+    """Train, and interrupt after so many epochs."""
 
     def stop(row):
         if row["epoch"] + 1 >= epochs:
@@ -59,7 +59,7 @@ def write(path, experiment, **more):
 
 @pytest.fixture
 def pair(tmp_path, vowels):
-    """A donor three epochs on, and a trial two epochs on."""
+    """A source with three epochs, and a trial with two."""
     made = []
     for name, lr, epochs in (("t0000", 0.01, 3), ("t0001", 0.002, 2)):
         experiment = vowels.with_overrides({"optimizer.lr": lr, "trainer.max_epochs": 6})
@@ -83,7 +83,7 @@ def clone(pair):
     return changed, source, run, row
 
 
-def test_a_clone_has_the_donors_weights_and_record_and_its_own_numbers(pair):
+def test_an_exploit_takes_the_weights_and_record_of_the_source_and_new_values(pair):
     changed, source, run, row = clone(pair)
     assert row["from_epoch"] == 3
     exploit(run)
@@ -102,7 +102,7 @@ def test_a_clone_has_the_donors_weights_and_record_and_its_own_numbers(pair):
     assert run.lineage() == [row]
 
 
-def test_the_numbers_in_the_record_are_those_in_the_optimiser(pair):
+def test_the_values_in_the_record_are_those_in_the_optimiser(pair):
     changed, _, run, _ = clone(pair)
     exploit(run)
     train(changed, run)
@@ -113,8 +113,8 @@ def test_the_numbers_in_the_record_are_those_in_the_optimiser(pair):
     assert (group["lr"], group["weight_decay"]) == (0.03, 0.004)
 
 
-def test_a_clone_is_what_the_donor_would_have_become_with_those_numbers(pair, tmp_path):
-    """Not cloning but changing the donor's numbers in place: the same rows from there on."""
+def test_an_exploit_equals_the_source_with_its_values_changed(pair, tmp_path):
+    """Changing the values of the source in place gives the same rows from then on."""
     changed, source, run, _ = clone(pair)
     exploit(run)
     train(changed, run)
@@ -127,7 +127,7 @@ def test_a_clone_is_what_the_donor_would_have_become_with_those_numbers(pair, tm
     assert [row["val/loss"] for row in run.rows()] == [row["val/loss"] for row in source.rows()]
 
 
-def test_the_clone_outlives_the_checkpoint_it_was_made_of(pair):
+def test_a_clone_stays_when_the_source_is_removed(pair):
     changed, source, run, row = clone(pair)
     shutil.rmtree(source.path)
     exploit(run)
@@ -136,7 +136,7 @@ def test_the_clone_outlives_the_checkpoint_it_was_made_of(pair):
 
 
 @pytest.mark.parametrize("moved", range(5))
-def test_killed_while_it_becomes_a_clone_it_becomes_the_same(pair, monkeypatch, moved):
+def test_an_exploit_that_is_killed_and_repeated_ends_the_same(pair, monkeypatch, moved):
     changed, source, run, row = clone(pair)
     real, count = Path.replace, [0]
 
@@ -161,7 +161,7 @@ def test_killed_while_it_becomes_a_clone_it_becomes_the_same(pair, monkeypatch, 
     assert torch.equal(*(next(iter(weights(each)["state_dict"].values())) for each in (run, source)))
 
 
-def test_killed_once_it_is_a_clone_its_lineage_has_no_double(pair, monkeypatch):
+def test_an_exploit_that_is_killed_at_its_end_is_recorded_once(pair, monkeypatch):
     _, _, run, row = clone(pair)
     monkeypatch.setattr(population.shutil, "rmtree", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -171,8 +171,8 @@ def test_killed_once_it_is_a_clone_its_lineage_has_no_double(pair, monkeypatch):
     assert run.lineage() == [row]
 
 
-def test_a_best_checkpoint_from_after_the_newest_is_not_taken(pair):
-    """Caught between the two renames of a donor that has just become better."""
+def test_a_best_checkpoint_that_is_newer_than_the_last_is_not_copied(pair):
+    """Between the two renames of a source that has just improved."""
     source = pair[0][1].checkpoints
     (source / "best.ckpt").unlink()
     (source / "last.ckpt").replace(source / "best.ckpt")
@@ -180,7 +180,7 @@ def test_a_best_checkpoint_from_after_the_newest_is_not_taken(pair):
     assert clone(pair)[3] is None
 
 
-def test_killed_while_a_clone_is_prepared_there_is_none(pair, monkeypatch):
+def test_a_clone_whose_preparation_is_killed_does_not_exist(pair, monkeypatch):
     before = weights(pair[1][1])
     monkeypatch.setattr(os, "fsync", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
@@ -193,7 +193,7 @@ def test_killed_while_a_clone_is_prepared_there_is_none(pair, monkeypatch):
     assert clone(pair)[3] is not None
 
 
-def test_a_donor_that_becomes_a_clone_itself_is_waited_for(pair):
+def test_a_source_that_takes_over_a_clone_itself_is_waited_for(pair):
     (first, ahead), (second, behind) = pair
     row = {"trial": "t0000", "epoch": 3, "source": "t0001", "at": "2026-01-01T00:00:00+00:00", "overrides": NEW}
     assert prepare_clone(behind, ahead, first.with_overrides(NEW), {**row, "changes": {}})["from_epoch"] == 2
@@ -208,19 +208,19 @@ def test_a_donor_that_becomes_a_clone_itself_is_waited_for(pair):
     assert [each["epoch"] for each in held] == [0, 1]
 
 
-def test_a_donor_at_its_end_is_not_cloned(pair, tmp_path):
+def test_a_source_that_has_finished_is_not_copied(pair, tmp_path):
     (experiment, source), _ = pair
     train(experiment, source)
     assert clone(pair)[3] is None
     assert not population.has_clone(pair[1][1])
 
 
-# --- who is cloned by whom --------------------------------------------------------------------------------------------
+# --- which trial continues from which ---------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def members(tmp_path, demand, monkeypatch):
-    """Four trials that say what the test makes them say, and clones that are only written down."""
+    """Four trials whose results the test chooses, and clones that are recorded but not made."""
     experiment = demand.with_overrides({"trainer.max_epochs": 8})
     folder = SweepFolder.create(tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", experiment, num_samples=4)))
     sweep = folder.sweep
@@ -233,7 +233,7 @@ def members(tmp_path, demand, monkeypatch):
     return Population(folder, PBTScheduler(perturbation_interval=2, quantile_fraction=0.25, resample_probability=0.25))
 
 
-def test_the_worst_goes_on_from_the_best_at_multiples_of_the_interval(members):
+def test_the_worst_continues_from_the_best_at_multiples_of_the_interval(members):
     metric = members.base.monitor
     for epoch in range(8):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
@@ -249,7 +249,7 @@ def test_the_worst_goes_on_from_the_best_at_multiples_of_the_interval(members):
                 assert row is None
 
 
-def test_changed_numbers_keep_the_constraints(tmp_path, demand):
+def test_explored_values_satisfy_the_constraints(tmp_path, demand):
     path = write(tmp_path / "c.yaml", demand.with_overrides({"trainer.max_epochs": 8}),
                  constraints=["optimizer.lr * (1 + model.dropout.output) < 0.02"])  # fmt: skip
     folder = SweepFolder.create(tmp_path / "c", load_sweep(path))
@@ -261,7 +261,7 @@ def test_changed_numbers_keep_the_constraints(tmp_path, demand):
         assert list(new) == list(point)
 
 
-def test_a_driver_that_was_killed_knows_what_was_compared(members):
+def test_a_resumed_driver_knows_the_earlier_comparisons(members):
     metric = members.base.monitor
     for epoch in range(4):
         for place, trial in enumerate(["t0002", "t0000", "t0003", "t0001"]):
@@ -275,10 +275,10 @@ def test_a_driver_that_was_killed_knows_what_was_compared(members):
     assert gains == {"t0002": [None, 1.0], "t0000": [None, 0.5], "t0003": [None, 0.0], "t0001": [None, -0.5]}
 
 
-# --- what a model expects of the numbers ------------------------------------------------------------------------------
+# --- Gaussian process -------------------------------------------------------------------------------------------------
 
 
-def test_a_process_knows_what_it_saw_and_nothing_far_away():
+def test_a_gaussian_process_fits_observations_and_is_uncertain_far_away():
     x = np.array([[0.1, 1.0], [0.5, 1.0], [0.9, 2.0]])
     y = np.array([1.0, 3.0, 2.0])
     process = gaussian_process.GaussianProcess(x, y, gaussian_process.Kernel(0.05, 0.0, 1e-9))
@@ -290,7 +290,7 @@ def test_a_process_knows_what_it_saw_and_nothing_far_away():
     assert deviation == pytest.approx(y.std(), rel=0.01)
 
 
-def test_what_was_found_out_long_ago_counts_less():
+def test_old_observations_count_less():
     x, y = np.array([[0.2, 0.0], [0.8, 0.0]]), np.array([0.0, 1.0])
     process = gaussian_process.GaussianProcess(x, y, gaussian_process.Kernel(0.2, 0.3, 0.01))
     apart = [np.ptp(process(np.array([[0.2, t], [0.8, t]]))[0]) for t in (0.0, 3.0, 9.0)]
@@ -298,7 +298,7 @@ def test_what_was_found_out_long_ago_counts_less():
     assert apart[2] < 0.3 * apart[0]
 
 
-def test_what_is_pending_is_not_chosen_again():
+def test_a_pending_candidate_is_not_selected_again():
     x, y = np.array([[0.0, 1.0], [1.0, 1.0]]), np.array([0.0, 0.0])
     process = gaussian_process.GaussianProcess(x, y, gaussian_process.Kernel(0.2, 0.0, 0.01))
     candidates = np.array([[0.45, 1.0], [0.25, 1.0]])
@@ -306,7 +306,7 @@ def test_what_is_pending_is_not_chosen_again():
     assert gaussian_process.select_ucb(process, candidates, np.array([[0.5, 1.0]]), 1.0) == 1
 
 
-def test_bandits_find_the_numbers_that_gain_where_chance_does_not(tmp_path, demand):
+def test_pb2_finds_the_values_that_gain(tmp_path, demand):
     """An epoch gains the more, the nearer the rate is to 0.01."""
     experiment = demand.with_overrides({"trainer.max_epochs": 8})
     path = write(tmp_path / "b.yaml", experiment, num_samples=4, scheduler={"name": "pb2", "perturbation_interval": 2},
@@ -321,7 +321,7 @@ def test_bandits_find_the_numbers_that_gain_where_chance_does_not(tmp_path, dema
     assert np.mean(tried[-8:]) < 0.35 < np.mean(tried[:3])
 
 
-def test_every_domain_has_a_place_in_the_unit_cube():
+def test_every_domain_maps_to_the_unit_interval():
     arguments = {"choice": ["a", "b", "c"], "grid": [1, 2], "randint": [2, 5], "normal": [1.0, 0.5],
                  "quniform": [0.1, 0.5, 0.1], "qloguniform": [16, 128, 16]}  # fmt: skip
     for name, kind in Domain.members.items():
@@ -333,7 +333,7 @@ def test_every_domain_has_a_place_in_the_unit_cube():
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", "rmsprop"])
-def test_only_what_torch_obeys_in_the_next_step_may_change(vowels, optimizer):
+def test_only_values_that_act_in_the_next_step_may_change(vowels, optimizer):
     found = vowels.with_overrides({"optimizer": optimizer})
     for name, value in found.optimizer.options().items():
         assert is_mutable(found, f"optimizer.{name}") == (
@@ -350,7 +350,7 @@ def test_only_what_torch_obeys_in_the_next_step_may_change(vowels, optimizer):
 # --- on Ray -----------------------------------------------------------------------------------------------------------
 
 
-def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeypatch):
+def test_a_population_that_does_not_fit_is_refused(tmp_path, demand, monkeypatch):
     import threading
 
     from rich.console import Console
@@ -361,7 +361,7 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
     folder = SweepFolder.create(
         tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", demand.with_overrides({"trainer.max_epochs": 8})))
     )
-    monkeypatch.setattr(driver.ray, "cluster_resources", lambda: {"CPU": 2.0})
+    monkeypatch.setattr(driver, "cluster_resources", lambda: {"CPU": 2.0})
     asked = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
     with pytest.raises(
         ConfigError, match=r"its 3 trials at the same time, and the CPUs are enough for 2: lower num_samples"
@@ -370,7 +370,7 @@ def test_more_trials_than_fit_side_by_side_are_refused(tmp_path, demand, monkeyp
 
 
 @pytest.mark.slow
-def test_bandits_choose_what_a_clone_goes_on_with_and_the_record_says_so(tmp_path, demand):
+def test_pb2_on_ray_records_the_values_that_it_chose(tmp_path, demand):
     from rich.console import Console
 
     from lstm_lab.sweeps.execution import execute_sweep

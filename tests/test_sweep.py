@@ -1,6 +1,6 @@
-"""Sweeps on Ray: every trial the one train(), its record whole, the answer what the records say.
+"""Sweeps on Ray: every trial is the one train(), its record is complete, the summary follows from the records.
 
-All of them share one Ray, for its start costs as much as a small sweep; test_sweep_killed.py starts its own.
+All of them share one Ray, because its start costs as much as a small sweep; test_sweep_killed.py starts its own.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.training import train
 
 
-class Anywhere:
-    """As much of a sweep's folder as a cluster asks for."""
+class RayFolder:
+    """As much of a sweep's folder as `cluster` needs."""
 
     def __init__(self, path):
         self.path, self.about = path, {}
@@ -49,7 +49,7 @@ class Anywhere:
 @pytest.fixture(scope="module", autouse=True)
 def one_ray(tmp_path_factory):
     """One Ray for all sweeps of this file, each with a scratch folder of its own."""
-    with cluster(Anywhere(tmp_path_factory.mktemp("ray"))) as scratch, pytest.MonkeyPatch.context() as patch:
+    with cluster(RayFolder(tmp_path_factory.mktemp("ray"))) as scratch, pytest.MonkeyPatch.context() as patch:
         numbers = iter(range(99))
 
         @contextlib.contextmanager
@@ -61,7 +61,7 @@ def one_ray(tmp_path_factory):
 
 
 def run_sweep(path, experiment, wandb="disabled", **more):
-    """A sweep, its summary and what it said."""
+    """A sweep, its summary and its output."""
     content = config.to_yaml({"experiment": experiment.dump(), **more})
     path.write_text(f"# Which cell for speaker identification?\n{content}")
     folder = SweepFolder.create(path.with_suffix(""), load_sweep(path), command=f"lstm-lab sweep {path.name}")
@@ -85,7 +85,7 @@ def vowels_experiment():
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory, vowels_experiment):
-    """One sweep, run once: two arms, two draws, two seeds, some stopped by ASHA."""
+    """One sweep, run once: two cells, two samples, two seeds, some trials stopped by ASHA."""
     return run_sweep(
         tmp_path_factory.mktemp("swept") / "cells.yaml",
         vowels_experiment,
@@ -98,19 +98,19 @@ def swept(tmp_path_factory, vowels_experiment):
     )
 
 
-def test_every_trial_asked_for_came_to_an_end(swept):
-    folder, content, said = swept
+def test_every_trial_has_ended(swept):
+    folder, content, output = swept
     counts = content["trials"]
     assert counts["total"] == 8 == counts["finished"] + counts["stopped"]
     assert counts["stopped"] >= 1
     assert counts["failed"] == 0
     for trial in folder.trials():
         assert folder.run(trial.id).status["state"] == trial.state
-        assert f"{trial.id} {trial.state}" in said
+        assert f"{trial.id} {trial.state}" in output
     assert json.loads((folder.path / "summary.json").read_text()) == content
 
 
-def test_every_trial_has_its_record_without_gaps_or_doubles(swept):
+def test_every_record_has_each_epoch_once(swept):
     folder, _, _ = swept
     for trial in folder.trials():
         rows = folder.run(trial.id).rows()
@@ -118,7 +118,7 @@ def test_every_trial_has_its_record_without_gaps_or_doubles(swept):
         assert (trial.epochs == 6) == (trial.state == "finished")
 
 
-def test_one_ended_wandb_run_for_each_trial(swept):
+def test_every_trial_has_one_ended_wandb_run(swept):
     folder, content, _ = swept
     assert content["wandb"] == {"mode": "offline", "runs": 8, "ended": 8}
     dirs = list(folder.path.glob("trials/*/wandb/offline-run-*"))
@@ -127,19 +127,19 @@ def test_one_ended_wandb_run_for_each_trial(swept):
 
 
 def inspect(directory):
-    """What W&B's own reader finds in an offline run, by type of record."""
-    said = subprocess.run(
+    """The records of an offline run by type, as W&B's own reader prints them."""
+    output = subprocess.run(
         [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(directory)],
         capture_output=True, text=True, timeout=60, check=True,
     ).stdout  # fmt: skip
     records = {}
-    for line in said.splitlines():
+    for line in output.splitlines():
         record = json.loads(line)
         records.setdefault(record["type"], []).append(record[record["type"]])
     return records
 
 
-def test_the_wandb_run_says_what_the_record_says(swept):
+def test_the_wandb_run_equals_the_record(swept):
     folder, _, _ = swept
     by_state = {trial.state: trial for trial in folder.trials()}
     assert set(by_state) == {"finished", "stopped"}
@@ -149,11 +149,11 @@ def test_the_wandb_run_says_what_the_record_says(swept):
         records = inspect(directory)
         history = [record["item"] for record in records["history"]]
         assert [row["val/loss"] for row in history] == [row["val/loss"] for row in run.rows()]
-        (begun,) = records["run"]
-        assert begun["config"]["update"]["model"]["hidden_size"] == 6
-        assert begun["run_group"] == folder.name
-        assert begun["job_type"] == "trial"
-        assert begun["tags"] == list(Experiment.of(run.experiment).tags)
+        (started,) = records["run"]
+        assert started["config"]["update"]["model"]["hidden_size"] == 6
+        assert started["run_group"] == folder.name
+        assert started["job_type"] == "trial"
+        assert started["tags"] == list(Experiment.of(run.experiment).tags)
         summary = {key: value for record in records["summary"] for key, value in record["update"].items()}
         assert summary["val/loss"]["min"] == min(row["val/loss"] for row in run.rows())
         assert summary["state"] == state
@@ -162,10 +162,10 @@ def test_the_wandb_run_says_what_the_record_says(swept):
 
 def test_the_leaderboard_follows_from_the_records(swept):
     folder, content, _ = swept
-    for point in content["configurations"]:
-        best = [min(row["val/loss"] for row in folder.run(trial).rows()) for trial in point["trials"]]
-        assert point["mean"] == pytest.approx(mean(best))
-        assert point["n"] == 2
+    for configuration in content["configurations"]:
+        best = [min(row["val/loss"] for row in folder.run(trial).rows()) for trial in configuration["trials"]]
+        assert configuration["mean"] == pytest.approx(mean(best))
+        assert configuration["n"] == 2
     won = content["winner"]
     assert won["trial"] in content["configurations"][0]["trials"]
     assert won["validation"]["loss"] == pytest.approx(folder.run(won["trial"]).status["best"]["value"], rel=1e-6)
@@ -173,13 +173,13 @@ def test_the_leaderboard_follows_from_the_records(swept):
     assert content["winner"]["test"] is None
 
 
-def test_seeds_are_rows_of_one_point(swept):
+def test_the_seeds_of_a_configuration_are_its_trials(swept):
     folder, _, _ = swept
-    points = {}
+    configurations = {}
     for trial in folder.trials():
-        points.setdefault(trial.configuration, []).append(trial)
-    assert len(points) == 4
-    for rows in points.values():
+        configurations.setdefault(trial.configuration, []).append(trial)
+    assert len(configurations) == 4
+    for rows in configurations.values():
         assert [row.seed for row in rows] == [0, 1]
         assert rows[0].overrides == rows[1].overrides
 
@@ -192,30 +192,30 @@ def test_best_yaml_is_accepted_unchanged_and_reproduces_the_metric(swept, tmp_pa
     assert result.value == pytest.approx(content["winner"]["validation"]["loss"], abs=1e-6)
 
 
-def test_a_trial_is_the_one_train(swept, tmp_path):
+def test_a_trial_equals_a_training_of_its_experiment(swept, tmp_path):
     folder, _, _ = swept
     for trial in folder.trials()[:2]:
         experiment = Experiment.of(folder.run(trial.id).experiment)
         run = Run.create(tmp_path / trial.id, experiment.dump(), command="test", job_type="train")
         train(experiment, run)
-        ours, theirs = run.rows()[: trial.epochs], folder.run(trial.id).rows()
-        assert [row["val/loss"] for row in ours] == [row["val/loss"] for row in theirs]
+        ours, recorded = run.rows()[: trial.epochs], folder.run(trial.id).rows()
+        assert [row["val/loss"] for row in ours] == [row["val/loss"] for row in recorded]
 
 
-def test_a_finished_sweep_resumes_to_the_same_answer_without_ray(swept):
+def test_a_finished_sweep_resumes_to_the_same_summary_without_ray(swept):
     folder, content, _ = swept
     again = execute_sweep(folder, wandb="offline", console=Console(file=None, quiet=True))
     assert again == content
 
 
-def test_its_own_ray_has_only_what_runs_trials():
+def test_a_local_ray_has_no_helper_processes():
     """If Ray no longer started as `ray_head` expects, every sweep would be slower."""
     words = [word for pid in descendants(os.getpid()) for word in command_line(pid).split() if "/" in word]
-    served = " ".join(Path(word).name for word in words)
-    assert "raylet" in served
-    assert "gcs_server" in served
-    for spared in ("monitor.py", "log_monitor.py", "dashboard.py"):
-        assert spared not in served
+    processes = " ".join(Path(word).name for word in words)
+    assert "raylet" in processes
+    assert "gcs_server" in processes
+    for helper in ("monitor.py", "log_monitor.py", "dashboard.py"):
+        assert helper not in processes
 
 
 def test_a_hung_process_is_ended_by_its_pid_where_tune_shows_no_actor():
@@ -231,7 +231,7 @@ def test_a_hung_process_is_ended_by_its_pid_where_tune_shows_no_actor():
 
 
 class PickyScheduler(FIFOScheduler):
-    """One day's scheduler of Tune, that reads what today's do not."""
+    """A scheduler as a later Tune may have it: it reads an attribute that today's do not."""
 
     def on_trial_result(self, tune_controller, trial, result):
         return trial.evaluated_params[result["epoch"]]
@@ -248,13 +248,13 @@ def test_a_scheduler_that_refuses_ended_trials_starts_without_them(swept, monkey
         assert isinstance(driver.restore_scheduler(folder, source, view), PickyScheduler)
 
 
-# --- population based training ----------------------------------------------------------------------------------------
+# --- population-based training ----------------------------------------------------------------------------------------
 
 
 def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
-    folder, content, said = run_sweep(
+    folder, content, output = run_sweep(
         tmp_path / "pbt.yaml",
-        # Long enough that neither is through before the other has begun.
+        # Long enough that neither is through before the other has started.
         vowels_experiment.with_overrides({"trainer.max_epochs": 24}),
         space={"optimizer.lr": {"loguniform": [1e-3, 0.1]}, "optimizer.weight_decay": {"uniform": [0.0, 0.01]}},
         num_samples=2,
@@ -263,8 +263,8 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
         scheduler={"name": "pbt", "perturbation_interval": 3, "quantile_fraction": 0.5, "resample_probability": 0.2},
     )
     assert content["trials"] == {"total": 2, "finished": 2, "stopped": 0, "failed": 0}
-    cloned = [trial for trial in folder.trials() if trial.lineage]
-    assert cloned
+    exploited = [trial for trial in folder.trials() if trial.lineage]
+    assert exploited
     for trial in folder.trials():
         run = folder.run(trial.id)
         assert not population.has_clone(run)
@@ -276,29 +276,29 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
         assert run.rows()[-1]["lr"] == pytest.approx(group["lr"], rel=1e-6)
         assert group["weight_decay"] == now["optimizer.weight_decay"]
         assert run.experiment == folder.sweep.experiment_for(now, 0).dump()
-    for trial in cloned:
+    for trial in exploited:
         rates, last = [row["lr"] for row in folder.run(trial.id).rows()], trial.lineage[-1]
         assert rates[last["from_epoch"]] == pytest.approx(last["changes"]["optimizer.lr"]["new"])
-        assert f"{trial.id} continues from {last['source']} after epoch {last['from_epoch']}" in said
+        assert f"{trial.id} continues from {last['source']} after epoch {last['from_epoch']}" in output
         for before, after in zip(trial.lineage, trial.lineage[1:], strict=False):
             assert after["changes"]["optimizer.lr"]["old"] == before["changes"]["optimizer.lr"]["new"]
-    (point,) = [point for point in content["configurations"] if cloned[0].id in point["trials"]]
-    assert point["lineage"][cloned[0].id] == json.loads(json.dumps(cloned[0].lineage))
+    (row,) = [row for row in content["configurations"] if exploited[0].id in row["trials"]]
+    assert row["lineage"][exploited[0].id] == json.loads(json.dumps(exploited[0].lineage))
 
 
 # --- budget, warm start, confirmation ---------------------------------------------------------------------------------
 
 
-def began(path, experiment, values):
-    """A sweep over learning rates as if its trials had come to these values."""
+def ended_sweep(path, experiment, values):
+    """A sweep over learning rates, as if its trials had ended with these values."""
     file = path.with_suffix(".yaml")
     content = {"experiment": experiment.dump(), "space": {"optimizer.lr": {"choice": list(values)}}}
     file.write_text(f"# Which rate?\n{config.to_yaml(content)}")
     folder = SweepFolder.create(path, load_sweep(file))
     for number, (rate, value) in enumerate(values.items()):
-        point = {"optimizer.lr": rate}
+        overrides = {"optimizer.lr": rate}
         run = Run.create(
-            folder.run(folder.add_trial(number, 0, point)).path, folder.sweep.experiment_for(point, 0).dump()
+            folder.run(folder.add_trial(number, 0, overrides)).path, folder.sweep.experiment_for(overrides, 0).dump()
         )
         run.describe(monitor=experiment.monitor, mode=experiment.mode)
         run.append({"epoch": 0, experiment.monitor: value, "seconds": 1.0})
@@ -307,10 +307,10 @@ def began(path, experiment, values):
 
 
 @pytest.mark.slow
-def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
-    """One sweep with all of it: ends cleanly, says why, and means what the record says."""
-    earlier = began(tmp_path / "earlier", vowels, {0.01: 1.0, 0.03: 2.0})
-    folder, content, said = run_sweep(
+def test_budget_warm_start_and_confirmation_on_ray(tmp_path, vowels):
+    """One sweep with all of them: it ends with the reason, and the summary follows from the record."""
+    earlier = ended_sweep(tmp_path / "earlier", vowels, {0.01: 1.0, 0.03: 2.0})
+    folder, content, output = run_sweep(
         tmp_path / "later.yaml",
         vowels.with_overrides({"trainer.max_epochs": 6}),
         space={"optimizer.lr": {"loguniform": [1e-3, 1e-1]}},
@@ -323,8 +323,8 @@ def test_a_budget_a_warm_start_and_a_confirmation_on_ray(tmp_path, vowels):
         resources={"cpus": os.cpu_count()},  # one process, one trial after another
     )
     trials = folder.trials()
-    assert "warm start: the searcher learns from " in said
-    assert f"the search has ended: {content['ended']}" in said
+    assert "warm start: the searcher learns from " in output
+    assert f"the search has ended: {content['ended']}" in output
     assert content["ended"].startswith("budget.epochs: ")
     searched = [trial for trial in trials if trial.phase == "search"]
     assert [trial.epochs for trial in searched][:3] == [6, 6, 2]

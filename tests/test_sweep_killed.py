@@ -1,4 +1,4 @@
-"""Sweeps through the command line, each with a Ray of its own: trials that fail, and kills that it survives."""
+"""Sweeps by the command line, each with its own Ray: trials that fail, and processes that are killed."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def vowels_experiment(vowels):
 
 @pytest.fixture
 def lab(tmp_path):
-    """Starts the command line in the test's folder; what it leaves running is ended by its pid."""
+    """Starts the command line in the test's folder; processes that it leaves are ended by their pid."""
     started = []
 
     def start(*words):
@@ -81,17 +81,17 @@ def test_failed_trials_do_not_stop_a_sweep(lab, tmp_path, vowels_experiment):
 
 
 def wait_for(condition, seconds=120):
-    """Until it holds: the other side is a real process."""
+    """Wait until a condition holds; it depends on a real process."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if condition():
             return
         time.sleep(0.05)
-    raise AssertionError("it never came")
+    raise AssertionError(f"not within {seconds} s")
 
 
 def children(pid):
-    """Processes below one, all generations."""
+    """Children of a process, their children, and so on."""
     parents = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -120,7 +120,7 @@ def alive(pid):
 
 
 @pytest.mark.slow
-def test_killed_and_interrupted_it_ends_as_if_nothing_had_happened(lab, tmp_path, vowels_experiment):
+def test_a_sweep_that_was_killed_and_interrupted_ends_as_an_undisturbed_one(lab, tmp_path, vowels_experiment):
     """A worker killed, then Ctrl-C, then the driver killed: the same trials, rows and values as undisturbed."""
     experiment = vowels_experiment.with_overrides({"trainer.max_epochs": 40, "model.hidden_size": 24})
     path = write_sweep(

@@ -1,4 +1,4 @@
-"""W&B is a view: the server's copy is the record, whatever was killed, and nothing it does costs training anything."""
+"""W&B is a view: the server's copy equals the record, whatever was killed; a failure of W&B costs no row."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from lstm_lab.tracking.tracker import hyperparameter_history, wandb_id
 from lstm_lab.training import train
 from lstm_lab.workflow import create_run
 
-EXTRA = 5.0
-"""Seconds that W&B may cost a training that ends."""
+MAX_SECONDS = 5.0
+"""That W&B may cost a training that ends."""
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def no_client_is_left():
 
 
 def record(path, epochs=5, state="finished", **about):
-    """A run as training leaves it, without training."""
+    """A run folder as training leaves it, without training."""
     experiment = {"data": {"name": "vowels"}, "optimizer": {"name": "adam", "lr": 0.01}}
     run = Run.create(path, experiment, command="", job_type="train", **about)
     info = {"digest": "abc123", "info": {}, "notes": []}
@@ -64,7 +64,7 @@ def row(epoch):
 
 
 def same(copy, run):
-    """The server's copy is the record, row by row."""
+    """Whether the server's copy equals the record, row by row."""
     assert copy.rows == run.rows()
     assert copy.ended
     return True
@@ -73,14 +73,14 @@ def same(copy, run):
 # --- which mode -------------------------------------------------------------------------------------------------------
 
 
-def test_auto_goes_online_only_where_the_server_takes_the_key(stub, monkeypatch):
+def test_auto_is_online_only_if_the_server_accepts_the_key(stub, monkeypatch):
     assert tracking.resolve_mode("auto") == ("online", "logged in at 127.0.0.1")
     monkeypatch.setenv("WANDB_API_KEY", "9" * 40)
     assert tracking.resolve_mode("auto") == ("offline", "127.0.0.1 refuses the key")
     assert tracking.resolve_mode("online") == ("offline", "127.0.0.1 refuses the key; upload later with lstm-lab sync")
 
 
-def test_without_an_account_nothing_is_asked(monkeypatch):
+def test_without_an_account_nothing_is_sent(monkeypatch):
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("NETRC", os.devnull)
     assert tracking.resolve_mode("auto") == ("offline", "no W&B account is logged in")
@@ -88,26 +88,26 @@ def test_without_an_account_nothing_is_asked(monkeypatch):
 
 def test_a_server_that_is_down_or_hangs_costs_two_seconds(stub, monkeypatch):
     stub.hang.set()
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert tracking.resolve_mode("auto") == ("offline", "127.0.0.1 does not answer")
-    assert time.monotonic() - began < 4
+    assert time.monotonic() - started_at < 4
     stub.hang.clear()
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:1")
     assert tracking.resolve_mode("auto") == ("offline", "127.0.0.1 does not answer")
 
 
 @pytest.mark.parametrize("mode", ["offline", "disabled"])
-def test_what_the_environment_or_a_person_says_is_not_asked_about(mode, monkeypatch):
+def test_a_requested_mode_is_used_without_a_request_to_the_server(mode, monkeypatch):
     monkeypatch.setattr(find_server.__module__ + ".find_server", lambda: pytest.fail("asked"), raising=False)
     assert tracking.resolve_mode(mode) == (mode, "as requested")
     monkeypatch.setenv("WANDB_MODE", mode)
     assert tracking.resolve_mode("auto") == (mode, "set by WANDB_MODE")
 
 
-# --- what W&B is told -------------------------------------------------------------------------------------------------
+# --- what W&B gets ----------------------------------------------------------------------------------------------------
 
 
-def test_a_run_online_is_the_record(stub, tmp_path, vowels):
+def test_a_run_online_equals_the_record(stub, tmp_path, vowels):
     run = Run.create(tmp_path / "run", vowels.dump(), command="", job_type="trial", tags=["a", "b"])
     train(vowels, run, wandb="online", group="cells")
     (copy,) = stub.runs.values()
@@ -127,7 +127,7 @@ def test_a_run_online_is_the_record(stub, tmp_path, vowels):
 
 
 def test_tags_are_those_of_the_experiment_whoever_writes_the_run(stub, runs, vowels):
-    """`train` and the notebook make a run by `create_run`; afterwards only its folder knows the tags."""
+    """Commands and notebooks make a run by `create_run`; afterwards only its folder knows the tags."""
     experiment = vowels.with_overrides({"trainer.max_epochs": 1})
     run, dataset = create_run(experiment, stem="run")
     train(experiment, run, dataset=dataset, wandb="online")
@@ -152,7 +152,7 @@ def test_a_run_without_tags_has_none(stub, runs):
 
 
 @pytest.mark.slow
-def test_ids_are_stable_and_nobody_elses(tmp_path):
+def test_ids_are_stable_and_unique(tmp_path):
     one, two = record(tmp_path / "a" / "run"), record(tmp_path / "b" / "run")
     for run in (one, two):
         tracking.rewrite(run, mode="offline")
@@ -162,7 +162,7 @@ def test_ids_are_stable_and_nobody_elses(tmp_path):
     assert one.about["wandb"]["id"] == before
 
 
-def test_a_run_that_wandbs_own_agent_asks_for_has_its_id(tmp_path, monkeypatch):
+def test_a_run_that_wandbs_own_agent_starts_has_its_id(tmp_path, monkeypatch):
     run = record(tmp_path / "run")
     monkeypatch.setenv("WANDB_RUN_ID", "asked")
     assert wandb_id(run, None).endswith("-run")
@@ -189,7 +189,7 @@ def test_a_resumed_run_is_one_history(stub, tmp_path):
     assert same(stub.runs[first.id], run)
 
 
-def test_the_numbers_of_a_clone_are_those_of_its_weights(tmp_path):
+def test_the_hyperparameters_of_an_exploit_are_those_of_its_weights(tmp_path):
     for trial, rows in {
         "t0": [],
         "t1": [{"source": "t0", "from_epoch": 2, "at": "2026-01-01T00:00:02", "overrides": {"lr": 2.0},
@@ -203,7 +203,7 @@ def test_the_numbers_of_a_clone_are_those_of_its_weights(tmp_path):
     assert hyperparameter_history(Run(tmp_path / "t0")) == []
     # Its first two epochs are t0's, the next two t1's.
     assert hyperparameter_history(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
-    # What t1 became after it was cloned says nothing of the clone.
+    # What t1 became after it was copied does not matter to the copy.
     append_jsonl(tmp_path / "t1" / "lineage.jsonl", {
         "source": "t0", "from_epoch": 6, "at": "2026-01-01T00:00:06", "overrides": {"lr": 7.0},
         "changes": {"lr": {"old": 2.0, "source": 1.0, "new": 7.0}},
@@ -219,7 +219,7 @@ def test_the_numbers_of_a_clone_are_those_of_its_weights(tmp_path):
         ("reber", {"largest_losses", "loss_by_position_table", "continuations"}),
     ],
 )
-def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, stub, runs, readable, request):
+def test_the_best_run_has_charts_and_its_model(kind, charts, stub, runs, readable, request):
     experiment = request.getfixturevalue(kind).with_overrides({"trainer.max_epochs": 1})
     readable(experiment.data.build())
     run = Run.create(runs / "run", experiment.dump(), command="", job_type="train")
@@ -247,7 +247,7 @@ def test_the_best_run_shows_what_its_model_does_and_hands_it_over(kind, charts, 
 # --- sync -------------------------------------------------------------------------------------------------------------
 
 
-def test_sync_sends_each_run_once(stub, tmp_path, runs):
+def test_sync_uploads_each_run_once(stub, tmp_path, runs):
     one, two = record(runs / "one"), record(runs / "cells" / "trials" / "t0", state="failed", epochs=2)
     (runs / "cells" / "sweep.yaml").write_text("title: which?\n")
     assert [each.outcome for each in upload.sync()] == ["uploaded", "uploaded"]
@@ -259,13 +259,13 @@ def test_sync_sends_each_run_once(stub, tmp_path, runs):
     one.append(row(5))
     assert [each.outcome for each in upload.sync([runs / "one", runs / "cells"])] == ["uploaded", "unchanged"]
     assert same(stub.runs[one.about["wandb"]["id"]], one)
-    # Even without what the folder remembers of it there is no second run.
+    # Without the folder's note about the upload there is no second run either.
     one.describe(wandb={"id": one.about["wandb"]["id"]})
     assert [each.outcome for each in upload.sync()] == ["unchanged", "uploaded"]
     assert len(stub.runs) == 2
 
 
-def test_sync_says_what_keeps_it_from_sending(stub, tmp_path, runs, monkeypatch):
+def test_sync_gives_the_reason_why_it_does_not_upload(stub, tmp_path, runs, monkeypatch):
     run = record(runs / "one")
     with pytest.raises(ConfigError, match="neither a run nor a sweep; did you mean"):
         list(upload.sync([runs / "ona"]))
@@ -282,16 +282,16 @@ def test_sync_says_what_keeps_it_from_sending(stub, tmp_path, runs, monkeypatch)
 
 
 @pytest.mark.slow
-def test_a_server_that_goes_away_in_the_middle_ends_the_sync(stub, runs, monkeypatch):
+def test_a_server_that_stops_answering_ends_the_sync(stub, runs, monkeypatch):
     monkeypatch.setattr(client, "REPLY_TIMEOUT", 0.5)
     monkeypatch.setattr(upload, "NUM_PARALLEL", 1)
     found = [record(runs / f"r{number}") for number in range(3)]
     sending = upload.sync()
     assert next(sending).outcome == "uploaded"
     stub.hang.set()
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert {each.outcome for each in sending} <= {"uploaded", "failed", "skipped"}
-    assert time.monotonic() - began < 15
+    assert time.monotonic() - started_at < 15
     stub.hang.clear()
     assert "failed" not in {each.outcome for each in upload.sync()}
     for run in found:
@@ -321,7 +321,7 @@ with run.lock():
 
 
 def killed_and_synced(stub, runs, many, seed):
-    """Runs logged by processes that are killed at random and some of them begun again, then sent."""
+    """Runs logged by processes that are killed at random, some of them restarted, then uploaded."""
     random_ = random.Random(seed)
     found = [record(runs / f"r{number:02}", 0, "running", group="killed") for number in range(many)]
     left = dict.fromkeys(range(many), 2)
@@ -364,17 +364,17 @@ def test_runs_with_random_kills_are_on_the_server_as_in_the_record(stub, runs):
 
 
 def timed(run, mode):
-    """Seconds that W&B adds to a training which takes none, and what it warns of."""
-    with warnings.catch_warnings(record=True) as said:
+    """Seconds that W&B adds to a training that takes none, and its warnings."""
+    with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        began = time.monotonic()
+        started_at = time.monotonic()
         tracker = tracking.Tracker(run, mode=mode)
         for epoch in range(len(run.rows()), 40):
             run.append(row(epoch))
             tracker.log(row(epoch))
         run.mark("finished", best={"epoch": 0, "value": 1.0})
         tracker.finish("finished")
-        return time.monotonic() - began, [str(each.message) for each in said if each.category is UserWarning]
+        return time.monotonic() - started_at, [str(each.message) for each in warned if each.category is UserWarning]
 
 
 def fault_hangs(stub, monkeypatch):
@@ -394,9 +394,9 @@ def test_a_server_that_fails_costs_no_more_than_seconds_and_no_row(fault, stub, 
     run = record(tmp_path / "runs" / "run", 0, "running")
     with monkeypatch.context() as broken:
         fault(stub, broken)
-        seconds, said = timed(run, "online")
-    assert seconds < EXTRA
-    (line,) = said
+        seconds, warned = timed(run, "online")
+    assert seconds < MAX_SECONDS
+    (line,) = warned
     assert "the record is kept all the same, and lstm-lab sync" in line
     assert [each["epoch"] for each in run.rows()] == list(range(40))
     assert not tracking.is_complete(run)
@@ -418,15 +418,15 @@ def test_a_server_that_hangs_in_the_middle_loses_nothing(stub, tmp_path):
     stub.hang.set()
     run.append(row(1))
     tracker.log(row(1))
-    began = time.monotonic()
+    started_at = time.monotonic()
     run.mark("finished")
     with pytest.warns(UserWarning, match="does not respond"):
         tracker.finish("finished")
-    assert time.monotonic() - began < EXTRA
+    assert time.monotonic() - started_at < MAX_SECONDS
     # At the end of a sweep it is asked once, not once a trial.
-    began = time.monotonic()
+    started_at = time.monotonic()
     tracking.complete_all([run], mode="online")
-    assert time.monotonic() - began < 3 + EXTRA
+    assert time.monotonic() - started_at < 3 + MAX_SECONDS
     assert run.about["wandb"]["mode"] == "offline"
     assert tracking.is_complete(run)
     stub.hang.clear()
@@ -447,8 +447,8 @@ subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "none", str(run_folder
 (run_folder / "wandb" / "full").write_bytes(b"0" * 65536)
 import shutil
 shutil.rmtree = lambda *a, **k: None  # It is a mount: what an earlier process left there cannot go.
-seconds, said = timed(run, "offline")
-print(json.dumps({"seconds": seconds, "said": said, "rows": len(run.rows()), "about": run.about["wandb"]}))
+seconds, warned = timed(run, "offline")
+print(json.dumps({"seconds": seconds, "warned": warned, "rows": len(run.rows()), "about": run.about["wandb"]}))
 """
 
 
@@ -463,14 +463,14 @@ def test_a_full_disk_below_wandb_costs_no_more_than_seconds_and_no_row(tmp_path)
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["rows"] == 40
-    assert told["seconds"] < EXTRA
-    assert told["about"]["ended"] is False
-    assert len(told["said"]) == 1
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["rows"] == 40
+    assert result["seconds"] < MAX_SECONDS
+    assert result["about"]["ended"] is False
+    assert len(result["warned"]) == 1
 
 
-def test_a_killed_trainings_wandb_run_is_ended_by_its_scribe(stub, runs):
+def test_the_writer_ends_the_wandb_run_of_a_killed_training(stub, runs):
     run = record(runs / "run", 0, "running")
     script = TRAINING.replace('mode="offline"', 'mode="online"').replace("sleep(0.06)", "sleep(0.2)")
     process = subprocess.Popen([sys.executable, "-c", script, str(run.path), "200"])
@@ -491,7 +491,7 @@ def test_a_killed_trainings_wandb_run_is_ended_by_its_scribe(stub, runs):
 # --- the terminal -----------------------------------------------------------------------------------------------------
 
 
-def test_the_terminal_view_sees_the_runs_of_all_folders(runs, tmp_path):
+def test_the_terminal_view_finds_the_runs_of_all_folders(runs, tmp_path):
     for name in ("one", "cells/trials/t0"):
         tracking.rewrite(record(runs / name), mode="offline")
     (tmp_path / "seen").mkdir()

@@ -1,4 +1,4 @@
-"""A population through W&B: trained offline, sent to a server on loopback, and there as the record tells it."""
+"""A population in W&B: trained offline, uploaded to a server on loopback, where it equals the record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lstm_lab.tracking import client, upload
 SPACE = {"optimizer.lr": {"loguniform": [1e-3, 0.1]}, "model.dropout.output": {"uniform": [0.0, 0.4]}}
 
 
-def bred(path, experiment):
+def population_sweep(path, experiment):
     """A sweep by population-based training on a Ray of its own, W&B offline."""
     content = {
         "experiment": experiment.dump(), "space": SPACE, "num_samples": 3, "resources": {"cpus": 0.25},
@@ -30,18 +30,18 @@ def bred(path, experiment):
 
 
 def table(copy, name):
-    """A table that the server was sent, as rows."""
+    """A table that was uploaded, as rows."""
     (body,) = [body for file, body in copy.files.items() if f"/{name}_" in file and file.endswith(".table.json")]
     content = json.loads(body)
     return [dict(zip(content["columns"], row, strict=True)) for row in content["data"]]
 
 
 @pytest.mark.slow
-def test_a_population_arrives_with_its_lineage_and_every_row(runs, vowels, monkeypatch):
+def test_a_population_is_uploaded_with_its_lineage_and_every_row(runs, vowels, monkeypatch):
     runs.mkdir()
-    folder, content = bred(runs / "bred.yaml", vowels.with_overrides({"trainer.max_epochs": 8}))
+    folder, content = population_sweep(runs / "bred.yaml", vowels.with_overrides({"trainer.max_epochs": 8}))
     assert content["wandb"] == {"mode": "offline", "runs": 3, "ended": 3}
-    cloned = {}
+    lineages = {}
     with Stub() as stub:
         monkeypatch.setenv("WANDB_BASE_URL", stub.url)
         monkeypatch.setenv("WANDB_API_KEY", KEY)
@@ -55,16 +55,16 @@ def test_a_population_arrives_with_its_lineage_and_every_row(runs, vowels, monke
         copy = stub.runs[run.about["wandb"]["id"]]
         assert copy.ended
         assert copy.group == folder.name
-        # Beside the record stand only the numbers that change while it trains, and what is drawn below the last row.
-        told = [
+        # Besides the record there are only the hyperparameters that change, and the charts in the last row.
+        rows_without_charts = [
             {k: v for k, v in row.items() if not k.startswith(("hp/", "examples/", "lineage"))} for row in copy.rows
         ]
-        assert told == run.rows()
-        assert [row["epoch"] for row in told] == list(range(8))
-        rows = cloned[trial.id] = read_jsonl(run.path / "lineage.jsonl")
+        assert rows_without_charts == run.rows()
+        assert [row["epoch"] for row in rows_without_charts] == list(range(8))
+        rows = lineages[trial.id] = read_jsonl(run.path / "lineage.jsonl")
         for row in copy.rows:
             numbers = {key: value for key, value in row.items() if key.startswith("hp/")}
-            # The configuration of one that was never cloned says them; of a clone they are those of its weights.
+            # They are logged only where they change during a run; after an exploit they are those of the weights.
             assert set(numbers) == ({f"hp/{key}" for key in SPACE} if rows else set())
             assert row["lr"] == pytest.approx(numbers.get("hp/optimizer.lr", trial.overrides["optimizer.lr"]), rel=1e-6)
         if rows:
@@ -73,12 +73,12 @@ def test_a_population_arrives_with_its_lineage_and_every_row(runs, vowels, monke
                 for row in rows
                 for key in row["changes"]
             ]
-            arrived = table(copy, "lineage")
-            assert [{key: row[key] for key in expected[0]} for row in arrived] == expected
-            for row, change in zip(arrived, [c for r in rows for c in r["changes"].values()], strict=True):
+            uploaded = table(copy, "lineage")
+            assert [{key: row[key] for key in expected[0]} for row in uploaded] == expected
+            for row, change in zip(uploaded, [c for r in rows for c in r["changes"].values()], strict=True):
                 assert [row[name] for name in ("old", "source_value", "new")] == [
                     str(change[n]) for n in ("old", "source", "new")
                 ]
         else:
             assert not any("lineage" in file for file in copy.files)
-    assert any(cloned.values()), "somebody went on as a clone"
+    assert any(lineages.values()), "no trial was exploited"

@@ -1,4 +1,4 @@
-"""The process that speaks to W&B, by heldelf."""
+"""The W&B writer process by itself."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import subprocess
 import sys
 
 
-def test_what_a_killed_process_left_in_the_temporary_folder_goes_with_the_next(tmp_path):
-    words, home = [sys.executable, "-m", "lstm_lab.tracking.writer"], tmp_path / f"lstm-lab-wandb-{os.getuid()}"
+def test_temporary_files_of_a_killed_writer_are_removed_by_the_next(tmp_path):
+    command, home = [sys.executable, "-m", "lstm_lab.tracking.writer"], tmp_path / f"lstm-lab-wandb-{os.getuid()}"
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, text=True, start_new_session=True
     ) as first:
-        told = {"command": "start", "folder": str(tmp_path), "monitor": None, "direction": None, "started": 0.0}
-        first.stdin.write(json.dumps({**told, "afterwards": True, "project": "x", "mode": "offline"}) + "\n")
+        message = {"command": "start", "folder": str(tmp_path), "monitor": None, "direction": None, "started": 0.0}
+        first.stdin.write(json.dumps({**message, "afterwards": True, "project": "x", "mode": "offline"}) + "\n")
         first.stdin.flush()
         assert json.loads(first.stdout.readline())["error"] is None
         (held,) = home.iterdir()
-        subprocess.run(words, input="", env=environment, text=True, check=True, timeout=60)
+        subprocess.run(command, input="", env=environment, text=True, check=True, timeout=60)
         assert list(home.iterdir()) == [held]
         os.killpg(first.pid, signal.SIGKILL)
-    subprocess.run(words, input="", env=environment, text=True, check=True, timeout=60)
+    subprocess.run(command, input="", env=environment, text=True, check=True, timeout=60)
     assert not list(home.iterdir())
     assert not list(tmp_path.glob("tmp*"))

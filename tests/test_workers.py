@@ -1,4 +1,4 @@
-"""Trials that several processes train, and trials that hang: whatever stops one, all that it held is free again."""
+"""Trials of several processes, and trials that hang: whatever stops one, its resources are free again."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def write(path, experiment, **more):
     return path
 
 
-def said(process):
-    """Title of a process; Ray's workers say there what they work on."""
+def title(process):
+    """Title of a process; those of Ray's workers name their task."""
     try:
         return Path(f"/proc/{process}/cmdline").read_text().replace("\0", " ")
     except OSError:
@@ -36,8 +36,8 @@ def said(process):
 
 
 def processes(*words):
-    """Processes whose title holds any of the words."""
-    return [int(each) for each in os.listdir("/proc") if each.isdigit() and any(word in said(each) for word in words)]
+    """Processes whose title contains any of the words."""
+    return [int(each) for each in os.listdir("/proc") if each.isdigit() and any(word in title(each) for word in words)]
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def processes(*words):
         ({"workers": 0}, "workers"),
     ],
 )
-def test_resources_that_cannot_be_are_refused(tmp_path, vowels, resources, why):
+def test_impossible_resources_are_refused(tmp_path, vowels, resources, why):
     path = write(tmp_path / "s.yaml", vowels, space={"optimizer.lr": {"grid": [0.01, 0.02]}}, resources=resources)
     with pytest.raises(ConfigError, match=why):
         load_sweep(path)
@@ -64,7 +64,7 @@ def test_a_trial_holds_a_bundle_for_each_worker():
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_packed_trial_is_held_to_its_share_of_the_memory():
+def test_a_trial_with_a_share_of_a_gpu_is_limited_to_its_share_of_the_memory():
     from lstm_lab.sweeps.execution.ddp_workers import limit_gpu_memory
 
     limit_gpu_memory(0.1)
@@ -78,7 +78,7 @@ def test_a_packed_trial_is_held_to_its_share_of_the_memory():
 
 
 class Watcher(threading.Thread):
-    """Notes twice a second how many CPUs are free and which trials have ended."""
+    """Records four times a second how many CPUs are free and which trials have ended."""
 
     def __init__(self, folder):
         super().__init__(daemon=True)
@@ -99,7 +99,7 @@ class Watcher(threading.Thread):
 
 
 @pytest.mark.slow
-def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vowels):
+def test_trials_of_two_workers_that_are_stopped_early_free_their_resources(tmp_path, vowels):
     from rich.console import Console
 
     from lstm_lab.sweeps.execution import execute_sweep
@@ -121,15 +121,15 @@ def test_trials_of_two_workers_are_stopped_early_and_leave_nothing(tmp_path, vow
     for trial in folder.trials():
         assert [row["epoch"] for row in folder.run(trial.id).rows()] == list(range(trial.epochs))
     # Two trials of two halves fill two CPUs: what one leaves is free soon, or the next one has it.
-    seen, took = set(), []
+    seen, freed_after = set(), []
     for at, _, before, ended in watcher.notes:
         for trial in ended - seen:
             seen.add(trial)
             later = [note for note in watcher.notes if at <= note[0] <= at + 5]
             freed = [when - at for when, free, running, _ in later if free >= 1.0 or running - before - {trial}]
             assert freed or watcher.notes[-1][0] - at < 5, f"{trial}: nothing was free within 5 s"
-            took += freed[:1]
-    print("seconds until free:", [round(each, 2) for each in took])
+            freed_after += freed[:1]
+    print("seconds until free:", [round(each, 2) for each in freed_after])
     assert len(seen) >= 3
     time.sleep(1)
     assert not [pid for pid in processes("Trainable", "ray::DDPWorker") if below(pid, os.getpid())]
@@ -160,7 +160,7 @@ def lab(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_trial_that_hangs_has_failed_by_name_and_the_others_go_on(lab, tmp_path, vowels):
+def test_a_trial_that_hangs_fails_and_the_others_finish(lab, tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.max_epochs": 400, "model.hidden_size": 16})
     path = write(
         tmp_path / "rates.yaml", experiment, space={"optimizer.lr": {"grid": [0.03, 0.01, 0.02]}},
@@ -176,7 +176,7 @@ def test_a_trial_that_hangs_has_failed_by_name_and_the_others_go_on(lab, tmp_pat
             ours = [
                 pid
                 for pid in processes("Trainable")
-                if re.search(r"ray::.*Trainable", said(pid)) and below(pid, process.pid)
+                if re.search(r"ray::.*Trainable", title(pid)) and below(pid, process.pid)
             ]
             for pid in ours[:1]:
                 os.kill(pid, signal.SIGSTOP)
@@ -188,7 +188,7 @@ def test_a_trial_that_hangs_has_failed_by_name_and_the_others_go_on(lab, tmp_pat
     assert states.pop("t0000") == ("failed", "hung: no epoch for 10 s (timeout)")
     assert {state for state, _ in states.values()} == {"finished"}
     assert "t0000 failed: hung: no epoch for 10 s" in out
-    assert not said(stopped)
+    assert not title(stopped)
 
 
 def below(pid, ancestor):

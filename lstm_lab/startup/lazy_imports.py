@@ -2,7 +2,7 @@
 
 The tracer of torch.compile and scipy's filters are more than half of what `import pytorch_lightning` costs, in the
 driver of a sweep and in each of its actors. Until it is used, a lazy module is an empty module object with a few
-stand-ins, which answer what is asked while others are imported ("is this a compiled model?": no). Any other access
+stand-ins, which answer what is asked while others are imported ("is this a compiled model?": no). Every other access
 runs the module's code in place, as `importlib.util.LazyLoader` does.
 """
 
@@ -40,7 +40,7 @@ class LazyModule(ModuleType):
             load(self)
         return object.__getattribute__(self, name)
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: object) -> None:
         # importlib sets a lazy submodule on its package: that alone does not load the package.
         if not name.startswith("__") and not isinstance(value, ModuleType):
             load(self)
@@ -78,7 +78,7 @@ def is_lazy(name: str) -> bool:
 class _LazyLoader(importlib.abc.Loader):
     """Stands for a module's own loader until the module is loaded."""
 
-    def __init__(self, loader: importlib.abc.Loader, stand_ins: Mapping[str, Any]) -> None:
+    def __init__(self, loader: importlib.abc.Loader, stand_ins: Mapping[str, object]) -> None:
         self.loader, self.stand_ins = loader, stand_ins
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
@@ -108,7 +108,7 @@ class _LoadedLoader(importlib.abc.Loader):
 class _LazyFinder(importlib.abc.MetaPathFinder):
     """Finds the lazy modules; loads a lazy package before one of its submodules is imported."""
 
-    def __init__(self, stand_ins: Mapping[str, Mapping[str, Any]]) -> None:
+    def __init__(self, stand_ins: Mapping[str, Mapping[str, object]]) -> None:
         self.stand_ins = stand_ins
 
     def find_spec(
@@ -135,7 +135,7 @@ DYNAMO = "torch._dynamo"
 class _OptimizedModuleType(type):
     """Nothing is a compiled model as long as nothing has loaded the compiler."""
 
-    def __instancecheck__(cls, instance: Any) -> bool:
+    def __instancecheck__(cls, instance: object) -> bool:
         return not is_lazy(DYNAMO) and isinstance(instance, sys.modules[DYNAMO].OptimizedModule)
 
 
@@ -167,7 +167,7 @@ def disable(fn: Callable[..., Any] | None = None, recursive: bool = True, **opti
     return untraced
 
 
-STAND_INS: dict[str, dict[str, Any]] = {
+STAND_INS: dict[str, dict[str, object]] = {
     DYNAMO: {"OptimizedModule": OptimizedModule, "graph_break": graph_break, "disable": disable},
     # torchmetrics asks only whether an old name is there.
     "scipy.signal": {"hamming": None},

@@ -12,11 +12,14 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 
 from lstm_lab import startup
+
+if TYPE_CHECKING:
+    from ray._private.node import Node
 
 
 def init_local(**options: Any) -> None:
@@ -26,7 +29,7 @@ def init_local(**options: Any) -> None:
         options: public options of `ray.init`.
     """
     if startup.is_enabled():
-        started: list[Any] = []
+        started: list[Node] = []
         try:
             with lean_node(started):
                 ray.init(address="local", **options)
@@ -48,7 +51,7 @@ def init_local(**options: Any) -> None:
 
 
 @contextlib.contextmanager
-def lean_node(started: list[Any]) -> Iterator[None]:
+def lean_node(started: list[Node]) -> Iterator[None]:
     """Inside, `ray.init` starts a node without the helpers, and puts it into `started`."""
     from ray._private import node
 
@@ -62,7 +65,7 @@ def lean_node(started: list[Any]) -> Iterator[None]:
             ray_params.update(no_monitor=True, include_log_monitor=False)
             super().__init__(ray_params, **settings)
 
-        def start_api_server(self, **settings: Any) -> None:
+        def start_api_server(self, **settings: object) -> None:
             """Not started: without the dashboard it would only count usage, which is off."""
 
     node.Node = LeanNode  # type: ignore[misc,assignment]

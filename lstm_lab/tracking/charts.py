@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lstm_lab import files
 from lstm_lab.example_records import (
@@ -27,7 +27,7 @@ from lstm_lab.run import Run
 if TYPE_CHECKING:
     import wandb
 
-Charts = dict[str, Any]
+Charts = dict[str, object]
 """Name -> what `wandb.Run.log` takes: a table or a chart."""
 
 
@@ -75,14 +75,20 @@ def model_artifact(run_id: str, record: Run) -> wandb.Artifact:
 
 def lineage(rows: Sequence[Row]) -> Charts:
     """The exploits of a trial of population-based training: from which trial, and what changed."""
+    columns = ["epoch", "source", "from_epoch", "hyperparameter", "old", "source_value", "new"]
+    cells = [
+        [row["epoch"], row["source"], row["from_epoch"], key, *(str(change[name]) for name in ("old", "source", "new"))]
+        for row in rows
+        for key, change in row["changes"].items()
+    ]
+    return {"lineage": table(columns, cells)} if rows else {}
+
+
+def table(columns: Sequence[str], rows: Iterable[Iterable[object]]) -> wandb.Table:
+    """A W&B table."""
     import wandb
 
-    table = wandb.Table(["epoch", "source", "from_epoch", "hyperparameter", "old", "source_value", "new"])
-    for row in rows:
-        for key, change in row["changes"].items():
-            values = [str(change[name]) for name in ("old", "source", "new")]
-            table.add_data(row["epoch"], row["source"], row["from_epoch"], key, *values)
-    return {"lineage": table} if rows else {}
+    return wandb.Table([*columns], [list(row) for row in rows])
 
 
 @singledispatch
@@ -92,32 +98,34 @@ def charts(examples: Examples) -> Charts:
 
 
 @charts.register
-def _(examples: Classification) -> Charts:
+def classification(examples: Classification) -> Charts:
+    """Confusion matrix, calibration, and precision over recall."""
     import wandb
 
-    counts = wandb.Table(["Actual", "Predicted", "nPredictions"])
-    for target, row in zip(examples.classes, examples.confusion, strict=True):
-        for prediction, count in zip(examples.classes, row, strict=True):
-            counts.add_data(target, prediction, count)
-    bins: list[Any] = [[b.confidence, b.accuracy, b.n] for b in examples.calibration]
+    names = examples.classes
+    counts = [
+        [target, prediction, count]
+        for target, row in zip(names, examples.confusion, strict=True)
+        for prediction, count in zip(names, row, strict=True)
+    ]
+    columns = ["Actual", "Predicted", "nPredictions"]
+    bins = table(["confidence", "accuracy", "n"], [[b.confidence, b.accuracy, b.n] for b in examples.calibration])
     found: Charts = {
         "confusion": wandb.plot_table(
-            "wandb/confusion_matrix/v1",
-            counts,
-            {str(name): str(name) for name in counts.columns},
+            "wandb/confusion_matrix/v1", table(columns, counts), {name: name for name in columns},
             {"title": "Confusion matrix"},
         ),
-        "calibration": wandb.plot.scatter(
-            wandb.Table(["confidence", "accuracy", "n"], bins), "confidence", "accuracy", "Accuracy by confidence"
-        ),
-    }
+        "calibration": wandb.plot.scatter(bins, "confidence", "accuracy", "Accuracy by confidence"),
+    }  # fmt: skip
     if examples.recall:
-        points = wandb.Table(["class", "recall", "precision"])
-        for name, precision in examples.precision.items():
-            for x, y in zip(examples.recall, precision, strict=True):
-                points.add_data(name, x, y)
+        points = [
+            [name, recall, value]
+            for name, precision in examples.precision.items()
+            for recall, value in zip(examples.recall, precision, strict=True)
+        ]
         found["precision_recall"] = wandb.plot_table(
-            "wandb/area-under-curve/v0", points, {"x": "recall", "y": "precision", "class": "class"},
+            "wandb/area-under-curve/v0", table(["class", "recall", "precision"], points),
+            {"x": "recall", "y": "precision", "class": "class"},
             {"title": "Precision and recall", "x-axis-title": "Recall", "y-axis-title": "Precision"},
         )  # fmt: skip
     return found
@@ -125,66 +133,62 @@ def _(examples: Classification) -> Charts:
 
 @charts.register
 def _(examples: ClassExamples) -> Charts:
-    import wandb
-
-    found = charts.dispatch(Classification)(examples)
+    found = classification(examples)
     if rows := [sample.model_dump(exclude_none=True) for sample in examples.worst]:
-        columns: list[Any] = list(rows[0])
-        found["worst"] = wandb.Table(columns, [[row.get(name) for name in columns] for row in rows])
+        columns = list(rows[0])
+        found["worst"] = table(columns, [[row.get(name) for name in columns] for row in rows])
     return found
 
 
 @charts.register
 def _(examples: TagExamples) -> Charts:
-    import wandb
-
-    steps = wandb.Table(["sequence", "step", "target", "prediction"])
-    for sequence in examples.sequences:
-        for step, (target, prediction) in enumerate(zip(sequence.target, sequence.prediction, strict=True)):
-            steps.add_data(sequence.name, step, target, prediction)
-    return {**charts.dispatch(Classification)(examples), "steps": steps}
+    steps = [
+        [sequence.name, step, target, prediction]
+        for sequence in examples.sequences
+        for step, (target, prediction) in enumerate(zip(sequence.target, sequence.prediction, strict=True))
+    ]
+    return {**classification(examples), "steps": table(["sequence", "step", "target", "prediction"], steps)}
 
 
 @charts.register
 def _(examples: ForecastExamples) -> Charts:
     import wandb
 
-    errors = examples.error_by_step
+    errors, names = examples.error_by_step, examples.columns
     found: Charts = {
         "error_by_step": wandb.plot.line_series(
             list(range(1, len(errors) + 1)), [errors], ["absolute error"], "Error by step ahead", "steps ahead"
         )
     }
-    table = wandb.Table(["window", "step", "target", *examples.columns])
+    rows: list[list[object]] = []
     for window in examples.windows:
-        horizon, past = len(window.target), len(window.past)
+        ahead, before = list(range(len(window.target))), list(range(-len(window.past), 0))
         found[f"forecast_{window.name.replace(' ', '_')}"] = wandb.plot.line_series(
-            [list(range(-past, 0)), *[list(range(horizon))] * (1 + len(window.predictions))],
+            [before, *[ahead] * (1 + len(window.predictions))],
             [window.past, window.target, *window.predictions],
-            ["past", "target", *examples.columns],
+            ["past", "target", *names],
             f"{examples.target_name}: {window.name} window", "step",
         )  # fmt: skip
-        for step, values in enumerate(zip(window.target, *window.predictions, strict=True)):
-            table.add_data(window.name, step, *values)
-    return {**found, "forecasts": table}
+        values = zip(window.target, *window.predictions, strict=True)
+        rows += [[window.name, step, *row] for step, row in enumerate(values)]
+    return {**found, "forecasts": table(["window", "step", "target", *names], rows)}
 
 
 @charts.register
 def _(examples: ValueExamples) -> Charts:
     import wandb
 
-    pairs: list[Any] = [list(pair) for pair in zip(examples.target, examples.prediction, strict=True)]
-    table = wandb.Table(["target", "prediction"], pairs)
-    return {"predictions": wandb.plot.scatter(table, "target", "prediction", f"{examples.target_name}: predictions")}
+    pairs = table(["target", "prediction"], zip(examples.target, examples.prediction, strict=True))
+    return {"predictions": wandb.plot.scatter(pairs, "target", "prediction", f"{examples.target_name}: predictions")}
 
 
 @charts.register
-def _(examples: NextStepExamples) -> Charts:
+def next_step(examples: NextStepExamples) -> Charts:
+    """Where the loss is: by token or channel, and by position."""
     import wandb
 
     rows = [row.model_dump() for row in examples.largest_losses]
-    columns: list[Any] = list(rows[0]) if rows else ["name"]
-    found: Charts = {"largest_losses": wandb.Table(columns, [list(row.values()) for row in rows])}
+    found: Charts = {"largest_losses": table(list(rows[0]) if rows else ["name"], [row.values() for row in rows])}
     losses = [(position, nats) for position, nats in enumerate(examples.loss_by_position, 1) if nats is not None]
     if losses:
         x, y = [list(column) for column in zip(*losses, strict=True)]
@@ -194,13 +198,10 @@ def _(examples: NextStepExamples) -> Charts:
 
 @charts.register
 def _(examples: TokenExamples) -> Charts:
-    import wandb
-
-    found = charts.dispatch(NextStepExamples)(examples)
+    found = next_step(examples)
     if examples.continuations:
-        columns: list[Any] = ["context", "target", "probability", "predictions"]
-        rows: list[Any] = [
+        rows = [
             [row.context, row.target, row.probability, json.dumps(row.predictions)] for row in examples.continuations
         ]
-        found["continuations"] = wandb.Table(columns, rows)
+        found["continuations"] = table(["context", "target", "probability", "predictions"], rows)
     return found

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from lstm_lab.files import runs_folder
 
@@ -22,6 +22,16 @@ REPLY_TIMEOUT = 2.5
 """Seconds without a reply before it is checked whether one can come at all."""
 MAX_WAIT = 120.0
 """Seconds for one reply while the server answers."""
+
+
+class Reply(TypedDict):
+    """A reply of the writer process."""
+
+    to: str
+    """The command; `exit` when the process has ended."""
+    rows: int
+    """That were logged since the last start."""
+    error: str | None
 
 
 class WriterClient:
@@ -34,7 +44,7 @@ class WriterClient:
     def __init__(self, reply_timeout: float | None = None) -> None:
         self.reply_timeout = REPLY_TIMEOUT if reply_timeout is None else reply_timeout
         self.environment = _environment()
-        self._replies: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
+        self._replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "lstm_lab.tracking.writer"],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1,
@@ -53,13 +63,13 @@ class WriterClient:
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
-    def send(self, command: str, **arguments: Any) -> None:
+    def send(self, command: str, **arguments: object) -> None:
         """Send a command of `writer.WandbWriter`; returns at once."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError, ValueError):
             self._process.stdin.write(json.dumps({"command": command, **arguments}) + "\n")
 
-    def wait_for_reply(self, command: str, can_reply: Callable[[], bool]) -> dict[str, Any]:
+    def wait_for_reply(self, command: str, can_reply: Callable[[], bool]) -> Reply:
         """The reply to a command: `rows` that were logged, and `error` or None.
 
         Args:

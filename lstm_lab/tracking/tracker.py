@@ -10,11 +10,10 @@ import uuid
 import warnings
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from lstm_lab.files import Row
 from lstm_lab.run import Run, State
-from lstm_lab.tracking.client import WriterClient, acquire_client, has_space, release_client
+from lstm_lab.tracking.client import Reply, WriterClient, acquire_client, has_space, release_client
 from lstm_lab.tracking.server import Mode, find_server
 
 PROJECT = "lstm-lab"
@@ -67,7 +66,7 @@ class Tracker:
             values = {**row, **self._hyperparameters.at(row["epoch"])}
             self._client.send("log", row=values, at=self._started + row["seconds"])
 
-    def finish(self, state: State, **summary: Any) -> None:
+    def finish(self, state: State, **summary: object) -> None:
         """End the W&B run, however the run ended: one that is left open shows as crashed for ever.
 
         Waits a few seconds; longer only while the server answers, or the disk has space.
@@ -78,7 +77,7 @@ class Tracker:
         if self.mode == "disabled":
             return
         run, client, self._client = self._run, self._client, None
-        reply: dict[str, Any] = {"error": self.error, "rows": 0}
+        reply: Reply = {"to": "finish", "error": self.error, "rows": 0}
         if client is not None:
             about, rows = run.about, run.rows()
             fields = {

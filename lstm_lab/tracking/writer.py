@@ -22,7 +22,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lstm_lab.files import Row
 from lstm_lab.tracking import charts
+from lstm_lab.tracking.client import Reply
 
 if TYPE_CHECKING:
     import wandb
@@ -47,7 +49,7 @@ class WandbWriter:
             "finish": self.finish,
         }  # fmt: skip
 
-    def execute(self, message: dict[str, Any]) -> dict[str, Any] | None:
+    def execute(self, message: Row) -> Reply | None:
         """Execute a command; the reply, where one is waited for. After an error the run is only finished."""
         command = message.pop("command")
         if command == "start":
@@ -87,14 +89,14 @@ class WandbWriter:
             # Parallel coordinates in W&B cannot aggregate: they read the best epoch from the summary.
             self.run.define_metric(monitor, step_metric="epoch", summary=direction)
 
-    def log(self, row: dict[str, Any], at: float) -> None:
+    def log(self, row: Row, at: float) -> None:
         """Log a row of the record, at its own time."""
         assert self.run is not None
         # Not committed before the next row: the charts are logged beside the last row, not in a row of their own.
         self.run.log({**row, "_timestamp": at}, step=row["epoch"])
         self.rows, self.last_epoch = self.rows + 1, row["epoch"]
 
-    def use_data(self, data: dict[str, Any]) -> None:
+    def use_data(self, data: Row) -> None:
         """Enter the data as an artifact that the run used. Offline W&B cannot: a sync does it."""
         import wandb
 
@@ -108,7 +110,7 @@ class WandbWriter:
         if self.run is not None and self.rows:
             charts.log(self.run, Path(folder), self.last_epoch)
 
-    def finish(self, summary: dict[str, Any], exit_code: int) -> None:
+    def finish(self, summary: Row, exit_code: int) -> None:
         """End the W&B run."""
         run, self.run = self.run, None
         if run is not None:
@@ -157,7 +159,7 @@ def main() -> None:
     # Only replies go to standard output: what W&B prints does not.
     replies = os.dup(1)
     os.dup2(2, 1)
-    inbox: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    inbox: queue.SimpleQueue[Row | None] = queue.SimpleQueue()
 
     def receive() -> None:
         # At once, so that the sender never waits for what W&B waits for.

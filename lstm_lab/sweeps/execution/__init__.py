@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lstm_lab.sweeps.execution import ray_environment
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lstm_lab.files import Row
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.tracking import Mode
 
 
-def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> dict[str, Any]:
+def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> Row:
     """Run what is missing of a sweep, and write its summary.
 
     Args:

@@ -14,7 +14,9 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.population import Population
+from lstm_lab.sweeps.execution.ray_cluster import cluster_nodes
 from lstm_lab.sweeps.execution.trial_source import NotPickled, TrialSource
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -38,7 +40,7 @@ class SweepCallback(NotPickled, tune.Callback):
         self.hang_reasons: dict[str, str] = {}
         self.storage = Storage(source.storage) if source.storage else None
 
-    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: Any) -> None:
+    def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: object) -> None:
         timeout = self.source.sweep.timeout
         if timeout is None:
             return
@@ -50,13 +52,13 @@ class SweepCallback(NotPickled, tune.Callback):
                 trial.max_failures = 0
                 end_process(trial)
 
-    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         spec = TrialSpec.of(trial.config)
         self.last_report[spec.trial] = time.monotonic()
         self.view.start_trial(spec.trial, spec.overrides, spec.seed)
 
     def on_trial_result(
-        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: dict[str, Any], **info: Any
+        self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: Row, **info: object
     ) -> None:
         if "epoch" not in result:
             return
@@ -68,10 +70,10 @@ class SweepCallback(NotPickled, tune.Callback):
         if self.members and not self.source.is_exhausted() and (event := self.members.on_epoch(id, result)):
             self.view.report_exploit(event)
 
-    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_recover(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         self.last_report.pop(_id(trial), None)
 
-    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_complete(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         id = _id(trial)
         self.last_report.pop(id, None)
         self._synchronise(id)
@@ -93,7 +95,7 @@ class SweepCallback(NotPickled, tune.Callback):
         self.view.end_trial(id, ended or "stopped", reason)
         self.source.trial_ended(id)
 
-    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: Any) -> None:
+    def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         id = _id(trial)
         self.last_report.pop(id, None)
         self._synchronise(id)
@@ -116,7 +118,7 @@ class SweepStopper(NotPickled, tune.Stopper):
     def __init__(self, source: TrialSource) -> None:
         self.source = source
 
-    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+    def __call__(self, trial_id: str, result: Row) -> bool:
         if "epoch" in result:
             self.source.epoch_ended()
         return self.stop_all()
@@ -143,7 +145,7 @@ def end_process(trial: TuneTrial) -> None:
         result = trial.last_result or {}
         nodes = [
             node["NodeID"]
-            for node in ray.nodes()
+            for node in cluster_nodes()
             if node["Alive"] and node["NodeManagerAddress"] == result.get("node_ip")
         ]
         if not nodes or "pid" not in result:

@@ -6,12 +6,13 @@ They belong to the trial's process: however that ends, they end with it.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
 
 import ray
 import torch
 from ray import tune
+from ray.actor import ActorHandle
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
@@ -19,16 +20,20 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data import Dataset
 from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
+from lstm_lab.files import Row
+from lstm_lab.registry import Named
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.sections import Resources
 from lstm_lab.training import train_rank
 
+node_ip_address: Callable[[], str] = ray.util.get_node_ip_address
+"""Ray's function, with its type."""
 CLOSE_TIMEOUT = 3.0
 """Seconds that a worker has to end by itself before it is killed."""
 
 
 @lru_cache(maxsize=2)
-def build_dataset(data: Any) -> Dataset:
+def build_dataset(data: Named) -> Dataset:
     """Read a data set, once for all trials that this process runs.
 
     Args:
@@ -70,7 +75,7 @@ def limit_gpu_memory(share: float) -> None:
 class DDPWorker:
     """A process of a trial other than rank 0."""
 
-    def train(self, experiment: dict[str, Any], config: dict[str, Any], rank: int, address: str, port: int) -> None:
+    def train(self, experiment: Row, config: Row, rank: int, address: str, port: int) -> None:
         """Train this rank's share of every batch, until rank 0 has finished."""
         spec = TrialSpec.of(config)
         os.environ.update(spec.environment)
@@ -89,12 +94,12 @@ class DDPWorkers:
 
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
-        self.actors: list[Any] = []
-        self.tasks: list[Any] = []
+        self.actors: list[ActorHandle[DDPWorker]] = []
+        self.tasks: list[ray.ObjectRef[None]] = []
 
     def start(self, experiment: Experiment, spec: TrialSpec) -> DistributedRank:
         """Start them on a trial; returns rank 0, which they join."""
-        address = ray.util.get_node_ip_address()
+        address = node_ip_address()
         rank = DistributedRank.create(self.resources.workers, address)
         group = ray.util.get_current_placement_group()
         assert group is not None
@@ -134,6 +139,6 @@ class DDPWorkers:
             ray.kill(actor)
         self.actors, self.tasks = [], []
 
-    def _wait(self, timeout: float) -> tuple[list[Any], list[Any]]:
+    def _wait(self, timeout: float) -> tuple[list[ray.ObjectRef[None]], list[ray.ObjectRef[None]]]:
         """Tasks that have ended, and those that run."""
         return ray.wait(self.tasks, num_returns=len(self.tasks), timeout=timeout) if self.tasks else ([], [])

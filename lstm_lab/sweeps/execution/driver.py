@@ -13,7 +13,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import ray
 from ray import tune
 from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
@@ -24,7 +23,7 @@ from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
 from lstm_lab.sweeps.execution.ddp_workers import placement_group
 from lstm_lab.sweeps.execution.population import Population
-from lstm_lab.sweeps.execution.ray_cluster import cluster
+from lstm_lab.sweeps.execution.ray_cluster import cluster, cluster_resources
 from lstm_lab.sweeps.execution.trainable import TrialTrainable
 from lstm_lab.sweeps.execution.trial_source import ConfirmPhase, SearchPhase, TrialSource
 from lstm_lab.sweeps.schedulers import PopulationScheduler
@@ -137,7 +136,7 @@ def start_population(folder: SweepFolder, source: TrialSource) -> Population | N
     if not isinstance(scheduler, PopulationScheduler):
         return None
     resources = source.sweep.resources
-    places = int(ray.cluster_resources().get("CPU", 0) / resources.cpus / resources.workers)
+    places = int(cluster_resources().get("CPU", 0) / resources.cpus / resources.workers)
     if source.num_trials > places:
         raise ConfigError(
             f"scheduler: {scheduler.name} trains its {source.num_trials} trials at the same time, and the CPUs are "

@@ -12,9 +12,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -58,7 +56,7 @@ class Population:
         for row in files.read_jsonl(folder.path / files.POPULATION):
             self._add(legacy.population(row))
 
-    def on_epoch(self, trial: str, row: Mapping[str, Any]) -> Row | None:
+    def on_epoch(self, trial: str, row: Row) -> Row | None:
         """A trial has reported an epoch; the row of its lineage if it is to continue from another trial."""
         epochs = row["epoch"] + 1
         if epochs % self.scheduler.perturbation_interval:
@@ -171,7 +169,7 @@ def _copy_checkpoints(source: Run, folder: Path) -> int | None:
     return None
 
 
-def update_param_groups(checkpoint: dict[str, Any], old: Experiment, new: Experiment) -> None:
+def update_param_groups(checkpoint: Row, old: Experiment, new: Experiment) -> None:
     """Write the values of the new optimiser into a checkpoint: restored as they are, the old ones would stay in force.
 
     The learning rate is scaled, so that the phase of its schedule stays.

@@ -11,7 +11,7 @@ import socket
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ray
@@ -19,6 +19,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lstm_lab.config import ConfigError, Interrupted
+from lstm_lab.files import Row
 from lstm_lab.provenance import versions
 from lstm_lab.startup import ray_head
 from lstm_lab.sweeps.execution.ray_environment import SETTINGS, environment, local_settings, reread_auth_mode
@@ -29,6 +30,9 @@ CHECK_INTERVAL = 5.0
 """Seconds between two checks of Ray's head."""
 HEAD_TIMEOUT = 45.0
 """Seconds without the head after which the driver ends; Ray itself would wait a minute, and end without a message."""
+cluster_resources: Callable[[], dict[str, float]] = ray.cluster_resources
+cluster_nodes: Callable[[], list[Row]] = ray.nodes
+"""Ray's functions, with their types."""
 SAME_VERSION = ("lstm-lab", "torch", "pytorch-lightning", "numpy")
 """Packages that every node must have in the driver's version: with another one the numbers differ."""
 
@@ -54,7 +58,7 @@ def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
     with environment(local_settings(scratch) if address is None else SETTINGS):
         try:
             start_local() if address is None else connect(address)
-            cpus = int(ray.cluster_resources().get("CPU", 1))
+            cpus = int(cluster_resources().get("CPU", 1))
             with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(2 * max(cpus, 1))}):
                 if address is not None:
                     check_nodes(folder)
@@ -168,7 +172,7 @@ def check_nodes(folder: SweepFolder) -> None:
 
 def alive_nodes() -> dict[str, str]:
     """Nodes of the cluster: id -> host name."""
-    return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+    return {node["NodeID"]: node["NodeManagerHostname"] for node in cluster_nodes() if node["Alive"]}
 
 
 @ray.remote(num_cpus=0, max_retries=0)

@@ -16,7 +16,7 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ray import tune
 from ray.exceptions import RayError
@@ -65,7 +65,7 @@ class TrialTrainable(tune.Trainable):
     The run folder is the checkpoint: an actor that is restarted resumes from the last epoch in it.
     """
 
-    def setup(self, config: dict[str, Any]) -> None:
+    def setup(self, config: Row) -> None:
         self._spec = TrialSpec.of(config)
         os.environ.update(self._spec.environment)
         self._thread: threading.Thread | None = None
@@ -74,12 +74,12 @@ class TrialTrainable(tune.Trainable):
         self._workers = DDPWorkers(self._spec.limits)
         self._remote = Storage(self._spec.storage) if self._spec.storage else None
 
-    def reset_config(self, new_config: dict[str, Any]) -> bool:
+    def reset_config(self, new_config: Row) -> bool:
         self._close()
         self._spec = TrialSpec.of(new_config)
         return True
 
-    def step(self) -> dict[str, Any]:
+    def step(self) -> Row:
         """Train until the next report.
 
         Returns:

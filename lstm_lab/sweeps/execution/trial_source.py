@@ -31,7 +31,7 @@ from lstm_lab.tracking import Mode
 class NotPickled:
     """Tune pickles all objects that it is given. These are never read back, so nothing of them is written."""
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> Row:
         return {}
 
 
@@ -129,7 +129,7 @@ class TrialSource(NotPickled, TuneSearcher):
             return None  # The budget ends in the middle of a trial.
         return self.scheduler.decision_epochs(self.base.trainer.max_epochs)
 
-    def on_trial_complete(self, trial_id: str, result: Any = None, error: bool = False) -> None:
+    def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
         """Tune's call. The driver calls `trial_ended` instead, once the record holds how the trial ended."""
 
     def trial_ended(self, trial: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lstm_lab.experiment import Experiment
+from lstm_lab.files import Row
 from lstm_lab.sweeps.sections import Resources
 from lstm_lab.tracking import Mode
 
@@ -28,7 +28,7 @@ class TrialSpec:
     wandb: Mode
     command: str
     """Recorded in run.json."""
-    resources: dict[str, Any]
+    resources: Row
     storage: str | None
     """URI that the run folder is copied to, where the nodes share no disk."""
     environment: dict[str, str]
@@ -39,11 +39,11 @@ class TrialSpec:
     """Numbers of epochs after which the trial waits for the scheduler; None: after each."""
 
     @classmethod
-    def of(cls, config: dict[str, Any]) -> TrialSpec:
+    def of(cls, config: Row) -> TrialSpec:
         """From Tune's `config`."""
         return cls(**config)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Row:
         """As Tune's `config`."""
         return asdict(self)
 
@@ -53,9 +53,9 @@ class TrialSpec:
         return Experiment.of(json.loads(self.experiment_json))
 
     @property
-    def overrides(self) -> dict[str, Any]:
+    def overrides(self) -> Row:
         """Dotted key -> value: its configuration."""
-        found: dict[str, Any] = json.loads(self.overrides_json)
+        found: Row = json.loads(self.overrides_json)
         return found
 
     @property

@@ -1,4 +1,4 @@
-"""A trial trains on through its short epochs, and waits where somebody decides."""
+"""The trainable trains short epochs without waiting for Tune, and waits where the scheduler decides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import sweeping
 from hypothesis import given, settings
 
 from lstm_lab.experiment import Experiment
-from lstm_lab.sweeps.execution import trainable as trials
+from lstm_lab.sweeps.execution import trainable
 from lstm_lab.sweeps.execution.trial_source import SearchPhase
 from lstm_lab.sweeps.schedulers import Scheduler
 
@@ -25,30 +25,32 @@ from lstm_lab.sweeps.schedulers import Scheduler
     reduction=st.sampled_from([1.5, 2, 2.5, 3, 4]),
     seed=st.randoms(use_true_random=False),
 )
-def test_tune_stops_nobody_between(name, epochs, grace, reduction, seed):
-    """Whatever Tune's rule makes of random curves, heard at every epoch: it stops only where a trial waits for it."""
+def test_tune_stops_trials_only_at_decision_epochs(name, epochs, grace, reduction, seed):
+    """With random curves, reported at every epoch, Tune's scheduler stops only where a trial waits for it."""
     owner = Scheduler.members[name]
-    rule = owner.Config(**({} if name == "fifo" else {"grace_period": grace, "reduction_factor": reduction})).build()
-    waits = rule.decision_epochs(epochs)
-    theirs = rule.tune_scheduler(epochs, "m", "min")
+    scheduler = owner.Config(
+        **({} if name == "fifo" else {"grace_period": grace, "reduction_factor": reduction})
+    ).build()
+    waits = scheduler.decision_epochs(epochs)
+    tunes = scheduler.tune_scheduler(epochs, "m", "min")
     for number in range(12):
-        one = SimpleNamespace(trial_id=str(number), status="RUNNING", is_finished=lambda: False)
-        theirs.on_trial_add(None, one)
+        trial = SimpleNamespace(trial_id=str(number), status="RUNNING", is_finished=lambda: False)
+        tunes.on_trial_add(None, trial)
         for epoch in range(1, epochs + 1):
             row = {"epochs": epoch, "training_iteration": epoch, "m": seed.random()}
-            if theirs.on_trial_result(None, one, row) == "STOP":
+            if tunes.on_trial_result(None, trial, row) == "STOP":
                 assert epoch in waits
                 break
 
 
 @pytest.mark.parametrize("name", ["median", "pbt", "pb2"])
-def test_rules_that_decide_at_any_epoch_are_waited_for_at_each(name):
+def test_schedulers_that_decide_at_any_epoch_are_waited_for_at_each(name):
     assert Scheduler.members[name].Config().build().decision_epochs(20) is None
 
 
 @pytest.fixture
-def one(tmp_path, demand):
-    """A trial of eight epochs under asha, without Ray; as many as are asked for."""
+def make_trial(tmp_path, demand):
+    """Makes trials of eight epochs under asha, without Ray."""
     made = []
 
     def make(**more):
@@ -56,7 +58,7 @@ def one(tmp_path, demand):
         asha = {"scheduler": {"name": "asha", "grace_period": 2, "reduction_factor": 2}, **more}
         folder = sweeping.write(tmp_path / f"s{len(made)}.yaml", base, **asha)
         spec = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0).suggest("a")
-        made.append(trials.TrialTrainable(spec))
+        made.append(trainable.TrialTrainable(spec))
         return made[-1], folder.run(spec["trial"])
 
     yield make
@@ -64,25 +66,25 @@ def one(tmp_path, demand):
         trial.cleanup()
 
 
-def heard(trial):
-    """The epochs that Tune hears of, one row a step, and how it ended."""
+def reported_epochs(trial):
+    """The epochs that are reported to Tune, one row per step, and how the trial ended."""
     epochs = []
     while "ended" not in (result := trial.step()):
         epochs.append(result["epochs"])
     return epochs, result["ended"]
 
 
-def test_every_rung_is_heard_and_every_row_recorded(one):
-    trial, run = one()
-    epochs, ended = heard(trial)
+def test_every_rung_is_reported_and_every_row_recorded(make_trial):
+    trial, run = make_trial()
+    epochs, ended = reported_epochs(trial)
     assert ended == "finished"
     assert epochs == sorted(set(epochs))
     assert {2, 4, 8} <= set(epochs)
     assert [row["epoch"] for row in run.rows()] == list(range(8))
 
 
-def test_it_stands_still_at_a_rung_and_goes_no_further_when_stopped_there(one):
-    trial, run = one()
+def test_a_trial_waits_at_a_rung_and_trains_no_further_when_stopped_there(make_trial):
+    trial, run = make_trial()
     while trial.step()["epochs"] < 4:
         pass
     trial._thread.join(0.5)
@@ -94,23 +96,25 @@ def test_it_stands_still_at_a_rung_and_goes_no_further_when_stopped_there(one):
 @pytest.mark.parametrize(
     ("short", "more"), [(0.0, {}), (60.0, {"budget": {"epochs": 30}}), (60.0, {"scheduler": "median"})]
 )
-def test_long_epochs_budgets_in_epochs_and_other_rules_are_answered_one_by_one(one, monkeypatch, short, more):
-    monkeypatch.setattr(trials, "SHORT_EPOCH", short)
-    trial, run = one(**more)
+def test_a_trial_waits_at_each_epoch_with_long_epochs_a_budget_or_other_schedulers(
+    make_trial, monkeypatch, short, more
+):
+    monkeypatch.setattr(trainable, "SHORT_EPOCH", short)
+    trial, run = make_trial(**more)
     for epoch in range(1, 4):
         assert trial.step()["epochs"] == epoch == len(run.rows())
     trial.cleanup()
     assert len(run.rows()) == 3
 
 
-def test_what_is_gone_on_with_is_answered_one_by_one(one):
-    """The scheduler may be a new one, which knows nothing of it."""
-    trial, run = one()
+def test_a_resumed_trial_waits_at_each_epoch(make_trial):
+    """The scheduler of a resumed sweep is new."""
+    trial, run = make_trial()
     while trial.step()["epochs"] < 2:
         pass
     trial.cleanup()
     assert len(run.rows()) == 2
-    again = trials.TrialTrainable({**trial._spec.config(), "experiment_json": json.dumps(run.experiment)})
+    again = trainable.TrialTrainable({**trial._spec.config(), "experiment_json": json.dumps(run.experiment)})
     try:
         for epoch in range(3, 6):
             assert again.step()["epochs"] == epoch == len(run.rows())

@@ -1,4 +1,4 @@
-"""Room: what is removed to save the disk, and batches that do not fit into memory."""
+"""Checkpoints that are removed to save disk space, and batches that do not fit into memory."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.repair import repair
 from lstm_lab.training import train
 
-# --- room on the disk -------------------------------------------------------------------------------------------------
+# --- disk space -------------------------------------------------------------------------------------------------------
 
 
-def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp_path, vowels):
+def test_only_the_checkpoints_of_the_best_configurations_are_kept(tmp_path, vowels):
     folder = write(tmp_path / "small.yaml", vowels.with_overrides({"trainer.max_epochs": 1}), keep_checkpoints=2,
                    seeds=[0, 1])  # fmt: skip
     run_trials(folder)
@@ -28,13 +28,13 @@ def test_checkpoints_beyond_the_best_points_are_removed_and_the_winner_stays(tmp
     assert content["removed"]["trials"] == 4
     rows = [json.loads(line) for line in (folder.path / "removed.jsonl").read_text().splitlines()]
     assert sum(row["bytes"] for row in rows) == content["removed"]["bytes"] > 0
-    # What was removed on purpose is no damage, and nothing is removed twice.
+    # Removed checkpoints are no damage, and nothing is removed twice.
     assert repair(folder.path) == []
     assert run_trials(folder) == []
     assert summary.write(folder, "disabled") == content
 
 
-def test_points_that_are_yet_to_be_confirmed_keep_theirs(tmp_path, vowels):
+def test_configurations_to_be_confirmed_keep_their_checkpoints(tmp_path, vowels):
     folder = write(tmp_path / "c.yaml", vowels, keep_checkpoints=1, confirm={"top": 3, "seeds": [5]})
     assert folder.sweep.num_kept_configurations == 3
     assert write(tmp_path / "d.yaml", vowels).sweep.num_kept_configurations is None
