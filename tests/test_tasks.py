@@ -15,8 +15,9 @@ from lstm_lab.data import Batch, Dataset
 from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit, summary_features
 from lstm_lab.data.kinds.series import Series, SeriesDataset
 from lstm_lab.fields import fields
+from lstm_lab.scores import skill
 from lstm_lab.tasks import Task
-from lstm_lab.tasks.base import better, score, skill
+from lstm_lab.tasks.base import better, score
 from lstm_lab.tasks.classification import ClassificationMetrics
 from lstm_lab.tasks.classify import Classify
 from lstm_lab.tasks.forecast import Forecast

@@ -157,16 +157,6 @@ def better(value: float, than: float | None, mode: str) -> bool:
     return than is None or (value > than if mode == "max" else value < than)
 
 
-def skill(value: float, baseline: float, mode: str) -> float | None:
-    """Share of the baseline's error that is gone: 1 is perfect, 0 no better, below 0 worse than the baseline.
-
-    The error of a metric of which more is better is its distance from 1. None where the baseline has no error.
-    """
-    if mode == "max":
-        value, baseline = 1 - value, 1 - baseline
-    return None if baseline == 0 else 1 - value / baseline
-
-
 def score(metrics: TaskMetrics, logits: Tensor, batch: Batch) -> dict[str, float]:
     """Metrics of one big batch as plain numbers."""
     metrics.reset()
