@@ -12,8 +12,9 @@ from shops import data
 from lstm_lab.config import ConfigError
 from lstm_lab.data.kinds.series import Series, WindowedDataset
 from lstm_lab.data.sources.ett import ETT
-from lstm_lab.data.sources.ltsf import Illness, Weather
+from lstm_lab.data.sources.ili import Illness
 from lstm_lab.data.sources.m4 import M4
+from lstm_lab.data.sources.weather import Weather
 from lstm_lab.experiment import Experiment
 from lstm_lab.tasks.forecast import Forecast
 
