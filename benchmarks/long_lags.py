@@ -1,12 +1,12 @@
-"""Steps until a problem of long time lags is solved, for any cells and ways to start.
+"""Steps until a problem of long time lags is solved, for any cells and initialisations.
 
-    python benchmarks/long_lags.py                                      # the usual contestants, 2,000 steps each
-    python benchmarks/long_lags.py --steps 50000 --seeds 3 --write      # longer, and kept in benchmarks/long_lags.md
+    python benchmarks/long_lags.py                                      # the default candidates, 2,000 steps each
+    python benchmarks/long_lags.py --steps 50000 --seeds 3 --write      # longer, written to benchmarks/long_lags.md
     python benchmarks/long_lags.py --problem adding:100 "model.cell=gru" "model.cell.forget_bias=5 optimizer.lr=1e-3"
 
-A contestant is a list of overrides in one word of the command line. Its runs lie below --folder: what is solved stays
-solved, and what ran out of its budget goes on from there when it is given more. Ctrl-C loses nothing. Only --steps
-compares contestants fairly; --seconds is there to end in time on a machine that others use too.
+A candidate is a list of overrides, one argument of the command line. Its runs are kept below --folder: a solved run is
+not repeated, and one that used up its budget resumes when it is given more. Ctrl-C loses nothing. Only --steps compares
+candidates fairly; --seconds bounds the time on a shared machine.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from lstm_lab.learner import Diverged
 from lstm_lab.run import Run
 from lstm_lab.training import train
 
-CONTESTANTS = [
+CANDIDATES = [
     "model.cell=lstm",
     "model.cell=lstm model.cell.forget_bias=0",
     "model.cell=lstm model.cell.forget_bias=5",
@@ -48,7 +48,7 @@ CONTESTANTS = [
 """`{lag}` stands for the problem's length."""
 PROBLEMS = ["adding:400", "copy_memory:100"]
 BATCH, EPOCH = 50, 200
-"""Sequences in a step, and steps in an epoch: as often is it asked whether the problem is solved."""
+"""Sequences in a step, and steps in an epoch; after each epoch it is checked whether the problem is solved."""
 COMMON = {
     "model": {"hidden_size": 100},  # as Le, Jaitly & Hinton (2015)
     "optimizer": {"lr": 3e-3},
@@ -60,7 +60,7 @@ class Problem(NamedTuple):
     task: dict[str, Any]
     metric: str
     solved: Callable[[float], bool]
-    said: str
+    criterion: str
 
 
 KINDS = {
@@ -75,7 +75,7 @@ KINDS = {
 
 
 class Trace(NamedTuple):
-    """What the record of one run says."""
+    """How far one run came."""
 
     solved: int | None
     """Steps until the first epoch that solved it."""
@@ -84,99 +84,103 @@ class Trace(NamedTuple):
     last: float | None
 
 
-def experiment_of(problem: str, contestant: str, seed: int) -> Experiment:
+def experiment_of(problem: str, candidate: str, seed: int) -> Experiment:
     kind, _, length = problem.partition(":")
     if kind not in KINDS or not length.isdigit():
         raise ConfigError(f"--problem {problem}: must be name:length, as adding:400; there are {', '.join(KINDS)}")
     data = {"name": kind, "length": int(length), "batch_size": BATCH, "train_size": EPOCH * BATCH, "eval_size": 1000}
     base = Experiment.of({"data": data, "task": KINDS[kind].task, **COMMON, "seed": seed})
-    changes = contestant.replace("{lag}", length).split()
-    return base.with_overrides(dict(parse_overrides(changes)), contestant)
+    changes = candidate.replace("{lag}", length).split()
+    return base.with_overrides(dict(parse_overrides(changes)), candidate)
 
 
 def trace(run: Run, problem: Problem, steps: int) -> Trace:
     rows = [row for row in run.rows() if row["step"] <= steps]
     solved = next((row["step"] for row in rows if problem.solved(row[problem.metric])), None)
-    last = rows[-1] if rows else {"step": 0, "seconds": 0.0}
+    if not rows:
+        return Trace(None, 0, 0.0, None)
+    last = rows[-1]
     return Trace(solved, last["step"], last["seconds"], last.get(problem.metric))
 
 
-def spend(run: Run, experiment: Experiment, problem: Problem, steps: int, seconds: float, dataset: Any) -> Trace:
-    """Train until it is solved, or until the run has had its steps or its seconds."""
+def train_within(run: Run, experiment: Experiment, problem: Problem, steps: int, seconds: float, dataset: Any) -> Trace:
+    """Train until the problem is solved or the steps or seconds are used up."""
     before = trace(run, problem, steps)
     if before.solved is not None or before.steps + EPOCH > steps or before.seconds >= seconds:
         return before
     stop = threading.Event()
     clock = threading.Timer(seconds - before.seconds, stop.set)
 
-    def look(row: dict[str, Any]) -> None:
+    def check(row: dict[str, Any]) -> None:
         if problem.solved(row[problem.metric]) or row["step"] + EPOCH > steps:
             stop.set()
 
     clock.start()
     try:
-        train(experiment, run, dataset=dataset, on_epoch=look, stop=stop)
+        train(experiment, run, dataset=dataset, on_epoch=check, stop=stop)
     except (Interrupted, Diverged):
-        pass  # solved, out of time, or lost: all are results
+        pass  # solved, out of time, or diverged: all are results
     finally:
         clock.cancel()
     return trace(run, problem, steps)
 
 
 def cell(traces: list[Trace]) -> str:
-    """Median steps of the seeds that solved it, how many did, and what the others came to."""
+    """Median steps of the seeds that solved it, how many did, and the last value of the others."""
     solved = [found.solved for found in traces if found.solved is not None]
     rest = [found for found in traces if found.solved is None]
-    said = []
+    texts = []
     if solved:
         share = f" ({len(solved)} of {len(traces)} seeds)" if len(traces) > 1 else ""
-        said.append(f"{statistics.median(solved):,.0f}{share}")
+        texts.append(f"{statistics.median(solved):,.0f}{share}")
     if rest:
-        said.append(f"not in {min(found.steps for found in rest):,} ({rest[0].last or float('nan'):.3g})")
-    return "; ".join(said)
+        texts.append(f"not in {min(found.steps for found in rest):,} ({rest[0].last or float('nan'):.3g})")
+    return "; ".join(texts)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Steps until a problem of long time lags is solved.")
-    parser.add_argument("contestants", nargs="*", default=CONTESTANTS, help="overrides, several in quotes")
+    parser.add_argument("candidates", nargs="*", default=CANDIDATES, help="overrides, several in quotes")
     parser.add_argument("--problem", action="append", help=f"name:length, repeatable {PROBLEMS}")
     parser.add_argument("--steps", type=int, default=2000, help="of the optimiser for each run, in all [%(default)s]")
     parser.add_argument("--seconds", type=float, default=3600, help="at most, for each run, in all [%(default)s]")
     parser.add_argument("--seeds", type=int, default=1, help="how many, from 0 on [%(default)s]")
-    parser.add_argument("--folder", type=Path, default=Path("runs/long_lags"), help="where the runs lie [%(default)s]")
-    parser.add_argument("--write", action="store_true", help="keep the table in benchmarks/long_lags.md")
+    parser.add_argument(
+        "--folder", type=Path, default=Path("runs/long_lags"), help="where the runs are kept [%(default)s]"
+    )
+    parser.add_argument("--write", action="store_true", help="write the table to benchmarks/long_lags.md")
     chosen = parser.parse_args()
     problems = chosen.problem or PROBLEMS
-    table = {contestant: [""] * len(problems) for contestant in chosen.contestants}
+    table = {candidate: [""] * len(problems) for candidate in chosen.candidates}
     for column, name in enumerate(problems):
         datasets: dict[Any, Any] = {}
-        for contestant in chosen.contestants:
+        for candidate in chosen.candidates:
             traces = []
             for seed in range(chosen.seeds):
-                experiment = experiment_of(name, contestant, seed)
+                experiment = experiment_of(name, candidate, seed)
                 dataset = datasets.setdefault(experiment.data, experiment.data.build())
-                place = chosen.folder / re.sub(r"[^\w.=-]+", "_", f"{name} {contestant} seed={seed}")
-                run = Run(place) if (place / "run.json").exists() else Run.create(place, experiment.dump())
+                path = chosen.folder / re.sub(r"[^\w.=-]+", "_", f"{name} {candidate} seed={seed}")
+                run = Run(path) if (path / "run.json").exists() else Run.create(path, experiment.dump())
                 if Experiment.of(run.experiment) != experiment:
-                    raise ConfigError(f"{place}: holds another experiment; choose another --folder")
+                    raise ConfigError(f"{path}: holds another experiment; choose another --folder")
                 traces.append(
-                    spend(run, experiment, KINDS[name.partition(":")[0]], chosen.steps, chosen.seconds, dataset)
+                    train_within(run, experiment, KINDS[name.partition(":")[0]], chosen.steps, chosen.seconds, dataset)
                 )
-            table[contestant][column] = cell(traces)
-            print(f"{name}  {contestant}: {table[contestant][column]}", flush=True)
+            table[candidate][column] = cell(traces)
+            print(f"{name}  {candidate}: {table[candidate][column]}", flush=True)
     report = "\n".join([
         "# Long time lags: steps until solved",
         "",
         f"`{shlex.join(['python', 'benchmarks/long_lags.py', *sys.argv[1:]])}`, {time.strftime('%Y-%m-%d')}, "
         f"torch {torch.__version__}, one thread, at most {chosen.steps:,} steps for each run.",
         "",
-        f"A step is {BATCH} sequences; looked at every {EPOCH} steps. In brackets: the last value, where not solved.",
+        f"A step is {BATCH} sequences; checked every {EPOCH} steps. In brackets: the last value, where not solved.",
         "",
-        *(f"- {name}: {KINDS[name.partition(':')[0]].said}" for name in problems),
+        *(f"- {name}: {KINDS[name.partition(':')[0]].criterion}" for name in problems),
         "",
-        f"| contestant | {' | '.join(problems)} |",
+        f"| candidate | {' | '.join(problems)} |",
         f"|---|{'---|' * len(problems)}",
-        *(f"| `{contestant}` | {' | '.join(cells)} |" for contestant, cells in table.items()),
+        *(f"| `{candidate}` | {' | '.join(cells)} |" for candidate, cells in table.items()),
         "",
     ])  # fmt: skip
     print(report)

@@ -7,7 +7,7 @@ import re
 
 import pytest
 import torch
-from by_hand import DOC, EXACT, as_cell, autograd, backward, draw, furthest, some_weights, unroll
+from reference_lstm import DOC, EXACT, as_cell, autograd, backward, draw, furthest, some_weights, unroll
 from torch.func import jacrev
 from torch.nn.utils import clip_grad_norm_
 from torch.testing import assert_close

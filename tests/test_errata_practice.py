@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from by_hand import DOC, EXACT, as_cell, draw, some_weights
+from reference_lstm import DOC, EXACT, as_cell, draw, some_weights
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_sequence
 from torch.testing import assert_close

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
+from interruption import StopAt
 from pytorch_lightning.plugins import MixedPrecision
-from stops import StopAt
 
 from lstm_lab.config import Interrupted
 from lstm_lab.evaluate import evaluate

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from stops import StopAt
+from interruption import StopAt
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError, Interrupted

@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from stops import StopAt
+from interruption import StopAt
 from texts import corpus, write
 
 from lstm_lab.config import ConfigError, DataError, Interrupted

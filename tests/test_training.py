@@ -8,7 +8,7 @@ import threading
 
 import pytest
 import torch
-from stops import StopAt
+from interruption import StopAt
 
 from lstm_lab import tracking
 from lstm_lab.checkpointing import newest_checkpoint

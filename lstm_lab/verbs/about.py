@@ -71,7 +71,7 @@ def doctor(as_json: Json = False) -> None:
     for problem in found["problems"]:
         typer.echo(f"problem: {problem}")
     if not found["problems"]:
-        typer.echo("nothing stands in the way")
+        typer.echo("no problem found")
 
 
 def _model(of: str) -> Any:
