@@ -11,10 +11,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
+
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 __all__ = [
     "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted",
@@ -68,7 +73,7 @@ class Config(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_unknown_keys(cls, data: Any) -> Any:
+    def _refuse_unknown_keys(cls, data: object) -> object:
         if isinstance(data, Mapping):
             for key in data:
                 if key not in cls.model_fields:
@@ -80,8 +85,8 @@ class Config(BaseModel):
         return data
 
     @classmethod
-    def __get_pydantic_json_schema__(cls, schema: Any, handler: Any) -> dict[str, Any]:
-        written: dict[str, Any] = handler(schema)
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        written = handler(schema)
         fields = handler.resolve_ref_schema(written).get("properties", {})
         for name, doc in docs(cls).items():
             if name in fields:
@@ -137,7 +142,7 @@ Count = Annotated[int, Field(ge=1, lt=2**31)]
 """How many of something: at least one, and few enough for a tensor's size."""
 
 
-def load(path: str | Path) -> dict[str, Any]:
+def load(path: str | Path) -> dict[str, object]:
     """Read a YAML file into plain dicts and lists. `1e-3` is a number in every place.
 
     Raises:
@@ -168,14 +173,14 @@ def load(path: str | Path) -> dict[str, Any]:
     return {str(key): value for key, value in content.items()}
 
 
-def to_yaml(content: Mapping[str, Any]) -> str:
+def to_yaml(content: Mapping[str, object]) -> str:
     """Plain content as YAML text, in the order it has; `load` reads it back equal."""
     from omegaconf import OmegaConf
 
     return OmegaConf.to_yaml(OmegaConf.create(dict(content)))
 
 
-def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, Any]]:
+def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, object]]:
     """`["optimizer.lr=3e-4"]` -> `[("optimizer.lr", 0.0003)]`, values read as YAML."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -194,7 +199,7 @@ def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, Any]]:
     return parsed
 
 
-def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, object], delta: Mapping[str, object]) -> dict[str, object]:
     """A new dict: `delta` over `base`, dotted keys expanded, a section replaced when another `name` is chosen.
 
     The order of the keys does not matter: sections and names are applied first, then the fields inside them.
@@ -211,13 +216,17 @@ def merge(base: dict[str, Any], delta: Mapping[str, Any]) -> dict[str, Any]:
             value = {"name": value}
         if isinstance(value, Mapping) and not (isinstance(old, Mapping) and _same_member(old, value)):
             old = {}
-        merged[head] = merge(dict(old), value) if isinstance(value, Mapping) else value  # type: ignore[arg-type]
+        merged[head] = (
+            merge(dict(old) if isinstance(old, Mapping) else {}, value) if isinstance(value, Mapping) else value
+        )
     return merged
 
 
 def flatten(
-    content: Mapping[str, Any], section: Callable[[str, Any], Mapping[str, Any] | None] | None = None, prefix: str = ""
-) -> dict[str, Any]:
+    content: Mapping[str, object],
+    section: Callable[[str, object], Mapping[str, object] | None] | None = None,
+    prefix: str = "",
+) -> dict[str, object]:
     """Nested content as dotted keys.
 
     Args:
@@ -227,7 +236,7 @@ def flatten(
     >>> flatten({"model": {"cell": {"name": "gru"}}, "seed": 0})
     {'model.cell.name': 'gru', 'seed': 0}
     """
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for name, value in content.items():
         key = f"{prefix}{name}"
         inside = section(key, value) if section else (value or None) if isinstance(value, Mapping) else None
@@ -235,12 +244,12 @@ def flatten(
     return flat
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: object) -> str:
     """JSON with sorted keys: equal for equal content, so that values can be compared and used as keys."""
     return json.dumps(value, sort_keys=True)
 
 
-def _same_member(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+def _same_member(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
     return "name" not in new or "name" not in old or old["name"] == new["name"]
 
 

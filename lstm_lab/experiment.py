@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -84,12 +84,12 @@ class Experiment(Config):
         cells = (section.name for section in self.model.options().values() if isinstance(section, Cell.Config))
         return (self.task.name, self.data.name, self.model.name, *cells)
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, object]:
         """Plain dicts, lists and numbers; `Experiment.of(e.dump()) == e`."""
         return self.model_dump(mode="json")
 
     @classmethod
-    def of(cls, content: Mapping[str, Any], where: str = "experiment") -> Experiment:
+    def of(cls, content: Mapping[str, object], where: str = "experiment") -> Experiment:
         """From plain content.
 
         Args:
@@ -100,7 +100,7 @@ class Experiment(Config):
         """
         return validate(cls, content, where)
 
-    def with_overrides(self, overrides: Mapping[str, Any], where: str = "overrides") -> Experiment:
+    def with_overrides(self, overrides: Mapping[str, object], where: str = "overrides") -> Experiment:
         """A new experiment with dotted keys replaced, and everything checked again.
 
         Raises:

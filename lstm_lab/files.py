@@ -119,17 +119,17 @@ def write_atomic(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write a JSON file, whole or not at all."""
     write_atomic(path, json.dumps(content, indent=1))
 
 
-def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Replace a JSON Lines file, whole or not at all."""
     write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def append_jsonl(path: Path, row: Mapping[str, Any]) -> None:
+def append_jsonl(path: Path, row: Mapping[str, object]) -> None:
     """Append a row, on the disk when this returns. An incomplete last line is closed first."""
     with path.open("ab+") as file:
         if file.tell() > 0:

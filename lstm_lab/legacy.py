@@ -8,12 +8,15 @@ names the new key (`successor`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, overload
 
 FORMAT = 2
 """Of the records written today; run.json and about.json of format 1 say nothing."""
 
+Section = Mapping[str, Any]
+"""Of a file as JSON or YAML has it: they give no types, and what a value is, its key says."""
 Content = dict[str, Any]
+"""The same, translated."""
 
 EXPERIMENT: dict[str, dict[str, str]] = {
     "data": {
@@ -74,19 +77,21 @@ def dotted(key: str) -> str:
     return f"{section}.{new}" if (new := EXPERIMENT.get(section, {}).get(last)) else key
 
 
-def overrides(values: Mapping[str, Any]) -> Content:
+def overrides(values: Section) -> Content:
     """Dotted key -> value, as a trial was given them."""
     return {dotted(key): _sections(value, key, EXPERIMENT) for key, value in values.items()}
 
 
-def experiment(content: Mapping[str, Any]) -> Content:
+def experiment(content: Section) -> Content:
     """experiment.yaml."""
     return {key: _sections(value, key, EXPERIMENT) for key, value in content.items()}
 
 
-def sweep(content: Mapping[str, Any]) -> Content:
+def sweep(content: Section) -> Content:
     """sweep.yaml, the experiment and the dotted keys of the space and of its conditions within it."""
-    found = _sections({key: value for key, value in content.items() if key not in ("experiment", "space")}, "", SWEEP)
+    found: Content = _sections(
+        {key: value for key, value in content.items() if key not in ("experiment", "space")}, "", SWEEP
+    )
     if isinstance(content.get("experiment"), Mapping):
         found["experiment"] = experiment(content["experiment"])
     if isinstance(content.get("space"), Mapping):
@@ -96,7 +101,7 @@ def sweep(content: Mapping[str, Any]) -> Content:
     return found
 
 
-def run(about: Mapping[str, Any]) -> Content:
+def run(about: Section) -> Content:
     """run.json."""
     found = _renamed(about, {"decides": "monitor", "vectors": "pretrained"})
     data = found.get("data")
@@ -108,18 +113,18 @@ def run(about: Mapping[str, Any]) -> Content:
     return found
 
 
-def evaluation(row: Mapping[str, Any]) -> Content:
+def evaluation(row: Section) -> Content:
     """A row of tests.jsonl, or what run.json keeps of the validation."""
     return _renamed(row, {"part": "split", "opened": "at", "openings": "test_evaluations"})
 
 
-def trial(row: Mapping[str, Any]) -> Content:
+def trial(row: Section) -> Content:
     """A row of trials.jsonl."""
     found = _renamed(row, {"point": "configuration"})
     return {**found, "overrides": overrides(row["overrides"])} if isinstance(row.get("overrides"), Mapping) else found
 
 
-def lineage(row: Mapping[str, Any]) -> Content:
+def lineage(row: Section) -> Content:
     """A row of lineage.jsonl."""
     found = _renamed(row, {"from": "source"})
     if isinstance(row.get("changes"), Mapping):
@@ -129,13 +134,13 @@ def lineage(row: Mapping[str, Any]) -> Content:
     return {**found, "overrides": overrides(row["overrides"])} if isinstance(row.get("overrides"), Mapping) else found
 
 
-def population(row: Mapping[str, Any]) -> Content:
+def population(row: Section) -> Content:
     """A row of population.jsonl."""
     found = _renamed(row, {"cloned": "source"})
     return {**found, "overrides": overrides(row["overrides"])} if isinstance(row.get("overrides"), Mapping) else found
 
 
-def summary(content: Mapping[str, Any]) -> Content:
+def summary(content: Section) -> Content:
     """summary.json."""
     found = _renamed(content, {"question": "title", "points": "configurations"})
     if isinstance(found.get("trials"), Mapping):
@@ -148,14 +153,14 @@ def summary(content: Mapping[str, Any]) -> Content:
     return found
 
 
-def _configuration(row: Mapping[str, Any]) -> Content:
+def _configuration(row: Section) -> Content:
     found = trial(_renamed(row, {"spread": "std"}))
     if isinstance(row.get("lineage"), Mapping):
         found["lineage"] = {id: [lineage(each) for each in rows] for id, rows in row["lineage"].items()}
     return found
 
 
-def _renamed(content: Mapping[str, Any], names: Mapping[str, str]) -> Content:
+def _renamed(content: Section, names: Mapping[str, str]) -> Content:
     """Keys under their new names, in the order they had; a key that is there under its new name stays as it is."""
     return {
         new if (new := names.get(key)) is not None and new not in content else key: value
@@ -163,7 +168,11 @@ def _renamed(content: Mapping[str, Any], names: Mapping[str, str]) -> Content:
     }
 
 
-def _sections(value: Any, section: str, table: Mapping[str, Mapping[str, str]]) -> Any:
+@overload
+def _sections(value: Section, section: str, table: Mapping[str, Mapping[str, str]]) -> Content: ...
+@overload
+def _sections(value: object, section: str, table: Mapping[str, Mapping[str, str]]) -> object: ...
+def _sections(value: object, section: str, table: Mapping[str, Mapping[str, str]]) -> object:
     """A section and those inside it."""
     if isinstance(value, str):
         return NAMES.get(section, {}).get(value, value)
@@ -174,16 +183,16 @@ def _sections(value: Any, section: str, table: Mapping[str, Mapping[str, str]]) 
         key: _sections(inside, f"{head}{key}", table) if isinstance(inside, Mapping) else inside
         for key, inside in _renamed(value, names).items()
     }
-    if isinstance(found.get("name"), str):
-        found["name"] = NAMES.get(section, {}).get(found["name"], found["name"])
+    if isinstance(name := found.get("name"), str):
+        found["name"] = NAMES.get(section, {}).get(name, name)
     return found
 
 
-def _domain(key: str, domain: Any) -> Any:
+def _domain(key: str, domain: object) -> object:
     """A domain of the space: its conditions, and sections that it chooses from."""
     if not isinstance(domain, Mapping):
         return domain
-    change: Callable[[str, Any], Any] = lambda kind, value: (  # noqa: E731
+    change: Callable[[str, object], object] = lambda kind, value: (  # noqa: E731
         overrides(value) if kind == "when" and isinstance(value, Mapping)
         else [_sections(each, key, EXPERIMENT) for each in value] if isinstance(value, list) else value
     )  # fmt: skip
@@ -201,12 +210,12 @@ EXAMPLE_NAMES = {"one in the middle": "median", "worse than nine in ten": "90th 
 """Names of chosen windows and sequences in examples.json."""
 
 
-def examples(content: Mapping[str, Any]) -> Content:
+def examples(content: Section) -> Content:
     """examples.json."""
     if "part" not in content:
         return dict(content)
     found = _renamed(content, {"part": "split", "of": "total", "first": "first_samples"})
-    kinds: dict[str, Callable[[Content], Content]] = {
+    kinds: dict[str, Callable[[Section], Content]] = {
         "classes": _classification, "tags": _classification, "forecasts": _forecasts, "numbers": _values,
         "next_step": _next_step,
     }  # fmt: skip
@@ -214,7 +223,7 @@ def examples(content: Mapping[str, Any]) -> Content:
     return kinds[kind](found) if kind in kinds else found
 
 
-def _classification(content: Content) -> Content:
+def _classification(content: Section) -> Content:
     sample = {"truth": "target", "answer": "prediction", "right": "accuracy"}
     found = _renamed(content, {"strips": "sequences"})
     found["calibration"] = _rows(content["calibration"], {"sure": "confidence", "right": "accuracy"})
@@ -224,7 +233,7 @@ def _classification(content: Content) -> Content:
     return found
 
 
-def _forecasts(content: Content) -> Content:
+def _forecasts(content: Section) -> Content:
     found = _renamed(content, {
         "target": "target_name", "targets": "num_targets", "steps": "error_by_step", "parts": "columns",
         "inside": "coverage",
@@ -234,12 +243,12 @@ def _forecasts(content: Content) -> Content:
     return found
 
 
-def _values(content: Content) -> Content:
+def _values(content: Section) -> Content:
     names = {"target": "target_name", "truth": "target", "said": "prediction"}
     return {**{names.get(key, key): value for key, value in content.items()}, "kind": "values"}
 
 
-def _next_step(content: Content) -> Content:
+def _next_step(content: Section) -> Content:
     found = _renamed(content, {
         "steps": "num_steps", "places": "loss_by_position", "parts": "largest_losses", "stretches": "excerpts",
         "single": "characters",
@@ -255,7 +264,7 @@ def _next_step(content: Content) -> Content:
     return found
 
 
-def _rows(rows: list[Any], names: Mapping[str, str]) -> list[Content]:
+def _rows(rows: list[Section], names: Mapping[str, str]) -> list[Content]:
     """Rows with their keys, and the name of what they show, as of today."""
     return [
         {

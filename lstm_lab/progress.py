@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, SupportsFloat
 
 Progress = bool | Literal["auto"]
 """Whether progress is shown; auto: in the main thread."""
@@ -33,7 +33,7 @@ def is_shown(progress: Progress) -> bool:
     return threading.current_thread() is threading.main_thread() if progress == "auto" else progress
 
 
-def bar_or_lines(progress: Progress, monitor: str) -> tuple[bool, Callable[[Mapping[str, Any]], None] | None]:
+def bar_or_lines(progress: Progress, monitor: str) -> tuple[bool, Callable[[Mapping[str, object]], None] | None]:
     """Whether a bar is shown, and what prints each row of the record where lines are shown instead.
 
     Args:
@@ -46,7 +46,7 @@ def bar_or_lines(progress: Progress, monitor: str) -> tuple[bool, Callable[[Mapp
     return False, lambda row: print(epoch_line(row, monitor), flush=True)
 
 
-def epoch_line(row: Mapping[str, Any], monitor: str) -> str:
+def epoch_line(row: Mapping[str, object], monitor: str) -> str:
     """A row of the record in one line.
 
     >>> epoch_line({"epoch": 0, "train/loss": 1.25, "val/loss": 0.5, "seconds": 2.0}, "val/loss")
@@ -86,7 +86,7 @@ class NotebookDisplay:
 
 
 def bar(
-    epoch: int, max_epochs: int | None, batch: int, batches: int, metrics: Mapping[str, Any], seconds: float
+    epoch: int, max_epochs: int | None, batch: int, batches: int, metrics: Mapping[str, SupportsFloat], seconds: float
 ) -> dict[str, str]:
     """A bar as HTML and as text, by MIME type.
 

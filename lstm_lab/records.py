@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import TypeGuard
 
 from lstm_lab import files
 from lstm_lab.files import Row
@@ -107,6 +107,6 @@ def _status(run: Run) -> Row:
         return files.read_json(run.path / files.STATUS)
 
 
-def finite(value: Any) -> TypeGuard[float]:
+def finite(value: object) -> TypeGuard[float]:
     """Whether a value is a number that can be compared and drawn."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -15,13 +15,17 @@ import pkgutil
 import typing
 from abc import ABC
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from lstm_lab.config import Config
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
 
 __all__ = ["Named", "OneOf", "Registered", "all_kinds", "choice_of", "expand_choices", "import_all"]
 
@@ -35,7 +39,7 @@ class Named(Config):
     owner: ClassVar[type[Registered]]
     """The class that it configures."""
 
-    def options(self) -> dict[str, Any]:
+    def options(self) -> dict[str, object]:
         """The fields as keyword arguments of the class, without the name."""
         return {key: getattr(self, key) for key in type(self).model_fields if key != "name"}
 
@@ -106,7 +110,7 @@ class OneOf:
     def __init__(self, base: type[Registered], default: str | None = None):
         self.base, self.default = base, default
 
-    def validate(self, value: Any) -> Named:
+    def validate(self, value: object) -> Named:
         """The config of the class that a value names, or of the default."""
         members = self.base.members
         if isinstance(value, Named) and isinstance(value, tuple(member.Config for member in members.values())):
@@ -126,7 +130,7 @@ class OneOf:
         config: Named = members[name].Config.model_validate({**value, "name": name})
         return config
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.validate,
             serialization=core_schema.plain_serializer_function_ser_schema(
@@ -134,7 +138,7 @@ class OneOf:
             ),
         )
 
-    def __get_pydantic_json_schema__(self, schema: Any, handler: Any) -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: object, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         configs = [member.Config for member in self.base.members.values()]
         return {
             "anyOf": [
@@ -149,7 +153,7 @@ def choice_of(info: FieldInfo) -> OneOf | None:
     return next((meta for meta in info.metadata if isinstance(meta, OneOf)), None)
 
 
-def expand_choices(cls: type[Config], content: Mapping[str, Any]) -> dict[str, Any]:
+def expand_choices(cls: type[Config], content: Mapping[str, object]) -> dict[str, object]:
     """Content in which every choice has its name: `gru` becomes `{name: gru}`, `{lr: 1}` gets the default's.
 
     An override can then tell the member that is there from another one.

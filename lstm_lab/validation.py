@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
 
@@ -15,10 +15,15 @@ from lstm_lab import legacy
 from lstm_lab.config import Config, ConfigError
 from lstm_lab.fields import fields
 
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
 M = TypeVar("M", bound=Config)
 
 
-def validate(cls: type[M], content: Mapping[str, Any], where: str, overrides: Iterable[tuple[str, Any]] = ()) -> M:
+def validate(
+    cls: type[M], content: Mapping[str, object], where: str, overrides: Iterable[tuple[str, object]] = ()
+) -> M:
     """Build `cls` from plain content.
 
     Args:
@@ -35,7 +40,7 @@ def validate(cls: type[M], content: Mapping[str, Any], where: str, overrides: It
         raise ConfigError(_message(cls, faults[0], where, list(overrides), len(faults) - 1)) from None
 
 
-def _message(cls: type[Config], error: Any, where: str, overrides: list[tuple[str, Any]], more: int) -> str:
+def _message(cls: type[Config], error: ErrorDetails, where: str, overrides: list[tuple[str, object]], more: int) -> str:
     path = ".".join(str(part) for part in error["loc"])
     context = error.get("ctx") or {}
     if error["type"] == "unknown_key":
@@ -86,7 +91,7 @@ def _suggest(cls: type[Config], key: str, siblings: list[str]) -> str:
     return f"; it has: {', '.join(sorted(siblings))}"
 
 
-def _show(value: Any) -> str:
+def _show(value: object) -> str:
     """As YAML writes it, on one short line."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]

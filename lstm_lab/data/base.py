@@ -188,7 +188,7 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         return ()
 
     @classmethod
-    def restore_info(cls, plain: Mapping[str, Any]) -> InfoT:
+    def restore_info(cls, plain: Mapping[str, object]) -> InfoT:
         """`info` from its fields as a run's record has them."""
         info: InfoT = cls.Info(
             **{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}

@@ -72,19 +72,19 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc, unused-ignore]
         n_iter_: epochs trained.
     """
 
-    cell: str | Mapping[str, Any] | Named
+    cell: str | Mapping[str, object] | Named
     hidden_size: int
     num_layers: int
     bidirectional: bool
     dropout: float
-    optimizer: str | Mapping[str, Any]
+    optimizer: str | Mapping[str, object]
     lr: float
     batch_size: int
     max_epochs: int
     patience: int | None
     validation_fraction: float
     random_state: int | np.random.RandomState | None
-    experiment: Mapping[str, Any] | None
+    experiment: Mapping[str, object] | None
     run_folder: str | Path | None
     verbose: bool
 
@@ -105,7 +105,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc, unused-ignore]
             "dropout": {"between": between, "output": self.dropout},
         }
 
-    def _experiment(self, data: Named, task: Mapping[str, Any]) -> Experiment:
+    def _experiment(self, data: Named, task: Mapping[str, object]) -> Experiment:
         """The parameters as an experiment on these data.
 
         Raises:

@@ -30,20 +30,20 @@ class SequenceEstimator(RecurrentEstimator):
 
     def __init__(
         self,
-        cell: str | Mapping[str, Any] | Named = "lstm",
+        cell: str | Mapping[str, object] | Named = "lstm",
         hidden_size: int = 64,
         num_layers: int = 1,
         bidirectional: bool = False,
-        pooling: str | Mapping[str, Any] = "last",
+        pooling: str | Mapping[str, object] = "last",
         dropout: float = 0.0,
-        optimizer: str | Mapping[str, Any] = "adam",
+        optimizer: str | Mapping[str, object] = "adam",
         lr: float = 1e-3,
         batch_size: int = 32,
         max_epochs: int = 50,
         patience: int | None = 10,
         validation_fraction: float = 0.1,
         random_state: int | np.random.RandomState | None = None,
-        experiment: Mapping[str, Any] | None = None,
+        experiment: Mapping[str, object] | None = None,
         run_folder: str | Path | None = None,
         verbose: bool = False,
     ) -> None:
@@ -85,7 +85,7 @@ class SequenceEstimator(RecurrentEstimator):
         splits = assign_splits(labels, copies, None, (self.validation_fraction, 0.0), where, "sequences")
         return np.asarray(splits == 1)
 
-    def _fit(self, X: list[np.ndarray], y: Sequence[Any], validates: np.ndarray, task: Mapping[str, Any],
+    def _fit(self, X: list[np.ndarray], y: Sequence[Any], validates: np.ndarray, task: Mapping[str, object],
              **options: Any) -> None:  # fmt: skip
         """Train on sequences and their targets.
 

@@ -27,7 +27,7 @@ class _CallRecorder(TorchDispatchMode):
         return False  # torch would import its whole compiler, a second or two, only to exclude it here.
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch gives it no types.
         self.calls: list[RecordedCall] = []
 
     def __torch_dispatch__(

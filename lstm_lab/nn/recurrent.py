@@ -20,7 +20,7 @@ from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.registry import Named, OneOf
 from lstm_lab.validation import validate
 
-CellChoice = str | Mapping[str, Any] | Named
+CellChoice = str | Mapping[str, object] | Named
 """A registered cell: its name, a mapping with `name` and its options, or its Config."""
 TORCH_LAYERS: dict[type[nn.RNNBase], type[Cell]] = {
     nn.LSTM: lstm_lab.cells.lstm.LSTM,

@@ -82,7 +82,7 @@ def short_names(keys: Collection[str]) -> dict[str, str]:
     }
 
 
-def configuration(overrides: Mapping[str, Any], names: Mapping[str, str]) -> str:
+def configuration(overrides: Mapping[str, object], names: Mapping[str, str]) -> str:
     """A configuration in the order of the names: `cell gru, hidden size 64, learning rate 0.003121`."""
     order = [*(key for key in names if key in overrides), *(key for key in overrides if key not in names)]
     return ", ".join(f"{names.get(key, key)} {value(overrides[key])}" for key in order)

@@ -222,7 +222,7 @@ def build_corners(sweep: Sweep, where: str) -> None:
             experiment.model.build(info, task)
 
 
-def _load_experiment(written: object, overrides: Mapping[str, Any], path: Path) -> dict[str, Any]:
+def _load_experiment(written: object, overrides: Mapping[str, object], path: Path) -> dict[str, Any]:
     if isinstance(written, str):
         places = [Path(written), path.parent / written, path.parent.parent / written]
         found = next((place for place in places if place.is_file()), places[0])

@@ -9,12 +9,13 @@ Source: https://docs.wandb.ai/guides/sweeps/sweep-config-keys
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 WandbSection = Mapping[str, Any]
-"""A section of a W&B sweep file in plain content: a parameter, or `early_terminate`."""
+"""A section of a W&B sweep file in plain content, to which YAML gives no types: a parameter, or `early_terminate`."""
 
-Reader = Callable[[WandbSection], Any]
+R = TypeVar("R")
+Reader = Callable[[WandbSection], R]
 """From a section of W&B to what stands in a sweep file of this package; KeyError where a required key is missing."""
 
 

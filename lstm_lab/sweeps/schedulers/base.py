@@ -42,7 +42,7 @@ class Scheduler(Registered, kind="scheduler"):
 
     stops_trials: ClassVar[bool] = True
     """Whether trials are stopped before they are trained to completion."""
-    from_wandb: ClassVar[Mapping[str, Reader]] = {}
+    from_wandb: ClassVar[Mapping[str, Reader[Mapping[str, object]]]] = {}
     """Type of W&B's `early_terminate` that this scheduler stands for -> from that section to the fields of `Config`."""
 
     def check(self, sweep: SweepSettings) -> None:

@@ -140,7 +140,7 @@ def read_summary(folder: Path) -> Row | None:
     return legacy.summary(files.read_json(path)) if path.is_file() else None
 
 
-def rank(trials: Sequence[Trial], mode: str, about: Row, confirm: Mapping[str, Any] | None) -> list[Configuration]:
+def rank(trials: Sequence[Trial], mode: str, about: Row, confirm: Row | None) -> list[Configuration]:
     """Configurations, best first: confirmed ones by their confirmation, before all others.
 
     Args:

@@ -21,6 +21,7 @@ from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.sweeps.wandb_format import NoWandbEquivalent, WandbSection
 
 Content = dict[str, Any]
+"""Of a file as YAML has it, which gives no types."""
 DEFAULT_NUM_SAMPLES = 20
 """Configurations of a W&B sweep without `run_cap`, which never ends by itself."""
 
@@ -40,7 +41,7 @@ def read(path: str | Path) -> Content:
     return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
 
 
-def is_wandb(content: Mapping[str, Any]) -> bool:
+def is_wandb(content: Mapping[str, object]) -> bool:
     """Whether the content is a sweep file of W&B."""
     return "parameters" in content
 
@@ -54,7 +55,8 @@ def to_wandb(path: str | Path) -> str:
     Raises:
         ConfigError: the file is invalid, or uses what W&B has no equivalent of.
     """
-    sweep, written = load_sweep(path), config.load(path)
+    sweep = load_sweep(path)
+    written: Content = config.load(path)
     if not isinstance(written.get("experiment"), str):
         raise ConfigError(f"{path}: experiment: must name a file, so that W&B's agents can train it")
     _refuse_unsupported(sweep, path)
@@ -159,12 +161,12 @@ def _flatten_parameters(parameters: object, path: str) -> dict[str, WandbSection
     if not isinstance(parameters, dict):
         raise ConfigError(f"{path}: parameters: must be a mapping of names to parameters, got {parameters!r}")
 
-    def nested(key: str, value: Any) -> Content | None:
+    def nested(key: str, value: object) -> Content | None:
         if not isinstance(value, dict):
             raise ConfigError(f"{path}: parameters.{key}: must be a mapping, as in {{value: 3}}, got {value!r}")
         return value.get("parameters")
 
-    return config.flatten(parameters, nested)
+    return {key: value for key, value in config.flatten(parameters, nested).items() if isinstance(value, Mapping)}
 
 
 def _experiment_of(wandb: Content, experiment: str | None, path: str | Path) -> tuple[str, list[str]]:
@@ -184,7 +186,7 @@ def _seeds(parameter: WandbSection, where: str) -> list[int]:
     return list(seeds)
 
 
-def _domain(parameter: WandbSection, method: object, where: str) -> tuple[type[Domain], list[Any]]:
+def _domain(parameter: WandbSection, method: object, where: str) -> tuple[type[Domain], object]:
     """The domain that stands for a parameter, and its arguments."""
     if "values" in parameter:
         probabilities = parameter.get("probabilities")

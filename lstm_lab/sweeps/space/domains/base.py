@@ -40,7 +40,7 @@ class Domain(Registered, kind="domain"):
 
     exhaustive: ClassVar[bool] = False
     """Whether every value is tried in combination with those of the other exhaustive domains, instead of sampled."""
-    from_wandb: ClassVar[Mapping[str, Reader]] = {}
+    from_wandb: ClassVar[Mapping[str, Reader[Sequence[object]]]] = {}
     """Distribution of a W&B sweep that this domain stands for -> from W&B's parameter to the arguments."""
     wandb_note: ClassVar[str] = ""
     """How the domain and its counterpart in W&B differ."""
