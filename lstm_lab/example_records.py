@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, TypeAdapter, ValidationError
 
 from lstm_lab import files, legacy
+from lstm_lab.config import DataError
 
 Number = float | None
 """None where the data have a gap."""
@@ -245,11 +245,11 @@ def read_examples(run: Path) -> AnyExamples | None:
     """The examples of the run in a folder; None where there are none, or the file is incomplete."""
     path = run / files.EXAMPLES
     try:
-        return parse_examples(json.loads(path.read_bytes())) if path.is_file() else None
-    except (ValueError, ValidationError, TypeError, KeyError, AttributeError):
+        return parse_examples(files.read_json(path)) if path.is_file() else None
+    except (DataError, ValueError, ValidationError, TypeError, KeyError, AttributeError):
         return None
 
 
 def write_examples(run: Path, examples: AnyExamples) -> None:
     """Write examples.json, whole or not at all."""
-    files.write_atomic(run / files.EXAMPLES, examples.model_dump_json())
+    files.write_atomic(run / files.EXAMPLES, files.to_json(examples.model_dump(mode="json")))

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,6 +37,10 @@ REPORT, LOCK = "report.html", "lock"
 
 Row = dict[str, Any]
 """A row of a record: column -> plain value."""
+
+NULLS = "nulls"
+"""Key of an object under which `to_json` names the numbers that are not finite."""
+_NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
 def runs_folder() -> Path:
@@ -119,14 +124,62 @@ def write_atomic(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def to_json(content: object, *, indent: int | None = None, ensure_ascii: bool = True) -> str:
+    """Plain content as JSON. NaN and infinity, which JSON does not have, become null.
+
+    An object then names them under `nulls`, each with its keys and the reason; `from_json` restores them.
+
+    >>> to_json({"loss": 0.5, "auroc": math.nan})
+    '{"loss": 0.5, "auroc": null, "nulls": [{"at": ["auroc"], "reason": "NaN"}]}'
+    """
+    nulls: list[Row] = []
+    plain = _finite(content, [], nulls)
+    if nulls and isinstance(plain, dict):
+        plain[NULLS] = nulls
+    return json.dumps(plain, indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def _finite(content: object, at: list[str | int], nulls: list[Row]) -> object:
+    """A copy of the content with null for every number that is not finite; `nulls` gets where it was, and what."""
+    if isinstance(content, float) and not math.isfinite(content):
+        nulls.append({"at": at, "reason": "NaN" if math.isnan(content) else "Infinity" if content > 0 else "-Infinity"})
+        return None
+    if isinstance(content, Mapping):
+        return {key: _finite(value, [*at, key], nulls) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value, [*at, index], nulls) for index, value in enumerate(content)]
+    return content
+
+
+def from_json(text: str | bytes) -> Any:
+    """Content of JSON that `to_json`, or an earlier version, has written: numbers that are not finite are restored.
+
+    Raises:
+        ValueError: not JSON.
+    """
+    content = json.loads(text)
+    nulls = content.pop(NULLS, None) if isinstance(content, dict) else None
+    for null in nulls if isinstance(nulls, list) else ():
+        try:
+            *outer, last = null["at"]
+            inside = content
+            for key in outer:
+                inside = inside[key]
+            if inside[last] is None:
+                inside[last] = _NOT_FINITE[null["reason"]]
+        except (TypeError, LookupError, ValueError):
+            continue  # Edited by hand: the null stays.
+    return content
+
+
 def write_json(path: Path, content: Mapping[str, object]) -> None:
     """Write a JSON file, whole or not at all."""
-    write_atomic(path, json.dumps(content, indent=1))
+    write_atomic(path, to_json(content, indent=1))
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Replace a JSON Lines file, whole or not at all."""
-    write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_atomic(path, "".join(to_json(row) + "\n" for row in rows))
 
 
 def append_jsonl(path: Path, row: Mapping[str, object]) -> None:
@@ -136,7 +189,7 @@ def append_jsonl(path: Path, row: Mapping[str, object]) -> None:
             file.seek(-1, os.SEEK_END)
             if file.read(1) != b"\n":
                 file.write(b"\n")
-        file.write(json.dumps(row).encode() + b"\n")
+        file.write(to_json(row).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
 
@@ -151,7 +204,7 @@ def parse_jsonl(content: bytes) -> list[Row]:
     rows = []
     for line in content.splitlines():
         try:
-            row = json.loads(line)
+            row = from_json(line)
         except ValueError:
             continue
         if isinstance(row, dict):
@@ -166,7 +219,7 @@ def read_json(path: Path) -> Row:
         DataError: no such file, or an incomplete one.
     """
     try:
-        content: Row = json.loads(path.read_bytes())
+        content: Row = from_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except ValueError:

@@ -27,6 +27,7 @@ from lstm_lab.files import Row
 from lstm_lab.learner import Learner
 from lstm_lab.notebook_bar import NotebookBar
 from lstm_lab.progress import in_notebook
+from lstm_lab.records import finite
 from lstm_lab.run import Run, State
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode, Tracker
@@ -216,9 +217,10 @@ def conclude(experiment: Experiment, run: Run, state: State) -> Result:
     rows = run.rows()
     best: Row = {}
     for row in rows:
-        if better(row[experiment.monitor], best.get(experiment.monitor), experiment.mode):
+        value = row.get(experiment.monitor)
+        if finite(value) and better(value, best.get(experiment.monitor), experiment.mode):
             best = row
-    seconds = rows[-1]["seconds"] if rows else 0.0
+    seconds = rows[-1].get("seconds", 0.0) if rows else 0.0
     value, epoch = best.get(experiment.monitor), best.get("epoch")
     if state != "failed":
         found = {"epoch": epoch, "value": value} if best else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
+
+from lstm_lab.files import to_json
 
 
 class WandbMode(StrEnum):
@@ -48,4 +49,4 @@ Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard outpu
 
 def echo_json(content: Any) -> None:
     """Print JSON on standard output."""
-    typer.echo(json.dumps(content, indent=1))
+    typer.echo(to_json(content, indent=1))

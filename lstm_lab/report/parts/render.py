@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
+from lstm_lab.files import to_json as to_json_text
 from lstm_lab.report.parts.content import Page, Subsection
 from lstm_lab.report.parts.tables import FIGURE_SPACE, PUNCTUATION_SPACE, Cell, Table
 
@@ -59,7 +60,7 @@ def to_dict(page: Page) -> dict[str, Any]:
 
 def to_json(page: Page) -> str:
     """The page as indented JSON."""
-    return json.dumps(to_dict(page), indent=1, ensure_ascii=False) + "\n"
+    return to_json_text(to_dict(page), indent=1, ensure_ascii=False) + "\n"
 
 
 def to_markdown(page: Page) -> str:

@@ -8,7 +8,6 @@ Explore: the scheduler chooses the new values (`PopulationScheduler.explore`).
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import time
@@ -141,8 +140,8 @@ def prepare_clone(source: Run, run: Run, experiment: Experiment, event: Row) -> 
     torch.save(checkpoint, new / "updated.ckpt")
     (new / "updated.ckpt").replace(new / files.LAST)
     (new / files.EXPERIMENT).write_text(config.to_yaml(experiment.dump()), encoding="utf-8")
-    (new / files.METRICS).write_text("".join(json.dumps(row) + "\n" for row in source.rows()[:epochs]))
-    (new / CLONE_LINEAGE).write_text(json.dumps(event))
+    files.write_jsonl(new / files.METRICS, source.rows()[:epochs])
+    files.write_json(new / CLONE_LINEAGE, event)
     for path in new.iterdir():
         with path.open("rb") as file:
             os.fsync(file.fileno())
