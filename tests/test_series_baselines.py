@@ -88,7 +88,7 @@ def test_without_statsforecast_the_way_out_is_said(tmp_path, monkeypatch):
 
     monkeypatch.setitem(sys.modules, "statsforecast.models", None)
     found = data(tmp_path)
-    with pytest.raises(ConfigError, match=r"pip install 'lstm-lab\[classical\]'"):
+    with pytest.raises(ConfigError, match=r"pip install statsforecast"):
         Forecast.Config(classical=6).build(found.info).baselines(found.train, found.test_split())
 
 

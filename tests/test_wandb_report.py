@@ -187,7 +187,9 @@ def test_what_keeps_it_from_being_saved_is_one_line(stub, swept, monkeypatch):
     with pytest.raises(ConfigError, match="is made of a sweep"):
         wandb_report.publish(swept / "trials" / "t0000")
     stub.key = "6" * 40
-    with pytest.raises(Unreachable, match="refuses the key; the HTML page needs neither: lstm-lab report"):
+    with pytest.raises(
+        Unreachable, match="refuses the key; the HTML page needs no account and no network: lstm-lab report"
+    ):
         wandb_report.publish(swept)
     assert stub.reports == []
 

@@ -59,9 +59,9 @@ def publish(folder: Path, final: bool = False) -> str:
     if not isinstance(read(folder), SweepRecord):
         raise ConfigError(f"{folder}: a W&B Report is made of a sweep; a run has its own page in W&B")
     if find_spec("wandb_workspaces") is None:
-        raise ConfigError("report --to wandb needs the package wandb-workspaces: pip install 'lstm-lab[reports]'")
+        raise ConfigError("report --to wandb needs the package wandb-workspaces: pip install 'wandb-workspaces<0.5'")
     if refusal := find_server().unavailable():
-        raise Unreachable(f"report: {refusal}; the HTML page needs neither: lstm-lab report {folder}")
+        raise Unreachable(f"report: {refusal}; the HTML page needs no account and no network: lstm-lab report {folder}")
     unsent = [sent for sent in sync([folder]) if sent.outcome in ("failed", "skipped")]
     if unsent:
         raise Unreachable(f"report: {len(unsent)} runs could not be uploaded, {unsent[0].run.path}: {unsent[0].reason}")

@@ -141,8 +141,8 @@ def check_order(table: Table, column: str, ticks: np.ndarray) -> None:
     if len(same):
         count = len(ticks) - len(np.unique(ticks))
         raise table.error(early[0], column, f"{cell} is also the time of {table.unit} {table.lines[same[0]]} ({count} "
-                          "in total): keep one row for each time and one series in a file; where clocks are set back, "
-                          "write the UTC offset")  # fmt: skip
+                          "in total): keep one row for each time; if the file holds several series, name the column of "
+                          "their ids with data.id; where clocks are set back, write the UTC offset")  # fmt: skip
     raise table.error(early[0], column, f"{cell} is earlier than the row before it ({len(early)} in total): sort the "
                       "rows by time, oldest first")  # fmt: skip
 

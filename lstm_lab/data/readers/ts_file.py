@@ -23,7 +23,7 @@ def read_ts(path: Path, labelled: bool = True) -> tuple[list[np.ndarray], np.nda
     try:
         from aeon.datasets import load_from_ts_file
     except ImportError:
-        raise DataError(f"{path}: .ts files are read by the package 'aeon': pip install 'lstm-lab[datasets]'") from None
+        raise DataError(f"{path}: .ts files are read by the package 'aeon': pip install aeon") from None
     header = _header(text, path)
     try:
         found, labels, about = load_from_ts_file(str(path), return_meta_data=True)

