@@ -11,11 +11,30 @@ Metrics = Mapping[str, float]
 """Metric -> value, the metric without a prefix."""
 
 
-def skill(value: float, baseline: float, mode: str) -> float | None:
-    """Share of the baseline's error that is gone: 1 is perfect, 0 is no better, below 0 the baseline is better.
+TIE = 1e-6
+"""Relative difference below which two scores are level: single precision has seven digits, and the order in which a sum
+is taken changes the last."""
 
-    The error of a metric that is maximised is its distance from 1. None where the baseline has no error.
+
+def level(value: float | None, baseline: float | None) -> bool:
+    """Whether two scores are the same but for rounding; a score that is missing or NaN is level with none.
+
+    >>> level(0.1 + 0.2, 0.3), level(0.0, 0.0), level(0.5, 0.4999)
+    (True, True, False)
     """
+    return value is not None and baseline is not None and math.isclose(value, baseline, rel_tol=TIE)
+
+
+def skill(value: float, baseline: float, mode: str) -> float | None:
+    """Share of the baseline's error that is gone: 1 is perfect, 0 is level, below 0 the baseline is better.
+
+    The error of a metric that is maximised is its distance from 1. None where only the baseline has no error.
+
+    >>> skill(1.0, 4.0, "min"), skill(0.0, 0.0, "min"), skill(0.9, 1.0, "max")
+    (0.75, 0.0, None)
+    """
+    if level(value, baseline):
+        return 0.0
     if mode == "max":
         value, baseline = 1 - value, 1 - baseline
     return None if baseline == 0 else 1 - value / baseline
@@ -37,27 +56,49 @@ def compared_metric(monitor: str, model: Metrics, baselines: Iterable[Metrics] =
     return next((metric for metric in (name, *model) if metric != "loss" and metric in model and metric in known), name)
 
 
-def better_baselines(
+@dataclass(frozen=True)
+class Standing:
+    """Where a model stands among its baselines, by one metric. Baselines without a score are in none of the lists."""
+
+    better: tuple[str, ...]
+    """Baselines that score better than the model, the best first."""
+    level: tuple[str, ...]
+    """Those that score the same."""
+    worse: tuple[str, ...]
+
+    @property
+    def winner(self) -> str | None:
+        """The best baseline, "level", or "model"; None where nothing can be compared."""
+        return self.better[0] if self.better else "level" if self.level else "model" if self.worse else None
+
+
+def standing(
     metric: str, model: Metrics, baselines: Mapping[str, Metrics], skills: Mapping[str, float | None]
-) -> list[str]:
-    """Baselines that score better than the model, the best first. One that scores the same is not among them.
+) -> Standing:
+    """Which baselines score better than the model, the same, or worse. Every comparison asks this function.
 
     Args:
         skills: of the model against each baseline, by `skill`. None stands for a baseline without error: it is better
             than every model that has one.
 
-    >>> baselines = {"naive": {"mae": 1.0}, "oracle": {"mae": 0.0}}
-    >>> better_baselines("mae", {"mae": 2.0}, baselines, {"naive": -1.0, "oracle": None})
-    ['oracle', 'naive']
+    >>> baselines = {"naive": {"mae": 1.0}, "oracle": {"mae": 0.0}, "mean": {"mae": 2.0}}
+    >>> standing("mae", {"mae": 2.0}, baselines, {"naive": -1.0, "oracle": None, "mean": 0.0})
+    Standing(better=('oracle', 'naive'), level=('mean',), worse=())
     """
-    values = {
-        name: row[metric]
-        for name, row in baselines.items()
-        if metric in row and name in skills and math.isfinite(row[metric]) and row[metric] != model[metric]
-    }
+    values = {name: row[metric] for name, row in baselines.items() if _scored(row, metric) and name in skills}
+    even = tuple(name for name, value in values.items() if level(model.get(metric), value))
     # Without a baseline error, or of a model without a score, there is no ratio: the baseline is better all the same.
     gaps = {name: -math.inf if (gap := skills[name]) is None or math.isnan(gap) else gap for name in values}
-    return sorted((name for name, gap in gaps.items() if gap < 0), key=lambda name: gaps[name])
+    if not _scored(model, metric):
+        gaps = dict.fromkeys(values, -math.inf)
+    others = sorted((name for name in values if name not in even), key=lambda name: gaps[name])
+    better = tuple(name for name in others if gaps[name] < 0)
+    return Standing(better, even, tuple(name for name in others if gaps[name] >= 0))
+
+
+def _scored(row: Metrics, metric: str) -> bool:
+    value = row.get(metric)
+    return value is not None and math.isfinite(value)
 
 
 @dataclass(frozen=True)
@@ -95,8 +136,9 @@ class Scores:
 
     @property
     def winner(self) -> str | None:
-        """The best baseline that does better than the model; None where there is none. A tie is not better."""
-        return next(iter(better_baselines(self.compared, self.model, self.baselines, self.skill)), None)
+        """The best baseline that scores better than the model, "level" where the best ones score the same, or "model";
+        None where nothing can be compared."""
+        return standing(self.compared, self.model, self.baselines, self.skill).winner
 
     def dump(self) -> dict[str, Any]:
         """As a row of tests.jsonl."""
@@ -106,7 +148,7 @@ class Scores:
             "scores": self.model,
             "baselines": self.baselines,
             "skill": self.skill,
-            "winner": self.winner or "model",
+            "winner": self.winner,
             "test_evaluations": self.test_evaluations,
             **self.details,
         }

@@ -200,3 +200,13 @@ def test_rows_without_an_epoch_are_counted_by_the_metric(tmp_path):
     about = {"name": "x", "config": {"lr": 1.0}}
     (group,) = comparison_groups([], [RunRecord(tmp_path, about, "finished", None, rows)], metric="val_acc")
     assert (group.mode, group.experiments[0].mean) == ("max", 0.7)
+
+
+def test_experiments_that_score_the_same_are_level(tmp_path):
+    folders = [
+        run(tmp_path / "a", 0.1), run(tmp_path / "b", 0.1, cell="gru"), run(tmp_path / "c", 0.2, cell="rnn"),
+    ]  # fmt: skip
+    (tmp_path / "b/metrics.jsonl").write_text((tmp_path / "a/metrics.jsonl").read_text())
+    shown = compared(folders, tmp_path)
+    assert "a and b are level: validation loss" in shown.text
+    assert "is best" not in shown.text

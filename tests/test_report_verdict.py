@@ -7,13 +7,13 @@ import math
 import pytest
 
 from lstm_lab.report.verdict import verdict
-from lstm_lab.scores import Scores, better_baselines, compared_metric, skill
+from lstm_lab.scores import Scores, compared_metric, skill, standing
 from lstm_lab.verbs import terminal
 
 CASES = [
     # metric, model, baselines, the best of the better ones, text
     (
-        "accuracy", 0.97, {"majority class": 0.13, "logistic regression": 0.94}, None,
+        "accuracy", 0.97, {"majority class": 0.13, "logistic regression": 0.94}, "model",
         "The model scores better than every baseline on the test split: accuracy 0.9700 against 0.9400 for logistic "
         "regression, the best baseline, whose error it reduces by 50 %.",
     ),
@@ -26,23 +26,23 @@ CASES = [
         "Seasonal naive scores better than the model on the test split: MAE 1.000 against 3.000. So does naive.",
     ),
     (
-        "mae", 3.0, {"naive": 3.0, "mean": 4.0}, None,
-        "No baseline scores better than the model on the test split, but naive scores the same: MAE 3.000.",
+        "mae", 3.0, {"naive": 3.0, "mean": 4.0}, "level",
+        "The model is level with naive on the test split: MAE 3.000. No baseline scores better.",
     ),
     (
         "accuracy", 0.99, {"oracle": 1.0, "majority class": 0.13}, "oracle",
         "Oracle scores better than the model on the test split: accuracy 1.000 against 0.9900.",
     ),
     (
-        "accuracy", 1.0, {"oracle": 1.0, "majority class": 0.13}, None,
-        "No baseline scores better than the model on the test split, but oracle scores the same: accuracy 1.000.",
+        "accuracy", 1.0, {"oracle": 1.0, "majority class": 0.13}, "level",
+        "The model is level with oracle on the test split: accuracy 1.000. No baseline scores better.",
     ),
     (
         "mae", 0.5, {"oracle": 0.0, "naive": 0.25}, "oracle",
         "Oracle scores better than the model on the test split: MAE 0 against 0.5000. So does naive.",
     ),
     (
-        "accuracy", 1.0, {"majority class": 0.1, "logistic regression": 0.9444}, None,
+        "accuracy", 1.0, {"majority class": 0.1, "logistic regression": 0.9444}, "model",
         "The model scores better than every baseline on the test split: accuracy 1.000 against 0.9444 for logistic "
         "regression, the best baseline, whose error it reduces by 100 %.",
     ),
@@ -50,9 +50,28 @@ CASES = [
         "mae", math.nan, {"naive": 3.0}, "naive",
         "Naive scores better than the model on the test split: MAE 3.000 against –.",
     ),
+    (
+        "mae", 0.1 + 0.2, {"naive": 0.3, "mean": 4.0}, "level",
+        "The model is level with naive on the test split: MAE 0.3000. No baseline scores better.",
+    ),
+    (
+        "mae", 0.0, {"oracle": 0.0, "mean": 4.0}, "level",
+        "The model is level with oracle on the test split: MAE 0. No baseline scores better.",
+    ),
+    (
+        "accuracy", 0.5, {"majority class": 0.5, "TF-IDF": 0.5, "oracle": 1.0}, "oracle",
+        "Oracle scores better than the model on the test split: accuracy 1.000 against 0.5000.",
+    ),
+    (
+        "mae", 0.5, {"naive": math.nan, "mean": 1.0}, "model",
+        "The model scores better than every baseline on the test split: MAE 0.5000 against 1.000 for mean, the best "
+        "baseline, whose error it reduces by 50 %.",
+    ),
 ]  # fmt: skip
 NAMES = ["better", "worse", "worse than two", "equal", "baseline without error", "both without error",
-         "baseline without error, less is better", "model without error", "model without a score"]  # fmt: skip
+         "baseline without error, less is better", "model without error", "model without a score",
+         "equal but for rounding", "both without error, less is better", "equal to one, worse than another",
+         "baseline without a score"]  # fmt: skip
 
 
 @pytest.mark.parametrize(("metric", "model", "baselines", "winner", "text"), CASES, ids=NAMES)
@@ -64,9 +83,9 @@ def test_page_terminal_and_record_agree(metric, model, baselines, winner, text):
     )  # fmt: skip
     content = scores.dump()
     assert scores.winner == winner
-    assert content["winner"] == (winner or "model")
+    assert content["winner"] == winner
     found = verdict("test", "val/loss", content["scores"], content["baselines"], content["skill"])
-    assert (found.text, found.beaten) == (text, winner is not None)
+    assert (found.text, found.beaten) == (text, winner not in ("model", "level"))
     assert terminal.verdict(content) == text
 
 
@@ -89,4 +108,4 @@ def test_the_compared_metric_is_the_monitored_one_or_the_first_that_baselines_ha
 def test_a_baseline_without_a_score_is_not_better():
     values = {"broken": {"mae": math.nan}, "naive": {"mae": 1.0}}
     skills = {name: skill(2.0, row["mae"], "min") for name, row in values.items()}
-    assert better_baselines("mae", {"mae": 2.0}, values, skills) == ["naive"]
+    assert standing("mae", {"mae": 2.0}, values, skills).better == ("naive",)

@@ -12,7 +12,7 @@ from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.records.hyperparameters import categorical, is_grid, varying
 from lstm_lab.report.sections.baselines import sweep_scores
 from lstm_lab.report.verdict import Verdict, verdict
-from lstm_lab.scores import compared_metric
+from lstm_lab.scores import compared_metric, level
 from lstm_lab.sweeps.store.leaderboard import Trial
 from lstm_lab.sweeps.store.record import SweepRecord
 
@@ -158,9 +158,16 @@ def comparison_summary(groups: list[ComparisonGroup], ranks: statistics.Ranks | 
         )
         return Summary(headline, stats, comparisons=[f"Friedman test of equal ranks: {statistics.p_value(ranks.p)}."])
     sentences = [
-        f"{row.name} is best{f' on {group.data}' if several else ''}: {fmt.metric(group.metric)} "
+        f"{_best_of(group)}{f' on {group.data}' if several else ''}: {fmt.metric(group.metric)} "
         f"{fmt.mean_std(row.mean, row.std)} ({fmt.plural(len(row.values), 'seed')})."
         for group, row in best[:MAX_SENTENCES]
     ]
     leads = [text for group in groups[:MAX_SENTENCES] for text in lead_of_experiment(group)]
     return Summary(" ".join(sentences), stats, comparisons=leads)
+
+
+def _best_of(group: ComparisonGroup) -> str:
+    """`a is best`, or `a and b are level` where the best score the same."""
+    first = group.ranked[0]
+    names = [row.name for row in group.ranked if level(row.mean, first.mean)]
+    return f"{fmt.join(names)} are level" if len(names) > 1 else f"{first.name} is best"

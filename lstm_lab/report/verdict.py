@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lstm_lab.report import fmt
-from lstm_lab.scores import Metrics, better_baselines, compared_metric
+from lstm_lab.scores import Metrics, compared_metric, standing
 
 
 @dataclass(frozen=True)
@@ -30,24 +30,22 @@ def verdict(
         skills: of the model against each baseline (`scores.skill`); None where the baseline has no error.
     """
     metric = compared_metric(monitor, model, baselines.values())
-    values = {name: row[metric] for name, row in baselines.items() if metric in row}
-    if not values or metric not in model:
+    found = standing(metric, model, baselines, skills)
+    if found.winner is None:
         return None
-    score = f"{fmt.metric(metric)} {fmt.number(model[metric])}"
-    if better := better_baselines(metric, model, baselines, skills):
-        best, *others = better
+    values = {name: baselines[name][metric] for name in (*found.better, *found.level, *found.worse)}
+    score = f"{fmt.metric(metric)} {fmt.number(model.get(metric))}"
+    if found.better:
+        best, *others = found.better
         text = f"{fmt.capitalized(best)} scores better than the model on the {split} split: {fmt.metric(metric)} "
-        text += f"{fmt.number(values[best])} against {fmt.number(model[metric])}."
+        text += f"{fmt.number(values[best])} against {fmt.number(model.get(metric))}."
         if others:
             text += f" So {'does' if len(others) == 1 else 'do'} {fmt.join(others)}."
         return Verdict(text, beaten=True)
-    none = f"No baseline scores better than the model on the {split} split"
-    if equal := [name for name, value in values.items() if value == model[metric]]:
-        verb = "scores" if len(equal) == 1 else "score"
-        return Verdict(f"{none}, but {fmt.join(equal)} {verb} the same: {score}.", beaten=False)
-    known = {name: skill for name in values if (skill := skills.get(name)) is not None}
-    if not known:
-        return Verdict(f"{none}: {score}.", beaten=False)
+    if found.level:
+        text = f"The model is level with {fmt.join(found.level)} on the {split} split: {score}. "
+        return Verdict(f"{text}No baseline scores better.", beaten=False)
+    known = {name: skill for name in found.worse if (skill := skills.get(name)) is not None}
     # Of a model without error the skill against every baseline is 1.
     best = min(known, key=lambda name: (known[name], abs(values[name] - model[metric])))
     text = f"The model scores better than every baseline on the {split} split: {score} against "

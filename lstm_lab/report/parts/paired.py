@@ -10,6 +10,7 @@ from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell
 from lstm_lab.report.records.hyperparameters import varying
 from lstm_lab.report.statistics import MIN_PAIRS
+from lstm_lab.scores import level
 from lstm_lab.sweeps.store.leaderboard import Configuration
 from lstm_lab.sweeps.store.record import SweepRecord
 
@@ -70,7 +71,8 @@ def _winner(block: Block, mode: str) -> int | None:
     """Index of the best configuration; None for a tie at the top."""
     means = [row.mean or 0.0 for row in block]
     top = (max if mode == "max" else min)(means)
-    return means.index(top) if means.count(top) == 1 else None
+    tops = [index for index, value in enumerate(means) if level(value, top)]
+    return tops[0] if len(tops) == 1 else None
 
 
 def win_counts(sweep: SweepRecord, key: str, values: list[Any]) -> str:
@@ -180,7 +182,8 @@ def lead_over_second(sweep: SweepRecord) -> str:
     found = statistics.paired(differences)
     other = fmt.configuration(ranked[1].overrides, fmt.short_names(varying(sweep)))
     better = "better" if found.mean > 0 else "worse"
-    size = f"{fmt.number(abs(found.mean))} {better} than" if found.mean else "equal to"
+    equal = level(ranked[0].mean, ranked[1].mean)
+    size = "equal to" if equal else f"{fmt.number(abs(found.mean))} {better} than"
     if found.n == 1:
         return (
             f"With the one shared seed, the best configuration is {size} the second one ({other}). How much of this is "
