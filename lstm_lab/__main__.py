@@ -6,11 +6,12 @@ import atexit
 import contextlib
 import os
 import sys
-from typing import NoReturn, Protocol, runtime_checkable
+import warnings
+from typing import NoReturn, Protocol, TextIO, runtime_checkable
 
 import typer
 
-from lstm_lab.config import Fault, Interrupted
+from lstm_lab.config import Fault, Interrupted, Notice
 from lstm_lab.startup import lazy_imports
 from lstm_lab.verbs import about, data, runs, sweeps, views
 
@@ -70,6 +71,7 @@ def main() -> None:
 def command() -> None:
     """`main`, in a process of its own: with lazy imports, and without tearing down torch and Ray at the end."""
     lazy_imports.install()
+    warnings.showwarning = show_warning
     # Registered before the exit handlers of torch, Ray and W&B, so that it runs after them.
     atexit.register(exit_at_once)
     try:
@@ -77,6 +79,20 @@ def command() -> None:
     except SystemExit as end:
         _Exit.code = end.code if isinstance(end.code, int) else 1
         raise
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int,
+    file: TextIO | None = None, line: str | None = None,
+) -> None:  # fmt: skip
+    """A notice in one line on standard error; any other warning as Python writes it."""
+    if issubclass(category, Notice):
+        typer.echo(f"lstm-lab: {' '.join(str(message).split())}", err=True)
+    else:
+        _show_warning(message, category, filename, lineno, file, line)
+
+
+_show_warning = warnings.showwarning
 
 
 class _Exit:

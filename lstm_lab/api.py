@@ -67,8 +67,9 @@ def resume(path: str | Path, *, wandb: WandbMode = "auto", progress: Progress = 
     Raises:
         ConfigError: neither a run nor a sweep.
     """
+    from lstm_lab.experiment import recorded_experiment
     from lstm_lab.sweeps.store.record import is_sweep
-    from lstm_lab.workflow import load_run_experiment, run_experiment, run_sweep
+    from lstm_lab.workflow import run_experiment, run_sweep
 
     if is_sweep(Path(path)):
         from lstm_lab.sweeps.store.folder import SweepFolder
@@ -79,7 +80,7 @@ def resume(path: str | Path, *, wandb: WandbMode = "auto", progress: Progress = 
         return SweepResult(Path(path))
     run = Run.open(path)
     if run.status["state"] != "finished":
-        found = load_run_experiment(run)
+        found = recorded_experiment(run)
         bar, on_epoch = bar_or_lines(progress, found.monitor)
         run_experiment(found, run, wandb=_wandb(wandb), progress=bar, on_epoch=on_epoch)
     return TrainedRun(run.path)
@@ -119,7 +120,7 @@ def sweep(
     elif overrides:
         raise ConfigError(f"override '{overrides[0]}': goes with a sweep file; change the Sweep itself")
     else:
-        found, where = file, "sweep"
+        found, where = file.with_absolute_paths(), "sweep"
     build_corners(found, where)
     stem = Path(file).stem if isinstance(file, str | Path) else "sweep"
     folder = create_sweep(found, name=name, stem=stem, command=command_line())
@@ -178,7 +179,8 @@ def compare(
 def _overridden(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
     from lstm_lab.config import parse_overrides
 
-    return experiment.with_overrides(dict(parse_overrides(overrides))) if overrides else experiment
+    changed = experiment.with_overrides(dict(parse_overrides(overrides))) if overrides else experiment
+    return changed.with_absolute_paths()
 
 
 def _wandb(mode: WandbMode) -> Any:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
 __all__ = [
-    "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted",
+    "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted", "Notice",
     "canonical_json", "docs", "flatten", "load", "merge", "parse_overrides", "to_yaml",
 ]  # fmt: skip
 
@@ -46,6 +46,10 @@ class DataError(Fault):
     """Data that cannot be read, or that lack what is needed."""
 
     exit_code = 3
+
+
+class Notice(UserWarning):
+    """Something that the user should know, and that stops nothing. The command prints it as one line."""
 
 
 class Interrupted(Fault):

@@ -12,11 +12,11 @@ from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset
 from lstm_lab.data.base import Loader
-from lstm_lab.experiment import Experiment
+from lstm_lab.experiment import recorded_experiment
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
 from lstm_lab.scores import Scores
-from lstm_lab.training import build
+from lstm_lab.training import build, check_same_data
 
 
 def load_weights(learner: Learner, run: Run) -> int:
@@ -83,15 +83,10 @@ def evaluate(run: Run, split: Literal["validation", "test"] = "test", dataset: D
         DataError: the data is not what the run was trained on.
         ConfigError: the run has no checkpoint yet.
     """
-    experiment = Experiment.of(run.experiment, str(run.path / files.EXPERIMENT))
+    experiment = recorded_experiment(run, needs_data=dataset is None)
     torch.set_num_threads(experiment.trainer.num_threads)
     dataset = dataset or experiment.data.build()
-    trained_on = run.about["data"]["digest"]
-    if dataset.digest != trained_on:
-        raise DataError(
-            f"{run.path}: was trained on data {trained_on}, but '{experiment.data.name}' is now {dataset.digest}: "
-            "restore the old data or train again"
-        )
+    check_same_data(run, dataset)
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
     calibrate(learner, run, dataset, 4 * experiment.data.batch_size, split)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lstm_lab import config
+from lstm_lab import config, files, paths
 from lstm_lab.cells import Cell
-from lstm_lab.config import Config, Count
+from lstm_lab.config import Config, Count, DataError
 from lstm_lab.data import Dataset
 from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Optimizer, Schedule
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.schedules.constant import Constant
 from lstm_lab.registry import Named, OneOf, expand_choices
+from lstm_lab.run import Run
 from lstm_lab.tasks import Task
 from lstm_lab.validation import validate
 
@@ -38,6 +40,15 @@ class Trainer(Config):
     """CPU threads: part of the experiment, because sums over more threads are rounded differently."""
 
 
+class WrittenPath(Config):
+    """A relative path of an experiment, and what it meant where the experiment was started."""
+
+    written: str
+    """The relative path."""
+    file: str
+    """Absolute path of the file or folder."""
+
+
 class Experiment(Config):
     """Data + model + task + optimiser + trainer + seed. Two equal experiments give equal metrics on one CPU."""
 
@@ -55,6 +66,8 @@ class Experiment(Config):
     """Settings of the training loop."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of initial weights, order of batches and dropout."""
+    written_paths: Annotated[tuple[WrittenPath, ...], Field(strict=False)] = ()
+    """What its absolute paths were written as, where that was a relative path; entered when its file is read."""
 
     @model_validator(mode="after")
     def _sections_fit(self) -> Experiment:
@@ -86,7 +99,13 @@ class Experiment(Config):
 
     def dump(self) -> dict[str, object]:
         """Plain dicts, lists and numbers; `Experiment.of(e.dump()) == e`."""
-        return self.model_dump(mode="json")
+        content = self.model_dump(mode="json")
+        return content if self.written_paths else {k: v for k, v in content.items() if k != "written_paths"}
+
+    @property
+    def known_paths(self) -> dict[str, str]:
+        """Absolute path -> the relative one that was written."""
+        return {each.file: each.written for each in self.written_paths}
 
     @classmethod
     def of(cls, content: Mapping[str, object], where: str = "experiment") -> Experiment:
@@ -109,13 +128,106 @@ class Experiment(Config):
         merged = config.merge(self.dump(), overrides)
         return validate(Experiment, merged, where, overrides.items())
 
+    def with_absolute_paths(
+        self, folders: Sequence[Path] | None = None, *, typed: Iterable[str] = (), must_exist: bool = True
+    ) -> Experiment:
+        """The experiment with every relative path looked up, so that it means the same file from any folder.
+
+        An absolute path that was written as a relative one, and no longer exists, is looked up again.
+
+        Args:
+            folders: where relative paths are looked up, in this order; None: as `paths.search_folders()`.
+            typed: dotted keys that were written on the command line, where a path is one of the current folder first.
+            must_exist: whether a path that is not found is an error; else it stays as it is.
+
+        Raises:
+            DataError: there is no such file or folder.
+        """
+        folders = paths.search_folders() if folders is None else folders
+        typed = tuple(typed)
+        found: dict[str, tuple[str, str]] = {}
+        known = self.known_paths
+        for key, value, field in paths.path_fields(self):
+            written = known.get(value, value)
+            if os.path.isabs(value) and (written == value or os.path.exists(value)):
+                continue
+            on_command_line = any(f"{key}.".startswith(f"{each}.") for each in typed)
+            places = tuple(dict.fromkeys((Path.cwd(), *folders))) if on_command_line else tuple(folders)
+            path = paths.find_path(key, written, places)
+            if path is not None:
+                found[key] = str(path), written
+            elif field.required and must_exist:
+                raise paths.missing_path(key, value, written, places)
+        return self._with_paths(found)
+
+    def with_known_paths(self, known_paths: Mapping[str, str]) -> Experiment:
+        """The experiment with the absolute paths that another one has for the same relative ones."""
+        known = {written: absolute for absolute, written in known_paths.items()}
+        found, own = {}, self.known_paths
+        for key, value, _ in paths.path_fields(self):
+            written = own.get(value, value)
+            is_lost = not os.path.isabs(value) or not os.path.exists(value)
+            if is_lost and known.get(written, value) != value:
+                found[key] = known[written], written
+        return self._with_paths(found)
+
+    def with_found_paths(self) -> Experiment:
+        """The experiment of a record, with every file that it knows where it is now.
+
+        Raises:
+            DataError: a file of it is gone.
+        """
+        located, folders = self.with_absolute_paths(), paths.search_folders()
+        known = located.known_paths
+        for absolute, written in located.known_paths.items():
+            if not any(os.path.exists(path) for path, name in known.items() if name == written):
+                found = paths.find_path("data", written, folders)
+                if found is None:
+                    raise paths.missing_path("data", absolute, written, folders)
+                known[str(found)] = written
+        return located.with_written_paths(known)
+
+    def with_written_paths(self, known_paths: Mapping[str, str]) -> Experiment:
+        """The experiment with this record of its paths, absolute path -> relative one."""
+        written = tuple(WrittenPath(file=absolute, written=relative) for absolute, relative in known_paths.items())
+        return self.model_copy(update={"written_paths": written})
+
+    def _with_paths(self, found: Mapping[str, tuple[str, str]]) -> Experiment:
+        """With paths replaced: dotted key -> absolute path, and how it was written."""
+        if not found:
+            return self
+        content = config.merge(self.dump(), {key: path for key, (path, _) in found.items()})
+        located = validate(Experiment, content, "paths")
+        return located.with_written_paths({**self.known_paths, **dict(found.values())})
+
 
 def load_experiment(path: str | Path, overrides: Iterable[str] = ()) -> Experiment:
-    """`conf/x.yaml` and `["optimizer.lr=3e-4", ...]` -> a checked experiment.
+    """`conf/x.yaml` and `["optimizer.lr=3e-4", ...]` -> a checked experiment, its paths absolute.
+
+    A relative path is looked up beside the file, in the current folder, then below LSTM_LAB_DATA.
 
     Raises:
         ConfigError: one line with file, key, value and what to do.
+        DataError: a path in it does not exist.
     """
     pairs = config.parse_overrides(overrides)
     content = config.merge(expand_choices(Experiment, config.load(path)), dict(pairs))
-    return validate(Experiment, content, str(path), pairs)
+    found = validate(Experiment, content, str(path), pairs)
+    return found.with_absolute_paths(paths.search_folders(Path(path).parent), typed=dict(pairs))
+
+
+def recorded_experiment(run: Run, *, needs_data: bool = True) -> Experiment:
+    """The experiment of a run, with its files where they are now.
+
+    Args:
+        needs_data: whether its files must exist.
+
+    Raises:
+        ConfigError: its experiment.yaml was edited into something invalid.
+        DataError: a file of it is gone.
+    """
+    experiment = Experiment.of(run.experiment, str(run.path / files.EXPERIMENT))
+    try:
+        return experiment.with_absolute_paths(must_exist=needs_data)
+    except DataError as error:
+        raise DataError(f"{run.path}: {error}") from None

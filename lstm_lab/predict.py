@@ -6,12 +6,11 @@ from typing import Any
 
 import torch
 
-from lstm_lab import files
 from lstm_lab.data import Dataset
 from lstm_lab.data.base import Prediction, PredictionTable
 from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.evaluate import load_weights
-from lstm_lab.experiment import Experiment
+from lstm_lab.experiment import recorded_experiment
 from lstm_lab.run import Run
 from lstm_lab.training import build_from
 
@@ -33,7 +32,7 @@ def predict(run: Run, new: NewData) -> PredictionTable:
         DataError: the data cannot be read, or are too short.
         ConfigError: the run was trained on data that read no new samples, or has no checkpoint yet.
     """
-    experiment = Experiment.of(run.experiment, str(run.path / files.EXPERIMENT))
+    experiment = recorded_experiment(run, needs_data=False)
     dataset: Dataset[Any] = experiment.data.build()
     info = dataset.restore_info(run.about["data"]["info"])
     batches = dataset.read_new(new, info)

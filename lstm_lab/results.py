@@ -58,9 +58,9 @@ class TrainedRun(Run):
     @property
     def config(self) -> Experiment:
         """The experiment, typed and resolved."""
-        from lstm_lab.workflow import load_run_experiment
+        from lstm_lab.experiment import recorded_experiment
 
-        return load_run_experiment(self)
+        return recorded_experiment(self, needs_data=False)
 
     def evaluate(self, split: Literal["validation", "test"] = "test") -> Scores:
         """Scores of the best epoch beside its baselines. An evaluation on the test split is recorded, and counted.
@@ -111,8 +111,9 @@ class TrainedRun(Run):
     def datamodule(self) -> SequenceDataModule:
         """The LightningDataModule of the run: its batches, in the order that its seed gives."""
         from lstm_lab.data import SequenceDataModule
+        from lstm_lab.experiment import recorded_experiment
 
-        experiment = self.config
+        experiment = recorded_experiment(self)
         return SequenceDataModule(
             experiment.data.build(), experiment.data.batch_size, experiment.seed, experiment.data.augment
         )

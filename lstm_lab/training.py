@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels
 from lstm_lab.checkpointing import RankCheckpoint, RunCheckpoint, newest_checkpoint
-from lstm_lab.config import Interrupted
+from lstm_lab.config import DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.data.base import DataInfo
 from lstm_lab.distributed import DistributedRank, is_lost_rank
@@ -94,6 +94,8 @@ def train(
             kernels.tune_memory()
             pl.seed_everything(experiment.seed, workers=True, verbose=False)
             dataset = dataset or experiment.data.build()
+            if run.rows():
+                check_same_data(run, dataset)
             learner = build(experiment, dataset)
             describe(experiment, run, dataset, learner, group)
             checkpoint, epochs = newest_checkpoint(run)
@@ -121,6 +123,16 @@ def train(
             if tracker is not None:
                 tracker.finish(wandb_state(state, group), best=result.value, best_epoch=result.epoch)
     return result
+
+
+def check_same_data(run: Run, dataset: Dataset) -> None:
+    """Raise DataError where data are not those that a run was trained on."""
+    trained_on = (run.about.get("data") or {}).get("digest")
+    if trained_on not in (None, dataset.digest):
+        raise DataError(
+            f"{run.path}: was trained on data {trained_on}, but '{dataset.name}' is now {dataset.digest}: "
+            "restore the old data or train again"
+        )
 
 
 def wandb_state(state: State, group: str | None) -> State:

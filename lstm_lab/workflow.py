@@ -128,17 +128,6 @@ def run_experiment(
     return TrainingOutcome(run, result, scores, report)
 
 
-def load_run_experiment(run: Run) -> Experiment:
-    """The experiment of a run, as it was resolved.
-
-    Raises:
-        ConfigError: its experiment.yaml was edited into something invalid.
-    """
-    from lstm_lab.experiment import Experiment
-
-    return Experiment.of(run.experiment, str(run.path / files.EXPERIMENT))
-
-
 def create_sweep(
     sweep: Sweep, *, name: str | None = None, stem: str, command: str = "", storage: str | None = None
 ) -> SweepFolder:

@@ -76,7 +76,7 @@ def test_a_malformed_file_is_one_line_with_place_value_and_way_out(
 
 
 FOLDERS = {
-    "no such folder": (None, "no such folder: set data.path"),
+    "no such folder": (None, "texts: no such file or folder in "),
     "a file": ("good", "is a file"),
     "nothing inside": ({}, "has no folders"),
     "a class without texts": ({"no": {"1.txt": "bad"}, "yes": {}}, "yes: has no .txt file"),

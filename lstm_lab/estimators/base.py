@@ -138,7 +138,8 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc, unused-ignore]
 
     def _train(self, experiment: Experiment, dataset: Dataset[Any], folder: Path) -> None:
         """Train, and set what all fitted estimators have."""
-        run = TrainedRun(Run.create(folder, experiment.dump(), command=command_line(), job_type="fit").path)
+        recorded = experiment.with_absolute_paths(must_exist=False)
+        run = TrainedRun(Run.create(folder, recorded.dump(), command=command_line(), job_type="fit").path)
         bar, on_epoch = bar_or_lines(bool(self.verbose), experiment.monitor)
         stop = threading.Event()
         with _process_state(), stop_on_signal(stop):

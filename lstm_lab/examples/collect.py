@@ -14,7 +14,7 @@ from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Split
 from lstm_lab.evaluate import load_weights
 from lstm_lab.example_records import AnyExamples, parse_examples, read_examples, write_examples
-from lstm_lab.experiment import Experiment
+from lstm_lab.experiment import recorded_experiment
 from lstm_lab.files import Row
 from lstm_lab.run import Run
 from lstm_lab.training import build
@@ -48,7 +48,7 @@ def compute_examples(run: Run) -> AnyExamples | None:
     Raises:
         Fault: as `examples_of`.
     """
-    experiment = Experiment.of(run.experiment, str(run.path / "experiment.yaml"))
+    experiment = recorded_experiment(run)
     dataset = experiment.data.build()
     if dataset.digest != run.about["data"]["digest"]:
         raise DataError(f"{run.path}: its data are no longer those it was trained on")

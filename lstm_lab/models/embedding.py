@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lstm_lab import config
 from lstm_lab.config import Count
 from lstm_lab.data.readers.vectors import read_vectors
+from lstm_lab.paths import FilePath
 
 
 class TiedHead(nn.Module):
@@ -47,7 +48,7 @@ class TokenEmbedding(nn.Embedding):
 
         tie_weights: bool = False
         """Whether the head that predicts the next token shares these vectors (Press & Wolf 2017)."""
-        pretrained: Annotated[str, Field(min_length=1)] | None = None
+        pretrained: FilePath | None = None
         """Text file of pretrained vectors to start from, a token and its E numbers per line (GloVe, word2vec,
         fastText); null: random vectors."""
 

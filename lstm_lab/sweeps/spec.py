@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from lstm_lab import config
 from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
+from lstm_lab.paths import search_folders
 from lstm_lab.registry import Named, OneOf, expand_choices
 from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
 from lstm_lab.sweeps.searchers import Searcher
@@ -161,17 +162,54 @@ class Sweep(Config):
         Raises:
             ConfigError: the configuration is invalid.
         """
-        return self.base.with_overrides({**overrides, "seed": seed}, "space")
+        base = self.base
+        return base.with_overrides({**overrides, "seed": seed}, "space").with_known_paths(base.known_paths)
+
+    def with_absolute_paths(
+        self,
+        where: str = "sweep",
+        folders: Sequence[Path] | None = None,
+        *,
+        typed: Iterable[str] = (),
+        must_exist: bool = True,
+    ) -> Sweep:
+        """The sweep, its corners checked, the paths of its experiment absolute, those in its space known to it.
+
+        Args:
+            where: what the sweep came from, for messages.
+            folders, typed, must_exist: as `Experiment.with_absolute_paths` has them.
+
+        Raises:
+            ConfigError: as `check_corners`.
+            DataError: there is no such file or folder.
+        """
+        corners = check_corners(self, where)
+        base = self.base.with_absolute_paths(folders, typed=typed, must_exist=must_exist)
+        known = base.known_paths
+        for experiment in corners:
+            located = experiment.with_known_paths(known).with_absolute_paths(folders, must_exist=must_exist)
+            known |= located.known_paths
+        return self.with_base(base.with_written_paths(known))
+
+    def with_base(self, experiment: Experiment) -> Sweep:
+        """The sweep over another experiment, which fits its space."""
+        return self.model_copy(update={"experiment": experiment.dump()})
 
 
-def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
+def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: bool = True) -> Sweep:
     """`sweeps/x.yaml` and overrides of its keys -> a checked sweep.
 
     `experiment` names a file, relative to the working directory or to the sweep file, or contains the experiment;
     `overrides` in the file change it for every trial, and so does `experiment.optimizer.lr=3e-4` on the command line.
+    A relative path is looked up beside the experiment's file, beside the sweep's, in the current folder, then below
+    LSTM_LAB_DATA.
+
+    Args:
+        must_exist: whether the experiment's files and folders must exist.
 
     Raises:
         ConfigError: in one line, with the configuration where a combination of values is impossible.
+        DataError: a path in it does not exist.
     """
     path = Path(path)
     content = config.load(path)
@@ -183,11 +221,11 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = ()) -> Sweep:
     changes = content.pop("overrides", None) or {}
     if not isinstance(changes, Mapping):
         raise ConfigError(f"{path}: overrides: must be a mapping of dotted keys, got {changes!r}")
-    content["experiment"] = _load_experiment(content.get("experiment"), {**changes, **inside}, path)
+    content["experiment"], folder = _load_experiment(content.get("experiment"), {**changes, **inside}, path)
     content["space"] = _flatten_space(content.get("space"), path)
     sweep = validate(Sweep, content, str(path), pairs)
-    check_corners(sweep, str(path))
-    return sweep
+    folders = search_folders(folder, path.parent)
+    return sweep.with_absolute_paths(str(path), folders, typed=inside, must_exist=must_exist)
 
 
 def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
@@ -205,7 +243,9 @@ def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
     except (ValueError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from None
     return [
-        validate(Experiment, config.merge(base, corner), f"{where}: with {format_overrides(corner)}")
+        validate(Experiment, config.merge(base, corner), f"{where}: with {format_overrides(corner)}").with_known_paths(
+            sweep.base.known_paths
+        )
         for corner in corners
     ]
 
@@ -222,11 +262,13 @@ def build_corners(sweep: Sweep, where: str) -> None:
             experiment.model.build(info, task)
 
 
-def _load_experiment(written: object, overrides: Mapping[str, object], path: Path) -> dict[str, Any]:
+def _load_experiment(written: object, overrides: Mapping[str, object], path: Path) -> tuple[dict[str, Any], Path]:
+    """The experiment of a sweep file as plain content, and the folder of the file that has it."""
+    folder = path.parent
     if isinstance(written, str):
         places = [Path(written), path.parent / written, path.parent.parent / written]
         found = next((place for place in places if place.is_file()), places[0])
-        content, where = config.load(found), str(found)
+        content, where, folder = config.load(found), str(found), found.parent
     elif isinstance(written, dict):
         content, where = written, f"{path}: experiment"
     else:
@@ -234,7 +276,7 @@ def _load_experiment(written: object, overrides: Mapping[str, object], path: Pat
             f"{path}: experiment: must be an experiment or the name of its file, as conf/vowels_lstm.yaml"
         )
     content = config.merge(expand_choices(Experiment, content), overrides)
-    return validate(Experiment, content, where, overrides.items()).dump()
+    return validate(Experiment, content, where, overrides.items()).dump(), folder
 
 
 def _flatten_space(space: object, path: Path) -> dict[str, Any]:

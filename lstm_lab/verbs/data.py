@@ -21,14 +21,17 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Show what a file contains and what is wrong with it, and write an experiment that trains on it."""
-    from lstm_lab.config import DataError, parse_overrides
+    from lstm_lab.config import DataError, merge, parse_overrides
     from lstm_lab.data.inspection import inspect
     from lstm_lab.experiment import Experiment
+    from lstm_lab.paths import paths_beside
 
     if write is not None and Path(write).exists():
         raise ConfigError(f"{write}: exists already: choose another name")
     inspection = inspect(file, dict(parse_overrides(choices or ())))
     experiment = Experiment.of(inspection.experiment, f"{file}: its experiment")
+    if write is not None:
+        inspection.experiment = merge(inspection.experiment, paths_beside(experiment, Path(write).parent))
     error = None
     try:
         read_splits(experiment.data.build())

@@ -46,8 +46,8 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
         raise ConfigError(
             f"override '{overrides[0]}': a resumed run keeps its experiment; train a new one to change it"
         )
+    from lstm_lab.experiment import recorded_experiment
     from lstm_lab.run import Run
-    from lstm_lab.workflow import load_run_experiment
 
     run = Run.open(path)
     if run.status["state"] == "finished":
@@ -55,7 +55,7 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
 
         console().print(f"{run.path} is finished: nothing to resume")
         return
-    _train(load_run_experiment(run), run, wandb, None)
+    _train(recorded_experiment(run), run, wandb, None)
 
 
 def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset | None) -> None:

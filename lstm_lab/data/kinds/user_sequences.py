@@ -22,8 +22,8 @@ from lstm_lab.data.preprocessing.splits import (
     check_named_fractions,
     class_indices,
 )
-from lstm_lab.data.readers.columns import FilePath
 from lstm_lab.data.readers.in_memory import NewData, is_frame
+from lstm_lab.paths import FilePath
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ class UserSequences(LabelledSequences):
 
     class Config(Dataset.Config):
         path: FilePath
-        """The file; looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
+        """The file; looked up beside the experiment's file, in the current folder, then below the folder that
+        LSTM_LAB_DATA names."""
         validation: Fraction = DEFAULT_FRACTIONS[0]
         """Fraction of the sequences, where the data name no validation split."""
         test: TestFraction = DEFAULT_FRACTIONS[1]

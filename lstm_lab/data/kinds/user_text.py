@@ -10,7 +10,7 @@ from pydantic import model_validator
 
 from lstm_lab.data.kinds.text import TextDataset
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, check_fractions, check_named_fractions
-from lstm_lab.data.readers.columns import FilePath
+from lstm_lab.paths import FilePath
 
 
 class UserText(TextDataset):
@@ -18,7 +18,8 @@ class UserText(TextDataset):
 
     class Config(TextDataset.Config):
         path: FilePath
-        """Looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
+        """Looked up beside the experiment's file, in the current folder, then below the folder that LSTM_LAB_DATA
+        names."""
         validation: Fraction = DEFAULT_FRACTIONS[0]
         """Fraction of the texts, where the data name no validation split."""
         test: Fraction = DEFAULT_FRACTIONS[1]

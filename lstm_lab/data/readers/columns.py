@@ -17,9 +17,6 @@ Columns = Annotated[
 Separator = Annotated[str, BeforeValidator(lambda mark: "\t" if mark == r"\t" else mark)]
 r"""A character; a tab is written \t."""
 
-FilePath = Annotated[str, Field(min_length=1)]
-"""A path that is looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
-
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """Of a file's content, as hex digits."""
 

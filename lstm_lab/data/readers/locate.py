@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import os
 from pathlib import Path
 
 from lstm_lab.config import DataError
-
-DATA_FOLDER = "LSTM_LAB_DATA"
+from lstm_lab.paths import DATA_FOLDER, near_name
 
 
 def candidates(path: str) -> list[Path]:
@@ -30,14 +28,9 @@ def find_file(path: str) -> Path:
             return candidate
     if any(candidate.exists() for candidate in paths):
         raise DataError(f"{path}: is a folder or a device: set data.path to a file")
-    folders = [candidate.parent for candidate in paths if os.access(candidate.parent, os.R_OK | os.X_OK)]
-    near = [
-        f"; did you mean '{folder / name}'?"
-        for folder in folders
-        for name in difflib.get_close_matches(Path(path).name, os.listdir(folder), n=1)
-    ]
+    near = near_name(Path(path).name, [candidate.parent for candidate in paths])
     where = f", neither in the current folder nor below {DATA_FOLDER}={os.environ.get(DATA_FOLDER)}"
-    raise DataError(f"{path}: no such file{where if len(paths) > 1 else ''}{near[0] if near else ': set data.path'}")
+    raise DataError(f"{path}: no such file{where if len(paths) > 1 else ''}{near or ': set data.path'}")
 
 
 def find_folder(path: str) -> Path | None:

@@ -12,12 +12,13 @@ from pydantic import Field, model_validator
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, Prediction, PredictionTable
 from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, latest_window
-from lstm_lab.data.readers.columns import Columns, FilePath, Separator, Sha256, check_distinct, check_separator
+from lstm_lab.data.readers.columns import Columns, Separator, Sha256, check_distinct, check_separator
 from lstm_lab.data.readers.formats import read_frame, read_number_rows
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import check_sha256, find_file
 from lstm_lab.data.readers.table import Table, fill_forward, read_numbers
 from lstm_lab.data.readers.timeline import Cycle, Times, calendar_features, check_order, read_times, step_numbers
+from lstm_lab.paths import FilePath
 
 Missing = Literal["error", "forward_fill", "mask"]
 
@@ -32,8 +33,8 @@ class CSV(SeriesDataset, name="csv"):
 
     class Config(SeriesDataset.Config):
         path: FilePath
-        """The file, UTF-8 text, .jsonl or .parquet; looked up from the current folder, then below the folder that
-        LSTM_LAB_DATA names."""
+        """The file, UTF-8 text, .jsonl or .parquet; looked up beside the experiment's file, in the current folder, then
+        below the folder that LSTM_LAB_DATA names."""
         time: str
         """Column of the time: dates (ISO 8601 is always understood) or numbers that count steps."""
         targets: Columns

@@ -13,12 +13,16 @@ from lstm_lab.data.kinds.user_text import UserText
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
 from lstm_lab.data.readers.formats import cell_text, labels_of, texts_of
 from lstm_lab.data.readers.table import Table
+from lstm_lab.paths import FilePathOrName
 
 
 class HuggingFace(UserText, name="huggingface"):
     """A folder that `datasets` has saved, or a name on the Hub, which needs a network once."""
 
     class Config(UserText.Config):
+        path: FilePathOrName
+        """The folder, looked up beside the experiment's file, in the current folder, then below the folder that
+        LSTM_LAB_DATA names; or a name on the Hub."""
         text: str = "text"
         """Column of the texts."""
         label: str = "label"

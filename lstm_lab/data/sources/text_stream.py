@@ -6,9 +6,9 @@ from typing import Any
 
 from lstm_lab.config import DataError
 from lstm_lab.data.kinds.text_stream import TextStream
-from lstm_lab.data.readers.columns import FilePath
 from lstm_lab.data.readers.locate import find_file, find_folder
 from lstm_lab.data.readers.table import read_text
+from lstm_lab.paths import FilePath
 
 
 class TextFileStream(TextStream, name="text_stream"):
@@ -16,7 +16,8 @@ class TextFileStream(TextStream, name="text_stream"):
 
     class Config(TextStream.Config):
         path: FilePath
-        """Looked up from the current folder, then below the folder that LSTM_LAB_DATA names."""
+        """Looked up beside the experiment's file, in the current folder, then below the folder that LSTM_LAB_DATA
+        names."""
 
     def __init__(self, *, path: str, **options: Any) -> None:
         super().__init__(**options)

@@ -8,9 +8,9 @@ import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.kinds.user_sequences import UserData, UserSequences
-from lstm_lab.data.readers.columns import FilePath
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.ts_file import read_ts
+from lstm_lab.paths import FilePath
 
 
 class TS(UserSequences, name="ts"):

@@ -181,7 +181,7 @@ class TrialTrainable(tune.Trainable):
             population.wait_for_population(spec.sweep_folder, spec.population)
         population.exploit(run)
         # Of the run: after an exploit its values are not those that the trial was given.
-        return Experiment.of(run.experiment)
+        return Experiment.of(run.experiment).with_known_paths(spec.experiment.known_paths)
 
     def _train(self, experiment: Experiment, rank: DistributedRank | None) -> None:
         spec, run = self._spec, self._run()

@@ -6,7 +6,6 @@ Both work out what is missing from the sweep's record. So to resume a sweep is t
 from __future__ import annotations
 
 import json
-import os
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -17,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 from ray.tune.search import Searcher as TuneSearcher
 
 from lstm_lab.files import Row
+from lstm_lab.paths import environment_elsewhere
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.schedulers.base import Scheduler
@@ -58,7 +58,8 @@ class TrialSource(NotPickled, TuneSearcher):
     def __init__(
         self, folder: SweepFolder, wandb: Mode, interrupted: threading.Event, clock: Callable[[], float]
     ) -> None:
-        self.folder, self.sweep, self.wandb = folder, folder.sweep, wandb
+        sweep = folder.sweep
+        self.folder, self.sweep, self.wandb = folder, sweep.with_base(sweep.base.with_found_paths()), wandb
         self.interrupted, self.clock = interrupted, clock
         self.base = self.sweep.base
         super().__init__(metric=self.base.monitor, mode=self.base.mode)
@@ -118,7 +119,7 @@ class TrialSource(NotPickled, TuneSearcher):
             command=self.command,
             resources=self.sweep.resources.model_dump(),
             storage=self.storage,
-            environment={name: value for name, value in os.environ.items() if name.startswith("LSTM_LAB_")},
+            environment=environment_elsewhere(),
             population=self.num_trials if self.is_population else 0,
             decision_epochs=self.decision_epochs(),
         ).config()

@@ -55,7 +55,7 @@ def to_wandb(path: str | Path) -> str:
     Raises:
         ConfigError: the file is invalid, or uses what W&B has no equivalent of.
     """
-    sweep = load_sweep(path)
+    sweep = load_sweep(path, must_exist=False)
     written: Content = config.load(path)
     if not isinstance(written.get("experiment"), str):
         raise ConfigError(f"{path}: experiment: must name a file, so that W&B's agents can train it")
@@ -245,7 +245,7 @@ def _check(text: str, wandb: Content, path: str | Path) -> None:
         written = Path(folder) / Path(path).name
         written.write_text(text, encoding="utf-8")
         try:
-            base = load_sweep(written).base
+            base = load_sweep(written, must_exist=False).base
         except ConfigError as error:
             raise ConfigError(str(error).replace(str(written), str(path))) from None
     metric = wandb.get("metric") or {}
