@@ -13,6 +13,7 @@ import typer
 
 from lstm_lab.config import Fault, Interrupted, Notice
 from lstm_lab.startup import lazy_imports
+from lstm_lab.sweeps.execution.scratch import remove_leftovers
 from lstm_lab.verbs import about, data, runs, sweeps, views
 
 app = typer.Typer(
@@ -49,6 +50,8 @@ class UsageError(Protocol):
 
 def main() -> None:
     """Run a verb. A fault becomes one line on standard error, and its exit code."""
+    # Of sweeps whose driver was killed: they hold a token, and gigabytes of objects.
+    remove_leftovers()
     try:
         code = app(standalone_mode=False)
     except Interrupted as fault:

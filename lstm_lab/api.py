@@ -61,11 +61,22 @@ def train(
     return TrainedRun(run.path)
 
 
-def resume(path: str | Path, *, wandb: WandbMode = "auto", progress: Progress = "auto") -> TrainedRun | SweepResult:
+def resume(
+    path: str | Path,
+    *,
+    wandb: WandbMode = "auto",
+    address: str | None = None,
+    storage: str | None = None,
+    progress: Progress = "auto",
+) -> TrainedRun | SweepResult:
     """Resume an interrupted run or sweep; a damaged sweep is repaired first.
 
+    Args:
+        address: of a Ray cluster, as of `sweep`.
+        storage: URI that the trials of a sweep write to, if it was started with `--storage`.
+
     Raises:
-        ConfigError: neither a run nor a sweep.
+        ConfigError: neither a run nor a sweep, or `storage` is not where the trials are.
     """
     from lstm_lab.experiment import recorded_experiment
     from lstm_lab.sweeps.store.record import is_sweep
@@ -76,7 +87,9 @@ def resume(path: str | Path, *, wandb: WandbMode = "auto", progress: Progress = 
         from lstm_lab.sweeps.store.repair import repair
 
         repair(path)
-        run_sweep(SweepFolder.open(path), wandb=_wandb(wandb), console=_console(progress))
+        run_sweep(
+            SweepFolder.open(path), wandb=_wandb(wandb), console=_console(progress), address=address, storage=storage
+        )
         return SweepResult(Path(path))
     run = Run.open(path)
     if run.status["state"] != "finished":

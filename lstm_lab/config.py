@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
+from lstm_lab import printable
+
 if TYPE_CHECKING:
     from pydantic import GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
@@ -33,7 +35,7 @@ class Fault(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.splitlines()))
+        super().__init__(printable.message(message))
 
 
 class ConfigError(Fault):
@@ -147,14 +149,12 @@ Count = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 def load(path: str | Path) -> dict[str, object]:
-    """Read a YAML file into plain dicts and lists. `1e-3` is a number in every place.
+    """Read a YAML file into plain dicts and lists. `1e-3` is a number in every place, and `${...}` is text.
 
     Raises:
         ConfigError: no such file, not YAML, or not a mapping at the top.
     """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError  # type: ignore[import-untyped]
+    from lstm_lab import yaml_text
 
     path = Path(path)
     try:
@@ -166,29 +166,24 @@ def load(path: str | Path) -> dict[str, object]:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}): save it as UTF-8") from None
     try:
-        content = OmegaConf.to_container(OmegaConf.create(text), resolve=True) if text.strip() else {}
-    except (YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {_one_line(error)}") from None
-    except AssertionError:
-        content = None  # a lone number
-    # A lone word parses as `{word: None}`; a list parses as a list.
-    if not isinstance(content, dict) or (len(content) == 1 and ":" not in text):
+        content = yaml_text.parse(text) if text.strip() else {}
+    except yaml_text.YAMLTextError as error:
+        raise ConfigError(f"{path}: not valid YAML: {printable.shortened(str(error))}") from None
+    if not isinstance(content, dict):
         raise ConfigError(f"{path}: must be a mapping of `key: value` lines")
     return {str(key): value for key, value in content.items()}
 
 
 def to_yaml(content: Mapping[str, object]) -> str:
     """Plain content as YAML text, in the order it has; `load` reads it back equal."""
-    from omegaconf import OmegaConf
+    from lstm_lab import yaml_text
 
-    return OmegaConf.to_yaml(OmegaConf.create(dict(content)))
+    return yaml_text.write(content)
 
 
 def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, object]]:
     """`["optimizer.lr=3e-4"]` -> `[("optimizer.lr", 0.0003)]`, values read as YAML."""
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
+    from lstm_lab import yaml_text
 
     parsed = []
     for pair in pairs:
@@ -196,9 +191,10 @@ def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, object]]:
         if not equals or not key or not all(key.split(".")):
             raise ConfigError(f"override '{pair}': must be key=value, as in optimizer.lr=3e-4")
         try:
-            value = OmegaConf.to_container(OmegaConf.create(f"value: {text}"), resolve=True)["value"]  # type: ignore[index,call-overload]
-        except (YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"override '{pair}': the value is not YAML: {_one_line(error)}") from None
+            value = yaml_text.parse(f"value: {text}")["value"]
+        except (yaml_text.YAMLTextError, KeyError, TypeError) as error:
+            reason = printable.shortened(str(error))
+            raise ConfigError(f"override '{pair}': the value is not YAML: {reason}") from None
         parsed.append((key, value))
     return parsed
 
@@ -265,7 +261,3 @@ def _near_file(path: Path) -> str:
         return f"did you mean '{folder / near[0]}'?"
     files = [name for name in names if name.endswith((".yaml", ".yml"))][:5]
     return f"{folder} holds {', '.join(files)}" if files else "name a YAML file"
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).replace('in "<unicode string>", ', "at ").split())[:200]

@@ -153,6 +153,7 @@ def run_sweep(
     wandb: Mode = "disabled",
     console: Console | None = None,
     address: str | None = None,
+    storage: str | None = None,
     test: bool = False,
 ) -> SweepOutcome:
     """Run what is missing of a sweep, summarise it, and write its report.
@@ -161,18 +162,22 @@ def run_sweep(
         wandb: resolved mode; one W&B run per trial.
         console: shows the progress; None: nothing is shown.
         address: of a Ray cluster; None: Ray runs on this machine for as long as the sweep does.
+        storage: URI that its trials write to, as it was given to `create_sweep`.
         test: evaluate the best trial on the test split at the end.
 
     Raises:
         Interrupted: everything is saved; calling again resumes.
+        ConfigError: `storage` is not where the trials are, or missing.
     """
     from rich.console import Console
 
     from lstm_lab.report import write_report
     from lstm_lab.sweeps.execution import execute_sweep
     from lstm_lab.sweeps.store import summary
+    from lstm_lab.sweeps.store.remote import trial_storage
 
-    content = execute_sweep(folder, wandb=wandb, console=console or Console(quiet=True), address=address)
+    uri = trial_storage(folder, storage)
+    content = execute_sweep(folder, wandb=wandb, console=console or Console(quiet=True), address=address, storage=uri)
     scores = None
     if test and content["winner"]:
         scores = summary.evaluate_best(folder)

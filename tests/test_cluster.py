@@ -202,12 +202,12 @@ def test_where_ray_does_not_read_the_auth_mode_again_the_way_out_is_named(monkey
     from lstm_lab.sweeps.execution import ray_environment
 
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
-    monkeypatch.setattr(ray_environment._Import, "read_auth_mode", False)
+    monkeypatch.setattr(ray_environment._Import, "mode", None)
     monkeypatch.delattr(ray._raylet, "Config")
     with pytest.raises(ConfigError, match="set RAY_AUTH_MODE=token in the environment"):
-        ray_environment.reread_auth_mode("a:1")
-    monkeypatch.setattr(ray_environment._Import, "read_auth_mode", True)
-    ray_environment.reread_auth_mode("a:1")
+        ray_environment.reread_auth("a:1")
+    monkeypatch.setattr(ray_environment._Import, "mode", "token")
+    ray_environment.reread_auth("a:1")
 
 
 def test_only_what_was_started_is_ended(tmp_path):

@@ -192,7 +192,7 @@ FAULTS = [
     (["=3"], ["override '=3'", "must be key=value"]),
     (["model..depth=3"], ["override 'model..depth=3'", "must be key=value"]),
     (["model.num_layers=[1"], ["override 'model.num_layers=[1'", "not YAML"]),
-    (["model.num_layers=${seed}"], ["override 'model.num_layers=${seed}'", "'seed' not found"]),
+    (["model.num_layers=${seed}"], ["override 'model.num_layers=${seed}'", "valid integer", "got '${seed}'"]),
     (["a\nb=1"], ["a b", "no such field"]),
     (b"", ["data:", "missing", "japanese_vowels", "(and 1 more)"]),
     (b"task: classify", ["data:", "missing", "japanese_vowels"]),
@@ -239,7 +239,7 @@ def test_a_wrong_path_is_reported_with_close_names(tmp_path, write):
     }.items():
         with pytest.raises(ConfigError, match=says) as fault:
             load_experiment(wrong)
-        assert str(fault.value).startswith(str(wrong))
+        assert str(fault.value).startswith(str(wrong)[:90])
 
 
 scalars = st.one_of(

@@ -11,7 +11,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.spec import load_sweep
-from lstm_lab.sweeps.view.wandb_convert import from_wandb, is_wandb, read, to_wandb
+from lstm_lab.sweeps.view.wandb_convert import from_wandb, is_wandb, to_wandb
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_sweep_survives_the_round_trip_to_wandb(tmp_path, conf):
         scheduler={"name": "asha", "grace_period": 2, "reduction_factor": 2},
     )  # fmt: skip
     (tmp_path / "wandb.yaml").write_text(to_wandb(path))
-    content = read(tmp_path / "wandb.yaml")
+    content = config.load(tmp_path / "wandb.yaml")
     assert is_wandb(content)
     assert not is_wandb(config.load(path))
     assert content["method"] == "bayes"
@@ -62,7 +62,7 @@ def test_a_sweep_survives_the_round_trip_to_wandb(tmp_path, conf):
 def test_a_grid_is_a_grid_in_wandb(tmp_path, conf):
     path = ours(tmp_path, conf, space={"model.cell": {"grid": ["lstm", "gru"]}}, seeds=[0, 1])
     (tmp_path / "wandb.yaml").write_text(to_wandb(path))
-    assert read(tmp_path / "wandb.yaml")["method"] == "grid"
+    assert config.load(tmp_path / "wandb.yaml")["method"] == "grid"
     (tmp_path / "back.yaml").write_text(from_wandb(tmp_path / "wandb.yaml", None, {}))
     back = load_sweep(tmp_path / "back.yaml")
     assert (back.num_configurations, back.seeds) == (2, (0, 1))
@@ -142,7 +142,7 @@ def test_every_domain_survives_the_round_trip_to_wandb(name, tmp_path, conf):
 def test_every_searcher_names_its_method_in_wandb(name, tmp_path, conf):
     pytest.importorskip("hyperopt")
     (tmp_path / "wandb.yaml").write_text(to_wandb(ours(tmp_path, conf, num_samples=4, searcher=name)))
-    method = read(tmp_path / "wandb.yaml")["method"]
+    method = config.load(tmp_path / "wandb.yaml")["method"]
     assert method == ("random" if name == "random" else "bayes")
     back = from_wandb(tmp_path / "wandb.yaml", None, {})
     assert f"searcher: {'optuna' if name == 'hyperopt' else name}" in back
@@ -163,7 +163,7 @@ def test_every_searcher_names_its_method_in_wandb(name, tmp_path, conf):
 )
 def test_early_stopping_in_wandb(scheduler, early_terminate, tmp_path, conf):
     (tmp_path / "wandb.yaml").write_text(to_wandb(ours(tmp_path, conf, num_samples=4, scheduler=scheduler)))
-    assert read(tmp_path / "wandb.yaml").get("early_terminate") == early_terminate
+    assert config.load(tmp_path / "wandb.yaml").get("early_terminate") == early_terminate
 
 
 @pytest.mark.parametrize(

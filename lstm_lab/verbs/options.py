@@ -44,6 +44,9 @@ Address = Annotated[
     str | None,
     typer.Option(help="Ray cluster: host:port, or auto (RAY_ADDRESS, else the one on this machine)."),
 ]
+Storage = Annotated[
+    str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, if the nodes share no disk.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Address, Name, Wandb, WandbMode
+from lstm_lab.verbs.options import Address, Name, Storage, Wandb, WandbMode
 from lstm_lab.verbs.runs import resume_run
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ def sweep(
     wandb: Wandb = WandbMode.auto,
     test: Annotated[bool, typer.Option("--test", help="Evaluate the best trial on the test split at the end.")] = False,
     address: Address = None,
-    storage: Annotated[
-        str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, if the nodes share no disk.")
-    ] = None,
+    storage: Storage = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
 ) -> None:
     """Run the sweep of each file: hyperparameter search with Ray Tune."""
@@ -54,13 +52,14 @@ def sweep(
         create_sweep(each, name=name, stem=Path(path).stem, command=command_line(), storage=storage)
         for path, each in found
     ]
-    return _sweep(folders, wandb, test, address)
+    return _sweep(folders, wandb, test, address, storage)
 
 
 def resume(
     folder: Annotated[str, typer.Argument(help="Folder of an interrupted sweep or run.")],
     wandb: Wandb = WandbMode.auto,
     address: Address = None,
+    storage: Storage = None,
 ) -> None:
     """Resume an interrupted or killed sweep or run; a damaged sweep is repaired first."""
     from lstm_lab.run import Run
@@ -72,10 +71,10 @@ def resume(
         return resume_run(folder, None, wandb)
     for line in repair(folder):
         typer.echo(f"repaired {line}")
-    return _sweep([SweepFolder.open(folder)], wandb, False, address)
+    return _sweep([SweepFolder.open(folder)], wandb, False, address, storage)
 
 
-def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None) -> None:
+def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None) -> None:
     from lstm_lab.tracking import resolve_mode
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_sweep
@@ -86,7 +85,7 @@ def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: st
         sweep = folder.sweep
         trials = sweep.num_configurations * len(sweep.seeds)
         out.print(f"{sweep.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
-        outcomes.append(run_sweep(folder, wandb=mode, console=out, address=address, test=test))
+        outcomes.append(run_sweep(folder, wandb=mode, console=out, address=address, storage=storage, test=test))
     for outcome in outcomes:
         _print_outcome(outcome, out)
     if any(outcome.summary["trials"]["failed"] for outcome in outcomes):
@@ -137,9 +136,9 @@ def convert(
 ) -> None:
     """Convert a sweep file of W&B to one of lstm-lab, or back; the result goes to standard output."""
     from lstm_lab import config
-    from lstm_lab.sweeps.view.wandb_convert import from_wandb, is_wandb, read, to_wandb
+    from lstm_lab.sweeps.view.wandb_convert import from_wandb, is_wandb, to_wandb
 
-    if is_wandb(read(file)):
+    if is_wandb(config.load(file)):
         renamed = {key: str(value) for key, value in config.parse_overrides(names or ())}
         typer.echo(from_wandb(file, experiment, renamed), nl=False)
     elif names or experiment:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from lstm_lab.tracking import Mode
 
 
-def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> Row:
+def execute_sweep(
+    folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None, storage: str | None = None
+) -> Row:
     """Run what is missing of a sweep, and write its summary.
 
     Args:
@@ -22,6 +24,7 @@ def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address
         wandb: resolved mode; one W&B run per trial.
         console: shows the progress.
         address: of a Ray cluster, `auto` or `host:port`; None: Ray runs on this machine for as long as the sweep does.
+        storage: URI that the trials write to, where nodes share no disk.
 
     Returns:
         The content of summary.json.
@@ -31,8 +34,7 @@ def execute_sweep(folder: SweepFolder, *, wandb: Mode, console: Console, address
         ConfigError: the cluster refuses, or a node cannot take part.
         DataError: the disk is full.
     """
-    if address is not None:
-        ray_environment.set_auth_mode(address)
-    from lstm_lab.sweeps.execution.driver import run_phases
+    with ray_environment.auth_mode_set(address):
+        from lstm_lab.sweeps.execution.driver import run_phases
 
-    return run_phases(folder, wandb=wandb, console=console, address=address)
+        return run_phases(folder, wandb=wandb, console=console, address=address, storage=storage)

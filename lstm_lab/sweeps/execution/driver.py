@@ -30,13 +30,15 @@ from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED
-from lstm_lab.sweeps.store.remote import RECORDS, Storage
+from lstm_lab.sweeps.store.remote import RECORDS, Storage, resume_command
 from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.tracking import Mode
 from lstm_lab.training import stop_on_signal
 
 
-def run_phases(folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None) -> Row:
+def run_phases(
+    folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None, storage: str | None = None
+) -> Row:
     """`execute_sweep`, in a process in which Ray may be imported."""
     started = time.monotonic()
     with folder.lock():
@@ -46,17 +48,16 @@ def run_phases(folder: SweepFolder, *, wandb: Mode, console: Console, address: s
             return float(before + time.monotonic() - started)
 
         scratch: Path | None = None
-        uri = folder.about.get("storage")
-        storage = Storage(uri) if uri else None
-        if storage is not None:
-            storage.pull("trials", folder.path / "trials", RECORDS)
+        remote = Storage(storage) if storage else None
+        if remote is not None:
+            remote.pull("trials", folder.path / "trials", RECORDS)
         try:
             with contextlib.ExitStack() as stack:
                 for phase in (SearchPhase, ConfirmPhase):
-                    source = phase(folder, wandb, interrupted, clock)
+                    source = phase(folder, wandb, interrupted, clock, storage)
                     if source.num_remaining:
                         if scratch is None:
-                            scratch = stack.enter_context(cluster(folder, address))
+                            scratch = stack.enter_context(cluster(folder, address, storage))
                             print_warm_start(folder, console)
                         run_phase(folder, source, console, scratch)
                     if interrupted.is_set():
@@ -68,18 +69,19 @@ def run_phases(folder: SweepFolder, *, wandb: Mode, console: Console, address: s
                     tracking.start_writer(wandb)
         finally:
             if scratch is not None:
-                if storage is not None:
-                    storage.pull("trials", folder.path / "trials")
+                if remote is not None:
+                    remote.pull("trials", folder.path / "trials")
                 write_decisions(folder)
                 folder.describe(seconds=round(clock(), 1))
         if source.disk_full:
-            raise DataError(f"{folder.path}: {source.disk_full}: make room, then: lstm-lab resume {folder.path}")
+            raise DataError(
+                f"{folder.path}: {source.disk_full}: make room, then: {resume_command(folder.path, address, storage)}"
+            )
         if interrupted.is_set():
-            option = f" --address {address}" if address else ""
-            raise Interrupted(f"interrupted; resume with: lstm-lab resume {folder.path}{option}")
+            raise Interrupted(f"interrupted; resume with: {resume_command(folder.path, address, storage)}")
         content: Row = summary.write(folder, wandb)
-        if storage is not None:
-            storage.push(folder.path, "")
+        if remote is not None:
+            remote.push(folder.path, "")
         return content
 
 

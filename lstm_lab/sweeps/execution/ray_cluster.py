@@ -6,9 +6,7 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import socket
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,9 +20,16 @@ from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.files import Row
 from lstm_lab.provenance import versions
 from lstm_lab.startup import ray_head
-from lstm_lab.sweeps.execution.ray_environment import SETTINGS, environment, local_settings, reread_auth_mode
+from lstm_lab.sweeps.execution.ray_environment import (
+    SETTINGS,
+    environment,
+    local_settings,
+    require_token,
+    reread_auth,
+)
+from lstm_lab.sweeps.execution.scratch import scratch_folder
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.remote import Storage
+from lstm_lab.sweeps.store.remote import Storage, resume_command
 
 CHECK_INTERVAL = 5.0
 """Seconds between two checks of Ray's head."""
@@ -38,39 +43,42 @@ SAME_VERSION = ("lstm-lab", "torch", "pytorch-lightning", "numpy")
 
 
 @contextlib.contextmanager
-def cluster(folder: SweepFolder, address: str | None = None) -> Iterator[Path]:
+def cluster(folder: SweepFolder, address: str | None = None, storage: str | None = None) -> Iterator[Path]:
     """Ray for one sweep, and a scratch folder that is removed afterwards.
 
     Args:
         address: of a cluster, `host:port` or `auto`; None: Ray is started on this machine, and ended afterwards.
+        storage: URI that the trials write to, where nodes share no disk.
 
     Raises:
         ConfigError: there is no cluster, no token for it, or a node that cannot take part.
     """
-    # Of a driver of this sweep that was killed.
-    shutil.rmtree(folder.about.get("scratch") or "", ignore_errors=True)
-    # Below /tmp, because the paths of sockets have a length limit.
-    scratch = Path(tempfile.mkdtemp(prefix="ll-", dir="/tmp"))
-    folder.describe(scratch=str(scratch))
     # Failures are named from the record; what Tune logs about each is a page long.
     for name in ("ray", "ray.tune"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    with environment(local_settings(scratch) if address is None else SETTINGS):
-        try:
-            start_local() if address is None else connect(address)
-            cpus = int(cluster_resources().get("CPU", 1))
-            with environment({"TUNE_MAX_PENDING_TRIALS_PG": str(2 * max(cpus, 1))}):
-                if address is not None:
-                    check_nodes(folder)
-                with head_watched(folder, address):
-                    yield scratch
-        finally:
-            ray.shutdown()
-            shutil.rmtree(scratch, ignore_errors=True)
+    with contextlib.ExitStack() as stack:
+        scratch = stack.enter_context(scratch_folder())
+        stack.enter_context(environment(local_settings(scratch) if address is None else SETTINGS))
+        # For whoever looks for Ray's logs: nothing reads it.
+        folder.describe(scratch=str(scratch))
+        stack.callback(ray.shutdown)
+        start_local() if address is None else connect(address)
+        cpus = int(cluster_resources().get("CPU", 1))
+        stack.enter_context(environment({"TUNE_MAX_PENDING_TRIALS_PG": str(2 * max(cpus, 1))}))
+        if address is not None:
+            check_nodes(folder, storage)
+        stack.enter_context(head_watched(folder, address, storage))
+        yield scratch
 
 
 def start_local() -> None:
-    """Start a Ray on this machine, and connect to it."""
+    """Start a Ray on this machine, and connect to it.
+
+    Raises:
+        ConfigError: this Ray cannot be kept closed to others.
+    """
+    reread_auth()
+    require_token()
     ray_head.init_local(
         include_dashboard=False,
         object_store_memory=200 * 1024**2,
@@ -96,7 +104,7 @@ def connect(address: str) -> None:
             socket.create_connection((host, int(port)), timeout=5).close()
         except OSError as error:
             raise ConfigError(f"--address {address}: nothing answers there ({error}); is the head node up?") from None
-    reread_auth_mode(address)
+    reread_auth(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True)
     except (RayError, RuntimeError, ConnectionError, OSError, ValueError) as error:
@@ -108,7 +116,7 @@ def connect(address: str) -> None:
 
 
 @contextlib.contextmanager
-def head_watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
+def head_watched(folder: SweepFolder, address: str | None, storage: str | None) -> Iterator[None]:
     """Inside, the loss of Ray's head ends the process, with the command that resumes the sweep."""
     host, _, port = ray.get_runtime_context().gcs_address.rpartition(":")
     over = threading.Event()
@@ -121,8 +129,8 @@ def head_watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
                 answered = time.monotonic()
             # A head that never answered here may be behind a firewall: Ray itself knows whether it is there.
             if answered is not None and time.monotonic() - answered > HEAD_TIMEOUT:
-                option = f" --address {address}" if address else ""
-                message = f"Ray's head at {host}:{port} is gone; resume with: lstm-lab resume {folder.path}{option}"
+                command = resume_command(folder.path, address, storage)
+                message = f"Ray's head at {host}:{port} is gone; resume with: {command}"
                 with contextlib.suppress(OSError):
                     os.write(2, f"\nlstm-lab: {message}\n".encode())
                 # Every call of Ray would wait for a reply now; what the sweep knows is on the disk.
@@ -137,13 +145,13 @@ def head_watched(folder: SweepFolder, address: str | None) -> Iterator[None]:
         over.set()
 
 
-def check_nodes(folder: SweepFolder) -> None:
+def check_nodes(folder: SweepFolder, storage_uri: str | None) -> None:
     """Check that every node reads and writes where the trials will, and has the driver's versions.
 
     Raises:
         ConfigError: the first node that does not, and why.
     """
-    uri, nonce = folder.about.get("storage") or str(folder.path.resolve()), secrets.token_hex(8)
+    uri, nonce = storage_uri or str(folder.path.resolve()), secrets.token_hex(8)
     storage = Storage(uri)
     storage.write(f".nodes/{nonce}", nonce.encode())
     try:

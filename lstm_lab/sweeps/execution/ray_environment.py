@@ -29,27 +29,31 @@ SETTINGS = {
 
 
 class _Import:
-    """Whether Ray has read RAY_AUTH_MODE as `set_auth_mode` had set it."""
+    """RAY_AUTH_MODE as it was when Ray was imported; None: not known."""
 
-    read_auth_mode = False
+    mode: str | None = None
 
 
 @contextlib.contextmanager
-def environment(settings: Mapping[str, str]) -> Iterator[None]:
-    """Inside, these environment variables are set; afterwards they are as they were."""
+def environment(settings: Mapping[str, str | None]) -> Iterator[None]:
+    """Inside, these environment variables are set, or unset where None; afterwards they are as they were."""
     before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
+    _set(settings)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        _set(before)
 
 
-def local_settings(scratch: Path) -> dict[str, str]:
+def _set(settings: Mapping[str, str | None]) -> None:
+    for name, value in settings.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+def local_settings(scratch: Path) -> dict[str, str | None]:
     """For a Ray on this machine that keeps everything in `scratch`, and lets in nobody without its token.
 
     Ray listens on every interface: without the token, anybody on the network could run code here.
@@ -61,7 +65,10 @@ def local_settings(scratch: Path) -> dict[str, str]:
         **SETTINGS,
         # A folder of its own keeps files of other Ray instances away.
         "RAY_TMPDIR": str(scratch),
+        # Whatever the environment says of clusters: `disabled` would open this one to the network.
+        "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_AUTH_TOKEN": None,
     }
 
 
@@ -88,27 +95,68 @@ def auth_mode(address: str) -> str:
     )
 
 
-def set_auth_mode(address: str) -> None:
-    """Set RAY_AUTH_MODE for a cluster. Ray reads it when it is imported, so this comes first."""
-    _Import.read_auth_mode = "ray" not in sys.modules
-    os.environ["RAY_AUTH_MODE"] = auth_mode(address)
+@contextlib.contextmanager
+def auth_mode_set(address: str | None) -> Iterator[None]:
+    """Inside, RAY_AUTH_MODE is what a cluster wants; `token` for a Ray on this machine, whatever it was before.
 
-
-def reread_auth_mode(address: str) -> None:
-    """Have Ray read RAY_AUTH_MODE again, where something had imported it before the variable was set.
+    Ray reads it when it is imported, so this comes first.
 
     Raises:
-        ConfigError: Ray offers no way to do that any more.
+        ConfigError: there is no token for the cluster.
     """
-    if _Import.read_auth_mode:
-        return
+    mode = "token" if address is None else auth_mode(address)
+    with environment({"RAY_AUTH_MODE": mode}):
+        if "ray" not in sys.modules:
+            _Import.mode = mode
+        yield
+
+
+def reread_auth(address: str | None = None) -> None:
+    """Have Ray read RAY_AUTH_MODE and the token again: it may have been imported, or have used a cluster, before.
+
+    Raises:
+        ConfigError: Ray offers no way to do that any more, and has read another mode.
+    """
+    mode = os.environ.get("RAY_AUTH_MODE", "")
     try:
-        from ray._raylet import Config  # type: ignore[attr-defined]
+        from ray._raylet import AuthenticationTokenLoader, Config  # type: ignore[attr-defined]
 
         Config.initialize("")
+        AuthenticationTokenLoader.instance().reset_cache()
     except Exception as error:
-        mode = os.environ.get("RAY_AUTH_MODE", "")
+        if _Import.mode == mode:
+            return
+        where = f"--address {address}" if address else "sweep"
         raise ConfigError(
-            f"--address {address}: Ray was imported before RAY_AUTH_MODE was set, and does not read it again "
+            f"{where}: Ray was imported before RAY_AUTH_MODE was set, and does not read it again "
             f"({type(error).__name__}); set RAY_AUTH_MODE={mode} in the environment of this process"
         ) from error
+
+
+def require_token() -> None:
+    """Check, before a Ray on this machine is started, that it will let in nobody without the token of this process.
+
+    Raises:
+        ConfigError: it would.
+    """
+    try:
+        from ray._raylet import (  # type: ignore[attr-defined]
+            AuthenticationMode,
+            AuthenticationTokenLoader,
+            get_authentication_mode,
+        )
+
+        found = get_authentication_mode() == AuthenticationMode.TOKEN
+        reason = "RAY_AUTH_MODE=token has no effect"
+        if found:
+            found = AuthenticationTokenLoader.instance().get_raw_token() == _secret()
+            reason = "it has another token than this process has made"
+    except Exception as error:  # noqa: BLE001 - whatever Ray has changed, an open door is no way out
+        found, reason = False, f"{type(error).__name__}: {error}"
+    if not found:
+        import ray
+
+        raise ConfigError(
+            f"sweep: Ray {ray.__version__} listens on every network interface and would let anybody in ({reason}): "
+            "install ray 2.60 and start a new process"
+        )

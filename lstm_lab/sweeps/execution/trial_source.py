@@ -50,21 +50,23 @@ class TrialSource(NotPickled, TuneSearcher):
         wandb: resolved mode of the trials' W&B runs.
         interrupted: set by Ctrl-C.
         clock: seconds that the sweep has taken, over interruptions.
+        storage: URI that the trials write to, where nodes share no disk.
     """
 
     phase: ClassVar[str]
     """As it is called in the record."""
 
     def __init__(
-        self, folder: SweepFolder, wandb: Mode, interrupted: threading.Event, clock: Callable[[], float]
-    ) -> None:
+        self, folder: SweepFolder, wandb: Mode, interrupted: threading.Event, clock: Callable[[], float],
+        storage: str | None = None,
+    ) -> None:  # fmt: skip
         sweep = folder.sweep
         self.folder, self.sweep, self.wandb = folder, sweep.with_base(sweep.base.with_found_paths()), wandb
+        self.storage = storage
         self.interrupted, self.clock = interrupted, clock
         self.base = self.sweep.base
         super().__init__(metric=self.base.monitor, mode=self.base.mode)
         self.command = folder.about.get("command", "")
-        self.storage = folder.about.get("storage")
         self.stop_reason: str | None = None
         """Why all trials of the phase are stopped, if they are: its budget is used up."""
         self.disk_full: str | None = None

@@ -6,15 +6,20 @@ to the driver.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pyarrow import ArrowException, fs
 
 from lstm_lab import files
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.sweeps.spec import Sweep
+
+if TYPE_CHECKING:
+    from lstm_lab.sweeps.store.folder import SweepFolder
 
 RECORDS = (".json", ".jsonl", ".yaml")
 """Suffixes of the files of a record: everything but checkpoints."""
@@ -81,11 +86,16 @@ class Storage:
 
         Args:
             suffixes: of the names of the files.
+
+        Raises:
+            DataError: a name there leads out of the local folder.
         """
         below = f"{self.root}/{name}".rstrip("/")
         for found in self.filesystem.get_file_info(fs.FileSelector(below, recursive=True, allow_not_found=True)):
             inside = found.path[len(below) :].lstrip("/")
             if found.type is fs.FileType.File and inside.endswith(suffixes) and not inside.endswith(".new"):
+                if ".." in inside.split("/"):
+                    raise DataError(f"{self.uri}: holds a file named {name}/{inside}, which leads out of {folder}")
                 target = folder / inside
                 content = self.read(f"{name}/{inside}".lstrip("/"))
                 if content is None:
@@ -120,6 +130,39 @@ def claim_storage(uri: str, name: str, sweep: Sweep) -> str:
     except OSError as error:
         raise ConfigError(f"--storage {storage.uri}: cannot be written: {str(error).splitlines()[0]}") from None
     return storage.uri
+
+
+def trial_storage(folder: SweepFolder, given: str | None) -> str | None:
+    """The URI that the trials of a sweep are stored below; None: in its own folder.
+
+    The record alone does not decide that, because a folder may come from anybody: the user names the place each time.
+
+    Args:
+        given: what the user names, with or without the sweep's name at its end.
+
+    Raises:
+        ConfigError: it is not what the record says, or is missing.
+    """
+    recorded = folder.about.get("storage")
+    if recorded is None:
+        if given is not None:
+            raise ConfigError(f"--storage {given}: the trials of {folder.path} are in its own folder; leave it out")
+        return None
+    uri = str(recorded)
+    if given is None:
+        raise ConfigError(
+            f"{folder.path}: its record says that its trials are stored below {uri}, and a record is not obeyed in "
+            f"that: if it is right, name the place: {resume_command(folder.path, None, uri)}"
+        )
+    if given.rstrip("/") not in (uri, uri.rpartition("/")[0]):
+        raise ConfigError(f"--storage {given}: the trials of {folder.path} are stored below {uri}")
+    return uri
+
+
+def resume_command(path: Path, address: str | None, storage: str | None) -> str:
+    """The command that resumes a sweep."""
+    options = [word for option in (("--address", address), ("--storage", storage)) if option[1] for word in option]
+    return shlex.join(["lstm-lab", "resume", str(path), *map(str, options)])
 
 
 def _open(uri: str) -> tuple[fs.FileSystem, str]:

@@ -26,21 +26,6 @@ DEFAULT_NUM_SAMPLES = 20
 """Configurations of a W&B sweep without `run_cap`, which never ends by itself."""
 
 
-def read(path: str | Path) -> Content:
-    """A sweep file of either kind. W&B's `${args}` is kept as text, not resolved as a reference.
-
-    Raises:
-        ConfigError: no such file, or not YAML.
-    """
-    from omegaconf import OmegaConf
-
-    path = Path(path)
-    if not path.is_file() or "${" not in (text := path.read_text(encoding="utf-8")):
-        return config.load(path)
-    content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-    return {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
-
-
 def is_wandb(content: Mapping[str, object]) -> bool:
     """Whether the content is a sweep file of W&B."""
     return "parameters" in content
@@ -122,7 +107,7 @@ def from_wandb(path: str | Path, experiment: str | None, names: Mapping[str, str
     Raises:
         ConfigError: it uses what this package has no equivalent of, or a key that no experiment has.
     """
-    wandb = read(path)
+    wandb = config.load(path)
     parameters = _flatten_parameters(wandb["parameters"], str(path))
     unknown = [name for name in names if name not in parameters]
     if unknown:
