@@ -72,25 +72,27 @@ class TrainedRun(Run):
 
         return evaluate(self, split)
 
-    def predict(self, new: Any) -> pd.DataFrame:
-        """Predictions of the best epoch for new data, in the units of the data.
+    def predict(self, new: Any, future: Any = None) -> pd.DataFrame:
+        """Predictions of the best epoch for new data, in the units of the data: what `lstm-lab predict` prints.
 
         Args:
             new: a path, a pandas DataFrame with the columns of the training data, or arrays, as the run was trained on.
+            future: of a series, a path or a DataFrame with the time and the columns of `data.future` in the rows to
+                come; None: they are in rows of `new` whose targets are empty.
 
         Returns:
-            Of a forecaster, the `horizon` rows after the end of the data; else one row per sequence or text.
+            Of a forecaster, for each series the `horizon` rows after the last observed target, with the id, the time,
+            the steps ahead, and the targets; else one row per sequence or text, with its id or number, and the class
+            with the probability of each, or the values; of a task with a label per step, one row per step.
 
         Raises:
-            DataError: the data cannot be read, lacks a column, or is too short.
+            DataError: the data cannot be read, lacks a column, is too short, or does not tell what must be known in
+                advance.
             ConfigError: the run was trained on data that take no new samples.
         """
-        import pandas as pd
-
         from lstm_lab.predict import predict
 
-        header, rows = predict(self, new)
-        return pd.DataFrame(rows, columns=header)
+        return predict(self, new, future).to_frame(new)
 
     def learner(self) -> Learner:
         """The LightningModule with the weights of the best epoch, in evaluation mode; without a checkpoint, untrained.
@@ -201,9 +203,9 @@ class SweepResult:
 
         return evaluate_folder(self.path)
 
-    def predict(self, new: Any) -> pd.DataFrame:
+    def predict(self, new: Any, future: Any = None) -> pd.DataFrame:
         """`TrainedRun.predict` of the best trial."""
-        return self.best.predict(new)
+        return self.best.predict(new, future)
 
     def report(self, to: Literal["html", "markdown", "json"] = "html") -> Path:
         """Write the page of the sweep into its folder; its path."""

@@ -345,9 +345,11 @@ def test_a_run_predicts_new_arrays_without_its_data(tmp_path):
     file.unlink()
     new = sequences(12, seed=5)
     header, rows = predict(run, new)
-    assert header == ["sequence", "label"]
-    assert [number for number, _ in rows] == list(range(1, 13))
-    assert sum(label == LABELS[i] for i, (_, label) in enumerate(rows)) >= 10
+    assert header == ["sequence", "label", "probability fast", "probability slow"]
+    assert [row[0] for row in rows] == list(range(1, 13))
+    assert sum(row[1] == LABELS[i] for i, row in enumerate(rows)) >= 10
+    assert all(row[1] == ("fast" if row[2] > row[3] else "slow") for row in rows)
+    np.testing.assert_allclose([row[2] + row[3] for row in rows], 1)
     whole, lengths = padded(new)
     np.savez(tmp_path / "new.npz", X=whole, lengths=lengths)
     assert predict(run, tmp_path / "new.npz").rows == rows
@@ -371,7 +373,8 @@ def test_values_and_classes_of_steps_are_predicted(tmp_path):
     assert all(isinstance(value, float) for row in rows for value in row[1:])
     run = trained(arrays(X, step_labels(X)), "tag", tmp_path / "b")
     header, rows = predict(run, X[:3])
-    assert header == ["sequence", "step", "label"]
+    assert header[:3] == ["sequence", "step", "label"]
+    assert header[3:] == [f"probability {name}" for name in sorted({row[2] for row in rows})]
     assert [row[:2] for row in rows] == [[i + 1, t + 1] for i, x in enumerate(X[:3]) for t in range(len(x))]
     truth = [label for labels in step_labels(X)[:3] for label in labels]
     assert np.mean([row[2] == label for row, label in zip(rows, truth, strict=True)]) > 0.8
@@ -393,7 +396,7 @@ def test_a_published_set_of_sequences_takes_new_arrays(vowels, tmp_path):
     run = Run.create(tmp_path / "run", experiment.dump())
     train(experiment, run)
     new = [np.random.default_rng(0).normal(size=(9, 12)) for _ in range(3)]
-    assert [number for number, _ in predict(run, new).rows] == [1, 2, 3]
+    assert [row[0] for row in predict(run, new).rows] == [1, 2, 3]
     with pytest.raises(DataError, match="has 2 channels, but the model was trained on 12"):
         predict(run, [np.zeros((3, 2))])
 
@@ -428,7 +431,9 @@ def test_a_table_of_sequences_takes_a_frame(tmp_path):
     )
     run = trained(config, "classify", tmp_path / "run", trainer={"max_epochs": 1})
     rows = predict(run, tmp_path / "a.csv").rows
-    assert predict(run, table.drop(columns="kind")).rows == predict(run, X).rows == rows
+    assert predict(run, table.drop(columns="kind")).rows == rows
+    assert [row[0] for row in rows] == [f"s{i}" for i in range(len(X))]
+    assert [row[1:] for row in predict(run, X).rows] == [row[1:] for row in rows]
     with pytest.raises(DataError, match="DataFrame: no column 'b'; it has 'who', 'kind', 'a'"):
         predict(run, table.drop(columns="b"))
     table.loc[4, "a"] = np.nan
@@ -527,7 +532,8 @@ def test_a_forecast_follows_a_frame_as_it_does_a_file(tmp_path):
     file.unlink()
     df.to_csv(tmp_path / "new.csv", index_label="time")
     expected = predict(run, tmp_path / "new.csv").rows
-    assert [row[0] for row in expected] == [1, 2, 3, 4]
+    step = df.index[1] - df.index[0]
+    assert [row[:2] for row in expected] == [[df.index[-1] + n * step, n] for n in (1, 2, 3, 4)]
     for same in (df, df.rename_axis("time"), df.reset_index(names="time")):
         assert predict(run, same).rows == expected
     with pytest.raises(DataError, match="DataFrame: no column 'wind'; it has 'load'"):

@@ -91,7 +91,7 @@ def test_test_scores_and_predictions_use_the_calibrated_intervals(demand, tmp_pa
         scores.model["calibrated_coverage_90"]
     )
     header, rows = predict(run, tmp_path / "a.csv")
-    assert header == ["ahead", "y", "y 5%", "y 10%", "y 90%", "y 95%"]
-    assert all(row[2] < row[3] < row[1] < row[4] < row[5] for row in rows)
+    assert header[1:] == ["ahead", "y", "y 5%", "y 10%", "y 90%", "y 95%"]
+    assert all(row[3] < row[4] < row[2] < row[5] < row[6] for row in rows)
     margin = torch.tensor(run.about["calibration"])[0, :, 0] * values[:280].std()
-    assert [row[5] - row[1] for row in rows] == pytest.approx(margin.tolist(), rel=1e-3)
+    assert [row[6] - row[2] for row in rows] == pytest.approx(margin.tolist(), rel=1e-3)

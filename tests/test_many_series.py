@@ -148,8 +148,9 @@ def test_a_model_learns_from_a_holiday_that_is_known_in_advance(tmp_path):
                 future.loc[49, "holiday"] = holiday
                 future.to_csv(tmp_path / "future.csv", index=False)
                 names, rows = predict(run, tmp_path / "future.csv")
-                assert names == ["ahead", "sales"]
-                assert rows[0][1] == pytest.approx(wanted, abs=1.0)
+                assert names == ["day", "ahead", "sales"]
+                assert str(rows[0][0]) == f"{frame['day'][49]}"
+                assert rows[0][2] == pytest.approx(wanted, abs=1.0)
     assert errors[1] < 0.1 * errors[0]
 
 

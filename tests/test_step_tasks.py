@@ -198,11 +198,17 @@ def test_no_token_is_read_before_it_is_predicted():
 
 def test_predictions_have_names():
     tag, frames, tokens = build_task("tag"), build_task("frames"), build_task("tokens")
-    assert tag.predictions(torch.tensor([[[0.0, 2, 1], [3, 1, 2]]])) == [["b", "a"]]
-    assert frames.predictions(torch.tensor([[[1.0, -1, -1, 2, -1], [-1] * 5]])) == [[["C", "F"], []]]
-    assert tokens.predictions(torch.tensor([[[0.0, 2, 1, 0], [0, 1, 2, 3]]])) == [["x", "z"]]
+    steps = torch.tensor([[[0.0, 2, 1], [3, 1, 2]]])
+    assert tag.prediction_columns == ("label", "probability a", "probability b", "probability c")
+    assert [row[0] for row in tag.predictions(steps)[0]] == ["b", "a"]
+    assert [row[1:] for row in tag.predictions(steps)[0]] == steps[0].double().softmax(-1).tolist()
+    assert frames.prediction_columns[:2] == ("probability C", "probability D")
+    assert frames.predictions(torch.tensor([[[0.0] * 5]])) == [[[0.5] * 5]]
+    assert tokens.prediction_columns == ("token", "probability")
+    assert [row[0] for row in tokens.predictions(torch.tensor([[[0.0, 2, 1, 0], [0, 1, 2, 3]]]))[0]] == ["x", "z"]
     regress = Regress(RegressionInfo(2, ("sum", "product")), monitor="mse")
-    assert regress.predictions(torch.tensor([[1.0, 2.0]])) == [{"sum": 1.0, "product": 2.0}]
+    assert regress.predictions(torch.tensor([[1.0, 2.0]])) == [[[1.0, 2.0]]]
+    assert regress.prediction_columns == ("sum", "product")
 
 
 # --- baselines --------------------------------------------------------------------------------------------------------

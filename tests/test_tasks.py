@@ -164,7 +164,9 @@ def test_classification_metrics_equal_their_definition(size):
     expected = {"accuracy": (guess == true).mean(), "macro_f1": np.mean(f1), "auroc": auroc, "calibration": sum(off)}
     assert in_chunks(classify().metrics(), output, batch, size) == pytest.approx(expected, rel=1e-5)
     assert_close(classify().loss(output, batch), -output.log_softmax(1)[torch.arange(50), y].mean())
-    assert classify().predictions(output) == [CLASSES[i] for i in guess]
+    rows = [row for (row,) in classify().predictions(output)]
+    assert [row[0] for row in rows] == [CLASSES[i] for i in guess]
+    np.testing.assert_allclose([row[1:] for row in rows], p, rtol=1e-5)
 
 
 @pytest.mark.parametrize("size", [1, 7, 50])

@@ -1,6 +1,6 @@
 """Data sets: sequences, their splits, and everything that is fitted on the training split alone."""
 
-from lstm_lab.data.base import Batch, Dataset, Prediction, PredictionTable, SequenceDataModule, Split
+from lstm_lab.data.base import Batch, Dataset, NewSamples, SequenceDataModule, Split
 from lstm_lab.data.from_memory import arrays, frame
 from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.registry import import_all
@@ -8,5 +8,5 @@ from lstm_lab.registry import import_all
 import_all("lstm_lab.data.sources")
 
 __all__ = [
-    "Batch", "Dataset", "NewData", "Prediction", "PredictionTable", "SequenceDataModule", "Split", "arrays", "frame",
+    "Batch", "Dataset", "NewData", "NewSamples", "SequenceDataModule", "Split", "arrays", "frame",
 ]  # fmt: skip

@@ -91,15 +91,18 @@ class DataInfo(Protocol):
 
 InfoT = TypeVar("InfoT", bound=DataInfo, default=Any)
 
-Prediction = Any
-"""Of one sample, as its task returns it: a class name, values by name, or a list with one entry for each step."""
+PredictionRow = list[Any]
+"""Plain values of one row of a prediction, in the order of `Task.prediction_columns`."""
 
 
-class PredictionTable(NamedTuple):
-    """Predictions as a table."""
+class NewSamples(NamedTuple):
+    """Samples without targets, and what names the rows of their predictions."""
 
-    header: list[str]
-    rows: list[list[str | int | float]]
+    batches: Iterator[Batch]
+    columns: tuple[str, ...]
+    """Names of the values in `keys`: an id, a time, a step."""
+    keys: Sequence[Sequence[tuple[Any, ...]]]
+    """Of each sample, the values that name each row of its prediction."""
 
 
 class Dataset(Registered, Generic[InfoT], kind="dataset"):
@@ -195,8 +198,8 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         )
         return info
 
-    def read_new(self, source: NewData, info: InfoT) -> Iterator[Batch]:
-        """Batches of new samples without targets, prepared by `info` alone: the data themselves are not read.
+    def read_new(self, source: NewData, info: InfoT) -> NewSamples:
+        """New samples without targets, prepared by `info` alone: the data themselves are not read.
 
         Args:
             source: a path, a DataFrame, or arrays, whichever the data set supports.
@@ -209,15 +212,13 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         raise ConfigError(f"data '{self.name}' takes no new samples; prediction is for runs on data: "
                           f"{', '.join(readers_of_new_files())}")  # fmt: skip
 
-    def prediction_table(
-        self, predictions: Sequence[Prediction], info: InfoT, columns: Sequence[str]
-    ) -> PredictionTable:
-        """The predictions for all batches of `read_new`, as a table.
+    def read_with_future(self, source: NewData, future: NewData, info: InfoT) -> NewSamples:
+        """The same, with the columns that are known in advance from a place of their own.
 
-        Args:
-            columns: names of the values of a prediction that has several, as its task gives them.
+        Raises:
+            ConfigError: the data have no such columns.
         """
-        raise NotImplementedError
+        raise ConfigError(f"future: data '{self.name}' has no columns that are known in advance: leave it out")
 
 
 def readers_of_new_files() -> list[str]:

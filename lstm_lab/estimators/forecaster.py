@@ -11,15 +11,15 @@ import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
 
-from lstm_lab.config import DataError
 from lstm_lab.data import frame
 from lstm_lab.data.base import Batch
 from lstm_lab.estimators.base import RecurrentEstimator, predictions, value_errors
-from lstm_lab.estimators.future import following, one_or_more, step_of, with_time_column
+from lstm_lab.estimators.time_column import one_or_more, with_time_column
+from lstm_lab.predict import as_dtype
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.outputs import ForecastOutput, Quantile
-from lstm_lab.tasks.forecasting.scale import float_scale
+from lstm_lab.tasks.forecasting.scale import prediction_scale
 
 if TYPE_CHECKING:
     from lstm_lab.data.sources.csv_series import CSV
@@ -164,8 +164,6 @@ class Forecaster(RecurrentEstimator):
             dataset = experiment.data.build()
             self._train(experiment, dataset, folder)
         self._data, self._index_is_time, self._index_name = data, time is None, df.index.name
-        first = table if id is None else table[table[id] == table[id].iloc[0]]
-        self._step = step_of(first[time_column])
         self._history = self._needed_rows(table)
         self._calibration = self._validation_outputs(dataset)
         return self
@@ -180,9 +178,10 @@ class Forecaster(RecurrentEstimator):
         """The rows that follow, in the units of the data.
 
         Args:
-            df: at least `window` rows with the columns of `fit`; None: what `fit` was given.
+            df: at least `window` rows with the columns of `fit`; None: what `fit` was given. The forecast begins after
+                the last row with a target.
             future: the columns that `fit` was told are known in advance, for the `horizon` rows to come, with their
-                times as in `df`.
+                times as in `df`; None: they are in rows of `df` without targets.
             levels: coverages of intervals in percent, as [80, 95]. An interval is the model's (of a point forecast, the
                 point) widened or narrowed so that it covers this share of the validation split, for each step and
                 target (split conformal prediction); on other rows the coverage is not guaranteed.
@@ -202,59 +201,35 @@ class Forecaster(RecurrentEstimator):
         with value_errors():
             history = self._history if df is None else self._as_history(df)
             coming = None if future is None else self._as_history(future)
-            if self._data.id is None:
-                return self._predict_series(history, coming, levels)
-            tables = {}
-            for name, rows in history.groupby(self._data.id, sort=False):
-                ahead = None if coming is None else coming[coming[self._data.id] == name]
-                tables[name] = self._predict_series(rows, ahead, levels)
-            return pd.concat(tables, names=[self._data.id])
-
-    def _predict_series(
-        self, history: pd.DataFrame, future: pd.DataFrame | None, levels: Sequence[float]
-    ) -> pd.DataFrame:
-        """Of one series."""
-        times = following(history[self._data.time], self.horizon, self._step)
-        if self.info_.known:
-            history = pd.concat([history, self._future_rows(history, future, times)], ignore_index=True)
-        elif future is not None:
-            raise DataError(
-                "future: no columns are known in advance: name them in fit(..., future=...), or leave it out"
+            dataset = self.experiment_.data.build()
+            samples = (
+                dataset.read_new(history, self.info_)
+                if coming is None
+                else dataset.read_with_future(history, coming, self.info_)
             )
-        if isinstance(history[self._data.time].dtype, pd.PeriodDtype):
-            history = history.assign(**{self._data.time: history[self._data.time].dt.to_timestamp()})
-        batches = self.experiment_.data.build().read_new(history, self.info_)
-        (logits, batch), *_ = predictions(self.learner_, batches)
-        z, scale, columns = self._shaped(logits), float_scale(self.info_, batch), {}
-        point = scale.restore(self._task.output.point(z, scale))[0]
-        intervals = {level: [scale.restore(end)[0] for end in self._interval(z, scale, level)] for level in levels}
-        for k, target in enumerate(self.info_.targets):
-            columns[target] = point[:, k].double().numpy()
-            for level, ends in intervals.items():
-                for side, end in zip(("lo", "hi"), ends, strict=True):
-                    columns[f"{target}-{side}-{level:g}"] = end[:, k].double().numpy()
-        name = self._index_name if self._index_is_time else self._data.time
-        return pd.DataFrame(columns, index=times.rename(name))
+            table = pd.DataFrame(np.concatenate([
+                self._rows(logits, batch, levels) for logits, batch in predictions(self.learner_, samples.batches)
+            ]).reshape(-1, len(self._columns(levels))), columns=self._columns(levels))  # fmt: skip
+        names = pd.DataFrame([key for keys in samples.keys for key in keys], columns=samples.columns)
+        index = [as_dtype(names[name], history[name].dtype) for name in samples.columns[:-1]]
+        time = self._index_name if self._index_is_time else self._data.time
+        table.index = pd.Index(index[-1], name=time) if len(index) == 1 else pd.MultiIndex.from_arrays(
+            index, names=[self._data.id, time]
+        )  # fmt: skip
+        return table
 
-    def _future_rows(self, history: pd.DataFrame, future: pd.DataFrame | None, times: pd.Index) -> pd.DataFrame:
-        """The rows to come: times, and the columns that are known there."""
-        rows = pd.DataFrame({self._data.time: times})
-        for name in (*self._data.static, *([self._data.id] if self._data.id else [])):
-            rows[name] = history[name].iloc[-1]
-        if not self._data.future:
-            return rows
-        if future is None:
-            raise DataError(f"predict: {', '.join(self._data.future)} must be known for the next {self.horizon} rows: "
-                            "pass them as future=DataFrame")  # fmt: skip
-        known = future.set_index(self._data.time)
-        lacking = next((name for name in self._data.future if name not in known), None)
-        if lacking is not None:
-            raise DataError(f"future: no column {lacking!r}; it has {', '.join(map(str, known.columns))}")
-        absent = times[~times.isin(known.index)]
-        if len(absent):
-            raise DataError(f"future: has no row for {absent[0]}; the rows to come end at {times[-1]}")
-        for name in self._data.future:
-            rows[name] = known.loc[times, name].to_numpy()
+    def _columns(self, levels: Sequence[float]) -> list[str]:
+        """Each target, followed by the ends of its intervals."""
+        ends = [f"-{side}-{level:g}" for level in levels for side in ("lo", "hi")]
+        return [f"{target}{end}" for target in self.info_.targets for end in ("", *ends)]
+
+    def _rows(self, logits: torch.Tensor, batch: Batch, levels: Sequence[float]) -> np.ndarray:
+        """(B, horizon, columns) in the units of the data."""
+        z, scale = self._shaped(logits.double()), prediction_scale(self.info_, batch)
+        found = [self._task.output.point(z, scale)]
+        for level in levels:
+            found += self._interval(z, scale, level)
+        rows: np.ndarray = torch.stack([scale.restore(values) for values in found], -1).flatten(2).numpy()
         return rows
 
     # --- intervals ----------------------------------------------------------------------------------------------------
@@ -303,5 +278,5 @@ class Forecaster(RecurrentEstimator):
     def _needed_rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """The rows of `fit` that a forecast reads: all where earlier ones fill gaps or scale a series of many."""
         if self._data.id is None and self._data.missing == "error":
-            return table.iloc[-self.window :]
+            return table.iloc[-max(self.window, 10) :]  # Few rows do not tell how far apart they are.
         return table

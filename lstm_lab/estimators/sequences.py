@@ -110,7 +110,7 @@ class SequenceEstimator(RecurrentEstimator):
             raise ValueError(f"X has {sequences[0].shape[1]} features, but {type(self).__name__} is expecting "
                              f"{self.n_features_in_} features as input")  # fmt: skip
         with value_errors():
-            batches = self.experiment_.data.build().read_new(sequences, self.info_)
+            batches = self.experiment_.data.build().read_new(sequences, self.info_).batches
         return torch.cat([logits for logits, _ in predictions(self.learner_, batches)]).double()
 
     def __sklearn_tags__(self) -> Any:

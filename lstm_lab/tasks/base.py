@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from lstm_lab.data.base import Batch, Dataset, Prediction, Split
+from lstm_lab.data.base import Batch, Dataset, PredictionRow, Split
 from lstm_lab.files import Row
 from lstm_lab.registry import Named, Registered
 
@@ -104,9 +104,9 @@ class Task(Registered, Generic[SplitT], kind="task"):
         """Use what `calibrate` returned in scores and predictions from now on."""
 
     @property
+    @abstractmethod
     def prediction_columns(self) -> tuple[str, ...]:
-        """Names of the numbers of a prediction, where it has several."""
-        return ()
+        """Names of the values in each row of `predictions`."""
 
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
@@ -125,11 +125,12 @@ class Task(Registered, Generic[SplitT], kind="task"):
         """Methods without a network, fitted on `train` and scored on `split`: name -> metric -> value."""
 
     @abstractmethod
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
-        """The prediction for each sequence as plain values: names, or numbers in the units of the data.
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
+        """The prediction for each sample, as rows of plain values: names, probabilities, numbers in the units of the
+        data at full precision. A sample has one row, or one for each step.
 
         Args:
-            batch: that the logits belong to, where samples have a scale of their own.
+            batch: that the logits belong to, where samples have a length or a scale of their own.
         """
 
     def examples(self, outputs: Outputs) -> Row:

@@ -21,7 +21,7 @@ from torchmetrics.classification import (
 )
 
 from lstm_lab.config import ConfigError
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.tasks.base import Task, TaskMetrics
 
@@ -71,6 +71,17 @@ class CrossEntropy:
         weights = None if self.weights is None else self.weights.to(logits)
         smoothing = self.label_smoothing
         return F.cross_entropy(logits, y, weights, ignore_index=-1, reduction="none", label_smoothing=smoothing)
+
+
+def class_columns(classes: Sequence[str]) -> tuple[str, ...]:
+    """Names of the values in a row of `class_rows`."""
+    return ("label", *(f"probability {name}" for name in classes))
+
+
+def class_rows(classes: Sequence[str], logits: Tensor) -> list[PredictionRow]:
+    """The most likely class, and the probability of each: logits (N, K) -> N rows."""
+    probabilities, best = logits.double().softmax(-1).tolist(), logits.argmax(-1).tolist()
+    return [[classes[i], *row] for i, row in zip(best, probabilities, strict=True)]
 
 
 class ClassificationMetrics(MetricCollection, TaskMetrics):

@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lstm_lab.data.base import Batch, Prediction
+from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit, ClassInfo
 from lstm_lab.files import Row
 from lstm_lab.tasks.base import Outputs, Task, score
@@ -16,7 +16,9 @@ from lstm_lab.tasks.classification import (
     ClassConfig,
     ClassificationMetrics,
     CrossEntropy,
+    class_columns,
     class_probabilities,
+    class_rows,
 )
 from lstm_lab.tasks.classification_examples import class_examples
 
@@ -47,8 +49,12 @@ class Classify(Task[ClassificationSplit], name="classify"):
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
-        return [self.classes[i] for i in logits.argmax(1).tolist()]
+    @property
+    def prediction_columns(self) -> tuple[str, ...]:
+        return class_columns(self.classes)
+
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
+        return [[row] for row in class_rows(self.classes, logits)]
 
     def baselines(self, train: ClassificationSplit, split: ClassificationSplit) -> dict[str, dict[str, float]]:
         """The largest class, and the classifiers that the data offer, over the features of each sequence."""

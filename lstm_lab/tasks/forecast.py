@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from lstm_lab.data.base import Batch, Dataset, Prediction
+from lstm_lab.data.base import Batch, Dataset, PredictionRow
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.data.kinds.windows import Windows
 from lstm_lab.files import Row
@@ -21,7 +21,7 @@ from lstm_lab.tasks.forecasting.baselines import all_baselines
 from lstm_lab.tasks.forecasting.examples import forecast_examples
 from lstm_lab.tasks.forecasting.metrics import ForecastMetrics
 from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput, Point, build_output
-from lstm_lab.tasks.forecasting.scale import float_scale, scale_of
+from lstm_lab.tasks.forecasting.scale import prediction_scale, scale_of
 
 CHUNK = 1024
 """Windows scored at once."""
@@ -161,16 +161,16 @@ class Forecast(Task[Windows], name="forecast"):
 
     @property
     def prediction_columns(self) -> tuple[str, ...]:
-        """Names of the numbers of a row of `predictions`."""
         if self.output.is_point and self.margins is None:
             return self.info.targets
         suffixes = ("", *(f" {LEVELS[i]:.0%}" for i in INTERVAL_ENDS))
         return tuple(f"{target}{suffix}" for target in self.info.targets for suffix in suffixes)
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
-        """In the units of the data: a list of rows for each sequence; of distributions, for each target the median and
-        the ends of its 90 and 80 % intervals, as `prediction_columns` names them."""
-        scale, z = float_scale(self.info, batch), self._shaped(logits.cpu())
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
+        """A row for each step ahead, in the units of the data; of distributions, for each target the median and the
+        ends of its 90 and 80 % intervals."""
+        # In float64: a target of 1e9 that varies by 1 has no digit left for it in float32.
+        scale, z = prediction_scale(self.info, batch), self._shaped(logits.double().cpu())
         order = (MEDIAN, *INTERVAL_ENDS)
         if self.margins is not None:
             found = conformal.quantiles(self.output, z, self.margins, scale)[..., order]
@@ -178,7 +178,10 @@ class Forecast(Task[Windows], name="forecast"):
             found = self.output.quantiles(z, (0.5,), scale)
         else:
             found = self.output.quantiles(z, LEVELS, scale)[..., order]  # (B, horizon, K, levels)
-        return (found * scale.std.unsqueeze(-1) + scale.mean.unsqueeze(-1)).flatten(2).tolist()
+        rows: list[list[PredictionRow]] = (
+            (found * scale.std.unsqueeze(-1) + scale.mean.unsqueeze(-1)).flatten(2).tolist()
+        )
+        return rows
 
     def baselines(self, train: Windows, split: Windows) -> dict[str, dict[str, float]]:
         """The last value, a season before, a linear map of the window; with `task.classical` also ETS and Theta."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from lstm_lab.data.base import Batch, Prediction
+from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, NextStepSplit, TokenInfo
 from lstm_lab.files import Row
 from lstm_lab.kernels.lengths import length_mask
@@ -151,12 +151,20 @@ class NextStep(Task[NextStepSplit], name="next_step"):
     def metrics(self) -> NextStepMetrics:
         return NextStepMetrics(self.form, self.predict_first)
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
-        """The most likely token of each step, or the names of the channels that are more likely on than off."""
-        if self.form is Tokens:
-            return [[self.names[i] for i in row] for row in logits.argmax(-1).tolist()]
-        on = (logits > 0).tolist()
-        return [[[name for name, yes in zip(self.names, row, strict=True) if yes] for row in rows] for rows in on]
+    @property
+    def prediction_columns(self) -> tuple[str, ...]:
+        return ("token", "probability") if self.form is Tokens else tuple(f"probability {name}" for name in self.names)
+
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
+        """Of each step the most likely token and its probability, or the probability of each channel to be on."""
+        if self.form is not Tokens:
+            frames: list[list[PredictionRow]] = logits.double().sigmoid().tolist()
+            return frames
+        probabilities, best = logits.double().softmax(-1).max(-1)
+        return [
+            [[self.names[i], p] for i, p in zip(*sequence, strict=True)]
+            for sequence in zip(best.tolist(), probabilities.tolist(), strict=True)
+        ]
 
     def baselines(self, train: NextStepSplit, split: NextStepSplit) -> dict[str, dict[str, float]]:
         """Models of frequencies alone, of the step just before, or of the few tokens before."""

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
-from lstm_lab.data.base import Batch, Prediction
+from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import summary_features
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.files import Row
@@ -71,8 +71,12 @@ class Regress(Task[RegressionSplit], name="regress"):
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
-        return [dict(zip(self.targets, row, strict=True)) for row in logits.tolist()]
+    @property
+    def prediction_columns(self) -> tuple[str, ...]:
+        return self.targets
+
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
+        return [[row] for row in logits.tolist()]
 
     def baselines(self, train: RegressionSplit, split: RegressionSplit) -> dict[str, dict[str, float]]:
         """The training mean, and a linear regression over each sequence's mean, std, first and last step."""

@@ -9,12 +9,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lstm_lab.data.base import Batch, Prediction
+from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 from lstm_lab.files import Row
 from lstm_lab.tasks.base import Outputs, Task, score
-from lstm_lab.tasks.classification import MAXIMISED, ClassConfig, ClassificationMetrics, CrossEntropy
+from lstm_lab.tasks.classification import (
+    MAXIMISED,
+    ClassConfig,
+    ClassificationMetrics,
+    CrossEntropy,
+    class_columns,
+    class_rows,
+)
 from lstm_lab.tasks.classification_examples import tag_examples
 
 if TYPE_CHECKING:
@@ -58,10 +65,14 @@ class Tag(Task[TaggedSplit], name="tag"):
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
 
-    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[Prediction]:
-        rows = logits.argmax(-1).tolist()
-        lengths = [len(row) for row in rows] if batch is None else batch.lengths.tolist()
-        return [[self.classes[i] for i in row[:length]] for row, length in zip(rows, lengths, strict=True)]
+    @property
+    def prediction_columns(self) -> tuple[str, ...]:
+        return class_columns(self.classes)
+
+    def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
+        """A row for each valid step."""
+        lengths = [logits.shape[1]] * len(logits) if batch is None else batch.lengths.tolist()
+        return [class_rows(self.classes, steps[:length]) for steps, length in zip(logits, lengths, strict=True)]
 
     def baselines(self, train: TaggedSplit, split: TaggedSplit) -> dict[str, dict[str, float]]:
         """The most frequent label, and a logistic regression over each step and its neighbours."""

@@ -98,14 +98,19 @@ def evaluate(
 def predict(
     folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
     file: Annotated[str, typer.Argument(help="New data with the same columns; texts as CSV, JSONL, Parquet or TXT.")],
-) -> None:
-    """Predict for new data: what follows a series, or the class of each sequence or text, as CSV on standard output."""
-    import csv
-
+    future: Annotated[
+        str | None,
+        typer.Option(help="File with the time and the columns of data.future in the rows to come; without it, they are "
+                          "in rows of FILE whose targets are empty."),
+    ] = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Predict for new data: what follows each series, or the class of each sequence or text. CSV on standard output."""
     from lstm_lab.predict import predict as predictions
     from lstm_lab.workflow import best_run
 
-    header, rows = predictions(best_run(Path(folder)), file)
-    out = csv.writer(sys.stdout, lineterminator="\n")
-    out.writerow(header)
-    out.writerows([f"{value:.6g}" if isinstance(value, float) else value for value in row] for row in rows)
+    table = predictions(best_run(Path(folder)), file, future)
+    if as_json:
+        echo_json(table.to_records())
+        return
+    sys.stdout.write(table.to_csv())

@@ -9,7 +9,8 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import ID_NAMES, TARGET_NAMES, TIME_NAMES, Columns
 from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
-from lstm_lab.data.readers.timeline import Times, read_times, regularity
+from lstm_lab.data.readers.calendars import Times
+from lstm_lab.data.readers.timeline import read_times, regularity
 
 DAY = 86400
 SENTINELS = (-9999.0, -999.0, -99.0, -9.99e8, 9999.0, 99999.0, 999999.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch, Dataset, InfoT, Prediction, PredictionTable, Split, digest
+from lstm_lab.data.base import Batch, Dataset, InfoT, NewSamples, Split, digest
 from lstm_lab.data.kinds.new_samples import (
+    NamedSequences,
     batches_of,
     check_recorded_scale,
     new_sequences,
@@ -232,17 +233,13 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         lengths = [len(sequence) for sequence in (*train, *test)]
         return digest(np.concatenate([*train, *test]), lengths, labels, self._train_and_validation[1])
 
-    def new_sequences(self, source: NewData) -> list[np.ndarray]:
+    def new_sequences(self, source: NewData) -> NamedSequences:
         """Sequences (T, I) without classes."""
         return new_sequences(source, self.name)
 
-    def read_new(self, source: NewData, info: LabelledInfo) -> Iterator[Batch]:
-        sequences = self.new_sequences(source)
+    def read_new(self, source: NewData, info: LabelledInfo) -> NewSamples:
+        new = self.new_sequences(source)
         check_recorded_scale(info.mean, self.name)
-        sequences = on_training_scale(sequences, info.input_size, info.mean, info.std, source_name(source))
-        return batches_of(LabelledSplit(sequences, np.full(len(sequences), -1)), self.batch_size)
-
-    def prediction_table(
-        self, predictions: Sequence[Prediction], info: LabelledInfo, columns: Sequence[str]
-    ) -> PredictionTable:
-        return PredictionTable(["sequence", "label"], [[number, label] for number, label in enumerate(predictions, 1)])
+        sequences = on_training_scale(new.sequences, info.input_size, info.mean, info.std, source_name(source))
+        split = LabelledSplit(sequences, np.full(len(sequences), -1))
+        return NewSamples(batches_of(split, self.batch_size), (new.column,), [[(id,)] for id in new.ids])

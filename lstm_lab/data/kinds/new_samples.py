@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +14,28 @@ from lstm_lab.data.base import Batch, Split, readers_of_new_files
 from lstm_lab.data.readers.in_memory import NewData, as_sequences, is_frame
 
 
-def new_sequences(source: NewData, data: str) -> list[np.ndarray]:
+class NamedSequences(NamedTuple):
+    """New sequences (T, F), and what they are called."""
+
+    sequences: list[np.ndarray]
+    ids: Sequence[str | int]
+    """Of each sequence."""
+    column: str
+    """Of the ids."""
+
+
+def numbered(sequences: list[np.ndarray]) -> NamedSequences:
+    """Sequences without names are counted from 1."""
+    return NamedSequences(sequences, range(1, len(sequences) + 1), "sequence")
+
+
+def plain_ids(names: Sequence[str]) -> list[str | int]:
+    """Names as they are; whole numbers where all of them are written as such."""
+    whole = all(name.removeprefix("-").isdecimal() and str(int(name)) == name for name in names)
+    return [int(name) for name in names] if whole else list(names)
+
+
+def new_sequences(source: NewData, data: str) -> NamedSequences:
     """Sequences (T, F) of arrays.
 
     Args:
@@ -26,7 +48,7 @@ def new_sequences(source: NewData, data: str) -> list[np.ndarray]:
     if isinstance(source, str | Path) or is_frame(source):
         raise ConfigError(f"data '{data}' takes no new samples from a file, only arrays in Python; prediction from "
                           f"files is for runs on data: {', '.join(readers_of_new_files())}")  # fmt: skip
-    return as_sequences(source)
+    return numbered(as_sequences(source))
 
 
 def check_recorded_scale(mean: tuple[float, ...], data: str) -> None:

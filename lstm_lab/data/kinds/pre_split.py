@@ -13,7 +13,7 @@ from typing_extensions import TypeVar
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Dataset, InfoT, Split, digest
-from lstm_lab.data.kinds.new_samples import new_sequences
+from lstm_lab.data.kinds.new_samples import NamedSequences, new_sequences
 from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.data.readers.in_memory import NewData
 
@@ -100,7 +100,7 @@ class PreSplit(Dataset[InfoT], Generic[InfoT, TargetsT, SplitT]):
                 split_of[group] = name
         return raw
 
-    def new_sequences(self, source: NewData) -> list[np.ndarray]:
+    def new_sequences(self, source: NewData) -> NamedSequences:
         """Sequences (T, I) of new samples."""
         return new_sequences(source, self.name)
 

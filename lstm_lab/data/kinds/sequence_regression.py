@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_lab.data.base import Batch, Prediction, PredictionTable, Split
+from lstm_lab.data.base import Batch, NewSamples, Split
 from lstm_lab.data.kinds.new_samples import batches_of, on_training_scale, source_name
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit
@@ -89,14 +89,8 @@ class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
             sequences = [((sequence - mean) / std).astype(np.float32) for sequence in sequences]
         return RegressionSplit(sequences, raw.targets)
 
-    def read_new(self, source: NewData, info: RegressionInfo) -> Iterator[Batch]:
-        sequences = on_training_scale(
-            self.new_sequences(source), info.input_size, info.mean, info.std, source_name(source)
-        )
-        return batches_of(RegressionSplit(sequences, np.zeros((len(sequences), len(info.targets)))), self.batch_size)
-
-    def prediction_table(
-        self, predictions: Sequence[Prediction], info: RegressionInfo, columns: Sequence[str]
-    ) -> PredictionTable:
-        rows = [[number, *(values[name] for name in info.targets)] for number, values in enumerate(predictions, 1)]
-        return PredictionTable(["sequence", *info.targets], rows)
+    def read_new(self, source: NewData, info: RegressionInfo) -> NewSamples:
+        new = self.new_sequences(source)
+        sequences = on_training_scale(new.sequences, info.input_size, info.mean, info.std, source_name(source))
+        split = RegressionSplit(sequences, np.zeros((len(sequences), len(info.targets))))
+        return NewSamples(batches_of(split, self.batch_size), (new.column,), [[(id,)] for id in new.ids])

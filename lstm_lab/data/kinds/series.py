@@ -13,8 +13,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.config import Count, DataError
-from lstm_lab.data.base import Batch, Dataset, digest
-from lstm_lab.data.kinds.windows import RowRange, Windows, visible
+from lstm_lab.data.base import Dataset, digest
+from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.preprocessing.scaling import series_scale
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, TestFraction, check_fractions, no_test_split
 
@@ -47,6 +47,8 @@ class SeriesInfo:
     num_mask_channels: int = 0
     """Channels behind the columns that are 1 where a value is missing: one for each column, or one for all columns that
     are not known in advance."""
+    step: str = ""
+    """What a step is, as "1 business day"; empty where the data have no times."""
 
 
 @dataclass(frozen=True)
@@ -70,43 +72,14 @@ class Series:
     """Number of rows of each series; empty for a single one."""
     may_be_missing: bool = False
     """Whether values may be NaN: the input then has a mask for each column."""
+    step: str = ""
+    """What a step is; of several series, the first one's."""
 
     @property
     def spans(self) -> list[tuple[int, int]]:
         """First row of each series, and the row behind its last."""
         ends = np.cumsum(self.rows or (len(self.values),)).tolist()
         return list(zip([0, *ends[:-1]], ends, strict=True))
-
-
-def latest_window(series: Series, info: SeriesInfo) -> Batch:
-    """The input of a forecast for the rows that follow a series: its last `window` rows; with columns that are known in
-    advance, followed by `horizon` rows in which only those columns are read.
-
-    Raises:
-        DataError: too few rows, a missing value among them, or more than one series.
-    """
-    if len(series.names) > 1:
-        raise DataError(f"{series.path}: has {len(series.names)} series: provide one series with the same columns")
-    window, ahead = info.window, info.horizon if info.known else 0
-    if len(series.values) < window + ahead:
-        more = f" and {ahead} future rows with {', '.join(info.known)}" if ahead else ""
-        raise DataError(f"{series.path}: {len(series.values)} rows, but the model reads {window}{more}: provide more "
-                        "rows")  # fmt: skip
-    scale = series_scale(series.values[: len(series.values) - ahead], info.seasons)
-    if info.num_series == 1:
-        scale[:2] = info.mean, info.std
-    shared = [info.columns.index(name) for name in series.shared]
-    scale[:2, shared] = np.array([info.mean, info.std])[:, shared]
-    values = (series.values[len(series.values) - window - ahead :] - scale[0]) / scale[1]
-    rows = torch.from_numpy(values.astype(np.float32))[None]
-    num_unknown = len(info.columns) - len(info.known)
-    incomplete = rows[:, :window].isnan().any() or rows[:, window:, num_unknown:].isnan().any()
-    if incomplete and info.num_mask_channels != len(info.columns):
-        raise DataError(f"{series.path}: a cell is empty among the rows that the model reads: fill it in")
-    x = visible(rows, window, len(info.known), info.num_mask_channels)
-    K = len(info.targets)
-    own_scale = None if info.num_series == 1 else torch.from_numpy(scale[:, :K])[None]
-    return Batch(x, torch.tensor([x.shape[1]]), torch.empty(1, 0, K), own_scale)
 
 
 def frame_values(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -203,6 +176,7 @@ class WindowedDataset(Dataset[SeriesInfo]):
             num_series=len(series.names),
             known=series.columns[len(series.columns) - series.num_known :],
             num_mask_channels=num_mask_channels,
+            step=series.step,
         )
 
     @cached_property

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch, Prediction, PredictionTable, Split
+from lstm_lab.data.base import Batch, NewSamples, Split
 from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.new_samples import (
     batches_of,
@@ -84,17 +84,11 @@ class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
             sequences = [((sequence - mean) / std).astype(np.float32) for sequence in sequences]
         return TaggedSplit(sequences, raw.targets)
 
-    def read_new(self, source: NewData, info: LabelledInfo) -> Iterator[Batch]:
-        sequences = self.new_sequences(source)
+    def read_new(self, source: NewData, info: LabelledInfo) -> NewSamples:
+        new = self.new_sequences(source)
         if self.standardized:
             check_recorded_scale(info.mean, self.name)
-        sequences = on_training_scale(sequences, info.input_size, info.mean, info.std, source_name(source))
+        sequences = on_training_scale(new.sequences, info.input_size, info.mean, info.std, source_name(source))
         no_targets = [np.full(len(sequence), -1, np.int8) for sequence in sequences]
-        return batches_of(TaggedSplit(sequences, no_targets), self.batch_size)
-
-    def prediction_table(
-        self, predictions: Sequence[Prediction], info: LabelledInfo, columns: Sequence[str]
-    ) -> PredictionTable:
-        rows = [[number, step, label] for number, labels in enumerate(predictions, 1)
-                for step, label in enumerate(labels, 1)]  # fmt: skip
-        return PredictionTable(["sequence", "step", "label"], rows)
+        keys = [[(id, step) for step in range(1, len(x) + 1)] for id, x in zip(new.ids, sequences, strict=True)]
+        return NewSamples(batches_of(TaggedSplit(sequences, no_targets), self.batch_size), (new.column, "step"), keys)

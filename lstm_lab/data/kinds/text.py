@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from lstm_lab.config import Count, DataError
-from lstm_lab.data.base import Batch, Dataset, Prediction, PredictionTable, digest
+from lstm_lab.data.base import Batch, Dataset, NewSamples, digest
 from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit
 from lstm_lab.data.kinds.new_samples import batches_of
 from lstm_lab.data.preprocessing.batching import LengthBuckets
@@ -272,7 +272,7 @@ class TextDataset(ClassificationDataset[TextInfo]):
         notes.append(f"{unknown:.1%} of validation tokens are unknown; {padding:.1%} of a training epoch is padding")
         return tuple(notes)
 
-    def read_new(self, source: NewData, info: TextInfo) -> Iterator[Batch]:
+    def read_new(self, source: NewData, info: TextInfo) -> NewSamples:
         """Texts of a CSV, JSONL, Parquet or TXT file, of a DataFrame with the column of the texts, or of a list."""
         texts = texts_of(self._new_table(source), self.column)
         tokens, lengths = info.vocabulary.encode(texts)
@@ -280,7 +280,8 @@ class TextDataset(ClassificationDataset[TextInfo]):
             torch.from_numpy(tokens), lengths.cumsum() - lengths, lengths, np.full(len(lengths), -1),
             max_length=self.max_length, keep=self.keep,
         )  # fmt: skip
-        return batches_of(split, self.batch_size)
+        keys = [[(number,)] for number in range(1, len(texts) + 1)]
+        return NewSamples(batches_of(split, self.batch_size), ("text",), keys)
 
     def _new_table(self, source: NewData) -> Table:
         if isinstance(source, str | Path):
@@ -297,8 +298,3 @@ class TextDataset(ClassificationDataset[TextInfo]):
         return Table(
             Path("new texts"), {self.column: [str(text) for text in texts]}, [*range(1, len(texts) + 1)], "row"
         )
-
-    def prediction_table(
-        self, predictions: Sequence[Prediction], info: TextInfo, columns: Sequence[str]
-    ) -> PredictionTable:
-        return PredictionTable(["text", "label"], [[number, label] for number, label in enumerate(predictions, 1)])

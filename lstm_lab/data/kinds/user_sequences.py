@@ -13,6 +13,7 @@ from pydantic import model_validator
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences
+from lstm_lab.data.kinds.new_samples import NamedSequences
 from lstm_lab.data.preprocessing.splits import (
     DEFAULT_FRACTIONS,
     Fraction,
@@ -72,7 +73,7 @@ class UserSequences(LabelledSequences):
         """All sequences."""
 
     @abstractmethod
-    def read_unlabelled(self, path: str) -> list[np.ndarray]:
+    def read_unlabelled(self, path: str) -> NamedSequences:
         """The sequences (T, C) of another file of the same format, whose classes are not read."""
 
     @cached_property
@@ -99,7 +100,7 @@ class UserSequences(LabelledSequences):
         validation = splits[splits < 2] == 1
         return np.flatnonzero(~validation), np.flatnonzero(validation)
 
-    def new_sequences(self, source: NewData) -> list[np.ndarray]:
+    def new_sequences(self, source: NewData) -> NamedSequences:
         if isinstance(source, str | Path):
             return self.read_unlabelled(str(source))
         if is_frame(source):

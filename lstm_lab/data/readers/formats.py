@@ -56,31 +56,36 @@ def read_parquet(path: Path, wanted: Sequence[str], separator: str = "", numbers
     return _as_text(path, parquet_columns(path, wanted), numbers)
 
 
-def read_frame(frame: pd.DataFrame, wanted: Sequence[str], numbers: bool = False, index: str | None = None) -> Table:
+def read_frame(
+    frame: pd.DataFrame, wanted: Sequence[str], numbers: bool = False, index: str | None = None, name: str = "DataFrame"
+) -> Table:
     """The wanted columns of a DataFrame. A name that is no column but a name of the index is read from the index.
 
     Args:
         numbers: as of `read_rows`.
         index: name of the index where it has none.
+        name: of the DataFrame, for messages.
 
     Raises:
         DataError: no such column, or no rows.
     """
-    path = Path("DataFrame")
+    path = Path(name)
     names = [str(name) for name in frame.columns]
     columns: dict[str, list[object]] = {}
-    for name in wanted:
-        if names.count(name) > 1:
-            raise DataError(f"{path}: {names.count(name)} columns are named {name!r}: rename all but one")
-        if name in names:
-            values = frame.iloc[:, names.index(name)]
-        elif name in frame.index.names:
-            values = frame.index.get_level_values(name).to_series()
-        elif name == index and list(frame.index.names) == [None]:
+    for column in wanted:
+        if names.count(column) > 1:
+            raise DataError(f"{path}: {names.count(column)} columns are named {column!r}: rename all but one")
+        if column in names:
+            values = frame.iloc[:, names.index(column)]
+        elif column in frame.index.names:
+            values = frame.index.get_level_values(column).to_series()
+        elif column == index and list(frame.index.names) == [None]:
             values = frame.index.to_series()
         else:
-            raise DataError(f"{path}: no column {name!r}; it has {list_names(names)}")
-        columns[name] = values.astype(object).where(values.notna(), None).tolist()
+            raise DataError(f"{path}: no column {column!r}; it has {list_names(names)}")
+        if str(values.dtype).startswith("period"):
+            values = values.dt.to_timestamp()
+        columns[column] = values.astype(object).where(values.notna(), None).tolist()
     if not len(frame):
         raise DataError(f"{path}: has no rows: provide some")
     return _as_text(path, columns, numbers)

@@ -7,10 +7,11 @@ import re
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import product
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from lstm_lab.data.readers.calendars import Times, calendar_of
 from lstm_lab.data.readers.table import Table, parse_floats, quoted
 
 if TYPE_CHECKING:  # Importing pandas takes half a second, which only a reader of time series should wait for.
@@ -19,21 +20,6 @@ if TYPE_CHECKING:  # Importing pandas takes half a second, which only a reader o
 
 MAX_FILL = 10
 """Rows to insert per existing row beyond which a gap is taken for a typing error."""
-
-
-class Times(NamedTuple):
-    """The times of N rows."""
-
-    ticks: np.ndarray
-    """(N,) float64 numbers, or datetime64 in UTC: what orders the rows."""
-    local: pd.DatetimeIndex | None
-    """The local times, in which days and months are counted; None for numbers."""
-    tolerance: float
-    """Fraction of a step by which rounding may have shifted a time."""
-
-    def rows(self, index: np.ndarray) -> Times:
-        """The times of some of the rows."""
-        return Times(self.ticks[index], None if self.local is None else self.local[index], self.tolerance)
 
 
 Cycle = Literal["hour", "weekday", "month", "year"]
@@ -84,8 +70,9 @@ def read_times(table: Table, column: str, decimal: str) -> Times:
         # Numbers may be rounded: 1749.042, 1749.123, 1749.204 are months.
         return Times(numbers, None, 0.02 if any(decimal in cell for cell in cells) else 1e-6)
     utc = _dates(table, column)
-    local = _parse_dates([_OFFSET.sub(r"\1", cell) for cell in cells], "ISO8601") if _OFFSET.search(cells[0]) else utc
-    return Times(utc.to_numpy(), utc if local.hasnans else local, 1e-6)
+    has_offset = _OFFSET.search(cells[0]) is not None
+    local = _parse_dates([_OFFSET.sub(r"\1", cell) for cell in cells], "ISO8601") if has_offset else utc
+    return Times(utc.to_numpy(), utc if local.hasnans else local, 1e-6, has_offset or cells[0].endswith("Z"))
 
 
 def _parse_dates(cells: list[str], form: str) -> pd.DatetimeIndex:
@@ -178,45 +165,5 @@ def regularity(times: Times) -> tuple[str, np.ndarray]:
     """What a step is, as text, and (N - 1,) steps from each row to the next, NaN where they are not a whole number."""
     if len(times.ticks) < 2:
         return "one row", np.empty(0)
-    # The calendar in which most rows are neighbours, and among those the one that counts most of the other distances.
-    return max(_calendars(times), key=lambda found: (np.sum(found[1] == 1), np.isfinite(found[1]).sum()))
-
-
-def _calendars(times: Times) -> Iterator[tuple[str, np.ndarray]]:
-    """Ways to count steps, each as `regularity` returns it."""
-    yield _equal_steps(times.ticks, times.tolerance)
-    if times.local is None:
-        return
-    local = times.local
-    yield _equal_steps(local.to_numpy(), times.tolerance)  # Where clocks go forward, two midnights are 23 hours apart.
-    clock = (local - local.normalize()).to_numpy()
-    on_time = clock == _median(clock)
-    months = np.diff(local.year.to_numpy() * 12 + local.month.to_numpy())
-    k = max(_median(months), 1)
-    for day in (_median(local.day.to_numpy()), 31):  # The same day of every month, or its last.
-        regular = on_time & (local.day == np.minimum(day, local.days_in_month))
-        yield f"{k} month{'s' if k > 1 else ''}", _whole_steps(months / k, regular)
-    dates = local.to_numpy().astype("datetime64[D]")
-    business_days = np.diff(np.busday_count(dates[0], dates))
-    yield "1 business day", _whole_steps(business_days, on_time & (local.weekday < 5))
-
-
-def _equal_steps(ticks: np.ndarray, tolerance: float) -> tuple[str, np.ndarray]:
-    """Steps of equal length."""
-    import pandas as pd
-
-    step = _median(np.diff(ticks))
-    dates = np.issubdtype(ticks.dtype, np.datetime64)
-    name = re.sub("^0 days | 00:00:00$|(?<=^1 day)s", "", str(pd.Timedelta(step))) if dates else f"{step:g}"
-    return name, _whole_steps(np.diff(ticks) / step, np.ones(len(ticks), bool), tolerance)
-
-
-def _whole_steps(steps: np.ndarray, regular: np.ndarray, tolerance: float = 1e-9) -> np.ndarray:
-    """Whole numbers of steps between rows that both fit the calendar, NaN elsewhere."""
-    whole = np.abs(steps - np.rint(steps)) <= tolerance
-    return np.where(whole & regular[1:] & regular[:-1], np.rint(steps), math.nan)
-
-
-def _median(values: np.ndarray) -> Any:
-    """The lower median: one of the values."""
-    return np.sort(values)[(len(values) - 1) // 2]
+    calendar = calendar_of(times)
+    return calendar.name, calendar.steps(times)

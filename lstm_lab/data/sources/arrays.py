@@ -13,6 +13,7 @@ import numpy as np
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.base import Dataset, InfoT
 from lstm_lab.data.kinds.labelled import LabelledInfo
+from lstm_lab.data.kinds.new_samples import NamedSequences, numbered
 from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit, RawSplits, SplitT, TargetsT
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
@@ -49,8 +50,8 @@ class LabelledArrays(UserSequences):
     def _classes(self) -> tuple[str, ...]:
         return _in_order(super()._classes, self.file)
 
-    def read_unlabelled(self, path: str) -> list[np.ndarray]:
-        return read_array_file(path).sequences
+    def read_unlabelled(self, path: str) -> NamedSequences:
+        return numbered(read_array_file(path).sequences)
 
 
 class PreSplitArrays(PreSplit[InfoT, TargetsT, SplitT]):
@@ -95,9 +96,9 @@ class PreSplitArrays(PreSplit[InfoT, TargetsT, SplitT]):
     def _raw_split(self, index: np.ndarray, groups: Sequence[Hashable]) -> RawSplit[TargetsT]:
         return RawSplit([self.file.sequences[i] for i in index], [groups[i] for i in index], self.targets_at(index))
 
-    def new_sequences(self, source: NewData) -> list[np.ndarray]:
+    def new_sequences(self, source: NewData) -> NamedSequences:
         if isinstance(source, str | Path):
-            return read_array_file(str(source)).sequences
+            return numbered(read_array_file(str(source)).sequences)
         if is_frame(source):
             raise ConfigError(f"data '{self.name}' takes no new samples from a DataFrame: provide an .npz file or "
                               "arrays (T, F)")  # fmt: skip

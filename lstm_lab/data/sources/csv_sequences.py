@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.config import DataError
+from lstm_lab.data.kinds.new_samples import NamedSequences, plain_ids
 from lstm_lab.data.kinds.user_sequences import UserData, UserSequences
 from lstm_lab.data.readers.columns import Columns, Separator, check_distinct, check_separator
 from lstm_lab.data.readers.formats import check_classes, labels_of, read_frame, read_number_rows, splits_of
@@ -84,10 +85,14 @@ class CSVSequences(UserSequences, name="csv_sequences"):
             raise DataError(f"{table.path}: column {self.split!r} names no train split: write one")
         return UserData(sequences, labels, splits, groups)
 
-    def read_unlabelled(self, path: str) -> list[np.ndarray]:
-        return self._sequences(self._read_table(path, ()))[0]
+    def _named(self, table: Table) -> NamedSequences:
+        sequences, first = self._sequences(table)
+        return NamedSequences(sequences, plain_ids([table.columns[self.id][row] for row in first]), self.id)
 
-    def new_sequences(self, source: NewData) -> list[np.ndarray]:
+    def read_unlabelled(self, path: str) -> NamedSequences:
+        return self._named(self._read_table(path, ()))
+
+    def new_sequences(self, source: NewData) -> NamedSequences:
         if is_frame(source):
-            return self._sequences(read_frame(source, (self.id, *self.channels), numbers=True, index=self.id))[0]
+            return self._named(read_frame(source, (self.id, *self.channels), numbers=True, index=self.id))
         return super().new_sequences(source)

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
+import torch
 from pydantic import Field, model_validator
 
-from lstm_lab.config import ConfigError
-from lstm_lab.data.base import Batch, Prediction, PredictionTable
-from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, latest_window
+from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data.base import NewSamples
+from lstm_lab.data.kinds.latest_windows import latest_windows, of_series
+from lstm_lab.data.kinds.new_samples import plain_ids
+from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo
+from lstm_lab.data.readers.calendars import Times, calendar_of, times_after
 from lstm_lab.data.readers.columns import Columns, Separator, Sha256, check_distinct, check_separator
+from lstm_lab.data.readers.coming_rows import KnownRows, known_values, values_of_times
 from lstm_lab.data.readers.formats import read_frame, read_number_rows
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import check_sha256, find_file
 from lstm_lab.data.readers.table import Table, fill_forward, read_numbers
-from lstm_lab.data.readers.timeline import Cycle, Times, calendar_features, check_order, read_times, step_numbers
+from lstm_lab.data.readers.timeline import Cycle, calendar_features, check_order, read_times, regularity, step_numbers
 from lstm_lab.paths import FilePath
 
 Missing = Literal["error", "forward_fill", "mask"]
@@ -114,31 +119,24 @@ class CSV(SeriesDataset, name="csv"):
         path = find_file(self.path)
         if self.sha256 is not None:
             check_sha256(path, self.sha256, "is not the file of this configuration", "restore it, or set data.sha256")
-        return self.series_of(self._read_file(path))
-
-    def _read_file(self, path: Path) -> Table:
-        return read_number_rows(path, self.wanted, self.separator)
+        return self.series_of(read_number_rows(path, self.wanted, self.separator))
 
     @property
     def wanted(self) -> tuple[str, ...]:
         """All columns that are read."""
         return (self.time, *self._columns, *([self.id] if self.id else []))
 
-    def series_of(self, table: Table, missing: Missing | None = None) -> Series:
+    def series_of(self, table: Table) -> Series:
         """The series of a table.
-
-        Args:
-            missing: other than that of the configuration.
 
         Raises:
             DataError: a cell that cannot be read, or times that are not regular.
         """
-        missing = missing or self.missing
         columns = self._columns
         times = read_times(table, self.time, self.decimal)
-        values = read_numbers(table, columns, self.decimal, allow_missing=missing != "error")
-        rows_of = {"": np.arange(len(table.lines))} if self.id is None else table.group_rows(self.id, "series")
-        pieces = [self._regular(table.rows(rows), times.rows(rows), values[rows], missing) for rows in rows_of.values()]
+        values = read_numbers(table, columns, self.decimal, allow_missing=self.missing != "error")
+        rows_of = self._rows_of(table)
+        pieces = [self._regular(table.rows(rows), times.rows(rows), values[rows]) for rows in rows_of.values()]
         values, names = np.concatenate(pieces), columns
         if self.calendar:
             features, feature_names = calendar_features(table, self.time, times, self.calendar)
@@ -154,10 +152,15 @@ class CSV(SeriesDataset, name="csv"):
             shared=(*self.static, *names[len(columns) :]),
             names=tuple(rows_of),
             rows=tuple(len(piece) for piece in pieces) if self.id else (),
-            may_be_missing=missing == "mask",
+            may_be_missing=self.missing == "mask",
+            step=regularity(times.rows(next(iter(rows_of.values()))))[0],
         )
 
-    def _regular(self, table: Table, times: Times, values: np.ndarray, missing: Missing) -> np.ndarray:
+    def _rows_of(self, table: Table) -> dict[str, np.ndarray]:
+        """Series -> its rows."""
+        return {"": np.arange(len(table.lines))} if self.id is None else table.group_rows(self.id, "series")
+
+    def _regular(self, table: Table, times: Times, values: np.ndarray) -> np.ndarray:
         """(N, C) rows of one series at equal steps, those of gaps inserted.
 
         Raises:
@@ -176,25 +179,100 @@ class CSV(SeriesDataset, name="csv"):
         regular = np.full((steps[-1] + 1, values.shape[1]), np.nan)
         regular[steps] = values
         regular[:, static] = values[0, static]
-        return fill_forward(table, self._columns, regular) if missing == "forward_fill" else regular
+        return fill_forward(table, self._columns, regular) if self.missing == "forward_fill" else regular
 
-    def read_new(self, source: NewData, info: SeriesInfo) -> Iterator[Batch]:
-        """The input of a forecast for the rows that follow a series with the same columns.
+    # --- new rows -----------------------------------------------------------------------------------------------------
+
+    def read_new(self, source: NewData, info: SeriesInfo) -> NewSamples:
+        """The input of a forecast for the rows that follow the last observed target of each series.
 
         Args:
-            source: a file, or a DataFrame with the time as column or index. It has at least `window` rows; with columns
-                that are known in advance, `horizon` more, in which all other columns may be empty.
+            source: a file, or a DataFrame with the time as column or index: at least `window` rows of each series, and
+                behind them, where columns are known in advance, `horizon` rows with those columns and empty targets.
         """
-        if isinstance(source, str | Path):
-            table = self._read_file(find_file(str(source)))
-        elif is_frame(source):
-            table = read_frame(source, self.wanted, numbers=True, index=self.time)
-        else:
-            raise ConfigError(f"data '{self.name}' takes no new samples from arrays, which have no time: provide a "
-                              "file or a DataFrame")  # fmt: skip
-        yield latest_window(self.series_of(table, "mask" if info.known else None), info)
+        return self._forecast_input(source, None, info)
 
-    def prediction_table(
-        self, predictions: Sequence[Prediction], info: SeriesInfo, columns: Sequence[str]
-    ) -> PredictionTable:
-        return PredictionTable(["ahead", *columns], [[step, *row] for step, row in enumerate(predictions[0], 1)])
+    def read_with_future(self, source: NewData, future: NewData, info: SeriesInfo) -> NewSamples:
+        """The same.
+
+        Args:
+            future: a file or a DataFrame with the time, the columns that are known in advance, and the id.
+        """
+        if not self.future:
+            raise ConfigError("future: data.future names no columns that are known in advance (calendar and static "
+                              "columns need no file): leave it out")  # fmt: skip
+        return self._forecast_input(source, future, info)
+
+    def _new_table(self, source: NewData, wanted: Sequence[str], name: str = "DataFrame") -> Table:
+        if isinstance(source, str | Path):
+            return read_number_rows(find_file(str(source)), wanted, self.separator)
+        if is_frame(source):
+            return read_frame(source, wanted, numbers=True, index=self.time, name=name)
+        raise ConfigError(f"data '{self.name}' takes no new samples from arrays, which have no time: provide a file or "
+                          "a DataFrame")  # fmt: skip
+
+    def _forecast_input(self, source: NewData, future: NewData | None, info: SeriesInfo) -> NewSamples:
+        table = self._new_table(source, self.wanted)
+        times = read_times(table, self.time, self.decimal)
+        observed, later = self._split_at_last_target(table, times)
+        series = self.series_of(table.rows(np.sort(np.concatenate(list(observed.values())))))
+        sources = [self._known_rows(table, times, later)] if self.future else []
+        if future is not None:
+            other = self._new_table(future, (self.time, *self.future, *([self.id] if self.id else [])), "future")
+            sources.append(self._known_rows(other, read_times(other, self.time, self.decimal), self._rows_of(other)))
+        coming: list[np.ndarray] = []
+        keys: list[list[tuple[Any, ...]]] = []
+        ids = [(id,) for id in plain_ids([*observed])] if self.id else [()]
+        places = max(len(cell.partition(self.decimal)[2]) for cell in table.columns[self.time])
+        for (name, rows), (_, end) in zip(observed.items(), series.spans, strict=True):
+            if len(rows) < 2:
+                raise DataError(f"{table.path}: {of_series(name)}has one row with a target, which does not tell how "
+                                "far apart rows are: provide more rows")  # fmt: skip
+            own = times.rows(rows)
+            calendar = calendar_of(own, info.step)
+            ahead = times_after(own, calendar, info.horizon)
+            known = [known_values(sources, self.future, name, ahead, calendar, str(table.path))] if self.future else []
+            coming.append(self._known_columns(table, ahead, known, series.values[end - 1]))
+            id = ids[len(keys)]
+            keys.append([(*id, time, step) for step, time in enumerate(values_of_times(ahead, places), 1)])
+        batch = latest_windows(series, np.stack(coming), info)
+        pieces = (batch.select(rows) for rows in torch.arange(len(keys)).split(self.batch_size))
+        return NewSamples(pieces, (*([self.id] if self.id else []), self.time, "ahead"), keys)
+
+    def _split_at_last_target(self, table: Table, times: Times) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Series -> its rows up to the last in which a target is known, and those behind it.
+
+        Raises:
+            DataError: rows that are out of order, or a series without a target.
+        """
+        targets = read_numbers(table, self.targets, self.decimal, allow_missing=True)
+        observed, later = {}, {}
+        for name, rows in self._rows_of(table).items():
+            check_order(table.rows(rows), self.time, times.ticks[rows])
+            known = np.flatnonzero(~np.isnan(targets[rows]).all(1))
+            if not len(known):
+                raise DataError(f"{table.path}: {of_series(name)}has no value of {', '.join(self.targets)}: provide at "
+                                "least the rows that the model reads")  # fmt: skip
+            observed[name], later[name] = rows[: known[-1] + 1], rows[known[-1] + 1 :]
+        return observed, later
+
+    def _known_rows(self, table: Table, times: Times, rows_of: dict[str, np.ndarray]) -> KnownRows:
+        return KnownRows(table, times, read_numbers(table, self.future, self.decimal, allow_missing=True), rows_of)
+
+    def _known_columns(self, table: Table, coming: Times, future: Sequence[np.ndarray], last: np.ndarray) -> np.ndarray:
+        """(horizon, known) the columns that are known in advance, in the rows to come of one series.
+
+        Args:
+            future: (horizon, F) those of `data.future`, if there are any.
+            last: (C,) the last observed row.
+        """
+        first = len(self.targets) + len(self.features)
+        static = np.tile(last[first : first + len(self.static)], (len(coming.ticks), 1))
+        parts = [static]
+        for values in future:
+            before = last[first + len(self.static) :][: len(self.future)]
+            filled = np.concatenate([before[None], values])
+            parts.append(fill_forward(table, self.future, filled)[1:] if self.missing == "forward_fill" else values)
+        if self.calendar:
+            parts.append(calendar_features(table, self.time, coming, self.calendar)[0])
+        return np.concatenate(parts, 1)

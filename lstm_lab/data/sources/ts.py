@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.data.kinds.new_samples import NamedSequences, numbered
 from lstm_lab.data.kinds.user_sequences import UserData, UserSequences
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.ts_file import read_ts
@@ -36,5 +37,5 @@ class TS(UserSequences, name="ts"):
         splits = np.array(["train"] * len(sequences) + ["test"] * len(test))
         return UserData([*sequences, *test], np.concatenate([labels, test_labels]), splits)
 
-    def read_unlabelled(self, path: str) -> list[np.ndarray]:
-        return read_ts(find_file(path), labelled=False)[0]
+    def read_unlabelled(self, path: str) -> NamedSequences:
+        return numbered(read_ts(find_file(path), labelled=False)[0])

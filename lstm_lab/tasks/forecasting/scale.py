@@ -35,9 +35,9 @@ def scale_of(info: SeriesInfo, batch: Batch) -> tuple[Scale, Tensor]:
     return Scale(mean, std), naive
 
 
-def float_scale(info: SeriesInfo, batch: Batch | None) -> Scale:
-    """The same on the CPU, for predictions: (B or 1, 1, K), float32."""
+def prediction_scale(info: SeriesInfo, batch: Batch | None) -> Scale:
+    """The same on the CPU, for predictions: (B or 1, 1, K), float64."""
     if batch is not None and batch.scale is not None:
-        return Scale(*(part.unsqueeze(1).float().cpu() for part in batch.scale.unbind(1)[:2]))
+        return Scale(*(part.unsqueeze(1).cpu() for part in batch.scale.unbind(1)[:2]))
     K = len(info.targets)
-    return Scale(*(torch.tensor(part[:K]) for part in (info.mean, info.std)))
+    return Scale(*(torch.tensor(part[:K], dtype=torch.float64).view(1, 1, K) for part in (info.mean, info.std)))

@@ -1,0 +1,241 @@
+"""Predictions: which rows a forecast is for, what names each row, and the same values by command and in Python."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from tables import CALENDARS, data, table
+from typer.testing import CliRunner
+
+import lstm_lab as lab
+from lstm_lab.__main__ import app
+from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data.readers.calendars import calendar_of, times_after
+from lstm_lab.data.readers.coming_rows import texts_of_times
+from lstm_lab.data.readers.timeline import read_times
+
+QUIET = {"wandb": "disabled", "progress": False}
+ONE = {"trainer": {"max_epochs": 1}, "model": {"hidden_size": 3}}
+
+
+def hours(rows, first="2024-01-01", **columns):
+    """A daily wave of load, with further columns."""
+    t = np.arange(rows)
+    load = 50 + 10 * np.sin(2 * np.pi * t / 24) + np.random.default_rng(0).normal(size=rows)
+    return pd.DataFrame({"time": pd.date_range(first, periods=rows, freq="h"), "load": load, **columns})
+
+
+# ---- times -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("times", "name"), [(times, name) for name, times in CALENDARS.items()], ids=CALENDARS)
+def test_each_calendar_is_continued(times, name, tmp_path):
+    (tmp_path / "a.csv").write_text(table(times))
+    read = data(tmp_path / "a.csv")._new_table(str(tmp_path / "a.csv"), ("t",))
+    whole = read_times(read, "t", ".")
+    some = whole.rows(np.arange(50))
+    after = times_after(some, calendar_of(some), 10)
+    expected = whole.rows(np.arange(50, 60))
+    if whole.local is None:
+        np.testing.assert_allclose(after.ticks, expected.ticks, atol=0.002 if "rounded" in name else 1e-9)
+    else:
+        assert after.local.equals(pd.DatetimeIndex(expected.local).as_unit(after.local.unit))
+        assert (after.ticks == expected.ticks).all()
+
+
+def offsets(first, periods, freq, zone="Europe/Berlin"):
+    return pd.date_range(first, periods=periods, freq=freq, tz=zone)
+
+
+@pytest.mark.parametrize(
+    ("times", "last"),
+    [
+        (offsets("2024-03-01", 238, "D"), "2024-11-03 00:00:00+01:00"),
+        (offsets("2024-03-25", 5182, "h"), "2024-10-27 07:00:00+01:00"),
+        # From winter alone nobody knows whether this is Berlin or Lagos: the offset stays.
+        (offsets("2024-03-25", 120, "h"), "2024-03-30 09:00:00+01:00"),
+        (offsets("2024-03-29", 48, "h"), "2024-03-31 09:00:00+01:00"),
+        (offsets("2024-03-29", 48, "h", "UTC"), "2024-03-31 09:00:00+00:00"),
+    ],
+    ids=["days", "hours", "no change", "unknown change", "UTC"],
+)
+def test_offsets_follow_the_zone_that_all_rows_agree_with(times, last, tmp_path):
+    (tmp_path / "a.csv").write_text(table(times))
+    read = data(tmp_path / "a.csv")._new_table(str(tmp_path / "a.csv"), ("t",))
+    found = read_times(read, "t", ".")
+    after = texts_of_times(times_after(found, calendar_of(found), 10))
+    assert after[-1] == last
+
+
+def test_five_days_follow_the_calendar_of_the_training_data(tmp_path):
+    days = pd.bdate_range("2024-01-01", periods=60)
+    (tmp_path / "a.csv").write_text(table(days))
+    (tmp_path / "new.csv").write_text(table(days[:5]))  # From Monday to Friday: a week has seven days, or five.
+    trained = data(tmp_path / "a.csv")
+    assert trained.info.step == "1 business day"
+    keys = trained.read_new(str(tmp_path / "new.csv"), trained.info).keys
+    assert [str(time) for time, _ in keys[0]] == ["2024-01-08 00:00:00", "2024-01-09 00:00:00"]
+
+
+# ---- the rows to come ------------------------------------------------------------------------------------------------
+
+WIDE = {"time": "time", "targets": ("load",), "window": 24, "horizon": 6}
+
+
+def test_the_input_of_a_forecast_is_that_of_the_window_which_ends_there(tmp_path):
+    """With everything that is known ahead, at any row, from rows of the file and from a file of their own."""
+    holiday = np.random.default_rng(1).integers(0, 2, 300)
+    whole = hours(300, holiday=holiday, wind=np.random.default_rng(2).normal(size=300))
+    whole.to_csv(tmp_path / "a.csv", index=False)
+    trained = data(tmp_path / "a.csv", **WIDE, features=("wind",), future=("holiday",), calendar=("hour", "weekday"))
+    for end in (60, 131):
+        expected = trained._windows(0).take(np.array([end - 24])).x
+        coming = whole.iloc[end : end + 9]
+        blank = pd.concat([whole[:end], coming.assign(load=np.nan, wind=np.nan)])
+        for samples in (
+            trained.read_new(blank, trained.info),
+            trained.read_with_future(whole[:end], coming[["time", "holiday"]], trained.info),
+            trained.read_with_future(whole[:end], whole[["time", "holiday"]], trained.info),
+        ):
+            (batch,) = samples.batches
+            np.testing.assert_allclose(batch.x, expected, atol=1e-6)
+            assert [time for time, _ in samples.keys[0]] == whole["time"][end : end + 6].tolist()
+            assert samples.columns == ("time", "ahead")
+
+
+def test_calendars_are_computed_for_the_rows_to_come(tmp_path):
+    whole = hours(300)
+    whole.to_csv(tmp_path / "a.csv", index=False)
+    trained = data(tmp_path / "a.csv", **WIDE, calendar=("hour",))
+    (batch,) = trained.read_new(whole[:100], trained.info).batches
+    np.testing.assert_allclose(batch.x, trained._windows(0).take(np.array([76])).x, atol=1e-6)
+
+
+REFUSED = {
+    "no row": (lambda f: (f[:100], None), r"holiday must be known for the 6 rows after the last observed target, "
+               r"2024-01-05 04:00:00 to 2024-01-05 09:00:00, but there is no row for 2024-01-05 04:00:00: add rows"),
+    "too few rows": (lambda f: (f[:100], f[["time", "holiday"]][:103]), "no row for 2024-01-05 07:00:00"),
+    "an empty cell": (lambda f: (f[:100], f[["time", "holiday"]].assign(holiday=np.nan)), "a cell is empty"),
+    "two values": (
+        lambda f: (pd.concat([f[:100], f[100:110].assign(load=np.nan)]), f[["time"]].assign(holiday=3)),
+        r"future: row 101, column 'holiday': is 3\.0 here, but \d\.0 in DataFrame at the same time",
+    ),
+    "no column": (lambda f: (f[:100], f[["time"]]), "future: no column 'holiday'"),
+    "no target": (lambda f: (f.assign(load=np.nan), None), "has no value of load"),
+    "too short": (lambda f: (f[:20], f), "20 rows, but the model reads 24"),
+    "newest first": (lambda f: (f[::-1], f), "is earlier than the row before it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "message"), REFUSED.values(), ids=REFUSED)
+def test_what_is_not_known_is_refused_by_one_line(make, message, tmp_path):
+    whole = hours(300, holiday=np.random.default_rng(1).integers(0, 2, 300))
+    whole.to_csv(tmp_path / "a.csv", index=False)
+    trained = data(tmp_path / "a.csv", **WIDE, future=("holiday",))
+    new, future = make(whole)
+    with pytest.raises(DataError, match=message) as fault:
+        trained.read_new(new, trained.info) if future is None else trained.read_with_future(new, future, trained.info)
+    assert len(str(fault.value).splitlines()) == 1
+
+
+def test_future_values_that_nothing_reads_are_refused(tmp_path):
+    hours(300).to_csv(tmp_path / "a.csv", index=False)
+    trained = data(tmp_path / "a.csv", **WIDE, calendar=("hour",))
+    with pytest.raises(ConfigError, match=r"future: data\.future names no columns .*: leave it out"):
+        trained.read_with_future(hours(300), hours(300), trained.info)
+
+
+@pytest.mark.parametrize("missing", ["forward_fill", "mask"])
+def test_an_empty_known_cell_is_treated_as_in_training(missing, tmp_path):
+    whole = hours(300, price=np.random.default_rng(1).normal(size=300))
+    whole.loc[[50, 102], "price"] = np.nan
+    whole.to_csv(tmp_path / "a.csv", index=False)
+    trained = data(tmp_path / "a.csv", **WIDE, future=("price",), missing=missing)
+    (batch,) = trained.read_with_future(whole[:100], whole[["time", "price"]], trained.info).batches
+    np.testing.assert_allclose(batch.x, trained._windows(0).take(np.array([76])).x, atol=1e-6)
+
+
+# ---- runs ------------------------------------------------------------------------------------------------------------
+
+
+def by_command(folder, file, *options):
+    found = CliRunner().invoke(app, ["predict", str(folder), str(file), *options])
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
+def same(run, file, frame, key, **times):
+    """By command as CSV and JSON, and in Python from the file and in memory: the same table."""
+    table = run.predict(str(file))
+    read = pd.read_csv(io.StringIO(by_command(run.path, file)), float_precision="round_trip", **times)
+    pd.testing.assert_frame_equal(read, table, check_exact=True, check_dtype=False)
+    rows = json.loads(by_command(run.path, file, "--json"))
+    assert [list(row) for row in rows] == [table.columns.tolist()] * len(table)
+    assert [row[table.columns[-1]] for row in rows] == table.iloc[:, -1].tolist()
+    pd.testing.assert_frame_equal(run.predict(frame).drop(columns=key), table.drop(columns=key), check_dtype=False)
+    return table
+
+
+def test_every_series_of_a_file_is_forecast_with_its_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    months = pd.date_range("2004-01-31", periods=90, freq="ME")
+    rng = np.random.default_rng(0)
+    frame = pd.concat([
+        pd.DataFrame({"shop": name, "month": months[: 90 - 5 * name], "sold": 1e9 + rng.normal(size=90 - 5 * name)})
+        for name in (3, 1, 2)
+    ], ignore_index=True)  # fmt: skip
+    frame.to_csv("a.csv", index=False)
+    run = lab.train(lab.Experiment(
+        data={"name": "csv", "path": "a.csv", "time": "month", "id": "shop", "targets": ["sold"], "window": 12,
+              "horizon": 3, "batch_size": 2},
+        task={"name": "forecast", "output": "normal"}, **ONE,
+    ), **QUIET)  # fmt: skip
+    table = same(run, "a.csv", frame, [], parse_dates=["month"])
+    assert table.columns.tolist() == ["shop", "month", "ahead", "sold", *(f"sold {q}%" for q in (5, 10, 90, 95))]
+    assert table["shop"].tolist() == [3] * 3 + [1] * 3 + [2] * 3
+    for name, rows in table.groupby("shop"):
+        first = 90 - 5 * name
+        assert rows["month"].tolist() == pd.date_range("2004-01-31", periods=93, freq="ME")[first : first + 3].tolist()
+    assert (table["sold"] - 1e9).abs().max() < 10
+    assert table["sold"].nunique() == 9
+    assert "month,ahead,sold" in by_command(run.path, "a.csv")
+    assert "3,2010-04-30,1," in by_command(run.path, "a.csv")
+
+
+def test_known_columns_come_from_a_file_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    whole = hours(200, holiday=np.random.default_rng(1).integers(0, 2, 200))
+    whole[:190].to_csv("a.csv", index=False)
+    whole[["time", "holiday"]][190:].to_csv("coming.csv", index=False)
+    run = lab.train(lab.Experiment(
+        data={"name": "csv", "path": "a.csv", **WIDE, "future": ["holiday"], "calendar": ["hour"]}, task="forecast",
+        **ONE,
+    ), **QUIET)  # fmt: skip
+    found = CliRunner().invoke(app, ["predict", str(run.path), "a.csv"])
+    assert isinstance(found.exception, DataError)
+    assert "--future FILE" in str(found.exception)
+    table = run.predict("a.csv", future="coming.csv")
+    assert by_command(run.path, "a.csv", "--future", "coming.csv").count("\n") == 7
+    pd.testing.assert_frame_equal(run.predict(whole[:190], future=whole[190:]), table, check_dtype=False)
+    assert table["time"].tolist() == whole["time"][190:196].tolist()
+    forecaster = lab.Forecaster(horizon=6, window=24, hidden_size=3, max_epochs=1, calendar=["hour"], random_state=0)
+    forecaster.fit(whole[:190], "load", time="time", future="holiday", features=())
+    assert forecaster.predict(future=whole[190:]).index.tolist() == table["time"].tolist()
+    assert forecaster.predict(whole[:150], future=whole).index[0] == whole["time"][150]
+
+
+def test_times_and_ids_come_in_the_dtypes_of_a_frame(tmp_path):
+    zoned = hours(200, "2024-03-20").assign(time=lambda f: f["time"].dt.tz_localize("UTC").dt.tz_convert("Asia/Tokyo"))
+    periods = hours(200).assign(time=pd.period_range("1990-01", periods=200, freq="M"))
+    for frame in (zoned, periods, zoned.set_index("time"), periods.set_index("time")):
+        trained = lab.Forecaster(horizon=3, window=24, hidden_size=3, max_epochs=1, run_folder=tmp_path, random_state=0)
+        column = "time" if "time" in frame else None
+        trained.fit(frame, "load", time=column)
+        table = trained.run_.predict(frame)
+        expected = frame["time"] if column else frame.index
+        assert table["time"].dtype == expected.dtype
+        assert table["time"].tolist() == trained.predict().index.tolist()
