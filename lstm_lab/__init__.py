@@ -9,7 +9,7 @@ True
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lstm_lab import data, nn
@@ -41,7 +41,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     # Imported when it is used: `import lstm_lab` brings in neither torch nor Ray nor W&B.
     if name in _HOME:
         return getattr(import_module(_HOME[name]), name)

@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from pickle import PickleError
-from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -19,6 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import files
 from lstm_lab.config import DataError, Interrupted
+from lstm_lab.files import Row
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
 from lstm_lab.tracking import Tracker
@@ -56,7 +56,7 @@ class RunCheckpoint(RankCheckpoint):
         self,
         run: Run,
         tracker: Tracker,
-        on_epoch: Callable[[dict[str, Any]], None] | None = None,
+        on_epoch: Callable[[Row], None] | None = None,
         stop: threading.Event | None = None,
     ) -> None:
         self.run, self.tracker, self.on_epoch, self.stop = run, tracker, on_epoch, stop
@@ -66,13 +66,13 @@ class RunCheckpoint(RankCheckpoint):
         """Training time at the end of the last epoch."""
         self.started = time.monotonic() - self.seconds
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, int]:
         return {"epochs": self.epochs}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self.epochs = state_dict["epochs"]
 
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         # After the last batch of an epoch comes validation, so that the epoch is saved as a whole.
         if self.stop is not None and self.stop.is_set() and not trainer.is_last_batch:
             self.save(trainer)
@@ -82,7 +82,7 @@ class RunCheckpoint(RankCheckpoint):
         assert isinstance(pl_module, Learner)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         seconds = time.monotonic() - self.started
-        data: Any = trainer.datamodule  # type: ignore[attr-defined]
+        data = trainer.datamodule  # type: ignore[attr-defined]
         row = {
             "epoch": self.epochs,
             "step": trainer.global_step,
@@ -145,7 +145,7 @@ def newest_checkpoint(run: Run) -> tuple[Path | None, int]:
     return None, 0
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path) -> Row:
     """Weights and plain data of a checkpoint; no pickle in it is executed.
 
     Raises:
@@ -158,7 +158,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: incomplete or not ours ({type(error).__name__})") from None
 
 
-def epochs_in(checkpoint: dict[str, Any]) -> int:
+def epochs_in(checkpoint: Row) -> int:
     """Epochs that had been trained when a checkpoint was written."""
     epochs: int = checkpoint["callbacks"][STATE_KEY]["epochs"]
     return epochs

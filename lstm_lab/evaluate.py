@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -11,7 +11,7 @@ from lstm_lab import files
 from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset
-from lstm_lab.data.base import Loader
+from lstm_lab.data.base import Batch, Loader, Split
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
@@ -42,7 +42,7 @@ def load_weights(learner: Learner, run: Run) -> int:
     return epochs_in(content) - 1
 
 
-def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, float], dict[str, Any]]:
+def scores_of(learner: Learner, split: Split, batch_size: int) -> tuple[dict[str, float], dict[str, object]]:
     """Loss and every metric of a learner over a whole split, and the details that its metrics add."""
     metrics, total, count = learner.task.metrics(), 0.0, 0
     with torch.inference_mode():
@@ -59,7 +59,7 @@ def scores_of(learner: Learner, split: Any, batch_size: int) -> tuple[dict[str, 
 def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, split: str) -> None:
     """Calibrate the task on the validation split, record the calibration, and use it for scores of the test split."""
 
-    def outputs() -> Iterator[tuple[torch.Tensor, Any]]:
+    def outputs() -> Iterator[tuple[torch.Tensor, Batch]]:
         for batch in Loader(dataset.validation, batch_size):
             yield learner(batch).logits, batch
 

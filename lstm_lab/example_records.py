@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, TypeAdapter, ValidationError
 
 from lstm_lab import files, legacy
 from lstm_lab.config import DataError
+from lstm_lab.files import Row
 
 Number = float | None
 """None where the data have a gap."""
@@ -232,7 +233,7 @@ AnyExamples = ClassExamples | TagExamples | ForecastExamples | ValueExamples | T
 _ADAPTER: TypeAdapter[AnyExamples] = TypeAdapter(Annotated[AnyExamples, Discriminator("kind")])
 
 
-def parse_examples(content: dict[str, Any]) -> AnyExamples:
+def parse_examples(content: Row) -> AnyExamples:
     """Examples from plain values, of today's format or of format 1.
 
     Raises:

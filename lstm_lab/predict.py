@@ -113,7 +113,7 @@ def predict(run: Run, new: NewData, future: NewData | None = None) -> Prediction
         ConfigError: the run was trained on data that read no new samples, or has no checkpoint yet.
     """
     experiment = recorded_experiment(run, needs_data=False)
-    dataset: Dataset[Any] = experiment.data.build()
+    dataset: Dataset = experiment.data.build()
     info = dataset.restore_info(run.about["data"]["info"])
     samples = dataset.read_new(new, info) if future is None else dataset.read_with_future(new, future, info)
     torch.set_num_threads(experiment.trainer.num_threads)

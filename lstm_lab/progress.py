@@ -65,7 +65,7 @@ class NotebookDisplay:
         self._handle: Any = None
         self._updated = 0.0
 
-    def update(self, content: Any, *, force: bool = False, raw: bool = False) -> None:
+    def update(self, content: object, *, force: bool = False, raw: bool = False) -> None:
         """Show `content` instead of what was shown; left out where the last update is too recent.
 
         Args:

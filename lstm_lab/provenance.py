@@ -9,7 +9,6 @@ import sys
 from functools import cache
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
 PACKAGES = ("lstm-lab", "torch", "pytorch-lightning", "torchmetrics", "ray", "optuna", "wandb", "numpy")
 
@@ -27,7 +26,7 @@ def versions() -> dict[str, str]:
 
 
 @cache
-def git_state() -> dict[str, Any] | None:
+def git_state() -> dict[str, object] | None:
     """Commit of the code and whether it has been changed since; None outside a repository or without git."""
     folder = Path(__file__).parent
     try:

@@ -63,7 +63,7 @@ class Registered(ABC):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
 
-    def __init_subclass__(cls, kind: str | None = None, name: str | None = None, **more: Any) -> None:
+    def __init_subclass__(cls, kind: str | None = None, name: str | None = None, **more: object) -> None:
         super().__init_subclass__(**more)
         if kind is not None:
             cls.kind, cls.members = kind, {}

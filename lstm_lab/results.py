@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from lstm_lab.config import ConfigError
 from lstm_lab.files import Row
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from lstm_lab.data import SequenceDataModule
+    from lstm_lab.data.readers.in_memory import NewData
     from lstm_lab.experiment import Experiment
     from lstm_lab.learner import Learner
 
@@ -72,7 +73,7 @@ class TrainedRun(Run):
 
         return evaluate(self, split)
 
-    def predict(self, new: Any, future: Any = None) -> pd.DataFrame:
+    def predict(self, new: NewData, future: NewData | None = None) -> pd.DataFrame:
         """Predictions of the best epoch for new data, in the units of the data: what `lstm-lab predict` prints.
 
         Args:
@@ -203,7 +204,7 @@ class SweepResult:
 
         return evaluate_folder(self.path)
 
-    def predict(self, new: Any, future: Any = None) -> pd.DataFrame:
+    def predict(self, new: NewData, future: NewData | None = None) -> pd.DataFrame:
         """`TrainedRun.predict` of the best trial."""
         return self.best.predict(new, future)
 

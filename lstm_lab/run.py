@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from lstm_lab import config, files, legacy
 from lstm_lab.config import ConfigError
@@ -36,7 +36,7 @@ class Run:
         return str(self.about["id"])
 
     @classmethod
-    def create(cls, path: str | Path, experiment: dict[str, Any], **about: Any) -> Run:
+    def create(cls, path: str | Path, experiment: Mapping[str, object], **about: object) -> Run:
         """Make the folder, and its parents, for an experiment given as plain content.
 
         Args:
@@ -78,13 +78,13 @@ class Run:
         """run.json: everything known of it but its state."""
         return legacy.run(files.read_json(self.path / files.RUN))
 
-    def describe(self, **fields: Any) -> None:
+    def describe(self, **fields: object) -> None:
         """Add fields to run.json."""
         with _DESCRIBING:  # The W&B run of a trial may be entered while its scores are.
             files.write_json(self.path / files.RUN, {**(self.about if self.exists() else {}), **fields})
 
     @property
-    def experiment(self) -> dict[str, Any]:
+    def experiment(self) -> Row:
         """The resolved experiment, as plain content for `Experiment.of`."""
         return legacy.experiment(config.load(self.path / files.EXPERIMENT))
 
@@ -125,7 +125,7 @@ class Run:
 
     # --- its state ----------------------------------------------------------------------------------------------------
 
-    def mark(self, state: State, **more: Any) -> None:
+    def mark(self, state: State, **more: object) -> None:
         """Replace status.json: the state, the time, and further fields."""
         files.write_json(self.path / files.STATUS, {"state": state, "at": files.now(), **more})
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 Metrics = Mapping[str, float]
 """Metric -> value, the metric without a prefix."""
@@ -116,7 +116,7 @@ class Scores:
     """Name -> metric -> value."""
     test_evaluations: int
     """How often this run had been evaluated on the test split, this time included."""
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, object] = field(default_factory=dict)
     """What the metrics add to their numbers: `steps`, the scores at each step ahead of a forecast; `confusion`, classes
     and counts of a classification."""
     maximised: frozenset[str] = frozenset()
@@ -140,7 +140,7 @@ class Scores:
         None where nothing can be compared."""
         return standing(self.compared, self.model, self.baselines, self.skill).winner
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, object]:
         """As a row of tests.jsonl."""
         return {
             "split": self.split,

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lstm_lab import files
 from lstm_lab.config import ConfigError
@@ -218,6 +218,6 @@ def best_run(path: Path) -> Run:
     return Run.open(trial_folder(path, winner.id))
 
 
-def as_records(header: list[str], rows: list[list[Any]]) -> list[Row]:
+def as_records(header: list[str], rows: list[list[str | int | float]]) -> list[Row]:
     """A table as one dict per row."""
     return [dict(zip(header, row, strict=True)) for row in rows]

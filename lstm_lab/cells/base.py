@@ -73,17 +73,19 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
     class Config(Named):
         """No choices."""
 
+        owner: ClassVar[type[Cell]]
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__()
         self.input_size, self.hidden_size = input_size, hidden_size
 
-    def __init_subclass__(cls, **more: Any) -> None:
+    def __init_subclass__(cls, **more: str | None) -> None:
         super().__init_subclass__(**more)
         if "forward" in vars(cls) and "supports_reverse" not in vars(cls):
             cls.supports_reverse = False
 
     @classmethod
-    def check(cls, config: Named, hidden_size: int) -> None:
+    def check(cls, config: Cell.Config, hidden_size: int) -> None:
         """Raise ValueError where a config of this cell does not go together with H."""
 
     def initial_state(self, x: Tensor) -> S:

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import GateBiases, TraceableCell, rnn_weights
-from lstm_lab.registry import Named
+from lstm_lab.cells.base import Cell, GateBiases, TraceableCell, rnn_weights
 
 
 class LSTMState(NamedTuple):
@@ -22,7 +21,7 @@ class LSTMState(NamedTuple):
     """(B, H) cell state."""
 
 
-class ForgetBiasConfig(Named):
+class ForgetBiasConfig(Cell.Config):
     """Options of every cell with a forget gate."""
 
     forget_bias: float = 1.0

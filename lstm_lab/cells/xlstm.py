@@ -54,7 +54,7 @@ class XLSTMCell(Cell[S]):
         self.forget_bias = {"sigmoid": 1.0, "exp": 0.0}[forget_gate] if forget_bias is None else forget_bias
 
     @classmethod
-    def check(cls, config: Named, hidden_size: int) -> None:
+    def check(cls, config: Cell.Config, hidden_size: int) -> None:
         assert isinstance(config, XLSTMConfig)
         check_heads(config.num_heads, hidden_size)
 

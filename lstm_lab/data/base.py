@@ -134,7 +134,7 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         augment: Augment = Augment()
         """Random changes to training batches."""
 
-        def options(self) -> dict[str, Any]:
+        def options(self) -> dict[str, object]:
             """Without augmentation, which changes batches and not the data."""
             return {key: value for key, value in super().options().items() if key != "augment"}
 

@@ -6,7 +6,7 @@ import io
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -246,7 +246,7 @@ def frame(
     future: str | Sequence[str] = (),
     static: str | Sequence[str] = (),
     folder: str | Path | None = None,
-    **options: Any,
+    **options: object,
 ) -> CSV.Config:
     """A DataFrame of one or more time series as the data of an experiment: `Experiment(data=frame(df, targets="load"),
     task="forecast")`.

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from lstm_lab.run import Run
 from lstm_lab.training import build_from, stop_on_signal, train
 
 if TYPE_CHECKING:
+    from lstm_lab.data.base import Batch, DataInfo
     from lstm_lab.learner import Learner
     from lstm_lab.registry import Named
 
@@ -91,10 +92,10 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc, unused-ignore]
     run_: TrainedRun
     learner_: Learner
     experiment_: Experiment
-    info_: Any
+    info_: DataInfo
     n_iter_: int
 
-    def _model(self) -> dict[str, Any]:
+    def _model(self) -> dict[str, object]:
         """The section `model` of the experiment."""
         between = self.dropout if self.num_layers != 1 else 0.0
         return {
@@ -136,7 +137,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc, unused-ignore]
             return self._temporary.path
         return files.claim(type(self).__name__.lower(), Path(self.run_folder))
 
-    def _train(self, experiment: Experiment, dataset: Dataset[Any], folder: Path) -> None:
+    def _train(self, experiment: Experiment, dataset: Dataset, folder: Path) -> None:
         """Train, and set what all fitted estimators have."""
         recorded = experiment.with_absolute_paths(must_exist=False)
         run = TrainedRun(Run.create(folder, recorded.dump(), command=command_line(), job_type="fit").path)
@@ -152,7 +153,7 @@ class RecurrentEstimator(BaseEstimator):  # type: ignore[misc, unused-ignore]
         self.experiment_, self.info_, self.learner_ = experiment, dataset.info, learner
         self.run_, self.n_iter_ = run, result.epochs
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         state = dict(super().__getstate__())
         if state.pop("_temporary", None) is not None:
             state.pop("run_", None)  # Its folder does not outlive this object.
@@ -198,14 +199,14 @@ def value_errors() -> Iterator[None]:
         raise ValueError(str(error)) from None
 
 
-def predictions(learner: Learner, batches: Iterator[Any]) -> Iterator[tuple[torch.Tensor, Any]]:
+def predictions(learner: Learner, batches: Iterator[Batch]) -> Iterator[tuple[torch.Tensor, Batch]]:
     """Logits of each batch, and the batch."""
     with torch.inference_mode():
         for batch in batches:
             yield learner(batch).logits, batch
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """Tensors as arrays; anything else as it is."""
     if isinstance(value, torch.Tensor):
         return value.detach().cpu().numpy()

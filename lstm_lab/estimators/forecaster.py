@@ -22,6 +22,8 @@ from lstm_lab.tasks.forecasting.outputs import ForecastOutput, Quantile
 from lstm_lab.tasks.forecasting.scale import prediction_scale
 
 if TYPE_CHECKING:
+    from lstm_lab.data import Dataset
+    from lstm_lab.data.kinds.series import SeriesInfo
     from lstm_lab.data.sources.csv_series import CSV
     from lstm_lab.registry import Named
 
@@ -61,6 +63,8 @@ class Forecaster(RecurrentEstimator):
     >>> print(forecast.index[0])
     2024-01-26 00:00:00
     """
+
+    info_: SeriesInfo
 
     def __init__(
         self,
@@ -244,7 +248,7 @@ class Forecaster(RecurrentEstimator):
         """(B, horizon, K, P)"""
         return logits.view(len(logits), *self._task.shape, self._task.output.num_parameters)
 
-    def _validation_outputs(self, dataset: Any) -> list[tuple[torch.Tensor, Batch]]:
+    def _validation_outputs(self, dataset: Dataset) -> list[tuple[torch.Tensor, Batch]]:
         """Outputs of the model on the validation split, with their targets."""
         index = torch.linspace(0, len(dataset.validation) - 1, min(len(dataset.validation), MOST_WINDOWS)).long()
         batches = (dataset.validation.take(rows) for rows in index.split(4 * self.batch_size))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -19,7 +19,14 @@ from lstm_lab.data.readers.in_memory import as_sequences
 from lstm_lab.estimators.base import RecurrentEstimator, plain, predictions, value_errors
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, DTypeLike
+    from sklearn.utils import Tags
+
+    from lstm_lab.data.sources.arrays import Target
     from lstm_lab.registry import Named
+
+
+Lengths = Sequence[int] | np.ndarray | None
 
 
 class SequenceEstimator(RecurrentEstimator):
@@ -64,7 +71,7 @@ class SequenceEstimator(RecurrentEstimator):
         self.run_folder = run_folder
         self.verbose = verbose
 
-    def _model(self) -> dict[str, Any]:
+    def _model(self) -> dict[str, object]:
         pooling = dict(self.pooling) if isinstance(self.pooling, Mapping) else self.pooling
         return {**super()._model(), "pooling": pooling}
 
@@ -85,24 +92,24 @@ class SequenceEstimator(RecurrentEstimator):
         splits = assign_splits(labels, copies, None, (self.validation_fraction, 0.0), where, "sequences")
         return np.asarray(splits == 1)
 
-    def _fit(self, X: list[np.ndarray], y: Sequence[Any], validates: np.ndarray, task: Mapping[str, object],
-             **options: Any) -> None:  # fmt: skip
+    def _fit(self, X: list[np.ndarray], y: Sequence[object], validates: np.ndarray, task: Mapping[str, object],
+             *, target: Target, classes: Sequence[str] | None = None) -> None:  # fmt: skip
         """Train on sequences and their targets.
 
         Args:
             y: N targets, as `lab.data.arrays` takes them.
             validates: (N,) bool, which of them are held out of training.
-            options: further arguments of `lab.data.arrays`.
+            target, classes: as `lab.data.arrays` takes them.
         """
         sets = [([X[i] for i in rows], [y[i] for i in rows]) for rows in map(np.flatnonzero, (~validates, validates))]
         folder = self._claim_folder()
         data = arrays(*sets[0], validation=sets[1], test=0.0, folder=folder / "data", batch_size=self.batch_size,
-                      **options)  # fmt: skip
+                      target=target, classes=classes)  # fmt: skip
         experiment = self._experiment(data, task)
         self._train(experiment, experiment.data.build(), folder)
         self.n_features_in_ = X[0].shape[1]
 
-    def _logits(self, X: Any, lengths: Any) -> torch.Tensor:
+    def _logits(self, X: ArrayLike, lengths: Lengths) -> torch.Tensor:
         """(N, K) of a fitted estimator."""
         check_is_fitted(self)
         sequences = sequences_of(X, lengths, self)
@@ -113,7 +120,7 @@ class SequenceEstimator(RecurrentEstimator):
             batches = self.experiment_.data.build().read_new(sequences, self.info_).batches
         return torch.cat([logits for logits, _ in predictions(self.learner_, batches)]).double()
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.target_tags.required = True
@@ -158,7 +165,7 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
     classes_: np.ndarray
 
     def fit(
-        self, X: Any, y: Any, *, lengths: Sequence[int] | np.ndarray | None = None,
+        self, X: ArrayLike, y: ArrayLike, *, lengths: Lengths = None,
         groups: Sequence[Hashable] | None = None,
     ) -> Self:  # fmt: skip
         """Train, and keep the weights of the epoch with the best validation accuracy, then loss.
@@ -190,12 +197,12 @@ class SequenceClassifier(ClassifierMixin, SequenceEstimator):  # type: ignore[mi
         self.classes_ = classes
         return self
 
-    def predict_proba(self, X: Any, *, lengths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike, *, lengths: Lengths = None) -> np.ndarray:
         """(N, K) probabilities, in the order of `classes_`."""
         probabilities: np.ndarray = self._logits(X, lengths).softmax(1).numpy()
         return probabilities
 
-    def predict(self, X: Any, *, lengths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+    def predict(self, X: ArrayLike, *, lengths: Lengths = None) -> np.ndarray:
         """(N,) labels."""
         best = self._logits(X, lengths).argmax(1).numpy()
         labels: np.ndarray = self.classes_[best]
@@ -224,7 +231,7 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
     """
 
     def fit(
-        self, X: Any, y: Any, *, lengths: Sequence[int] | np.ndarray | None = None,
+        self, X: ArrayLike, y: ArrayLike, *, lengths: Lengths = None,
         groups: Sequence[Hashable] | None = None,
     ) -> Self:  # fmt: skip
         """Train, and keep the weights of the epoch with the smallest squared error on the validation split.
@@ -253,41 +260,41 @@ class SequenceRegressor(RegressorMixin, SequenceEstimator):  # type: ignore[misc
         self._target_mean, self._target_std, self._one_target = mean, std, values.ndim == 1
         return self
 
-    def predict(self, X: Any, *, lengths: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
+    def predict(self, X: ArrayLike, *, lengths: Lengths = None) -> np.ndarray:
         """(N,) or (N, K) values, as y was in `fit`."""
         values: np.ndarray = self._logits(X, lengths).numpy() * self._target_std + self._target_mean
         return values[:, 0] if self._one_target else values
 
-    def __sklearn_tags__(self) -> Any:
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
 
 
-def sequences_of(X: Any, lengths: Any, estimator: SequenceEstimator) -> list[np.ndarray]:
+def sequences_of(X: ArrayLike, lengths: Lengths, estimator: SequenceEstimator) -> list[np.ndarray]:
     """N arrays (T_i, F) float64 of any form of X.
 
     Raises:
         ValueError: no such form, a value that is not finite, or sequences of different numbers of channels.
     """
-    X = plain(X)
-    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
-        X = list(X)
-    parts = [np.asarray(part) for part in X] if isinstance(X, list | tuple) else []
+    found = plain(X)
+    if isinstance(found, np.ndarray) and found.dtype == object and found.ndim == 1:
+        found = list(found)
+    parts = [np.asarray(part) for part in found] if isinstance(found, list | tuple) else []
     dimensions, steps = {part.ndim for part in parts}, {part.shape[:1] for part in parts}
     if dimensions == {2}:
-        X = parts
+        found = parts
     elif dimensions == {1} and len(steps) > 1:
-        X = [part[:, None] for part in parts]
+        found = [part[:, None] for part in parts]
     else:
-        X = check_array(X, allow_nd=True, dtype=np.float64, ensure_all_finite=lengths is None, estimator=estimator,
-                        input_name="X")  # fmt: skip
-        X = X[:, :, None] if X.ndim == 2 else X
+        array = check_array(found, allow_nd=True, dtype=np.float64, ensure_all_finite=lengths is None,
+                            estimator=estimator, input_name="X")  # fmt: skip
+        found = array[:, :, None] if array.ndim == 2 else array
     with value_errors():
-        return as_sequences(X, plain(lengths), "X")
+        return as_sequences(found, plain(lengths), "X")
 
 
-def _targets(y: Any, estimator: SequenceEstimator, dtype: Any = None) -> np.ndarray:
+def _targets(y: ArrayLike, estimator: SequenceEstimator, dtype: DTypeLike = None) -> np.ndarray:
     if y is None:
         raise ValueError(f"{type(estimator).__name__} requires y to be passed, but the target y is None")
     found: np.ndarray = check_array(plain(y), ensure_2d=False, dtype=dtype, input_name="y", estimator=estimator)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Hashable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lstm_lab.kernels import native, native_layers
 from lstm_lab.kernels.packing import Packing, pack_by_time
-from lstm_lab.kernels.tape import BuildState, Step, Tape, UnsupportedOp, replay
+from lstm_lab.kernels.tape import BuildState, S, Step, Tape, UnsupportedOp, replay
 from lstm_lab.kernels.tape_call import Addressing, TapeCall
 
 _tapes: weakref.WeakKeyDictionary[nn.Module, dict[Hashable, Tape | UnsupportedOp]] = weakref.WeakKeyDictionary()
@@ -19,7 +19,7 @@ _MODULE_ATTRIBUTES = frozenset(vars(nn.Module())) - {"training"}
 
 
 def get_tape(
-    cell: nn.Module, step: Step, build_state: BuildState, input_size: int, widths: tuple[int, ...]
+    cell: nn.Module, step: Step[S], build_state: BuildState[S], input_size: int, widths: tuple[int, ...]
 ) -> Tape | UnsupportedOp:
     """The tape of a cell's step, or why there is none.
 
@@ -49,7 +49,7 @@ def _plain_attributes(module: nn.Module) -> tuple[Hashable, ...]:
 
 
 def execute(
-    cell: nn.Module, step: Step, x: Tensor, lengths: Tensor, state: Any
+    cell: nn.Module, step: Step[S], x: Tensor, lengths: Tensor, state: S
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
     """A cell's step over a padded batch, executed by the engine.
 
@@ -153,9 +153,13 @@ class _Call(NamedTuple):
         return outputs[self.shape[0] :]
 
 
+class _Context(native_layers.Context, Protocol):
+    call: _Call
+
+
 class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: _Context, call: _Call, *tensors: Tensor) -> tuple[Tensor, ...]:
         tape, packed = call.tape, call.packing.rows is not None
         start, const, inputs, matrices = call.split(tensors)
         needs_grad = any(ctx.needs_input_grad)
@@ -182,15 +186,15 @@ class _Sequence(torch.autograd.Function):
         return (out, *ends)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, *grads: Tensor) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
             results = _Sequence.gradients(ctx, *grads)
         return (None, *native_layers.first_order_only(results))
 
     @staticmethod
-    def gradients(ctx: Any, d_output: Tensor, *d_ends: Tensor) -> tuple[Tensor, ...]:
+    def gradients(ctx: _Context, d_output: Tensor, *d_ends: Tensor) -> tuple[Tensor, ...]:
         """Gradients of the initial state, `const`, the inputs and the matrices."""
-        call: _Call = ctx.call
+        call = ctx.call
         tape = call.tape
         saved, outputs, *tensors = ctx.saved_tensors
         _, const, inputs, matrices = call.split(tensors)

@@ -5,7 +5,8 @@ Products over all steps at once, as for the gradient of U, are torch's too. Trit
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,7 +17,23 @@ from lstm_lab.kernels.reference import Variant
 _ROWS = 16  # samples per program: the minimum of tensor cores
 
 
-def options(dtype: torch.dtype, H: int) -> dict[str, Any]:
+class _Kernel(Protocol):
+    """A function that Triton compiles."""
+
+    def __getitem__(self, grid: tuple[int, ...]) -> Callable[..., object]: ...
+
+
+class _Context(native_layers.Context, Protocol):
+    options: dict[str, object]
+    """Compile-time arguments."""
+
+
+class _LSTMContext(_Context, Protocol):
+    variant: Variant
+    has_peephole: bool
+
+
+def options(dtype: torch.dtype, H: int) -> dict[str, object]:
     """Compile-time arguments of all kernels. The tiles fit into 99 KiB of shared memory, that of a small GPU."""
     wide = min(64, max(16, 1 << (H - 1).bit_length()))
     return {
@@ -30,7 +47,7 @@ def options(dtype: torch.dtype, H: int) -> dict[str, Any]:
     }
 
 
-def variant_options(variant: Variant, peephole: Tensor | None) -> dict[str, Any]:
+def variant_options(variant: Variant, peephole: Tensor | None) -> dict[str, object]:
     """Compile-time arguments of triton_lstm.py alone."""
     return {
         **{f"AT_{gate.upper()}": variant.gates.find(gate) for gate in "ifgo"},
@@ -42,7 +59,7 @@ def variant_options(variant: Variant, peephole: Tensor | None) -> dict[str, Any]
     }
 
 
-def _launch(kernel: Any, on: Tensor, B: int, *arguments: Any, **compiled: Any) -> None:
+def _launch(kernel: _Kernel, on: Tensor, B: int, *arguments: object, **compiled: object) -> None:
     if on.numel():
         with torch.cuda.device_of(on):
             kernel[(-(-B // _ROWS),)](*arguments, **compiled)
@@ -88,27 +105,30 @@ class LSTM(torch.autograd.Function):
     """z (T, B, G H), U, h0, c0 (B, H), peephole (3, H), lengths, variant -> outputs (B, T, H), final h and c."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: _LSTMContext, z: Tensor, U: Tensor, h0: Tensor, c0: Tensor, peephole: Tensor | None, lengths: Tensor,
+        variant: Variant,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         from lstm_lab.kernels import triton_lstm
 
-        z, U, h0, c0, peephole, lengths, variant = inputs
         z, U, p = z.contiguous(), U.contiguous(), U if peephole is None else peephole.contiguous()
         hs, cs = _allocate_states(z, h0, c0)
         save = any(ctx.needs_input_grad)
         gates, B = torch.empty_like(z) if save else z, len(h0)
         ctx.options = {**options(z.dtype, U.shape[1]), **variant_options(variant, peephole)}
+        ctx.variant, ctx.has_peephole = variant, peephole is not None
         _launch(triton_lstm.forward, z, B, z, U, p, lengths, hs, cs, gates, B, SAVE=save, **ctx.options)
         ctx.save_for_backward(U, p, lengths, hs, cs, gates)
         return _results(hs, cs, lengths)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _LSTMContext, *grads: Tensor) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
             results = LSTM.gradients(ctx, grads)
         return native_layers.first_order_only(results)
 
     @staticmethod
-    def gradients(ctx: Any, grads: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+    def gradients(ctx: _LSTMContext, grads: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
         """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_lstm
 
@@ -117,16 +137,17 @@ class LSTM(torch.autograd.Function):
         dz, B = torch.zeros_like(gates), len(lengths)
         _launch(triton_lstm.backward, dz, B, dh, dc, U, p, lengths, cs, gates, dz, B, **ctx.options)
         dU, dh0 = _recurrent_gradients(dz, U, hs, dh)
-        dp = _peephole_gradient(dz, cs, ctx.options).to(U.dtype) if ctx.options["PEEP"] else None
+        dp = _peephole_gradient(dz, cs, ctx.variant).to(U.dtype) if ctx.has_peephole else None
         return dz, dU, dh0, dc[0].to(U.dtype), dp, None, None
 
 
-def _peephole_gradient(dz: Tensor, cs: Tensor, compiled: dict[str, Any]) -> Tensor:
+def _peephole_gradient(dz: Tensor, cs: Tensor, variant: Variant) -> Tensor:
     """(3, H): i and f read c_t-1, o reads c_t; zeros for a missing gate."""
-    H, gradient = compiled["H"], cs.new_zeros(3, cs.shape[2])
-    for row, (gate, c) in enumerate((("AT_I", cs[:-1]), ("AT_F", cs[:-1]), ("AT_O", cs[1:]))):
-        if compiled[gate] >= 0:
-            gradient[row] = (dz[..., compiled[gate] * H :][..., :H] * c).sum((0, 1))
+    H, gradient = cs.shape[2], cs.new_zeros(3, cs.shape[2])
+    for row, (gate, c) in enumerate((("i", cs[:-1]), ("f", cs[:-1]), ("o", cs[1:]))):
+        at = variant.gates.find(gate)
+        if at >= 0:
+            gradient[row] = (dz[..., at * H :][..., :H] * c).sum((0, 1))
     return gradient
 
 
@@ -134,11 +155,13 @@ class NormLSTM(torch.autograd.Function):
     """z (T, B, 4 H), U, h0, c0, gain_h (4 H,), gain_c, shift_c (H,), lengths -> outputs (B, T, H), final h and c."""
 
     @staticmethod
-    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: _Context, z: Tensor, U: Tensor, h0: Tensor, c0: Tensor, gain_h: Tensor, gain_c: Tensor, shift_c: Tensor,
+        lengths: Tensor,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         from lstm_lab.kernels import triton_norm
 
-        z, U, h0, c0, *norms, lengths = inputs
-        z, U, norms = z.contiguous(), U.contiguous(), [part.contiguous() for part in norms]
+        z, U, norms = z.contiguous(), U.contiguous(), [part.contiguous() for part in (gain_h, gain_c, shift_c)]
         hs, cs = _allocate_states(z, h0, c0)
         T, B, _ = z.shape
         gates, a, stats = torch.empty_like(z), torch.zeros_like(z, dtype=torch.float32), cs.new_zeros(4, T, B)
@@ -148,13 +171,13 @@ class NormLSTM(torch.autograd.Function):
         return _results(hs, cs, lengths)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, *grads: Tensor) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
             results = NormLSTM.gradients(ctx, grads)
         return native_layers.first_order_only(results)
 
     @staticmethod
-    def gradients(ctx: Any, grads: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
+    def gradients(ctx: _Context, grads: tuple[Tensor, ...]) -> tuple[Tensor | None, ...]:
         """Gradients of the inputs, in their order."""
         from lstm_lab.kernels import triton_norm
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -40,6 +40,17 @@ class Flag(IntFlag):
     PEEPHOLE = 32
     CIFG = 64
     RELU = 128
+
+
+class Context(Protocol):
+    """What torch gives the passes of an autograd function."""
+
+    needs_input_grad: tuple[bool, ...]
+    saved_tensors: tuple[Tensor, ...]
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None: ...
+
+    def set_materialize_grads(self, value: bool) -> None: ...
 
 
 class _Options(NamedTuple):
@@ -175,33 +186,45 @@ def first_order_only(grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, .
     """Gradients that raise an error when they are differentiated themselves, as after create_graph=True."""
     if not torch.is_grad_enabled():
         return grads
+    # Any: torch declares that it takes one list.
     error: Any = torch._C._functions.DelayedError(_NO_SECOND_DERIVATIVES, len(grads))
     found: tuple[Tensor | None, ...] = error(*(None if g is None else g.detach().requires_grad_() for g in grads))
     return found
 
 
+class _Context(Context, Protocol):
+    options: _Options
+    layer_call: LayerCall
+    gates_overwritten: bool
+
+
 class _Sequence(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, options: _Options, *tensors: Any) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        ctx: _Context, options: _Options, x: Tensor, h0: Tensor | None, c0: Tensor | None, W: Tensor, U: Tensor,
+        b_ih: Tensor | None, b_hh: Tensor | None, extra: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        inputs = _Inputs(x, h0, c0, W, U, b_ih, b_hh, extra)
         ctx.options, ctx.gates_overwritten = options, False
-        outputs, saved, ctx.layer_call = _forward(options, _Inputs(*tensors), training=True)
-        ctx.save_for_backward(*tensors, outputs[2], *saved)
+        outputs, saved, ctx.layer_call = _forward(options, inputs, training=True)
+        ctx.save_for_backward(*inputs, outputs[2], *saved)
         ctx.set_materialize_grads(False)
         return outputs
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
+    def backward(ctx: _Context, *grads: Tensor | None) -> tuple[Tensor | None, ...]:
         with torch.no_grad():
             results = _Sequence.gradients(ctx, *grads)
         return (None, *first_order_only(results))
 
     @staticmethod
-    def gradients(ctx: Any, dout: Tensor | None, dhT: Tensor | None, dcT: Tensor | None) -> tuple[Tensor | None, ...]:
+    def gradients(
+        ctx: _Context, dout: Tensor | None, dhT: Tensor | None, dcT: Tensor | None
+    ) -> tuple[Tensor | None, ...]:
         """Gradients of `_Inputs`."""
-        options: _Options = ctx.options
-        call: LayerCall = ctx.layer_call
-        x, h0, c0, W, U, b_ih, b_hh, extra, cT, rows, gates, cells, tanhs = ctx.saved_tensors
-        inputs, saved = _Inputs(x, h0, c0, W, U, b_ih, b_hh, extra), _Saved(rows, gates, cells, tanhs)
+        options, call = ctx.options, ctx.layer_call
+        *tensors, cT, rows, gates, cells, tanhs = ctx.saved_tensors
+        inputs, saved = _Inputs(*tensors), _Saved(rows, gates, cells, tanhs)
         if ctx.gates_overwritten:  # by the gradients of an earlier backward pass: compute them again
             (_, _, cT), saved, call = _forward(options, inputs, training=True)
         ctx.gates_overwritten = True

@@ -7,7 +7,7 @@ depends on the number of rows and what does not, in shapes, strides and argument
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,10 +15,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lstm_lab.kernels.backward import derive_backward
 from lstm_lab.kernels.buffers import allocate_buffers
-from lstm_lab.kernels.recording import RecordedCall, Recording
+from lstm_lab.kernels.recording import Args, Kwargs, RecordedCall, Recording
 from lstm_lab.kernels.rules import RULES
-from lstm_lab.kernels.tape import ROWS, BuildState, Step, Tape, UnsupportedOp
+from lstm_lab.kernels.tape import ROWS, BuildState, S, Step, Tape, UnsupportedOp
 from lstm_lab.kernels.writer import Writer
+
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
 
 
 class _CallRecorder(TorchDispatchMode):
@@ -31,8 +34,8 @@ class _CallRecorder(TorchDispatchMode):
         self.calls: list[RecordedCall] = []
 
     def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self, func: OpOverload, types: Sequence[type], args: Args = (), kwargs: Kwargs | None = None
+    ) -> object:
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise UnsupportedOp(f"{func} draws random numbers")
         if func._schema.is_mutable:
@@ -43,8 +46,8 @@ class _CallRecorder(TorchDispatchMode):
 
 
 def record(
-    step: Step,
-    build_state: BuildState,
+    step: Step[S],
+    build_state: BuildState[S],
     leaves: dict[str, Tensor],
     input_size: int,
     widths: Sequence[int],

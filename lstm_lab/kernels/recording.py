@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 from torch.utils._pytree import tree_unflatten
 
-from lstm_lab.kernels.tape import ROWS, Ref, Rows, UnsupportedOp
+from lstm_lab.kernels.tape import ROWS, Arguments, Ref, Rows, UnsupportedOp
 
+if TYPE_CHECKING:
+    from torch._ops import OpOverload
+    from torch.utils._pytree import TreeSpec
+
+Args = tuple[Any, ...]
+"""Of an operator, whose schema says what each of them is."""
+Kwargs = dict[str, Any]
+"""The same by name."""
 Pair = tuple[Tensor, Tensor]
 """A tensor as it was in either recording."""
 
@@ -16,10 +24,10 @@ Pair = tuple[Tensor, Tensor]
 class RecordedCall(NamedTuple):
     """One call of a torch operator."""
 
-    function: Any
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    out: Any
+    function: OpOverload
+    args: Args
+    kwargs: Kwargs
+    out: object
 
     @property
     def name(self) -> str:
@@ -37,9 +45,9 @@ class Recording(NamedTuple):
     new_state: list[Tensor]
 
 
-def replayable(structure: Any, flat: list[Any], flat2: list[Any], known: dict[int, int]) -> Any:
+def replayable(structure: TreeSpec, flat: list[object], flat2: list[object], known: dict[int, int]) -> Arguments:
     """Arguments of a call with nodes for tensors and `Rows` for numbers of rows."""
-    values: list[Any] = []
+    values: list[object] = []
     for one, two in zip(flat, flat2, strict=True):
         if isinstance(one, Tensor):
             values.append(Ref(known[id(one)]))
@@ -49,7 +57,8 @@ def replayable(structure: Any, flat: list[Any], flat2: list[Any], known: dict[in
             values.append(Rows())
         else:
             values.append(one)
-    return tree_unflatten(values, structure)
+    arguments: Arguments = tree_unflatten(values, structure)
+    return arguments
 
 
 class RowLayout(NamedTuple):

@@ -21,10 +21,10 @@ Gradients are in `grad` (of the values; rows of one block), `grad_input0`, ..., 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_map
@@ -76,10 +76,13 @@ MAX_BUFFERS = 64
 """As in csrc/tape.h."""
 
 
-Step = Callable[[Tensor, Any], tuple[Tensor, Any]]
+S = TypeVar("S", bound=Iterable[Tensor])
+Step = Callable[[Tensor, S], tuple[Tensor, S]]
 """A cell's step: x (N, I) and a state -> output (N, H), and the new state."""
-BuildState = Callable[..., Any]
+BuildState = Callable[..., S]
 """Makes a state of its parts, (N, width) each."""
+Arguments = tuple[tuple[object, ...], dict[str, object]]
+"""Of a call, by position and by name, with `Ref` for tensors and `Rows` for numbers of rows."""
 
 
 class UnsupportedOp(Exception):
@@ -126,8 +129,8 @@ class Rows:
 class Call(NamedTuple):
     """An operation of the prologue, executed by torch."""
 
-    function: Any
-    arguments: Any
+    function: Callable[..., object]
+    arguments: Arguments
     outputs: list[int]
 
 
@@ -189,7 +192,7 @@ class Tape:
     """Whether the backward pass reads the output from `output`, so that it has no place in `saved`."""
     output_state: int | None = None
     """Part of the state that equals the output: the backward pass reads it from `previous_output`."""
-    compiled: dict[Any, Any] = field(default_factory=dict)
+    compiled: dict[Hashable, object] = field(default_factory=dict)
     """Instructions as the engine reads them, by pass and needed gradients."""
 
     def matrix_offset(self, number: int) -> int:
@@ -200,7 +203,7 @@ class Tape:
 def replay(call: Call, values: dict[int, Tensor], rows: int) -> None:
     """Execute a call of the prologue for a number of rows, and enter its results in `values`, node -> tensor."""
 
-    def resolve(value: Any) -> Any:
+    def resolve(value: object) -> object:
         return values[value.node] if isinstance(value, Ref) else rows if isinstance(value, Rows) else value
 
     args, kwargs = tree_map(resolve, call.arguments, is_leaf=lambda value: isinstance(value, (Ref, Rows)))

@@ -124,8 +124,8 @@ class TapeCall:
     ) -> ctypes.Array[_Instruction]:
         """The instructions as the engine reads them."""
         key = (backward, skipped, tuple(self.buffers))
-        found: ctypes.Array[_Instruction] | None = self.tape.compiled.get(key)
-        if found is None:
+        found = self.tape.compiled.get(key)
+        if not isinstance(found, ctypes.Array):
             numbers = {name: i for i, name in enumerate(self.buffers)}
             chosen = [entry for entry in instructions if entry.to.buffer not in skipped]
             found = (_Instruction * len(chosen))(*(_numbered(entry, numbers) for entry in chosen))

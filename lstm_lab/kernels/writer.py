@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from lstm_lab.kernels.recording import Pair, RecordedCall, Recording, contiguous_runs, replayable, row_layout
+from lstm_lab.kernels.recording import (
+    Args,
+    Kwargs,
+    Pair,
+    RecordedCall,
+    Recording,
+    contiguous_runs,
+    replayable,
+    row_layout,
+)
 from lstm_lab.kernels.tape import Call, Const, Input, Instruction, Operation, Ref, Slot, Tape, UnsupportedOp
 
 _MAX_RUNS = 256
@@ -20,7 +29,7 @@ _MAX_RUNS = 256
 class Rule(NamedTuple):
     """How the writer puts an operator on the tape."""
 
-    write: Callable[[Writer, Pair, tuple[Any, ...], dict[str, Any]], Slot]
+    write: Callable[[Writer, Pair, Args, Kwargs], Slot]
     """Writer, result, arguments -> slot of the result. Raises UnsupportedOp where the tape cannot express the call."""
     takes_shape: bool = False
     """Whether the second argument is the shape of the result, which may contain the number of rows."""
@@ -95,7 +104,7 @@ class Writer:
             raise differs
         for one, two in zip(self.one.calls, self.two.calls, strict=True):
             if one.function is torch.ops.aten.lift_fresh.default:  # torch.tensor(...): numbers, whatever the input
-                if not torch.equal(one.out, two.out):
+                if not (isinstance(one.out, Tensor) and isinstance(two.out, Tensor) and torch.equal(one.out, two.out)):
                     raise differs
                 self.tape.numbers[self.enter(0, (one.out, two.out))] = one.out
             else:

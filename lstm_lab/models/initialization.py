@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
@@ -106,7 +106,7 @@ class LearnedInitialState(nn.Module):
         """The state before the first step of x (B, ...)."""
         state = cell.initial_state(x)
         build: Callable[..., CellState] = type(state)
-        named: Iterable[tuple[str, Any]] = zip(state._fields, state, strict=True)
+        named: Iterable[tuple[str, Tensor]] = zip(state._fields, state, strict=True)
         return build(*(tensor + self.parts[name] if name in self.parts else tensor for name, tensor in named))
 
 

@@ -44,7 +44,7 @@ class SequenceModel(StatefulModel, name="sequence"):
     class Config(StatefulModel.Config):
         embedding: TokenEmbedding.Config = TokenEmbedding.Config()
         """Vectors of tokens, for data that hold tokens."""
-        cell: Annotated[Named, OneOf(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()
+        cell: Annotated[Cell.Config, OneOf(Cell, default="lstm")] = lstm_lab.cells.lstm.LSTM.Config()
         """The recurrent cell."""
         hidden_size: config.Count | None = DEFAULT_HIDDEN_SIZE
         """Units of each cell, H; null: as many as `max_parameters` allows."""
@@ -69,12 +69,12 @@ class SequenceModel(StatefulModel, name="sequence"):
 
         @model_validator(mode="before")
         @classmethod
-        def _budget_replaces_default(cls, data: Any) -> Any:
+        def _budget_replaces_default(cls, data: object) -> object:
             # A dumped config holds the default hidden size too: an override of `max_parameters` must win over it.
-            budget = data.get("max_parameters") if isinstance(data, Mapping) else None
-            if budget is not None and data.get("hidden_size", DEFAULT_HIDDEN_SIZE) == DEFAULT_HIDDEN_SIZE:
-                return {**data, "hidden_size": None}
-            return data
+            if not isinstance(data, Mapping) or data.get("max_parameters") is None:
+                return data
+            default = data.get("hidden_size", DEFAULT_HIDDEN_SIZE) == DEFAULT_HIDDEN_SIZE
+            return {**data, "hidden_size": None} if default else data
 
         @model_validator(mode="after")
         def _one_of_two_sizes(self) -> SequenceModel.Config:
@@ -106,14 +106,13 @@ class SequenceModel(StatefulModel, name="sequence"):
                         "set num_layers to 2"
                     )
             hidden_size = self.hidden_size or DEFAULT_HIDDEN_SIZE
-            cell: Any = self.cell.owner
-            cell.check(self.cell, hidden_size)
+            self.cell.owner.check(self.cell, hidden_size)
             self.init.check(self.cell, hidden_size)
             if self.learn_initial_state:
                 LearnedInitialState.check(self.cell, hidden_size)
             return self
 
-        def options(self) -> dict[str, Any]:
+        def options(self) -> dict[str, object]:
             return {key: value for key, value in super().options().items() if key != "max_parameters"}
 
         def build(self, *info: Any, **more: Any) -> Any:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Self, cast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Annotated, ClassVar, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,10 @@ from lstm_lab.validation import validate
 
 CellChoice = str | Mapping[str, object] | Named
 """A registered cell: its name, a mapping with `name` and its options, or its Config."""
+State = Tensor | CellState
+"""What a layer returns: the parts of a state, each (D * L, B, width); of a state of one part, the part."""
+Parts = Tensor | Iterable[Tensor]
+"""What a layer takes: the same, as any iterable."""
 TORCH_LAYERS: dict[type[nn.RNNBase], type[Cell]] = {
     nn.LSTM: lstm_lab.cells.lstm.LSTM,
     nn.GRU: lstm_lab.cells.gru.GRU,
@@ -33,7 +37,7 @@ TORCH_LAYERS: dict[type[nn.RNNBase], type[Cell]] = {
 class _CellOption(Config):
     """Validates the argument `cell`."""
 
-    cell: Annotated[Named, OneOf(Cell)]
+    cell: Annotated[Cell.Config, OneOf(Cell)]
 
 
 class RecurrentLayer(nn.Module):
@@ -105,8 +109,7 @@ class RecurrentLayer(nn.Module):
         self.bias, self.batch_first, self.bidirectional, self.proj_size = True, batch_first, bidirectional, 0
         self.dropout = float(dropout)
         config = validate(_CellOption, {"cell": self.default_cell if cell is None else _plain(cell)}, where).cell
-        owner = cast(type[Cell], config.owner)
-        owner.check(config, hidden_size)
+        config.owner.check(config, hidden_size)
         self.cell = config
         directions = range(2 if bidirectional else 1)
         with torch.device(device if device is not None else torch.get_default_device()):
@@ -118,9 +121,10 @@ class RecurrentLayer(nn.Module):
                 for layer in range(num_layers)
             )
             start = self._cells[0].initial_state(torch.zeros(1, input_size))
-        self._state_class: Any = type(start)
+        self._state_class: Callable[..., CellState] = type(start)
+        self._fields = start._fields
         self._widths = tuple(part.shape[1] for part in start)
-        register: Callable[..., Any] = self.register_load_state_dict_pre_hook  # torch gives it no types.
+        register: Callable[..., object] = self.register_load_state_dict_pre_hook  # torch gives it no types.
         register(_rename_torch_keys)
         self.to(dtype=dtype)
 
@@ -148,7 +152,7 @@ class RecurrentLayer(nn.Module):
         made.load_state_dict(layer.state_dict())
         return made.train(layer.training)
 
-    def initial_state(self, batch_size: int) -> Any:
+    def initial_state(self, batch_size: int) -> State:
         """The state that a forward pass without one starts from, in the layout of its second return value."""
         x = next(self.parameters()).new_zeros(batch_size, self.input_size)
         return self._stacked([cell.initial_state(x) for cell in self._cells])
@@ -157,8 +161,8 @@ class RecurrentLayer(nn.Module):
         """Does nothing: callers of torch's layers expect the method."""
 
     def forward(
-        self, input: Tensor | PackedSequence, hx: Any = None, *, lengths: Tensor | None = None
-    ) -> tuple[Tensor | PackedSequence, Any]:
+        self, input: Tensor | PackedSequence, hx: Parts | None = None, *, lengths: Tensor | None = None
+    ) -> tuple[Tensor | PackedSequence, State]:
         """Read whole sequences.
 
         Args:
@@ -209,7 +213,7 @@ class RecurrentLayer(nn.Module):
             return output.squeeze(0), self._second(one)
         return output if self.batch_first else output.transpose(0, 1), state
 
-    def _packed(self, packed: PackedSequence, hx: Any) -> tuple[PackedSequence, Any]:
+    def _packed(self, packed: PackedSequence, hx: Parts | None) -> tuple[PackedSequence, State]:
         """In the packed order, longest first; states are sorted in and out, as in torch."""
         data, batch_sizes, order, back = packed
         x, lengths = pad_packed_sequence(PackedSequence(data, batch_sizes), batch_first=True)
@@ -223,7 +227,7 @@ class RecurrentLayer(nn.Module):
             pack_padded_sequence(output, lengths, batch_first=True).data, batch_sizes, order, back
         ), state
 
-    def _read(self, x: Tensor, lengths: Tensor, hx: Any) -> tuple[Tensor, Any]:
+    def _read(self, x: Tensor, lengths: Tensor, hx: Parts | None) -> tuple[Tensor, State]:
         """x (B, T, I), lengths (B,) -> output (B, T, D * H), and the stacked state."""
         if x.shape[2] != self.input_size:
             raise ValueError(f"input: expected {self.input_size} features in the last dimension, got {x.shape[2]}")
@@ -242,27 +246,27 @@ class RecurrentLayer(nn.Module):
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)
         return x, self._stacked(ends)
 
-    def _stacked(self, states: Sequence[CellState]) -> Any:
+    def _stacked(self, states: Sequence[CellState]) -> State:
         """States of all cells -> parts (D * L, B, width)."""
         return self._second([torch.stack(parts) for parts in zip(*states, strict=True)])
 
-    def _second(self, parts: Sequence[Tensor]) -> Any:
+    def _second(self, parts: Sequence[Tensor]) -> State:
         """Parts of a state in the form of the second return value."""
         return parts[0] if len(self._widths) == 1 else self._state_class(*parts)
 
-    def _parts(self, hx: Any) -> Sequence[Tensor]:
+    def _parts(self, hx: Parts) -> Sequence[Tensor]:
         """Parts of a state that was passed: a tensor stands for its only part."""
-        parts: Sequence[Tensor] = (hx,) if isinstance(hx, Tensor) else hx
+        parts: Sequence[Tensor] = (hx,) if isinstance(hx, Tensor) else tuple(hx)
         if len(parts) != len(self._widths):
-            names = ", ".join(self._state_class._fields)
+            names = ", ".join(self._fields)
             raise ValueError(
                 f"hx: cell '{self.cell.name}' has a state of {len(self._widths)} parts ({names}), got {len(parts)}"
             )
         return parts
 
-    def _check_state(self, hx: Any, batch_size: int) -> None:
+    def _check_state(self, hx: Parts, batch_size: int) -> None:
         count = len(self._cells)
-        for name, part, width in zip(self._state_class._fields, self._parts(hx), self._widths, strict=True):
+        for name, part, width in zip(self._fields, self._parts(hx), self._widths, strict=True):
             if part.shape != (count, batch_size, width):
                 raise ValueError(f"hx: {name}: expected {(count, batch_size, width)}, got {tuple(part.shape)}")
 
@@ -272,11 +276,11 @@ class RecurrentLayer(nn.Module):
         return text + "".join(f", {k}={getattr(self, k)}" for k, v in defaults.items() if getattr(self, k) != v)
 
 
-def _plain(cell: CellChoice) -> Any:
+def _plain(cell: CellChoice) -> str | dict[str, object] | Named:
     return dict(cell) if isinstance(cell, Mapping) else cell
 
 
-def _run(cell: Cell, x: Tensor, lengths: Tensor, state: Any, reverse: bool) -> tuple[Tensor, CellState]:
+def _run(cell: Cell, x: Tensor, lengths: Tensor, state: CellState | None, reverse: bool) -> tuple[Tensor, CellState]:
     """One cell over whole sequences, in its direction."""
     if torch.compiler.is_exporting():
         return _unrolled(cell, x, state, reverse)
@@ -290,7 +294,7 @@ def _run(cell: Cell, x: Tensor, lengths: Tensor, state: Any, reverse: bool) -> t
     return output, end
 
 
-def _unrolled(cell: Cell, x: Tensor, state: Any, reverse: bool) -> tuple[Tensor, CellState]:
+def _unrolled(cell: Cell, x: Tensor, state: CellState | None, reverse: bool) -> tuple[Tensor, CellState]:
     """The cell's step once for each time step, without padding: torch operations alone, which a graph can hold."""
     end = cell.initial_state(x) if state is None else state
     outputs = []
@@ -300,7 +304,7 @@ def _unrolled(cell: Cell, x: Tensor, state: Any, reverse: bool) -> tuple[Tensor,
     return torch.stack(outputs[::-1] if reverse else outputs, 1), end
 
 
-def _rename_torch_keys(module: nn.Module, state_dict: dict[str, Any], prefix: str, *_: Any) -> None:
+def _rename_torch_keys(module: nn.Module, state_dict: dict[str, object], prefix: str, *_: object) -> None:
     """Before loading: `weight_ih_l1_reverse` of torch's layers becomes `layers.1.1.layer.weight_ih_l0`."""
     layer = cast(RecurrentLayer, module)
     if not isinstance(layer.cell, tuple(cell.Config for cell in TORCH_LAYERS.values())):

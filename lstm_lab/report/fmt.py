@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
 
 MISSING = "–"
 WORDS = {
@@ -15,7 +14,7 @@ WORDS = {
 """Words of metric and hyperparameter names that are written otherwise in text."""
 
 
-def number(value: Any) -> str:
+def number(value: float | None) -> str:
     """Four significant digits, trailing zeros kept so that columns align; a dash for a missing value."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return MISSING
@@ -58,7 +57,7 @@ def mean_std(mean: float | None, std: float | None) -> str:
     return f"{text} ± {short if 'e' not in text and float(short) > 0 else number(std)}"
 
 
-def value(content: Any) -> str:
+def value(content: object) -> str:
     """The value of a hyperparameter; of a whole section, its name and its fields."""
     if content is None or isinstance(content, bool):
         return json.dumps(content)
@@ -110,7 +109,7 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def timestamp(iso: Any) -> str:
+def timestamp(iso: object) -> str:
     """`2026-11-21T05:28:10+00:00` -> `2026-11-21 05:28 UTC`; anything else unchanged."""
     text = str(iso or MISSING)
     if len(text) >= 16 and text[10] == "T":

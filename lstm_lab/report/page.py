@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any
 
 from lstm_lab import files
 from lstm_lab.example_records import AnyExamples
@@ -53,7 +52,7 @@ def run_page(run: RunRecord, examples: AnyExamples | None) -> Page:
     ).without_empty()
 
 
-def _subtitle(kind: str, name: str, created: Any) -> str:
+def _subtitle(kind: str, name: str, created: object) -> str:
     return " · ".join([kind, name, *([fmt.timestamp(created)] if created else [])])
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from lstm_lab.config import ConfigError, DataError
@@ -36,10 +37,10 @@ TIMEOUT_SECONDS = 120
 CURVES = ("train/loss", "train/grad_norm", "lr", "samples_per_second", "memory_mib")
 """Metrics with a panel, beside the monitored one."""
 Block = Any
-"""A block of a W&B Report; `wandb_workspaces` exports no types."""
+"""What a W&B Report is made of, and the report: `wandb_workspaces` has no types."""
 
 
-def _workspaces() -> Any:
+def _workspaces() -> ModuleType:
     return import_module("wandb_workspaces.reports.v2")
 
 
@@ -79,7 +80,7 @@ def publish(folder: Path, final: bool = False) -> str:
     return out.strip().splitlines()[-1]
 
 
-def report_of(sweep: SweepRecord, page: Page, entity: str) -> Any:
+def report_of(sweep: SweepRecord, page: Page, entity: str) -> Block:
     """The report, not saved. With an empty entity no server is asked."""
     wr = _workspaces()
     panels, panels_of = Panels(sweep, entity), {section.id(): section.wandb_panels for section in section_types()}
@@ -154,7 +155,7 @@ class Panels:
         runset = self.runset("configurations" if grouped else "trials", grouped)
         return [wr.H2("W&B panels"), wr.PanelGrid(runsets=[runset], panels=panels)]
 
-    def runset(self, name: str, grouped: bool) -> Any:
+    def runset(self, name: str, grouped: bool) -> Block:
         """The runs of this sweep, best first; grouped: one line per configuration, over its seeds.
 
         They are selected by id: other machines may have a sweep of the same name, and filters over the configuration
@@ -172,12 +173,12 @@ class Panels:
             pinned_columns=["run:displayName", "summary:best", "summary:state", *columns],
         )  # fmt: skip
 
-    def run_comparer(self) -> list[Any]:
+    def run_comparer(self) -> list[Block]:
         """Runs side by side, with what differs between them."""
         wr = _workspaces()
         return [wr.RunComparer(diff_only="split", layout=wr.Layout(w=24, h=10))]
 
-    def parallel_coordinates(self) -> list[Any]:
+    def parallel_coordinates(self) -> list[Block]:
         """Hyperparameters that vary, and the best value of the monitored metric."""
         wr = _workspaces()
         axes = [
@@ -193,12 +194,12 @@ class Panels:
         )
         return [wr.ParallelCoordinatesPlot(columns=[*axes, best], layout=wr.Layout(w=24, h=9))]
 
-    def parameter_importance(self) -> list[Any]:
+    def parameter_importance(self) -> list[Block]:
         """Importance of the hyperparameters for the best value, as W&B estimates it."""
         wr = _workspaces()
         return [wr.ParameterImportancePlot(with_respect_to="best", layout=wr.Layout(y=9, w=24, h=8))]
 
-    def curves(self) -> list[Any]:
+    def curves(self) -> list[Block]:
         """Mean and standard deviation over seeds by epoch, one panel per metric."""
         wr = _workspaces()
         return [
@@ -222,7 +223,7 @@ def logged_path(key: str, runs: Sequence[Run]) -> str:
     `model.cell: gru` is short for a section, of which the name differs.
     """
     for run in runs:
-        value: Any = wandb_config(run)
+        value: object = wandb_config(run)
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value is not None:

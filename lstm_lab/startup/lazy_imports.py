@@ -16,7 +16,6 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
-from typing import Any
 
 from lstm_lab import startup
 
@@ -32,7 +31,7 @@ _IMPORT_ATTRIBUTES = frozenset(
 class LazyModule(ModuleType):
     """A module whose code has not run."""
 
-    def __getattribute__(self, name: str) -> Any:
+    def __getattribute__(self, name: str) -> object:
         stand_ins = object.__getattribute__(self, "__dict__").get(_STAND_INS, {})
         if name in stand_ins:
             return stand_ins[name]
@@ -88,7 +87,7 @@ class _LazyLoader(importlib.abc.Loader):
         module.__dict__[_STAND_INS] = self.stand_ins
         object.__setattr__(module, "__class__", LazyModule)
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         return getattr(self.loader, name)
 
 
@@ -147,17 +146,17 @@ def graph_break(msg: str = "") -> None:
     """Stand-in: a mark for the tracer, and nothing is traced."""
 
 
-def disable(fn: Callable[..., Any] | None = None, recursive: bool = True, **options: Any) -> Any:
+def disable(fn: Callable[..., object] | None = None, recursive: bool = True, **options: object) -> object:
     """Stand-in for the decorator that keeps a function untraced; once the compiler is loaded, its own decorator."""
     if fn is None:
-        return functools.partial(disable, recursive=recursive, **options)
+        return lambda fn: disable(fn, recursive, **options)
     if not inspect.isfunction(fn):
         load(sys.modules[DYNAMO])
         return sys.modules[DYNAMO].disable(fn, recursive, **options)
-    disabled: list[Callable[..., Any]] = []
+    disabled: list[Callable[..., object]] = []
 
     @functools.wraps(fn)
-    def untraced(*args: Any, **kwargs: Any) -> Any:
+    def untraced(*args: object, **kwargs: object) -> object:
         if is_lazy(DYNAMO):
             return fn(*args, **kwargs)
         if not disabled:

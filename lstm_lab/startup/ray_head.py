@@ -20,13 +20,14 @@ from lstm_lab import startup
 
 if TYPE_CHECKING:
     from ray._private.node import Node
+    from ray._private.parameter import RayParams
 
 
 def init_local(**options: Any) -> None:
     """Start a Ray of this process' own, as `ray.init(address="local")` does, and connect to it.
 
     Args:
-        options: public options of `ray.init`.
+        options: public options of `ray.init`, whose types are many.
     """
     if startup.is_enabled():
         started: list[Node] = []
@@ -60,9 +61,9 @@ def lean_node(started: list[Node]) -> Iterator[None]:
     class LeanNode(usual):  # type: ignore[misc,valid-type]
         """Ray's node on this machine, with fewer processes."""
 
-        def __init__(self, ray_params: Any, **settings: Any) -> None:
+        def __init__(self, ray_params: RayParams, **settings: object) -> None:
             started.append(self)
-            ray_params.update(no_monitor=True, include_log_monitor=False)
+            ray_params.update(no_monitor=True, include_log_monitor=False)  # type: ignore[no-untyped-call]
             super().__init__(ray_params, **settings)
 
         def start_api_server(self, **settings: object) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch
 from pydantic import Field, model_validator
@@ -30,7 +30,7 @@ class Sweep(Config):
 
     title: str
     """Title of the sweep; by default the first comment line of its file."""
-    experiment: dict[str, Any]
+    experiment: dict[str, object]
     """The experiment that the configurations change."""
     space: dict[str, Annotated[Domain, DomainInYaml()]]
     """Dotted key -> domain: `optimizer.lr: {loguniform: [1e-4, 1e-2]}`."""
@@ -120,7 +120,7 @@ class Sweep(Config):
         """The space with its conditions and constraints."""
         return SearchSpace(self.space, [Constraint(text) for text in self.constraints], self._resolve)
 
-    def _resolve(self, overrides: Overrides) -> dict[str, Any]:
+    def _resolve(self, overrides: Overrides) -> dict[str, object]:
         """The experiment of a configuration with every default; where it is invalid, as written."""
         try:
             return self.experiment_for(overrides, 0).dump()
@@ -152,7 +152,7 @@ class Sweep(Config):
         """Whether all trials run at the same time and copy one another."""
         return isinstance(self.build_scheduler(), PopulationScheduler)
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, object]:
         """Plain content, as in sweep.yaml."""
         return self.model_dump(mode="json")
 
@@ -262,7 +262,7 @@ def build_corners(sweep: Sweep, where: str) -> None:
             experiment.model.build(info, task)
 
 
-def _load_experiment(written: object, overrides: Mapping[str, object], path: Path) -> tuple[dict[str, Any], Path]:
+def _load_experiment(written: object, overrides: Mapping[str, object], path: Path) -> tuple[dict[str, object], Path]:
     """The experiment of a sweep file as plain content, and the folder of the file that has it."""
     folder = path.parent
     if isinstance(written, str):
@@ -279,14 +279,15 @@ def _load_experiment(written: object, overrides: Mapping[str, object], path: Pat
     return validate(Experiment, content, where, overrides.items()).dump(), folder
 
 
-def _flatten_space(space: object, path: Path) -> dict[str, Any]:
+def _flatten_space(space: object, path: Path) -> dict[str, object]:
     """Nested keys joined by dots, down to the domains."""
     if not isinstance(space, dict):
         raise ConfigError(f"{path}: space: must be a mapping of dotted keys to domains, got {space!r}")
 
-    def section(key: str, value: Any) -> dict[str, Any] | None:
-        is_section = isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values())
-        return value if is_section else None
+    def section(key: str, value: object) -> dict[str, object] | None:
+        if not (isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values())):
+            return None
+        return value
 
     return config.flatten(space, section)
 
@@ -300,7 +301,7 @@ def _first_comment(path: Path) -> str:
     raise ConfigError(f"{path}: title: missing; give the sweep a title, or write one as its first comment line")
 
 
-def file_schema(of: str) -> dict[str, Any]:
+def file_schema(of: str) -> dict[str, object]:
     """JSON schema of an experiment file or a sweep file, as a person writes it."""
     experiment = Experiment.model_json_schema()
     if of == "experiment":

@@ -36,7 +36,7 @@ class TaskMetrics(ABC):
     def reset(self) -> None:
         """Forget all that was added."""
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, object]:
         """Plain values that a record of an evaluation keeps beside the scores, such as a confusion matrix."""
         return {}
 
@@ -92,7 +92,7 @@ class Task(Registered, Generic[SplitT], kind="task"):
         """Targets in a batch: what its mean loss is a mean over."""
         return len(batch.y)
 
-    def calibrate(self, outputs: Outputs) -> Any:
+    def calibrate(self, outputs: Outputs) -> object:
         """Plain values fitted on a trained model's validation outputs, for `load_calibration`; None without any.
 
         Args:
@@ -100,7 +100,7 @@ class Task(Registered, Generic[SplitT], kind="task"):
         """
         return None
 
-    def load_calibration(self, calibration: Any) -> None:
+    def load_calibration(self, calibration: object) -> None:
         """Use what `calibrate` returned in scores and predictions from now on."""
 
     @property

@@ -123,7 +123,7 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
         occurs = (true > 0) & (true < true.sum())
         return {**found, "auroc": found["auroc"][occurs].mean()}
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, object]:
         """The confusion matrix: rows are true classes, columns predicted ones."""
         confusion: Any = self["confusion"]
         return {"confusion": {"classes": list(self.classes), "counts": confusion.compute().tolist()}}

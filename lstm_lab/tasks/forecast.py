@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
@@ -150,13 +150,13 @@ class Forecast(Task[Windows], name="forecast"):
     def metrics(self) -> ForecastMetrics:
         return ForecastMetrics(self.info, self.output, not self.output.is_point, self.margins)
 
-    def calibrate(self, outputs: Outputs) -> Any:
+    def calibrate(self, outputs: Outputs) -> object:
         if not self.conformal:
             return None
         scores = conformal.scores(self.output, ((self._shaped(z), batch) for z, batch in outputs), self.info)
         return conformal.margins(scores).tolist()
 
-    def load_calibration(self, calibration: Any) -> None:
+    def load_calibration(self, calibration: object) -> None:
         self.margins = torch.tensor(calibration)
 
     @property

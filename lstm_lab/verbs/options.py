@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -50,6 +50,6 @@ Storage = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 
-def echo_json(content: Any) -> None:
+def echo_json(content: object) -> None:
     """Print JSON on standard output."""
     typer.echo(to_json(content, indent=1))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,7 @@ from lstm_lab.verbs.options import Json, Name, Overrides, Wandb, WandbMode, echo
 if TYPE_CHECKING:
     from lstm_lab.data import Dataset
     from lstm_lab.experiment import Experiment
+    from lstm_lab.files import Row
     from lstm_lab.run import Run
 
 
@@ -69,7 +70,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
     out.print(f"{run.path}  W&B {mode}: {reason}")
     bar = out.is_terminal
 
-    def line(row: dict[str, Any]) -> None:
+    def line(row: Row) -> None:
         out.print(epoch_line(row, experiment.monitor))
 
     outcome = run_experiment(experiment, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=None if bar else line)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 
+from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report import verdict as verdicts
 
@@ -17,7 +16,7 @@ def console(stderr: bool = False) -> Console:
     return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=160)
 
 
-def scores(content: dict[str, Any], title: str) -> Table:
+def scores(content: Row, title: str) -> Table:
     """Model and baselines, one row each.
 
     Args:
@@ -36,7 +35,7 @@ def scores(content: dict[str, Any], title: str) -> Table:
     return table
 
 
-def verdict(content: dict[str, Any]) -> str:
+def verdict(content: Row) -> str:
     """Whether a baseline scores better than the model, as one sentence.
 
     Args:
@@ -47,7 +46,7 @@ def verdict(content: dict[str, Any]) -> str:
     return found.text if found else f"No baseline was scored on the {split} split."
 
 
-def leaderboard(summary: dict[str, Any], rows: int = 12) -> Table:
+def leaderboard(summary: Row, rows: int = 12) -> Table:
     """Configurations of a sweep, best first.
 
     Args:
@@ -77,7 +76,7 @@ def leaderboard(summary: dict[str, Any], rows: int = 12) -> Table:
     return table
 
 
-def _states(row: dict[str, Any]) -> str:
+def _states(row: Row) -> str:
     """States of a configuration's trials, and the trials that they continued from."""
     states = row["states"]
     text = states[0] if len(set(states)) == 1 else ", ".join(states)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -88,6 +88,23 @@ def frame_values(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 Steps = Count
+
+
+class WindowOptions(TypedDict):
+    """Arguments of a `WindowedDataset`."""
+
+    window: int
+    horizon: int
+    seasons: tuple[int, ...]
+    stride: int
+    batch_size: NotRequired[int]
+
+
+class SeriesOptions(WindowOptions):
+    """Arguments of a `SeriesDataset`."""
+
+    validation: float
+    test: float
 
 
 class WindowedDataset(Dataset[SeriesInfo]):
@@ -248,7 +265,7 @@ class SeriesDataset(WindowedDataset):
             check_fractions(self.validation, self.test)
             return self
 
-    def __init__(self, *, validation: float, test: float, **options: Any) -> None:
+    def __init__(self, *, validation: float, test: float, **options: Unpack[WindowOptions]) -> None:
         super().__init__(**options)
         self.fractions = (validation, test)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypedDict
 
 import numpy as np
 import torch
@@ -134,6 +134,16 @@ class TextSplit(ClassificationSplit):
         return {"TF-IDF + logistic regression": make_pipeline(words, LogisticRegression(C=10, max_iter=1000))}
 
 
+class TextOptions(TypedDict):
+    """Arguments of a `TextDataset`, besides those that decide what is read."""
+
+    tokenizer: Named
+    max_length: int
+    keep: Keep
+    tokens_per_batch: int | None
+    batch_size: int
+
+
 class TextDataset(ClassificationDataset[TextInfo]):
     """Base of the sources of labelled texts. A source writes `files` and `read`.
 
@@ -177,7 +187,7 @@ class TextDataset(ClassificationDataset[TextInfo]):
 
     def __init__(
         self, *, tokenizer: Named, max_length: int, keep: Keep, tokens_per_batch: int | None, batch_size: int,
-        **reading: Any,
+        **reading: object,
     ) -> None:  # fmt: skip
         self.tokenizer, self.max_length, self.keep = tokenizer, max_length, keep
         self.max_tokens, self.batch_size = tokens_per_batch, batch_size

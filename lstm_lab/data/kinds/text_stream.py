@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Annotated, TypedDict
 
 import numpy as np
 import torch
@@ -54,6 +54,17 @@ class StreamSplit(NextStepSplit):
         return Batch(x, lengths, y, previous=previous, starts=starts if self.stateful else None)
 
 
+class StreamOptions(TypedDict):
+    """Arguments of a `TextStream`."""
+
+    tokenizer: Named
+    chunk_length: int
+    stateful: bool
+    validation: float
+    test: float
+    batch_size: int
+
+
 class TextStream(NextStepSequences):
     """Base of the sources of one long text. A source writes `text`. Its first part is for training, its last for test.
 
@@ -82,9 +93,16 @@ class TextStream(NextStepSequences):
             return self
 
     def __init__(
-        self, *, tokenizer: Named, chunk_length: int, stateful: bool, validation: float, test: float, **options: Any
+        self,
+        *,
+        tokenizer: Named,
+        chunk_length: int,
+        stateful: bool,
+        validation: float,
+        test: float,
+        batch_size: int,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(batch_size)
         self.tokenizer, self.chunk_length, self.stateful = tokenizer, chunk_length, stateful
         self.fractions = (validation, test)
 

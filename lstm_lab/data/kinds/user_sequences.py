@@ -6,6 +6,7 @@ from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 from pydantic import model_validator
@@ -39,6 +40,15 @@ class UserData:
     """(N,) names of SPLITS; a split that is not named is drawn from the training split."""
     groups: np.ndarray | None = None
     """(N,) sequences of one group stay in one split when we draw it; None: only equal sequences stay together."""
+
+
+class UserSequenceOptions(TypedDict):
+    """Arguments of a `UserSequences`."""
+
+    path: str
+    validation: float
+    test: float
+    batch_size: int
 
 
 class UserSequences(LabelledSequences):

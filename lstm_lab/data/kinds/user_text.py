@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import model_validator
 
-from lstm_lab.data.kinds.text import TextDataset
+from lstm_lab.data.kinds.text import Keep, TextDataset, TextOptions
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, check_fractions, check_named_fractions
 from lstm_lab.paths import FilePath
+from lstm_lab.registry import Named
+
+
+class UserTextOptions(TextOptions):
+    """Arguments of a `UserText`, besides those that a source adds."""
+
+    path: str
+    validation: float
+    test: float
 
 
 class UserText(TextDataset):
@@ -30,8 +38,12 @@ class UserText(TextDataset):
             check_fractions(self.validation, self.test)
             return self
 
-    def __init__(self, *, path: str, validation: float, test: float, **options: Any) -> None:
-        super().__init__(**options, path=path, validation=validation, test=test)
+    def __init__(
+        self, *, path: str, validation: float, test: float, tokenizer: Named, max_length: int, keep: Keep,
+        tokens_per_batch: int | None, batch_size: int, **reading: object,
+    ) -> None:  # fmt: skip
+        super().__init__(tokenizer=tokenizer, max_length=max_length, keep=keep, tokens_per_batch=tokens_per_batch,
+                         batch_size=batch_size, **reading, path=path, validation=validation, test=test)  # fmt: skip
         self.path = path
         self.fractions = (validation, test)
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from lstm_lab.data.kinds.new_samples import NamedSequences, numbered
 from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit, RawSplits, SplitT, TargetsT
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
-from lstm_lab.data.kinds.user_sequences import UserData, UserSequences
+from lstm_lab.data.kinds.user_sequences import UserData, UserSequenceOptions, UserSequences
 from lstm_lab.data.preprocessing.splits import assign_splits, check_named_fractions, class_indices
 from lstm_lab.data.readers.array_file import ArrayFile, read_array_file
 from lstm_lab.data.readers.columns import Sha256
@@ -35,7 +35,9 @@ class LabelledArrays(UserSequences):
 
     name = "arrays"
 
-    def __init__(self, *, sha256: str | None = None, file: ArrayFile | None = None, **options: Any) -> None:
+    def __init__(
+        self, *, sha256: str | None = None, file: ArrayFile | None = None, **options: Unpack[UserSequenceOptions]
+    ) -> None:
         super().__init__(**options)
         self._file, self.sha256 = file, sha256
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.config import DataError
 from lstm_lab.data.kinds.new_samples import NamedSequences, plain_ids
-from lstm_lab.data.kinds.user_sequences import UserData, UserSequences
+from lstm_lab.data.kinds.user_sequences import UserData, UserSequenceOptions, UserSequences
 from lstm_lab.data.readers.columns import Columns, Separator, check_distinct, check_separator
 from lstm_lab.data.readers.formats import check_classes, labels_of, read_frame, read_number_rows, splits_of
 from lstm_lab.data.readers.in_memory import NewData, is_frame
@@ -48,7 +48,7 @@ class CSVSequences(UserSequences, name="csv_sequences"):
 
     def __init__(
         self, *, id: str, label: str, channels: tuple[str, ...], split: str | None, group: str | None, separator: str,
-        decimal: str, **options: Any,
+        decimal: str, **options: Unpack[UserSequenceOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
         self.id, self.label, self.channels, self.split, self.group = id, label, channels, split, group

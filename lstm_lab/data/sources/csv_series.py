@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Unpack
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.base import NewSamples
 from lstm_lab.data.kinds.latest_windows import latest_windows, of_series
 from lstm_lab.data.kinds.new_samples import plain_ids
-from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo
+from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions
 from lstm_lab.data.readers.calendars import Times, calendar_of, times_after
 from lstm_lab.data.readers.columns import Columns, Separator, Sha256, check_distinct, check_separator
 from lstm_lab.data.readers.coming_rows import KnownRows, known_values, values_of_times
@@ -102,7 +102,7 @@ class CSV(SeriesDataset, name="csv"):
     def __init__(
         self, *, path: str, time: str, targets: tuple[str, ...], features: tuple[str, ...], future: tuple[str, ...],
         calendar: tuple[Cycle, ...], id: str | None, static: tuple[str, ...], missing: Missing, gaps: str,
-        separator: str, decimal: str, sha256: str | None, **options: Any,
+        separator: str, decimal: str, sha256: str | None, **options: Unpack[SeriesOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
         self.path, self.sha256, self.time, self.id = path, sha256, time, id
@@ -221,7 +221,7 @@ class CSV(SeriesDataset, name="csv"):
             other = self._new_table(future, (self.time, *self.future, *([self.id] if self.id else [])), "future")
             sources.append(self._known_rows(other, read_times(other, self.time, self.decimal), self._rows_of(other)))
         coming: list[np.ndarray] = []
-        keys: list[list[tuple[Any, ...]]] = []
+        keys: list[list[tuple[object, ...]]] = []
         ids = [(id,) for id in plain_ids([*observed])] if self.id else [()]
         places = max(len(cell.partition(self.decimal)[2]) for cell in table.columns[self.time])
         for (name, rows), (_, end) in zip(observed.items(), series.spans, strict=True):

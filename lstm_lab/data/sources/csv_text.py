@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 from pydantic import model_validator
 
-from lstm_lab.data.kinds.user_text import UserText
+from lstm_lab.data.kinds.user_text import UserText, UserTextOptions
 from lstm_lab.data.preprocessing.splits import Texts
 from lstm_lab.data.readers.columns import Separator, check_distinct
 from lstm_lab.data.readers.formats import check_classes, labels_of, read_rows, splits_of, texts_of
@@ -42,7 +42,14 @@ class CSVText(UserText, name="csv_text"):
             return self
 
     def __init__(
-        self, *, text: str, label: str, split: str | None, group: str | None, separator: str | None, **options: Any
+        self,
+        *,
+        text: str,
+        label: str,
+        split: str | None,
+        group: str | None,
+        separator: str | None,
+        **options: Unpack[UserTextOptions],
     ) -> None:
         super().__init__(**options, text=text, label=label, split=split, group=group, separator=separator)
         self.column, self.label, self.split, self.group, self.separator = text, label, split, group, separator

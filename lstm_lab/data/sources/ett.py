@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Unpack
 
 from pydantic import Field
 
-from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, frame_values
+from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, WindowOptions, frame_values
 from lstm_lab.data.readers.locate import locate
 
 ORIGIN = "ETT-small (github.com/zhouhaoyi/ETDataset, CC BY-ND 4.0) as Parquet"
@@ -32,7 +32,7 @@ class ETT(WindowedDataset, name="ett"):
         seasons: Annotated[tuple[Steps, ...], Field(strict=False)] = (24,)
         """A day of the hourly sets; 96 for ETTm1."""
 
-    def __init__(self, *, subset: str, **options: Any) -> None:
+    def __init__(self, *, subset: str, **options: Unpack[WindowOptions]) -> None:
         super().__init__(**options)
         self.subset = subset
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.kinds.user_text import UserText
+from lstm_lab.data.kinds.user_text import UserText, UserTextOptions
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
 from lstm_lab.data.readers.formats import cell_text, labels_of, texts_of
 from lstm_lab.data.readers.table import Table
@@ -28,7 +28,7 @@ class HuggingFace(UserText, name="huggingface"):
         label: str = "label"
         """Column of the classes."""
 
-    def __init__(self, *, text: str, label: str, **options: Any) -> None:
+    def __init__(self, *, text: str, label: str, **options: Unpack[UserTextOptions]) -> None:
         super().__init__(**options, text=text, label=label)
         self.column, self.label = text, label
 

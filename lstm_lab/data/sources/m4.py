@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Unpack
 
 import numpy as np
 from pydantic import Field, model_validator
 
-from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset
+from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, WindowOptions
 from lstm_lab.data.readers.locate import locate
 
 HORIZONS = {"hourly": 48, "weekly": 13}
@@ -36,7 +36,7 @@ class M4(WindowedDataset, name="m4"):
                                  f"{HORIZONS[self.subset]} rows: set it to that")  # fmt: skip
             return self
 
-    def __init__(self, *, subset: str, **options: Any) -> None:
+    def __init__(self, *, subset: str, **options: Unpack[WindowOptions]) -> None:
         super().__init__(**options)
         self.subset = subset
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, Unpack
 
 import numpy as np
 
-from lstm_lab.data.kinds.text import TextDataset
+from lstm_lab.data.kinds.text import TextDataset, TextOptions
 from lstm_lab.data.preprocessing.splits import Texts
 from lstm_lab.data.readers.formats import parquet_columns
 from lstm_lab.data.readers.locate import locate
@@ -30,7 +30,7 @@ class SST(TextDataset, name="sst"):
         phrases: bool = False
         """Train on every phrase inside the training sentences, as the literature does (Tai et al., ACL 2015)."""
 
-    def __init__(self, *, classes: int, phrases: bool, **options: Any) -> None:
+    def __init__(self, *, classes: int, phrases: bool, **options: Unpack[TextOptions]) -> None:
         super().__init__(**options, classes=classes, phrases=phrases)
         self.classes, self.phrases = classes, phrases
 

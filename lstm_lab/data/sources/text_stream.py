@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 from lstm_lab.config import DataError
-from lstm_lab.data.kinds.text_stream import TextStream
+from lstm_lab.data.kinds.text_stream import StreamOptions, TextStream
 from lstm_lab.data.readers.locate import find_file, find_folder
 from lstm_lab.data.readers.table import read_text
 from lstm_lab.paths import FilePath
@@ -19,7 +19,7 @@ class TextFileStream(TextStream, name="text_stream"):
         """Looked up beside the experiment's file, in the current folder, then below the folder that LSTM_LAB_DATA
         names."""
 
-    def __init__(self, *, path: str, **options: Any) -> None:
+    def __init__(self, *, path: str, **options: Unpack[StreamOptions]) -> None:
         super().__init__(**options)
         self.path = path
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Unpack
 
 import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.kinds.new_samples import NamedSequences, numbered
-from lstm_lab.data.kinds.user_sequences import UserData, UserSequences
+from lstm_lab.data.kinds.user_sequences import UserData, UserSequenceOptions, UserSequences
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.ts_file import read_ts
 from lstm_lab.paths import FilePath
@@ -22,7 +22,7 @@ class TS(UserSequences, name="ts"):
         test_path: FilePath | None = None
         """File of the test split; null: a fraction of `path`."""
 
-    def __init__(self, *, test_path: str | None, **options: Any) -> None:
+    def __init__(self, *, test_path: str | None, **options: Unpack[UserSequenceOptions]) -> None:
         super().__init__(**options)
         self.test_path = test_path
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lstm_lab.kernels.recording import Pair
-from lstm_lab.kernels.rules.registry import Args, Kwargs, Write, rule, width_of
+from lstm_lab.kernels.recording import Args, Kwargs, Pair
+from lstm_lab.kernels.rules.registry import Write, rule, width_of
 from lstm_lab.kernels.tape import Operation, Slot, UnsupportedOp
 from lstm_lab.kernels.writer import Writer
 

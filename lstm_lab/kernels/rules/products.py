@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from lstm_lab.kernels.recording import Pair, row_layout
-from lstm_lab.kernels.rules.registry import Args, Kwargs, rule, width_of
+from lstm_lab.kernels.recording import Args, Kwargs, Pair, row_layout
+from lstm_lab.kernels.rules.registry import rule, width_of
 from lstm_lab.kernels.tape import Instruction, MatrixRef, Operation, Slot, UnsupportedOp
 from lstm_lab.kernels.writer import Writer
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
-from lstm_lab.kernels.recording import Pair
+from lstm_lab.kernels.recording import Args, Kwargs, Pair
 from lstm_lab.kernels.tape import ROWS, Slot
 from lstm_lab.kernels.writer import Rule, Writer
 
-Args = tuple[Any, ...]
-Kwargs = dict[str, Any]
 Write = Callable[[Writer, Pair, Args, Kwargs], Slot]
 
 RULES: dict[str, Rule] = {}

@@ -6,8 +6,8 @@ import math
 
 from torch import Tensor
 
-from lstm_lab.kernels.recording import Pair, contiguous_runs, row_layout
-from lstm_lab.kernels.rules.registry import Args, Kwargs, rule, width_of
+from lstm_lab.kernels.recording import Args, Kwargs, Pair, contiguous_runs, row_layout
+from lstm_lab.kernels.rules.registry import rule, width_of
 from lstm_lab.kernels.tape import Instruction, Operation, Slot, UnsupportedOp
 from lstm_lab.kernels.writer import Writer
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
 
 from lstm_lab.optimizers.base import Fraction
 from lstm_lab.registry import Named, Registered
@@ -43,9 +42,9 @@ class Schedule(Registered, kind="schedule"):
     def observe(self, improved: bool) -> None:
         """Called after each epoch with whether the monitored metric was the best so far; most schedules ignore it."""
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         """What `load_state_dict` needs to resume; most schedules have no state."""
         return {}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, float]) -> None:
         """Restore what `state_dict` returned."""

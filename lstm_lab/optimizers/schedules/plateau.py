@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field
 
@@ -32,8 +32,8 @@ class Plateau(Schedule, name="plateau"):
         if self.waited >= self.patience:
             self.waited, self.level = 0, self.level * self.factor
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         return {"waited": self.waited, "level": self.level}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.waited, self.level = state["waited"], state["level"]
+    def load_state_dict(self, state: dict[str, float]) -> None:
+        self.waited, self.level = int(state["waited"]), state["level"]

@@ -89,8 +89,8 @@ def scores_table(groups: list[ComparisonGroup], noun: str, scores: Scores) -> Ta
     """A row per treatment, a column per data set; the best value of a column is emphasised."""
     cells: list[list[Cell]] = [[Cell(name, name) for name in scores]]
     for group in groups:
-        column = aligned(scores[name][group.data] for name in scores)
-        best = (max if group.mode == "max" else min)(cell.value for cell in column)
+        values = [scores[name][group.data] for name in scores]
+        best, column = (max if group.mode == "max" else min)(values), aligned(values)
         cells.append([Cell(c.text, c.value, "number best" if c.value == best else "number") for c in column])
     columns = [Column(noun), *(Column(f"{group.data}: {fmt.metric(group.metric)}", True) for group in groups)]
     caption = "Experiments by data set" if noun == EXPERIMENT else f"Best value of each {noun} by data set"

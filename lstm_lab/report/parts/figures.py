@@ -11,7 +11,6 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
-from typing import Any
 
 from lstm_lab.files import Row
 
@@ -42,7 +41,7 @@ def plain_text(text: str) -> str:
     return text.replace("<", "‹").replace(">", "›").replace("&", "＆")
 
 
-def axis(title: str, **more: Any) -> Row:
+def axis(title: str, **more: object) -> Row:
     """A plotly axis in the style of the page."""
     return {
         "title": {"text": title, "standoff": 8},
@@ -57,7 +56,7 @@ def axis(title: str, **more: Any) -> Row:
     }
 
 
-def base_layout(height: int, **more: Any) -> Row:
+def base_layout(height: int, **more: object) -> Row:
     """A plotly layout in the style of the page."""
     return {
         "template": "none",

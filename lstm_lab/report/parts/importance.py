@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import mean, quantiles, stdev
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from lstm_lab.config import canonical_json
 from lstm_lab.records import finite
@@ -21,6 +22,9 @@ from lstm_lab.report.parts.tables import Cell, Column, Table, number_cell, perce
 from lstm_lab.report.records.hyperparameters import is_grid, is_logarithmic, varying
 from lstm_lab.sweeps.store.leaderboard import Trial
 from lstm_lab.sweeps.store.record import SweepRecord
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 MIN_TRIALS = 20
 """Trials below which the estimate is noise."""
@@ -131,7 +135,7 @@ def _shares(sweep: SweepRecord, scored: list[tuple[Trial, float]], keys: list[st
 
 
 @contextmanager
-def _quiet(optuna: Any) -> Iterator[None]:
+def _quiet(optuna: ModuleType) -> Iterator[None]:
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -146,19 +150,20 @@ def outlier_bounds(values: list[float]) -> tuple[float, float]:
     return first - 3 * (third - first), third + 3 * (third - first)
 
 
-def _distribution(sweep: SweepRecord, key: str, values: list[Any]) -> Any:
+def _distribution(sweep: SweepRecord, key: str, values: list[object]) -> BaseDistribution:
     from optuna.distributions import CategoricalDistribution, FloatDistribution
 
-    if all(finite(value) for value in values):
-        low, high = float(min(values)), float(max(values))
+    numbers = [value for value in values if finite(value)]
+    if len(numbers) == len(values):
+        low, high = float(min(numbers)), float(max(numbers))
         return FloatDistribution(low, high, log=is_logarithmic(sweep, key) and low > 0)
     return CategoricalDistribution(sorted({canonical_json(value) for value in values}))
 
 
-def _parameter(value: Any, distribution: Any) -> Any:
+def _parameter(value: object, distribution: BaseDistribution) -> object:
     from optuna.distributions import FloatDistribution
 
-    return float(value) if isinstance(distribution, FloatDistribution) else canonical_json(value)
+    return float(value) if isinstance(distribution, FloatDistribution) and finite(value) else canonical_json(value)
 
 
 def importance_figure(found: Importance, metric: str) -> Figure:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from statistics import mean, stdev
-from typing import Any
 
 from lstm_lab.config import canonical_json
 from lstm_lab.report import fmt, statistics
@@ -18,7 +17,7 @@ Block = list[Configuration]
 """Configurations that differ only in one hyperparameter, one for each of its values."""
 
 
-def blocks(sweep: SweepRecord, key: str, values: list[Any]) -> list[Block]:
+def blocks(sweep: SweepRecord, key: str, values: list[object]) -> list[Block]:
     """Configurations that are equal but for `key`, one per value and in the order of `values`.
 
     Hyperparameters inside the section that `key` chooses belong to the choice and may differ.
@@ -32,7 +31,7 @@ def blocks(sweep: SweepRecord, key: str, values: list[Any]) -> list[Block]:
     return [[group[value] for value in wanted] for group in groups.values() if len(group) == len(wanted)]
 
 
-def value_table(sweep: SweepRecord, key: str, values: list[Any], name: str) -> Table:
+def value_table(sweep: SweepRecord, key: str, values: list[object], name: str) -> Table:
     """A row per value of a hyperparameter: mean, standard deviation and best over its configurations, and wins."""
     groups = [_scored(sweep, key, value) for value in values]
     means = [[row.mean for row in group if row.mean is not None] for group in groups]
@@ -61,7 +60,7 @@ def value_table(sweep: SweepRecord, key: str, values: list[Any], name: str) -> T
     return Table.of_columns(f"{fmt.metric(sweep.metric)} by {name}", columns, cells)
 
 
-def _scored(sweep: SweepRecord, key: str, value: Any) -> list[Configuration]:
+def _scored(sweep: SweepRecord, key: str, value: object) -> list[Configuration]:
     wanted = canonical_json(value)
     rows = [row for row in sweep.configurations if row.mean is not None and key in row.overrides]
     return [row for row in rows if canonical_json(row.overrides[key]) == wanted]
@@ -75,7 +74,7 @@ def _winner(block: Block, mode: str) -> int | None:
     return tops[0] if len(tops) == 1 else None
 
 
-def win_counts(sweep: SweepRecord, key: str, values: list[Any]) -> str:
+def win_counts(sweep: SweepRecord, key: str, values: list[object]) -> str:
     """How often each value is better among configurations that are equal otherwise, and how reliable that is."""
     found = blocks(sweep, key, values)
     if not found:
@@ -98,7 +97,7 @@ def win_counts(sweep: SweepRecord, key: str, values: list[Any]) -> str:
     return text
 
 
-def _two_values(sweep: SweepRecord, found: list[Block], values: list[Any]) -> str:
+def _two_values(sweep: SweepRecord, found: list[Block], values: list[object]) -> str:
     """`lstm is better in 4, gru in 2; on average the validation loss of gru is 0.01200 ± 0.02000 above that of lstm`"""
     first, second = (fmt.value(value) for value in values)
     winners = [_winner(block, sweep.mode) for block in found]
@@ -117,7 +116,7 @@ def _above(size: str, difference: float) -> str:
     return f"{size} {'above' if difference > 0 else 'below'}" if difference else "equal to"
 
 
-def significance(sweep: SweepRecord, key: str, values: list[Any]) -> list[str]:
+def significance(sweep: SweepRecord, key: str, values: list[object]) -> list[str]:
     """Tests over blocks, as one sentence or none; at equal numbers of epochs, so that no value had more training."""
     found = _at_equal_epochs(sweep, blocks(sweep, key, values))
     if len(found) < 2:

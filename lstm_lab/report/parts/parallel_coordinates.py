@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 from lstm_lab.config import canonical_json
 from lstm_lab.files import Row
@@ -66,16 +65,18 @@ def parallel_coordinates(sweep: SweepRecord) -> Figure | None:
 def _dimension(sweep: SweepRecord, rows: list[Configuration], key: str, name: str) -> Row:
     values = [row.overrides.get(key) for row in rows]
     missing = [key not in row.overrides for row in rows]
-    if is_listed(sweep, key) or any(missing) or not all(finite(value) for value in values):
+    numbers = [value for value in values if finite(value)]
+    if is_listed(sweep, key) or any(missing) or len(numbers) < len(values):
         return _listed_axis(values, missing, name)
-    return _numeric_axis(values, name, is_logarithmic(sweep, key))
+    return _numeric_axis(numbers, name, is_logarithmic(sweep, key))
 
 
-def _listed_axis(values: list[Any], missing: list[bool], name: str) -> Row:
+def _listed_axis(values: list[object], missing: list[bool], name: str) -> Row:
     """Values at equal steps: numbers in order, others in the order of their appearance, missing ones last."""
     distinct = {canonical_json(value): value for value, absent in zip(values, missing, strict=True) if not absent}
-    if all(finite(value) for value in distinct.values()):
-        distinct = dict(sorted(distinct.items(), key=lambda item: item[1]))
+    numbers = {same: value for same, value in distinct.items() if finite(value)}
+    if len(numbers) == len(distinct):
+        distinct = {same: distinct[same] for same in sorted(numbers, key=numbers.__getitem__)}
     position = {same: number for number, same in enumerate(distinct)}
     texts = [plain_text(fmt.value(value)) for value in distinct.values()] + ([fmt.MISSING] if any(missing) else [])
     pairs = zip(values, missing, strict=True)
@@ -87,7 +88,7 @@ def _listed_axis(values: list[Any], missing: list[bool], name: str) -> Row:
     }  # fmt: skip
 
 
-def _numeric_axis(values: Sequence[Any], name: str, log: bool) -> Row:
+def _numeric_axis(values: Sequence[float], name: str, log: bool) -> Row:
     coordinates = [math.log10(value) if log else value for value in values]
     low, high = min(coordinates), max(coordinates)
     if low == high:

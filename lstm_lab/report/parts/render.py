@@ -8,6 +8,7 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
+from lstm_lab.files import Row
 from lstm_lab.files import to_json as to_json_text
 from lstm_lab.report.parts.content import Page, Subsection
 from lstm_lab.report.parts.tables import FIGURE_SPACE, PUNCTUATION_SPACE, Cell, Table
@@ -44,9 +45,9 @@ def in_script(content: str) -> Any:
     return Markup(escaped)
 
 
-def to_dict(page: Page) -> dict[str, Any]:
+def to_dict(page: Page) -> Row:
     """The page as plain values: numbers at full precision beside their text, figures as plotly's JSON."""
-    content: dict[str, Any] = {"version": VERSION, **asdict(page)}
+    content: Row = {"version": VERSION, **asdict(page)}
     for section in content["sections"]:
         for subsection in section["subsections"]:
             for figure in subsection["figures"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from lstm_lab.records import finite
 from lstm_lab.report import fmt
@@ -28,7 +27,7 @@ class Cell:
     """A value of a table as text."""
 
     text: str
-    value: Any = None
+    value: str | float | None = None
     """What the column is sorted by, at full precision; None sorts last."""
     kind: str = ""
     """CSS class."""
@@ -62,7 +61,7 @@ def number_cell(value: int | None) -> Cell:
     return Cell(fmt.number(value), value, "number")
 
 
-def aligned(values: Iterable[Any], to_text: Callable[[Any], str] = fmt.number) -> list[Cell]:
+def aligned(values: Iterable[float | None], to_text: Callable[[float | None], str] = fmt.number) -> list[Cell]:
     """Cells of a numeric column, padded so that decimal points are below one another."""
     values = list(values)
     texts = [to_text(value) for value in values]

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Any
 
 from lstm_lab import files
 from lstm_lab.config import ConfigError, canonical_json, flatten
@@ -33,7 +32,7 @@ class ExperimentRecord:
     """run, sweep, or W&B run."""
     config: Row
     """Dotted key -> value, without the seed."""
-    seeds: list[Any]
+    seeds: list[object]
     records: list[RunRecord]
     """One per seed; a failed one has no value."""
     digest: str | None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lstm_lab.config import canonical_json
 from lstm_lab.sweeps.space.domains.base import Domain
 from lstm_lab.sweeps.space.domains.choice import Choice
@@ -45,7 +43,7 @@ def varying(sweep: SweepRecord) -> list[str]:
     return [key for key in order if len(values.get(key, ())) > 1 or (key in values and key not in everywhere)]
 
 
-def categorical(sweep: SweepRecord) -> dict[str, list[Any]]:
+def categorical(sweep: SweepRecord) -> dict[str, list[object]]:
     """Hyperparameters chosen from a list, with those of their values that were tried, in the order of the list."""
     found = {}
     for key in varying(sweep):

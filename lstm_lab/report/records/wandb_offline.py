@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from lstm_lab.config import DataError
 from lstm_lab.files import Row
@@ -82,7 +81,7 @@ def _merge(into: Row, update: Row) -> None:
 def join_segments(segments: list[Row]) -> RunRecord:
     """One run from its segments, oldest first; a step that was logged again counts as it was logged last."""
     config: Row = {}
-    steps: dict[Any, Row] = {}
+    steps: dict[object, Row] = {}
     for segment in segments:
         _merge(config, segment["config"])
         for index, row in enumerate(segment["rows"]):

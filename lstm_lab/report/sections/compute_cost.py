@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lstm_lab.example_records import AnyExamples
 from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
@@ -120,5 +118,5 @@ def _energy(seconds: float, cpus: float, gpus: float) -> tuple[str, str]:
     return "energy", f"an estimate, not measured: {amount}, assuming {power}"
 
 
-def _number(value: Any, default: float) -> float:
+def _number(value: object, default: float) -> float:
     return float(value) if finite(value) else default

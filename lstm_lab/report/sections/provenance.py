@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from lstm_lab.example_records import AnyExamples
 from lstm_lab.files import Row
 from lstm_lab.records import RunRecord
@@ -99,14 +97,14 @@ def _versions(versions: Row | None) -> str:
     return ", ".join(f"{package} {version}" for package, version in (versions or {}).items()) or fmt.MISSING
 
 
-def _data(config: Any, data: Row) -> Items:
+def _data(config: Row, data: Row) -> Items:
     items = [("data", fmt.value(config)), ("data digest", data.get("digest") or fmt.MISSING)]
     if data.get("info"):
         items.append(("data info", "; ".join(f"{key} {_brief(value)}" for key, value in data["info"].items())))
     return items + [("data note", note) for note in data.get("notes") or ()]
 
 
-def _brief(value: Any) -> str:
+def _brief(value: object) -> str:
     """The length of a long list or text; any other value as text."""
     if isinstance(value, str) and len(value) > 200:
         return f"({len(value)} characters)"

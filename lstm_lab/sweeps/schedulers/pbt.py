@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from lstm_lab.experiment import Experiment
+from lstm_lab.files import Row
 from lstm_lab.sweeps.schedulers.base import SweepSettings
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
@@ -87,7 +88,7 @@ class PBT(PopulationScheduler, name="pbt"):
         return dict(overrides)
 
 
-def optimizer_param_group(experiment: Experiment) -> dict[str, Any]:
+def optimizer_param_group(experiment: Experiment) -> Row:
     """The param_group of torch's optimizer for an experiment, without its parameters."""
     optimizer = experiment.optimizer.build().build_torch([torch.nn.Parameter(torch.zeros(1))])
     return {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}

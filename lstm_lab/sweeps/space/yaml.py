@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from lstm_lab.sweeps.space.domains import Domain
+
+if TYPE_CHECKING:
+    from pydantic.json_schema import JsonSchemaValue
 
 
 class DomainInYaml:
@@ -23,7 +26,7 @@ class DomainInYaml:
         """
         if isinstance(value, Domain):
             return value
-        content: dict[str, Any] = value if isinstance(value, dict) else {}
+        content: dict[str, object] = value if isinstance(value, dict) else {}
         names = [key for key in content if key != "when"]
         if len(names) != 1 or names[0] not in Domain.members:
             raise PydanticCustomError(
@@ -38,14 +41,14 @@ class DomainInYaml:
         domain: Domain = Domain.members[names[0]](content[names[0]], content.get("when"))
         return domain
 
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.no_info_plain_validator_function(
             self.read, serialization=core_schema.plain_serializer_function_ser_schema(lambda domain: domain.to_yaml())
         )
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
-    ) -> dict[str, Any]:
+    ) -> JsonSchemaValue:
         condition = {
             "type": "object",
             "description": "Active only where other keys have these values: {model.cell: lstm}.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from lstm_lab import config, files, legacy
 from lstm_lab.config import ConfigError
@@ -62,7 +61,7 @@ class SweepFolder:
         """Decisions of the driver, oldest first."""
 
     @classmethod
-    def create(cls, path: Path, sweep: Sweep, **about: Any) -> SweepFolder:
+    def create(cls, path: Path, sweep: Sweep, **about: object) -> SweepFolder:
         """Make the folder of a sweep, and its parents.
 
         Args:
@@ -110,7 +109,7 @@ class SweepFolder:
         """about.json: command, code state, versions, and the sweep as it started; empty where there is none."""
         return read_about(self.path)
 
-    def describe(self, **fields: Any) -> None:
+    def describe(self, **fields: object) -> None:
         """Add fields to about.json."""
         files.write_json(self.path / files.ABOUT, {**self.about, **fields})
 

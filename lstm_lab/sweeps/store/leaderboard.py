@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
-from typing import Any
 
 from lstm_lab.files import Row
 from lstm_lab.records import RunRecord
@@ -103,7 +102,7 @@ class Configuration:
         """Whether it was trained to completion with every seed."""
         return all(trial.state == "finished" for trial in self.trials)
 
-    def dump(self) -> dict[str, Any]:
+    def dump(self) -> dict[str, object]:
         """As a row of summary.json."""
         return {
             "configuration": self.number,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
 
 from lstm_lab import config, files, tracking
 from lstm_lab.evaluate import evaluate
+from lstm_lab.files import Row
 from lstm_lab.scores import Scores
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -16,7 +16,7 @@ from lstm_lab.sweeps.store.retention import removed
 from lstm_lab.tracking import Mode
 
 
-def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
+def write(folder: SweepFolder, wandb: Mode) -> Row:
     """Write the summary of a sweep whose trials have all ended; the test split is not used.
 
     W&B runs that a killed process left open are written again from the record and ended. The best models are sent to
@@ -30,7 +30,7 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     won = best_trial(ranked, base.mode)
     sending = threading.Thread(target=publish, args=(folder, wandb), daemon=True)
     sending.start()
-    content: dict[str, Any] = {
+    content: Row = {
         "title": sweep.title,
         "metric": base.monitor,
         "mode": base.mode,
@@ -66,13 +66,13 @@ def write(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
     return content
 
 
-def audit(folder: SweepFolder, wandb: Mode) -> dict[str, Any]:
+def audit(folder: SweepFolder, wandb: Mode) -> Row:
     """How many trials have a W&B run, and how many of those are ended and hold every row."""
     runs = [run for trial in folder.trials() if any(((run := folder.run(trial.id)).path / "wandb").glob("*run-*"))]
     return {"mode": wandb, "runs": len(runs), "ended": sum(map(tracking.is_complete, runs))}
 
 
-def publish(folder: SweepFolder, wandb: Mode, top: int = 3) -> dict[str, Any]:
+def publish(folder: SweepFolder, wandb: Mode, top: int = 3) -> Row:
     """Send the models of the best configurations, and their predictions on samples, to W&B; then the audit."""
     mode = folder.sweep.base.mode
     best = [won for row in folder.leaderboard()[:top] if (won := best_trial([row], mode)) is not None]
@@ -80,7 +80,7 @@ def publish(folder: SweepFolder, wandb: Mode, top: int = 3) -> dict[str, Any]:
     return audit(folder, wandb)
 
 
-def _enter(content: dict[str, Any], scores: Scores) -> None:
+def _enter(content: Row, scores: Scores) -> None:
     content["winner"][scores.split] = scores.model
     content["baselines"][scores.split] = scores.baselines
     content["skill"][scores.split] = scores.skill

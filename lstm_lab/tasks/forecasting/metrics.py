@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torchmetrics import Metric
@@ -97,7 +95,7 @@ class ForecastMetrics(Metric, TaskMetrics):
         names = (*(DISTRIBUTION if self.distribution else ()), *(CALIBRATED if self.margins is not None else ()))
         return {**{name.replace("inside", "coverage"): mean[name] for name in names}, **errors}
 
-    def details(self) -> dict[str, Any]:
+    def details(self) -> dict[str, object]:
         """`steps`: the scores of each step ahead."""
         return {"steps": self.by_step()}
 
