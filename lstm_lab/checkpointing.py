@@ -153,9 +153,21 @@ def read_checkpoint(path: Path) -> Row:
     """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return {key: content[key] for key in ("state_dict", "callbacks", "learner")}
+        found = {key: content[key] for key in ("state_dict", "callbacks", "learner")}
     except (OSError, RuntimeError, LookupError, ValueError, EOFError, TypeError, AttributeError, PickleError) as error:
         raise DataError(f"{path}: incomplete or not ours ({type(error).__name__})") from None
+    if _is_whole(found):
+        return found
+    raise DataError(f"{path}: incomplete or not ours (it lacks weights, or the number of epochs)")
+
+
+def _is_whole(content: dict[str, Any]) -> bool:
+    """Whether weights, and the number of epochs, are there."""
+    weights, callbacks = content["state_dict"], content["callbacks"]
+    state = callbacks.get(STATE_KEY) if isinstance(callbacks, dict) else None
+    epochs = state.get("epochs") if isinstance(state, dict) else None
+    tensors = isinstance(weights, dict) and all(isinstance(value, torch.Tensor) for value in weights.values())
+    return tensors and type(epochs) is int and epochs >= 0
 
 
 def epochs_in(checkpoint: Row) -> int:

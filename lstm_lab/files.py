@@ -21,10 +21,10 @@ import json
 import math
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from lstm_lab.config import ConfigError, DataError
 
@@ -77,6 +77,8 @@ def claim(stem: str, folder: Path | None = None) -> Path:
             path.mkdir()
         except FileExistsError:
             number += 1
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be made: {error.strerror}; choose another name by --name") from None
         else:
             return path
 
@@ -85,8 +87,11 @@ def similar_run(path: Path) -> str:
     """End of a message about a missing run: a run of a similar name, or nothing."""
     import difflib
 
-    folder = path.parent if path.parent.is_dir() else runs_folder()
-    names = [entry.name for entry in folder.iterdir() if entry.is_dir()] if folder.is_dir() else []
+    folder = path.parent if os.path.isdir(path.parent) else runs_folder()
+    try:
+        names = [entry.name for entry in os.scandir(folder) if entry.is_dir()]
+    except OSError:
+        return ""
     near = difflib.get_close_matches(path.name, [name for name in names if name != path.name], n=1)
     return f"; did you mean {folder / near[0]}?" if near else ""
 
@@ -101,12 +106,37 @@ def folder_lock(folder: Path, noun: str) -> Iterator[None]:
     Raises:
         ConfigError: another process holds it.
     """
-    with (folder / LOCK).open("a") as file:
+    with _open_lock(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise ConfigError(f"{folder}: another process is working on this {noun}; wait for it or end it") from None
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process holds the lock on a folder; needs no right to write there."""
+    try:
+        with (folder / LOCK).open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _open_lock(folder: Path) -> IO[str]:
+    try:
+        return (folder / LOCK).open("a")
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
+def unwritable(folder: Path, error: OSError) -> ConfigError:
+    """The error to raise where nothing can be written into a folder."""
+    return ConfigError(f"{folder}: cannot be written: {error.strerror}; it is read and written in its own folder: "
+                       "change its permissions, or copy it to where you can write")  # fmt: skip
 
 
 def now() -> str:
@@ -117,11 +147,15 @@ def now() -> str:
 def write_atomic(path: Path, text: str) -> None:
     """Write all of the text or none of it, whenever the process dies."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:  # On a full disk the rest of it would take the room that the next file needs.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 def to_json(content: object, *, indent: int | None = None, ensure_ascii: bool = True) -> str:
@@ -177,6 +211,14 @@ def write_json(path: Path, content: Mapping[str, object]) -> None:
     write_atomic(path, to_json(content, indent=1))
 
 
+def overwrite_json(path: Path, content: Mapping[str, object]) -> None:
+    """Write a JSON file in its own place: not whole or not at all, but with no more room than it has already."""
+    with path.open("r+b") as file:
+        file.write(to_json(content).encode())
+        file.truncate()
+        os.fsync(file.fileno())
+
+
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     """Replace a JSON Lines file, whole or not at all."""
     write_atomic(path, "".join(to_json(row) + "\n" for row in rows))
@@ -195,8 +237,17 @@ def append_jsonl(path: Path, row: Mapping[str, object]) -> None:
 
 
 def read_jsonl(path: Path) -> list[Row]:
-    """Rows of a JSON Lines file; empty where there is no file."""
-    return parse_jsonl(path.read_bytes()) if path.is_file() else []
+    """Rows of a JSON Lines file; empty where there is no file.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        return parse_jsonl(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise unreadable(path, error) from None
 
 
 def parse_jsonl(content: bytes) -> list[Row]:
@@ -205,7 +256,7 @@ def parse_jsonl(content: bytes) -> list[Row]:
     for line in content.splitlines():
         try:
             row = from_json(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(row, dict):
             rows.append(row)
@@ -216,12 +267,21 @@ def read_json(path: Path) -> Row:
     """The object in a JSON file.
 
     Raises:
-        DataError: no such file, or an incomplete one.
+        DataError: no such file, or an incomplete one, or one that cannot be read.
     """
     try:
-        content: Row = from_json(path.read_bytes())
+        content = from_json(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
-    except ValueError:
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except (ValueError, RecursionError):
         raise DataError(f"{path}: incomplete or not JSON: delete it or restore a copy") from None
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: holds no JSON object: delete it or restore a copy")
     return content
+
+
+def unreadable(path: Path, error: OSError) -> DataError:
+    """The error to raise where a file that is there cannot be read."""
+    return DataError(f"{path}: cannot be read: {error.strerror}; check what it is, and its permissions")

@@ -97,7 +97,7 @@ def sweep(content: Section) -> Content:
     if isinstance(content.get("space"), Mapping):
         found["space"] = {dotted(key): _domain(key, domain) for key, domain in content["space"].items()}
     if "constraints" in found:
-        found["constraints"] = [_constraint(text) for text in found["constraints"]]
+        found["constraints"] = _constraints(found["constraints"])
     return found
 
 
@@ -107,7 +107,8 @@ def run(about: Section) -> Content:
     data = found.get("data")
     if isinstance(data, Mapping) and "facts" in data:
         found["data"] = _renamed(data, {"facts": "info"})
-        found["data"]["info"] = _renamed(data["facts"], INFO)
+        facts = data["facts"]
+        found["data"]["info"] = _renamed(facts, INFO) if isinstance(facts, Mapping) else facts
     if isinstance(found.get("validation"), Mapping):
         found["validation"] = evaluation(found["validation"])
     return found
@@ -129,7 +130,8 @@ def lineage(row: Section) -> Content:
     found = _renamed(row, {"from": "source"})
     if isinstance(row.get("changes"), Mapping):
         found["changes"] = {
-            dotted(key): _renamed(change, {"donor": "source"}) for key, change in row["changes"].items()
+            dotted(key): _renamed(change, {"donor": "source"}) if isinstance(change, Mapping) else change
+            for key, change in row["changes"].items()
         }
     return {**found, "overrides": overrides(row["overrides"])} if isinstance(row.get("overrides"), Mapping) else found
 
@@ -146,7 +148,7 @@ def summary(content: Section) -> Content:
     if isinstance(found.get("trials"), Mapping):
         found["trials"] = _renamed(found["trials"], {"asked": "total"})
     if isinstance(found.get("configurations"), list):
-        found["configurations"] = [_configuration(row) for row in found["configurations"]]
+        found["configurations"] = _each(found["configurations"], _configuration)
     winner = found.get("winner")
     if isinstance(winner, Mapping) and isinstance(winner.get("config"), Mapping):
         found["winner"] = {**winner, "config": overrides(winner["config"])}
@@ -156,8 +158,13 @@ def summary(content: Section) -> Content:
 def _configuration(row: Section) -> Content:
     found = trial(_renamed(row, {"spread": "std"}))
     if isinstance(row.get("lineage"), Mapping):
-        found["lineage"] = {id: [lineage(each) for each in rows] for id, rows in row["lineage"].items()}
+        found["lineage"] = {id: _each(rows, lineage) for id, rows in row["lineage"].items()}
     return found
+
+
+def _each(rows: object, change: Callable[[Section], Content]) -> object:
+    """Each row changed; what is none stays as it is, and whoever reads it refuses it."""
+    return [change(row) if isinstance(row, Mapping) else row for row in rows] if isinstance(rows, list) else rows
 
 
 def _renamed(content: Section, names: Mapping[str, str]) -> Content:
@@ -199,8 +206,14 @@ def _domain(key: str, domain: object) -> object:
     return {kind: change(kind, value) for kind, value in domain.items()}
 
 
+def _constraints(content: Any) -> Any:
+    """The constraints, each with today's dotted keys in it."""
+    if not isinstance(content, list):
+        return content
+    return [_constraint(text) if isinstance(text, str) else text for text in content]
+
+
 def _constraint(text: str) -> str:
-    """A constraint, with today's dotted keys in it."""
     import re
 
     return re.sub(r"[A-Za-z_]+(?:\.[A-Za-z_]+)+", lambda found: dotted(found[0]), text)

@@ -114,7 +114,7 @@ def predict(run: Run, new: NewData, future: NewData | None = None) -> Prediction
     """
     experiment = recorded_experiment(run, needs_data=False)
     dataset: Dataset = experiment.data.build()
-    info = dataset.restore_info(run.about["data"]["info"])
+    info = dataset.restore_info(run.data["info"])
     samples = dataset.read_new(new, info) if future is None else dataset.read_with_future(new, future, info)
     torch.set_num_threads(experiment.trainer.num_threads)
     learner = build_from(experiment, info)

@@ -9,7 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeGuard
 
-from lstm_lab import files
 from lstm_lab.files import Row
 from lstm_lab.run import Run
 
@@ -89,24 +88,19 @@ def read_run(folder: Path) -> RunRecord:
         DataError: a file of it is incomplete.
     """
     run = Run(folder)
-    status = _status(run)
+    status = run.status
     return RunRecord(
         path=folder,
         about=run.about,
         state=status["state"],
         reason=status.get("reason"),
-        rows=[row for row in run.rows() if finite(row.get("epoch"))],
+        rows=run.rows(),
         ended=status.get("at"),
     )
 
 
-def _status(run: Run) -> Row:
-    try:
-        return run.status
-    except OSError:  # A read-only folder, where no lock can be tried.
-        return files.read_json(run.path / files.STATUS)
-
-
 def finite(value: object) -> TypeGuard[float]:
     """Whether a value is a number that can be compared and drawn."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 2**1023  # A larger one is no float.
+    return isinstance(value, float) and math.isfinite(value)

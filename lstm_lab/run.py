@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
@@ -9,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from lstm_lab import config, files, legacy
-from lstm_lab.config import ConfigError
+from lstm_lab import config, files, legacy, record_shapes
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
 
@@ -69,14 +70,34 @@ class Run:
 
     def exists(self) -> bool:
         """Whether the folder is that of a run."""
-        return (self.path / files.RUN).is_file()
+        return os.path.isfile(self.path / files.RUN)
 
     # --- what it is ---------------------------------------------------------------------------------------------------
 
     @property
     def about(self) -> Row:
-        """run.json: everything known of it but its state."""
-        return legacy.run(files.read_json(self.path / files.RUN))
+        """run.json: everything known of it but its state.
+
+        Raises:
+            DataError: it is incomplete, or holds something else.
+        """
+        path = self.path / files.RUN
+        about = legacy.run(files.read_json(path))
+        record_shapes.check(about, record_shapes.RunFile, str(path))
+        return about
+
+    @property
+    def data(self) -> Row:
+        """What run.json says of the data it was trained on: `digest`, `info` and `notes`.
+
+        Raises:
+            DataError: nothing, because its training has never begun.
+        """
+        data: Row | None = self.about.get("data")
+        if data is None:
+            raise DataError(f"{self.path}: its data are not known, because its training has not begun: start it by "
+                            f"lstm-lab train --resume {self.path}")  # fmt: skip
+        return data
 
     def describe(self, **fields: object) -> None:
         """Add fields to run.json."""
@@ -104,8 +125,8 @@ class Run:
     # --- the record ---------------------------------------------------------------------------------------------------
 
     def rows(self) -> list[Row]:
-        """The metric record, one row per epoch."""
-        return files.read_jsonl(self.path / files.METRICS)
+        """The metric record, one row per epoch; what is no such row is left out."""
+        return [row for row in files.read_jsonl(self.path / files.METRICS) if record_shapes.is_metric_row(row)]
 
     def append(self, row: Row) -> None:
         """Append a row to the metric record, on the disk when this returns."""
@@ -116,18 +137,33 @@ class Run:
         files.write_jsonl(self.path / files.METRICS, [row for row in self.rows() if row["epoch"] < epochs])
 
     def test_evaluations(self) -> list[Row]:
-        """Each evaluation on the test split, oldest first."""
-        return [legacy.evaluation(row) for row in files.read_jsonl(self.path / files.TESTS)]
+        """Each evaluation on the test split, oldest first.
+
+        Raises:
+            DataError: a row is none: it would not be counted.
+        """
+        path = self.path / files.TESTS
+        rows = [legacy.evaluation(row) for row in files.read_jsonl(path)]
+        for number, row in enumerate(rows, 1):
+            record_shapes.check(row, record_shapes.Evaluation, f"{path}: evaluation {number}")
+        return rows
 
     def lineage(self) -> list[Row]:
         """Each time a trial of population-based training continued from another trial, oldest first."""
-        return [legacy.lineage(row) for row in files.read_jsonl(self.path / files.LINEAGE)]
+        rows = (legacy.lineage(row) for row in files.read_jsonl(self.path / files.LINEAGE))
+        return [row for row in rows if record_shapes.fits(row, record_shapes.LineageRow)]
 
     # --- its state ----------------------------------------------------------------------------------------------------
 
     def mark(self, state: State, **more: object) -> None:
         """Replace status.json: the state, the time, and further fields."""
-        files.write_json(self.path / files.STATUS, {"state": state, "at": files.now(), **more})
+        path, status = self.path / files.STATUS, {"state": state, "at": files.now(), **more}
+        try:
+            files.write_json(path, status)
+        except OSError:
+            # A full disk has no room for another file, but the one that is there may take the state itself.
+            short = {**status, "traceback": None, "reason": str(status.get("reason") or "")[:200] or None}
+            files.overwrite_json(path, short)
 
     def mark_failed(self, error: BaseException) -> None:
         """Mark as failed, with the error's first line as the reason, and the whole traceback."""
@@ -139,9 +175,14 @@ class Run:
 
     @property
     def status(self) -> Row:
-        """status.json; a run in state `running` whose lock nobody holds was killed: interrupted."""
+        """status.json; a run in state `running` whose lock nobody holds was killed: interrupted.
+
+        Raises:
+            DataError: it is incomplete, or holds something else.
+        """
         path = self.path / files.STATUS
-        status = files.read_json(path) if path.is_file() else {"state": "interrupted"}
+        status = files.read_json(path) if os.path.lexists(path) else {"state": "interrupted"}
+        record_shapes.check(status, record_shapes.StatusFile, str(path))
         if status["state"] == "running" and not self.is_locked():
             status = {**status, "state": "interrupted"}
         return status
@@ -153,11 +194,7 @@ class Run:
 
     def is_locked(self) -> bool:
         """Whether a process is working on it."""
-        try:
-            with self.lock():
-                return False
-        except ConfigError:
-            return True
+        return files.is_locked(self.path)
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -50,7 +50,7 @@ def compute_examples(run: Run) -> AnyExamples | None:
     """
     experiment = recorded_experiment(run)
     dataset = experiment.data.build()
-    if dataset.digest != run.about["data"]["digest"]:
+    if dataset.digest != run.data["digest"]:
         raise DataError(f"{run.path}: its data are no longer those it was trained on")
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)

@@ -21,11 +21,13 @@ from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
+from lstm_lab.record_shapes import PopulationRow
 from lstm_lab.run import Run
 from lstm_lab.sweeps.schedulers.pbt import optimizer_param_group
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.record import read_rows
 
 CLONE = "clone"
 """Folder of a run: a clone that is complete, and not taken over yet."""
@@ -52,8 +54,8 @@ class Population:
         """Each trial at each multiple, oldest first."""
         self.since: dict[str, tuple[int, float]] = {}
         """Trial -> its epochs and score when it got its values, or was last compared with them."""
-        for row in files.read_jsonl(folder.path / files.POPULATION):
-            self._add(legacy.population(row))
+        for row in read_rows(folder.path / files.POPULATION, PopulationRow, legacy.population):
+            self._add(row)
 
     def on_epoch(self, trial: str, row: Row) -> Row | None:
         """A trial has reported an epoch; the row of its lineage if it is to continue from another trial."""

@@ -15,6 +15,8 @@ from typing import Any, ClassVar, NamedTuple
 
 from ray.tune.search import Searcher as TuneSearcher
 
+from lstm_lab import files
+from lstm_lab.config import DataError
 from lstm_lab.files import Row
 from lstm_lab.paths import environment_elsewhere
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
@@ -74,6 +76,10 @@ class TrialSource(NotPickled, TuneSearcher):
         self.num_trials, self.num_remaining = 0, 0
         """Trials in all, and those that have not ended."""
         trials = self.trials()
+        outside = next((t.id for t in trials if not self.sweep.search_space.contains(t.overrides)), None)
+        if outside is not None:
+            raise DataError(f"{folder.path / files.TRIALS}: {outside}: its overrides are not in the space of "
+                            f"{files.SWEEP}: restore a copy of either file")  # fmt: skip
         self.pending = [PendingTrial(t.id, t.seed, t.overrides) for t in trials if t.state not in ENDED]
         self.load(trials)
 

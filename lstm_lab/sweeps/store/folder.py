@@ -10,10 +10,11 @@ from lstm_lab import config, files, legacy
 from lstm_lab.config import ConfigError
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
+from lstm_lab.record_shapes import EventRow, Shape, TrialRow, WarmRow, fits
 from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
-from lstm_lab.sweeps.store.record import EVENT_KEYS, TRIAL_KEYS, is_sweep, rank, read_about, read_trial, trial_folder
+from lstm_lab.sweeps.store.record import is_sweep, rank, read_about, read_rows, read_trial, trial_folder
 from lstm_lab.validation import validate
 
 
@@ -21,25 +22,33 @@ class Rows:
     """Rows of an append-only file; each call reads only what was added since the last.
 
     Args:
-        needs: keys without which a row is left out.
+        shape: of a row; others are left out.
         upgrade: brings a row of an older format up to date.
     """
 
-    def __init__(self, path: Path, needs: set[str], upgrade: Callable[[Row], Row] = dict) -> None:
-        self.path, self.needs, self.upgrade = path, needs, upgrade
+    def __init__(self, path: Path, shape: type[Shape], upgrade: Callable[[Row], Row] = dict) -> None:
+        self.path, self.shape, self.upgrade = path, shape, upgrade
         self._rows: list[Row] = []
         self._offset = 0
 
     def __call__(self) -> list[Row]:
         """All rows until now; an incomplete line is left out."""
-        size = self.path.stat().st_size if self.path.is_file() else 0
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            size = 0
+        except OSError as error:
+            raise files.unreadable(self.path, error) from None
         if size < self._offset:
             self._rows, self._offset = [], 0
         if size == self._offset:
             return self._rows
-        with self.path.open("rb") as file:
-            file.seek(self._offset)
-            complete, end, rest = file.read().rpartition(b"\n")
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self._offset)
+                complete, end, rest = file.read().rpartition(b"\n")
+        except OSError as error:
+            raise files.unreadable(self.path, error) from None
         self._rows += self._parse(complete)
         self._offset += len(complete) + len(end)
         # A last line without its end may be complete: the next call reads it again.
@@ -47,7 +56,7 @@ class Rows:
 
     def _parse(self, content: bytes) -> list[Row]:
         rows = (self.upgrade(row) for row in files.parse_jsonl(content))
-        return [row for row in rows if self.needs <= row.keys()]
+        return [row for row in rows if fits(row, self.shape)]
 
 
 class SweepFolder:
@@ -55,9 +64,9 @@ class SweepFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self.trial_rows = Rows(self.path / files.TRIALS, TRIAL_KEYS, legacy.trial)
+        self.trial_rows = Rows(self.path / files.TRIALS, TrialRow, legacy.trial)
         """One per trial, in the order in which they were added."""
-        self.events = Rows(self.path / files.EVENTS, EVENT_KEYS)
+        self.events = Rows(self.path / files.EVENTS, EventRow)
         """Decisions of the driver, oldest first."""
 
     @classmethod
@@ -142,7 +151,8 @@ class SweepFolder:
     def warm_start(self) -> list[Row]:
         """Results of earlier sweeps for the searcher: `overrides` and `value` each."""
         return [
-            {**row, "overrides": legacy.overrides(row["overrides"])} for row in files.read_jsonl(self.path / files.WARM)
+            {**row, "overrides": legacy.overrides(row["overrides"])}
+            for row in read_rows(self.path / files.WARM, WarmRow)
         ]
 
     def add_trial(self, configuration: int, seed: int, overrides: Row, phase: str = "search") -> str:

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lstm_lab import config, files, legacy
 from lstm_lab.files import Row
+from lstm_lab.record_shapes import EventRow, Shape, SummaryFile, SweepAbout, SweepFile, TrialRow, check, fits
 from lstm_lab.records import read_run
 from lstm_lab.run import Run
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial, confirmation, leaderboard
 
-TRIAL_KEYS = {"trial", "configuration", "seed", "overrides"}
-"""What a row of trials.jsonl must hold."""
-EVENT_KEYS = {"trial", "state", "reason"}
-"""What a row of events.jsonl must hold."""
-
 
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is that of a sweep."""
-    return (folder / files.SWEEP).is_file()
+    return os.path.isfile(folder / files.SWEEP)
 
 
 def trial_folder(sweep: Path, trial: str) -> Path:
@@ -32,7 +29,7 @@ def trial_folder(sweep: Path, trial: str) -> Path:
 def read_trial(sweep: Path, row: Row, event: Row | None) -> Trial:
     """A trial from its row of trials.jsonl, the driver's last decision about it, and its own folder."""
     path = trial_folder(sweep, row["trial"])
-    record = read_run(path) if (path / files.RUN).is_file() else None
+    record = read_run(path) if Run(path).exists() else None
     state, reason = (record.state, record.reason) if record else ("pending", None)
     if event is not None and state != "finished":
         state, reason = event["state"], event.get("reason") or reason
@@ -103,12 +100,13 @@ def read_sweep(folder: Path) -> SweepRecord:
         ConfigError, DataError: a file of it is incomplete.
     """
     spec = legacy.sweep(config.load(folder / files.SWEEP))
+    check(spec, SweepFile, str(folder / files.SWEEP))
     about = read_about(folder)
-    events = {row["trial"]: row for row in files.read_jsonl(folder / files.EVENTS) if "trial" in row}
-    rows = [legacy.trial(row) for row in files.read_jsonl(folder / files.TRIALS)]
+    events = {row["trial"]: row for row in read_rows(folder / files.EVENTS, EventRow)}
+    rows = read_rows(folder / files.TRIALS, TrialRow, legacy.trial)
     trials = [read_trial(folder, row, events.get(row["trial"])) for row in rows]
     summary = read_summary(folder)
-    if summary is not None and (summary.get("trials") or {}).get("total") != len(trials):
+    if summary is not None and not _covers(summary, trials):
         summary = None  # Of an earlier end: trials have been added since.
     metric, mode = _metric(spec, summary, trials)
     ranked = _ranked(summary, trials) if summary else rank(trials, mode, about, spec.get("confirm"))
@@ -127,17 +125,39 @@ def read_sweep(folder: Path) -> SweepRecord:
     )
 
 
+def read_rows(path: Path, shape: type[Shape], upgrade: Callable[[Row], Row] = dict) -> list[Row]:
+    """Rows of a JSON Lines file; what is no such row is left out.
+
+    Args:
+        upgrade: brings a row of an older format up to date.
+    """
+    return [row for row in map(upgrade, files.read_jsonl(path)) if fits(row, shape)]
+
+
 def read_about(folder: Path) -> Row:
-    """about.json; empty where there is none."""
+    """about.json; empty where there is none.
+
+    Raises:
+        DataError: it is incomplete, or holds something else.
+    """
     path = folder / files.ABOUT
-    about = files.read_json(path) if path.is_file() else {}
+    about = files.read_json(path) if os.path.lexists(path) else {}
+    check(about, SweepAbout, str(path))
     return {**about, "sweep": legacy.sweep(about["sweep"])} if isinstance(about.get("sweep"), Mapping) else about
 
 
 def read_summary(folder: Path) -> Row | None:
-    """summary.json; None where there is none."""
+    """summary.json; None where there is none.
+
+    Raises:
+        DataError: it is incomplete, or holds something else.
+    """
     path = folder / files.SUMMARY
-    return legacy.summary(files.read_json(path)) if path.is_file() else None
+    if not os.path.lexists(path):
+        return None
+    summary = legacy.summary(files.read_json(path))
+    check(summary, SummaryFile, str(path))
+    return summary
 
 
 def rank(trials: Sequence[Trial], mode: str, about: Row, confirm: Row | None) -> list[Configuration]:
@@ -165,6 +185,14 @@ def _metric(spec: Row, summary: Row | None, trials: Sequence[Trial]) -> tuple[st
     # Nothing has run yet: there is no value whose direction could matter.
     task = (spec.get("experiment") or {}).get("task") or {}
     return f"val/{task.get('monitor', 'loss')}", "min"
+
+
+def _covers(summary: Row, trials: Sequence[Trial]) -> bool:
+    """Whether a summary is about the trials there are, and its best trial is one of them."""
+    known, winner = {trial.id for trial in trials}, summary["winner"]
+    ranked = {trial for row in summary["configurations"] for trial in row["trials"]}
+    best = winner is None or winner["trial"] in ranked
+    return summary["trials"]["total"] == len(trials) and ranked <= known and best
 
 
 def _ranked(summary: Row, trials: Sequence[Trial]) -> list[Configuration]:

@@ -6,10 +6,9 @@ in trials.jsonl and its own trial.json. A trial is trained again only where none
 
 from __future__ import annotations
 
-import json
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lstm_lab import config, files, legacy
@@ -17,10 +16,11 @@ from lstm_lab.config import ConfigError, DataError, Fault
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
+from lstm_lab.record_shapes import RunFile, Shape, StatusFile, SweepAbout, TrialRow, fits
 from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.record import TRIAL_KEYS, is_sweep
+from lstm_lab.sweeps.store.record import is_sweep
 from lstm_lab.sweeps.store.retention import is_full, pruned
 from lstm_lab.validation import validate
 
@@ -56,7 +56,7 @@ def repair(path: str | Path) -> list[str]:
 
 def _about(folder: SweepFolder) -> Iterator[str]:
     path = folder.path / files.ABOUT
-    if _is_incomplete(path):
+    if _is_incomplete(path, SweepAbout):
         about: Row = {"format": legacy.FORMAT, "name": folder.name, "created": files.now(), "git": git_state()}
         about["versions"] = versions()
         if is_sweep(folder.path):
@@ -94,7 +94,8 @@ def _trial_rows(folder: SweepFolder) -> Iterator[str]:
     rows = {row["trial"]: row for row in reversed(folder.trial_rows())}
     for name in TRIAL_FILES:
         for copy in sorted((folder.path / "trials").glob(f"t*/{name}")):
-            if not _is_incomplete(copy) and (row := legacy.trial(files.read_json(copy))).keys() >= TRIAL_KEYS:
+            if not _is_incomplete(copy, TrialRow, legacy.trial):
+                row = legacy.trial(files.read_json(copy))
                 rows.setdefault(row["trial"], row)
     ordered = [rows[key] for key in sorted(rows, key=_number)]
     if [[legacy.trial(row) for row in files.parse_jsonl(line)] for line in lines] != [[row] for row in ordered]:
@@ -135,7 +136,7 @@ def _experiment(sweep: Sweep, run: Run, row: Row) -> Iterator[str]:
 
 def _run(folder: SweepFolder, run: Run, base: Experiment) -> Iterator[str]:
     path = run.path / files.RUN
-    if _is_incomplete(path):
+    if _is_incomplete(path, RunFile, legacy.run):
         path.unlink(missing_ok=True)
         run.describe(
             format=legacy.FORMAT, id=run.path.name, name=run.path.name, created=files.now(), git=git_state(),
@@ -149,7 +150,7 @@ def _run(folder: SweepFolder, run: Run, base: Experiment) -> Iterator[str]:
 
 def _status(run: Run, decided: str | None) -> Iterator[str]:
     path = run.path / files.STATUS
-    if path.exists() and _is_incomplete(path):
+    if path.exists() and _is_incomplete(path, StatusFile):
         path.unlink()
         yield f"status.json: incomplete; {f'it was {decided}' if decided else 'its training continues'}"
     elif path.exists() and is_full(run.status.get("reason")):
@@ -184,8 +185,9 @@ def _metrics(run: Run, monitor: str) -> Iterator[str]:
         yield f"metrics.jsonl: incomplete, doubled or foreign rows; {len(ordered)} epochs are complete"
 
 
-def _is_incomplete(path: Path) -> bool:
+def _is_incomplete(path: Path, shape: type[Shape], upgrade: Callable[[Row], Row] = dict) -> bool:
+    """Whether a JSON file lacks something, or holds something else."""
     try:
-        return not isinstance(json.loads(path.read_bytes()), dict)
-    except (OSError, ValueError, DataError):
+        return not fits(upgrade(files.read_json(path)), shape)
+    except DataError:
         return True

@@ -6,8 +6,10 @@ import errno
 from collections.abc import Sequence
 
 from lstm_lab import files
+from lstm_lab.record_shapes import RemovedRow
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
+from lstm_lab.sweeps.store.record import read_rows
 
 
 class CheckpointRetention:
@@ -53,12 +55,12 @@ class CheckpointRetention:
 
 def pruned(folder: SweepFolder) -> set[str]:
     """Trials whose checkpoints were removed."""
-    return {row["trial"] for row in files.read_jsonl(folder.path / files.REMOVED)}
+    return {row["trial"] for row in read_rows(folder.path / files.REMOVED, RemovedRow)}
 
 
 def removed(folder: SweepFolder) -> dict[str, int]:
     """How many trials lost their checkpoints, and the bytes that were freed."""
-    rows = {row["trial"]: row["bytes"] for row in files.read_jsonl(folder.path / files.REMOVED)}
+    rows = {row["trial"]: row["bytes"] for row in read_rows(folder.path / files.REMOVED, RemovedRow)}
     return {"trials": len(rows), "bytes": sum(rows.values())}
 
 

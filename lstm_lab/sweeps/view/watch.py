@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import time
 from collections.abc import Sequence
 
@@ -91,14 +90,7 @@ def watch(folder: SweepFolder, console: Console, *, once: bool = False, interval
 
 def is_running(folder: SweepFolder) -> bool:
     """Whether a process runs a sweep, on this machine or on one that shares its disk and file locks."""
-    try:
-        with (folder.path / files.LOCK).open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
+    return files.is_locked(folder.path)
 
 
 def state(folder: SweepFolder) -> str:

@@ -1,0 +1,329 @@
+"""What the files of a record must hold: checked where they are read, so that nothing after that meets another type.
+
+Each class names the keys that are read and their types; a record may hold more. A JSON file of another shape is
+refused by one line, and a row of another shape is left out like one that a killed process left incomplete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from lstm_lab.config import DataError
+
+Content = dict[str, Any]
+
+
+def _iso_time(text: str) -> str:
+    datetime.fromisoformat(text)
+    return text
+
+
+Time = Annotated[str, AfterValidator(_iso_time)]
+Metrics = dict[str, float | None]
+Index = Annotated[int, Field(ge=0, lt=2**31)]
+Name = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
+"""Of a file or folder."""
+TrialId = Annotated[str, Field(pattern=r"^t\d{1,9}$")]
+Mode = Literal["min", "max"]
+State = Literal["running", "finished", "stopped", "failed", "interrupted", "pending"]
+
+
+class Shape(BaseModel):
+    """Base of every shape: types are taken strictly, further keys are allowed."""
+
+    model_config = ConfigDict(strict=True, extra="allow")
+
+
+class Git(Shape):
+    """State of the code."""
+
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class Data(Shape):
+    """The data set that a run was trained on."""
+
+    digest: str
+    info: Content
+    notes: list[str] = []
+
+
+class Evaluation(Shape):
+    """A row of tests.jsonl, and `validation` of run.json: `Scores.dump()`."""
+
+    scores: Metrics
+    split: str | None = None
+    metric: str | None = None
+    baselines: dict[str, Metrics] | None = None
+    skill: Metrics | None = None
+    at: Time | None = None
+    epoch: Index | None = None
+    test_evaluations: int | None = None
+
+
+class WandbEntry(Shape):
+    """What is known of the W&B run."""
+
+    mode: str | None = None
+    id: str | None = None
+    ended: bool | None = None
+    rows: int | None = None
+    error: str | None = None
+    synced: Content | None = None
+
+
+class RunFile(Shape):
+    """run.json."""
+
+    id: Name
+    name: str | None = None
+    created: Time | None = None
+    git: Git | None = None
+    versions: dict[str, str] | None = None
+    command: str | None = None
+    job_type: str | None = None
+    tags: list[str] | None = None
+    data: Data | None = None
+    monitor: str | None = None
+    mode: Mode | None = None
+    parameters: int | None = None
+    hidden_size: int | None = None
+    device: str | None = None
+    group: str | None = None
+    validation: Evaluation | None = None
+    calibration: Any = None
+    """As its task reads it."""
+    wandb: WandbEntry | None = None
+    rank: int | None = None
+    halved: list[Content] | None = None
+
+
+class Best(Shape):
+    """The best epoch, in status.json."""
+
+    epoch: Index | None = None
+    value: float | None = None
+
+
+class StatusFile(Shape):
+    """status.json."""
+
+    state: State
+    at: Time | None = None
+    reason: str | None = None
+    epochs: Index | None = None
+    best: Best | None = None
+    seconds: float | None = None
+
+
+class TrialRow(Shape):
+    """A row of trials.jsonl."""
+
+    trial: TrialId
+    configuration: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
+    overrides: Content
+    phase: str = "search"
+
+
+class EventRow(Shape):
+    """A row of events.jsonl."""
+
+    trial: TrialId
+    state: State
+    reason: str | None
+
+
+class LineageRow(Shape):
+    """A row of lineage.jsonl."""
+
+    overrides: Content
+    changes: dict[str, Content]
+    source: str
+    epoch: Index | None = None
+    source_epoch: Index | None = None
+
+
+class PopulationRow(Shape):
+    """A row of population.jsonl."""
+
+    trial: TrialId
+    epochs: Index
+    score: float | None = None
+    gain: float | None = None
+    overrides: Content | None = None
+    source: str | None = None
+
+
+class RemovedRow(Shape):
+    """A row of removed.jsonl."""
+
+    trial: TrialId
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class WarmRow(Shape):
+    """A row of warm.jsonl."""
+
+    overrides: Content
+    value: float
+
+
+class WarmStart(Shape):
+    """How many earlier results a sweep was given."""
+
+    told: int
+    outside: int
+
+
+class SweepAbout(Shape):
+    """about.json."""
+
+    name: str | None = None
+    created: Time | None = None
+    git: Git | None = None
+    versions: dict[str, str] | None = None
+    command: str | None = None
+    seconds: float | None = None
+    sweep: Content | None = None
+    storage: str | None = None
+    scratch: str | None = None
+    ended: str | None = None
+    confirmed: list[int] | None = None
+    warm_start: WarmStart | None = None
+
+
+class ConfirmSection(Shape):
+    """`confirm` of sweep.yaml."""
+
+    top: int
+    seeds: list[int]
+
+
+class Named(Shape):
+    """A section that is chosen by its name."""
+
+    name: str
+
+
+class SweepFile(Shape):
+    """sweep.yaml, as far as pages read it."""
+
+    title: str | None = None
+    experiment: Content
+    space: dict[str, Annotated[Content, Field(min_length=1)]]
+    seeds: list[int] | None = None
+    searcher: Named | None = None
+    scheduler: Named | None = None
+    resources: Content | None = None
+    confirm: ConfirmSection | None = None
+
+
+class ConfigurationRow(Shape):
+    """A row of the leaderboard in summary.json."""
+
+    configuration: int
+    overrides: Content
+    trials: Annotated[list[TrialId], Field(min_length=1)]
+    mean: float | None
+    std: float | None = None
+    n: int
+    states: list[str] = []
+    parameters: int | None = None
+    lineage: dict[str, list[LineageRow]] = {}
+
+
+class Winner(Shape):
+    """The best trial in summary.json."""
+
+    trial: TrialId
+    config: Content
+    epoch: Index | None = None
+    validation: Metrics | None = None
+    test: Metrics | None = None
+
+
+class TrialCount(Shape):
+    """How many trials ended how."""
+
+    total: int
+    finished: int
+    stopped: int
+    failed: int
+
+
+class Failure(Shape):
+    """A trial that failed."""
+
+    trial: TrialId
+    reason: str | None
+
+
+class SummaryFile(Shape):
+    """summary.json."""
+
+    title: str
+    metric: str
+    mode: Mode
+    trials: TrialCount
+    winner: Winner | None
+    configurations: list[ConfigurationRow]
+    baselines: dict[str, dict[str, Metrics] | None]
+    skill: dict[str, Metrics | None]
+    failures: list[Failure]
+    confirmed: list[int] | None = None
+    seconds: float | None = None
+    command: str | None = None
+    wandb: Content | None = None
+    removed: dict[str, int] | None = None
+
+
+def check(content: Mapping[str, Any], shape: type[Shape], where: str) -> None:
+    """Refuse the content of a file that has another shape.
+
+    Args:
+        where: the file, for the message.
+
+    Raises:
+        DataError: the first place that is wrong, what it must be, and what it is.
+    """
+    try:
+        shape.model_validate(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        place = ".".join(map(str, first["loc"]))
+        found = "" if first["type"] == "missing" else f", not {_shown(first['input'])}"
+        reason = first["msg"][:1].lower() + first["msg"][1:]
+        raise DataError(f"{where}: {place}: {reason}{found}: correct it, or restore a copy of the file") from None
+
+
+def is_metric_row(row: Mapping[str, Any]) -> bool:
+    """Whether a row is one of metrics.jsonl: every column is a number or null, and one is the epoch.
+
+    There may be a hundred thousand of them: written out, it takes a tenth of the time of a `Shape`.
+    """
+    epoch = row.get("epoch")
+    return type(epoch) is int and 0 <= epoch < 2**31 and all(map(_is_number, row.values()))
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or isinstance(value, float) or (type(value) is int and -(2**63) <= value < 2**63)
+
+
+def fits(row: Mapping[str, Any], shape: type[Shape]) -> bool:
+    """Whether a row has a shape."""
+    try:
+        shape.model_validate(row)
+    except ValidationError:
+        return False
+    return True
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
