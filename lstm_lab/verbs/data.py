@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -26,7 +27,7 @@ def inspect(
     from lstm_lab.experiment import Experiment
     from lstm_lab.paths import paths_beside
 
-    if write is not None and Path(write).exists():
+    if write is not None and os.path.lexists(write):
         raise ConfigError(f"{write}: exists already: choose another name")
     inspection = inspect(file, dict(parse_overrides(choices or ())))
     experiment = Experiment.of(inspection.experiment, f"{file}: its experiment")
@@ -46,6 +47,9 @@ def inspect(
     if write is not None:
         if error is not None:
             raise DataError(error)
-        Path(write).parent.mkdir(parents=True, exist_ok=True)
-        Path(write).write_text(inspection.yaml(), encoding="utf-8")
+        try:
+            Path(write).parent.mkdir(parents=True, exist_ok=True)
+            Path(write).write_text(inspection.yaml(), encoding="utf-8")
+        except OSError as failed:
+            raise ConfigError(f"--write {write}: cannot be written: {failed.strerror}; choose another name") from None
         typer.echo(f"lstm-lab train {write}", err=as_json)

@@ -16,9 +16,19 @@ import numpy as np
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection.result import Column, Fields
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
+from lstm_lab.data.readers.columns import check_separator
 from lstm_lab.data.readers.formats import TYPED, parquet_names, read_rows
 from lstm_lab.data.readers.locate import find_file
-from lstm_lab.data.readers.table import MISSING, Table, list_names, parse_csv, parse_floats, quoted, read_text
+from lstm_lab.data.readers.table import (
+    MISSING,
+    Table,
+    csv_error,
+    list_names,
+    parse_csv,
+    parse_floats,
+    quoted,
+    read_text,
+)
 from lstm_lab.data.readers.timeline import read_times
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "ds", "t", "day", "month", "year", "step")
@@ -187,14 +197,35 @@ def read_columns(path: str, choices: Fields) -> Columns:
         return Columns(path, read_rows(file, _fields(file), numbers=True), ",", ".")
     text = read_text(file)
     head = next(line for line in text.splitlines() if line.strip())
-    separator = choices.get("separator") or max(",;\t|", key=head.count)
-    separator = "\t" if separator == r"\t" else separator
-    names = [name.strip() for name in next(csv.reader([head], delimiter=separator, skipinitialspace=True))]
+    chosen = {key: _mark(path, choices, key) for key in ("separator", "decimal")}
+    separator = chosen["separator"] or max(",;\t|", key=head.count)
+    try:
+        names = [name.strip() for name in next(csv.reader([head], delimiter=separator, skipinitialspace=True))]
+    except csv.Error as error:
+        raise csv_error(file, 1, error) from None
     if any(names) and np.isfinite(parse_floats([name for name in names if name], ".")).all():
         raise DataError(f"{file}: line 1: {quoted(head)} has only numbers: write a header with the columns' names")
     table = parse_csv(text, file, separator, [name for name in dict.fromkeys(names) if name])
-    decimal = choices.get("decimal") or _decimal_mark(table, separator)
+    decimal = chosen["decimal"] or _decimal_mark(table, separator)
     return Columns(path, table, separator, decimal)
+
+
+def _mark(path: str, choices: Fields, key: str) -> str | None:
+    """A separator or decimal mark that was chosen."""
+    mark = choices.get(key)
+    if mark is None:
+        return None
+    if not isinstance(mark, str):
+        raise ConfigError(f"{key}={mark}: must be a character")
+    if key == "decimal" and mark not in (".", ","):
+        raise ConfigError(f"decimal={mark}: must be '.' or ','")
+    mark = "\t" if mark == r"\t" else mark
+    if key == "separator":
+        try:
+            check_separator(path, mark, "")
+        except ValueError as error:
+            raise ConfigError(f"separator={mark}: {error}") from None
+    return mark
 
 
 def _decimal_mark(table: Table, separator: str) -> str:
@@ -212,7 +243,7 @@ def _fields(file: Path) -> list[str]:
         if line.strip():
             try:
                 row = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 return [""]  # The reader reports what is wrong, and where.
             return list(row) if isinstance(row, dict) and row else [""]
     return [""]

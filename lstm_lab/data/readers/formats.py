@@ -17,9 +17,13 @@ from lstm_lab.data.readers.table import Table, list_names, parse_csv, quoted, re
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 TYPED = (".jsonl", ".ndjson", ".parquet")
 """Endings of files that distinguish numbers from text, without separator or decimal mark."""
+
+_UNREADABLE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, MemoryError)
+"""What pyarrow raises for a file that is damaged or not UTF-8; its own errors are among them, by their bases."""
 
 
 def read_csv(path: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
@@ -37,7 +41,7 @@ def read_jsonl(path: Path, wanted: Sequence[str], separator: str = "", numbers: 
             continue
         try:
             row = json.loads(content)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}: line {line}: not JSON ({error}): write one object on each line") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}: line {line}: {quoted(content)} is not a JSON object: write one on each line")
@@ -107,21 +111,31 @@ def parquet_columns(path: Path, wanted: Sequence[str]) -> dict[str, list[object]
     Raises:
         DataError: not a Parquet file, no such column, or no rows.
     """
-    import pyarrow as pa
     from pyarrow import parquet
 
     try:
         file = parquet.ParquetFile(path)
-        names = file.schema_arrow.names
-        missing = next((name for name in wanted if name not in names), None)
-        if missing is not None:
-            raise DataError(f"{path}: no column {missing!r}; it has {list_names(names)}")
+        names = [str(name) for name in file.schema_arrow.names]
+        for name in wanted:
+            if name not in names:
+                raise DataError(f"{path}: no column {name!r}; it has {list_names(names)}")
+            if names.count(name) > 1:
+                raise DataError(f"{path}: {names.count(name)} columns are named {name!r}: rename all but one")
         table = file.read(columns=list(wanted))
-    except (OSError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from None
     if not table.num_rows:
         raise DataError(f"{path}: has no rows: add some")
-    return {name: table.column(name).to_pylist() for name in wanted}
+    return {name: _values(path, name, table.column(name)) for name in wanted}
+
+
+def _values(path: Path, name: str, column: pa.ChunkedArray) -> list[object]:
+    try:
+        values: list[object] = column.to_pylist()
+    except _UNREADABLE as error:  # Texts that are not UTF-8, or times that Python does not have.
+        raise DataError(f"{path}: column {name!r}, of type {column.type}: holds a value that cannot be read "
+                        f"({' '.join(str(error).split())[:120]}): write it again, or leave it out") from None  # fmt: skip
+    return values
 
 
 def parquet_texts(path: Path, *wanted: str) -> list[list[str]]:
@@ -131,12 +145,11 @@ def parquet_texts(path: Path, *wanted: str) -> list[list[str]]:
 
 def parquet_names(path: Path) -> list[str]:
     """Names of all columns of a Parquet file."""
-    import pyarrow as pa
     from pyarrow import parquet
 
     try:
         return [str(name) for name in parquet.read_schema(path).names]
-    except (OSError, pa.ArrowException) as error:
+    except _UNREADABLE as error:
         raise _damaged(path, error) from None
 
 

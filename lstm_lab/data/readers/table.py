@@ -17,7 +17,19 @@ from lstm_lab.config import DataError
 
 _UTF16 = "UTF-16 text: save it as UTF-8 (Excel calls it 'CSV UTF-8')"
 _EXCEL = "a zip archive or an Excel sheet: unpack it, or save the sheet as 'CSV UTF-8'"
-_SIGNATURES = {b"\xff\xfe": _UTF16, b"\xfe\xff": _UTF16, b"PK\x03\x04": _EXCEL, b"PAR1": "Parquet: save it as CSV"}
+_PACKED = "compressed: unpack it"
+_SIGNATURES = {
+    b"\xff\xfe": _UTF16, b"\xfe\xff": _UTF16, b"PK\x03\x04": _EXCEL, b"PK\x05\x06": _EXCEL,
+    b"PAR1": "Parquet: name it .parquet, or save it as CSV", b"\x1f\x8b": "gzip, which is " + _PACKED + " by gunzip",
+    b"BZh": "bzip2, which is " + _PACKED, b"\xfd7zXZ": "xz, which is " + _PACKED, b"\x28\xb5\x2f\xfd": "zstd, which is "
+    + _PACKED, b"\x93NUMPY": "a NumPy array: save it as X, with its targets as y, by numpy.savez('data.npz', X=X, y=y), "
+    "and train it by data.name=arrays", b"\x89HDF": "HDF5: save it as CSV or Parquet",
+    b"ARROW1": "Arrow or Feather: save it as Parquet", b"SQLite format 3": "an SQLite database: save a table of it as CSV",
+    b"\xd0\xcf\x11\xe0": "an old Excel sheet: save the sheet as 'CSV UTF-8'", b"%PDF": "PDF: save its text as UTF-8",
+}  # fmt: skip
+"""First bytes of a file -> what it is, and what to do."""
+_JSON = re.compile(r"\s*(\[\s*[\[{]|\{\s*\")")
+"""How JSON of rows or columns begins, and no header does."""
 
 
 def read_text(path: Path, kind: str = "CSV text", needs: str = "a header and one row for each step") -> str:
@@ -42,6 +54,9 @@ def read_text(path: Path, kind: str = "CSV text", needs: str = "a header and one
                         "Latin-1): save the file as UTF-8") from None  # fmt: skip
     if not text.strip():
         raise DataError(f"{path}: is empty: it needs {needs}")
+    if kind.startswith("CSV") and _JSON.match(text):
+        raise DataError(f"{path}: not {kind} but JSON: write one object on each line and name it .jsonl, as "
+                        "DataFrame.to_json(path, orient='records', lines=True) does")  # fmt: skip
     return text
 
 
@@ -104,11 +119,19 @@ def parse_csv(text: str, path: Path, separator: str, wanted: Sequence[str]) -> T
                 lines.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}: line {line}: a quote is not closed ({error}): correct it") from None
+        raise csv_error(path, line, error) from None
     if not rows:
         raise DataError(f"{path}: has a header but no rows: add them below it")
     cells = ([*map(str.strip, column)] for column in zip(*rows, strict=True))
     return Table(path, dict(zip(wanted, cells, strict=True)), lines)
+
+
+def csv_error(path: Path, line: int, error: csv.Error) -> DataError:
+    """The error to raise where Python's reader raises one."""
+    if "field limit" in str(error):
+        return DataError(f"{path}: line {line}: a field has more than {csv.field_size_limit():,} characters: close its "
+                         "quote, or write long texts as .jsonl")  # fmt: skip
+    return DataError(f"{path}: line {line}: a quote is not closed ({error}): correct it")
 
 
 def _positions(header: list[str], wanted: Sequence[str], where: str, separator: str) -> list[int]:
