@@ -133,8 +133,9 @@ def _values(path: Path, name: str, column: pa.ChunkedArray) -> list[object]:
     try:
         values: list[object] = column.to_pylist()
     except _UNREADABLE as error:  # Texts that are not UTF-8, or times that Python does not have.
-        raise DataError(f"{path}: column {name!r}, of type {column.type}: holds a value that cannot be read "
-                        f"({' '.join(str(error).split())[:120]}): write it again, or leave it out") from None  # fmt: skip
+        reason = " ".join(str(error).split())[:120]
+        raise DataError(f"{path}: column {name!r}: a value of type {column.type} cannot be read ({reason}): write it "
+                        "again, or leave it out") from None  # fmt: skip
     return values
 
 

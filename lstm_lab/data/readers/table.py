@@ -17,16 +17,27 @@ from lstm_lab.config import DataError
 
 _UTF16 = "UTF-16 text: save it as UTF-8 (Excel calls it 'CSV UTF-8')"
 _EXCEL = "a zip archive or an Excel sheet: unpack it, or save the sheet as 'CSV UTF-8'"
-_PACKED = "compressed: unpack it"
+_NUMPY = (
+    "a NumPy array: save it as X, with its targets as y, by numpy.savez('data.npz', X=X, y=y), and train it by "
+    "data.name=arrays"
+)
 _SIGNATURES = {
-    b"\xff\xfe": _UTF16, b"\xfe\xff": _UTF16, b"PK\x03\x04": _EXCEL, b"PK\x05\x06": _EXCEL,
-    b"PAR1": "Parquet: name it .parquet, or save it as CSV", b"\x1f\x8b": "gzip, which is " + _PACKED + " by gunzip",
-    b"BZh": "bzip2, which is " + _PACKED, b"\xfd7zXZ": "xz, which is " + _PACKED, b"\x28\xb5\x2f\xfd": "zstd, which is "
-    + _PACKED, b"\x93NUMPY": "a NumPy array: save it as X, with its targets as y, by numpy.savez('data.npz', X=X, y=y), "
-    "and train it by data.name=arrays", b"\x89HDF": "HDF5: save it as CSV or Parquet",
-    b"ARROW1": "Arrow or Feather: save it as Parquet", b"SQLite format 3": "an SQLite database: save a table of it as CSV",
-    b"\xd0\xcf\x11\xe0": "an old Excel sheet: save the sheet as 'CSV UTF-8'", b"%PDF": "PDF: save its text as UTF-8",
-}  # fmt: skip
+    b"\xff\xfe": _UTF16,
+    b"\xfe\xff": _UTF16,
+    b"PK\x03\x04": _EXCEL,
+    b"PK\x05\x06": _EXCEL,
+    b"\xd0\xcf\x11\xe0": "an old Excel sheet: save the sheet as 'CSV UTF-8'",
+    b"\x1f\x8b": "gzip: unpack it by gunzip",
+    b"BZh": "bzip2: unpack it",
+    b"\xfd7zXZ": "xz: unpack it",
+    b"\x28\xb5\x2f\xfd": "zstd: unpack it",
+    b"\x93NUMPY": _NUMPY,
+    b"\x89HDF": "HDF5: save it as CSV or Parquet",
+    b"PAR1": "Parquet: name it .parquet, or save it as CSV",
+    b"ARROW1": "Arrow or Feather: save it as Parquet",
+    b"SQLite format 3": "an SQLite database: save a table of it as CSV",
+    b"%PDF": "PDF: save its text as UTF-8",
+}
 """First bytes of a file -> what it is, and what to do."""
 _JSON = re.compile(r"\s*(\[\s*[\[{]|\{\s*\")")
 """How JSON of rows or columns begins, and no header does."""
@@ -45,6 +56,8 @@ def read_text(path: Path, kind: str = "CSV text", needs: str = "a header and one
         raise DataError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
     for signature, found in _SIGNATURES.items():
         if content.startswith(signature):
+            if path.suffix.lower() == ".npz":
+                found = "arrays of NumPy: train them by data.name=arrays"
             raise DataError(f"{path}: not {kind} but {found}")
     try:
         text = content.decode("utf-8").removeprefix("\ufeff")
