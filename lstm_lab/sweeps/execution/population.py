@@ -21,13 +21,13 @@ from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
-from lstm_lab.record_shapes import PopulationRow
 from lstm_lab.run import Run
 from lstm_lab.sweeps.schedulers.pbt import optimizer_param_group
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import read_rows
+from lstm_lab.sweeps.store.shapes import PopulationRow
 
 CLONE = "clone"
 """Folder of a run: a clone that is complete, and not taken over yet."""

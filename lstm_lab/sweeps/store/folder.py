@@ -10,11 +10,12 @@ from lstm_lab import config, files, legacy
 from lstm_lab.config import ConfigError
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
-from lstm_lab.record_shapes import EventRow, Shape, TrialRow, WarmRow, fits
+from lstm_lab.record_shapes import Shape, fits
 from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
 from lstm_lab.sweeps.store.record import is_sweep, rank, read_about, read_rows, read_trial, trial_folder
+from lstm_lab.sweeps.store.shapes import EventRow, TrialRow, WarmRow
 from lstm_lab.validation import validate
 
 

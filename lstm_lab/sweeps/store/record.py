@@ -10,10 +10,11 @@ from typing import Any
 
 from lstm_lab import config, files, legacy
 from lstm_lab.files import Row
-from lstm_lab.record_shapes import EventRow, Shape, SummaryFile, SweepAbout, SweepFile, TrialRow, check, fits
+from lstm_lab.record_shapes import Shape, check, fits
 from lstm_lab.records import read_run
 from lstm_lab.run import Run
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial, confirmation, leaderboard
+from lstm_lab.sweeps.store.shapes import EventRow, SummaryFile, SweepAbout, SweepFile, TrialRow
 
 
 def is_sweep(folder: Path) -> bool:

@@ -16,12 +16,13 @@ from lstm_lab.config import ConfigError, DataError, Fault
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
-from lstm_lab.record_shapes import RunFile, Shape, StatusFile, SweepAbout, TrialRow, fits
+from lstm_lab.record_shapes import RunFile, Shape, StatusFile, fits
 from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import is_sweep
 from lstm_lab.sweeps.store.retention import is_full, pruned
+from lstm_lab.sweeps.store.shapes import SweepAbout, TrialRow
 from lstm_lab.validation import validate
 
 MAY_CHANGE = ("num_samples", "budget", "resources", "patience_trials", "keep_checkpoints")

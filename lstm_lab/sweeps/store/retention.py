@@ -6,10 +6,10 @@ import errno
 from collections.abc import Sequence
 
 from lstm_lab import files
-from lstm_lab.record_shapes import RemovedRow
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
 from lstm_lab.sweeps.store.record import read_rows
+from lstm_lab.sweeps.store.shapes import RemovedRow
 
 
 class CheckpointRetention:

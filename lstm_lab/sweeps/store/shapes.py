@@ -1,0 +1,161 @@
+"""What the files of a sweep's folder must hold, as `record_shapes` says it of a run's."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lstm_lab.record_shapes import Content, Git, Index, LineageRow, Metrics, Mode, Shape, State, Time, TrialId
+
+
+class TrialRow(Shape):
+    """A row of trials.jsonl."""
+
+    trial: TrialId
+    configuration: Annotated[int, Field(ge=0)]
+    seed: Annotated[int, Field(ge=0)]
+    overrides: Content
+    phase: str = "search"
+
+
+class EventRow(Shape):
+    """A row of events.jsonl."""
+
+    trial: TrialId
+    state: State
+    reason: str | None
+
+
+class PopulationRow(Shape):
+    """A row of population.jsonl."""
+
+    trial: TrialId
+    epochs: Index
+    score: float | None = None
+    gain: float | None = None
+    overrides: Content | None = None
+    source: str | None = None
+
+
+class RemovedRow(Shape):
+    """A row of removed.jsonl."""
+
+    trial: TrialId
+    bytes: Annotated[int, Field(ge=0)]
+
+
+class WarmRow(Shape):
+    """A row of warm.jsonl."""
+
+    overrides: Content
+    value: float
+
+
+class WarmStart(Shape):
+    """How many earlier results a sweep was given."""
+
+    told: int
+    outside: int
+
+
+class SweepAbout(Shape):
+    """about.json."""
+
+    name: str | None = None
+    created: Time | None = None
+    git: Git | None = None
+    versions: dict[str, str] | None = None
+    command: str | None = None
+    seconds: float | None = None
+    sweep: Content | None = None
+    storage: str | None = None
+    scratch: str | None = None
+    ended: str | None = None
+    confirmed: list[int] | None = None
+    warm_start: WarmStart | None = None
+
+
+class ConfirmSection(Shape):
+    """`confirm` of sweep.yaml."""
+
+    top: int
+    seeds: list[int]
+
+
+class Named(Shape):
+    """A section that is chosen by its name."""
+
+    name: str
+
+
+class SweepFile(Shape):
+    """sweep.yaml, as far as pages read it."""
+
+    title: str | None = None
+    experiment: Content
+    space: dict[str, Annotated[Content, Field(min_length=1)]]
+    seeds: list[int] | None = None
+    searcher: Named | None = None
+    scheduler: Named | None = None
+    resources: Content | None = None
+    confirm: ConfirmSection | None = None
+
+
+class ConfigurationRow(Shape):
+    """A row of the leaderboard in summary.json."""
+
+    configuration: int
+    overrides: Content
+    trials: Annotated[list[TrialId], Field(min_length=1)]
+    mean: float | None
+    std: float | None = None
+    n: int
+    states: list[str] = []
+    parameters: int | None = None
+    lineage: dict[str, list[LineageRow]] = {}
+
+
+class Winner(Shape):
+    """The best trial in summary.json."""
+
+    trial: TrialId
+    config: Content
+    epoch: Index | None = None
+    validation: Metrics | None = None
+    test: Metrics | None = None
+
+
+class TrialCount(Shape):
+    """How many trials ended how."""
+
+    total: int
+    finished: int
+    stopped: int
+    failed: int
+
+
+class Failure(Shape):
+    """A trial that failed."""
+
+    trial: TrialId
+    reason: str | None
+
+
+class SummaryFile(Shape):
+    """summary.json."""
+
+    title: str
+    metric: str
+    mode: Mode
+    trials: TrialCount
+    winner: Winner | None
+    configurations: list[ConfigurationRow]
+    baselines: dict[str, dict[str, Metrics] | None]
+    skill: dict[str, Metrics | None]
+    failures: list[Failure]
+    confirmed: list[int] | None = None
+    seconds: float | None = None
+    command: str | None = None
+    wandb: Content | None = None
+    removed: dict[str, int] | None = None
