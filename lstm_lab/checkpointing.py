@@ -161,7 +161,7 @@ def read_checkpoint(path: Path) -> Row:
     raise DataError(f"{path}: incomplete or not ours (it lacks weights, or the number of epochs)")
 
 
-def _is_whole(content: dict[str, Any]) -> bool:
+def _is_whole(content: Row) -> bool:
     """Whether weights, and the number of epochs, are there."""
     weights, callbacks = content["state_dict"], content["callbacks"]
     state = callbacks.get(STATE_KEY) if isinstance(callbacks, dict) else None
