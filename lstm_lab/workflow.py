@@ -163,7 +163,8 @@ def run_sweep(
         console: shows the progress; None: nothing is shown.
         address: of a Ray cluster; None: Ray runs on this machine for as long as the sweep does.
         storage: URI that its trials write to, as it was given to `create_sweep`.
-        test: evaluate the best trial on the test split at the end.
+        test: evaluate the best trial on the test split at the end, once; the sweep's record remembers it, so that a
+            resumed sweep does so too.
 
     Raises:
         Interrupted: everything is saved; calling again resumes.
@@ -177,9 +178,11 @@ def run_sweep(
     from lstm_lab.sweeps.store.remote import trial_storage
 
     uri = trial_storage(folder, storage)
+    if test:
+        folder.describe(test=True)
     content = execute_sweep(folder, wandb=wandb, console=console or Console(quiet=True), address=address, storage=uri)
     scores = None
-    if test and content["winner"]:
+    if folder.about.get("test") and content["winner"] and content["winner"]["test"] is None:
         scores = summary.evaluate_best(folder)
         content["wandb"] = summary.publish(folder, wandb, top=1)
     return SweepOutcome(folder, content, scores, write_report(folder.path))

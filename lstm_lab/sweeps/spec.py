@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 
 from lstm_lab import config
-from lstm_lab.config import Config, ConfigError, Count
+from lstm_lab.config import Config, ConfigError, Count, Notice
 from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
 from lstm_lab.paths import search_folders
@@ -39,7 +40,8 @@ class Sweep(Config):
     num_samples: Annotated[int, Field(ge=1)] = 1
     """Configurations sampled for each combination of the grids."""
     seeds: Seeds = (0,)
-    """Every configuration is trained once with each seed; seeds are not a dimension of the search."""
+    """Every configuration is trained once with each seed, by default that of the experiment; no dimension of the
+    search."""
     searcher: Annotated[Named, OneOf(Searcher, default="random")] = Searcher.members["random"].Config()
     """Where configurations come from."""
     scheduler: Annotated[Named, OneOf(Scheduler, default="fifo")] = Scheduler.members["fifo"].Config()
@@ -60,6 +62,14 @@ class Sweep(Config):
     """Seconds without a new epoch after which a trial is ended as hung; null: no limit."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the samples from the space."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _seed_of_the_experiment(cls, data: object) -> object:
+        experiment = data.get("experiment") if isinstance(data, Mapping) else None
+        if isinstance(data, Mapping) and isinstance(experiment, Mapping) and "seeds" not in data:
+            return {**data, "seeds": (experiment.get("seed", 0),)}
+        return data
 
     @model_validator(mode="after")
     def _searcher_fits_space(self) -> Sweep:
@@ -221,9 +231,16 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
     changes = content.pop("overrides", None) or {}
     if not isinstance(changes, Mapping):
         raise ConfigError(f"{path}: overrides: must be a mapping of dotted keys, got {changes!r}")
+    if "seeds" in content and "seed" in {**changes, **inside}:
+        raise ConfigError(
+            f"{path}: experiment.seed: has no effect beside seeds: {content['seeds']}; change seeds instead"
+        )
     content["experiment"], folder = _load_experiment(content.get("experiment"), {**changes, **inside}, path)
     content["space"] = _flatten_space(content.get("space"), path)
     sweep = validate(Sweep, content, str(path), pairs)
+    if sweep.base.seed and sweep.base.seed not in sweep.seeds:
+        warnings.warn(f"{path}: the experiment has seed {sweep.base.seed}, its trials have seeds: {list(sweep.seeds)}",
+                      Notice, stacklevel=2)  # fmt: skip
     folders = search_folders(folder, path.parent)
     return sweep.with_absolute_paths(str(path), folders, typed=inside, must_exist=must_exist)
 
@@ -299,19 +316,3 @@ def _first_comment(path: Path) -> str:
         if line.strip():
             break
     raise ConfigError(f"{path}: title: missing; give the sweep a title, or write one as its first comment line")
-
-
-def file_schema(of: str) -> dict[str, object]:
-    """JSON schema of an experiment file or a sweep file, as a person writes it."""
-    experiment = Experiment.model_json_schema()
-    if of == "experiment":
-        return experiment
-    schema = Sweep.model_json_schema()
-    properties = schema["properties"]
-    properties["experiment"] = {"anyOf": [{"type": "string"}, {"type": "object"}], "description": "File, or in place."}
-    properties["overrides"] = {
-        "type": "object",
-        "description": "Dotted keys that change the experiment for every trial.",
-    }
-    schema["required"] = ["experiment", "space"]
-    return schema

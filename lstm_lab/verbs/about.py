@@ -51,7 +51,7 @@ def fields(
 def schema(of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "experiment") -> None:
     """JSON schema of a file, for editors that complete YAML."""
     _model(of)
-    from lstm_lab.sweeps.spec import file_schema
+    from lstm_lab.sweeps.view.schema import file_schema
 
     echo_json(file_schema(of))
 

@@ -21,11 +21,12 @@ from lstm_lab import tracking
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
+from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.execution.ddp_workers import placement_group
 from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.execution.ray_cluster import cluster, cluster_resources
 from lstm_lab.sweeps.execution.trainable import TrialTrainable
-from lstm_lab.sweeps.execution.trial_source import ConfirmPhase, SearchPhase, TrialSource
+from lstm_lab.sweeps.execution.trial_source import SearchPhase, TrialSource
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder

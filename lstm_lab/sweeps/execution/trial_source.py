@@ -1,6 +1,6 @@
-"""Where Tune's trials come from: a Tune searcher for the search phase, and one that confirms its best configurations.
+"""Where Tune's trials come from: a Tune searcher for each phase of a sweep, and that of the search.
 
-Both work out what is missing from the sweep's record. So to resume a sweep is to make them again.
+Each works out what is missing from the sweep's record. So to resume a sweep is to make them again.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ from lstm_lab.paths import environment_elsewhere
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.schedulers.base import Scheduler
-from lstm_lab.sweeps.schedulers.fifo import FIFO
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.leaderboard import ENDED, Trial, confirmation, leaderboard
+from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.sweeps.store.retention import CheckpointRetention
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode
@@ -101,10 +100,14 @@ class TrialSource(NotPickled, TuneSearcher):
         """The recorded trials of this phase."""
         return [trial for trial in self.folder.trials() if trial.phase == self.phase]
 
-    def add(self, configuration: int, overrides: Row, seeds: Iterable[int]) -> None:
-        """Record a trial of a configuration for each seed, to be run."""
+    def add(self, configuration: int, overrides: Row, seeds: Iterable[int], told: Sequence[int] | None = None) -> None:
+        """Record a trial of a configuration for each seed, to be run.
+
+        Args:
+            told: as `SweepFolder.add_trial` has it.
+        """
         for seed in seeds:
-            trial = self.folder.add_trial(configuration, seed, overrides, self.phase)
+            trial = self.folder.add_trial(configuration, seed, overrides, self.phase, told)
             self.pending.append(PendingTrial(trial, seed, overrides))
 
     def add_next(self) -> bool:
@@ -181,6 +184,8 @@ class SearchPhase(TrialSource):
         self.epochs = sum(trial.epochs for trial in trials)
         for number, row in enumerate(self.folder.warm_start()):
             self.proposer.tell(-1 - number, row["overrides"], row["value"])
+        self.told: list[int] = []
+        """Configurations whose results the searcher was told since it was last asked."""
         self.ended: dict[int, list[Trial]] = {}
         """Number of a configuration -> its trials that have ended."""
         for trial in trials:
@@ -189,8 +194,7 @@ class SearchPhase(TrialSource):
         # A population keeps all checkpoints: any trial may become the source of an exploit.
         top = None if self.is_population else self.sweep.num_kept_configurations
         self.retention = CheckpointRetention(self.folder, top, self.base.mode) if top else None
-        for _, rows in sorted(self.ended.items()):
-            self._learn(rows)
+        self._replay(trials)
         self.end_reason: str | None = self.folder.about.get("ended")
         """Why no further configuration is tried, if so."""
         if self.end_reason:
@@ -199,6 +203,21 @@ class SearchPhase(TrialSource):
         self.end_reason = self._patience_reason()
         num_ended = sum(trial.state in ENDED for trial in trials)
         self.num_remaining = len(self.pending) if self.end_reason else self.num_trials - num_ended
+
+    def _replay(self, trials: Sequence[Trial]) -> None:
+        """Ask and tell the searcher again what it was asked and told, in the same order: its state is then the same."""
+        order: dict[int, Row] = {}
+        for row in self.folder.trial_rows():
+            order.setdefault(row["configuration"], row)
+        untold, asks_again = dict(self.ended), self.next_configuration < self.num_configurations
+        for number in dict.fromkeys(trial.configuration for trial in trials):
+            for other in order[number].get("told") or ():
+                self._learn(untold.pop(other, ()))
+            if asks_again:
+                self.proposer.replay(number, order[number]["overrides"])
+            self.told = []
+        for rows in sorted(untold.values(), key=last_end):
+            self._learn(rows)
 
     def _add_missing_seeds(self, trials: Sequence[Trial]) -> None:
         """A kill between the first and the last seed of a configuration leaves seeds that were never recorded."""
@@ -215,6 +234,7 @@ class SearchPhase(TrialSource):
             values = [trial.value for trial in trials if trial.value is not None]
             first = trials[0]
             self.proposer.tell(first.configuration, first.overrides, mean(values) if values else None)
+            self.told.append(first.configuration)
             if self.retention:
                 self.retention.add(trials)
 
@@ -222,7 +242,8 @@ class SearchPhase(TrialSource):
         if self.end_reason or self.next_configuration >= self.num_configurations:
             return False
         number, self.next_configuration = self.next_configuration, self.next_configuration + 1
-        self.add(number, self.proposer.ask(number), self.sweep.seeds)
+        told, self.told = self.told, []
+        self.add(number, self.proposer.ask(number), self.sweep.seeds, told)
         return True
 
     def trial_ended(self, trial: str) -> None:
@@ -272,31 +293,9 @@ class SearchPhase(TrialSource):
         return reason
 
 
-class ConfirmPhase(TrialSource):
-    """The best configurations of the search with the confirmation's seeds, each trained to completion."""
-
-    phase = "confirm"
-
-    @cached_property
-    def scheduler(self) -> Scheduler:
-        return FIFO()
-
-    def load(self, trials: Sequence[Trial]) -> None:
-        confirm = self.sweep.confirm
-        if confirm is None:
-            return
-        every = self.folder.trials()
-        numbers = self.folder.about.get("confirmed")
-        if numbers is None:
-            ranked = leaderboard([trial for trial in every if trial.phase == "search"], self.base.mode)
-            numbers = [row.number for row in ranked if row.mean is not None][: confirm.top]
-            self.folder.describe(confirmed=numbers)
-        for number in numbers:
-            known = {trial.seed for trial in confirmation(every, number, confirm.seeds)}
-            overrides = next(trial.overrides for trial in every if trial.configuration == number)
-            self.add(number, overrides, [seed for seed in confirm.seeds if seed not in known])
-        self.num_remaining = len(self.pending)
-        self.num_trials = self.num_remaining + sum(trial.state in ENDED for trial in trials)
+def last_end(trials: Iterable[Trial]) -> tuple[str, int]:
+    """When the last of the trials of a configuration ended, and its number."""
+    return max((trial.record.ended or "" if trial.record else "", trial.configuration) for trial in trials)
 
 
 def trials_since_best(trials: Iterable[Trial], mode: str) -> tuple[int, Trial | None]:

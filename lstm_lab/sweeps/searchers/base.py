@@ -1,6 +1,7 @@
 """What every searcher can do: propose configurations (`ask`) and receive their results (`tell`).
 
-A searcher does not use Ray, and nothing of it is pickled: on resume, the recorded results are told to it again.
+A searcher does not use Ray, and nothing of it is pickled: on resume, what it was asked and told is replayed from the
+record in the same order, so that it goes on as if it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -42,6 +43,12 @@ class Searcher(Registered, kind="searcher"):
     @abstractmethod
     def ask(self, number: int) -> Overrides:
         """The configuration of a number, counted from 0 and below `num_configurations`."""
+
+    def replay(self, number: int, overrides: Overrides) -> None:
+        """On resume, what an earlier process was given by `ask(number)`: called in the order of the calls then.
+
+        Only a searcher whose `ask` changes its state, as one that draws from a running generator, has to do something.
+        """
 
     def tell(self, number: int, overrides: Overrides, value: float | None) -> None:
         """The result of a configuration.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from lstm_lab.config import canonical_json
 from lstm_lab.registry import Named
 from lstm_lab.sweeps.searchers.base import Searcher
 from lstm_lab.sweeps.space.domains import Overrides
@@ -97,6 +98,12 @@ class Optuna(Searcher, name="optuna"):
             self._fail(trial)
         raise self.search_space.sampling_error({})
 
+    def replay(self, number: int, overrides: Overrides) -> None:
+        # Asked again, which draws the same random numbers. Another version of Optuna may propose something else:
+        # then the recorded configuration counts, and `tell` adds it.
+        if canonical_json(self.ask(number)) != canonical_json(overrides):
+            self._fail(self._pending.pop(number))
+
     def _suggest(self, trial: Trial) -> Overrides:
         space = self.search_space
         overrides: Overrides = {}
@@ -126,7 +133,7 @@ class Optuna(Searcher, name="optuna"):
             self._fail(trial)
         elif trial is not None:
             self.study.tell(trial, value)
-        elif value is not None:  # Proposed by an earlier process, or by an earlier sweep.
+        elif value is not None:  # Proposed by an earlier sweep, or by another version.
             parameters, distributions = self._to_optuna(overrides)
             self.study.add_trial(optuna.trial.create_trial(params=parameters, distributions=distributions, value=value))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -156,12 +156,20 @@ class SweepFolder:
             for row in read_rows(self.path / files.WARM, WarmRow)
         ]
 
-    def add_trial(self, configuration: int, seed: int, overrides: Row, phase: str = "search") -> str:
-        """Record a trial before anything of it runs; returns its id."""
+    def add_trial(
+        self, configuration: int, seed: int, overrides: Row, phase: str = "search", told: Sequence[int] | None = None
+    ) -> str:
+        """Record a trial before anything of it runs; returns its id.
+
+        Args:
+            told: configurations whose results the searcher had been told since it was asked before; None where it was
+                not asked for this trial.
+        """
         rows = self.trial_rows()
         trial = f"t{int(rows[-1]['trial'].removeprefix('t')) + 1 if rows else 0:04d}"
         row = {
             "trial": trial, "configuration": configuration, "seed": seed, "overrides": overrides, "phase": phase,
+            **({} if told is None else {"told": list(told)}),
         }  # fmt: skip
         # In two files, because either may be incomplete after a crash.
         files.make_folder(self.run(trial).path)

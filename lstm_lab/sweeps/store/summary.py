@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from lstm_lab import config, files, tracking
+from lstm_lab.config import Fault
 from lstm_lab.evaluate import evaluate
 from lstm_lab.files import Row
 from lstm_lab.scores import Scores
@@ -58,6 +60,7 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
             "validation": {},
             "test": None,
         }
+        _keep_test_scores(folder, content)
         _enter(content, evaluate(folder.run(won.id), "validation"))
         write_best(folder, sweep, won, base.monitor)
     sending.join()
@@ -78,6 +81,18 @@ def publish(folder: SweepFolder, wandb: Mode, top: int = 3) -> Row:
     best = [won for row in folder.leaderboard()[:top] if (won := best_trial([row], mode)) is not None]
     tracking.publish_best([folder.run(won.id) for won in best], mode=wandb, group=folder.name)
     return audit(folder, wandb)
+
+
+def _keep_test_scores(folder: SweepFolder, content: Row) -> None:
+    """Those that the summary has of the same best trial: a sweep that is resumed at its end evaluates it once."""
+    before: Row = {}
+    with contextlib.suppress(Fault):  # A damaged one is replaced.
+        before = read_summary(folder.path) or {}
+    won = before.get("winner") or {}
+    if won.get("test") is not None and won.get("trial") == content["winner"]["trial"]:
+        content["winner"]["test"] = won["test"]
+        for name in ("baselines", "skill"):
+            content[name]["test"] = (before.get(name) or {}).get("test")
 
 
 def _enter(content: Row, scores: Scores) -> None:
