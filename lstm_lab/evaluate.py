@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from lstm_lab import files
+from lstm_lab import files, links
 from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset
@@ -83,6 +83,7 @@ def evaluate(run: Run, split: Literal["validation", "test"] = "test", dataset: D
         DataError: the data is not what the run was trained on.
         ConfigError: the run has no checkpoint yet.
     """
+    links.check_links(run.path)
     experiment = recorded_experiment(run, needs_data=dataset is None)
     torch.set_num_threads(experiment.trainer.num_threads)
     dataset = dataset or experiment.data.build()

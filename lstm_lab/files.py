@@ -127,6 +127,8 @@ def is_locked(folder: Path) -> bool:
 
 
 def _open_lock(folder: Path) -> IO[str]:
+    if (folder / LOCK).is_symlink():
+        raise ConfigError(f"{folder / LOCK}: is a symbolic link, and may be anybody's file: remove it")
     try:
         return (folder / LOCK).open("a")
     except OSError as error:
@@ -147,8 +149,9 @@ def now() -> str:
 def write_atomic(path: Path, text: str) -> None:
     """Write all of the text or none of it, whenever the process dies."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
     try:
-        with temporary.open("w", encoding="utf-8") as file:
+        with temporary.open("x", encoding="utf-8") as file:  # Through no link that was there before.
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

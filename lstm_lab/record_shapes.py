@@ -27,7 +27,7 @@ Metrics = dict[str, float | None]
 Index = Annotated[int, Field(ge=0, lt=2**31)]
 Name = Annotated[str, Field(pattern=r"^[^/\x00]{1,255}$")]
 """Of a file or folder."""
-TrialId = Annotated[str, Field(pattern=r"^t\d{1,9}$")]
+TrialId = Annotated[str, Field(pattern=r"^t[0-9]{1,9}$")]
 Mode = Literal["min", "max"]
 State = Literal["running", "finished", "stopped", "failed", "interrupted", "pending"]
 

@@ -16,7 +16,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
-from lstm_lab import kernels
+from lstm_lab import kernels, links
 from lstm_lab.checkpointing import RankCheckpoint, RunCheckpoint, newest_checkpoint
 from lstm_lab.config import DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
@@ -86,6 +86,7 @@ def train(
         Interrupted: after `stop`, or because another rank was lost; calling `train` again resumes.
         Fault: bad data, or a loss that is NaN or infinite; the run is marked failed.
     """
+    links.check_links(run.path)
     with run.lock():
         tracker: Tracker | None = None
         state: State = "failed"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lstm_lab import files
+from lstm_lab import files, links
 from lstm_lab.config import ConfigError
 from lstm_lab.files import Row
 from lstm_lab.run import Run
@@ -59,7 +59,7 @@ def new_folder(name: str | None, stem: str) -> Path:
     """
     if name is None:
         return files.claim(stem)
-    if Path(name).name != name or name in (".", ".."):
+    if not links.is_plain_name(name):
         raise ConfigError(f"--name {name}: must be a plain folder name; LSTM_LAB_RUNS says where it goes")
     if (files.runs_folder() / name).exists():
         raise ConfigError(f"{files.runs_folder() / name}: exists already; choose another name")
@@ -177,6 +177,7 @@ def run_sweep(
     from lstm_lab.sweeps.store import summary
     from lstm_lab.sweeps.store.remote import trial_storage
 
+    links.check_links(folder.path)
     uri = trial_storage(folder, storage)
     if test:
         folder.describe(test=True)

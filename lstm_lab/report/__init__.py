@@ -27,13 +27,16 @@ def write_report(folder: str | Path, to: str = "html") -> Path:
         The path of the page.
 
     Raises:
+        ConfigError: a symbolic link in the folder leads out of it.
         DataError: the folder holds neither a run nor a sweep, its files are incomplete, or the page cannot be written.
     """
+    from lstm_lab.links import check_links
     from lstm_lab.report.page import build_page
     from lstm_lab.report.parts.render import FORMATS
     from lstm_lab.report.records.read import read
 
     folder = Path(folder)
+    check_links(folder)
     name, render = FORMATS[to]
     record = read(folder)
     return _write(folder / name, render(build_page(record, _examples(record))))

@@ -11,12 +11,15 @@ import warnings
 from datetime import datetime
 from pathlib import Path
 
+from lstm_lab.config import DataError
 from lstm_lab.files import Row
+from lstm_lab.links import is_plain_name
 from lstm_lab.run import Run, State
 from lstm_lab.tracking.client import Reply, WriterClient, acquire_client, has_space, release_client
 from lstm_lab.tracking.server import Mode, find_server
 
 PROJECT = "lstm-lab"
+WANDB_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
 class Tracker:
@@ -149,6 +152,8 @@ def is_complete(run: Run) -> bool:
 def wandb_id(run: Run, group: str | None) -> str:
     """The id of its W&B run: always the same, readable, and unique: a project holds the runs of many machines."""
     known = run.about.get("wandb", {}).get("id")
+    if known is not None and not WANDB_ID.fullmatch(str(known)):
+        known = None  # Not one that we wrote: W&B makes the name of a folder of it.
     if known is None and os.environ.get("WANDB_SWEEP_ID"):
         known = os.environ.get("WANDB_RUN_ID")  # W&B's own agent started it, and looks for it under that id.
     if known is not None:
@@ -226,6 +231,8 @@ def hyperparameter_history(run: Run, before: str | None = None) -> list[tuple[in
     if not rows:
         return []
     last = rows[-1]
+    if not is_plain_name(last["source"]):
+        raise DataError(f"{run.path}: its lineage names a trial {last['source']!r}, but trials are named like t0001")
     source = hyperparameter_history(Run(run.path.parent / last["source"]), last["at"])
     if not source:
         source = [(0, {key: change["source"] for key, change in last["changes"].items()})]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lstm_lab import files
+from lstm_lab import files, links
 from lstm_lab.config import ConfigError, Fault
 from lstm_lab.run import Run
 from lstm_lab.tracking.server import find_server
@@ -73,6 +73,10 @@ def upload(run: Run, folder: Path) -> Upload:
     Args:
         folder: for W&B's files; it is made.
     """
+    try:
+        links.check_links(run.path)
+    except ConfigError as fault:
+        return Upload(run, "failed", str(fault))
     if run.status["state"] == "running":
         return Upload(run, "training")
     before, server, digest = run.about.get("wandb", {}), find_server(), record_digest(run)

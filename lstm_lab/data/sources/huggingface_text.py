@@ -35,6 +35,8 @@ class HuggingFace(UserText, name="huggingface"):
     @cached_property
     def _splits(self) -> dict[str, Any]:
         """Split -> its rows, a `datasets.Dataset`; "" where the set has none. Splits of other names are skipped."""
+        if self.path.endswith(".py"):
+            raise DataError(f"{self.path}: is a script, which is not executed: name a folder that save_to_disk wrote")
         try:
             import datasets
         except ImportError:

@@ -8,14 +8,11 @@ next one. After short epochs it waits only where the scheduler decides, because 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import queue
-import tempfile
 import threading
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 from ray import tune
@@ -31,7 +28,7 @@ from lstm_lab.sweeps.execution import population
 from lstm_lab.sweeps.execution.ddp_workers import CLOSE_TIMEOUT, DDPWorkers, build_dataset, limit_gpu_memory
 from lstm_lab.sweeps.execution.out_of_memory import train_within_memory
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
-from lstm_lab.sweeps.store.remote import Storage
+from lstm_lab.sweeps.store.remote import Storage, node_folder
 from lstm_lab.training import Result, train
 
 LOCK_TIMEOUT = 100.0
@@ -244,9 +241,7 @@ class TrialTrainable(tune.Trainable):
     def _run(self) -> Run:
         folder = self._spec.sweep_folder
         if self._remote is not None:
-            # On this node's disk, under a name that no other sweep has.
-            key = hashlib.sha256(f"{self._spec.storage} {folder}".encode()).hexdigest()[:12]
-            folder = Path(tempfile.gettempdir()) / f"lstm-lab-{key}"
+            folder = node_folder(f"{self._spec.storage} {folder}")
         return Run(folder / "trials" / self._spec.trial)
 
     def _push(self) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lstm_lab import config, files, legacy
+from lstm_lab.config import DataError
 from lstm_lab.files import Row
 from lstm_lab.record_shapes import Shape, check, fits
 from lstm_lab.records import read_run
@@ -16,14 +18,22 @@ from lstm_lab.run import Run
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial, confirmation, leaderboard
 from lstm_lab.sweeps.store.shapes import EventRow, SummaryFile, SweepAbout, SweepFile, TrialRow
 
+TRIAL_ID = re.compile("t[0-9]{1,9}")
+
 
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is that of a sweep."""
     return os.path.isfile(folder / files.SWEEP)
 
 
-def trial_folder(sweep: Path, trial: str) -> Path:
-    """The run folder of a trial."""
+def trial_folder(sweep: Path, trial: object) -> Path:
+    """The run folder of a trial.
+
+    Raises:
+        DataError: the record names a trial otherwise than we do: the name could lead to any folder.
+    """
+    if not isinstance(trial, str) or not TRIAL_ID.fullmatch(trial):
+        raise DataError(f"{sweep}: its record has a trial named {trial!r}, but trials are named like t0001: correct it")
     return sweep / "trials" / trial
 
 

@@ -6,8 +6,13 @@ to the driver.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import os
 import shlex
 import shutil
+import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -109,6 +114,21 @@ class Storage:
         """Replace a local folder by the remote one."""
         shutil.rmtree(folder, ignore_errors=True)
         self.pull(name, folder)
+
+
+def node_folder(key: str) -> Path:
+    """A folder on this node's disk for the sweep of that key, the same each time, and private to this user.
+
+    Raises:
+        ConfigError: another user has made what lies there.
+    """
+    parent = Path(tempfile.gettempdir()) / f"lstm-lab-{os.getuid()}"
+    with contextlib.suppress(FileExistsError):
+        parent.mkdir(mode=0o700)
+    found = parent.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise ConfigError(f"{parent}: is not a folder that only this user can enter: remove it, or set TMPDIR")
+    return parent / hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
 def claim_storage(uri: str, name: str, sweep: Sweep) -> str:

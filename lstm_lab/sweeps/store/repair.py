@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lstm_lab import config, files, legacy
+from lstm_lab import config, files, legacy, links
 from lstm_lab.config import ConfigError, DataError, Fault
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
@@ -43,6 +43,7 @@ def repair(path: str | Path) -> list[str]:
     folder = SweepFolder(path)
     if not (folder.path / files.ABOUT).is_file() and not is_sweep(folder.path):
         return []
+    links.check_links(folder.path)
     try:
         with folder.lock():
             found = [*_about(folder), *_sweep(folder)]
