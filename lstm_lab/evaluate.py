@@ -11,7 +11,8 @@ from lstm_lab import files, links
 from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset
-from lstm_lab.data.base import Batch, Loader, Split
+from lstm_lab.data.base import Batch, Split
+from lstm_lab.data.loader import Loader
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
@@ -44,16 +45,17 @@ def load_weights(learner: Learner, run: Run) -> int:
 
 def scores_of(learner: Learner, split: Split, batch_size: int) -> tuple[dict[str, float], dict[str, object]]:
     """Loss and every metric of a learner over a whole split, and the details that its metrics add."""
-    metrics, total, count = learner.task.metrics(), 0.0, 0
+    metrics, total, count = learner.task.metrics(), 0.0, 0.0
     with torch.inference_mode():
         for batch in Loader(split, batch_size):
             logits = learner(batch).logits
-            n = int(learner.task.num_targets(batch))
+            n = float(learner.task.num_targets(batch))  # Of a forecast with unknown values, a fraction of a sample.
             total += float(learner.task.loss(logits, batch)) * n
             count += n
             metrics.update(logits, batch)
     whole = {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
-    return whole, metrics.details()
+    notes = metrics.notes()
+    return whole, {**metrics.details(), **({"notes": notes} if notes else {})}
 
 
 def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, split: str) -> None:

@@ -13,7 +13,8 @@ from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor
 
 from lstm_lab.config import ConfigError, Fault
-from lstm_lab.data.base import Batch, SequenceDataModule
+from lstm_lab.data.base import Batch
+from lstm_lab.data.loader import SequenceDataModule
 from lstm_lab.models import Model
 from lstm_lab.models.base import Output, StatefulModel
 from lstm_lab.models.state import EncoderState, map_state, restore_state, state_tensors
@@ -183,6 +184,11 @@ class Learner(pl.LightningModule):
         row = {**self._training_metrics(), **validated, "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}
         self._check_finite(row)
         monitored = row[f"val/{self.task.monitor}"]
+        if math.isnan(monitored):
+            raise ConfigError(
+                f"val/{self.task.monitor} is not defined on this validation split: choose another task.monitor, or "
+                "split differently" + "".join(f"; {note}" for note in self.scores.notes())
+            )
         self.improved = better(monitored, self.best, self.task.mode)
         self.best = monitored if self.improved else self.best
         self.schedule.observe(self.improved)

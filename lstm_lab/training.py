@@ -21,6 +21,7 @@ from lstm_lab.checkpointing import RankCheckpoint, RunCheckpoint, newest_checkpo
 from lstm_lab.config import DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.data.base import DataInfo
+from lstm_lab.data.kinds.known_values import check_targets
 from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
@@ -97,6 +98,7 @@ def train(
             dataset = dataset or experiment.data.build()
             if run.rows():
                 check_same_data(run, dataset)
+            check_targets(dataset)
             learner = build(experiment, dataset)
             describe(experiment, run, dataset, learner, group)
             checkpoint, epochs = newest_checkpoint(run)

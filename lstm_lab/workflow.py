@@ -85,9 +85,12 @@ def read_splits(dataset: Dataset) -> None:
     """Read and split the data now, so that an error in it is raised before anything is started.
 
     Raises:
-        DataError: the data cannot be read.
+        DataError: the data cannot be read, or a split has no target.
     """
-    _ = dataset.info, dataset.train, dataset.validation
+    from lstm_lab.data.kinds.known_values import check_targets
+
+    _ = dataset.info
+    check_targets(dataset)
 
 
 def run_experiment(

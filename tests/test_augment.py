@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset, SequenceDataModule
-from lstm_lab.data.base import Loader
+from lstm_lab.data.loader import Loader
 from lstm_lab.data.preprocessing.augment import Augment, warp_time
 from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.experiment import Experiment

@@ -12,7 +12,7 @@ from shops import SHOPS
 
 from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import Interrupted
-from lstm_lab.data.base import Loader
+from lstm_lab.data.loader import Loader
 from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run

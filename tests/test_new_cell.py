@@ -50,7 +50,7 @@ import torch
 import lstm_lab
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
-from lstm_lab.data.base import Loader
+from lstm_lab.data.loader import Loader
 from lstm_lab.experiment import Experiment
 from lstm_lab.fields import fields
 

@@ -9,9 +9,9 @@ from interruption import StopAt
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
-from lstm_lab.data.base import Loader
 from lstm_lab.data.kinds.next_step import TokenInfo
 from lstm_lab.data.kinds.text_stream import StreamSplit
+from lstm_lab.data.loader import Loader
 from lstm_lab.data.preprocessing.batching import StreamLanes
 from lstm_lab.evaluate import scores_of
 from lstm_lab.experiment import Experiment

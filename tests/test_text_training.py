@@ -12,7 +12,7 @@ from interruption import StopAt
 from texts import corpus, write
 
 from lstm_lab.config import ConfigError, DataError, Interrupted
-from lstm_lab.data.base import Loader
+from lstm_lab.data.loader import Loader
 from lstm_lab.data.readers.vectors import read_vectors
 from lstm_lab.evaluate import evaluate
 from lstm_lab.predict import predict

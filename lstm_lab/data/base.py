@@ -1,4 +1,4 @@
-"""The contract of a data set, and the Lightning data module over any of them."""
+"""The contract of a data set."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol
 
 import numpy as np
-import pytorch_lightning as pl
 import torch
 from pydantic import model_validator
 from torch import Tensor
@@ -67,6 +66,11 @@ class Split(ABC):
     @abstractmethod
     def __len__(self) -> int:
         """Number of samples."""
+
+    @property
+    def has_targets(self) -> bool:
+        """Whether any of the samples has a target."""
+        return len(self) > 0
 
     @abstractmethod
     def take(self, index: Tensor) -> Batch:
@@ -236,82 +240,3 @@ def digest(*parts: object) -> str:
         else:
             sha.update(repr(part).encode())
     return sha.hexdigest()[:16]
-
-
-class _EpochSampler:
-    """Tells the loader the number of the epoch: Lightning calls `sampler.set_epoch`."""
-
-    epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-
-class Loader:
-    """Batches of one split, from memory and without worker processes: a step costs microseconds.
-
-    The order is a function of (seed, epoch) alone and the position is part of every checkpoint, so a run that is
-    interrupted in the middle of an epoch resumes with the next batch.
-
-    Args:
-        seed: shuffles; without one, batches come in the order of the split's plan.
-        augment: random changes of training batches, drawn from `seed`.
-
-    Raises:
-        ValueError: `augment` without a seed.
-    """
-
-    def __init__(
-        self, split: Split, batch_size: int, *, seed: int | None = None, augment: Augment | None = None
-    ) -> None:
-        self.split, self.batch_size, self.seed = split, batch_size, seed
-        self.augment = augment if augment is not None and augment.active else None
-        if self.augment is not None and seed is None:
-            raise ValueError("augment draws from a seed: give the loader one, or leave augment out")
-        self.plan = split.plan(batch_size)
-        self.sampler = _EpochSampler()
-        self.batch_sampler = None  # Lightning reads both attributes.
-        self._start, self._position = 0, 0
-
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __iter__(self) -> Iterator[Batch]:
-        shuffle = None if self.seed is None else np.random.default_rng((self.seed, self.sampler.epoch))
-        start, self._start = self._start, 0
-        for number, index in enumerate(self.plan.batches(shuffle)):
-            if number >= start:
-                self._position = number + 1
-                yield self._augmented(self.split.take(torch.from_numpy(index)), number)
-
-    def _augmented(self, batch: Batch, number: int) -> Batch:
-        """With random changes that are a function of seed, epoch and batch number alone, as the order is."""
-        if self.augment is None or self.seed is None:
-            return batch
-        rng = np.random.default_rng((self.seed, self.sampler.epoch, number))
-        return self.augment(batch, rng, self.split.num_measured)
-
-    def state_dict(self) -> dict[str, int]:
-        """How many batches of this epoch were returned; a whole epoch counts as none of the next."""
-        return {"position": self._position % len(self)}
-
-    def load_state_dict(self, state: dict[str, int]) -> None:
-        self._start = state["position"]
-
-
-class SequenceDataModule(pl.LightningDataModule):
-    """Train and validation loaders of a data set."""
-
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int, augment: Augment | None = None) -> None:
-        super().__init__()
-        self.dataset, self.batch_size, self.seed, self.augment = dataset, batch_size, seed, augment
-
-    def train_dataloader(self) -> Loader:
-        return Loader(self.dataset.train, self.batch_size, seed=self.seed, augment=self.augment)
-
-    def val_dataloader(self) -> Loader:
-        # Validation keeps no gradients, so it can take larger steps.
-        return Loader(self.dataset.validation, 4 * self.batch_size)
-
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
-        return batch.to(device)

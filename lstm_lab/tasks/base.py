@@ -40,6 +40,10 @@ class TaskMetrics(ABC):
         """Plain values that a record of an evaluation keeps beside the scores, such as a confusion matrix."""
         return {}
 
+    def notes(self) -> list[str]:
+        """What was left out of which metric, a sentence each."""
+        return []
+
 
 class Task(Registered, Generic[SplitT], kind="task"):
     """Built from the info of a data set and the fields of its Config."""

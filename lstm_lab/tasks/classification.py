@@ -125,8 +125,20 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
 
     def details(self) -> dict[str, object]:
         """The confusion matrix: rows are true classes, columns predicted ones."""
-        confusion: Any = self["confusion"]
-        return {"confusion": {"classes": list(self.classes), "counts": confusion.compute().tolist()}}
+        return {"confusion": {"classes": list(self.classes), "counts": self._confusion.tolist()}}
+
+    def notes(self) -> list[str]:
+        """Classes that a metric leaves out."""
+        count, absent = len(self.classes), int((self._confusion.sum(1) == 0).sum())
+        if absent == count - 1:
+            return ["auroc is not defined: one class alone occurs in this split"]
+        return [f"auroc leaves out {absent} of {count} classes, which do not occur in this split"] if absent else []
+
+    @property
+    def _confusion(self) -> Tensor:
+        found: Any = self["confusion"]
+        counts: Tensor = found.compute()
+        return counts
 
 
 def class_probabilities(model: ClassifierMixin, inputs: np.ndarray | list[str], K: int) -> Tensor:

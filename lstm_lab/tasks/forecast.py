@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, Dataset, PredictionRow
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.data.kinds.windows import Windows
@@ -21,7 +22,7 @@ from lstm_lab.tasks.forecasting.baselines import all_baselines
 from lstm_lab.tasks.forecasting.examples import forecast_examples
 from lstm_lab.tasks.forecasting.metrics import ForecastMetrics
 from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput, Point, build_output
-from lstm_lab.tasks.forecasting.scale import prediction_scale, scale_of
+from lstm_lab.tasks.forecasting.scale import known_targets, prediction_scale, scale_of
 
 CHUNK = 1024
 """Windows scored at once."""
@@ -94,6 +95,11 @@ class Forecast(Task[Windows], name="forecast"):
         conformal: bool = False,
         classical: int = 0,
     ) -> None:
+        if monitor == "mase" and info.num_unscaled and min(info.num_unscaled) >= info.num_series:
+            raise ConfigError(
+                f"task.monitor=mase is not defined: the seasonal naive forecast of {', '.join(info.targets)} has no "
+                "error in the training split, which is constant or exactly periodic; choose scaled_mse, mae or mse"
+            )
         self.info, self.monitor, self.anchor, self.classical = info, monitor, anchor, classical
         self.output = build_output(output or Point.Config(), LOSSES[loss])
         self.conformal = conformal
@@ -138,11 +144,11 @@ class Forecast(Task[Windows], name="forecast"):
         return logits.view(len(logits), *self.shape, self.output.num_parameters)
 
     def num_targets(self, batch: Batch) -> int | Tensor:
-        known = ~batch.y.isnan()
+        known = known_targets(self.info, batch)
         return len(batch.y) if known.all() else known.sum() / known[0].numel()
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
-        known = ~batch.y.isnan()
+        known = known_targets(self.info, batch)
         scale, _ = scale_of(self.info, batch)
         losses = self.output.loss(self._shaped(logits), batch.y.nan_to_num(0.0), scale)
         return (losses * known).sum() / known.sum().clamp(min=1)

@@ -33,9 +33,10 @@ def inspect(
     experiment = Experiment.of(inspection.experiment, f"{file}: its experiment")
     if write is not None:
         inspection.experiment = merge(inspection.experiment, paths_beside(experiment, Path(write).parent))
-    error = None
+    error, dataset = None, experiment.data.build()
     try:
-        read_splits(experiment.data.build())
+        read_splits(dataset)
+        inspection.warnings += dataset.notes
     except DataError as found:
         error = str(found)
     if as_json:

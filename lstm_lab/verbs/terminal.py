@@ -36,14 +36,15 @@ def scores(content: Row, title: str) -> Table:
 
 
 def verdict(content: Row) -> str:
-    """Whether a baseline scores better than the model, as one sentence.
+    """Whether a baseline scores better than the model, as one sentence, and what the scores leave out.
 
     Args:
         content: `Scores.dump()`.
     """
     split, metric = content["split"], content["metric"]
     found = verdicts.verdict(split, metric, content["scores"], content["baselines"], content["skill"])
-    return found.text if found else f"No baseline was scored on the {split} split."
+    text = found.text if found else f"No baseline was scored on the {split} split."
+    return "\n".join([text, *(f"Note: {note}." for note in content.get("notes") or ())])
 
 
 def leaderboard(summary: Row, rows: int = 12) -> Table:

@@ -47,6 +47,7 @@ def latest_windows(series: Series, coming: np.ndarray, info: SeriesInfo) -> Batc
 def _scale(series: Series, first: int, end: int, info: SeriesInfo) -> np.ndarray:
     """(3, C) of one series: that of training where it was the only one, else that of its own rows."""
     scale = series_scale(series.values[first:end], info.seasons)
+    scale[1] = np.where(scale[1] > 0, scale[1], info.std)
     if info.num_series == 1:
         scale[:2] = info.mean, info.std
     shared = [info.columns.index(name) for name in series.shared]

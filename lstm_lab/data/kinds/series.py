@@ -14,8 +14,9 @@ from torch import Tensor
 
 from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Dataset, digest
+from lstm_lab.data.kinds.known_values import check_known, count_known, known_notes, untrained
 from lstm_lab.data.kinds.windows import RowRange, Windows
-from lstm_lab.data.preprocessing.scaling import series_scale
+from lstm_lab.data.preprocessing.scaling import fill_scale, series_scale
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, TestFraction, check_fractions, no_test_split
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class SeriesInfo:
     """Standard deviation of each column over the training rows."""
     naive_mae: tuple[float, ...]
     """Of each target: mean |y_t - y_{t-season}| over the training rows, season the first of `seasons` (1 if none).
-    The denominator of MASE (Hyndman & Koehler, 2006)."""
+    The denominator of MASE (Hyndman & Koehler, 2006); 0 where it is not defined."""
     num_series: int = 1
     """Number of series. Each of several has its own scale, which is in `Batch.scale`."""
     known: tuple[str, ...] = ()
@@ -49,6 +50,11 @@ class SeriesInfo:
     are not known in advance."""
     step: str = ""
     """What a step is, as "1 business day"; empty where the data have no times."""
+    num_unscaled: tuple[int, ...] = ()
+    """Of each target: number of series that MASE is not defined for, because their seasonal naive forecast has no error
+    over the training rows: they are constant or exactly periodic there."""
+    untrained: tuple[str, ...] = ()
+    """Targets without a value in the training split: they are neither learned nor scored."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +179,12 @@ class WindowedDataset(Dataset[SeriesInfo]):
                         f"for the {split} split, but window {self.window} + horizon {self.horizon} need {needed}: "
                         "shorten data.window or data.horizon, or provide more rows"
                     )
+        check_known(series, count_known(series, self._split_ends))
         return series
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return known_notes(self.series, count_known(self.series, self._split_ends), self.has_test_split)
 
     @cached_property
     def info(self) -> SeriesInfo:
@@ -194,6 +205,8 @@ class WindowedDataset(Dataset[SeriesInfo]):
             known=series.columns[len(series.columns) - series.num_known :],
             num_mask_channels=num_mask_channels,
             step=series.step,
+            num_unscaled=tuple((scales[:, 2, : series.num_targets] == 0).sum(0).tolist()),
+            untrained=untrained(series, count_known(series, self._split_ends)),
         )
 
     @cached_property
@@ -201,10 +214,10 @@ class WindowedDataset(Dataset[SeriesInfo]):
         """(series, 3, C) `series_scale` of the training rows of each series."""
         series = self.series
         trains = [series.values[first : first + self._split_ends(end - first)[0]] for first, end in series.spans]
-        scales = np.stack([series_scale(train, self.seasons) for train in trains])
+        scales = fill_scale(np.stack([series_scale(train, self.seasons) for train in trains]))
         shared = [series.columns.index(name) for name in series.shared]
         if shared:
-            scales[:, :, shared] = series_scale(np.concatenate(trains)[:, shared], ())
+            scales[:, :, shared] = fill_scale(series_scale(np.concatenate(trains)[:, shared], ())[None])
         return scales
 
     @cached_property

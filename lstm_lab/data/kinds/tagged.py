@@ -38,6 +38,10 @@ class TaggedSplit(Split):
     def __len__(self) -> int:
         return len(self.inputs)
 
+    @property
+    def has_targets(self) -> bool:
+        return bool((self.labels.values >= 0).any())
+
     def take(self, index: Tensor) -> Batch:
         x, lengths = self.inputs.take(index)
         return Batch(x.float(), lengths, self.labels.take(index, padding=-1)[0].long())

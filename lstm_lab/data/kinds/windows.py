@@ -68,6 +68,10 @@ class Windows(Split):
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def has_targets(self) -> bool:
+        return bool((~self.values[self.target_rows().unique(), : self.num_targets].isnan()).any())
+
     def take(self, index: Tensor) -> Batch:
         rows = self._views[self.starts[index]].transpose(1, 2)  # (B, window + horizon, C)
         y = rows[:, self.window :, : self.num_targets].contiguous()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from lstm_lab.example_records import AnyExamples
 from lstm_lab.files import Row
@@ -23,10 +23,13 @@ class Baselines(ReportSection):
     def of_run(self, run: RunRecord, examples: AnyExamples | None) -> Subsections:
         validation = run.about.get("validation")
         rows: list[Row] = [*([validation] if validation else []), *run.test_evaluations[-1:]]
-        return [Subsection(tables=[_run_table(row, run.monitor or "") for row in rows])]
+        notes = [note for row in rows for note in score_notes(str(row.get("split", "")), row.get("notes"))]
+        return [Subsection(tables=[_run_table(row, run.monitor or "") for row in rows], remarks=notes)]
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
-        return [Subsection(tables=[
+        notes = (sweep.summary or {}).get("notes") or {}
+        remarks = [note for split, of in notes.items() for note in score_notes(split, of)]
+        return [Subsection(remarks=remarks, tables=[
             scores_table(
                 f"{fmt.capitalized(split)} split", f"best trial {trial}", model, baselines, skills, sweep.metric
             )
@@ -44,6 +47,11 @@ def sweep_scores(sweep: SweepRecord) -> list[tuple[str, str, Row, dict[str, Row]
         if best.get(split) and baselines:
             found.append((best["trial"], split, best[split], baselines, (summary.get("skill") or {}).get(split) or {}))
     return found
+
+
+def score_notes(split: str, notes: Sequence[str] | None) -> list[str]:
+    """What the scores of a split leave out, a sentence each."""
+    return [f"{fmt.capitalized(split)} split: {note}." for note in notes or ()]
 
 
 def _run_table(row: Row, monitor: str) -> Table:

@@ -99,6 +99,8 @@ def _enter(content: Row, scores: Scores) -> None:
     content["winner"][scores.split] = scores.model
     content["baselines"][scores.split] = scores.baselines
     content["skill"][scores.split] = scores.skill
+    if notes := scores.details.get("notes"):
+        content.setdefault("notes", {})[scores.split] = notes
 
 
 def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:

@@ -62,11 +62,13 @@ def linear(train: Windows, split: Windows, values: Tensor) -> Tensor | None:
     T, h, K = train.window, train.horizon, train.num_targets
     known = forward_filled(train)
     windows = torch.arange(T)
-    ahead = train.starts[~train.values[train.target_rows(), :K].isnan().flatten(1).any(1)]
-    if not len(ahead):
+    is_complete = ~train.values[train.target_rows(), :K].isnan().any(1)  # (windows, K)
+    has_values = ~train.values[:, :K].isnan().all(0)  # Other targets are not scored.
+    if not is_complete.any(0)[has_values].all():
         return None
-    forecasts = torch.empty(len(split), h, K)
-    for k in range(K):
+    forecasts = torch.zeros(len(split), h, K)
+    for k in torch.nonzero(has_values).flatten().tolist():
+        ahead = train.starts[is_complete[:, k]]
         A, b = torch.zeros(T + 1, T + 1, dtype=torch.float64), torch.zeros(T + 1, h, dtype=torch.float64)
         for starts in ahead.split(CHUNK):
             both = known[:, k].unfold(0, T + h, 1)[starts]

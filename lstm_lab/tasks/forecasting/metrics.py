@@ -11,12 +11,16 @@ from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.tasks.base import TaskMetrics
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput
-from lstm_lab.tasks.forecasting.scale import Scale, scale_of
+from lstm_lab.tasks.forecasting.scale import Scale, known_targets, scale_of
 
 ERRORS = ("squared", "absolute", "scaled_squared", "scaled_absolute", "naive")
 DISTRIBUTION = ("crps", "inside_80", "inside_90", "width_80", "width_90")
 CALIBRATED = ("calibrated_inside_80", "calibrated_inside_90", "calibrated_width_80", "calibrated_width_90")
 MANY_SERIES = ("smape", "season_smape", "season_mase")
+RELATIVE = ("naive", "season_mase")
+"""Those divided by the error of the seasonal naive forecast in training."""
+SINGLE_PRECISION = 2.0**-22
+"""Relative rounding of a standardised value and its restoration."""
 
 
 class ForecastMetrics(Metric, TaskMetrics):
@@ -27,7 +31,8 @@ class ForecastMetrics(Metric, TaskMetrics):
     also the CRPS, the share of values inside the central 80 and 90 % interval, and the intervals' mean width, in the
     units of the data; with `margins`, share and width of the calibrated intervals too. Of many series also M4's sMAPE
     (in percent), and OWA against the seasonal naive of the window (Makridakis et al., 2020): the mean of the two ratios
-    of sMAPE and MASE.
+    of sMAPE and MASE. Targets and series for which a metric is not defined are left out of its mean, and `notes` say
+    so: those whose seasonal naive forecast has no error in training (`mase`, `owa`), and targets without a value.
 
     Args:
         distribution: whether to score quantiles too, not a point forecast alone.
@@ -49,14 +54,14 @@ class ForecastMetrics(Metric, TaskMetrics):
         self.names += CALIBRATED if margins is not None else ()
         shape = (len(self.names), info.horizon, len(info.targets))
         self.add_state("sums", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros(shape[1:], dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("count", torch.zeros(shape, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, logits: Tensor, batch: Batch) -> None:
         """Add the head's numbers (B, ...) for a batch with y (B, horizon, targets), scaled, NaN where it is unknown."""
         z, y = logits.view(len(logits), *self.shape), batch.y
         scale, naive = scale_of(self.info, batch)
-        known = ~y.isnan()
-        y = y.nan_to_num(0.0)
+        known, defined = known_targets(self.info, batch), naive > 0
+        y, naive = y.nan_to_num(0.0), naive.where(defined, 1.0)
         point = self.output.point(z, scale)
         error = (point - y).double()
         found = [(error * scale.std).square(), (error * scale.std).abs(), error.square(), error.abs()]
@@ -70,8 +75,10 @@ class ForecastMetrics(Metric, TaskMetrics):
             found += [_smape(point, y, scale), _smape(season, y, scale), season_error / naive]
         if self.margins is not None:
             found += _intervals(conformal.quantiles(self.output, z, self.margins, scale), y, scale)
-        self.sums += torch.stack([(each.double() * known).sum(0) for each in found])
-        self.count += known.sum(0)
+        relative = known & defined
+        masks = [relative if name in RELATIVE else known for name in self.names]
+        self.sums += torch.stack([(each.double() * mask).sum(0) for each, mask in zip(found, masks, strict=True)])
+        self.count += torch.stack([mask.sum(0) for mask in masks])
 
     def _seasonal_naive(self, batch: Batch) -> Tensor:
         """The last season of the window, repeated: (B, horizon, K)."""
@@ -80,8 +87,8 @@ class ForecastMetrics(Metric, TaskMetrics):
 
     def compute(self) -> dict[str, Tensor]:
         """Metric -> value, averaged over steps ahead, then over targets."""
-        per_target = self.sums.sum(1) / self.count.sum(0)  # (names, K)
-        mean = dict(zip(self.names, per_target.mean(1), strict=True))
+        per_target = self.sums.sum(1) / self.count.sum(1)  # (names, K)
+        mean = dict(zip(self.names, per_target.nanmean(1), strict=True))
         errors = {
             "mse": mean["squared"],
             "mae": mean["absolute"],
@@ -99,9 +106,27 @@ class ForecastMetrics(Metric, TaskMetrics):
         """`steps`: the scores of each step ahead."""
         return {"steps": self.by_step()}
 
+    def notes(self) -> list[str]:
+        """What was left out of which metric, a sentence each."""
+        found, info = [], self.info
+        counts = self.count[self.names.index("absolute")].sum(0).tolist()  # (K,)
+        for name, count in zip(info.targets, counts, strict=True):
+            if not count:
+                where = "the training split" if name in info.untrained else "this split"
+                found.append(f"{name} is not scored: it has no value in {where}")
+        metrics = "mase and owa leave" if self.many_series else "mase leaves"
+        for name, unscaled in zip(info.targets, info.num_unscaled, strict=False):
+            if unscaled and name not in info.untrained:
+                of = f"{unscaled} of {info.num_series} series of {name}" if self.many_series else name
+                found.append(
+                    f"{metrics} out {of}: the seasonal naive forecast has no error in the training split (constant or "
+                    "exactly periodic)"
+                )
+        return found
+
     def by_step(self) -> list[dict[str, float]]:
         """The scores of each step ahead, averaged over targets."""
-        steps = (self.sums / self.count).mean(2)  # (names, horizon)
+        steps = (self.sums / self.count).nanmean(2)  # (names, horizon)
         columns = {"mae": "absolute", "scaled_mse": "scaled_squared", "scaled_mae": "scaled_absolute"}
         if self.distribution:
             columns |= {"crps": "crps", "coverage_80": "inside_80", "coverage_90": "inside_90"}
@@ -125,7 +150,8 @@ def _intervals(quantiles: Tensor, y: Tensor, scale: Scale) -> list[Tensor]:
 
 
 def _smape(point: Tensor, y: Tensor, scale: Scale) -> Tensor:
-    """200 |y - f| / (|y| + |f|), in the units of the data; 0 where both are."""
+    """200 |y - f| / (|y| + |f|), in the units of the data; 0 where both are, to the precision of scaled values."""
     f, target = (scale.restore(values.double()) for values in (point, y))
     size = f.abs() + target.abs()
-    return 200 * (f - target).abs() / size.clamp(min=1e-12)
+    is_zero = size <= SINGLE_PRECISION * (scale.mean.abs() + scale.std)
+    return (200 * (f - target).abs() / size.where(~is_zero, 1.0)).where(~is_zero, 0.0)

@@ -23,7 +23,8 @@ class Scale(NamedTuple):
 
 
 def scale_of(info: SeriesInfo, batch: Batch) -> tuple[Scale, Tensor]:
-    """The scale of each sample's own series, and the error of its naive forecast: all (B or 1, 1, K), float64."""
+    """The scale of each sample's own series, and the error of its naive forecast, 0 where it has none: all
+    (B or 1, 1, K), float64."""
     if batch.scale is not None:
         mean, std, naive = (part.unsqueeze(1) for part in batch.scale.to(batch.y.device).unbind(1))
     else:
@@ -41,3 +42,11 @@ def prediction_scale(info: SeriesInfo, batch: Batch | None) -> Scale:
         return Scale(*(part.unsqueeze(1).cpu() for part in batch.scale.unbind(1)[:2]))
     K = len(info.targets)
     return Scale(*(torch.tensor(part[:K], dtype=torch.float64).view(1, 1, K) for part in (info.mean, info.std)))
+
+
+def known_targets(info: SeriesInfo, batch: Batch) -> Tensor:
+    """(B, horizon, K) whether a target is learned and scored: it is known, and its column has values in training."""
+    known = ~batch.y.isnan()
+    for name in info.untrained:
+        known[..., info.targets.index(name)] = False
+    return known
