@@ -28,8 +28,8 @@ class Batch(NamedTuple):
     lengths: Tensor
     """(B,) int64 valid steps, each at least 1; always on the CPU, where packing reads them."""
     y: Tensor
-    """Targets: (B,) int64 class, (B, K) float32, (B, horizon, targets) float32, or for each step (B, T) int64 class,
-    -1 where there is no target, or (B, T, K) float32."""
+    """Targets: (B,) int64 class, (B, K) float32 or float64, (B, horizon, targets) float32, or for each step (B, T)
+    int64 class, -1 where there is no target, or (B, T, K) float32."""
     scale: Tensor | None = None
     """(B, 3, K) float64: mean, standard deviation and mean absolute error of the seasonal naive forecast of each
     sample's own series over its training rows; None where one scale of `info` holds for all samples."""

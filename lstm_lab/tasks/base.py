@@ -150,9 +150,9 @@ class Task(Registered, Generic[SplitT], kind="task"):
         return {}
 
 
-def rounded(values: Tensor) -> list[float | None]:
-    """Values (N,) with six significant digits; None for NaN."""
-    return [float(f"{value:.6g}") if value == value else None for value in values.tolist()]
+def plain_values(values: Tensor) -> list[float | None]:
+    """Values (N,) with all digits; None for NaN."""
+    return [value if value == value else None for value in values.tolist()]
 
 
 def better(value: float, than: float | None, mode: str) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.files import Row
-from lstm_lab.tasks.base import Outputs, rounded
+from lstm_lab.tasks.base import Outputs, plain_values
 
 MAX_WRONG, MAX_STEPS = 8, 120
 """Misclassified sequences, and steps of a labelled sequence that are kept."""
@@ -89,5 +89,5 @@ def _precision(classes: tuple[str, ...], probabilities: Tensor, target: Tensor) 
         precision = hits / torch.arange(1, len(hits) + 1)
         best = precision.flip(0).cummax(0).values.flip(0)  # At each recall, the best of it or more.
         at = torch.searchsorted(hits / hits[-1], torch.tensor(RECALL, dtype=torch.float64) - 1e-9)
-        found[str(classes[c])] = rounded(best[at])
+        found[str(classes[c])] = plain_values(best[at])
     return found

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.files import Row
-from lstm_lab.tasks.base import Outputs, rounded
+from lstm_lab.tasks.base import Outputs, plain_values
 from lstm_lab.tasks.next_step import NextStep, Tokens, target_mask
 
 MAX_FRAMES, MAX_TOKENS, MAX_POSITIONS, MAX_CONTEXT = 48, 32, 120, 24
@@ -62,7 +62,7 @@ def next_step_examples(task: NextStep, outputs: Outputs) -> Row:
     names = task.names
     content = {
         "kind": "tokens" if has_tokens else "frames", "num_steps": int((~all_nats.isnan()).sum()),
-        "nll": float(all_nats.nanmean(dtype=torch.float64)), "loss_by_position": rounded(by_position.nanmean(0)),
+        "nll": float(all_nats.nanmean(dtype=torch.float64)), "loss_by_position": plain_values(by_position.nanmean(0)),
         "largest_losses": tally.rows(names),
         "excerpts": [_excerpt(task, *chosen) for chosen in _chosen(sequences)],
     }  # fmt: skip
@@ -137,7 +137,7 @@ def _excerpt(task: NextStep, name: str, sequence: Sequence) -> Row:
     target = sequence.target[:most]
     content: Row = {
         "name": name, "length": len(sequence.nats), "nll": float(sequence.nats.nanmean()),
-        "nats": rounded(sequence.nats[:most]),
+        "nats": plain_values(sequence.nats[:most]),
     }  # fmt: skip
     if has_tokens:
         likeliest = sequence.prediction[:most, 0].tolist()
@@ -148,7 +148,7 @@ def _excerpt(task: NextStep, name: str, sequence: Sequence) -> Row:
     return {
         **content, "channels": list(names[low:high]),
         "probabilities": [
-            [None if nats != nats else round(value, 3) for value in row]
+            [None if nats != nats else value for value in row]
             for row, nats in zip(sequence.prediction[:, low:high].tolist(), sequence.nats[:most].tolist(), strict=True)
         ],
         "active": (target[:, low:high] > 0.5).nonzero().tolist(),
@@ -173,6 +173,6 @@ def _continuations(sequences: list[Sequence], names: tuple[str, ...], separator:
         rows.append({
             "quantile": quantile, "context": separator.join(context), "truncated": t > MAX_CONTEXT,
             "target": names[int(sequence.target[t])], "probability": math.exp(-float(nats[at])),
-            "predictions": [(names[k], round(probability, 4)) for k, probability in likeliest],
+            "predictions": [(names[k], probability) for k, probability in likeliest],
         })  # fmt: skip
     return rows

@@ -13,7 +13,7 @@ from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import summary_features
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.files import Row
-from lstm_lab.tasks.base import Outputs, Task, TaskMetrics, rounded, score
+from lstm_lab.tasks.base import Outputs, Task, TaskMetrics, plain_values, score
 
 MAX_EXAMPLES = 400
 """Targets and predictions that a report shows."""
@@ -53,20 +53,22 @@ class Regress(Task[RegressionSplit], name="regress"):
 
     def __init__(self, info: RegressionInfo, monitor: str) -> None:
         self.targets, self.output_size, self.monitor = info.targets, len(info.targets), monitor
-        self.scale = (torch.tensor(info.target_mean), torch.tensor(info.target_std)) if info.target_std else None
+        self.scale: tuple[Tensor, Tensor] | None = None
+        if info.target_std:  # In float64: a target of 1e9 that varies by 1 has no digit left for it in float32.
+            mean, std = (torch.tensor(part, dtype=torch.float64) for part in (info.target_mean, info.target_std))
+            self.scale = mean, std
 
     def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:
-        """Predictions in the units of y, where the model predicts standardised values."""
+        """Predictions in the units of y, float64, where the model predicts standardised values."""
         if self.scale is None:
             return logits
-        mean, std = self.scale
-        return logits * std.to(logits) + mean.to(logits)
+        mean, std = (part.to(logits.device) for part in self.scale)
+        return logits * std + mean
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         if self.scale is None:
             return F.mse_loss(logits, batch.y)
-        std = self.scale[1].to(logits)
-        return F.mse_loss(logits / std, batch.y / std)
+        return ((logits - batch.y) / self.scale[1].to(logits.device)).square().mean().float()
 
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()
@@ -86,7 +88,7 @@ class Regress(Task[RegressionSplit], name="regress"):
         linear = LinearRegression().fit(summary_features(fitted), fitted.y.numpy())
         outputs = {
             "training mean": fitted.y.mean(0).expand_as(scored.y),
-            "linear regression": torch.from_numpy(linear.predict(summary_features(scored))).float(),
+            "linear regression": torch.from_numpy(linear.predict(summary_features(scored))),
         }
         return {name: score(self.metrics(), output, scored) for name, output in outputs.items()}
 
@@ -96,6 +98,6 @@ class Regress(Task[RegressionSplit], name="regress"):
         prediction, target = torch.cat(logits)[:, 0], torch.cat([batch.y for batch in batches])[:, 0]
         evenly = torch.linspace(0, len(target) - 1, min(len(target), MAX_EXAMPLES)).round().long()
         return {
-            "kind": "values", "target_name": self.targets[0], "target": rounded(target[evenly]),
-            "prediction": rounded(prediction[evenly]),
+            "kind": "values", "target_name": self.targets[0], "target": plain_values(target[evenly]),
+            "prediction": plain_values(prediction[evenly]),
         }  # fmt: skip

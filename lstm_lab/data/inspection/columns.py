@@ -23,6 +23,7 @@ from lstm_lab.data.readers.table import (
     MISSING,
     Table,
     csv_error,
+    grouped_cell,
     list_names,
     parse_csv,
     parse_floats,
@@ -168,7 +169,10 @@ class Columns:
         low = high = ""
         if kind == "number":
             values = self.numbers[name]
-            low, high = f"{np.nanmin(values):g}", f"{np.nanmax(values):g}"
+            low, high = (
+                f"{extreme:.17g}" if extreme % 1 else f"{extreme:.0f}"
+                for extreme in (np.nanmin(values), np.nanmax(values))
+            )
         elif kind == "time":
             low, high = present[0], present[-1]
         elif present:
@@ -234,7 +238,25 @@ def _decimal_mark(table: Table, separator: str) -> str:
         return "."
     cells = [cell for column in table.columns.values() for cell in column[:50]]
     commas = sum(bool(re.fullmatch(r"[+-]?\d+,\d+", cell)) for cell in cells)
-    return "," if commas > sum(bool(re.fullmatch(r"[+-]?\d+\.\d+", cell)) for cell in cells) else "."
+    if commas <= sum(bool(re.fullmatch(r"[+-]?\d+\.\d+", cell)) for cell in cells):
+        return "."
+    _check_grouped(table)
+    return ","
+
+
+def _check_grouped(table: Table) -> None:
+    """Raise DataError where the comma of every number may separate thousands."""
+    grouped = {}
+    for name, column in table.columns.items():
+        numbers = [cell for cell in column if re.fullmatch(r"[+-]?\d+(,\d+)+", cell)]
+        if numbers:
+            grouped[name] = grouped_cell(numbers, ",")
+    if None in grouped.values():  # The comma of a column is a decimal mark.
+        return
+    name, cell = next((name, cell) for name, cell in grouped.items() if cell)
+    raise table.error(table.columns[name].index(cell), name, f"{quoted(cell)} may be {cell.replace(',', '')} or "
+                      f"{cell.replace(',', '.')}, and no row decides which: write numbers without thousands "
+                      "separators, or set decimal=',' if the comma is the decimal mark")  # fmt: skip
 
 
 def _fields(file: Path) -> list[str]:

@@ -24,7 +24,7 @@ from lstm_lab.data.kinds.new_samples import (
     source_name,
 )
 from lstm_lab.data.kinds.packed import PackedSequences
-from lstm_lab.data.preprocessing.scaling import standardization
+from lstm_lab.data.preprocessing.scaling import check_resolution, standardization, standardized_sequences
 from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.data.readers.cache import CacheEntry, cached
 from lstm_lab.data.readers.in_memory import NewData
@@ -185,7 +185,9 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
         """(I,) mean and standard deviation of each channel over the training split."""
-        return standardization([self.data.train[0][i] for i in self._train_and_validation[0]])
+        train = [self.data.train[0][i] for i in self._train_and_validation[0]]
+        check_resolution(np.concatenate(train), f"data '{self.name}'")
+        return standardization(train)
 
     @cached_property
     def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
@@ -206,8 +208,8 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         return arrays["train"], arrays["validation"]
 
     def _split(self, sequences: Sequence[np.ndarray], labels: np.ndarray) -> LabelledSplit:
-        mean, std = self._scale
-        return LabelledSplit([(sequence - mean) / std for sequence in sequences], self._indices(labels))
+        scaled = standardized_sequences(sequences, *self._scale, f"data '{self.name}'")
+        return LabelledSplit(scaled, self._indices(labels))
 
     def _part_of_train(self, index: np.ndarray) -> LabelledSplit:
         sequences, labels = self.data.train

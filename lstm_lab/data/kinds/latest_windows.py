@@ -7,9 +7,9 @@ import torch
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.series import Series, SeriesInfo
+from lstm_lab.data.kinds.series import Series, SeriesInfo, series_place
 from lstm_lab.data.kinds.windows import visible
-from lstm_lab.data.preprocessing.scaling import series_scale
+from lstm_lab.data.preprocessing.scaling import series_scale, standardized
 
 
 def latest_windows(series: Series, coming: np.ndarray, info: SeriesInfo) -> Batch:
@@ -29,17 +29,19 @@ def latest_windows(series: Series, coming: np.ndarray, info: SeriesInfo) -> Batc
     rows = np.full((len(scales), window + ahead, C), np.nan)
     for number, (name, (first, end)) in enumerate(zip(series.names, series.spans, strict=True)):
         if end - first < window:
-            raise DataError(f"{series.path}: {of_series(name)}{end - first} rows, but the model reads {window}: "
+            raise DataError(f"{series_place(series.path, name)}: {end - first} rows, but the model reads {window}: "
                             "provide more rows")  # fmt: skip
         rows[number, :window] = series.values[end - window : end]
         rows[number, window:, num_measured:] = coming[number, :ahead]
         read = rows[number, :window], rows[number, window:, num_measured:]
         if any(np.isnan(values).any() for values in read) and info.num_mask_channels != C:
-            raise DataError(f"{series.path}: {of_series(name)}a cell is empty among the rows that the model reads: "
+            raise DataError(f"{series_place(series.path, name)}: a cell is empty among the rows that the model reads: "
                             "fill it in")  # fmt: skip
-    # Centred before they become float32, which has seven digits.
-    scaled = torch.from_numpy(((rows - scales[:, :1]) / scales[:, 1:2]).astype(np.float32))
-    x = visible(scaled, window, len(info.known), info.num_mask_channels)
+    scaled = [
+        standardized(values, mean, std, f"{series_place(series.path, name)}: of the rows that are read", info.columns)
+        for name, values, (mean, std, _) in zip(series.names, rows, scales, strict=True)
+    ]
+    x = visible(torch.from_numpy(np.stack(scaled)), window, len(info.known), info.num_mask_channels)
     own_scale = None if info.num_series == 1 else torch.from_numpy(scales[..., :K])
     return Batch(x, torch.full((len(x),), x.shape[1]), torch.empty(len(x), 0, K), own_scale)
 
@@ -53,8 +55,3 @@ def _scale(series: Series, first: int, end: int, info: SeriesInfo) -> np.ndarray
     shared = [info.columns.index(name) for name in series.shared]
     scale[:2, shared] = np.array([info.mean, info.std])[:, shared]
     return scale
-
-
-def of_series(name: str) -> str:
-    """Start of a message about one of several series."""
-    return f"series {name!r}: " if name else ""

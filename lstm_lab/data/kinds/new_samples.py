@@ -11,6 +11,7 @@ import torch
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.base import Batch, Split, readers_of_new_files
+from lstm_lab.data.preprocessing.scaling import standardized_sequences
 from lstm_lab.data.readers.in_memory import NewData, as_sequences, is_frame
 
 
@@ -73,7 +74,7 @@ def on_training_scale(
     channels = sequences[0].shape[1]
     if channels != input_size:
         raise DataError(f"{source}: has {channels} channels, but the model was trained on {input_size}")
-    return [(sequence - mean) / std for sequence in sequences] if mean else list(sequences)
+    return standardized_sequences(sequences, mean, std, source) if mean else list(sequences)
 
 
 def source_name(source: NewData) -> str:

@@ -15,7 +15,7 @@ from lstm_lab.data.base import Batch, NewSamples, Split
 from lstm_lab.data.kinds.new_samples import batches_of, on_training_scale, source_name
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit
-from lstm_lab.data.preprocessing.scaling import standardization
+from lstm_lab.data.preprocessing.scaling import check_resolution, standardization, standardized_sequences
 from lstm_lab.data.readers.in_memory import NewData
 
 
@@ -41,11 +41,11 @@ class RegressionSplit(Split):
 
     Args:
         sequences: N arrays (T, I).
-        targets: (N, K).
+        targets: (N, K), which keep their dtype.
     """
 
     def __init__(self, sequences: Sequence[np.ndarray], targets: np.ndarray) -> None:
-        self.inputs, self.targets = PackedSequences(sequences), torch.from_numpy(targets.astype(np.float32))
+        self.inputs, self.targets = PackedSequences(sequences), torch.from_numpy(targets)
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -80,14 +80,15 @@ class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
         """(I,) mean and standard deviation of each channel over the training split."""
-        return standardization(self.raw.train.sequences, np.float64)
+        train = self.raw.train.sequences
+        check_resolution(np.concatenate(train), f"data '{self.name}'")
+        return standardization(train, np.float64)
 
     def make_split(self, raw: RawSplit[np.ndarray]) -> RegressionSplit:
-        sequences = raw.sequences
-        if self.standardized:
-            mean, std = self._scale
-            sequences = [((sequence - mean) / std).astype(np.float32) for sequence in sequences]
-        return RegressionSplit(sequences, raw.targets)
+        if not self.standardized:
+            return RegressionSplit(raw.sequences, raw.targets.astype(np.float32))
+        sequences = standardized_sequences(raw.sequences, *self._scale, f"data '{self.name}'")
+        return RegressionSplit(sequences, raw.targets.astype(np.float64))
 
     def read_new(self, source: NewData, info: RegressionInfo) -> NewSamples:
         new = self.new_sequences(source)

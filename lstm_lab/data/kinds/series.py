@@ -16,7 +16,7 @@ from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Dataset, digest
 from lstm_lab.data.kinds.known_values import check_known, count_known, known_notes, untrained
 from lstm_lab.data.kinds.windows import RowRange, Windows
-from lstm_lab.data.preprocessing.scaling import fill_scale, series_scale
+from lstm_lab.data.preprocessing.scaling import check_resolution, fill_scale, series_scale, standardized
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, TestFraction, check_fractions, no_test_split
 
 if TYPE_CHECKING:
@@ -91,6 +91,11 @@ class Series:
 def frame_values(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
     """Of a DataFrame of numbers: values (N, C) float64 and the names of its columns."""
     return frame.to_numpy(np.float64), tuple(str(column) for column in frame.columns)
+
+
+def series_place(path: str, name: str) -> str:
+    """Start of a message about a series: where it is from, and its name where there are several."""
+    return f"{path}: series {name!r}" if name else path
 
 
 Steps = Count
@@ -175,7 +180,7 @@ class WindowedDataset(Dataset[SeriesInfo]):
             ):
                 if rows < needed and not (split == "test" and not self.has_test_split):
                     raise DataError(
-                        f"{series.path}: {f'series {name!r}: ' if name else ''}{end - first} rows leave {max(rows, 0)} "
+                        f"{series_place(series.path, name)}: {end - first} rows leave {max(rows, 0)} "
                         f"for the {split} split, but window {self.window} + horizon {self.horizon} need {needed}: "
                         "shorten data.window or data.horizon, or provide more rows"
                     )
@@ -214,6 +219,8 @@ class WindowedDataset(Dataset[SeriesInfo]):
         """(series, 3, C) `series_scale` of the training rows of each series."""
         series = self.series
         trains = [series.values[first : first + self._split_ends(end - first)[0]] for first, end in series.spans]
+        for name, train in zip(series.names, trains, strict=True):
+            check_resolution(train, series_place(series.path, name), series.columns)
         scales = fill_scale(np.stack([series_scale(train, self.seasons) for train in trains]))
         shared = [series.columns.index(name) for name in series.shared]
         if shared:
@@ -223,9 +230,11 @@ class WindowedDataset(Dataset[SeriesInfo]):
     @cached_property
     def _scaled(self) -> Tensor:
         """(N, C) float32, each series on its own scale."""
-        scaled = np.empty(self.series.values.shape, np.float32)
-        for (mean, std, _), (first, end) in zip(self._scales, self.series.spans, strict=True):
-            scaled[first:end] = (self.series.values[first:end] - mean) / std
+        series = self.series
+        scaled = np.empty(series.values.shape, np.float32)
+        for name, (mean, std, _), (first, end) in zip(series.names, self._scales, series.spans, strict=True):
+            where = series_place(series.path, name)
+            scaled[first:end] = standardized(series.values[first:end], mean, std, where, series.columns)
         return torch.from_numpy(scaled)
 
     def _windows(self, split: int, stride: int = 1) -> Windows:

@@ -20,7 +20,7 @@ from lstm_lab.data.kinds.new_samples import (
 )
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit
-from lstm_lab.data.preprocessing.scaling import standardization
+from lstm_lab.data.preprocessing.scaling import check_resolution, standardization, standardized_sequences
 from lstm_lab.data.readers.in_memory import NewData
 
 
@@ -79,13 +79,14 @@ class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
         """(I,) mean and standard deviation of each channel over the training split."""
-        return standardization(self.raw.train.sequences, np.float64)
+        train = self.raw.train.sequences
+        check_resolution(np.concatenate(train), f"data '{self.name}'")
+        return standardization(train, np.float64)
 
     def make_split(self, raw: RawSplit[list[np.ndarray]]) -> TaggedSplit:
         sequences = raw.sequences
         if self.standardized:
-            mean, std = self._scale
-            sequences = [((sequence - mean) / std).astype(np.float32) for sequence in sequences]
+            sequences = standardized_sequences(sequences, *self._scale, f"data '{self.name}'")
         return TaggedSplit(sequences, raw.targets)
 
     def read_new(self, source: NewData, info: LabelledInfo) -> NewSamples:

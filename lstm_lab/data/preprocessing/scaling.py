@@ -7,12 +7,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
+from lstm_lab.config import DataError
+
+FARTHEST = 1e15
+"""Standard deviations from the mean beyond which a value is refused: squared errors of float32 end at 1e19."""
+RESOLUTION = 1e-7
+"""Half of all values within this share of a standard deviation are one value in float32, which has seven digits."""
+SAMPLED = 10_000
+"""Rows that resolution is checked on."""
+Numbers = np.ndarray | Sequence[float]
+"""A number for each column."""
 ROUNDING = 1e-12
 """Relative to the largest value of a column: a spread below is that of float64's rounding, not of the data."""
 
 
 def standardization(sequences: Sequence[np.ndarray], dtype: DTypeLike = None) -> tuple[np.ndarray, np.ndarray]:
-    """(C,) mean and standard deviation of each channel over all steps of sequences (T, C).
+    """(C,) mean and standard deviation of each channel over all steps of sequences (T, C); of a constant channel 1.
 
     Args:
         dtype: of the sums; None: that of the sequences.
@@ -21,6 +31,64 @@ def standardization(sequences: Sequence[np.ndarray], dtype: DTypeLike = None) ->
     std = values.std(0, dtype=dtype)
     # A channel that is constant in training has no scale: 1 keeps later values finite.
     return values.mean(0, dtype=dtype), np.where((np.ptp(values, axis=0) > 0) & (std > 0), std, 1.0).astype(std.dtype)
+
+
+def standardized(
+    values: np.ndarray, mean: Numbers, std: Numbers, where: str, columns: Sequence[str] = ()
+) -> np.ndarray:
+    """Values (T, C) on the scale of the training split, as float32: centred before they lose digits.
+
+    Args:
+        where: the values are from, for messages.
+        columns: their names; empty: they are channels of a sequence, whose rows are steps.
+
+    Raises:
+        DataError: a value that is too far from the mean for float32.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = (values - np.asarray(mean)) / np.asarray(std)
+        far = np.abs(scaled) > FARTHEST
+    if far.any():
+        row, column = (int(at) for at in np.argwhere(far)[0])
+        raise DataError(f"{where}: {'row' if columns else 'step'} {row + 1}, {_name(columns, column)}: "
+                        f"{values[row, column]} is {abs(scaled[row, column]):.1e} standard deviations from the mean of "
+                        f"the training rows ({far.sum()} in total): correct it, or leave it out")  # fmt: skip
+    single: np.ndarray = scaled.astype(np.float32)
+    return single
+
+
+def standardized_sequences(
+    sequences: Sequence[np.ndarray], mean: Numbers, std: Numbers, where: str
+) -> list[np.ndarray]:
+    """The same of sequences (T, C)."""
+    return [
+        standardized(sequence, mean, std, f"{where}: sequence {number}") for number, sequence in enumerate(sequences, 1)
+    ]
+
+
+def check_resolution(train: np.ndarray, where: str, columns: Sequence[str] = ()) -> None:
+    """Raise DataError where a few values of a column are so large that float32 cannot tell the others apart.
+
+    Args:
+        train: (N, C) training rows; NaN where a value is missing.
+        where, columns: as of `standardized`.
+    """
+    sample = train[:: max(1, len(train) // SAMPLED)]
+    sample = np.where(np.isnan(sample).all(0), 0.0, sample)
+    low, high = np.nanquantile(sample, [0.25, 0.75], axis=0)
+    with np.errstate(invalid="ignore"):
+        spread = np.nanmax(train, 0, initial=-np.inf) - np.nanmin(train, 0, initial=np.inf)
+    lost = np.flatnonzero((high > low) & (high - low < RESOLUTION * spread / len(train) ** 0.5))
+    if len(lost):
+        column = int(lost[0])
+        largest = train[np.nanargmax(np.abs(train[:, column] - low[column])), column]
+        raise DataError(f"{where}: {_name(columns, column)}: has {largest}, but half of its training values are "
+                        f"between {low[column]} and {high[column]}, which a model could not tell apart: correct it, or "
+                        "leave it out")  # fmt: skip
+
+
+def _name(columns: Sequence[str], column: int) -> str:
+    return f"column {columns[column]!r}" if columns else f"channel {column + 1}"
 
 
 def series_scale(train: np.ndarray, seasons: Sequence[int]) -> np.ndarray:

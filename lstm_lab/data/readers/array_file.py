@@ -16,7 +16,7 @@ from lstm_lab.data.preprocessing.splits import SPLITS
 from lstm_lab.data.readers.cache import cache_folder, write_bytes_atomic
 from lstm_lab.data.readers.in_memory import as_sequences
 from lstm_lab.data.readers.locate import check_sha256, find_file
-from lstm_lab.data.readers.table import list_names
+from lstm_lab.data.readers.table import LARGEST, list_names
 
 FIELDS = ("X", "lengths", "y", "groups", "splits", "classes", "targets")
 """Arrays that a file may have; only X is required, and y for training."""
@@ -56,7 +56,7 @@ class ArrayFile:
             raise DataError(f"{self.path}: y has shape {y.shape} and type {y.dtype}, but values to predict are "
                             f"{len(self.sequences)} numbers, or rows of numbers, one for each sequence")  # fmt: skip
         values = y.astype(np.float64).reshape(len(y), -1)
-        wrong = np.argwhere(~np.isfinite(values))
+        wrong = np.argwhere(~(np.abs(values) <= LARGEST))
         if len(wrong):
             raise DataError(f"{self.path}: y[{wrong[0, 0]}]: is {values[tuple(wrong[0])]}: remove the sequence")
         return values

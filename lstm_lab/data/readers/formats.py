@@ -34,7 +34,7 @@ def read_csv(path: Path, wanted: Sequence[str], separator: str, numbers: bool = 
 def read_jsonl(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
     """The wanted fields of a file with one JSON object on each line."""
     columns: dict[str, list[str]] = {name: [] for name in wanted}
-    table = Table(path, columns, [])
+    table = Table(path, columns, [], typed=True)
     # Not splitlines(): a JSON text may contain Unicode line ends.
     for line, content in enumerate(read_text(path, "JSON text", "one object on each line").split("\n"), 1):
         if not content.strip():
@@ -96,7 +96,7 @@ def read_frame(
 
 
 def _as_text(path: Path, columns: dict[str, list[object]], numbers: bool) -> Table:
-    table = Table(path, {}, list(range(1, len(next(iter(columns.values()))) + 1)), unit="row")
+    table = Table(path, {}, list(range(1, len(next(iter(columns.values()))) + 1)), unit="row", typed=True)
     for name, values in columns.items():
         table.columns[name] = [
             value if isinstance(value, str) else cell_text(value, table, row, name, numbers)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeGuard, Union
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.data.readers.table import LARGEST
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,10 +63,10 @@ def as_sequences(arrays: object, lengths: object = None, name: str = "X") -> lis
             raise DataError(f"{name}[{i}]: has no steps: remove it")
         if sequence.shape[1] != sequences[0].shape[1]:
             raise DataError(f"{name}[{i}]: has {sequence.shape[1]} channels, but {name}[0] has {sequences[0].shape[1]}")
-        if not np.isfinite(sequence).all():
-            step, channel = (int(k) for k in np.argwhere(~np.isfinite(sequence))[0])
+        if not (np.abs(sequence) <= LARGEST).all():
+            step, channel = (int(k) for k in np.argwhere(~(np.abs(sequence) <= LARGEST))[0])
             raise DataError(f"{name}[{i}]: step {step}, channel {channel} is {sequence[step, channel]}: replace values "
-                            "that are not finite")  # fmt: skip
+                            f"that are not finite, or larger than {LARGEST:g}")  # fmt: skip
     return sequences
 
 

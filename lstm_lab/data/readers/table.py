@@ -82,6 +82,8 @@ class Table(NamedTuple):
     """(N,) number of the line, from 1, on which each row starts; of a file without lines, of the row."""
     unit: str = "line"
     """What `lines` count, for messages: "line" or "row"."""
+    typed: bool = False
+    """Whether the source distinguishes numbers from texts."""
 
     def rows(self, index: np.ndarray) -> Table:
         """The rows at `index`."""
@@ -188,25 +190,72 @@ MISSING = re.compile(r"([+-]?(nan?|n/a|null|none))?", re.IGNORECASE)
 """Matches a cell that is empty or says that the value is missing."""
 
 
+LARGEST = 1e100
+"""The largest number that is read: squared errors of larger ones end at 1e308."""
+
+
 def read_numbers(table: Table, columns: Sequence[str], decimal: str, allow_missing: bool = False) -> np.ndarray:
-    """(N, C) float64, all finite; with `allow_missing`, NaN where a cell is empty or says that it is missing."""
+    """(N, C) float64, all finite; with `allow_missing`, NaN where a cell is empty or says that it is missing.
+
+    Raises:
+        DataError: a cell that is no number, or too large; decimal marks that look like thousands separators.
+    """
     values = np.stack([parse_floats(table.columns[column], decimal) for column in columns], axis=1)
-    wrong = np.argwhere(~np.isfinite(values))
+    for column in columns if not table.typed else ():
+        check_thousands(table, column, decimal)
+    wrong = np.argwhere(~(np.abs(values) <= LARGEST))
     if allow_missing:
         present = [not MISSING.fullmatch(table.columns[columns[column]][row]) for row, column in wrong]
         wrong = wrong[np.array(present, bool)]
     if not len(wrong):
         return values
     row, column = int(wrong[0, 0]), columns[wrong[0, 1]]
-    cell = table.columns[column][row]
+    cell, value = table.columns[column][row], values[tuple(wrong[0])]
     what, fix = f"{quoted(cell)} is not a number", f"write it like 1234{decimal}5"
     if not cell:
         what, fix = "the cell is empty", "fill it in"
-    elif np.isinf(values[tuple(wrong[0])]) or MISSING.fullmatch(cell):
+    elif np.isinf(value) or MISSING.fullmatch(cell):
         what, fix = f"{quoted(cell)} is not a finite number", "fill it in"
+    elif np.isfinite(value):
+        what, fix = f"{quoted(cell)} is larger than {LARGEST:g}", "correct it, or use larger units"
+    elif decimal == "." and GROUPED[","].fullmatch(cell.partition(".")[0]):
+        fix = f"write {cell.replace(',', '')}, without thousands separators"
+        fix += "; if the comma is the decimal mark, set data.decimal=','" if cell.count(",") == 1 else ""
     elif decimal == "." and re.fullmatch(r"[+-]?[\d.]*,\d+", cell):
         fix = "if the comma is the decimal mark, set data.decimal=','"
     raise table.error(row, column, f"{what} ({len(wrong)} in total): {fix}")
+
+
+GROUPED = {mark: re.compile(rf"[+-]?[1-9]\d{{0,2}}(?:{re.escape(mark)}\d{{3}})+") for mark in ",."}
+"""Mark -> matches a number in which it may separate thousands: 1,012 or 1,012,500."""
+
+
+def grouped_cell(cells: Sequence[str], mark: str) -> str | None:
+    """The first cell with the mark, where each of them may be a number with thousands separators; else None."""
+    first = None
+    for cell in cells:
+        if mark in cell:
+            if not GROUPED[mark].fullmatch(cell):
+                return None
+            first = first or cell
+    return first
+
+
+def check_thousands(table: Table, column: str, decimal: str) -> None:
+    """Raise DataError where decimal marks look like thousands separators: 1,012 where another row has 987."""
+    cells = table.columns[column]
+    grouped = grouped_cell(cells, decimal)
+    if grouped is None:
+        return
+    whole = [cell for cell in cells if cell.lstrip("+-").isdecimal()]
+    if any(len(cell.lstrip("+-")) > 3 for cell in whole):  # Written without separators.
+        return
+    other = next((cell for cell in whole if int(cell)), None)
+    if other is not None:
+        as_whole, as_fraction = grouped.replace(decimal, ""), grouped.replace(decimal, ".")
+        raise table.error(cells.index(grouped), column, f"{quoted(grouped)} may be {as_whole} or {as_fraction}, as "
+                          f"{quoted(other)} has no {quoted(decimal)}: write numbers without thousands separators, or "
+                          f"decimals in all rows, such as {other}{decimal}0")  # fmt: skip
 
 
 def fill_forward(table: Table, columns: Sequence[str], values: np.ndarray) -> np.ndarray:

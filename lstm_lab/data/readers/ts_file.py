@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.readers.table import quoted, read_text
+from lstm_lab.data.readers.table import LARGEST, quoted, read_text
 
 
 def read_ts(path: Path, labelled: bool = True) -> tuple[list[np.ndarray], np.ndarray]:
@@ -34,7 +34,7 @@ def read_ts(path: Path, labelled: bool = True) -> tuple[list[np.ndarray], np.nda
         ) from None
     sequences = [np.ascontiguousarray(sequence.T, np.float64) for sequence in found]
     classes = set(about["class_values"])
-    complete = all(sequence.size and np.isfinite(sequence).all() for sequence in sequences)
+    complete = all(sequence.size and (np.abs(sequence) <= LARGEST).all() for sequence in sequences)
     if not sequences or not complete or (classes and not set(labels.tolist()) <= classes):
         _raise_first_error(text, path, header)
     if not sequences:
@@ -104,7 +104,7 @@ def _check_channel(content: str, where: str, steps: int, equal: bool) -> None:
         raise DataError(f"{where}: {len(cells)} steps, not {steps}: {fix}")
     for step, cell in enumerate(cells, 1):
         try:
-            finite = cell.strip() != "?" and np.isfinite(float(cell))
+            finite = cell.strip() != "?" and not abs(float(cell)) > LARGEST
         except ValueError:
             raise DataError(f"{where}, step {step}: {quoted(cell)} is not a number") from None
         if not finite:

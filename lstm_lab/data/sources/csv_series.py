@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.base import NewSamples
-from lstm_lab.data.kinds.latest_windows import latest_windows, of_series
+from lstm_lab.data.kinds.latest_windows import latest_windows
 from lstm_lab.data.kinds.new_samples import plain_ids
-from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions
+from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions, series_place
 from lstm_lab.data.readers.calendars import Times, calendar_of, times_after
 from lstm_lab.data.readers.columns import Columns, Separator, Sha256, check_distinct, check_separator
 from lstm_lab.data.readers.coming_rows import KnownRows, known_values, values_of_times
@@ -226,8 +226,8 @@ class CSV(SeriesDataset, name="csv"):
         places = max(len(cell.partition(self.decimal)[2]) for cell in table.columns[self.time])
         for (name, rows), (_, end) in zip(observed.items(), series.spans, strict=True):
             if len(rows) < 2:
-                raise DataError(f"{table.path}: {of_series(name)}has one row with a target, which does not tell how "
-                                "far apart rows are: provide more rows")  # fmt: skip
+                raise DataError(f"{series_place(str(table.path), name)}: has one row with a target, which does not "
+                                "tell how far apart rows are: provide more rows")  # fmt: skip
             own = times.rows(rows)
             calendar = calendar_of(own, info.step)
             ahead = times_after(own, calendar, info.horizon)
@@ -251,8 +251,8 @@ class CSV(SeriesDataset, name="csv"):
             check_order(table.rows(rows), self.time, times.ticks[rows])
             known = np.flatnonzero(~np.isnan(targets[rows]).all(1))
             if not len(known):
-                raise DataError(f"{table.path}: {of_series(name)}has no value of {', '.join(self.targets)}: provide at "
-                                "least the rows that the model reads")  # fmt: skip
+                raise DataError(f"{series_place(str(table.path), name)}: has no value of {', '.join(self.targets)}: "
+                                "provide at least the rows that the model reads")  # fmt: skip
             observed[name], later[name] = rows[: known[-1] + 1], rows[known[-1] + 1 :]
         return observed, later
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.files import Row
-from lstm_lab.tasks.base import Outputs, rounded
+from lstm_lab.tasks.base import Outputs, plain_values
 from lstm_lab.tasks.forecasting.outputs import LEVELS
 from lstm_lab.tasks.forecasting.scale import scale_of
 
@@ -38,15 +38,15 @@ def forecast_examples(task: Forecast, outputs: Outputs) -> Row:
     windows = [
         {
             "name": name, "error": float(of_window[order[rank]]),
-            "past": rounded(past[order[rank], -3 * horizon :, 0]),
-            "target": rounded(target[order[rank], :, 0]),
-            "predictions": [rounded(column) for column in predictions[order[rank], :, :columns].T],
+            "past": plain_values(past[order[rank], -3 * horizon :, 0]),
+            "target": plain_values(target[order[rank], :, 0]),
+            "predictions": [plain_values(column) for column in predictions[order[rank], :, :columns].T],
         }
         for name, rank in ranks.items()
     ]  # fmt: skip
     return {
         "kind": "forecasts", "target_name": task.info.targets[0], "num_targets": K, "windows": windows,
-        "error_by_step": rounded(error.nanmean((0, 2))), "columns": list(task.prediction_columns[:columns]),
+        "error_by_step": plain_values(error.nanmean((0, 2))), "columns": list(task.prediction_columns[:columns]),
         "coverage": _coverage(predictions, target, columns) if columns > 1 else [],
     }  # fmt: skip
 
