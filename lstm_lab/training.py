@@ -18,6 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels, links
 from lstm_lab.checkpointing import RankCheckpoint, RunCheckpoint, newest_checkpoint
+from lstm_lab.code_state import CodeState
 from lstm_lab.config import DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.data.base import DataInfo
@@ -222,6 +223,7 @@ def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learne
         mode=experiment.mode,
         parameters=sum(p.numel() for p in learner.model.parameters()),
         hidden_size=learner.model.hidden_size,
+        code=CodeState.of_this_process().dump(),
         device="cuda" if torch.cuda.is_available() and experiment.trainer.accelerator != "cpu" else "cpu",
         group=group,
     )

@@ -40,6 +40,8 @@ class Status:
     """Instruction set of the native engine, or `torch`."""
     reason: str
     """One line, for messages."""
+    binary: str = ""
+    """Name of the native engine's file without its ending; it stands for source, compiler and flags."""
 
 
 class Engine:
@@ -97,7 +99,9 @@ def _load() -> tuple[Engine | None, Status]:
                 library = ctypes.CDLL(str(path))
                 for isa in [requested] if requested else build.instruction_sets():
                     if library[f"supported_{isa}"]():
-                        return Engine(library, isa), Status(True, isa, f"native CPU engine ({isa}) from {path}")
+                        return Engine(library, isa), Status(
+                            True, isa, f"native CPU engine ({isa}) from {path}", path.stem
+                        )
                 reason = f"this CPU lacks {requested}"
             except (OSError, AttributeError) as error:
                 reason = f"{path} does not load ({str(error).splitlines()[0]})"

@@ -15,8 +15,8 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lstm_lab.files import Row
+from lstm_lab.sweeps.execution.node_check import cluster_nodes
 from lstm_lab.sweeps.execution.population import Population
-from lstm_lab.sweeps.execution.ray_cluster import cluster_nodes
 from lstm_lab.sweeps.execution.trial_source import NotPickled, TrialSource
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -81,6 +81,11 @@ class SweepCallback(NotPickled, tune.Callback):
         ended, reason = result.get("ended"), None
         if ended is None and self.source.interrupted.is_set():
             self.view.end_trial(id, "interrupted")
+            return
+        if ended == "refused":
+            self.source.refusal = self.source.refusal or str(result.get("reason"))
+            self.source.interrupted.set()
+            self.view.end_trial(id, "interrupted", self.source.refusal)
             return
         if ended == "failed":
             reason = self.folder.run(id).status.get("reason") or result.get("reason")

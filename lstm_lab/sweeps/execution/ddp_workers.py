@@ -79,6 +79,7 @@ class DDPWorker:
         """Train this rank's share of every batch, until rank 0 has finished."""
         spec = TrialSpec.of(config)
         os.environ.update(spec.environment)
+        spec.check_code()
         limit_gpu_memory(spec.limits.gpus)
         trained = Experiment.of(experiment)
         group = DistributedRank.connect(rank, spec.limits.workers, address, port)

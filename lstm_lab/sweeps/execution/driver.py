@@ -78,6 +78,8 @@ def run_phases(
             raise DataError(
                 f"{folder.path}: {source.disk_full}: make room, then: {resume_command(folder.path, address, storage)}"
             )
+        if source.refusal:
+            raise ConfigError(f"{folder.path}: {source.refusal}; then: {resume_command(folder.path, address, storage)}")
         if interrupted.is_set():
             raise Interrupted(f"interrupted; resume with: {resume_command(folder.path, address, storage)}")
         content: Row = summary.write(folder, wandb)

@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
+import site
 import socket
+import sysconfig
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import ray
-from ray.exceptions import RayError, RayTaskError
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+from ray.exceptions import RayError
 
+from lstm_lab.code_state import PACKAGE
 from lstm_lab.config import ConfigError, Interrupted
-from lstm_lab.files import Row
-from lstm_lab.provenance import versions
 from lstm_lab.startup import ray_head
+from lstm_lab.sweeps.execution.node_check import check_nodes
 from lstm_lab.sweeps.execution.ray_environment import (
     SETTINGS,
     environment,
@@ -29,17 +29,14 @@ from lstm_lab.sweeps.execution.ray_environment import (
 )
 from lstm_lab.sweeps.execution.scratch import scratch_folder
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.remote import Storage, resume_command
+from lstm_lab.sweeps.store.remote import resume_command
 
 CHECK_INTERVAL = 5.0
 """Seconds between two checks of Ray's head."""
 HEAD_TIMEOUT = 45.0
 """Seconds without the head after which the driver ends; Ray itself would wait a minute, and end without a message."""
 cluster_resources: Callable[[], dict[str, float]] = ray.cluster_resources
-cluster_nodes: Callable[[], list[Row]] = ray.nodes
-"""Ray's functions, with their types."""
-SAME_VERSION = ("lstm-lab", "torch", "pytorch-lightning", "numpy")
-"""Packages that every node must have in the driver's version: with another one the numbers differ."""
+"""Ray's function, with its type."""
 
 
 @contextlib.contextmanager
@@ -62,13 +59,23 @@ def cluster(folder: SweepFolder, address: str | None = None, storage: str | None
         # For whoever looks for Ray's logs: nothing reads it.
         folder.describe(scratch=str(scratch))
         stack.callback(ray.shutdown)
-        start_local() if address is None else connect(address)
+        # Workers import from the driver's current folder first, where another copy of the package may lie.
+        with contextlib.chdir(import_folder(scratch)):
+            start_local() if address is None else connect(address)
         cpus = int(cluster_resources().get("CPU", 1))
         stack.enter_context(environment({"TUNE_MAX_PENDING_TRIALS_PG": str(2 * max(cpus, 1))}))
         if address is not None:
             check_nodes(folder, storage)
         stack.enter_context(head_watched(folder, address, storage))
         yield scratch
+
+
+def import_folder(empty: Path) -> Path:
+    """The current folder with which workers import the driver's package: the one above it, or, if that is where Python
+    looks anyway, an empty one."""
+    parent = PACKAGE.parent
+    places = [sysconfig.get_path("purelib"), sysconfig.get_path("platlib"), site.getusersitepackages()]
+    return empty if any(Path(place).resolve() == parent for place in places) else parent
 
 
 def start_local() -> None:
@@ -143,57 +150,3 @@ def head_watched(folder: SweepFolder, address: str | None, storage: str | None) 
         yield
     finally:
         over.set()
-
-
-def check_nodes(folder: SweepFolder, storage_uri: str | None) -> None:
-    """Check that every node reads and writes where the trials will, and has the driver's versions.
-
-    Raises:
-        ConfigError: the first node that does not, and why.
-    """
-    uri, nonce = storage_uri or str(folder.path.resolve()), secrets.token_hex(8)
-    storage = Storage(uri)
-    storage.write(f".nodes/{nonce}", nonce.encode())
-    try:
-        nodes = alive_nodes()
-        wanted = {name: versions().get(name) for name in SAME_VERSION}
-        checks = {
-            node: _check_node.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-                uri, nonce, node, wanted
-            )
-            for node in nodes
-        }
-        for node, check in checks.items():
-            try:
-                problem = ray.get(check, timeout=120)
-            except RayError as error:
-                if not isinstance(error, RayTaskError) and node not in alive_nodes():
-                    continue  # It has left the cluster meanwhile, as nodes may.
-                problem = f"cannot run lstm_lab: {str(error).strip().splitlines()[-1]}"
-            if problem is None and storage.read(f".nodes/{nonce}.{node}") is None:
-                problem = f"what it writes to {uri} is not visible here"
-            if problem:
-                raise ConfigError(f"node {nodes[node]} ({node[:8]}): {problem}")
-    finally:
-        storage.delete(".nodes")
-
-
-def alive_nodes() -> dict[str, str]:
-    """Nodes of the cluster: id -> host name."""
-    return {node["NodeID"]: node["NodeManagerHostname"] for node in cluster_nodes() if node["Alive"]}
-
-
-@ray.remote(num_cpus=0, max_retries=0)
-def _check_node(uri: str, nonce: str, node: str, wanted: dict[str, str | None]) -> str | None:
-    """Why this node cannot take part, if it cannot."""
-    found = versions()
-    for name, version in wanted.items():
-        if found.get(name) != version:
-            return f"has {name} {found.get(name)}, the driver {version}: install the same on every node"
-    try:
-        if Storage(uri).read(f".nodes/{nonce}") is None:
-            return f"does not see {uri}: put LSTM_LAB_RUNS on a disk that all nodes share, or give --storage"
-        Storage(uri).write(f".nodes/{nonce}.{node}", nonce.encode())
-    except (OSError, ConfigError) as error:
-        return f"cannot use {uri}: {str(error).splitlines()[0]}"
-    return None

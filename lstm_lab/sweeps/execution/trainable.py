@@ -27,7 +27,7 @@ from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import population
 from lstm_lab.sweeps.execution.ddp_workers import CLOSE_TIMEOUT, DDPWorkers, build_dataset, limit_gpu_memory
 from lstm_lab.sweeps.execution.out_of_memory import train_within_memory
-from lstm_lab.sweeps.execution.trial_spec import TrialSpec
+from lstm_lab.sweeps.execution.trial_spec import OtherCode, TrialSpec
 from lstm_lab.sweeps.store.remote import Storage, node_folder
 from lstm_lab.training import Result, train
 
@@ -49,7 +49,7 @@ class WorkerLost(Exception):
 class Event:
     """What the training thread reports: a row of the record, or how it has ended."""
 
-    kind: Literal["row", "finished", "closed", "failed", "lost"]
+    kind: Literal["row", "finished", "closed", "failed", "lost", "refused"]
     row: Row | None = None
     reason: str | None = None
     waits: bool = False
@@ -100,6 +100,8 @@ class TrialTrainable(tune.Trainable):
             self._workers.kill()
             if error is None or isinstance(error, RayError):
                 raise WorkerLost(event.reason)
+            if isinstance(error, OtherCode):
+                return {"done": True, "ended": "refused", "reason": str(error)}
             self._run().mark_failed(error)
             self._push()
             ended = "failed"
@@ -147,6 +149,9 @@ class TrialTrainable(tune.Trainable):
             rank = self._workers.start(experiment, self._spec) if self._workers.resources.workers > 1 else None
         except WorkerLost:
             raise
+        except OtherCode as error:
+            self._events.put(Event("refused", reason=str(error)))
+            return
         except Exception as error:  # noqa: BLE001 - reported to the driver, which names the trial
             self._events.put(Event("failed", reason=f"{type(error).__name__}: {error}"))
             return
@@ -160,6 +165,7 @@ class TrialTrainable(tune.Trainable):
     def _prepare_run(self) -> Experiment:
         """Make the run folder or take it over; the experiment to train."""
         spec, run = self._spec, self._run()
+        spec.check_code()
         if self._remote is None and not (spec.sweep_folder / files.SWEEP).is_file():
             # A node that joined later: what it writes there, no other node would see.
             raise WorkerLost(

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 from ray.tune.search import Searcher as TuneSearcher
 
 from lstm_lab import files
+from lstm_lab.code_state import CodeState
 from lstm_lab.config import DataError
 from lstm_lab.files import Row
 from lstm_lab.paths import environment_elsewhere
@@ -70,6 +71,8 @@ class TrialSource(NotPickled, TuneSearcher):
         self.command = folder.about.get("command", "")
         self.stop_reason: str | None = None
         """Why all trials of the phase are stopped, if they are: its budget is used up."""
+        self.refusal: str | None = None
+        """Why a worker did not start a trial, if its code is not that of this process."""
         self.disk_full: str | None = None
         """The error of the trial that found the disk full."""
         self.num_trials, self.num_remaining = 0, 0
@@ -130,6 +133,7 @@ class TrialSource(NotPickled, TuneSearcher):
             command=self.command,
             resources=self.sweep.resources.model_dump(),
             storage=self.storage,
+            code=CodeState.of_this_process().dump(),
             environment=environment_elsewhere(),
             population=self.num_trials if self.is_population else 0,
             decision_epochs=self.decision_epochs(),

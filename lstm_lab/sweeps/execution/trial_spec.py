@@ -6,10 +6,16 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lstm_lab.code_state import CodeState
+from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
 from lstm_lab.sweeps.sections import Resources
 from lstm_lab.tracking import Mode
+
+
+class OtherCode(ConfigError):
+    """A worker runs other code than the driver: its numbers would differ."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,8 @@ class TrialSpec:
     resources: Row
     storage: str | None
     """URI that the run folder is copied to, where the nodes share no disk."""
+    code: Row
+    """The driver's `CodeState`, which the worker's must equal."""
     environment: dict[str, str]
     """Environment variables of the driver that a node of a cluster does not have."""
     population: int
@@ -46,6 +54,11 @@ class TrialSpec:
     def config(self) -> Row:
         """As Tune's `config`."""
         return asdict(self)
+
+    def check_code(self) -> None:
+        """Raise OtherCode where this process runs other code than the driver."""
+        if difference := CodeState.of_this_process().difference(CodeState(**self.code)):
+            raise OtherCode(difference)
 
     @property
     def experiment(self) -> Experiment:
