@@ -12,9 +12,11 @@ from typing import NoReturn, Protocol, TextIO, runtime_checkable
 import typer
 
 from lstm_lab.config import Fault, Interrupted, Notice
+from lstm_lab.printable import printable
 from lstm_lab.startup import lazy_imports
 from lstm_lab.sweeps.execution.scratch import remove_leftovers
 from lstm_lab.verbs import about, data, runs, sweeps, views
+from lstm_lab.verbs.options import echo
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -55,18 +57,18 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except Interrupted as fault:
-        typer.echo(f"lstm-lab: {fault}", err=True)
+        echo(f"lstm-lab: {fault}", err=True)
         code = fault.exit_code
     except Fault as fault:
-        typer.echo(f"lstm-lab: {' '.join(str(fault).split())}", err=True)
+        echo(f"lstm-lab: {' '.join(str(fault).split())}", err=True)
         code = fault.exit_code
     except KeyboardInterrupt:
-        typer.echo("lstm-lab: interrupted", err=True)
+        echo("lstm-lab: interrupted", err=True)
         code = Interrupted.exit_code
     except Exception as error:
         if not isinstance(error, UsageError):
             raise
-        typer.echo(f"lstm-lab: {error.format_message()}; see lstm-lab --help", err=True)
+        echo(f"lstm-lab: {error.format_message()}; see lstm-lab --help", err=True)
         code = 2
     sys.exit(code or 0)
 
@@ -90,9 +92,9 @@ def show_warning(
 ) -> None:  # fmt: skip
     """A notice in one line on standard error; any other warning as Python writes it."""
     if issubclass(category, Notice):
-        typer.echo(f"lstm-lab: {' '.join(str(message).split())}", err=True)
+        echo(f"lstm-lab: {' '.join(str(message).split())}", err=True)
     else:
-        _show_warning(message, category, filename, lineno, file, line)
+        _show_warning(printable(str(message)), category, filename, lineno, file, line)
 
 
 _show_warning = warnings.showwarning

@@ -207,6 +207,6 @@ def _wandb(mode: WandbMode) -> Any:
 
 def _console(progress: Progress) -> Any:
     """Where a sweep shows its progress; None: nowhere."""
-    from rich.console import Console
+    from lstm_lab.console import plain_console
 
-    return Console(highlight=False) if is_shown(progress) else None
+    return plain_console() if is_shown(progress) else None

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Json, echo_json
+from lstm_lab.verbs.options import Json, echo, echo_json
 
 
 def list_(as_json: Json = False) -> None:
@@ -26,9 +26,9 @@ def list_(as_json: Json = False) -> None:
         echo_json(kinds)
         return
     for kind, members in kinds.items():
-        typer.echo(kind)
+        echo(kind)
         for name, doc in members.items():
-            typer.echo(f"  {name:<18} {doc}")
+            echo(f"  {name:<18} {doc}")
 
 
 def fields(
@@ -45,7 +45,7 @@ def fields(
         return
     for row in found:
         key = f"{row.path} ({row.of})" if row.of else row.path
-        typer.echo(f"{key:<36} {row.type:<44} {row.default:<18} {row.doc}")
+        echo(f"{key:<36} {row.type:<44} {row.default:<18} {row.doc}")
 
 
 def schema(of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "experiment") -> None:
@@ -67,11 +67,11 @@ def doctor(as_json: Json = False) -> None:
     for name, value in found["system"].items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {inner}" for key, inner in value.items())
-        typer.echo(f"{name:<14} {value}")
+        echo(f"{name:<14} {value}")
     for problem in found["problems"]:
-        typer.echo(f"problem: {problem}")
+        echo(f"problem: {problem}")
     if not found["problems"]:
-        typer.echo("no problem found")
+        echo("no problem found")
 
 
 def _model(of: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Json, echo_json
+from lstm_lab.verbs.options import Json, echo, echo_json
 from lstm_lab.workflow import read_splits
 
 
@@ -53,4 +53,4 @@ def inspect(
             Path(write).write_text(inspection.yaml(), encoding="utf-8")
         except OSError as failed:
             raise ConfigError(f"--write {write}: cannot be written: {failed.strerror}; choose another name") from None
-        typer.echo(f"lstm-lab train {write}", err=as_json)
+        echo(f"lstm-lab train {write}", err=as_json)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lstm_lab.files import to_json
+from lstm_lab.printable import printable
 
 
 class WandbMode(StrEnum):
@@ -50,6 +51,16 @@ Storage = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text as it is, with control characters written as escapes.
+
+    Args:
+        err: to standard error.
+        nl: with a line end after it.
+    """
+    typer.echo(printable(text), err=err, nl=nl)
+
+
 def echo_json(content: object) -> None:
     """Print JSON on standard output."""
-    typer.echo(to_json(content, indent=1))
+    echo(to_json(content, indent=1))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Json, Name, Overrides, Wandb, WandbMode, echo_json
+from lstm_lab.printable import printable
+from lstm_lab.verbs.options import Json, Name, Overrides, Wandb, WandbMode, echo, echo_json
 
 if TYPE_CHECKING:
     from lstm_lab.data import Dataset
@@ -37,7 +38,7 @@ def train(
     experiment = load_experiment(str(conf), overrides or ())
     run, dataset = create_run(experiment, name=name, stem=Path(str(conf)).stem, command=command_line())
     for note in dataset.notes:
-        typer.echo(f"data {dataset.name}: {note}")
+        echo(f"data {dataset.name}: {note}")
     return _train(experiment, run, wandb, dataset)
 
 
@@ -52,20 +53,19 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
 
     run = Run.open(path)
     if run.status["state"] == "finished":
-        from lstm_lab.verbs.terminal import console
-
-        console().print(f"{run.path} is finished: nothing to resume")
+        echo(f"{run.path} is finished: nothing to resume")
         return
     _train(recorded_experiment(run), run, wandb, None)
 
 
 def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset | None) -> None:
+    from lstm_lab.console import plain_console
     from lstm_lab.progress import epoch_line
     from lstm_lab.tracking import resolve_mode
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_experiment
 
-    out = terminal.console()
+    out = plain_console()
     mode, reason = resolve_mode(wandb.value)
     out.print(f"{run.path}  W&B {mode}: {reason}")
     bar = out.is_terminal
@@ -84,6 +84,7 @@ def evaluate(
     folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")], as_json: Json = False
 ) -> None:
     """Evaluate on the held-out test split, and record that it was done."""
+    from lstm_lab.console import plain_console
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import evaluate_folder
 
@@ -91,7 +92,7 @@ def evaluate(
     if as_json:
         echo_json(content)
         return
-    out = terminal.console()
+    out = plain_console()
     out.print(terminal.scores(content, f"Test split of {folder}, evaluation {content['test_evaluations']}"))
     out.print(terminal.verdict(content))
 
@@ -114,4 +115,6 @@ def predict(
     if as_json:
         echo_json(table.to_records())
         return
-    sys.stdout.write(table.to_csv())
+    text = table.to_csv()
+    # A program gets the names as they are.
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Address, Name, Storage, Wandb, WandbMode
+from lstm_lab.verbs.options import Address, Name, Storage, Wandb, WandbMode, echo
 from lstm_lab.verbs.runs import resume_run
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def sweep(
     if dry_run:
         from lstm_lab.sweeps.view.dry_run import plan
 
-        return typer.echo("\n\n".join("\n".join(plan(each, path, name, address, storage)) for path, each in found))
+        return echo("\n\n".join("\n".join(plan(each, path, name, address, storage)) for path, each in found))
     folders = [
         create_sweep(each, name=name, stem=Path(path).stem, command=command_line(), storage=storage)
         for path, each in found
@@ -70,16 +70,16 @@ def resume(
     if not is_sweep(Path(folder)) and Run(folder).exists():
         return resume_run(folder, None, wandb)
     for line in repair(folder):
-        typer.echo(f"repaired {line}")
+        echo(f"repaired {line}")
     return _sweep([SweepFolder.open(folder)], wandb, False, address, storage)
 
 
 def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None) -> None:
+    from lstm_lab.console import plain_console
     from lstm_lab.tracking import resolve_mode
-    from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_sweep
 
-    out, outcomes = terminal.console(), []
+    out, outcomes = plain_console(), []
     mode, reason = resolve_mode(wandb.value)
     for folder in folders:
         sweep = folder.sweep
@@ -107,7 +107,7 @@ def _print_outcome(outcome: SweepOutcome, out: Console) -> None:
     if removed := content["removed"]["trials"]:
         out.print(f"checkpoints of {removed} trials removed, {content['removed']['bytes'] / 1e6:.1f} MB")
     for failure in content["failures"]:
-        out.print(f"{failure['trial']} failed: {failure['reason']}", markup=False)
+        out.print(f"{failure['trial']} failed: {failure['reason']}")
     if outcome.test is not None:
         scores = outcome.test.dump()
         out.print(terminal.scores(scores, f"Test split, best trial {content['winner']['trial']}"))
@@ -121,12 +121,12 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Show it once instead of until it ends.")] = False,
 ) -> None:
     """Show the progress of a sweep, from another shell, until it ends."""
+    from lstm_lab.console import plain_console
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.view import watch as watching
-    from lstm_lab.verbs import terminal
 
-    out = terminal.console()
-    out.print(watching.watch(SweepFolder.open(folder), out, once=once), markup=False, soft_wrap=True)
+    out = plain_console()
+    out.print(watching.watch(SweepFolder.open(folder), out, once=once), soft_wrap=True)
 
 
 def convert(
@@ -140,8 +140,8 @@ def convert(
 
     if is_wandb(config.load(file)):
         renamed = {key: str(value) for key, value in config.parse_overrides(names or ())}
-        typer.echo(from_wandb(file, experiment, renamed), nl=False)
+        echo(from_wandb(file, experiment, renamed), nl=False)
     elif names or experiment:
         raise ConfigError(f"{file}: is not a sweep file of W&B: names and --experiment are for those")
     else:
-        typer.echo(to_wandb(file), nl=False)
+        echo(to_wandb(file), nl=False)

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.table import Table
 
 from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report import verdict as verdicts
-
-
-def console(stderr: bool = False) -> Console:
-    """A console that does not wrap lines when its output goes to a file or a pipe."""
-    found = Console(stderr=stderr, highlight=False)
-    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=160)
 
 
 def scores(content: Row, title: str) -> Table:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Form, Target, To
+from lstm_lab.verbs.options import Form, Target, To, echo
 
 OUTCOMES = {
     "uploaded": "uploaded", "unchanged": "already uploaded", "training": "still training", "failed": "failed",
@@ -26,12 +26,12 @@ def report(
     if to is Target.wandb:
         from lstm_lab.report.wandb_report import publish
 
-        return typer.echo(publish(Path(folder), final))
+        return echo(publish(Path(folder), final))
     if final:
         raise ConfigError("--final: needs --to wandb; only W&B Reports can be drafts")
     from lstm_lab.report import write_report
 
-    return typer.echo(write_report(Path(folder), to.value))
+    return echo(str(write_report(Path(folder), to.value)))
 
 
 def compare(
@@ -50,7 +50,7 @@ def compare(
         raise ConfigError(f"--mode {mode}: must be min or max")
     path = Path(out) if out else runs_folder() / f"compare.{'md' if to is Form.markdown else to.value}"
     make_folder(path.parent)
-    typer.echo(write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value))
+    echo(str(write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value)))
 
 
 def sync(
@@ -66,9 +66,9 @@ def sync(
         count[sent.outcome] += 1
         if sent.outcome != "unchanged":
             reason = f": {sent.reason}" if sent.reason else ""
-            typer.echo(f"{sent.run.path}  {OUTCOMES[sent.outcome]}{reason}")
+            echo(f"{sent.run.path}  {OUTCOMES[sent.outcome]}{reason}")
     outcomes = [f"{number} {OUTCOMES[outcome]}" for outcome, number in count.items()]
-    typer.echo(", ".join([f"{sum(count.values())} runs", *outcomes]))
+    echo(", ".join([f"{sum(count.values())} runs", *outcomes]))
     if count["failed"] or count["skipped"]:
         raise SystemExit(4)
 

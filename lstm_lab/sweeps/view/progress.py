@@ -161,7 +161,7 @@ class SweepProgress:
         for trial, row in [*self.running.items(), *islice(newest, height)]:
             value = "" if row.value is None else f"{row.value:.4g}"
             star = " *" if self.best and self.best[1] == trial else ""
-            state = f"[{COLOURS.get(row.state, 'white')}]{row.state}[/]"
+            state = Text(row.state, style=COLOURS.get(row.state, "white"))
             table.add_row(trial, row.config, str(row.seed), f"{row.epochs}/{self.max_epochs}", value + star, state)
         summary = f"{self.summary()}, best {self._best_text()}"
         return Group(Text(summary, no_wrap=True, overflow="ellipsis"), table)
