@@ -168,7 +168,7 @@ def by_command(folder, file, *options):
     return found.stdout
 
 
-def same(run, file, frame, key, **times):
+def same(run, file, memory, **times):
     """By command as CSV and JSON, and in Python from the file and in memory: the same table."""
     table = run.predict(str(file))
     read = pd.read_csv(io.StringIO(by_command(run.path, file)), float_precision="round_trip", **times)
@@ -176,7 +176,7 @@ def same(run, file, frame, key, **times):
     rows = json.loads(by_command(run.path, file, "--json"))
     assert [list(row) for row in rows] == [table.columns.tolist()] * len(table)
     assert [row[table.columns[-1]] for row in rows] == table.iloc[:, -1].tolist()
-    pd.testing.assert_frame_equal(run.predict(frame).drop(columns=key), table.drop(columns=key), check_dtype=False)
+    pd.testing.assert_frame_equal(run.predict(memory), table, check_dtype=False)
     return table
 
 
@@ -194,7 +194,7 @@ def test_every_series_of_a_file_is_forecast_with_its_id(tmp_path, monkeypatch):
               "horizon": 3, "batch_size": 2},
         task={"name": "forecast", "output": "normal"}, **ONE,
     ), **QUIET)  # fmt: skip
-    table = same(run, "a.csv", frame, [], parse_dates=["month"])
+    table = same(run, "a.csv", frame, parse_dates=["month"])
     assert table.columns.tolist() == ["shop", "month", "ahead", "sold", *(f"sold {q}%" for q in (5, 10, 90, 95))]
     assert table["shop"].tolist() == [3] * 3 + [1] * 3 + [2] * 3
     for name, rows in table.groupby("shop"):
@@ -239,3 +239,111 @@ def test_times_and_ids_come_in_the_dtypes_of_a_frame(tmp_path):
         expected = frame["time"] if column else frame.index
         assert table["time"].dtype == expected.dtype
         assert table["time"].tolist() == trained.predict().index.tolist()
+
+
+# ---- kinds of data ---------------------------------------------------------------------------------------------------
+
+
+def waves(seed=0, count=48):
+    """Sequences (T, 2) of two classes."""
+    rng = np.random.default_rng(seed)
+    return [np.sin(np.arange(rng.integers(5, 9))[:, None] * (1 + i % 2)) + rng.normal(size=2) / 9 for i in range(count)]
+
+
+def of_series(folder):
+    frame = hours(200, holiday=np.random.default_rng(1).integers(0, 2, 200))
+    frame[:190].to_csv("a.csv", index=False)
+    frame["load"] = frame["load"].where(frame.index < 190)
+    frame.to_csv("new.csv", index=False)
+    config = {"name": "csv", "path": "a.csv", **WIDE, "future": ["holiday"], "calendar": ["weekday"]}
+    return config, {"name": "forecast", "conformal": True}, "new.csv", frame
+
+
+def of_sequences(folder):
+    rows = [(f"p{i % 7}-{i}", "ab"[i % 2], *row) for i, x in enumerate(waves()) for row in x.tolist()]
+    frame = pd.DataFrame(rows, columns=["who", "kind", "u", "v"])
+    frame.to_csv("a.csv", index=False)
+    config = {"name": "csv_sequences", "path": "a.csv", "id": "who", "label": "kind", "channels": ["u", "v"]}
+    return config, "classify", "a.csv", frame
+
+
+def of_ts(folder):
+    lines = [",".join(map(repr, x[:, 0].tolist())) + ":" + ",".join(map(repr, x[:, 1].tolist())) for x in waves()]
+    head = "@problemName a\n@timeStamps false\n@missing false\n@univariate false\n@dimensions 2\n@equalLength false\n"
+    rows = [f"{line}:{'ab'[i % 2]}" for i, line in enumerate(lines)]
+    (folder / "a.ts").write_text(head + "@classLabel true a b\n@data\n" + "\n".join(rows))
+    return {"name": "ts", "path": "a.ts"}, "classify", "a.ts", waves()
+
+
+def of_arrays(target, task):
+    def make(folder):
+        X = waves()
+        y = {
+            "class": ["a", "b"] * 24,
+            "value": 1e9 + np.arange(96.0).reshape(48, 2),
+            "tag": [["ab"[i % 2]] * len(x) for i, x in enumerate(X)],
+        }
+        np.savez("new.npz", X=np.concatenate(X), lengths=[len(x) for x in X])
+        config = lab.data.arrays(X, y[target], target=target, folder=folder)
+        return config.model_dump(mode="json"), task, "new.npz", X
+
+    return make
+
+
+def of_texts(folder):
+    texts = [f"w{i % 5} {('good', 'bad')[i % 2]} w{i % 3}, w{i}" for i in range(60)]
+    frame = pd.DataFrame({"text": texts, "label": ["+", "-"] * 30})
+    frame.to_csv("a.csv", index=False)
+    return {"name": "csv_text", "path": "a.csv"}, "classify", "a.csv", texts
+
+
+KINDS = {
+    "series": of_series, "sequences": of_sequences, "ts": of_ts, "classes": of_arrays("class", "classify"),
+    "values": of_arrays("value", "regress"), "tags": of_arrays("tag", "tag"), "texts": of_texts,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+def test_the_command_and_python_give_the_same_values(make, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, task, file, memory = make(tmp_path)
+    run = lab.train(lab.Experiment(data=config, task=task, **ONE), **QUIET)
+    dates = {"parse_dates": ["time"]} if config["name"] == "csv" else {}
+    table = same(run, file, memory, **dates)
+    probabilities = table.filter(like="probability")
+    assert table.notna().all().all()
+    assert len(table) == {"forecast": 6, "tag": sum(map(len, waves()))}.get(run.config.task.name, len(table))
+    if probabilities.shape[1]:
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+        assert ("probability " + table["label"] == probabilities.idxmax(axis=1)).all()
+    elif config["name"] == "arrays":
+        assert table.columns.tolist() == ["sequence", "y1", "y2"]
+        assert (table["y1"] - 1e9).abs().max() < 1000
+        assert table["y1"].nunique() > 40
+
+
+@pytest.mark.parametrize(
+    ("config", "task"),
+    [
+        ({"name": "text_stream", "path": "a.txt"}, "next_step"),
+        ({"name": "embedded_reber", "train_size": 20, "eval_size": 5}, "next_step"),
+        ({"name": "parity", "train_size": 20, "eval_size": 5}, "tag"),
+        ({"name": "adding", "train_size": 20, "eval_size": 5}, "regress"),
+    ],
+    ids=lambda value: value["name"] if isinstance(value, dict) else value,
+)
+def test_data_without_files_of_new_samples_say_so(config, task, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("the cat sat on the mat. " * 60)
+    run = lab.train(lab.Experiment(data=config, task=task, **ONE), **QUIET)
+    dataset = run.config.data.build()
+    assert dataset.restore_info(run.data["info"]) == dataset.info
+    assert run.learner().task.output_size == dataset.info.input_size or task in ("tag", "regress")
+    for options in ([], ["--future", "a.txt"]):
+        found = CliRunner().invoke(app, ["predict", str(run.path), "a.txt", *options])
+        assert isinstance(found.exception, ConfigError)
+        assert len(str(found.exception).splitlines()) == 1
+        assert ("in Python" in str(found.exception)) or options
+    if task != "next_step":
+        X = dataset.validation.take(np.arange(3)).x.numpy()
+        assert run.predict(list(X)).columns[0] == "sequence"

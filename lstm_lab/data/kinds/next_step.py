@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch, Split
+from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data.base import Batch, NewSamples, Split
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit
+from lstm_lab.data.readers.in_memory import NewData
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,18 @@ class NextStepSequences(PreSplit[FrameInfo | TokenInfo, None, NextStepSplit]):
     @abstractmethod
     def names(self) -> tuple[str, ...]:
         """Of the channels, or of the tokens starting with number 0, padding."""
+
+    @classmethod
+    def restore_info(cls, plain: Mapping[str, object]) -> FrameInfo | TokenInfo:
+        kind: type[Any] = TokenInfo if cls.tokens else FrameInfo
+        info: FrameInfo | TokenInfo = kind(
+            **{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
+        )
+        return info
+
+    def read_new(self, source: NewData, info: FrameInfo | TokenInfo) -> NewSamples:
+        raise ConfigError(f"data '{self.name}' takes no new samples: its model predicts each step of these sequences; "
+                          "in Python, run.learner() is the model, and run.datamodule() has the sequences")  # fmt: skip
 
     @cached_property
     def info(self) -> FrameInfo | TokenInfo:
