@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 from pickle import PickleError
+from typing import NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -19,8 +20,11 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 from lstm_lab import files
 from lstm_lab.config import DataError, Interrupted
 from lstm_lab.files import Row
+from lstm_lab.integrity import verify_checkpoint
 from lstm_lab.learner import Learner
+from lstm_lab.records import finite
 from lstm_lab.run import Run
+from lstm_lab.scores import level
 from lstm_lab.tracking import Tracker
 
 STATE_KEY = "Keeper"
@@ -113,10 +117,7 @@ class RunCheckpoint(RankCheckpoint):
         with new.open("rb") as file:
             os.fsync(file.fileno())
         if best:
-            link = folder / ".best.ckpt"
-            link.unlink(missing_ok=True)
-            os.link(new, link)
-            link.replace(self.run.best_checkpoint)
+            _link(new, self.run.best_checkpoint)
         if last.exists():
             last.replace(folder / files.PREVIOUS)
         new.replace(last)
@@ -135,22 +136,93 @@ def peak_memory() -> int:
     return resident if sys.platform == "darwin" else resident * 1024
 
 
-def newest_checkpoint(run: Run) -> tuple[Path | None, int]:
-    """The newest checkpoint that can be read, and how many epochs it holds; (None, 0) to start from the beginning."""
+class Resumable(NamedTuple):
+    """Where a run can be resumed from."""
+
+    path: Path | None
+    """Its newest checkpoint that can be relied on; None to start from the beginning."""
+    epochs: int
+    """That it holds."""
+    unusable: dict[Path, str]
+    """Newer checkpoints, and what is wrong with each."""
+
+
+def find_checkpoint(run: Run) -> Resumable:
+    """The newest checkpoint that can be relied on.
+
+    One that cannot be read, or whose epochs the record lacks, is passed over; so is one whose best epoch is lost.
+    """
+    unusable = {}
     for path in run.resumable():
         try:
-            return path, epochs_in(read_checkpoint(path))
+            content = read_checkpoint(path)
+            _check_record(run, path, content)
+            _check_best(run, path, content)
         except DataError as error:
-            warnings.warn(f"{error}; resuming from the checkpoint before it", stacklevel=2)
-    return None, 0
+            unusable[path] = str(error)
+        else:
+            return Resumable(path, epochs_in(content), unusable)
+    return Resumable(None, 0, unusable)
+
+
+def newest_checkpoint(run: Run) -> tuple[Path | None, int]:
+    """`find_checkpoint`, with a warning for each that is passed over; (None, 0) to start from the beginning."""
+    found = find_checkpoint(run)
+    way = "resuming from the checkpoint before it" if found.path else "starting from the beginning"
+    for error in found.unusable.values():
+        warnings.warn(f"{error}; {way}", stacklevel=2)
+    return found.path, found.epochs
+
+
+def _check_record(run: Run, path: Path, checkpoint: Row) -> None:
+    """Insist that the record has every epoch of a checkpoint, and the best value that it knows.
+
+    Raises:
+        DataError: it does not: a run that went on would lack rows, and may have lost its best epoch.
+    """
+    rows, epochs = {row["epoch"]: row for row in run.rows()}, epochs_in(checkpoint)
+    lost = sum(epoch not in rows for epoch in range(epochs))
+    if lost:
+        raise DataError(f"{run.path / files.METRICS}: lacks {lost} of the {epochs} epochs in {path.name}")
+    best, monitor = checkpoint["learner"].get("best"), run.about.get("monitor") or ""
+    values = [row.get(monitor) for row in rows.values()] if monitor else []
+    if best is not None and values and not any(level(value, best) for value in values if finite(value)):
+        raise DataError(f"{run.path / files.METRICS}: no epoch has the best {monitor} in {path.name}")
+
+
+def _check_best(run: Run, path: Path, checkpoint: Row) -> None:
+    """Insist that the weights of the best epoch are there; where that epoch is the checkpoint's own, they are in it.
+
+    Raises:
+        DataError: they are lost.
+    """
+    best = checkpoint["learner"].get("best")
+    if best is None:
+        return
+    try:
+        read_checkpoint(run.best_checkpoint)
+    except DataError:
+        monitor, last = run.about.get("monitor") or "", epochs_in(checkpoint) - 1
+        if not any(row["epoch"] == last and level(row.get(monitor), best) for row in run.rows()):
+            raise
+        _link(path, run.best_checkpoint)
+
+
+def _link(path: Path, best: Path) -> None:
+    """Make a checkpoint the best one too, whole or not at all."""
+    link = best.with_name(".best.ckpt")
+    link.unlink(missing_ok=True)
+    os.link(path, link)
+    link.replace(best)
 
 
 def read_checkpoint(path: Path) -> Row:
-    """Weights and plain data of a checkpoint; no pickle in it is executed.
+    """Weights and plain data of a checkpoint, every record verified by its checksum; no pickle in it is executed.
 
     Raises:
-        DataError: it is incomplete, or holds what only a pickle could restore.
+        DataError: it is damaged or incomplete, or holds what only a pickle could restore.
     """
+    verify_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = {key: content[key] for key in ("state_dict", "callbacks", "learner")}

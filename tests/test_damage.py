@@ -20,6 +20,7 @@ from sweeping import run_trials, write
 
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
+from lstm_lab.report import write_report
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution.trial_source import SearchPhase
 from lstm_lab.sweeps.store import retention, summary
@@ -127,6 +128,35 @@ def full(folder):
     folder.run("t0003").mark("failed", reason="OSError: [Errno 28] No space left on device")
 
 
+def zeroed(name, size=512):
+    """A block in the middle of a file that the disk has lost."""
+
+    def do(folder):
+        path = folder.path / name
+        content = bytearray(path.read_bytes())
+        middle = len(content) // 2
+        content[middle : middle + size] = bytes(size)
+        path.unlink()  # best.ckpt may be last.ckpt under another name.
+        path.write_bytes(content)
+
+    return do
+
+
+def in_place_of(name, make):
+    def do(folder):
+        path = folder.path / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+        make(path)
+
+    return do
+
+
+def nan(folder):
+    path = folder.path / T / "metrics.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({**row, "val/loss": float("nan")}) + "\n" for row in rows))
+
+
 T = "trials/t0001"
 # Damage: what is done, how, what `lstm-lab resume` says, and the trials that are trained again, from which epoch.
 DAMAGE = {
@@ -158,11 +188,44 @@ DAMAGE = {
         (lambda f: lines(f.path / T / "metrics.jsonl", lambda rows: [*rows, rows[1], b'{"epoch": 7}\n', b"{"]),
          f"{T}/metrics.jsonl: incomplete, doubled or foreign rows; 3 epochs are complete", {}),
     "the newest checkpoint of a killed trial is torn":
-        (torn("trials/t0003/checkpoints/last.ckpt"), "", {"t0003": 2}),
-    "both checkpoints of a killed trial are torn": (no_checkpoints, "", {"t0003": 2}),
+        (torn("trials/t0003/checkpoints/last.ckpt"), "trials/t0003/checkpoints/last.ckpt: incomplete or not ours",
+         {"t0003": 2}),
+    "both checkpoints of a killed trial are torn": (no_checkpoints,
+         "trials/t0003/checkpoints/previous.ckpt: incomplete or not ours (Bad",
+         {"t0003": 0}),
     "the best checkpoint of a finished trial is torn":
-        (torn(f"{T}/checkpoints/best.ckpt"), f"{T}/checkpoints/best.ckpt: incomplete or missing; it is trained again",
-         {"t0001": EPOCHS}),
+        (torn(f"{T}/checkpoints/best.ckpt"), f"{T}/checkpoints/best.ckpt: incomplete or not ours (BadZipFile); it is",
+         {"t0001": 0}),
+    "a block of the best checkpoint of a finished trial is zero":
+        (zeroed(f"{T}/checkpoints/best.ckpt"), f"{T}/checkpoints/best.ckpt: damaged: the checksum of its record",
+         {"t0001": 0}),
+    "the metrics of a finished trial are gone":
+        (no_file(f"{T}/metrics.jsonl"), f"{T}/metrics.jsonl: 3 of 3 epochs are missing; it is trained again",
+         {"t0001": 0}),
+    "the metrics of a finished trial are empty":
+        (empty(f"{T}/metrics.jsonl"), f"{T}/metrics.jsonl: 3 of 3 epochs are missing; it is trained again",
+         {"t0001": 0}),
+    "the metrics of a finished trial are a folder":
+        (in_place_of(f"{T}/metrics.jsonl", Path.mkdir), f"{T}/metrics.jsonl: is no file; renamed to metrics.jsonl.dam",
+         {"t0001": 0}),
+    "the metrics of a finished trial are NaN": (nan, f"{T}/metrics.jsonl: the best epoch, 2, does not have the value",
+         {"t0001": 0}),
+    "the metrics of a killed trial are gone": (no_file("trials/t0003/metrics.jsonl"),
+         "trials/t0003/metrics.jsonl: lacks 2 of the 2 epochs in",
+         {"t0003": 0}),
+    "a block of the newest checkpoint of a killed trial is zero":
+        (zeroed("trials/t0003/checkpoints/last.ckpt"), "trials/t0003/checkpoints/last.ckpt: damaged: the checksum of",
+         {"t0003": 2}),
+    "the folder of a finished trial is a file":
+        (in_place_of(T, Path.touch), f"{T}: is no folder; renamed to t0001.damaged-1", {"t0001": 0}),
+    "the folder of a finished trial is a link to itself":
+        (in_place_of(T, lambda path: path.symlink_to(path)), f"{T}: is no folder; renamed to t0001.damaged-1",
+         {"t0001": 0}),
+    "trials/ is gone":
+        (lambda f: shutil.rmtree(f.path / "trials"), "", dict.fromkeys(["t0000", "t0001", "t0002", "t0003"], 0)),
+    "trials/ is a file":
+        (in_place_of("trials", Path.touch), "trials: is no folder; renamed to trials.damaged-1",
+         dict.fromkeys(["t0000", "t0001", "t0002", "t0003"], 0)),
     "the disk was full":
         (full, "trials/t0003/status.json: failed because the disk was full; its training continues", {"t0003": 2}),
 }  # fmt: skip
@@ -186,10 +249,8 @@ def test_a_damaged_sweep_goes_on_and_loses_nothing_that_was_finished(what, whole
     assert [line for line in said if line.startswith(says)] if says else not said, said
     assert repair(folder.path) == [], "mended is mended"
     folder = SweepFolder.open(folder.path)
-    warns = "checkpoint" in what and "killed" in what
-    with pytest.warns(UserWarning, match="resuming from the checkpoint before") if warns else nothing():
-        trained = dict(run_trials(folder))
-    assert trained == {"t0003": 2, **again}
+    trained = dict(run_trials(folder))
+    assert trained == {"t0003": 2, **again}, "trained from the beginning, or on"
     trials = folder.trials()
     assert {trial.id: trial.state for trial in trials} == dict.fromkeys(undisturbed, "finished")
     for trial in trials:
@@ -202,11 +263,6 @@ def test_a_damaged_sweep_goes_on_and_loses_nothing_that_was_finished(what, whole
     assert content["trials"] == {"total": 4, "finished": 4, "stopped": 0, "failed": 0}
 
 
-class nothing:
-    def __enter__(self): ...
-    def __exit__(self, *_): ...
-
-
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_mended_is_refused_and_left_as_it_is(what, whole, tmp_path):
     do, says = REFUSED[what]
@@ -217,6 +273,26 @@ def test_what_cannot_be_mended_is_refused_and_left_as_it_is(what, whole, tmp_pat
         repair(folder.path) or SweepFolder.open(folder.path)
     assert "\n" not in str(caught.value)
     assert {path: path.read_bytes() for path in folder.path.rglob("*") if path.is_file()} == before
+
+
+def test_a_report_names_the_trials_whose_records_are_damaged(whole, tmp_path):
+    folder = copy(whole, tmp_path)
+    assert "Damaged" not in write_report(folder.path, "markdown").read_text()
+    (folder.run("t0001").path / "metrics.jsonl").unlink()
+    text = write_report(folder.path, "markdown").read_text()
+    assert "Damaged records of 1 trial: t0001 (metrics.jsonl: 3 of 3 epochs are missing); to train what is" in text
+
+
+def test_a_stopped_trial_whose_record_is_lost_is_trained_again_once(whole, tmp_path):
+    folder = copy(whole, tmp_path)
+    folder.decide("t0001", "stopped", "asha: worse than the others")
+    folder.run("t0001").mark("stopped", reason="asha: worse than the others", epochs=3, best=None)
+    shutil.rmtree(folder.run("t0001").path)
+    assert repair(folder.path) == ["trials/t0001: its record is gone; it is trained again"]
+    assert repair(folder.path) == []
+    assert folder.trial("t0001").state == "pending"
+    run_trials(SweepFolder(folder.path))
+    assert {trial.state for trial in folder.trials()} == {"finished"}
 
 
 def test_how_long_a_sweep_goes_on_may_be_edited(whole, tmp_path):
@@ -290,9 +366,10 @@ def page():
     ]
     for what, (_, says, again) in DAMAGE.items():
         redone = ", ".join(
-            f"{trial}: nothing, it is only written down again" if what.split()[0] in ("run.json", "status.json")
-            else f"{trial} from the beginning" if "best" in what else "only what was not finished"
-            for trial in again
+            f"{trial} from the beginning" if epochs == 0
+            else f"{trial}: nothing, it is only written down again" if epochs == EPOCHS
+            else "only what was not finished"
+            for trial, epochs in again.items()
         ) or "nothing"  # fmt: skip
         rows.append(f"| {what} | {f'`{says}`' if says else 'nothing; it is taken as it is'} | {redone} |")
     for what, (_, says) in REFUSED.items():

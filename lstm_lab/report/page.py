@@ -6,14 +6,16 @@ import shlex
 
 from lstm_lab import files
 from lstm_lab.example_records import AnyExamples
+from lstm_lab.integrity import lost_best, lost_rows
 from lstm_lab.records import RunRecord
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Page
 from lstm_lab.report.records.read import shown_path
 from lstm_lab.report.sections.base import build_sections
 from lstm_lab.report.summary import run_summary, sweep_summary
+from lstm_lab.run import Run
 from lstm_lab.sweeps.store.leaderboard import ENDED
-from lstm_lab.sweeps.store.record import SweepRecord
+from lstm_lab.sweeps.store.record import NEVER_STARTED, SweepRecord
 
 Commands = list[tuple[str, str]]
 EVALUATE = "Evaluate on the held-out test split"
@@ -57,6 +59,30 @@ def _subtitle(kind: str, name: str, created: object) -> str:
 
 
 def _sweep_notice(sweep: SweepRecord) -> str:
+    return " ".join(text for text in (_unfinished(sweep), _damaged(sweep)) if text)
+
+
+def _damaged(sweep: SweepRecord) -> str:
+    """Trials whose records have lost something that the results rest on."""
+    found = []
+    for trial in sweep.trials:
+        run = Run(trial.record.path) if trial.record else None
+        if run is None and trial.state in ("stopped", "pending") and sweep.summary is not None:
+            if not str(trial.reason).endswith(NEVER_STARTED):
+                found.append(f"{trial.id} (its folder is gone)")
+        elif run is not None:
+            is_best = sweep.winner is not None and sweep.winner.id == trial.id
+            if lost := lost_rows(run) or (lost_best(run) if is_best else None):
+                found.append(f"{trial.id} ({lost})")
+    if not found:
+        return ""
+    return (
+        f"Damaged records of {fmt.plural(len(found), 'trial')}: {fmt.join(found)}; to train what is missing again: "
+        f"{_command('resume', shown_path(sweep.path))}."
+    )
+
+
+def _unfinished(sweep: SweepRecord) -> str:
     if sweep.summary is not None:
         return ""
     ended = sum(sweep.count(state) for state in ENDED)
@@ -87,7 +113,10 @@ def _run_notice(run: RunRecord) -> str:
         "running": f"This run is still training: {epochs} so far.",
         "stopped": f"This run was stopped early after {epochs}{reason}",
     }
-    return notices.get(run.state, "")
+    lost = lost_rows(Run(run.path)) or lost_best(Run(run.path))
+    again = _command("train", "--resume", shown_path(run.path))
+    damaged = f"The record of this run is damaged: {lost}. {again} trains it again." if lost else ""
+    return " ".join(text for text in (notices.get(run.state, ""), damaged) if text)
 
 
 def _run_commands(run: RunRecord) -> Commands:

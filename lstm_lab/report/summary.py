@@ -70,6 +70,7 @@ def _scores(sweep: SweepRecord, best: Trial) -> list[Stat]:
 
 def _costs(sweep: SweepRecord) -> list[Stat]:
     words = {"finished": "finished", "stopped": "stopped early", "failed": "failed"}
+    words |= {state: state for state in ("running", "interrupted", "pending")}
     ends = [f"{count} {word}" for state, word in words.items() if (count := sweep.count(state))]
     wall = (sweep.summary or {}).get("seconds") or sweep.about.get("seconds")
     training = fmt.duration(sum(trial.seconds for trial in sweep.trials))

@@ -22,6 +22,7 @@ from lstm_lab.example_records import (
     read_examples,
 )
 from lstm_lab.files import Row
+from lstm_lab.integrity import lost_best
 from lstm_lab.run import Run
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def log(run: wandb.Run, folder: Path, step: int) -> None:
     if found:
         run.log({f"examples/{name}": chart for name, chart in found.items()}, step=step)
     about = record.about
-    if about.get("rank") is not None and record.best_checkpoint.is_file():
+    if about.get("rank") is not None and record.best_checkpoint.is_file() and lost_best(record) is None:
         run.log_artifact(model_artifact(run.id, record), aliases=["latest", f"rank-{about['rank']}"])
 
 

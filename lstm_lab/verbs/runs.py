@@ -53,8 +53,14 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
 
     run = Run.open(path)
     if run.status["state"] == "finished":
-        echo(f"{run.path} is finished: nothing to resume")
-        return
+        from lstm_lab.integrity import lost_best, lost_rows, start_over
+
+        damaged = lost_rows(run) or lost_best(run)
+        if damaged is None:
+            echo(f"{run.path} is finished: nothing to resume")
+            return
+        echo(f"{run.path}: {damaged}; it is trained again")
+        start_over(run)
     _train(recorded_experiment(run), run, wandb, None)
 
 

@@ -25,6 +25,7 @@ from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
+from lstm_lab.sweeps.store.record import NEVER_STARTED
 from lstm_lab.sweeps.store.retention import CheckpointRetention
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode
@@ -292,7 +293,7 @@ class SearchPhase(TrialSource):
         if reason is not None:
             for trial in self.trials():
                 if trial.state not in ENDED:
-                    self.folder.decide(trial.id, "stopped", reason if trial.epochs else f"{reason}; it never started")
+                    self.folder.decide(trial.id, "stopped", reason if trial.epochs else f"{reason}; {NEVER_STARTED}")
             self.folder.describe(ended=reason)
         return reason
 

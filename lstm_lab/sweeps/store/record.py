@@ -15,10 +15,19 @@ from lstm_lab.files import Row
 from lstm_lab.record_shapes import Shape, check, fits
 from lstm_lab.records import read_run
 from lstm_lab.run import Run
-from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial, confirmation, leaderboard
+from lstm_lab.sweeps.store.leaderboard import (
+    ENDED,
+    Configuration,
+    Trial,
+    best_trial,
+    confirmation,
+    leaderboard,
+)
 from lstm_lab.sweeps.store.shapes import EventRow, SummaryFile, SweepAbout, SweepFile, TrialRow
 
 TRIAL_ID = re.compile("t[0-9]{1,9}")
+NEVER_STARTED = "it never started"
+"""End of the reason of a trial that was stopped before its first epoch: nothing of it is missing."""
 
 
 def is_sweep(folder: Path) -> bool:
@@ -42,7 +51,8 @@ def read_trial(sweep: Path, row: Row, event: Row | None) -> Trial:
     path = trial_folder(sweep, row["trial"])
     record = read_run(path) if Run(path).exists() else None
     state, reason = (record.state, record.reason) if record else ("pending", None)
-    if event is not None and state != "finished":
+    is_outdated = event is not None and event["state"] == "pending" and state in ENDED
+    if event is not None and state != "finished" and not is_outdated:
         state, reason = event["state"], event.get("reason") or reason
     return Trial(
         id=row["trial"],

@@ -6,27 +6,30 @@ in trials.jsonl and its own trial.json. A trial is trained again only where none
 
 from __future__ import annotations
 
-import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from lstm_lab import config, files, legacy, links
+from lstm_lab.checkpointing import find_checkpoint
 from lstm_lab.config import ConfigError, DataError, Fault
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
+from lstm_lab.integrity import lost_best, lost_rows, set_aside, start_over
 from lstm_lab.provenance import git_state, versions
 from lstm_lab.record_shapes import RunFile, Shape, StatusFile, fits
 from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.record import is_sweep
+from lstm_lab.sweeps.store.leaderboard import ENDED
+from lstm_lab.sweeps.store.record import NEVER_STARTED, TRIAL_ID, is_sweep
 from lstm_lab.sweeps.store.retention import is_full, pruned
 from lstm_lab.sweeps.store.shapes import SweepAbout, TrialRow
 from lstm_lab.validation import validate
 
 MAY_CHANGE = ("num_samples", "budget", "resources", "patience_trials", "keep_checkpoints")
 """Keys of a sweep that may be edited before it is resumed: how long it runs and on what, not what it compares."""
+RUN_FILES = (files.EXPERIMENT, files.RUN, files.METRICS, files.STATUS, files.TESTS, files.LINEAGE, files.TRIAL)
+"""Files of a trial's folder that a repair reads or writes."""
 TRIAL_FILES = (files.TRIAL, "asked.json")
 """A trial's own row, and what format 1 called that file."""
 
@@ -46,7 +49,7 @@ def repair(path: str | Path) -> list[str]:
     links.check_links(folder.path)
     try:
         with folder.lock():
-            found = [*_about(folder), *_sweep(folder)]
+            found = [*_misplaced(folder), *_about(folder), *_sweep(folder)]
             if is_sweep(folder.path):
                 found += [*_trial_rows(folder), *_trials(folder)]
             return found
@@ -112,14 +115,17 @@ def _number(trial: str) -> int:
 def _trials(folder: SweepFolder) -> Iterator[str]:
     sweep, decided = folder.sweep, {row["trial"]: row["state"] for row in folder.events()}
     removed, base = pruned(folder), sweep.base
+    trained = {row["trial"] for row in folder.events() if not str(row["reason"]).endswith(NEVER_STARTED)}
     for row in folder.trial_rows():
         run = folder.run(row["trial"])
         if not run.exists() and not (run.path / files.METRICS).exists():
+            if row["trial"] in trained and decided.get(row["trial"]) == "stopped":
+                _train_again(folder, run)
+                yield f"trials/{row['trial']}: its record is gone; it is trained again"
             continue
         found = [*_experiment(sweep, run, row), *_run(folder, run, base), *_metrics(run, base.monitor)]
         found += _status(run, decided.get(row["trial"]))
-        if row["trial"] not in removed:
-            found += _best(run)
+        found += [*_lost(folder, run, is_pruned=row["trial"] in removed), *_unusable(run)]
         yield from (f"trials/{row['trial']}/{line}" for line in found)
 
 
@@ -160,18 +166,48 @@ def _status(run: Run, decided: str | None) -> Iterator[str]:
         yield "status.json: failed because the disk was full; its training continues"
 
 
-def _best(run: Run) -> Iterator[str]:
-    """A trial that has ended needs the checkpoint of its best epoch."""
-    state = run.status["state"]
-    if state not in ("finished", "stopped") or zipfile.is_zipfile(run.best_checkpoint) or not run.rows():
+def _lost(folder: SweepFolder, run: Run, *, is_pruned: bool) -> Iterator[str]:
+    """A trial that has ended needs its rows and, unless it was removed, the checkpoint of its best epoch."""
+    rows, best = lost_rows(run), None if is_pruned else lost_best(run)
+    if rows is None and best is not None and run.status["state"] == "stopped":
+        # Trained again, the scheduler might not stop it where it did; its value does not need the weights.
+        yield f"{best}; its record stays"
+    elif lost := rows or best:
+        _train_again(folder, run)
+        yield f"{lost}; it is trained again"
+
+
+def _unusable(run: Run) -> Iterator[str]:
+    """Checkpoints of a trial that has not ended, from which it cannot be resumed, are removed."""
+    if run.status["state"] in ENDED or not run.resumable():
         return
-    if state == "stopped":
-        yield "checkpoints/best.ckpt: incomplete or missing; its record stays"
-        return
-    shutil.rmtree(run.checkpoints, ignore_errors=True)
-    run.checkpoints.mkdir()
-    (run.path / files.STATUS).unlink()
-    yield "checkpoints/best.ckpt: incomplete or missing; it is trained again"
+    path, epochs, unusable = find_checkpoint(run)
+    for bad, error in unusable.items():
+        bad.unlink()
+        way = f"it is resumed after {epochs} epochs" if path else "it is trained from the beginning"
+        yield f"{error.removeprefix(f'{run.path}/')}; {way}"
+    if path is None:
+        start_over(run)
+
+
+def _train_again(folder: SweepFolder, run: Run) -> None:
+    start_over(run)
+    # The driver's decision would stand against the record that is no more.
+    folder.decide(run.path.name, "pending", "its record was lost; it is trained again")
+
+
+def _misplaced(folder: SweepFolder) -> Iterator[str]:
+    """Whatever stands where a file or a folder of the record belongs, and is none, is renamed."""
+    names = (files.TRIALS, files.EVENTS, files.SUMMARY, files.POPULATION, files.REMOVED, files.WARM)
+    wanted = [*((folder.path / name, False) for name in names), (folder.path / "trials", True)]
+    for path in (folder.path / "trials").glob("t*"):
+        if TRIAL_ID.fullmatch(path.name):
+            wanted += [(path, True), (path / files.CHECKPOINTS, True)]
+            wanted += [(path / name, False) for name in RUN_FILES]
+    for path, is_folder in wanted:
+        if new := set_aside(path, folder=is_folder):
+            kind = "folder" if is_folder else "file"
+            yield f"{path.relative_to(folder.path)}: is no {kind}; renamed to {new.name}"
 
 
 def _metrics(run: Run, monitor: str) -> Iterator[str]:
