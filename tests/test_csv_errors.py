@@ -92,7 +92,11 @@ FAULTS = {
         {},
         r"line 21, column 't': .* earlier than the row before.*\(1 in total",
     ),
-    "backwards": (table(H[::-1]), {}, r"line 3, column 't': .*\(29 in total\): sort the rows by time, oldest first"),
+    "backwards but for one row": (
+        table([*H[:0:-1], str(pd.Timestamp(H[-1]) + pd.Timedelta("1h"))]),
+        {},
+        r"line 3, column 't': .*\(28 in total\): sort the rows by time, oldest first",
+    ),
     "twice": (table([*H[:9], H[8], *H[9:]]), {}, r"line 11, column 't': .* time of line 10 \(1 in total\)"),
     "two series in one file": (table(H + H), {}, r"line 32, column 't': .* time of line 2 \(30 in total.*data.id"),
     "gap": (table(without(H, 5, 6, 20)), {}, r"line 7, .*a step is 01:00:00: rows missing: 2 \(gaps in total: 2\)"),

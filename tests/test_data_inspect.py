@@ -235,7 +235,7 @@ def test_similar_sequences_differ_by_little():
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "1,2\n3,4\n", "line 1: '1,2' has only numbers: write a header"),
+        ("a.csv", "2,2\n1,4\n", "no column of times was found"),
         ("a.csv", "a,b\nx,y\n", "has neither numbers nor texts"),
         ("a.csv", "a,b\n3,1\n2,5\n", "no column of times was found"),
         ("a.csv", "t\n1\n2\n3\n", "no column of numbers is left to predict"),

@@ -195,7 +195,7 @@ def test_missing_values_and_gaps():
         (lambda f: f.fit(hourly(), "load", time="when"), "df: no column 'when'; it has load"),
         (lambda f: f.fit(series(), "load"), "df: ndarray is not a DataFrame"),
         (lambda f: f.fit(hourly(20), "load"), "20 rows leave"),
-        (lambda f: f.fit(hourly().iloc[::-1], "load"), "sort the rows by time"),
+        (lambda f: f.fit(hourly().sample(frac=1, random_state=0), "load"), "sort the rows by time"),
         (lambda f: f.set_params(horizon=0).fit(hourly(), "load"), "horizon: must be greater than or equal to 1"),
         (lambda f: f.set_params(cell="gruu").fit(hourly(), "load"), "Forecaster: model.cell: .*did you mean 'gru'"),
         (lambda f: f.set_params(anchor="season").fit(hourly(), "load"), "name a season"),

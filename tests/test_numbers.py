@@ -39,9 +39,17 @@ COUNTS = ["987", "1,012", "1,003", "999"] * 10
             {},
             r"line 3, column 'y': '1\.012' may be 1012 or 1\.012, as '987'",
         ),
-        (COUNTS, {"separator": ";"}, r"'1,012' is not a number .*: write 1012, without thousands separators; if the"),
-        (["1,012,500", "3"] * 20, {"separator": ";"}, r"'1,012,500' is not a number .*: write 1012500, without [^;]*$"),
-        (["1,012.5", "3"] * 20, {"separator": ";"}, r"'1,012\.5' is not a number .*: write 1012\.5, without"),
+        (COUNTS, {"separator": ";"}, "'1,012' is not a number .*: if the comma separates thousands, set .*; if the"),
+        (
+            ["1,012,500", "3"] * 20,
+            {"separator": ";"},
+            r"'1,012,500' is not a number .*: if the comma separates thousands, set data.thousands=','$",
+        ),
+        (
+            ["1,012.5", "3"] * 20,
+            {"separator": ";"},
+            r"'1,012\.5' is not a number .*: if the comma separates thousands, set data.thousands=','$",
+        ),
         (["1.012.500", "3"] * 20, {"decimal": ",", "separator": ";"}, r"'1\.012\.500' is not a number"),
     ],
 )
@@ -88,7 +96,9 @@ def test_inspection_does_not_guess_what_a_comma_is(tmp_path):
         return str(tmp_path / name)
 
     ambiguous = write("a.tsv", {"units": ["1,000", "1,049", "1,100"] * 20})
-    with pytest.raises(DataError, match=r"'1,000' may be 1000 or 1\.000, and no row decides which.*set decimal=','"):
+    with pytest.raises(
+        DataError, match=r"'1,000' may be 1000 or 1\.000, and no row decides which: set thousands=',' or decimal=','"
+    ):
         inspect(ambiguous)
     assert inspect(ambiguous, {"decimal": ","}).experiment["data"]["decimal"] == ","
     decided = write("b.tsv", {"units": ["1,000", "1,049", "1,100"] * 20, "price": ["0,5", "12,25", "3,1"] * 20})

@@ -36,10 +36,10 @@ def archive():
 
 
 KINDS = {
-    "gzip": ("a.csv.gz", gzip.compress(TABLE), "not CSV text but gzip: unpack it by gunzip"),
-    "gzip named csv": ("a.csv", gzip.compress(TABLE), "gzip: unpack it"),
-    "bzip2": ("a.csv", bz2.compress(TABLE), "bzip2: unpack it"),
-    "xz": ("a.csv", lzma.compress(TABLE), "xz: unpack it"),
+    "half a gzip": ("a.csv.gz", gzip.compress(TABLE)[:-9], "gzip that is damaged or not complete"),
+    "half a bzip2": ("a.csv", bz2.compress(TABLE)[:-9], "bzip2 that is damaged or not complete"),
+    "half an xz": ("a.csv", lzma.compress(TABLE)[:-9], "xz that is damaged or not complete"),
+    "an archive in a gzip": ("a.csv.gz", gzip.compress(archive()), "a zip archive or an Excel sheet: unpack it"),
     "zip": ("a.zip", archive(), "a zip archive or an Excel sheet: unpack it"),
     "npy": ("a.npy", saved(np.save, np.zeros(3)), "a NumPy array: save it as X"),
     "npz": ("a.npz", saved(np.savez, X=np.zeros(3)), "arrays of NumPy: train them by data.name=arrays"),

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data.inspection.csv_guess import describe_format, guess_format, guess_marks
 from lstm_lab.data.inspection.result import Column, Fields
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
-from lstm_lab.data.readers.columns import check_separator
-from lstm_lab.data.readers.formats import TYPED, parquet_names, read_rows
+from lstm_lab.data.readers.csv_format import CSVFormat
+from lstm_lab.data.readers.csv_rows import parse_csv
+from lstm_lab.data.readers.formats import read_rows, table_names
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.table import (
     MISSING,
+    TYPED,
     Table,
-    csv_error,
-    grouped_cell,
+    ending_of,
     list_names,
-    parse_csv,
     parse_floats,
-    quoted,
     read_text,
 )
 from lstm_lab.data.readers.timeline import read_times
@@ -44,28 +41,37 @@ class Columns:
 
     path: str
     table: Table
-    separator: str
-    decimal: str
+    format: CSVFormat = field(default_factory=CSVFormat)
+    remarks: tuple[str, ...] = ()
+    """What to know of how the file is written."""
 
     @property
     def names(self) -> list[str]:
         return list(self.table.columns)
 
     @property
-    def marks(self) -> dict[str, str]:
-        """Separator and decimal mark as fields of a configuration, where they are not the default."""
-        marks = {"separator": self.separator} if self.separator != "," else {}
-        return marks | ({"decimal": self.decimal} if self.decimal != "." else {})
+    def marks(self) -> Fields:
+        """Fields of a configuration for the format, where they are not the default."""
+        return {
+            option.name: list(value) if isinstance(value, tuple) else value
+            for option in fields(CSVFormat)
+            if (value := vars(self.format)[option.name]) != option.default
+        }
 
     def cells(self, name: str) -> list[str]:
         return self.table.columns[name]
+
+    def plain(self, name: str) -> list[str]:
+        """The cells of a column, numbers written plainly."""
+        return self.format.plain_cells(self.table.columns[name])
 
     @cached_property
     def numbers(self) -> dict[str, np.ndarray]:
         """Columns (N,) of numbers; NaN where a cell is empty."""
         found = {}
-        for name, cells in self.table.columns.items():
-            values = parse_floats(cells, self.decimal)
+        for name in self.table.columns:
+            cells = self.plain(name)
+            values = parse_floats(cells, self.format.decimal)
             others = np.flatnonzero(~np.isfinite(values))
             if len(others) < len(cells) and all(MISSING.fullmatch(cells[row]) for row in others):
                 found[name] = values
@@ -89,7 +95,7 @@ class Columns:
 
     def _are_dates(self, name: str) -> bool:
         try:
-            return read_times(self.table, name, self.decimal).local is not None
+            return read_times(self.table, name, self.format.decimal).local is not None
         except DataError:
             return False
 
@@ -188,84 +194,17 @@ def read_columns(path: str, choices: Fields) -> Columns:
     """All columns of a table file.
 
     Args:
-        choices: may set `separator` and `decimal`.
+        choices: may set fields of the format.
 
     Raises:
         DataError: it cannot be read.
     """
     file = find_file(path)
-    ending = file.suffix.lower()
-    if ending == ".parquet":
-        return Columns(path, read_rows(file, parquet_names(file), numbers=True), ",", ".")
-    if ending in TYPED:
-        return Columns(path, read_rows(file, _fields(file), numbers=True), ",", ".")
+    if ending_of(file) in TYPED:
+        return Columns(path, read_rows(file, table_names(file, CSVFormat()), numbers=True))
     text = read_text(file)
-    head = next(line for line in text.splitlines() if line.strip())
-    chosen = {key: _mark(path, choices, key) for key in ("separator", "decimal")}
-    separator = chosen["separator"] or max(",;\t|", key=head.count)
-    try:
-        names = [name.strip() for name in next(csv.reader([head], delimiter=separator, skipinitialspace=True))]
-    except csv.Error as error:
-        raise csv_error(file, 1, error) from None
-    if any(names) and np.isfinite(parse_floats([name for name in names if name], ".")).all():
-        raise DataError(f"{file}: line 1: {quoted(head)} has only numbers: write a header with the columns' names")
-    table = parse_csv(text, file, separator, [name for name in dict.fromkeys(names) if name])
-    decimal = chosen["decimal"] or _decimal_mark(table, separator)
-    return Columns(path, table, separator, decimal)
-
-
-def _mark(path: str, choices: Fields, key: str) -> str | None:
-    """A separator or decimal mark that was chosen."""
-    mark = choices.get(key)
-    if mark is None:
-        return None
-    if not isinstance(mark, str):
-        raise ConfigError(f"{key}={mark}: must be a character")
-    if key == "decimal" and mark not in (".", ","):
-        raise ConfigError(f"decimal={mark}: must be '.' or ','")
-    mark = "\t" if mark == r"\t" else mark
-    if key == "separator":
-        try:
-            check_separator(path, mark, "")
-        except ValueError as error:
-            raise ConfigError(f"separator={mark}: {error}") from None
-    return mark
-
-
-def _decimal_mark(table: Table, separator: str) -> str:
-    """The decimal mark of most numbers in the first rows."""
-    if separator == ",":
-        return "."
-    cells = [cell for column in table.columns.values() for cell in column[:50]]
-    commas = sum(bool(re.fullmatch(r"[+-]?\d+,\d+", cell)) for cell in cells)
-    if commas <= sum(bool(re.fullmatch(r"[+-]?\d+\.\d+", cell)) for cell in cells):
-        return "."
-    _check_grouped(table)
-    return ","
-
-
-def _check_grouped(table: Table) -> None:
-    """Raise DataError where the comma of every number may separate thousands."""
-    grouped = {}
-    for name, column in table.columns.items():
-        numbers = [cell for cell in column if re.fullmatch(r"[+-]?\d+(,\d+)+", cell)]
-        if numbers:
-            grouped[name] = grouped_cell(numbers, ",")
-    if None in grouped.values():  # The comma of a column is a decimal mark.
-        return
-    name, cell = next((name, cell) for name, cell in grouped.items() if cell)
-    raise table.error(table.columns[name].index(cell), name, f"{quoted(cell)} may be {cell.replace(',', '')} or "
-                      f"{cell.replace(',', '.')}, and no row decides which: write numbers without thousands "
-                      "separators, or set decimal=',' if the comma is the decimal mark")  # fmt: skip
-
-
-def _fields(file: Path) -> list[str]:
-    """Of the first object of a JSONL file."""
-    for line in read_text(file, "JSON text", "one object on each line").split("\n"):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                return [""]  # The reader reports what is wrong, and where.
-            return list(row) if isinstance(row, dict) and row else [""]
-    return [""]
+    format = guess_format(file, text, choices)
+    table = parse_csv(text, file, format)
+    format = guess_marks(table, format, choices)
+    first = next(iter(line for line in text.splitlines()[format.skiprows :] if line.strip()), "")
+    return Columns(path, table, format, tuple(describe_format(table, format, first)))

@@ -12,6 +12,7 @@ from lstm_lab.data.inspection.columns import ID_NAMES, TIME_NAMES, Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
 from lstm_lab.data.kinds.user_sequences import UserData
+from lstm_lab.data.readers.csv_format import FORMAT_FIELDS
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.sources.csv_sequences import CSVSequences
 from lstm_lab.data.sources.ts import TS
@@ -56,7 +57,7 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
     data |= choices
     channels = (data["channels"],) if isinstance(data["channels"], str) else tuple(data["channels"])
     fields: Fields = {
-        key: data[key] for key in ("id", "label", "split", "group", "separator", "decimal") if key in data
+        key: data[key] for key in ("id", "label", "split", "group", *sorted(FORMAT_FIELDS)) if key in data
     }
     fields |= {"path": columns.path, "channels": channels}
     found = validate(CSVSequences.Config, fields, columns.path).build().read_all()

@@ -23,7 +23,7 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each time step."""
     data = {"name": "csv", "path": columns.path, **columns.marks, **_column_fields(columns, choices)}
     result = Inspection(str(columns.table.path), "series", "")
-    times = read_times(columns.table, data["time"], columns.decimal)
+    times = read_times(columns.table, data["time"], columns.format.decimal)
     rows = _rows(columns, data.get("id"))
     step = _inspect_steps(result, times, rows)
     read = [name for field in ("targets", "features", "static", "future") for name in _names(data.get(field))]

@@ -49,8 +49,8 @@ def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
     if split:
         data["split"] = split
     ending = Path(columns.path).suffix.lower()
-    if ending in (".csv", ".tsv") and columns.separator != ("\t" if ending == ".tsv" else ","):
-        data["separator"] = columns.separator
+    if ending in (".csv", ".tsv") and columns.format.separator != ("\t" if ending == ".tsv" else ","):
+        data["separator"] = columns.format.separator
     result = Inspection(str(columns.table.path), "texts", "")
     result.statistics["rows"] = len(columns.table.lines)
     splits = np.array([SPLIT_ALIASES[cell.lower()] for cell in columns.cells(split)]) if split else None

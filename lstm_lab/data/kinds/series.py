@@ -80,6 +80,8 @@ class Series:
     """Whether values may be NaN: the input then has a mask for each column."""
     step: str = ""
     """What a step is; of several series, the first one's."""
+    notes: tuple[str, ...] = ()
+    """What to know of how they were read, a sentence each."""
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -189,7 +191,10 @@ class WindowedDataset(Dataset[SeriesInfo]):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return known_notes(self.series, count_known(self.series, self._split_ends), self.has_test_split)
+        return (
+            *self.series.notes,
+            *known_notes(self.series, count_known(self.series, self._split_ends), self.has_test_split),
+        )
 
     @cached_property
     def info(self) -> SeriesInfo:

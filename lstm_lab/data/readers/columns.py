@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from lstm_lab.data.readers.formats import TYPED
 
-Columns = Annotated[
-    tuple[str, ...], Field(strict=False), BeforeValidator(lambda name: (name,) if isinstance(name, str) else name)
-]
-"""Names of columns; a single name needs no list."""
+def column_names(given: object) -> object:
+    """Names of columns as a tuple: one name, names between commas without spaces (promo,holiday), or a list.
+
+    A name in a list may have any comma. A number is the name of a column of a table without a header.
+    """
+    if isinstance(given, str):
+        parts = re.split(r",(?=\S)", given)
+        return tuple(parts) if all(parts) else (given,)
+    if isinstance(given, int) and not isinstance(given, bool):
+        return (str(given),)
+    if isinstance(given, list | tuple):
+        return tuple(_column_name(name) for name in given)
+    return given
+
+
+def _column_name(given: object) -> object:
+    return str(given) if isinstance(given, int) and not isinstance(given, bool) else given
+
+
+Column = Annotated[str, BeforeValidator(_column_name)]
+"""Name of a column; a number names one of a table without a header."""
+
+Columns = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(column_names)]
+"""Names of columns; a single name needs no list, nor do several between commas: promo,holiday."""
 
 Separator = Annotated[str, BeforeValidator(lambda mark: "\t" if mark == r"\t" else mark)]
 r"""A character; a tab is written \t."""
@@ -32,12 +52,3 @@ def check_distinct(names: Sequence[str | None], fields: str) -> None:
     repeated = next((name for name in given if given.count(name) > 1), None)
     if repeated is not None:
         raise ValueError(f"{repeated!r} is named twice in {fields}: name each column once")
-
-
-def check_separator(path: str, separator: str, decimal: str) -> None:
-    """Raise ValueError where a separator cannot separate fields, or the two marks would have no effect."""
-    if path.lower().endswith(TYPED) and (separator, decimal) != (",", "."):
-        raise ValueError(f"separator and decimal would have no effect: {path} is not a CSV; remove them")
-    if len(separator) != 1 or separator in ('"', "\r", "\n", decimal):
-        raise ValueError(f"separator {separator!r} cannot separate fields: use one character that is neither a quote, "
-                         f"a line end nor the decimal mark {decimal!r}")  # fmt: skip

@@ -13,14 +13,13 @@ import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, SPLITS
-from lstm_lab.data.readers.table import Table, list_names, parse_csv, quoted, read_text
+from lstm_lab.data.readers.csv_format import CSVFormat
+from lstm_lab.data.readers.csv_rows import csv_names, parse_csv
+from lstm_lab.data.readers.table import TYPED, Table, ending_of, list_names, quoted, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
-
-TYPED = (".jsonl", ".ndjson", ".parquet")
-"""Endings of files that distinguish numbers from text, without separator or decimal mark."""
 
 _UNREADABLE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, RuntimeError, MemoryError)
 """What pyarrow raises for a file that is damaged or not UTF-8; its own errors are among them, by their bases."""
@@ -28,7 +27,8 @@ _UNREADABLE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, Run
 
 def read_csv(path: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
     """The wanted columns of a CSV or TSV file."""
-    return parse_csv(read_text(path, needs="a header and one row for each text"), path, separator, wanted)
+    format = CSVFormat(separator=separator)
+    return parse_csv(read_text(path, needs="a header and one row for each text"), path, format, wanted)
 
 
 def read_jsonl(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
@@ -186,18 +186,45 @@ def read_rows(path: Path, wanted: Sequence[str], separator: str | None = None, n
         separator: character between the fields of a CSV; None: a comma, or in a .tsv file a tab.
         numbers: whether cells may be times and numbers of any kind, not only texts and labels.
     """
-    ending = path.suffix.lower()
+    ending = ending_of(path)
     if ending not in READERS:
         raise DataError(f"{path}: {ending or 'no ending'} is not a known format: rename the file to one of "
                         f"{', '.join(READERS)}")  # fmt: skip
     return READERS[ending](path, wanted, separator or ("\t" if ending == ".tsv" else ","), numbers)
 
 
-def read_number_rows(path: Path, wanted: Sequence[str], separator: str) -> Table:
+def read_number_rows(path: Path, wanted: Sequence[str], format: CSVFormat) -> Table:
     """The wanted columns of a file of numbers and times: JSONL or Parquet by its ending, everything else is CSV."""
-    if path.suffix.lower() in TYPED:
+    if ending_of(path) in TYPED:
         return read_rows(path, wanted, numbers=True)
-    return parse_csv(read_text(path), path, separator, wanted)
+    return parse_csv(read_text(path), path, format, wanted)
+
+
+def table_names(path: Path, format: CSVFormat) -> list[str]:
+    """Names of all columns of a file of numbers and times; of a JSONL file those of its first object."""
+    ending = ending_of(path)
+    if ending == ".parquet":
+        return parquet_names(path)
+    if ending in TYPED:
+        return json_fields(path)
+    return csv_names(read_text(path), path, format)
+
+
+def json_fields(path: Path) -> list[str]:
+    """Of the first object of a JSONL file."""
+    for line in read_text(path, "JSON text", "one object on each line").split("\n"):
+        if line.strip():
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError):
+                return [""]  # The reader reports what is wrong, and where.
+            return list(row) if isinstance(row, dict) and row else [""]
+    return [""]
+
+
+def frame_names(frame: pd.DataFrame) -> list[str]:
+    """Names of all columns of a DataFrame and of its index."""
+    return [*map(str, frame.columns), *(str(name) for name in frame.index.names if name is not None)]
 
 
 def texts_of(table: Table, column: str) -> list[str]:

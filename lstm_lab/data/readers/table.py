@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import difflib
-import io
+import bz2
+import gzip
+import lzma
 import math
 import re
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,9 +28,6 @@ _SIGNATURES = {
     b"PK\x03\x04": _EXCEL,
     b"PK\x05\x06": _EXCEL,
     b"\xd0\xcf\x11\xe0": "an old Excel sheet: save the sheet as 'CSV UTF-8'",
-    b"\x1f\x8b": "gzip: unpack it by gunzip",
-    b"BZh": "bzip2: unpack it",
-    b"\xfd7zXZ": "xz: unpack it",
     b"\x28\xb5\x2f\xfd": "zstd: unpack it",
     b"\x93NUMPY": _NUMPY,
     b"\x89HDF": "HDF5: save it as CSV or Parquet",
@@ -39,6 +37,16 @@ _SIGNATURES = {
     b"%PDF": "PDF: save its text as UTF-8",
 }
 """First bytes of a file -> what it is, and what to do."""
+_COMPRESSIONS: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
+    b"\x1f\x8b": ("gzip", gzip.decompress),
+    b"BZh": ("bzip2", bz2.decompress),
+    b"\xfd7zXZ": ("xz", lzma.decompress),
+}
+"""First bytes of a compressed file -> its name, and what unpacks it."""
+COMPRESSED = (".gz", ".bz2", ".xz")
+"""Endings of their names, which are left out where an ending says what a file is."""
+TYPED = (".jsonl", ".ndjson", ".parquet")
+"""Endings of files that distinguish numbers from text, without separator or decimal mark."""
 _JSON = re.compile(r"\s*(\[\s*[\[{]|\{\s*\")")
 """How JSON of rows or columns begins, and no header does."""
 
@@ -54,6 +62,7 @@ def read_text(path: Path, kind: str = "CSV text", needs: str = "a header and one
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
+    content = _unpacked(path, content)
     for signature, found in _SIGNATURES.items():
         if content.startswith(signature):
             if path.suffix.lower() == ".npz":
@@ -71,6 +80,17 @@ def read_text(path: Path, kind: str = "CSV text", needs: str = "a header and one
         raise DataError(f"{path}: not {kind} but JSON: write one object on each line and name it .jsonl, as "
                         "DataFrame.to_json(path, orient='records', lines=True) does")  # fmt: skip
     return text
+
+
+def _unpacked(path: Path, content: bytes) -> bytes:
+    """The content of a compressed file, whatever its name."""
+    for signature, (kind, decompress) in _COMPRESSIONS.items():
+        if content.startswith(signature):
+            try:
+                return decompress(content)
+            except (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error) as error:
+                raise DataError(f"{path}: {kind} that is damaged or not complete ({error}): write it again") from None
+    return content
 
 
 class Table(NamedTuple):
@@ -110,61 +130,6 @@ class Table(NamedTuple):
                 raise self.error(row, column, f"the cell is empty: write which {what} the row belongs to")
             groups.setdefault(name, []).append(row)
         return {name: np.array(rows) for name, rows in groups.items()}
-
-
-def parse_csv(text: str, path: Path, separator: str, wanted: Sequence[str]) -> Table:
-    """Rows of equal length below a header that has every wanted column once. Blank rows are skipped."""
-    # Python's reader, not pandas': it knows the line of every row, reports rows of another length, and is fast enough.
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True, strict=True)
-    header: list[str] = []
-    rows, lines, line = [], [], 1
-    try:
-        for row in reader:
-            if not any(row):
-                pass
-            elif not header:
-                header = [name.strip() for name in row]
-                positions = _positions(header, wanted, f"{path}: line {line}", separator)
-            elif len(row) != len(header):
-                last = header[min(len(row), len(header)) - 1]
-                raise DataError(f"{path}: line {line}, column {last!r}: the row has {len(row)} fields, but the header "
-                                f"has {len(header)}: correct it, or quote what contains a {separator!r}")  # fmt: skip
-            else:
-                rows.append([row[i] for i in positions])
-                lines.append(line)
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise csv_error(path, line, error) from None
-    if not rows:
-        raise DataError(f"{path}: has a header but no rows: add them below it")
-    cells = ([*map(str.strip, column)] for column in zip(*rows, strict=True))
-    return Table(path, dict(zip(wanted, cells, strict=True)), lines)
-
-
-def csv_error(path: Path, line: int, error: csv.Error) -> DataError:
-    """The error to raise where Python's reader raises one."""
-    if "field limit" in str(error):
-        return DataError(f"{path}: line {line}: a field has more than {csv.field_size_limit():,} characters: close its "
-                         "quote, or write long texts as .jsonl")  # fmt: skip
-    return DataError(f"{path}: line {line}: a quote is not closed ({error}): correct it")
-
-
-def _positions(header: list[str], wanted: Sequence[str], where: str, separator: str) -> list[int]:
-    for name in wanted:
-        count = header.count(name.strip())
-        if count > 1:
-            raise DataError(f"{where}: {count} columns are named {name!r}: rename all but one")
-        if count == 0:
-            near = difflib.get_close_matches(name.lower(), [other.lower() for other in header], n=1)
-            other_separator = next((mark for mark in ";\t,|" if mark != separator and mark in header[0]), None)
-            if len(header) == 1 and other_separator:
-                hint = f"the header contains {other_separator!r}: set data.separator={other_separator!r}"
-            elif near:
-                hint = f"did you mean {next(other for other in header if other.lower() == near[0])!r}?"
-            else:
-                hint = f"the header has {list_names(header)}"
-            raise DataError(f"{where}: no column {name!r}; {hint}")
-    return [header.index(name.strip()) for name in wanted]
 
 
 def list_names(names: Sequence[str]) -> str:
@@ -219,8 +184,14 @@ def read_numbers(table: Table, columns: Sequence[str], decimal: str, allow_missi
     elif np.isfinite(value):
         what, fix = f"{quoted(cell)} is larger than {LARGEST:g}", "correct it, or use larger units"
     elif decimal == "." and GROUPED[","].fullmatch(cell.partition(".")[0]):
-        fix = f"write {cell.replace(',', '')}, without thousands separators"
-        fix += "; if the comma is the decimal mark, set data.decimal=','" if cell.count(",") == 1 else ""
+        fix = "if the comma separates thousands, set data.thousands=','"
+        fix += (
+            "; if the comma is the decimal mark, set data.decimal=','" if re.fullmatch(r"[^.,]*,[^.,]*", cell) else ""
+        )
+    elif decimal == "," and _GROUPED_FRACTION.fullmatch(cell):
+        fix = "if the point separates thousands, set data.thousands='.'"
+    elif not any(map(str.isalnum, cell)):
+        fix = f"if it stands for a missing value, set data.na_values=[{cell!r}]"
     elif decimal == "." and re.fullmatch(r"[+-]?[\d.]*,\d+", cell):
         fix = "if the comma is the decimal mark, set data.decimal=','"
     raise table.error(row, column, f"{what} ({len(wrong)} in total): {fix}")
@@ -254,8 +225,12 @@ def check_thousands(table: Table, column: str, decimal: str) -> None:
     if other is not None:
         as_whole, as_fraction = grouped.replace(decimal, ""), grouped.replace(decimal, ".")
         raise table.error(cells.index(grouped), column, f"{quoted(grouped)} may be {as_whole} or {as_fraction}, as "
-                          f"{quoted(other)} has no {quoted(decimal)}: write numbers without thousands separators, or "
-                          f"decimals in all rows, such as {other}{decimal}0")  # fmt: skip
+                          f"{quoted(other)} has no {quoted(decimal)}: set data.thousands, or "
+                          f"write decimals in all rows, such as {other}{decimal}0")  # fmt: skip
+
+
+_GROUPED_FRACTION = re.compile(r"[+-]?\d{1,3}((\.\d{3})+,\d*|(\.\d{3}){2,})")
+"""Matches a number in which points separate thousands for certain: 1.186,88 or 1.012.500."""
 
 
 def fill_forward(table: Table, columns: Sequence[str], values: np.ndarray) -> np.ndarray:
@@ -266,6 +241,11 @@ def fill_forward(table: Table, columns: Sequence[str], values: np.ndarray) -> np
                           "fill in: start the series with a row that has all values")  # fmt: skip
     last = np.maximum.accumulate(np.where(known, np.arange(len(values))[:, None], 0))
     return np.take_along_axis(values, last, 0)
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file's name in lower case, of a compressed one the ending before: ".csv" of a.csv.gz."""
+    return Path(path.stem).suffix.lower() if path.suffix.lower() in COMPRESSED else path.suffix.lower()
 
 
 def quoted(cell: str) -> str:

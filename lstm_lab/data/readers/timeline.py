@@ -53,7 +53,8 @@ _OFFSET = re.compile(r"(:[\d.]+)[+-]\d\d(:?\d\d)?$")
 
 
 def read_times(table: Table, column: str, decimal: str) -> Times:
-    """Times of all rows: numbers count steps; everything else is a date.
+    """Times of all rows: numbers count steps, unless they are seconds or fractions of them since 1970, which are times
+    in UTC; everything else is a date.
 
     Raises:
         DataError: a cell that is empty, is no time, or has another format than the others; ambiguous dates.
@@ -61,12 +62,19 @@ def read_times(table: Table, column: str, decimal: str) -> Times:
     cells = table.columns[column]
     if "" in cells:
         raise table.error(cells.index(""), column, f"the cell is empty ({cells.count('')} in total): write the time")
+    since_1970 = epoch(cells)
+    if since_1970 is not None:
+        return Times(since_1970.to_numpy(), since_1970, 1e-6, True)
     numbers = parse_floats(cells, decimal)
     if math.isfinite(numbers[0]) and not all(map(_COMPACT.fullmatch, cells)):
         wrong = np.flatnonzero(~np.isfinite(numbers))
         if len(wrong):
-            raise table.error(wrong[0], column, f"{quoted(cells[wrong[0]])} is not a number, but {quoted(cells[0])} in "
-                              f"{table.unit} {table.lines[0]} is: write all times in one format")  # fmt: skip
+            raise table.error(
+                wrong[0],
+                column,
+                f"{quoted(cells[wrong[0]])} is not a number, but {quoted(cells[0])} in "
+                f"{table.unit} {table.lines[0]} is: write all times in one format{_footer(cells, wrong)}",
+            )
         # Numbers may be rounded: 1749.042, 1749.123, 1749.204 are months.
         return Times(numbers, None, 0.02 if any(decimal in cell for cell in cells) else 1e-6)
     utc = _dates(table, column)
@@ -75,11 +83,60 @@ def read_times(table: Table, column: str, decimal: str) -> Times:
     return Times(utc.to_numpy(), utc if local.hasnans else local, 1e-6, has_offset or cells[0].endswith("Z"))
 
 
+EPOCHS = {10: "s", 13: "ms", 16: "us", 19: "ns"}
+"""Digits of a time since 1970, from 2001 to 2100 -> its unit."""
+_LAST_EPOCH = 4_102_444_800
+"""Seconds from 1970 to 2100."""
+
+
+def epoch_unit(cells: Sequence[str]) -> str | None:
+    """The unit of times since 1970 that all cells have; None where they are something else."""
+    unit = EPOCHS.get(len(cells[0])) if cells else None
+    if unit is None or not all(cell.isdecimal() and len(cell) == len(cells[0]) for cell in cells):
+        return None
+    return unit if max(int(cell[:10]) for cell in cells) <= _LAST_EPOCH and cells[0][0] != "0" else None
+
+
+def epoch(cells: Sequence[str]) -> pd.DatetimeIndex | None:
+    """Times since 1970 in UTC; None where cells are something else."""
+    unit = epoch_unit(cells)
+    if unit is None:
+        return None
+    import pandas as pd
+
+    ticks = np.array([int(cell) for cell in cells], np.int64).astype(f"datetime64[{unit}]")
+    return pd.DatetimeIndex(ticks.astype("datetime64[ns]"))
+
+
+_PERIOD = re.compile(r"(?P<year>\d{4})[- ]?(Q(?P<quarter>[1-4])|M(?P<month>0?[1-9]|1[0-2]))"
+                     r"|Q(?P<quarter_first>[1-4])[-/ ]?(?P<year_last>\d{4})", re.IGNORECASE)  # fmt: skip
+
+
+def _first_month(cell: str) -> str:
+    """The first month of a quarter or month that is written as 1960Q1, Q1 1960 or 1960M01; other cells as they are."""
+    found = _PERIOD.fullmatch(cell)
+    if found is None:
+        return cell
+    quarter = found["quarter"] or found["quarter_first"]
+    month = 3 * int(quarter) - 2 if quarter else int(found["month"])
+    return f"{found['year'] or found['year_last']}-{month:02d}"
+
+
+def _footer(cells: list[str], wrong: np.ndarray) -> str:
+    """A further way out where only the last rows are wrong."""
+    return (
+        f"; if the last rows are totals, set data.skipfooter={len(wrong)}"
+        if len(cells) - len(wrong) == wrong[0]
+        else ""
+    )
+
+
 def _parse_dates(cells: list[str], form: str) -> pd.DatetimeIndex:
     """In UTC; NaT where a cell does not have the format."""
     import pandas as pd
 
     cells = ["" if cell.lower() in ("now", "today") else cell for cell in cells]  # pandas would read the clock.
+    cells = [_first_month(cell) for cell in cells] if cells and _PERIOD.fullmatch(cells[0]) else cells
     return pd.DatetimeIndex(pd.to_datetime(cells, format=form, utc=True, errors="coerce")).tz_convert(None)
 
 
@@ -107,7 +164,7 @@ def _dates(table: Table, column: str) -> pd.DatetimeIndex:
     if len(wrong):
         like = f" in the format of {quoted(cells[0])} in {table.unit} {table.lines[0]}" if wrong[0] else ""
         raise table.error(wrong[0], column, f"{quoted(cells[wrong[0]])} is not a time{like} ({len(wrong)} in total): "
-                          "write times as ISO 8601, such as 2020-01-31 13:00")  # fmt: skip
+                          f"write times as ISO 8601, such as 2020-01-31 13:00{_footer(cells, wrong)}")  # fmt: skip
     for other in readings:
         different = np.flatnonzero(other != best)
         if len(different) and not other.hasnans:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Unpack
+from typing import Unpack
 
 import numpy as np
 from pydantic import model_validator
@@ -11,7 +11,8 @@ from pydantic import model_validator
 from lstm_lab.config import DataError
 from lstm_lab.data.kinds.new_samples import NamedSequences, plain_ids
 from lstm_lab.data.kinds.user_sequences import UserData, UserSequenceOptions, UserSequences
-from lstm_lab.data.readers.columns import Columns, Separator, check_distinct, check_separator
+from lstm_lab.data.readers.columns import Column, Columns, check_distinct
+from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format
 from lstm_lab.data.readers.formats import check_classes, labels_of, read_frame, read_number_rows, splits_of
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import find_file
@@ -21,21 +22,17 @@ from lstm_lab.data.readers.table import Table, quoted, read_numbers
 class CSVSequences(UserSequences, name="csv_sequences"):
     """A CSV, Parquet or JSONL file with a row for each step of each sequence, oldest first."""
 
-    class Config(UserSequences.Config):
-        id: str
+    class Config(CSVFields, UserSequences.Config):
+        id: Column
         """Column of the sequence that a row belongs to."""
-        label: str
+        label: Column
         """Column of the class name, the same in all rows of a sequence."""
         channels: Columns
         """Columns of numbers."""
-        split: str | None = None
+        split: Column | None = None
         """Column with train, validation or test; null: splits are drawn."""
-        group: str | None = None
+        group: Column | None = None
         """Column whose groups stay in one split, such as the person; null: only equal sequences stay together."""
-        separator: Separator = ","
-        r"""Character between fields; a tab is written \t."""
-        decimal: Literal[".", ","] = "."
-        """Decimal mark of the numbers."""
 
         @model_validator(mode="after")
         def _columns_are_distinct_and_marks_have_an_effect(self) -> CSVSequences.Config:
@@ -43,23 +40,27 @@ class CSVSequences(UserSequences, name="csv_sequences"):
                 raise ValueError("channels is empty: name at least one column of numbers")
             names = [self.id, self.label, *self.channels, self.split, self.group]
             check_distinct(names, "id, label, channels, split and group")
-            check_separator(self.path, self.separator, self.decimal)
+            check_format(self.path, self.format)
             return self
 
+        def options(self) -> dict[str, object]:
+            options = {key: value for key, value in super().options().items() if key not in FORMAT_FIELDS}
+            return {**options, "format": self.format}
+
     def __init__(
-        self, *, id: str, label: str, channels: tuple[str, ...], split: str | None, group: str | None, separator: str,
-        decimal: str, **options: Unpack[UserSequenceOptions],
+        self, *, id: str, label: str, channels: tuple[str, ...], split: str | None, group: str | None,
+        format: CSVFormat, **options: Unpack[UserSequenceOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
         self.id, self.label, self.channels, self.split, self.group = id, label, channels, split, group
-        self.separator, self.decimal = separator, decimal
+        self.format = format
 
     def _read_table(self, path: str, more: Sequence[str]) -> Table:
-        return read_number_rows(find_file(path), (self.id, *self.channels, *more), self.separator)
+        return read_number_rows(find_file(path), (self.id, *self.channels, *more), self.format)
 
     def _sequences(self, table: Table) -> tuple[list[np.ndarray], list[int]]:
         """The sequences (T, C) in the order of their first rows, and those first rows."""
-        values = read_numbers(table, self.channels, self.decimal)
+        values = read_numbers(self.format.plain(table, self.channels), self.channels, self.format.decimal)
         rows = table.group_rows(self.id, "sequence")
         return [values[index] for index in rows.values()], [int(index[0]) for index in rows.values()]
 

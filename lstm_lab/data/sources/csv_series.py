@@ -16,32 +16,43 @@ from lstm_lab.data.kinds.latest_windows import latest_windows
 from lstm_lab.data.kinds.new_samples import plain_ids
 from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions, series_place
 from lstm_lab.data.readers.calendars import Times, calendar_of, times_after
-from lstm_lab.data.readers.columns import Columns, Separator, Sha256, check_distinct, check_separator
+from lstm_lab.data.readers.columns import Column, Columns, Sha256, check_distinct
 from lstm_lab.data.readers.coming_rows import KnownRows, known_values, values_of_times
-from lstm_lab.data.readers.formats import read_frame, read_number_rows
+from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import check_sha256, find_file
+from lstm_lab.data.readers.series_table import read_frame_table, read_table, rows_by_series
 from lstm_lab.data.readers.table import Table, fill_forward, read_numbers
-from lstm_lab.data.readers.timeline import Cycle, calendar_features, check_order, read_times, regularity, step_numbers
+from lstm_lab.data.readers.time_columns import TimeColumn
+from lstm_lab.data.readers.timeline import (
+    Cycle,
+    calendar_features,
+    check_order,
+    read_times,
+    regularity,
+    step_numbers,
+)
 from lstm_lab.paths import FilePath
 
 Missing = Literal["error", "forward_fill", "mask"]
 
 
 class CSV(SeriesDataset, name="csv"):
-    """A CSV, Parquet or JSONL file with a row for each time step, oldest first; several series, one below the other.
+    """A CSV, Parquet or JSONL file with a row for each time step, oldest or newest first; several series, one below the
+    other. A CSV may be compressed by gzip, bzip2 or xz.
 
     With columns that are known in advance, a model also reads the rows of the horizon, in which it sees those columns.
     """
 
     reads_new_files = True
 
-    class Config(SeriesDataset.Config):
+    class Config(CSVFields, SeriesDataset.Config):
         path: FilePath
         """The file, UTF-8 text, .jsonl or .parquet; looked up beside the experiment's file, in the current folder, then
         below the folder that LSTM_LAB_DATA names."""
-        time: str
-        """Column of the time: dates (ISO 8601 is always understood) or numbers that count steps."""
+        time: TimeColumn
+        """Column of the time: dates (ISO 8601 is always understood), quarters (1960Q1), seconds or milliseconds since
+        1970, or numbers that count steps. Several columns that make it up: [Date, Time] or [year, month, day, hour]."""
         targets: Columns
         """Columns to predict."""
         features: Columns = ()
@@ -50,7 +61,7 @@ class CSV(SeriesDataset, name="csv"):
         """Columns that are known in advance, such as holidays."""
         calendar: Annotated[tuple[Cycle, ...], Field(strict=False)] = ()
         """Cycles of the calendar, each as sine and cosine of the time's angle in it; known in advance."""
-        id: str | None = None
+        id: Column | None = None
         """Column of the series that a row belongs to; null: all rows are one series."""
         static: Columns = ()
         """Columns that are constant within a series; known in advance."""
@@ -59,10 +70,6 @@ class CSV(SeriesDataset, name="csv"):
         is masked is neither learned nor scored."""
         gaps: Literal["error", "fill"] = "error"
         """Rows that are missing between two steps: an error, or inserted as empty rows, which `missing` then treats."""
-        separator: Separator = ","
-        r"""Character between fields; a tab is written \t."""
-        decimal: Literal[".", ","] = "."
-        """Decimal mark of the numbers."""
         sha256: Sha256 | None = None
         """Of the file, as hex digits, where no other content is accepted; null: not checked."""
 
@@ -96,19 +103,23 @@ class CSV(SeriesDataset, name="csv"):
                                  "of them")  # fmt: skip
             if len(set(self.calendar)) < len(self.calendar):
                 raise ValueError(f"calendar={list(self.calendar)} names a cycle twice: name each once")
-            check_separator(self.path, self.separator, self.decimal)
+            check_format(self.path, self.format)
             return self
+
+        def options(self) -> dict[str, object]:
+            options = {key: value for key, value in super().options().items() if key not in FORMAT_FIELDS}
+            return {**options, "format": self.format}
 
     def __init__(
         self, *, path: str, time: str, targets: tuple[str, ...], features: tuple[str, ...], future: tuple[str, ...],
         calendar: tuple[Cycle, ...], id: str | None, static: tuple[str, ...], missing: Missing, gaps: str,
-        separator: str, decimal: str, sha256: str | None, **options: Unpack[SeriesOptions],
+        format: CSVFormat, sha256: str | None, **options: Unpack[SeriesOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
         self.path, self.sha256, self.time, self.id = path, sha256, time, id
         self.targets, self.features, self.future, self.static = targets, features, future, static
         self.calendar, self.missing, self.gaps = calendar, missing, gaps
-        self.separator, self.decimal = separator, decimal
+        self.format = format
 
     @property
     def _columns(self) -> tuple[str, ...]:
@@ -119,12 +130,23 @@ class CSV(SeriesDataset, name="csv"):
         path = find_file(self.path)
         if self.sha256 is not None:
             check_sha256(path, self.sha256, "is not the file of this configuration", "restore it, or set data.sha256")
-        return self.series_of(read_number_rows(path, self.wanted, self.separator))
+        return self.series_of(read_table(path, self.time, self._beside_time, self.format))
+
+    @property
+    def _beside_time(self) -> tuple[str, ...]:
+        """All columns that are read but those of the time."""
+        return (*self._columns, *([self.id] if self.id else []))
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """All columns that are read."""
-        return (self.time, *self._columns, *([self.id] if self.id else []))
+        """All columns that are read, the time as one."""
+        return (self.time, *self._beside_time)
+
+    def _numbers(self, table: Table, columns: Sequence[str], allow_missing: bool) -> np.ndarray:
+        return read_numbers(self.format.plain(table, columns), columns, self.format.decimal, allow_missing)
+
+    def _times(self, table: Table) -> Times:
+        return read_times(table, self.time, self.format.decimal)
 
     def series_of(self, table: Table) -> Series:
         """The series of a table.
@@ -133,9 +155,9 @@ class CSV(SeriesDataset, name="csv"):
             DataError: a cell that cannot be read, or times that are not regular.
         """
         columns = self._columns
-        times = read_times(table, self.time, self.decimal)
-        values = read_numbers(table, columns, self.decimal, allow_missing=self.missing != "error")
-        rows_of = self._rows_of(table)
+        times = self._times(table)
+        values = self._numbers(table, columns, allow_missing=self.missing != "error")
+        rows_of, newest_first = rows_by_series(table, self.id, times)
         pieces = [self._regular(table.rows(rows), times.rows(rows), values[rows]) for rows in rows_of.values()]
         values, names = np.concatenate(pieces), columns
         if self.calendar:
@@ -154,11 +176,8 @@ class CSV(SeriesDataset, name="csv"):
             rows=tuple(len(piece) for piece in pieces) if self.id else (),
             may_be_missing=self.missing == "mask",
             step=regularity(times.rows(next(iter(rows_of.values()))))[0],
+            notes=(f"{table.path}: rows are newest first: they are read from the last to the first",) * newest_first,
         )
-
-    def _rows_of(self, table: Table) -> dict[str, np.ndarray]:
-        """Series -> its rows."""
-        return {"": np.arange(len(table.lines))} if self.id is None else table.group_rows(self.id, "series")
 
     def _regular(self, table: Table, times: Times, values: np.ndarray) -> np.ndarray:
         """(N, C) rows of one series at equal steps, those of gaps inserted.
@@ -203,27 +222,28 @@ class CSV(SeriesDataset, name="csv"):
                               "columns need no file): leave it out")  # fmt: skip
         return self._forecast_input(source, future, info)
 
-    def _new_table(self, source: NewData, wanted: Sequence[str], name: str = "DataFrame") -> Table:
+    def _new_table(self, source: NewData, beside_time: Sequence[str], name: str = "DataFrame") -> Table:
         if isinstance(source, str | Path):
-            return read_number_rows(find_file(str(source)), wanted, self.separator)
+            return read_table(find_file(str(source)), self.time, beside_time, self.format)
         if is_frame(source):
-            return read_frame(source, wanted, numbers=True, index=self.time, name=name)
+            return read_frame_table(source, self.time, beside_time, name)
         raise ConfigError(f"data '{self.name}' takes no new samples from arrays, which have no time: provide a file or "
                           "a DataFrame")  # fmt: skip
 
     def _forecast_input(self, source: NewData, future: NewData | None, info: SeriesInfo) -> NewSamples:
-        table = self._new_table(source, self.wanted)
-        times = read_times(table, self.time, self.decimal)
+        table = self._new_table(source, self._beside_time)
+        times = self._times(table)
         observed, later = self._split_at_last_target(table, times)
         series = self.series_of(table.rows(np.sort(np.concatenate(list(observed.values())))))
         sources = [self._known_rows(table, times, later)] if self.future else []
         if future is not None:
-            other = self._new_table(future, (self.time, *self.future, *([self.id] if self.id else [])), "future")
-            sources.append(self._known_rows(other, read_times(other, self.time, self.decimal), self._rows_of(other)))
+            other = self._new_table(future, (*self.future, *([self.id] if self.id else [])), "future")
+            other_times = self._times(other)
+            sources.append(self._known_rows(other, other_times, rows_by_series(other, self.id, other_times)[0]))
         coming: list[np.ndarray] = []
         keys: list[list[tuple[object, ...]]] = []
         ids = [(id,) for id in plain_ids([*observed])] if self.id else [()]
-        places = max(len(cell.partition(self.decimal)[2]) for cell in table.columns[self.time])
+        places = max(len(cell.partition(self.format.decimal)[2]) for cell in table.columns[self.time])
         for (name, rows), (_, end) in zip(observed.items(), series.spans, strict=True):
             if len(rows) < 2:
                 raise DataError(f"{series_place(str(table.path), name)}: has one row with a target, which does not "
@@ -245,9 +265,9 @@ class CSV(SeriesDataset, name="csv"):
         Raises:
             DataError: rows that are out of order, or a series without a target.
         """
-        targets = read_numbers(table, self.targets, self.decimal, allow_missing=True)
+        targets = self._numbers(table, self.targets, allow_missing=True)
         observed, later = {}, {}
-        for name, rows in self._rows_of(table).items():
+        for name, rows in rows_by_series(table, self.id, times)[0].items():
             check_order(table.rows(rows), self.time, times.ticks[rows])
             known = np.flatnonzero(~np.isnan(targets[rows]).all(1))
             if not len(known):
@@ -257,7 +277,7 @@ class CSV(SeriesDataset, name="csv"):
         return observed, later
 
     def _known_rows(self, table: Table, times: Times, rows_of: dict[str, np.ndarray]) -> KnownRows:
-        return KnownRows(table, times, read_numbers(table, self.future, self.decimal, allow_missing=True), rows_of)
+        return KnownRows(table, times, self._numbers(table, self.future, allow_missing=True), rows_of)
 
     def _known_columns(self, table: Table, coming: Times, future: Sequence[np.ndarray], last: np.ndarray) -> np.ndarray:
         """(horizon, known) the columns that are known in advance, in the rows to come of one series.

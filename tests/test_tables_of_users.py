@@ -1,0 +1,178 @@
+"""Tables as spreadsheets, sensors and statistical offices write them, read as pandas reads them by the same fields."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+
+import numpy as np
+import pandas as pd
+import pytest
+from tables import data, series
+
+from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data.sources.csv_sequences import CSVSequences
+from lstm_lab.data.sources.csv_series import CSV
+from lstm_lab.validation import validate
+
+ROWS = "0,1.5\n1,-2\n2,3\n"
+PLAIN = "t,y\n" + ROWS
+
+
+@pytest.mark.parametrize(
+    ("content", "choices", "by_pandas"),
+    [
+        ("# station 12\n# units: mm, h\n" + PLAIN, {"skiprows": 2}, {}),
+        ("Category: all\n\n" + PLAIN, {"skiprows": 2}, {}),
+        (PLAIN + "Total,2.5\n", {"skipfooter": 1}, {"engine": "python"}),
+        (PLAIN + "Total,2.5\nDownloaded by me\n", {"skipfooter": 2}, {"engine": "python"}),
+        (ROWS, {"header": False, "time": "0", "targets": ("1",)}, {"header": None}),
+        (ROWS, {"header": False, "time": 0, "targets": 1}, {"header": None}),
+        (ROWS.replace(",", "  "), {"header": False, "time": 0, "targets": [1], "separator": " "}, {}),
+        ('t,y\n0,"1,186.5"\n1,987\n2,"-2,012,345"\n', {"thousands": ","}, {}),
+        ("t;y\n0;1.186,5\n1;987\n2;-2.012.345\n", {"separator": ";", "decimal": ",", "thousands": "."}, {}),
+        ("t,y\n0,1.5\n1,?\n2,3\n", {"na_values": "?", "missing": "mask"}, {}),
+        ("t,y\n0,1.5\n1,-200.0\n2,-\n", {"na_values": [-200, "-"], "missing": "mask"}, {}),
+        ('t,y,n\n0,1.5,"a\n1,-2,b"c\n2,3,d\n', {"quoting": False}, {"quoting": 3}),
+        ("t,y\n0,True\n1,FALSE\n2,true\n", {}, {}),
+    ],
+)  # fmt: skip
+def test_a_field_means_what_it_means_to_pandas(tmp_path, content, choices, by_pandas):
+    ours = series(tmp_path / "a.csv", content, **choices).values[:, 0]
+    words = {key: choices[key] for key in ("skiprows", "skipfooter", "thousands", "decimal", "na_values")
+             if key in choices} | by_pandas  # fmt: skip
+    if not choices.get("header", True):
+        words["header"] = None
+    separator = {" ": r"\s+"}.get(choices.get("separator"), choices.get("separator", ","))
+    theirs = pd.read_csv(io.StringIO(content), sep=separator, **words).iloc[:, 1].to_numpy(float)
+    np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_first_line_that_names_the_separator_is_no_header(tmp_path):
+    content = "sep=;\n" + PLAIN.replace(",", ";")
+    assert series(tmp_path / "a.csv", content, separator=";").values[:, 0].tolist() == [1.5, -2, 3]
+    with pytest.raises(DataError, match=r"line 1: says that fields are separated by ';': set data.separator=';'"):
+        series(tmp_path / "a.csv", content)
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, bz2.compress, lzma.compress])
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.csv"])
+def test_a_compressed_file_is_read_whatever_its_name(tmp_path, compress, name):
+    assert series(tmp_path / name, compress(PLAIN.encode())).values[:, 0].tolist() == [1.5, -2, 3]
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [("$1263.67", 1263.67), ("-$5", -5), ("$-5", -5), ("5 €", 5), ("0.57%", 0.57), ("3.01M", 3.01e6), ("2k", 2000)],
+)
+def test_units_of_a_number_are_read(tmp_path, cell, value):
+    assert series(tmp_path / "a.csv", f"t,y\n0,1\n1,{cell}\n").values[1, 0] == pytest.approx(value)
+
+
+def test_lines_are_counted_in_the_file_and_the_way_out_is_a_field(tmp_path):
+    path = tmp_path / "a.csv"
+    with pytest.raises(DataError, match="line 5, column 'y': 'x' is not a number"):
+        series(path, "# one\n# two\nt,y\n0,1\n1,x\n", skiprows=2)
+    with pytest.raises(DataError, match=r"line 1: has no column .*line 3 has: set data.skiprows=2"):
+        series(path, "# one\n# two\nt,y\n0,1\n1,2\n")
+    with pytest.raises(DataError, match=r"line 3: a quote is not closed .*data.quoting=false"):
+        series(path, 't,y\n0,1\n1,"2\n')
+    with pytest.raises(DataError, match=r"line 4, .*'\?' is not a number \(2 in total\): .*data.na_values=\['\?'\]"):
+        series(path, "t,y\n0,1\n1,2\n2,?\n3,?\n")
+    with pytest.raises(DataError, match=r"line 2, .*'1,186.88' is not a number .*data.thousands=','"):
+        series(path, 't,y\n0,"1,186.88"\n')
+    with pytest.raises(DataError, match=r"line 4, .*'Total' is not a .*data.skipfooter=1"):
+        series(path, "t,y\n0,1\n1,2\nTotal,3\n")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"path": "a.parquet", "thousands": ","}, "thousands would have no effect"),
+        ({"path": "a.jsonl", "skiprows": 1, "header": False}, "header and skiprows would have no effect"),
+        ({"thousands": "."}, "thousands='.' cannot separate thousands where decimal='.'"),
+        ({"separator": "ab"}, "separator 'ab' cannot separate fields"),
+    ],
+)
+def test_a_format_that_cannot_be_is_refused(fields, message):
+    for config, columns in ((CSV.Config, {"time": "t", "targets": "y"}),
+                            (CSVSequences.Config, {"id": "i", "label": "l", "channels": "c"})):  # fmt: skip
+        with pytest.raises(ConfigError, match=message):
+            validate(config, {"path": "a.csv", **columns, **fields}, "x.yaml")
+
+
+def test_sequences_have_the_same_fields(tmp_path):
+    (tmp_path / "a.csv").write_text("# a\nr;c;k\n1;1.000,5;x\n1;?;x\n")
+    fields = {"path": str(tmp_path / "a.csv"), "id": "r", "label": "k", "channels": "c", "skiprows": 1,
+              "separator": ";", "decimal": ",", "thousands": ".", "skipfooter": 1}  # fmt: skip
+    read = validate(CSVSequences.Config, fields, "x.yaml").build().read_all()
+    assert [sequence.tolist() for sequence in read.sequences] == [[[1000.5]]]
+
+
+# Times
+
+QUARTERS = [f"{1960 + i // 4}Q{i % 4 + 1}" for i in range(12)]
+
+
+@pytest.mark.parametrize(
+    ("header", "rows", "time", "step"),
+    [
+        ("Date,Time", [f"{16 + i // 24}/12/2006,{i % 24:02d}:00:00" for i in range(30)], "Date+Time", "01:00:00"),
+        ("Date,Time", [f"{16 + i // 24}/12/2006,{i % 24:02d}.00.00" for i in range(30)], ["Date", "Time"], "01:00:00"),
+        ("day,hour", [f"2024-01-{1 + i // 24:02d},{i % 24}" for i in range(30)], "day,hour", "01:00:00"),
+        ("hour,year,month,day", [f"{i % 24},2010,1,{1 + i // 24}" for i in range(30)],
+         ["year", "month", "day", "hour"], "01:00:00"),
+        ("year,month", [f"{1949 + i // 12},{i % 12 + 1}" for i in range(30)], "year+month", "1 month"),
+        ("Year,Quarter", [f"{1960 + i // 4},{i % 4 + 1}" for i in range(12)], ["Year", "Quarter"], "3 months"),
+        ("q", QUARTERS, "q", "3 months"),
+        ("q", [f"Q{i % 4 + 1} {1960 + i // 4}" for i in range(12)], "q", "3 months"),
+        ("m", [f"{1960 + i // 12}M{i % 12 + 1:02d}" for i in range(24)], "m", "1 month"),
+        ("t", [1700000000 + 60 * i for i in range(12)], "t", "00:01:00"),
+        ("t", [1700000000000 + 60000 * i for i in range(12)], "t", "00:01:00"),
+        ("a+b", range(12), "a+b", "1"),
+    ],
+)  # fmt: skip
+def test_the_step_of_a_time(tmp_path, header, rows, time, step):
+    content = "\n".join([f"{header},y", *(f"{row},{i}" for i, row in enumerate(rows))])
+    read = series(tmp_path / "a.csv", content, time=time)
+    assert read.step == step
+    assert read.values[:, 0].tolist() == list(range(len(rows)))
+    without = "\n".join([f"{header},y", *(f"{row},{i}" for i, row in enumerate(rows) if i != 7)])
+    with pytest.raises(DataError, match="rows missing: 1"):
+        series(tmp_path / "a.csv", without, time=time)
+
+
+def test_parts_of_a_time_that_cannot_be_read(tmp_path):
+    with pytest.raises(DataError, match="line 3, column 'month': 'May' is not a month: write a whole number"):
+        series(tmp_path / "a.csv", "year,month,y\n2010,4,1\n2010,May,2\n", time="year+month")
+    with pytest.raises(DataError, match="no column 'mnth'; did you mean 'month'"):
+        series(tmp_path / "a.csv", "year,month,y\n2010,4,1\n", time="year+mnth")
+
+
+def test_milliseconds_are_times_in_utc(tmp_path):
+    rows = "".join(f"{1700000000000 + 60000 * i},{i % 7}\n" for i in range(40))
+    (tmp_path / "a.csv").write_text("t,y\n" + rows)
+    dataset = data(tmp_path / "a.csv", calendar=["hour"])
+    new = dataset.read_new(str(tmp_path / "a.csv"), dataset.info)
+    assert str(new.keys[0][0][0]) == "2023-11-14 22:53:20+00:00"
+
+
+def test_newest_first_is_turned_and_said(tmp_path):
+    days = pd.date_range("2024-01-01", periods=40).strftime("%m/%d/%Y").tolist()
+    rows = [f"{day},{i}" for i, day in enumerate(days)]
+    series(tmp_path / "old.csv", "\n".join(["t,y", *rows]))
+    series(tmp_path / "new.csv", "\n".join(["t,y", *rows[::-1]]))
+    old, new = data(tmp_path / "old.csv"), data(tmp_path / "new.csv")
+    assert new.series.values.tolist() == old.series.values.tolist()
+    assert old.notes == ()
+    assert "rows are newest first" in new.notes[0]
+    forecasts = [dataset.read_new(dataset.path, dataset.info) for dataset in (old, new)]
+    assert forecasts[0].keys == forecasts[1].keys
+
+
+@pytest.mark.parametrize("future", ["promo,holiday", ["promo", "holiday"]])
+def test_columns_need_no_brackets(tmp_path, future):
+    assert data(tmp_path / "a.csv", future=future).future == ("promo", "holiday")
+    assert data(tmp_path / "a.csv", future="T (degC), mean").future == ("T (degC), mean",)
