@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from lstm_lab import config, files, legacy, record_shapes
+from lstm_lab import config, files, legacy, printable, record_shapes
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
@@ -171,7 +171,12 @@ class Run:
         first = f"{type(error).__name__}: {error}".splitlines()[0]
         rows = self.rows()
         seconds = rows[-1]["seconds"] if rows else 0.0
-        self.mark("failed", reason=first, traceback=text, epochs=len(rows), best=None, seconds=seconds)
+        known: Row = {"reason": first, "epochs": len(rows), "best": None, "seconds": seconds}
+        try:
+            self.mark("failed", traceback=text, **known)
+        except OSError:
+            # Where the disk is full, or a file must not grow, there may be room for the reason alone.
+            self.mark("failed", **{**known, "reason": printable.shortened(first)})
 
     @property
     def status(self) -> Row:

@@ -7,6 +7,7 @@ import os
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from texts import corpus
 
 from lstm_lab import kernels
@@ -15,6 +16,14 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.kernels import build
 
 torch.set_num_threads(1)  # The tensors are tiny: threads would only wait for each other.
+# A busy machine is no error: nothing is said of an example that took long.
+settings.register_profile(
+    "lab",
+    parent=settings.get_profile("ci" if os.environ.get("CI") else "default"),
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("lab")
 
 VOWELS = {
     "data": {"name": "japanese_vowels", "batch_size": 32},

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pandas as pd
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 
 from lstm_lab.data.kinds.series import Series
 from lstm_lab.data.sources.csv_series import CSV
 
-FILES = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FILES = settings(max_examples=60)
 
 
 def data(path, **choices) -> CSV:

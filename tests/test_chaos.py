@@ -121,12 +121,25 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     for trial in trials:
         epochs = [row["epoch"] for row in folder.run(trial.id).rows()]
         assert epochs == list(range(len(epochs))), trial.id
-    ours, theirs = (json.loads((tmp_path / "runs" / name / "summary.json").read_text()) for name in
-                    ("disturbed", "undisturbed"))  # fmt: skip
-    assert ours["trials"]["total"] == 24
-    assert ours["winner"]["config"] == theirs["winner"]["config"]
-    assert ours["winner"]["validation"] == theirs["winner"]["validation"]
-    assert ours["winner"]["epoch"] == theirs["winner"]["epoch"]
+    # Which trials are stopped depends on who arrives first at a rung; what a trial has learned by an epoch does not.
+    ours, theirs = values_by_rate(folder), values_by_rate(SweepFolder(tmp_path / "runs" / "undisturbed"))
+    assert ours.keys() == theirs.keys()
+    for rate, values in ours.items():
+        both = min(len(values), len(theirs[rate]))
+        assert both > 0
+        assert values[:both] == theirs[rate][:both], rate
+    summary = json.loads((folder.path / "summary.json").read_text())
+    assert summary["trials"]["total"] == 24
+    won = summary["winner"]
+    assert min(ours[won["config"]["optimizer.lr"]]) == ours[won["config"]["optimizer.lr"]][won["epoch"]]
+
+
+def values_by_rate(folder):
+    """Learning rate -> the monitored metric after each epoch."""
+    return {
+        trial.overrides["optimizer.lr"]: [row["val/loss"] for row in folder.run(trial.id).rows()]
+        for trial in folder.trials()
+    }
 
 
 @pytest.mark.slow

@@ -214,7 +214,7 @@ def rows_of(data, part):
 fractions = st.floats(0.05, 0.45)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rows=st.integers(8, 80), window=small, horizon=small, stride=small, validation=fractions, test=fractions)
 def test_horizons_of_windows_are_within_one_split(rows, window, horizon, stride, validation, test):
     data = Ramp(rows, window=window, horizon=horizon, stride=stride, validation=validation, test=test)

@@ -124,8 +124,8 @@ def test_text_and_lines_have_contrast(scheme):
 @pytest.mark.slow
 def test_a_thousand_trials_of_a_hundred_epochs(tmp_path):
     folder = write_sweep(tmp_path / "large", draws=500, seeds=(0,), most=100)
-    started = time.monotonic()
+    started = time.process_time()
     path = write_report(folder)
-    assert time.monotonic() - started < 15
+    assert time.process_time() - started < 15
     assert path.stat().st_size < 20e6
     assert len(page(folder).tables[0]) == 1001

@@ -60,14 +60,14 @@ def by_python(text):
     return eval(compile(tree, "", "eval"), {"__builtins__": {}}, {"a": KEYS["a"]})
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(rules)
 def test_a_constraint_means_what_python_means_by_it(text):
     text = f"({text}) and a > 2"  # so that there is a key in it
     assert Constraint(text).is_satisfied(NESTED) == by_python(text)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=80))
 def test_any_text_is_a_constraint_or_a_one_line_error(text):
     try:
@@ -178,7 +178,7 @@ def test_configurations_of_a_grid_differ_only_in_the_grid():
         assert "cell.bias" not in gru
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 1000), st.floats(0.3, 6.0))
 def test_every_sample_satisfies_the_constraints(seed, limit):
     space = {"a": {"uniform": [0.0, 3.0]}, "b": {"randint": [1, 4]}, "c": {"choice": [0.5, 1]}}
@@ -191,9 +191,9 @@ def test_every_sample_satisfies_the_constraints(seed, limit):
 
 def test_unsatisfiable_constraints_end_in_bounded_time():
     found = search_space({"a": {"uniform": [0.0, 1.0]}}, ["a > 1"])
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ConfigError, match="widen the space"):
         found.sample((0, 0))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     with pytest.raises(ValueError, match="no combination of the grid"):
         search_space({"a": {"grid": [1, 2]}}, ["a > 2"]).grid()

@@ -156,7 +156,7 @@ def draw_step(data):
     return body
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, derandomize=True)
 @given(st.data())
 def test_random_steps_equal_torch(data):
     module = Steps(draw_step(data))

@@ -9,7 +9,7 @@ from itertools import chain
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts import corpus, same
 
@@ -19,7 +19,6 @@ from lstm_lab.data.preprocessing.splits import stratified_group_mask
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer
 from lstm_lab.data.readers.cache import CacheEntry, cached
 
-without_clock = settings(deadline=None)  # a busy machine is no error
 each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))
 
 
@@ -28,7 +27,6 @@ each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))
 ragged = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 
 
-@without_clock
 @given(lengths=ragged, max_length=st.integers(2, 12), keep=st.sampled_from(["head", "tail", "both"]), data=st.data())
 def test_truncation_keeps_head_tail_or_both(lengths, max_length, keep, data):
     texts = [np.arange(1, length + 1) + 100 * i for i, length in enumerate(lengths)]
@@ -49,7 +47,6 @@ def test_truncation_keeps_head_tail_or_both(lengths, max_length, keep, data):
         assert label == i
 
 
-@without_clock
 @given(
     lengths=ragged, size=st.integers(1, 9), budget=st.none() | st.integers(1, 90), seed=st.none() | st.integers(0, 9)
 )
@@ -113,7 +110,7 @@ def test_every_configuration_and_every_content_has_its_own_cache_entry(own_texts
     assert len(list(cache.iterdir())) == 5
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(at=st.integers(0, 10**6), how=st.sampled_from(["cut", "flip", "empty", "junk"]))
 def test_a_damaged_cache_entry_is_computed_again(tmp_path, at, how):
     made = []
@@ -169,7 +166,6 @@ def test_splits_are_disjoint_stratified_and_cover_all(own_texts):
         assert dict(corpus())[text] == data.info.classes[label]
 
 
-@without_clock
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 25)), min_size=1, max_size=80), st.floats(0.05, 0.6))
 def test_a_drawn_split_separates_no_group_and_has_its_fraction(rows, share):
     labels, groups = (np.array(column) for column in zip(*rows, strict=True))

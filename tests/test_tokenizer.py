@@ -5,14 +5,13 @@ from __future__ import annotations
 from itertools import chain
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lstm_lab.data.preprocessing.tokenizer import SPECIAL, UNKNOWN, Tokenizer, Vocabulary
 
 CORPUS = ["The film was good, very good.", "A bad film!", "don't see this film", "see it; it was good fun"] * 2
 LETTERS = st.text(st.sampled_from("abc ABC.,!é<>[]PADUNK0\n\t"), max_size=30)
-without_clock = settings(deadline=None)  # a busy machine is no error
 each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))
 
 
@@ -24,7 +23,6 @@ FITTED = {name: fit(name, [*CORPUS, "abc ABC .,!é [ ] < > PADUNK0"] * 2) for na
 
 
 @each_tokenizer
-@without_clock
 @given(text=LETTERS)
 @example(text="<A<A>>")
 @example(text="a b, c!")
@@ -40,7 +38,6 @@ def test_encoding_is_one_to_one_up_to_the_normal_form(name, text):
         assert vocabulary.encode([decoded])[0].tolist() == tokens.tolist()
 
 
-@without_clock
 @given(texts=st.lists(st.text(max_size=20), max_size=6))
 def test_byte_pairs_encode_every_text_and_texts_are_independent(texts):
     for name, vocabulary in FITTED.items():

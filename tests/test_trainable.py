@@ -17,7 +17,7 @@ from lstm_lab.sweeps.execution.trial_source import SearchPhase
 from lstm_lab.sweeps.schedulers import Scheduler
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     name=st.sampled_from(["fifo", "asha", "hyperband"]),
     epochs=st.integers(1, 60),

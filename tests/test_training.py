@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import threading
 
 import pytest
 import torch
 from interruption import StopAt
+from packaging.version import Version
 
 from lstm_lab import tracking
 from lstm_lab.checkpointing import newest_checkpoint
@@ -204,11 +206,28 @@ def test_an_error_in_the_middle_is_recorded(tmp_path, vowels):
     assert run.status["reason"] == "RuntimeError: a disk burst"
 
 
+def test_a_failure_is_recorded_where_its_traceback_has_no_room(tmp_path, vowels):
+    """How long a traceback is depends on Python, and on where the packages lie."""
+    run = start(tmp_path / "run", vowels)
+    error = OSError(27, "File too large")
+    error.add_note("a long traceback" * 500)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        run.mark_failed(error)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert run.status["state"] == "failed"
+    assert run.status["reason"] == "OSError: [Errno 27] File too large"
+    assert not list(run.path.glob(".*"))
+
+
 def test_run_json_records_what_the_run_was_made_of(tmp_path, vowels):
     run, _ = uninterrupted(tmp_path, vowels)
     about = run.about
     assert {"id", "created", "command", "git", "versions", "data", "monitor", "mode", "parameters"} <= about.keys()
-    assert about["versions"]["torch"] == torch.__version__
+    # Of an ordinary wheel for CUDA, the package's version lacks the local part that torch itself has: 2.13.0+cu130.
+    assert Version(about["versions"]["torch"]).public == Version(torch.__version__).public
     assert about["data"]["digest"] == vowels.data.build().digest
     assert about["parameters"] == sum(value.numel() for value in weights(run).values())
 
