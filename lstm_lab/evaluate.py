@@ -7,12 +7,13 @@ from typing import Literal
 
 import torch
 
-from lstm_lab import files, links
+from lstm_lab import links
 from lstm_lab.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset
 from lstm_lab.data.base import Batch, Split
 from lstm_lab.data.loader import Loader
+from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
@@ -76,7 +77,8 @@ def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, spl
 def evaluate(run: Run, split: Literal["validation", "test"] = "test", dataset: Dataset | None = None) -> Scores:
     """Score the best epoch of a run, with the baselines beside it.
 
-    An evaluation on the test split is written into the run's tests.jsonl before its scores are returned.
+    An evaluation on the test split is counted in the run's tests.jsonl before the split is read, so that one that fails
+    is counted too; its scores are added when they are known.
 
     Args:
         dataset: already read, when the caller has it.
@@ -93,7 +95,14 @@ def evaluate(run: Run, split: Literal["validation", "test"] = "test", dataset: D
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
     calibrate(learner, run, dataset, 4 * experiment.data.batch_size, split)
+    number = len(run.test_evaluations())
+    if split == "test":
+        if not dataset.has_test_split:
+            raise no_test_split(dataset.name)
+        number = run.start_test_evaluation(epoch)
     samples = dataset.test_split() if split == "test" else dataset.validation
+    if not samples.has_targets:
+        raise DataError(f"{run.path}: the {split} split has no target to score: provide labels or values there")
     model, details = scores_of(learner, samples, 4 * experiment.data.batch_size)
     scores = Scores(
         split=split,
@@ -101,10 +110,10 @@ def evaluate(run: Run, split: Literal["validation", "test"] = "test", dataset: D
         mode=learner.task.mode,
         model=model,
         baselines=learner.task.baselines(dataset.train, samples),
-        test_evaluations=len(run.test_evaluations()) + (split == "test"),
+        test_evaluations=number,
         details=details,
         maximised=learner.task.maximised,
     )
     if split == "test":
-        files.append_jsonl(run.path / files.TESTS, {"at": files.now(), "epoch": epoch, **scores.dump()})
+        run.complete_test_evaluation(number, scores.dump())
     return scores

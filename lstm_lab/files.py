@@ -141,6 +141,18 @@ def unwritable(folder: Path, error: OSError) -> ConfigError:
                        "change its permissions, or copy it to where you can write")  # fmt: skip
 
 
+@contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Inside, no other process is in the same block for the folder; one that is waited for is quick."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with suppress(OSError):  # A file system without locks on folders.
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def now() -> str:
     """The time now, UTC, as ISO 8601 to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

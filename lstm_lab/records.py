@@ -80,6 +80,11 @@ class RunRecord:
         """Each evaluation on the test split, oldest first."""
         return Run(self.path).test_evaluations()
 
+    @property
+    def test_results(self) -> list[Row]:
+        """Those of them that were completed, and so have scores."""
+        return [row for row in self.test_evaluations if row["scores"]]
+
 
 def read_run(folder: Path) -> RunRecord:
     """The record of a run.

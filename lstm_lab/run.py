@@ -136,8 +136,41 @@ class Run:
         """Keep the rows of epochs below `epochs`, so that a resumed run repeats none."""
         files.write_jsonl(self.path / files.METRICS, [row for row in self.rows() if row["epoch"] < epochs])
 
+    def start_test_evaluation(self, epoch: int) -> int:
+        """Count an evaluation on the test split, on the disk when this returns: before the split is read.
+
+        Args:
+            epoch: whose weights are evaluated.
+
+        Returns:
+            Its number, counted from 1.
+
+        Raises:
+            ConfigError: nothing can be written here.
+            DataError: the evaluations before it cannot be read.
+        """
+        with files.exclusive(self.path):
+            number = len(self.test_evaluations()) + 1
+            row = {"at": files.now(), "epoch": epoch, "split": "test", "state": "started", "scores": {},
+                   "test_evaluations": number}  # fmt: skip
+            try:
+                files.append_jsonl(self.path / files.TESTS, row)
+            except OSError as error:
+                raise files.unwritable(self.path, error) from None
+        return number
+
+    def complete_test_evaluation(self, number: int, scores: Row) -> None:
+        """Replace the row that `start_test_evaluation` wrote by the whole one."""
+        with files.exclusive(self.path):
+            rows = files.read_jsonl(self.path / files.TESTS)
+            for index, row in enumerate(rows):
+                if row.get("test_evaluations") == number and row.get("state") == "started":
+                    rows[index] = {"at": row["at"], "epoch": row["epoch"], **scores}
+            files.write_jsonl(self.path / files.TESTS, rows)
+
     def test_evaluations(self) -> list[Row]:
-        """Each evaluation on the test split, oldest first.
+        """Each evaluation on the test split, oldest first. One that was not completed has the state `started`, and no
+        scores; it counts all the same.
 
         Raises:
             DataError: a row is none: it would not be counted.

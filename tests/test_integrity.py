@@ -189,3 +189,53 @@ def test_a_checkpoint_that_is_no_zip_archive_is_refused_in_one_line(tmp_path):
         assert "\n" not in str(caught.value)
     with pytest.raises(DataError, match="missing"):
         read_checkpoint(tmp_path / "none.ckpt")
+
+
+# --- evaluations on the test split are counted before the look --------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "where", ["lstm_lab.evaluate.scores_of", "lstm_lab.data.sources.arrays.LabelledArrays.test_split"]
+)
+def test_an_evaluation_that_crashes_is_counted_and_named(where, whole, tmp_path, monkeypatch):
+    run = copy(whole, tmp_path)
+
+    def crash(*_):
+        raise MemoryError
+
+    evaluate(run, "validation")
+    assert run.test_evaluations() == []
+    with monkeypatch.context() as patch:
+        patch.setattr(where, crash)
+        with pytest.raises(MemoryError):
+            evaluate(run)
+    (row,) = run.test_evaluations()
+    assert (row["state"], row["scores"], row["test_evaluations"]) == ("started", {}, 1)
+    text = write_report(run.path, "markdown").read_text()
+    assert "evaluation started once, not completed" in text
+    assert "evaluated once" in text
+    assert "(not completed)" in text
+    assert evaluate(run).test_evaluations == 2
+    first, second = run.test_evaluations()
+    assert (first["state"], second["scores"]["loss"] > 0, "state" in second) == ("started", True, False)
+    assert "evaluated 2 times" in write_report(run.path, "markdown").read_text()
+
+
+def test_no_test_split_is_refused_before_anything_is_counted(whole, tmp_path, monkeypatch):
+    run = copy(whole, tmp_path)
+    monkeypatch.setattr(type(run.datamodule().dataset), "has_test_split", False)
+    with pytest.raises(DataError, match="has no test split"):
+        evaluate(run)
+    assert run.test_evaluations() == []
+
+
+def test_what_cannot_be_counted_is_not_evaluated(whole, tmp_path, monkeypatch):
+    run = copy(whole, tmp_path)
+
+    def read_only(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr("lstm_lab.files.append_jsonl", read_only)
+    monkeypatch.setattr("lstm_lab.evaluate.scores_of", read_only)
+    with pytest.raises(Fault, match="cannot be written: Read-only file system"):
+        evaluate(run)

@@ -99,7 +99,7 @@ def _sweep_commands(sweep: SweepRecord) -> Commands:
     if sweep.best_experiment is None:
         return []
     commands = [("Train the best configuration again", _command("train", f"{folder}/{files.BEST_EXPERIMENT}"))]
-    if sweep.winner and sweep.winner.record and not sweep.winner.record.test_evaluations:
+    if sweep.winner and sweep.winner.record and not sweep.winner.record.test_results:
         commands.append((EVALUATE, _command("evaluate", folder)))
     return commands
 
@@ -124,7 +124,7 @@ def _run_commands(run: RunRecord) -> Commands:
     commands = [("Train it again", _command("train", f"{folder}/{files.EXPERIMENT}"))]
     if run.state in ("interrupted", "failed"):
         commands.insert(0, ("Resume the run", _command("train", "--resume", folder)))
-    elif run.state == "finished" and not run.test_evaluations:
+    elif run.state == "finished" and not run.test_results:
         commands.append((EVALUATE, _command("evaluate", folder)))
     return commands
 

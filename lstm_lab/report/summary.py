@@ -108,14 +108,16 @@ def run_summary(run: RunRecord) -> Summary:
     value, epochs = fmt.number(run.value), fmt.plural(len(run.rows), "epoch")
     stats = [Stat(fmt.metric(metric), value, f"epoch {best['epoch']} of {len(run.rows)}")]
     verdicts = [_verdict("validation", metric, about["validation"])] if about.get("validation") else []
-    if run.test_evaluations:
-        row = run.test_evaluations[-1]
+    if run.test_results:
+        row = run.test_results[-1]
         name = compared_metric(metric, row["scores"])
         note = f"evaluated {fmt.times(len(run.test_evaluations))}"
         stats.append(Stat(f"test {fmt.metric(name)}", fmt.number(row["scores"][name]), note))
         verdicts.append(_verdict("test", metric, row))
     else:
-        stats.append(HELD_OUT)
+        count = len(run.test_evaluations)
+        note = f"evaluation started {fmt.times(count)}, not completed"
+        stats.append(Stat(HELD_OUT.label, "no scores", note) if count else HELD_OUT)
     if about.get("parameters"):
         stats.append(Stat("parameters", fmt.number(about["parameters"]), f"on {about.get('device', 'cpu')}"))
     stats.append(Stat("training time", fmt.duration(run.seconds), epochs))

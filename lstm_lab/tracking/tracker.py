@@ -179,7 +179,7 @@ def publish_best(best: list[Run], *, mode: Mode, group: str | None = None) -> No
 
 def test_results(run: Run) -> Row:
     """The scores of the last evaluation on the test split."""
-    evaluations = run.test_evaluations()
+    evaluations = [row for row in run.test_evaluations() if row["scores"]]
     return {f"test/{name}": value for name, value in evaluations[-1]["scores"].items()} if evaluations else {}
 
 

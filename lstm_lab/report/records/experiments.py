@@ -77,7 +77,7 @@ class ExperimentRecord:
 
     def test_values(self, metric: str) -> list[float]:
         """A metric on the test split, of each seed that was evaluated on it: at its last test evaluation."""
-        rows = [record.test_evaluations[-1]["scores"] for record in self.records if record.test_evaluations]
+        rows = [record.test_results[-1]["scores"] for record in self.records if record.test_results]
         return [row[metric] for row in rows if finite(row.get(metric))]
 
 

@@ -22,7 +22,7 @@ class Baselines(ReportSection):
 
     def of_run(self, run: RunRecord, examples: AnyExamples | None) -> Subsections:
         validation = run.about.get("validation")
-        rows: list[Row] = [*([validation] if validation else []), *run.test_evaluations[-1:]]
+        rows: list[Row] = [*([validation] if validation else []), *run.test_results[-1:]]
         notes = [note for row in rows for note in score_notes(str(row.get("split", "")), row.get("notes"))]
         return [Subsection(tables=[_run_table(row, run.monitor or "") for row in rows], remarks=notes)]
 

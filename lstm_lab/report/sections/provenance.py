@@ -65,7 +65,7 @@ def sweep_origin(sweep: SweepRecord) -> Items:
     if wandb:
         items.append(("W&B", f"{wandb.get('mode')}, {fmt.plural(wandb.get('runs') or 0, 'run')}"))
     evaluations = [(trial.id, row) for trial in sweep.trials if trial.record for row in trial.record.test_evaluations]
-    items.append(("test split", _evaluations([f"{id}, {fmt.timestamp(row.get('at'))}" for id, row in evaluations])))
+    items.append(("test split", _evaluations([f"{id}, {_evaluation(row)}" for id, row in evaluations])))
     return items
 
 
@@ -80,7 +80,7 @@ def run_origin(run: RunRecord) -> Items:
         *_data(experiment.get("data") or {}, about.get("data") or {}),
         ("seed", str(experiment.get("seed", fmt.MISSING))),
         ("device", about.get("device") or fmt.MISSING),
-        ("test split", _evaluations([fmt.timestamp(row.get("at")) for row in run.test_evaluations])),
+        ("test split", _evaluations([_evaluation(row) for row in run.test_evaluations])),
     ]
     if about.get("group"):
         items.insert(0, ("sweep", about["group"]))
@@ -111,6 +111,10 @@ def _brief(value: object) -> str:
     if isinstance(value, list | dict) and len(value) > 6:
         return f"({len(value)} values)"
     return fmt.value(value)
+
+
+def _evaluation(row: Row) -> str:
+    return fmt.timestamp(row.get("at")) + ("" if row["scores"] else " (not completed)")
 
 
 def _evaluations(times: list[str]) -> str:

@@ -19,13 +19,13 @@ class TestResults(ReportSection):
     title, order = "Test results", 70
 
     def of_run(self, run: RunRecord, examples: AnyExamples | None) -> Subsections:
-        return [evaluation_subsection(row) for row in run.test_evaluations[-1:]]
+        return [evaluation_subsection(row) for row in run.test_results[-1:]]
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
         if sweep.winner is None or sweep.winner.record is None:
             return []
         trial = f" of trial {sweep.winner.id}"
-        return [evaluation_subsection(row, trial) for row in sweep.winner.record.test_evaluations[-1:]]
+        return [evaluation_subsection(row, trial) for row in sweep.winner.record.test_results[-1:]]
 
 
 def evaluation_subsection(evaluation: Row, trial: str = "") -> Subsection:
