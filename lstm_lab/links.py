@@ -30,6 +30,9 @@ def check_links(folder: Path) -> None:
                     )
             elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
                 raise ConfigError(f"{path}: is neither a file nor a folder: remove it")
+        # W&B links its logs, which lie elsewhere, into its folders. What was there before is removed, and no link in it
+        # followed, when they are written again.
+        folders[:] = [name for name in folders if name != "wandb"]
 
 
 def is_plain_name(name: object) -> TypeGuard[str]:

@@ -23,7 +23,7 @@ from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import read_sweep
 from lstm_lab.sweeps.store.remote import Storage, node_folder, trial_storage
 from lstm_lab.sweeps.store.repair import repair
-from lstm_lab.tracking.tracker import hyperparameter_history, wandb_id
+from lstm_lab.tracking.tracker import Tracker, hyperparameter_history, wandb_id
 from lstm_lab.workflow import run_sweep
 
 
@@ -209,6 +209,15 @@ def test_a_link_to_nothing_yet_makes_no_file(run, tmp_path):
     assert not (tmp_path / "home" / "new").exists()
 
 
+def test_links_in_the_folder_of_wandb_are_removed_and_not_followed(run, victim):
+    folder = run.path / "wandb"
+    folder.mkdir()
+    for name in ("latest-run", "offline-run-1", "debug.log"):
+        (folder / name).symlink_to(victim)
+    Tracker(run, mode="offline").finish("interrupted")
+    assert not any(path.is_symlink() and path.resolve() == victim for path in folder.iterdir())
+
+
 def test_the_temporary_file_of_a_write_is_no_link(run, victim):
     (run.path / f".run.json.{os.getpid()}").symlink_to(victim / ".bashrc")
     files.write_json(run.path / files.RUN, {"a": 1})
@@ -218,6 +227,7 @@ def test_the_temporary_file_of_a_write_is_no_link(run, victim):
 def test_links_that_stay_inside_and_other_entries(run):
     (run.path / "wandb").mkdir()
     (run.path / "wandb" / "latest-run").symlink_to("run-1")
+    (run.path / "wandb" / "debug-core.log").symlink_to(run.path.parent / "log of W&B")
     (run.path / "loop").symlink_to("loop")
     (run.path / "best").symlink_to(run.path / "checkpoints")
     links.check_links(run.path)
