@@ -292,14 +292,21 @@ def of_arrays(target, task):
 
 def of_texts(folder):
     texts = [f"w{i % 5} {('good', 'bad')[i % 2]} w{i % 3}, w{i}" for i in range(60)]
-    frame = pd.DataFrame({"text": texts, "label": ["+", "-"] * 30})
-    frame.to_csv("a.csv", index=False)
+    pd.DataFrame({"text": texts, "label": ["+", "-"] * 30}).to_csv("a.csv", index=False)
     return {"name": "csv_text", "path": "a.csv"}, "classify", "a.csv", texts
+
+
+def of_named_texts(folder):
+    config, task, file, _ = of_texts(folder)
+    frame = pd.read_csv(file).assign(message=range(100, 160))
+    frame.to_csv(file, index=False)
+    return {**config, "id": "message"}, task, file, frame.set_index("message")
 
 
 KINDS = {
     "series": of_series, "sequences": of_sequences, "ts": of_ts, "classes": of_arrays("class", "classify"),
     "values": of_arrays("value", "regress"), "tags": of_arrays("tag", "tag"), "texts": of_texts,
+    "named texts": of_named_texts,
 }  # fmt: skip
 
 
@@ -310,6 +317,9 @@ def test_the_command_and_python_give_the_same_values(make, tmp_path, monkeypatch
     run = lab.train(lab.Experiment(data=config, task=task, **ONE), **QUIET)
     dates = {"parse_dates": ["time"]} if config["name"] == "csv" else {}
     table = same(run, file, memory, **dates)
+    if config.get("id"):
+        assert table.columns[0] == config["id"]
+        assert table.iloc[0, 0] in (100, "p0-0")
     probabilities = table.filter(like="probability")
     assert table.notna().all().all()
     assert len(table) == {"forecast": 6, "tag": sum(map(len, waves()))}.get(run.config.task.name, len(table))

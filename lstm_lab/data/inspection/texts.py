@@ -31,7 +31,7 @@ def inspect_folder(path: str, choices: Fields) -> Inspection:
 
 def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each text."""
-    for key in ("text", "label", "split", "group"):
+    for key in ("text", "label", "split", "group", "id"):
         columns.check(key, choices.get(key))
     candidates = columns.of_kind("text") or columns.of_kind("category")
     longest = max(candidates, key=lambda name: sum(map(len, columns.cells(name))), default=None)

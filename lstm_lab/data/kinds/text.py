@@ -18,7 +18,7 @@ from torch import Tensor
 from lstm_lab.config import Count, DataError
 from lstm_lab.data.base import Batch, Dataset, NewSamples, digest
 from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit
-from lstm_lab.data.kinds.new_samples import batches_of
+from lstm_lab.data.kinds.new_samples import batches_of, plain_ids
 from lstm_lab.data.preprocessing.batching import LengthBuckets
 from lstm_lab.data.preprocessing.splits import (
     DEFAULT_FRACTIONS,
@@ -161,6 +161,8 @@ class TextDataset(ClassificationDataset[TextInfo]):
     #: Column that new texts are read from.
     column = "text"
     separator: str | None = None
+    #: Column that names new texts; None: they are counted.
+    id: str | None = None
     #: Raised when the cached content changes for the same configuration.
     cache_version: ClassVar[int] = 1
 
@@ -284,20 +286,25 @@ class TextDataset(ClassificationDataset[TextInfo]):
 
     def read_new(self, source: NewData, info: TextInfo) -> NewSamples:
         """Texts of a CSV, JSONL, Parquet or TXT file, of a DataFrame with the column of the texts, or of a list."""
-        texts = texts_of(self._new_table(source), self.column)
+        table = self._new_table(source)
+        texts = texts_of(table, self.column)
         tokens, lengths = info.vocabulary.encode(texts)
         split = TextSplit(
             torch.from_numpy(tokens), lengths.cumsum() - lengths, lengths, np.full(len(lengths), -1),
             max_length=self.max_length, keep=self.keep,
         )  # fmt: skip
-        keys = [[(number,)] for number in range(1, len(texts) + 1)]
-        return NewSamples(batches_of(split, self.batch_size), ("text",), keys)
+        ids = table.columns.get(self.id or "")
+        names = range(1, len(texts) + 1) if ids is None else plain_ids(ids)
+        column = "text" if ids is None else str(self.id)
+        return NewSamples(batches_of(split, self.batch_size), (column,), [[(name,)] for name in names])
 
     def _new_table(self, source: NewData) -> Table:
+        wanted = (self.column,) if self.id is None else (self.column, self.id)
         if isinstance(source, str | Path):
-            return read_rows(find_file(str(source)), (self.column,), self.separator)
+            path = find_file(str(source))
+            return read_rows(path, wanted[:1] if path.suffix.lower() == ".txt" else wanted, self.separator)
         if is_frame(source):
-            return read_frame(source, (self.column,))
+            return read_frame(source, wanted, index=self.id)
         texts = [*source]
         wrong = next((text for text in texts if not isinstance(text, str)), None)
         if wrong is not None:

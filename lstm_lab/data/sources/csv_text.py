@@ -27,12 +27,14 @@ class CSVText(UserText, name="csv_text"):
         """Column with train, validation or test; null: splits are drawn."""
         group: str | None = None
         """Column whose groups stay in one split, such as the author; null: only equal texts stay together."""
+        id: str | None = None
+        """Column that names each text in predictions; null: they are counted."""
         separator: Separator | None = None
         r"""Character between the fields of a CSV, a tab is written \t; null: a comma, or in a .tsv file a tab."""
 
         @model_validator(mode="after")
         def _columns_are_distinct_and_the_separator_has_an_effect(self) -> CSVText.Config:
-            check_distinct([self.text, self.label, self.split, self.group], "text, label, split and group")
+            check_distinct([self.text, self.label, self.split, self.group, self.id], "text, label, split, group and id")
             if self.separator is not None:
                 if not self.path.lower().endswith((".csv", ".tsv")):
                     raise ValueError(f"separator would have no effect: {self.path} is not a CSV; remove it")
@@ -48,10 +50,13 @@ class CSVText(UserText, name="csv_text"):
         label: str,
         split: str | None,
         group: str | None,
+        id: str | None,
         separator: str | None,
         **options: Unpack[UserTextOptions],
     ) -> None:
+        # The id is no part of what is read for training.
         super().__init__(**options, text=text, label=label, split=split, group=group, separator=separator)
+        self.id = id
         self.column, self.label, self.split, self.group, self.separator = text, label, split, group, separator
 
     def files(self) -> list[Path]:

@@ -36,12 +36,12 @@ def forecast_window(examples: ForecastExamples, window: ForecastWindow, number: 
     ]  # fmt: skip
     traces += [
         {"type": "scatter", "mode": "lines", "x": before, "y": past, "name": "past",
-         "line": {"color": "--faint", "width": 1.6}, "hovertemplate": "%{x}: %{y:.5g}<extra></extra>"},
+         "line": {"color": "--faint", "width": 1.6}, "hovertemplate": "%{x}: %{y}<extra></extra>"},
         {"type": "scatter", "mode": "lines", "x": ahead, "y": target, "name": "target",
-         "line": {"color": "--text", "width": 2}, "hovertemplate": "%{x}: %{y:.5g}<extra>target</extra>"},
+         "line": {"color": "--text", "width": 2}, "hovertemplate": "%{x}: %{y}<extra>target</extra>"},
         {"type": "scatter", "mode": "lines", "x": ahead, "y": predictions[0], "name": "forecast",
          "line": {"color": "--c1", "width": 2.4, "dash": "dot"},
-         "hovertemplate": "%{x}: %{y:.5g}<extra>forecast</extra>"},
+         "hovertemplate": "%{x}: %{y}<extra>forecast</extra>"},
     ]  # fmt: skip
     name = plain_text(examples.target_name)
     layout = base_layout(300, xaxis=axis("steps ahead"), yaxis=axis(name))
@@ -97,7 +97,7 @@ def value_figures(examples: ValueExamples) -> list[Figure]:
          "line": {"color": "--faint", "width": 1.4, "dash": "dash"}, "hoverinfo": "skip"},
         {"type": "scatter", "mode": "markers", "x": [x for x, _ in known], "y": [y for _, y in known],
          "name": "samples", "marker": {"color": "--c1", "size": 6, "opacity": 0.6},
-         "hovertemplate": "target %{x:.4g}, prediction %{y:.4g}<extra></extra>"},
+         "hovertemplate": "target %{x}, prediction %{y}<extra></extra>"},
     ]  # fmt: skip
     name = plain_text(examples.target_name)
     layout = base_layout(360, xaxis=axis(f"target: {name}"), yaxis=axis("prediction"))
