@@ -84,7 +84,7 @@ def parse(text: str) -> Any:
         _check(content, [0], 0)
     except yaml.YAMLError as error:
         raise YAMLTextError(" ".join(str(error).replace('in "<unicode string>", ', "at ").split())) from None
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, AttributeError, LookupError) as error:
         if isinstance(error, YAMLTextError):
             raise
         raise YAMLTextError(" ".join(str(error).split())) from None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 
 from fuzzing import commands, configurations, data_files, folders
@@ -29,11 +29,17 @@ GENERATORS: dict[Generator, int] = {
 """Generator -> how often it is drawn."""
 
 
-def fuzz(seed: int, indices: Iterable[int], kinds: Collection[str] = ()) -> Iterator[Failure]:
+def fuzz(
+    seed: int,
+    indices: Iterable[int],
+    kinds: Collection[str] = (),
+    on_input: Callable[[int], None] = lambda position: None,
+) -> Iterator[Failure]:
     """Try inputs, in this process.
 
     Args:
         kinds: names of generators; none: all.
+        on_input: called with the position of each input before it is tried.
 
     Yields:
         Those that fail.
@@ -41,7 +47,8 @@ def fuzz(seed: int, indices: Iterable[int], kinds: Collection[str] = ()) -> Iter
     chosen = {generator: n for generator, n in GENERATORS.items() if not kinds or generator.__name__ in kinds}
     with tempfile.TemporaryDirectory(prefix="fuzz-shared-") as folder, surroundings(Path(folder)):
         folders.make_shared(Path(folder))
-        for index in indices:
+        for position, index in enumerate(indices):
+            on_input(position)
             failure = try_input(seed, index, chosen, Path(folder))
             if failure is not None:
                 yield failure
