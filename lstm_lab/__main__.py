@@ -12,6 +12,7 @@ from typing import NoReturn, Protocol, TextIO, runtime_checkable
 import typer
 
 from lstm_lab.config import Fault, Interrupted, Notice
+from lstm_lab.disk import explain
 from lstm_lab.printable import printable
 from lstm_lab.startup import lazy_imports
 from lstm_lab.sweeps.execution.scratch import remove_leftovers
@@ -65,6 +66,14 @@ def main() -> None:
     except KeyboardInterrupt:
         echo("lstm-lab: interrupted", err=True)
         code = Interrupted.exit_code
+    except SystemExit as end:
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = 0  # Typer has found standard output closed: whoever read it has seen enough, as `head` does.
+    except OSError as error:
+        refused = explain(error)
+        typer.echo(f"lstm-lab: {refused}", err=True)
+        code = refused.exit_code
     except Exception as error:
         if not isinstance(error, UsageError):
             raise

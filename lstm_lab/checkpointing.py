@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import resource
 import sys
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from lstm_lab import files
 from lstm_lab.config import DataError, Interrupted
@@ -113,7 +115,11 @@ class RunCheckpoint(RankCheckpoint):
         """
         folder = self.run.checkpoints
         new, last = folder / ".new.ckpt", folder / files.LAST
-        trainer.save_checkpoint(new, weights_only=False)
+        try:
+            trainer.save_checkpoint(new, weights_only=False)
+        except OSError:  # The rest of it on a full disk would take the room that status.json needs.
+            new.unlink(missing_ok=True)
+            raise
         with new.open("rb") as file:
             os.fsync(file.fileno())
         if best:
@@ -246,3 +252,14 @@ def epochs_in(checkpoint: Row) -> int:
     """Epochs that had been trained when a checkpoint was written."""
     epochs: int = checkpoint["callbacks"][STATE_KEY]["epochs"]
     return epochs
+
+
+class InPlaceCheckpoints(TorchCheckpointIO):
+    """Writes a checkpoint where it is to be. Lightning's own way is through the folder of temporary files, which may be
+    on another disk, and where the rest of it stays if that or this disk is full."""
+
+    def save_checkpoint(self, checkpoint: Row, path: str | Path, storage_options: object = None) -> None:
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with Path(path).open("wb") as file:
+            file.write(content.getbuffer())

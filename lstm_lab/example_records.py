@@ -5,10 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError, model_validator
 
 from lstm_lab import files, legacy
 from lstm_lab.config import DataError
@@ -22,6 +23,19 @@ class Plain(BaseModel):
     """Immutable plain values."""
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, ser_json_inf_nan="constants")
+    same_length: ClassVar[tuple[str, ...]] = ()
+    """Fields that are lists of the same length."""
+
+    @model_validator(mode="after")
+    def _lengths_agree(self) -> Self:
+        if len({len(vars(self)[name]) for name in self.same_length}) > 1:
+            raise ValueError(f"{' and '.join(self.same_length)} must have the same length")
+        return self
+
+
+def has_shape(rows: Sequence[Sequence[object]], num_rows: int, num_columns: int) -> bool:
+    """Whether rows are a matrix of a size."""
+    return len(rows) == num_rows and all(len(row) == num_columns for row in rows)
 
 
 class Examples(Plain):
@@ -71,6 +85,14 @@ class Classification(Examples):
     precision: dict[str, list[Number]] = {}
     """Class -> the best precision at each recall or more; of the most frequent classes."""
 
+    @model_validator(mode="after")
+    def _counts_agree(self) -> Self:
+        if not has_shape(self.confusion, len(self.classes), len(self.classes)):
+            raise ValueError("confusion must have a row and a column for each class")
+        if not has_shape([*self.precision.values()], len(self.precision), len(self.recall)):
+            raise ValueError("precision must have a number for each recall")
+        return self
+
 
 class ClassExamples(Classification):
     """Of a task that classifies sequences."""
@@ -86,7 +108,8 @@ class LabelledSequence(Plain):
     name: str
     accuracy: float
     """Over the whole sequence."""
-    target: list[int]
+    same_length = ("target", "prediction")
+    target: Annotated[list[int], Field(min_length=1)]
     prediction: list[int]
     length: int
     """Of the whole sequence."""
@@ -109,6 +132,12 @@ class ForecastWindow(Plain):
     target: list[Number]
     predictions: list[list[Number]]
     """The point forecast, then the ends of its intervals, if there are any."""
+
+    @model_validator(mode="after")
+    def _steps_agree(self) -> Self:
+        if not self.predictions or not has_shape(self.predictions, len(self.predictions), len(self.target)):
+            raise ValueError("predictions must have a number for each step of the target")
+        return self
 
 
 class IntervalCoverage(Plain):
@@ -136,6 +165,7 @@ class ValueExamples(Examples):
     """Of a regression."""
 
     kind: Literal["values"] = "values"
+    same_length = ("target", "prediction")
     target_name: str
     target: list[Number]
     prediction: list[Number]
@@ -174,6 +204,7 @@ class Excerpt(Plain):
 class TokenExcerpt(Excerpt):
     """Tokens, and the most probable token at each step."""
 
+    same_length = ("nats", "tokens", "predictions")
     tokens: list[str]
     predictions: list[str]
 
@@ -186,6 +217,15 @@ class FrameExcerpt(Excerpt):
     """One row per step."""
     active: list[tuple[int, int]]
     """(step, channel) of each channel that was on."""
+
+    @model_validator(mode="after")
+    def _channels_agree(self) -> Self:
+        steps, channels = len(self.nats), len(self.channels)
+        if not has_shape(self.probabilities, steps, channels):
+            raise ValueError("probabilities must have a row for each step, and a number for each channel")
+        if not all(0 <= step < steps and 0 <= channel < channels for step, channel in self.active):
+            raise ValueError("active must name steps and channels that are there")
+        return self
 
 
 class Continuation(Plain):

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.disk import unreadable, unwritable
 
 EXPERIMENT, RUN, METRICS, STATUS, TESTS = "experiment.yaml", "run.json", "metrics.jsonl", "status.json", "tests.jsonl"
 LINEAGE, EXAMPLES, TRIAL = "lineage.jsonl", "examples.json", "trial.json"
@@ -78,7 +79,8 @@ def claim(stem: str, folder: Path | None = None) -> Path:
         except FileExistsError:
             number += 1
         except OSError as error:
-            raise ConfigError(f"{path}: cannot be made: {error.strerror}; choose another name by --name") from None
+            way = "set LSTM_LAB_RUNS to a folder you can write to, or give another --name"
+            raise ConfigError(f"{path}: cannot be made: {error.strerror}; {way}") from None
         else:
             return path
 
@@ -135,12 +137,6 @@ def _open_lock(folder: Path) -> IO[str]:
         raise unwritable(folder, error) from None
 
 
-def unwritable(folder: Path, error: OSError) -> ConfigError:
-    """The error to raise where nothing can be written into a folder."""
-    return ConfigError(f"{folder}: cannot be written: {error.strerror}; it is read and written in its own folder: "
-                       "change its permissions, or copy it to where you can write")  # fmt: skip
-
-
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Inside, no other process is in the same block for the folder; one that is waited for is quick."""
@@ -168,6 +164,9 @@ def write_atomic(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # What a person knows the file by.
+        raise
     finally:  # On a full disk the rest of it would take the room that the next file needs.
         with suppress(OSError):
             temporary.unlink()
@@ -207,6 +206,9 @@ def from_json(text: str | bytes) -> Any:
         ValueError: not JSON.
     """
     content = json.loads(text)
+    # Half of a surrogate pair could be read, but not printed or written again.
+    if (b"\\ud" in text.lower()) if isinstance(text, bytes) else ("\\ud" in text.lower()):
+        content = json.loads(json.dumps(content, ensure_ascii=False).encode(errors="replace"))
     nulls = content.pop(NULLS, None) if isinstance(content, dict) else None
     for null in nulls if isinstance(nulls, list) else ():
         try:
@@ -297,6 +299,15 @@ def read_json(path: Path) -> Row:
     return content
 
 
-def unreadable(path: Path, error: OSError) -> DataError:
-    """The error to raise where a file that is there cannot be read."""
-    return DataError(f"{path}: cannot be read: {error.strerror}; check what it is, and its permissions")
+def read_text(path: Path) -> str:
+    """The text of a file.
+
+    Raises:
+        DataError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not UTF-8 text (byte {error.start}): restore a copy") from None

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from lstm_lab.config import DataError
 
@@ -53,6 +53,20 @@ class Data(Shape):
     notes: list[str] = []
 
 
+class Confusion(Shape):
+    """Classes, and counts: rows are true classes, columns predicted ones."""
+
+    classes: list[str | int]
+    counts: list[list[int | float]]
+
+    @model_validator(mode="after")
+    def _square(self) -> Confusion:
+        sizes = {len(self.counts), *map(len, self.counts)}
+        if sizes != {len(self.classes)} or not self.classes:
+            raise ValueError("counts must have a row and a column for each class")
+        return self
+
+
 class Evaluation(Shape):
     """A row of tests.jsonl, and `validation` of run.json: `Scores.dump()`."""
 
@@ -64,6 +78,9 @@ class Evaluation(Shape):
     at: Time | None = None
     epoch: Index | None = None
     test_evaluations: int | None = None
+    confusion: Confusion | None = None
+    steps: list[Metrics] | None = None
+    """The scores at each step ahead."""
 
 
 class WandbEntry(Shape):

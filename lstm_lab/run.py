@@ -6,7 +6,7 @@ import os
 import threading
 import traceback
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
@@ -209,7 +209,8 @@ class Run:
             self.mark("failed", traceback=text, **known)
         except OSError:
             # Where the disk is full, or a file must not grow, there may be room for the reason alone.
-            self.mark("failed", **{**known, "reason": printable.shortened(first)})
+            with suppress(OSError):  # Else the error itself would be lost.
+                self.mark("failed", **{**known, "reason": printable.shortened(first)})
 
     @property
     def status(self) -> Row:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +19,9 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels, links
-from lstm_lab.checkpointing import RankCheckpoint, RunCheckpoint, newest_checkpoint
+from lstm_lab.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, newest_checkpoint
 from lstm_lab.code_state import CodeState
-from lstm_lab.config import DataError, Interrupted
+from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.data.base import DataInfo
 from lstm_lab.data.kinds.known_values import check_targets
@@ -33,6 +35,9 @@ from lstm_lab.records import finite
 from lstm_lab.run import Run, State
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode, Tracker
+
+BYTES_PER_PARAMETER = 8
+"""A weight and its gradient, the least that training takes; most optimizers take as much again."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +174,30 @@ def fit(
         trainer = build_trainer(experiment, callbacks, progress, rank)
         data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
         with rank.broadcast_file(checkpoint) if rank else nullcontext(checkpoint) as path:
-            trainer.fit(learner, data, ckpt_path=path, weights_only=True)
+            try:
+                trainer.fit(learner, data, ckpt_path=path, weights_only=True)
+            except SystemExit as end:  # Lightning's word for Ctrl-C, with an exit code of its own.
+                if isinstance(end.__context__, KeyboardInterrupt):
+                    raise KeyboardInterrupt from None
+                raise
+
+
+def check_machine(experiment: Experiment, dataset: Dataset) -> None:
+    """Raise ConfigError where the machine lacks the device, or the memory that the weights alone need."""
+    if experiment.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise ConfigError("trainer.accelerator: gpu: torch finds no GPU on this machine: set it to auto or cpu")
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with torch.device("meta"):  # Nothing is allocated.
+            size = sum(p.numel() for p in build(experiment, dataset).parameters())
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        size = sys.maxsize
+    needed = size * BYTES_PER_PARAMETER
+    if needed > total:
+        raise ConfigError(f"model: {size:,} parameters need {needed / 2**30:,.0f} GiB while they are trained, and this "
+                          f"machine has {total / 2**30:,.0f} GiB: make it smaller")  # fmt: skip
 
 
 def build(experiment: Experiment, dataset: Dataset) -> Learner:
@@ -206,6 +234,7 @@ def build_trainer(
         max_epochs=settings.max_epochs,
         gradient_clip_val=settings.gradient_clip_val,
         callbacks=callbacks,
+        plugins=[InPlaceCheckpoints()],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=progress,

@@ -9,16 +9,17 @@ import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from lstm_lab import legacy
-from lstm_lab.config import Config, ConfigError
+from lstm_lab.config import Config, ConfigError, DataError
 from lstm_lab.fields import fields
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 M = TypeVar("M", bound=Config)
+T = TypeVar("T")
 
 
 def validate(
@@ -36,8 +37,28 @@ def validate(
     try:
         return cls.model_validate(content)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
+        try:
+            faults = error.errors(include_url=False)
+        except UnicodeEncodeError as half:
+            raise ConfigError(f"{where}: {half.object!r} is no text that UTF-8 has: write it again") from None
         raise ConfigError(_message(cls, faults[0], where, list(overrides), len(faults) - 1)) from None
+
+
+def restore(cls: type[T], content: Mapping[str, object], where: str) -> T:
+    """A dataclass from its fields as a record has them.
+
+    Args:
+        where: in the record, for the message.
+
+    Raises:
+        DataError: other fields, or other types.
+    """
+    try:
+        return TypeAdapter(cls).validate_python(dict(content))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join([where, *map(str, first["loc"])])
+        raise DataError(f"{place}: {first['msg']}: restore a copy of the file") from None
 
 
 def _message(cls: type[Config], error: ErrorDetails, where: str, overrides: list[tuple[str, object]], more: int) -> str:

@@ -5,14 +5,17 @@ Nothing here prints: progress goes to callbacks, or to a console that the caller
 
 from __future__ import annotations
 
+import os
+import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lstm_lab import files, links
-from lstm_lab.config import ConfigError
+from lstm_lab import disk, files, links
+from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.files import Row
 from lstm_lab.run import Run
 from lstm_lab.scores import Scores
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.tracking import Mode
     from lstm_lab.training import Result
+
+
+MAX_NAME = 200
+"""Bytes of a folder's name: file systems take 255, and names are made of it."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +66,10 @@ def new_folder(name: str | None, stem: str) -> Path:
     """
     if name is None:
         return files.claim(stem)
-    if not links.is_plain_name(name):
-        raise ConfigError(f"--name {name}: must be a plain folder name; LSTM_LAB_RUNS says where it goes")
-    if (files.runs_folder() / name).exists():
+    if not links.is_plain_name(name) or len(os.fsencode(name)) > MAX_NAME:
+        raise ConfigError(f"--name {name}: must be a plain folder name of at most {MAX_NAME} bytes; LSTM_LAB_RUNS says "
+                          "where it goes")  # fmt: skip
+    if os.path.lexists(files.runs_folder() / name):
         raise ConfigError(f"{files.runs_folder() / name}: exists already; choose another name")
     return files.runs_folder() / name
 
@@ -73,12 +81,26 @@ def create_run(experiment: Experiment, *, name: str | None = None, stem: str, co
         DataError: the data cannot be read.
         ConfigError: the name is taken.
     """
+    from lstm_lab.training import check_machine
+
     dataset = experiment.data.build()
     read_splits(dataset)
-    run = Run.create(
-        new_folder(name, stem), experiment.dump(), command=command, job_type="train", tags=list(experiment.tags)
-    )
+    check_machine(experiment, dataset)
+    folder = new_folder(name, stem)
+    with _made(folder):
+        run = Run.create(folder, experiment.dump(), command=command, job_type="train", tags=list(experiment.tags))
     return run, dataset
+
+
+@contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """The folder of a new run or sweep is removed again if it cannot be filled."""
+    try:
+        with disk.explained(folder, "run the command again"):
+            yield
+    except DataError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def read_splits(dataset: Dataset) -> None:
@@ -89,8 +111,11 @@ def read_splits(dataset: Dataset) -> None:
     """
     from lstm_lab.data.kinds.known_values import check_targets
 
-    _ = dataset.info
-    check_targets(dataset)
+    try:
+        _ = dataset.info
+        check_targets(dataset)
+    except MemoryError as error:
+        raise DataError(f"data {dataset.name}: does not fit into memory ({error}): make it smaller") from None
 
 
 def run_experiment(
@@ -121,14 +146,26 @@ def run_experiment(
     from lstm_lab.tracking import publish_best
     from lstm_lab.training import stop_on_signal, train
 
-    stop = stop or threading.Event()
-    with stop_on_signal(stop):
-        result = train(experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress, on_epoch=on_epoch)
-    scores = evaluate(run, "validation", dataset)
-    run.describe(validation={**scores.dump(), "epoch": result.epoch})
-    report = write_report(run.path)
-    publish_best([run], mode=wandb)
+    stop, again = stop or threading.Event(), f"lstm-lab train --resume {run.path}"
+    with _resumable(again), disk.explained(run.path, again):
+        with stop_on_signal(stop):
+            result = train(
+                experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress, on_epoch=on_epoch
+            )
+        scores = evaluate(run, "validation", dataset)
+        run.describe(validation={**scores.dump(), "epoch": result.epoch})
+        report = write_report(run.path)
+        publish_best([run], mode=wandb)
     return TrainingOutcome(run, result, scores, report)
+
+
+@contextmanager
+def _resumable(again: str) -> Iterator[None]:
+    """A second Ctrl-C ends what the first one has not ended yet, and says all the same how to resume."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; resume with: {again}") from None
 
 
 def create_sweep(
@@ -147,7 +184,8 @@ def create_sweep(
 
     folder = new_folder(name, stem)
     about = {"storage": claim_storage(storage, folder.name, sweep)} if storage else {}
-    return SweepFolder.create(folder, sweep, command=command, **about)
+    with _made(folder):
+        return SweepFolder.create(folder, sweep, command=command, **about)
 
 
 def run_sweep(
@@ -171,6 +209,7 @@ def run_sweep(
 
     Raises:
         Interrupted: everything is saved; calling again resumes.
+        DiskFull: calling again resumes, once there is room.
         ConfigError: `storage` is not where the trials are, or missing.
     """
     from rich.console import Console
@@ -181,15 +220,17 @@ def run_sweep(
     from lstm_lab.sweeps.store.remote import trial_storage
 
     links.check_links(folder.path)
-    uri = trial_storage(folder, storage)
-    if test:
-        folder.describe(test=True)
-    content = execute_sweep(folder, wandb=wandb, console=console or Console(quiet=True), address=address, storage=uri)
-    scores = None
-    if folder.about.get("test") and content["winner"] and content["winner"]["test"] is None:
-        scores = summary.evaluate_best(folder)
-        content["wandb"] = summary.publish(folder, wandb, top=1)
-    return SweepOutcome(folder, content, scores, write_report(folder.path))
+    uri, again = trial_storage(folder, storage), f"lstm-lab resume {folder.path}"
+    with _resumable(again), disk.explained(folder.path, again):
+        if test:
+            folder.describe(test=True)
+        console = console or Console(quiet=True)
+        content = execute_sweep(folder, wandb=wandb, console=console, address=address, storage=uri)
+        scores = None
+        if folder.about.get("test") and content["winner"] and content["winner"]["test"] is None:
+            scores = summary.evaluate_best(folder)
+            content["wandb"] = summary.publish(folder, wandb, top=1)
+        return SweepOutcome(folder, content, scores, write_report(folder.path))
 
 
 def evaluate_folder(path: Path) -> Scores:
@@ -204,8 +245,9 @@ def evaluate_folder(path: Path) -> Scores:
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.store.record import is_sweep
 
-    scores = summary.evaluate_best(SweepFolder.open(path)) if is_sweep(path) else evaluate(Run.open(path))
-    write_report(path)
+    with disk.explained(path, f"lstm-lab evaluate {path}"):
+        scores = summary.evaluate_best(SweepFolder.open(path)) if is_sweep(path) else evaluate(Run.open(path))
+        write_report(path)
     return scores
 
 

@@ -101,7 +101,7 @@ def test_a_requested_mode_is_used_without_a_request_to_the_server(mode, monkeypa
     monkeypatch.setattr(find_server.__module__ + ".find_server", lambda: pytest.fail("asked"), raising=False)
     assert tracking.resolve_mode(mode) == (mode, "as requested")
     monkeypatch.setenv("WANDB_MODE", mode)
-    assert tracking.resolve_mode("auto") == (mode, "set by WANDB_MODE")
+    assert tracking.resolve_mode("auto") == (mode, "set by the environment")
 
 
 # --- what W&B gets ----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from lstm_lab.data.preprocessing.augment import Augment
 from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches
 from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.registry import Named, Registered
+from lstm_lab.validation import restore
 
 
 class Batch(NamedTuple):
@@ -196,10 +197,12 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
 
     @classmethod
     def restore_info(cls, plain: Mapping[str, object]) -> InfoT:
-        """`info` from its fields as a run's record has them."""
-        info: InfoT = cls.Info(
-            **{key: tuple(value) if isinstance(value, list) else value for key, value in plain.items()}
-        )
+        """`info` from its fields as a run's record has them.
+
+        Raises:
+            DataError: fields of other data sets, or of other types.
+        """
+        info: InfoT = restore(cls.Info, plain, "run.json: data.info")
         return info
 
     def read_new(self, source: NewData, info: InfoT) -> NewSamples:

@@ -39,7 +39,7 @@ def write_report(folder: str | Path, to: str = "html") -> Path:
     check_links(folder)
     name, render = FORMATS[to]
     record = read(folder)
-    return _write(folder / name, render(build_page(record, _examples(record))))
+    return _write(folder / name, render(build_page(record, _examples(record))), f"lstm-lab report {folder}")
 
 
 def write_comparison(
@@ -74,18 +74,16 @@ def write_comparison(
         raise ConfigError("compare: give runs or sweeps, as runs/a-1 runs/b-1, or --from-wandb DIR")
     wandb_runs = read_wandb(wandb) if wandb else []
     page = compare_page([read(path) for path in paths], wandb_runs, metric, mode, compare_command(paths, wandb))
-    return _write(Path(out), FORMATS[to][1](page))
+    return _write(Path(out), FORMATS[to][1](page), "run the command again")
 
 
-def _write(path: Path, text: str) -> Path:
-    """Write a page, whole or not at all."""
-    from lstm_lab.config import DataError
+def _write(path: Path, text: str, again: str) -> Path:
+    """Write a page, whole or not at all; `again` writes it once there is room."""
+    from lstm_lab.disk import explained
     from lstm_lab.files import write_atomic
 
-    try:
+    with explained(path, again):
         write_atomic(path, text)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {error.strerror}; check the permissions of its folder") from None
     return path
 
 

@@ -62,7 +62,7 @@ def _scores(sweep: SweepRecord, best: Trial) -> list[Stat]:
     test = ((sweep.summary or {}).get("winner") or {}).get("test")
     if test:
         metric = compared_metric(sweep.metric, test)
-        stats.append(Stat(f"test {fmt.metric(metric)}", fmt.number(test[metric]), f"best trial, {best.id}, only"))
+        stats.append(Stat(f"test {fmt.metric(metric)}", fmt.number(test.get(metric)), f"best trial, {best.id}, only"))
     elif sweep.summary:
         stats.append(HELD_OUT)
     return stats
@@ -112,7 +112,7 @@ def run_summary(run: RunRecord) -> Summary:
         row = run.test_results[-1]
         name = compared_metric(metric, row["scores"])
         note = f"evaluated {fmt.times(len(run.test_evaluations))}"
-        stats.append(Stat(f"test {fmt.metric(name)}", fmt.number(row["scores"][name]), note))
+        stats.append(Stat(f"test {fmt.metric(name)}", fmt.number(row["scores"].get(name)), note))
         verdicts.append(_verdict("test", metric, row))
     else:
         count = len(run.test_evaluations)

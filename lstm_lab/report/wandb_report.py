@@ -27,7 +27,7 @@ from lstm_lab.report.records.read import read
 from lstm_lab.report.sections.base import section_types
 from lstm_lab.run import Run
 from lstm_lab.sweeps.store.record import SweepRecord
-from lstm_lab.tracking import PROJECT
+from lstm_lab.tracking import project as wandb_project
 from lstm_lab.tracking.server import find_server
 from lstm_lab.tracking.tracker import wandb_config
 from lstm_lab.tracking.upload import Unreachable, sync
@@ -99,7 +99,7 @@ def report_of(sweep: SweepRecord, page: Page, entity: str) -> Block:
             blocks += _blocks(subsection)
         blocks += panels.grid(panels_of.get(section.id, ()))
     return wr.Report(
-        project=PROJECT,
+        project=wandb_project(),
         entity=entity or "nobody",
         title=page.title[:128],
         description=page.subtitle,
@@ -166,7 +166,7 @@ class Panels:
         wr = _workspaces()
         columns = [f"config:{_value_path(path)}" for path in self.keys.values()]
         return wr.Runset(
-            entity=self.entity, project=PROJECT if self.entity else "", name=name,
+            entity=self.entity, project=wandb_project() if self.entity else "", name=name,
             filters=expr.And(expr.Metric("ID").isin(self.ids)),
             groupby=[f"config.{path}" for path in self.keys.values()] if grouped else [],
             order=[wr.OrderBy(wr.SummaryMetric("best"), ascending=self.sweep.mode == "min")],
@@ -240,7 +240,7 @@ def main(folder: str, *final: str) -> None:
     """Save the report of a sweep and print its URL."""
     record = read(Path(folder))
     assert isinstance(record, SweepRecord)
-    entity = _workspaces().Report(project=PROJECT).entity
+    entity = _workspaces().Report(project=wandb_project()).entity
     report = report_of(record, build_page(record), entity)
     report.save(draft=not final)
     sys.stdout.write(report.url + "\n")

@@ -4,9 +4,8 @@ The record on the disk is the truth. A W&B run can be absent, offline or a day l
 from the run folder, so it can be written again, under the same id, from that folder alone.
 """
 
-from lstm_lab.tracking.server import Mode, resolve_mode
+from lstm_lab.tracking.server import Mode, project, resolve_mode
 from lstm_lab.tracking.tracker import (
-    PROJECT,
     Tracker,
     complete_all,
     is_complete,
@@ -16,11 +15,11 @@ from lstm_lab.tracking.tracker import (
 )
 
 __all__ = [
-    "PROJECT",
     "Mode",
     "Tracker",
     "complete_all",
     "is_complete",
+    "project",
     "publish_best",
     "resolve_mode",
     "rewrite",

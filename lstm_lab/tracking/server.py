@@ -11,7 +11,14 @@ from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import urlsplit
 
+from lstm_lab.config import ConfigError
+
 Mode = Literal["online", "offline", "disabled"]
+MODES: dict[str, Mode] = {
+    "online": "online", "run": "online", "shared": "online", "offline": "offline", "dryrun": "offline",
+    "disabled": "disabled",
+}  # fmt: skip
+"""Value of WANDB_MODE, the older ones of W&B among them -> mode."""
 
 
 @dataclass(frozen=True)
@@ -73,13 +80,36 @@ def find_server() -> Server:
     )
 
 
+def project() -> str:
+    """The W&B project of all runs: `WANDB_PROJECT`, else `lstm-lab`. The entity is W&B's own: `WANDB_ENTITY`."""
+    return os.environ.get("WANDB_PROJECT") or "lstm-lab"
+
+
+def environment_mode() -> Mode | None:
+    """The mode that WANDB_MODE, or the older WANDB_DISABLED, names; None where neither is set.
+
+    Raises:
+        ConfigError: another value.
+    """
+    written = os.environ.get("WANDB_MODE", "").strip()
+    if not written:
+        return "disabled" if os.environ.get("WANDB_DISABLED", "").lower() in ("true", "1", "yes") else None
+    try:
+        return MODES[written.lower()]
+    except KeyError:
+        raise ConfigError(f"WANDB_MODE={written}: must be online, offline or disabled") from None
+
+
 def resolve_mode(mode: Literal["auto"] | Mode) -> tuple[Mode, str]:
     """The mode to use, and the reason in a few words: online only with a key that the server accepts.
 
     `online` may still become offline: the runs are kept all the same, and `lstm-lab sync` uploads them.
+
+    Raises:
+        ConfigError: WANDB_MODE is none.
     """
-    wanted = os.environ.get("WANDB_MODE") if mode == "auto" else mode
-    reason = "set by WANDB_MODE" if mode == "auto" else "as requested"
+    wanted = environment_mode() if mode == "auto" else mode
+    reason = "set by the environment" if mode == "auto" else "as requested"
     if wanted == "offline":
         return "offline", reason
     if wanted == "disabled":

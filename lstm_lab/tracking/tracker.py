@@ -16,9 +16,8 @@ from lstm_lab.files import Row
 from lstm_lab.links import is_plain_name
 from lstm_lab.run import Run, State
 from lstm_lab.tracking.client import Reply, WriterClient, acquire_client, has_space, release_client
-from lstm_lab.tracking.server import Mode, find_server
+from lstm_lab.tracking.server import Mode, find_server, project
 
-PROJECT = "lstm-lab"
 WANDB_ID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
 
 
@@ -55,7 +54,7 @@ class Tracker:
             return
         self._client.send(
             "start", folder=str(self._files.resolve()), monitor=about.get("monitor"), direction=about.get("mode"),
-            started=self._started, afterwards=self._afterwards, project=PROJECT, id=self.id, name=run.id, group=group,
+            started=self._started, afterwards=self._afterwards, project=project(), id=self.id, name=run.id, group=group,
             job_type=about.get("job_type") or ("trial" if group else "train"), tags=list(about.get("tags") or ()),
             mode=mode, config=wandb_config(run),
         )  # fmt: skip

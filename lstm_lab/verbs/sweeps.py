@@ -76,6 +76,8 @@ def resume(
 
 def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None) -> None:
     from lstm_lab.console import plain_console
+    from lstm_lab.disk import DiskFull
+    from lstm_lab.sweeps.store.summary import ranking
     from lstm_lab.tracking import resolve_mode
     from lstm_lab.workflow import run_sweep
 
@@ -85,7 +87,14 @@ def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: st
         sweep = folder.sweep
         trials = sweep.num_configurations * len(sweep.seeds)
         out.print(f"{sweep.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
-        outcomes.append(run_sweep(folder, wandb=mode, console=out, address=address, storage=storage, test=test))
+        try:
+            outcomes.append(run_sweep(folder, wandb=mode, console=out, address=address, storage=storage, test=test))
+        except DiskFull:
+            for outcome in outcomes:
+                _print_outcome(outcome, out)
+            out.print()
+            out.print(terminal.leaderboard(ranking(folder)))
+            raise
     for outcome in outcomes:
         _print_outcome(outcome, out)
     if any(outcome.summary["trials"]["failed"] for outcome in outcomes):

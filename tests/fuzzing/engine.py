@@ -129,7 +129,8 @@ def without_ray(folder: object, **_: object) -> object:
     import threading
 
     from lstm_lab.config import Interrupted
-    from lstm_lab.sweeps.execution.trial_source import ConfirmPhase, SearchPhase
+    from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
+    from lstm_lab.sweeps.execution.trial_source import SearchPhase
     from lstm_lab.sweeps.store import summary
     from lstm_lab.sweeps.store.folder import SweepFolder
 

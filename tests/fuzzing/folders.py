@@ -82,24 +82,29 @@ def make_shared(folder: Path) -> None:
 def _change(rng: Random, path: Path) -> None:
     """One file changed: what it says, its bytes, or what it is."""
     draw = rng.random()
+    if not path.is_file():
+        return
     if draw < 0.65 and path.suffix in (".json", ".jsonl", ".yaml"):
-        text = path.read_text()
-        if path.suffix == ".yaml":
-            path.write_text(yaml.safe_dump(mutate(rng, yaml.safe_load(text))), errors="surrogatepass")
-        elif path.suffix == ".json":
-            path.write_text(json.dumps(mutate(rng, json.loads(text))))
-        else:
-            rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-            changed: Any = mutate(rng, rows)
-            path.write_text(
-                "".join(json.dumps(row) + "\n" for row in (changed if isinstance(changed, list) else [changed]))
-            )
+        try:
+            path.write_text(_changed(rng, path), errors="surrogatepass")
+        except (ValueError, yaml.YAMLError):  # Changed before.
+            path.write_bytes(damage(rng, path.read_bytes()))
     elif draw < 0.75 and path.suffix in (".json", ".jsonl"):
         path.write_text(json.dumps(plain(rng)) + "\n")
     elif draw < 0.9:
         path.write_bytes(damage(rng, path.read_bytes()))
     else:
         misplace(rng, path)
+
+
+def _changed(rng: Random, path: Path) -> str:
+    text = path.read_text()
+    if path.suffix == ".yaml":
+        return str(yaml.safe_dump(mutate(rng, yaml.safe_load(text))))
+    if path.suffix == ".json":
+        return json.dumps(mutate(rng, json.loads(text)))
+    rows: Any = mutate(rng, [json.loads(line) for line in text.splitlines() if line.strip()])
+    return "".join(json.dumps(row) + "\n" for row in (rows if isinstance(rows, list) else [rows]))
 
 
 def _files(folder: Path) -> list[Path]:

@@ -110,6 +110,8 @@ class Columns:
 
     def check(self, key: str, names: str | Iterable[str] | None) -> None:
         """Raise ConfigError where the table lacks a column that a field names."""
+        if not isinstance(names, str | list | tuple | None):
+            raise ConfigError(f"{key}={names}: must be the name of a column; there are {list_names(self.names)}")
         for name in [names] if isinstance(names, str) else names or ():
             if name not in self.names:
                 raise ConfigError(f"{key}={name}: {self.path} has no such column; it has {list_names(self.names)}")

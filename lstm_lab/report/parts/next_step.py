@@ -24,6 +24,8 @@ VISIBLE = str.maketrans({" ": "␣", "Ġ": "␣", "\n": "↵", "Ċ": "↵"})
 PLAIN_SPACES = str.maketrans({"Ġ": " ", "Ċ": " "})
 MAX_CHANNEL_LABELS = 9
 LN2 = math.log(2)
+MAX_EXPONENT = 709.0
+"""Of e, beyond which it is no float."""
 
 
 def visible(token: str) -> str:
@@ -31,12 +33,17 @@ def visible(token: str) -> str:
     return plain_text(token.translate(VISIBLE))
 
 
+def perplexity(nll: float) -> float:
+    """e to the mean loss in nats."""
+    return math.exp(nll) if nll < MAX_EXPONENT else math.inf
+
+
 def token_summary(examples: TokenExamples) -> str:
     """Mean loss and perplexity as a sentence."""
     unit = "character" if examples.characters else "token"
     return (
         f"Mean loss: {fmt.number(examples.nll / LN2)} bits per {unit} over {examples.num_steps:,} {unit}s, a "
-        f"perplexity of {fmt.number(math.exp(examples.nll))}."
+        f"perplexity of {fmt.number(perplexity(examples.nll))}."
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lstm_lab import files
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.records import RunRecord, read_run
+from lstm_lab.run import Run
 from lstm_lab.sweeps.store.record import SweepRecord, is_sweep, read_sweep
 
 
@@ -19,7 +21,7 @@ def read(folder: Path) -> RunRecord | SweepRecord:
     try:
         if is_sweep(folder):
             return read_sweep(folder)
-        if (folder / files.RUN).is_file():
+        if Run(folder).exists():
             return read_run(folder)
     except ConfigError as error:
         raise DataError(str(error)) from None
@@ -32,7 +34,7 @@ def read(folder: Path) -> RunRecord | SweepRecord:
 def experiment_text(record: RunRecord) -> str:
     """experiment.yaml of a run as text; empty where there is none."""
     path = record.path / files.EXPERIMENT
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+    return files.read_text(path) if os.path.isfile(path) else ""
 
 
 def shown_path(path: Path) -> str:

@@ -32,7 +32,7 @@ def execute_sweep(
     Raises:
         Interrupted: after Ctrl-C, with everything saved; calling again resumes.
         ConfigError: the cluster refuses, or a node cannot take part.
-        DataError: the disk is full.
+        DiskFull: make room, then call again.
     """
     with ray_environment.auth_mode_set(address):
         from lstm_lab.sweeps.execution.driver import run_phases

@@ -18,7 +18,8 @@ from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from lstm_lab import tracking
-from lstm_lab.config import ConfigError, DataError, Interrupted
+from lstm_lab.config import ConfigError, Interrupted
+from lstm_lab.disk import DiskFull
 from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
@@ -75,7 +76,7 @@ def run_phases(
                 write_decisions(folder)
                 folder.describe(seconds=round(clock(), 1))
         if source.disk_full:
-            raise DataError(
+            raise DiskFull(
                 f"{folder.path}: {source.disk_full}: make room, then: {resume_command(folder.path, address, storage)}"
             )
         if source.refusal:

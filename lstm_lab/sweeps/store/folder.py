@@ -6,7 +6,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lstm_lab import config, files, legacy
+from lstm_lab import config, disk, files, legacy
 from lstm_lab.config import ConfigError
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
@@ -39,7 +39,7 @@ class Rows:
         except FileNotFoundError:
             size = 0
         except OSError as error:
-            raise files.unreadable(self.path, error) from None
+            raise disk.unreadable(self.path, error) from None
         if size < self._offset:
             self._rows, self._offset = [], 0
         if size == self._offset:
@@ -49,7 +49,7 @@ class Rows:
                 file.seek(self._offset)
                 complete, end, rest = file.read().rpartition(b"\n")
         except OSError as error:
-            raise files.unreadable(self.path, error) from None
+            raise disk.unreadable(self.path, error) from None
         self._rows += self._parse(complete)
         self._offset += len(complete) + len(end)
         # A last line without its end may be complete: the next call reads it again.

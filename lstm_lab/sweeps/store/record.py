@@ -142,7 +142,7 @@ def read_sweep(folder: Path) -> SweepRecord:
         configurations=ranked,
         winner=_winner(summary, trials) if summary else best_trial(ranked, mode),
         summary=summary,
-        best_experiment=best.read_text(encoding="utf-8") if summary and best.is_file() else None,
+        best_experiment=files.read_text(best) if summary and os.path.isfile(best) else None,
     )
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Sequence
 
-from lstm_lab import files
+from lstm_lab import disk, files
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
 from lstm_lab.sweeps.store.record import read_rows
@@ -66,5 +65,4 @@ def removed(folder: SweepFolder) -> dict[str, int]:
 
 def is_full(reason: object) -> bool:
     """Whether a trial failed because the disk was full: not its own failure, and no other trial would survive it."""
-    codes = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    return any(str(reason).startswith(f"OSError: [Errno {code}]") for code in codes)
+    return any(str(reason).startswith(f"OSError: [Errno {code}]") for code in disk.FULL)

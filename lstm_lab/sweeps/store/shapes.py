@@ -17,6 +17,7 @@ class TrialRow(Shape):
     seed: Annotated[int, Field(ge=0)]
     overrides: Content
     phase: str = "search"
+    told: list[int] | None = None
 
 
 class EventRow(Shape):

@@ -69,6 +69,13 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
     return content
 
 
+def ranking(folder: SweepFolder) -> Row:
+    """What of a summary is known before the sweep has ended: title, metric and configurations, best first."""
+    sweep = folder.sweep
+    rows = [row.dump() for row in folder.leaderboard()]
+    return {"title": sweep.title, "metric": sweep.base.monitor, "configurations": rows}
+
+
 def audit(folder: SweepFolder, wandb: Mode) -> Row:
     """How many trials have a W&B run, and how many of those are ended and hold every row."""
     runs = [run for trial in folder.trials() if any(((run := folder.run(trial.id)).path / "wandb").glob("*run-*"))]
