@@ -72,7 +72,7 @@ def main() -> None:
         code = 0  # Typer has found standard output closed: whoever read it has seen enough, as `head` does.
     except OSError as error:
         refused = explain(error)
-        typer.echo(f"lstm-lab: {refused}", err=True)
+        echo(f"lstm-lab: {refused}", err=True)
         code = refused.exit_code
     except Exception as error:
         if not isinstance(error, UsageError):

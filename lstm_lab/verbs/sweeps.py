@@ -79,6 +79,7 @@ def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: st
     from lstm_lab.disk import DiskFull
     from lstm_lab.sweeps.store.summary import ranking
     from lstm_lab.tracking import resolve_mode
+    from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_sweep
 
     out, outcomes = plain_console(), []
