@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
-from lstm_lab import config, files, legacy, printable, record_shapes
+from lstm_lab import config, disk, files, legacy, printable, record_shapes
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
@@ -156,7 +156,7 @@ class Run:
             try:
                 files.append_jsonl(self.path / files.TESTS, row)
             except OSError as error:
-                raise files.unwritable(self.path, error) from None
+                raise disk.unwritable(self.path, error) from None
         return number
 
     def complete_test_evaluation(self, number: int, scores: Row) -> None:
