@@ -26,8 +26,12 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         if key in choices:
             raise ConfigError(f"{key}={choices[key]}: is not a field that can be set here: give the file as the first "
                               "argument")  # fmt: skip
+    from lstm_lab.data.inspection.csv_guess import is_table
+
     folder = find_folder(path)
-    if path.lower().endswith(".txt") or (folder is not None and not any(entry.is_dir() for entry in folder.iterdir())):
+    named_text = path.lower().endswith(".txt") and choices.get("name", "text_stream") == "text_stream"
+    is_text = named_text and (folder is not None or not is_table(path))
+    if is_text or (folder is not None and not any(entry.is_dir() for entry in folder.iterdir())):
         from lstm_lab.data.inspection.text_streams import inspect_stream
 
         return inspect_stream(path, choices)

@@ -8,14 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format, is_decorated
 from lstm_lab.data.readers.csv_rows import csv_rows, separator_line
-from lstm_lab.data.readers.table import MISSING, Table, grouped_cell, parse_floats, quoted
+from lstm_lab.data.readers.locate import find_file
+from lstm_lab.data.readers.table import MISSING, Table, grouped_cell, parse_floats, quoted, read_text
 from lstm_lab.validation import validate
 
 LINES = 200
@@ -57,6 +59,20 @@ def guess_format(path: Path, text: str, choices: Mapping[str, object]) -> CSVFor
     if "skipfooter" not in chosen:
         format = replace(format, skipfooter=_footer(rows))
     return format
+
+
+def is_table(path: str) -> bool:
+    """Whether a text file has rows of equally many fields, at least half of which are numbers or dates."""
+    try:
+        file = find_file(path)
+        text = read_text(file, "text", "one text on each line")
+        format = guess_format(file, text, {})
+        rows = [row for _, row in islice(csv_rows(text, file, format), LINES)][format.header :]
+    except DataError:
+        return False
+    width, support = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
+    cells = [cell for row in rows for cell in row if cell.strip()]
+    return width > 1 and support * 10 >= len(rows) * 9 and sum(map(_is_value, cells)) * 2 >= len(cells)
 
 
 def _fields(line: str, separator: str) -> int:

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 
-from lstm_lab.config import DataError
-from lstm_lab.data.inspection.columns import ID_NAMES, TARGET_NAMES, TIME_NAMES, Columns
+from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
+from lstm_lab.data.inspection.series_columns import column_fields, names_of, with_time
 from lstm_lab.data.readers.calendars import Times
-from lstm_lab.data.readers.timeline import read_times, regularity
+from lstm_lab.data.readers.series_table import rows_by_series
+from lstm_lab.data.readers.timeline import epoch_unit, read_times, regularity
 
 DAY = 86400
-SENTINELS = (-9999.0, -999.0, -99.0, -9.99e8, 9999.0, 99999.0, 999999.0)
+SENTINELS = (-9999.0, -999.0, -99.0, -200.0, -9.99e8, 9999.0, 99999.0, 999999.0)
 """Numbers that often stand for a missing value."""
-MAX_TARGETS = 32
-"""Columns that are predicted at most where no choice names them."""
 
 
 def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each time step."""
-    data = {"name": "csv", "path": columns.path, **columns.marks, **_column_fields(columns, choices)}
-    result = Inspection(str(columns.table.path), "series", "")
+    columns, parts = with_time(columns, choices)
+    data = {"name": "csv", "path": columns.path, **columns.marks, **column_fields(columns, choices, parts)}
+    result = Inspection(str(columns.table.path), "series", "", warnings=[*columns.remarks])
     times = read_times(columns.table, data["time"], columns.format.decimal)
-    rows = _rows(columns, data.get("id"))
+    rows, newest_first = rows_by_series(columns.table, data.get("id"), times)
+    if newest_first:
+        result.warnings.append("rows are newest first: they are read from the last to the first")
     step = _inspect_steps(result, times, rows)
-    read = [name for field in ("targets", "features", "static", "future") for name in _names(data.get(field))]
-    read = [name for name in read if name in columns.numbers]
+    _inspect_times(result, columns.cells(data["time"]), times, rows)
+    fields = [names_of(columns, data.get(field)) for field in ("targets", "features", "static", "future")]
+    read = [name for names in fields for name in names if name in columns.numbers]
     data |= _missing_fields(result, columns, read, rows)
     _inspect_values(result, columns, read, rows)
     data |= _sizes(min(len(index) for index in rows.values()), step)
@@ -35,72 +36,14 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     # A difference to the last value needs that value.
     task = {"name": "forecast", **({} if data.get("missing") == "mask" else {"anchor": "last"})}
     result.experiment = {"data": data, "task": task, "optimizer": {"lr": 3e-3}, "trainer": {"max_epochs": 30}}
-    targets = _names(data["targets"])
+    targets = names_of(columns, data["targets"])
     named = ", ".join(targets[:4]) + (", ..." if len(targets) > 4 else "")
     result.title = f"Forecast of {named}: the next {data['horizon']} steps from the last {data['window']}"
-    used = {data["time"]: "time", **dict.fromkeys(_names(data.get("features")), "feature")}
-    used |= {**dict.fromkeys(_names(data.get("static")), "static"), **dict.fromkeys(targets, "target")}
+    used = dict.fromkeys([*parts, data["time"]], "time")
+    for field, use in (("features", "feature"), ("future", "future"), ("static", "static"), ("targets", "target")):
+        used |= dict.fromkeys(names_of(columns, data.get(field)), use)
     result.columns = columns.describe(used | ({data["id"]: "series"} if data.get("id") else {}))
     return result
-
-
-def _column_fields(columns: Columns, choices: Fields) -> Fields:
-    """Fields of the configuration that name columns: as chosen, else as names and values suggest."""
-    fields: Fields = {}
-    for field in ("time", "id", "targets", "features", "static", "future"):
-        columns.check(field, choices.get(field))
-    id_ = choices.get("id") or columns.first_named(ID_NAMES, columns.of_kind("category", "number"))
-    taken = {name for field in ("targets", "features", "static", "future") for name in _names(choices.get(field))}
-    fields["time"] = choices.get("time") or _time_column(columns, id_, taken)
-    if "id" in choices or (id_ and id_ not in taken | {fields["time"]} and _names_series(columns, id_, fields["time"])):
-        fields["id"] = id_
-    free = [name for name in columns.of_kind("number") if name not in {fields["time"], fields.get("id"), *taken}]
-    varying = [name for name in free if not fields.get("id") or not columns.is_constant(name, fields["id"])]
-    named = columns.first_named(TARGET_NAMES, varying)
-    few = varying if len(varying) <= MAX_TARGETS else varying[-1:]
-    targets = _names(choices.get("targets")) or ([named] if named else few)
-    if not targets:
-        raise DataError(f"{columns.path}: no column of numbers is left to predict: set it by targets=[COLUMN]")
-    fields["targets"] = targets
-    if "features" not in choices and "targets" not in choices and len(varying) > len(targets):
-        fields["features"] = [name for name in varying if name not in targets]
-    return fields
-
-
-def _names(value: str | Iterable[str] | None) -> list[str]:
-    return [value] if isinstance(value, str) else list(value or ())
-
-
-def _time_column(columns: Columns, id_: str | None, taken: set[str]) -> str:
-    dates = [name for name in columns.of_kind("time") if name not in taken]
-    if dates:
-        return columns.first_named(TIME_NAMES, dates) or dates[0]
-    numbers = [name for name in columns.numbers if name not in taken | {id_}]
-    rising = [name for name in numbers if _rises(columns, name, None) or (id_ and _rises(columns, name, id_))]
-    found = columns.first_named(TIME_NAMES, rising) or next((name for name in rising if name == columns.names[0]), None)
-    if found is None:
-        raise DataError(f"{columns.path}: no column of times was found, neither dates nor numbers that increase from "
-                        "row to row: set it by time=COLUMN")  # fmt: skip
-    return found
-
-
-def _rises(columns: Columns, name: str, id_: str | None) -> bool:
-    """Whether a column increases from row to row, within each series."""
-    return all(bool((np.diff(columns.numbers[name][index]) > 0).all()) for index in _rows(columns, id_).values())
-
-
-def _names_series(columns: Columns, id_: str, time: str) -> bool:
-    """Whether times are unique within each value of `id_`, and not without it."""
-    times, ids = columns.cells(time), columns.cells(id_)
-    pairs = len(set(zip(ids, times, strict=True)))
-    return pairs == len(times) and len(set(times)) < len(times)
-
-
-def _rows(columns: Columns, id_: str | None) -> dict[str, np.ndarray]:
-    """Rows of each series."""
-    if id_ is None:
-        return {"": np.arange(len(columns.table.lines))}
-    return columns.table.group_rows(id_, "series")
 
 
 def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]) -> str:
@@ -110,6 +53,13 @@ def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]
     result.statistics |= {"rows": sum(lengths), "series": len(rows)}
     if len(rows) > 1:
         result.statistics |= length_statistics(lengths, "rows of a series")
+    steps = {name: regularity(times.rows(index))[0] for name, index in rows.items() if len(index) > 2}
+    if len(set(steps.values())) > 1:
+        other = next(name for name, found in steps.items() if found != step)
+        result.warnings.append(f"series {next(iter(steps))!r} has a step of {step}, but series {other!r} one of "
+                               f"{steps[other]} ({len(set(steps.values()))} steps in total): a model would take them "
+                               "for equal; write a file of each, or resample them")  # fmt: skip
+        step = ", ".join(dict.fromkeys(steps.values()))
     result.statistics["step"] = step
     gaps = missing = irregular = early = repeated = longest = 0
     for index in rows.values():
@@ -137,6 +87,22 @@ def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]
     return step
 
 
+def _inspect_times(result: Inspection, cells: list[str], times: Times, rows: dict[str, np.ndarray]) -> None:
+    """First and last time, and their time zone."""
+    order = np.argsort(times.ticks, kind="stable")
+    result.statistics |= {"first time": cells[order[0]], "last time": cells[order[-1]]}
+    if times.local is None:
+        return
+    units = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
+    unit = epoch_unit(cells)
+    if unit is not None:
+        local = times.local[[order[0], order[-1]]]
+        result.statistics |= {"first time": f"{local[0]}", "last time": f"{local[1]}"}
+        result.statistics["time zone"] = f"UTC ({units[unit]} since 1970)"
+    else:
+        result.statistics["time zone"] = "UTC offsets of the file" if times.has_offset else "none written: local time"
+
+
 def _missing_fields(
     result: Inspection, columns: Columns, read: list[str], rows: dict[str, np.ndarray]
 ) -> dict[str, str]:
@@ -160,8 +126,8 @@ def _inspect_values(result: Inspection, columns: Columns, read: list[str], rows:
     sentinels = {name: mark for name in read for mark in SENTINELS if _is_sentinel(columns.numbers[name], mark)}
     if sentinels:
         name, mark = next(iter(sentinels.items()))
-        result.warnings.append(f"column {name!r} has values of {mark:g}, far from all others ({len(sentinels)} columns "
-                               "in total): if it stands for a missing value, empty those cells")  # fmt: skip
+        result.warnings.append(f"column {name!r} has values of {mark:g}, unlike all others ({len(sentinels)} columns "
+                               f"in total): if it stands for a missing value, set na_values={mark:g}")  # fmt: skip
     constant = [name for name in read if np.nanstd(columns.numbers[name]) == 0]
     if constant:
         result.warnings.append(f"column {constant[0]!r} is constant ({len(constant)} columns in total): it carries no "
@@ -180,6 +146,8 @@ def _inspect_values(result: Inspection, columns: Columns, read: list[str], rows:
 def _is_sentinel(values: np.ndarray, mark: float) -> bool:
     """Whether some values are `mark`, and no other is close to it."""
     others = values[np.isfinite(values) & (values != mark)]
+    if mark < 0 and len(others) and others.min() >= 0 and (values == mark).sum() >= 3:
+        return True
     return bool((values == mark).any() and len(others) and abs(mark - np.median(others)) > 10 * np.ptp(others) > 0)
 
 

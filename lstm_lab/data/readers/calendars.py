@@ -68,7 +68,9 @@ class EqualSteps(Calendar):
 
     def steps(self, times: Times) -> np.ndarray:
         ticks = self._ticks(times)
-        return _whole_steps(np.diff(ticks) / self.step, np.ones(len(ticks), bool), times.tolerance)
+        with np.errstate(divide="ignore", invalid="ignore"):  # Times may be equal.
+            steps = np.diff(ticks) / self.step
+        return _whole_steps(steps, np.ones(len(ticks), bool), times.tolerance)
 
     def after(self, times: Times, count: int) -> np.ndarray:
         ticks, step = self._ticks(times), self.step

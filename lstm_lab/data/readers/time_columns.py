@@ -26,7 +26,10 @@ CALENDAR_PARTS = {
     "min": "minute", "second": "second", "sec": "second",
 }  # fmt: skip
 """Name of a column in lower case -> the part of a time that it has."""
-_LARGEST_FIRST = ("year", "quarter", "month", "day", "hour", "minute", "second")
+PARTS = ("year", "quarter", "month", "day", "hour", "minute", "second")
+"""Parts of a time, the largest first."""
+CLOCK = re.compile(r"([01]?\d|2[0-3])[:.][0-5]\d([:.][0-5]\d)?(\.\d+)?")
+"""Matches a time of the day: 18:00, 18:00:00 or 18.00.00."""
 
 
 def time_parts(time: str, names: Sequence[str]) -> list[str]:
@@ -50,7 +53,7 @@ def with_joined_time(table: Table, time: str, parts: Sequence[str]) -> Table:
     if list(parts) == [time]:
         return table
     found = {CALENDAR_PARTS.get(name.lower(), name): name for name in parts}
-    if "year" in found and set(found) <= set(_LARGEST_FIRST) and len(found) == len(parts):
+    if "year" in found and set(found) <= set(PARTS) and len(found) == len(parts):
         cells = _calendar_times(table, found)
     else:
         columns = [_clock(table.columns[name], CALENDAR_PARTS.get(name.lower())) for name in parts]
@@ -64,7 +67,7 @@ def _calendar_times(table: Table, found: dict[str, str]) -> list[str]:
     Args:
         found: part of a time -> its column.
     """
-    numbers = {part: _whole_numbers(table, found[part], part) for part in _LARGEST_FIRST if part in found}
+    numbers = {part: _whole_numbers(table, found[part], part) for part in PARTS if part in found}
     rows = len(table.lines)
     month = numbers.get("month") or [3 * quarter - 2 for quarter in numbers.get("quarter", [1] * rows)]
     cells = [f"{year:04d}-{m:02d}" for year, m in zip(numbers["year"], month, strict=True)]
@@ -87,7 +90,7 @@ def _whole_numbers(table: Table, column: str, part: str) -> list[int]:
 
 def _clock(cells: list[str], part: str | None) -> list[str]:
     """Cells of a time of the day with colons: 18.00.00 is 18:00:00, and hour 5 is 05:00."""
-    if all(re.fullmatch(r"\d{1,2}\.\d{2}(\.\d{2})?", cell) for cell in cells):
+    if all(CLOCK.fullmatch(cell) and ":" not in cell for cell in cells):
         return [cell.replace(".", ":") for cell in cells]
     if part == "hour" and all(re.fullmatch(r"\d{1,2}", cell) for cell in cells):
         return [f"{int(cell):02d}:00" for cell in cells]

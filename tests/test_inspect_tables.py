@@ -1,0 +1,128 @@
+"""What `data inspect` proposes for tables as people have them: it is read, split and trained, and it is said why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from lstm_lab.config import ConfigError
+from lstm_lab.data.inspection import inspect
+from lstm_lab.experiment import Experiment
+from lstm_lab.workflow import read_splits
+
+N = 240
+Y = [f"{50 + 10 * np.sin(i / 4) + i % 3:.3f}" for i in range(N)]
+DAYS = pd.date_range("2020-01-01", periods=N).strftime("%Y-%m-%d").tolist()
+HOURS = pd.date_range("2020-01-13", periods=N, freq="h")
+
+
+def rows(*columns, mark=","):
+    return "".join(mark.join(map(str, row)) + "\n" for row in zip(*columns, strict=True))
+
+
+BUSINESS = pd.bdate_range("2021-01-04", periods=N)
+FLAG = [int(i % 7 == 0) for i in range(N)]
+
+TABLES = {
+    "date and time": (
+        "a.csv", "Date;Time;Power\n" + rows(HOURS.strftime("%d/%m/%Y"), HOURS.strftime("%H:%M:%S"),
+                                            ["?" if 30 < i < 34 else y for i, y in enumerate(Y)], mark=";"),
+        {"separator": ";", "na_values": ["?"], "time": "Date+Time", "targets": ["Power"], "missing": "forward_fill",
+         "seasons": [24]}, "'?' stands for a missing value"),
+    "the same named txt": (
+        "a.txt", "Date;Time;Power\n" + rows(HOURS.strftime("%d/%m/%Y"), HOURS.strftime("%H:%M:%S"), Y, mark=";"),
+        {"separator": ";", "time": "Date+Time", "targets": ["Power"], "seasons": [24]}, ""),
+    "year, month, day, hour": (
+        "a.csv", "No,year,month,day,hour,pm2.5,wind\n"
+        + rows(range(1, N + 1), HOURS.year, HOURS.month, HOURS.day, HOURS.hour, ["NA", *Y[1:]], ["NW"] * N),
+        {"time": "year+month+day+hour", "targets": ["pm2.5"], "missing": "mask"}, ""),
+    "date and hour": (
+        "a.csv", "dteday,hr,cnt\n" + rows(HOURS.strftime("%Y-%m-%d"), HOURS.hour, Y),
+        {"time": "dteday+hr", "targets": ["cnt"], "seasons": [24]}, ""),
+    "quarters": (
+        "a.csv", "quarter,gdp\n" + rows([f"{1960 + i // 4}Q{i % 4 + 1}" for i in range(N)], Y),
+        {"time": "quarter", "targets": ["gdp"], "seasons": [4]}, ""),
+    "newest first": (
+        "a.csv", "Date,Close\n" + rows(BUSINESS[::-1].strftime("%m/%d/%Y"), [f"${y}" for y in Y]),
+        {"time": "Date", "targets": ["Close"], "seasons": [5]}, "newest first"),
+    "milliseconds": (
+        "a.csv", "timestamp,v\n" + rows([1700000000000 + 3600000 * i for i in range(N)], Y),
+        {"time": "timestamp", "targets": ["v"], "seasons": [24]}, ""),
+    "thousands": (
+        "a.csv", '"Date","Price","Vol.","Change %"\n' + rows(
+            BUSINESS.strftime('"%b %d, %Y"'), [f'"1,1{y}"' for y in Y], [f'"3.0{i % 5}M"' for i in range(N)],
+            [f'"0.5{i % 7}%"' for i in range(N)]),
+        {"thousands": ",", "time": "Date", "targets": ["Price", "Vol.", "Change %"]}, "is read as 3000000"),
+    "preamble": (
+        "a.csv", "# station: North 12\n# units: mm\ndate,y\n" + rows(DAYS, Y),
+        {"skiprows": 2, "time": "date", "targets": ["y"]}, "2 lines above the header are left out"),
+    "title and blank line": (
+        "a.csv", "Category: All categories\n\nDay,tea: (Worldwide)\n" + rows(DAYS, Y),
+        {"skiprows": 2, "time": "Day", "targets": ["tea: (Worldwide)"]}, "skiprows"),
+    "separator line": (
+        "a.csv", "sep=;\ndate;y\n" + rows(DAYS, Y, mark=";"),
+        {"separator": ";", "time": "date", "targets": ["y"]}, ""),
+    "no header": (
+        "a.csv", rows(DAYS, Y), {"header": False, "time": "0", "targets": ["1"]}, "has values and no names of columns"),
+    "no header, numbers between blanks": (
+        "a.txt", rows(np.repeat(range(1, 5), 60), [*range(1, 61)] * 4, Y, mark=" ").replace("\n", "  \n"),
+        {"separator": " ", "header": False, "time": "1", "id": "0", "targets": ["2"]}, "header: false"),
+    "totals": (
+        "a.csv", "date,y\n" + rows(DAYS, Y) + "Total,12345\n",
+        {"skipfooter": 1, "time": "date", "targets": ["y"]}, "1 rows at the end are totals"),
+    "flags": (
+        "a.csv", "date,y,promo,open\n" + rows(DAYS, Y, FLAG, [str(bool(flag)) for flag in FLAG]),
+        {"time": "date", "targets": ["y"], "features": ["promo", "open"]}, ""),
+    "series without a name for them": (
+        "a.csv", "date,shop,y\n" + rows(DAYS[:80] * 3, ["a"] * 80 + ["b"] * 80 + ["c"] * 80, Y),
+        {"time": "date", "id": "shop", "targets": ["y"]}, ""),
+    "two frequencies": (
+        "a.csv", "unique_id,ds,y\n" + rows(["daily"] * 120 + ["weekly"] * 120, [
+            *DAYS[:120], *pd.date_range("2015-01-04", periods=120, freq="W").strftime("%Y-%m-%d")], Y),
+        {"time": "ds", "id": "unique_id", "targets": ["y"]},
+        "series 'daily' has a step of 1 day, but series 'weekly' one of 7 days"),
+    "a sentinel": (
+        "a.csv", "date,y\n" + rows(DAYS, ["-200" if i in (5, 9, 11) else y[:5] for i, y in enumerate(Y)]),
+        {"time": "date", "targets": ["y"]}, "set na_values=-200"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_is_recognised_and_trains(tmp_path, kind, monkeypatch):
+    name, content, fields, said = TABLES[kind]
+    (tmp_path / name).write_text(content)
+    found = inspect(str(tmp_path / name))
+    data = found.experiment["data"]
+    format = ("separator", "na_values", "skiprows", "skipfooter", "header", "thousands", "decimal", "features", "id")
+    assert {key: data[key] for key in data if key in {*fields, *format}} == fields
+    assert said in " ".join(found.warnings)
+    dataset = Experiment.of(found.experiment, name).data.build()
+    read_splits(dataset)
+    assert len(dataset.series.values) == (N if data.get("gaps") is None else len(dataset.series.values))
+
+
+def test_step_and_time_zone_are_stated(tmp_path):
+    for content, step, zone in (
+        (rows([1700000000000 + 60000 * i for i in range(N)], Y), "00:01:00", "UTC (milliseconds since 1970)"),
+        (rows(DAYS, Y), "1 day", "none written: local time"),
+        (rows([f"{hour:%Y-%m-%dT%H:%M:%S}+01:00" for hour in HOURS], Y), "01:00:00", "UTC offsets of the file"),
+    ):
+        (tmp_path / "a.csv").write_text("t,y\n" + content)
+        statistics = inspect(str(tmp_path / "a.csv")).statistics
+        assert (statistics["step"], statistics["time zone"]) == (step, zone)
+
+
+def test_columns_are_chosen_without_brackets(tmp_path):
+    (tmp_path / "a.csv").write_text('date,y,promo,holiday,"p, mbar"\n' + rows(DAYS, Y, FLAG, FLAG[::-1], Y))
+    data = inspect(str(tmp_path / "a.csv"), {"future": "promo,holiday"}).experiment["data"]
+    assert Experiment.of({"data": data, "task": "forecast"}, "x").data.future == ("promo", "holiday")
+    assert data["targets"] == ["y"]
+    assert inspect(str(tmp_path / "a.csv"), {"targets": "p, mbar"}).experiment["data"]["targets"] == "p, mbar"
+    with pytest.raises(ConfigError, match=r"future=hollyday: .* has no such column"):
+        inspect(str(tmp_path / "a.csv"), {"future": "promo,hollyday"})
+
+
+def test_a_novel_is_no_table(tmp_path):
+    (tmp_path / "a.txt").write_text("It was, as it were, the 1st of May.\nOn 2 May, it was the 2nd.\n" * 40)
+    assert inspect(str(tmp_path / "a.txt")).kind == "one long text"
