@@ -129,7 +129,12 @@ class Experiment(Config):
         return validate(Experiment, merged, where, overrides.items())
 
     def with_absolute_paths(
-        self, folders: Sequence[Path] | None = None, *, typed: Iterable[str] = (), must_exist: bool = True
+        self,
+        folders: Sequence[Path] | None = None,
+        *,
+        typed: Iterable[str] = (),
+        must_exist: bool = True,
+        trained: bool = False,
     ) -> Experiment:
         """The experiment with every relative path looked up, so that it means the same file from any folder.
 
@@ -139,6 +144,7 @@ class Experiment(Config):
             folders: where relative paths are looked up, in this order; None: as `paths.search_folders()`.
             typed: dotted keys that were written on the command line, where a path is one of the current folder first.
             must_exist: whether a path that is not found is an error; else it stays as it is.
+            trained: whether there is a checkpoint, so that what a model only starts from need not exist.
 
         Raises:
             DataError: there is no such file or folder.
@@ -156,7 +162,7 @@ class Experiment(Config):
             path = paths.find_path(key, written, places)
             if path is not None:
                 found[key] = str(path), written
-            elif field.required and must_exist:
+            elif field.required and must_exist and (field.after_training or not trained):
                 raise paths.missing_path(key, value, written, places)
         return self._with_paths(found)
 
@@ -228,6 +234,6 @@ def recorded_experiment(run: Run, *, needs_data: bool = True) -> Experiment:
     """
     experiment = Experiment.of(run.experiment, str(run.path / files.EXPERIMENT))
     try:
-        return experiment.with_absolute_paths(must_exist=needs_data)
+        return experiment.with_absolute_paths(must_exist=needs_data, trained=run.best_checkpoint.is_file())
     except DataError as error:
         raise DataError(f"{run.path}: {error}") from None

@@ -31,14 +31,17 @@ class PathField:
 
     Args:
         required: whether it must exist; what may also be a name, as on a hub, need not.
+        after_training: whether that holds for a trained run too; what a model only starts from is in its checkpoint.
     """
 
-    def __init__(self, required: bool = True) -> None:
-        self.required = required
+    def __init__(self, required: bool = True, after_training: bool = True) -> None:
+        self.required, self.after_training = required, after_training
 
 
 FilePath = Annotated[str, Field(min_length=1), PathField()]
 """A path; a relative one is looked up beside the experiment's file, in the current folder, then below LSTM_LAB_DATA."""
+InitialFilePath = Annotated[str, Field(min_length=1), PathField(after_training=False)]
+"""The same, of a file that is read when training begins."""
 FilePathOrName = Annotated[str, Field(min_length=1), PathField(required=False)]
 """The same, or a name where no such path exists."""
 

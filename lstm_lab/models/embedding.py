@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lstm_lab import config
 from lstm_lab.config import Count
 from lstm_lab.data.readers.vectors import read_vectors
-from lstm_lab.paths import FilePath
+from lstm_lab.paths import InitialFilePath
 
 
 class TiedHead(nn.Module):
@@ -48,7 +48,7 @@ class TokenEmbedding(nn.Embedding):
 
         tie_weights: bool = False
         """Whether the head that predicts the next token shares these vectors (Press & Wolf 2017)."""
-        pretrained: FilePath | None = None
+        pretrained: InitialFilePath | None = None
         """Text file of pretrained vectors to start from, a token and its E numbers per line (GloVe, word2vec,
         fastText); null: random vectors."""
 
