@@ -15,7 +15,7 @@ from pathlib import Path
 from lstm_lab import files
 from lstm_lab.config import DataError
 from lstm_lab.files import Row
-from lstm_lab.records import finite
+from lstm_lab.records import RunRecord, finite
 from lstm_lab.run import Run
 from lstm_lab.scores import level
 
@@ -41,8 +41,11 @@ def verify_checkpoint(path: Path) -> None:
         raise DataError(f"{path}: damaged: the checksum of its record {damaged} does not match")
 
 
-def lost_rows(run: Run) -> str | None:
+def lost_rows(run: Run, record: RunRecord | None = None) -> str | None:
     """What the metric record lacks of what status.json says of a run that has ended; None where it is whole.
+
+    Args:
+        record: of the run, where it is read already.
 
     Raises:
         DataError: one of the two cannot be read.
@@ -51,11 +54,11 @@ def lost_rows(run: Run) -> str | None:
     epochs, best = status.get("epochs"), status.get("best") or {}
     if status["state"] not in TRAINED or epochs is None:
         return None
-    rows = {row["epoch"]: row for row in run.rows()}
+    rows = {row["epoch"]: row for row in (run.rows() if record is None else record.rows)}
     lost = sum(epoch not in rows for epoch in range(epochs))
     if lost:
         return f"{files.METRICS}: {lost} of {epochs} epochs are missing"
-    monitor, value = run.about.get("monitor"), best.get("value")
+    monitor, value = (run.about if record is None else record.about).get("monitor"), best.get("value")
     if monitor is not None and finite(value) and not level(_value(rows, best.get("epoch"), monitor), value):
         return (
             f"{files.METRICS}: the best epoch, {best.get('epoch')}, does not have the value that {files.STATUS} names"

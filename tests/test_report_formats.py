@@ -11,6 +11,9 @@ import pytest
 from report_folders import page, write_run, write_sweep
 
 from lstm_lab.report import write_report
+from lstm_lab.report.parts.classification import confusion_matrix
+from lstm_lab.report.parts.content import Page, Section, Subsection, Summary
+from lstm_lab.report.parts.render import to_dict, to_markdown
 
 GOLDEN = Path(__file__).parent / "golden" / "report.json"
 
@@ -24,7 +27,8 @@ def shortened(value):
     if isinstance(value, dict):
         if "content" in value and "alt" in value:
             traces = [[t["type"], t.get("mode"), t.get("name")] for t in value["content"]["data"]]
-            return {**shortened({key: inner for key, inner in value.items() if key != "content"}), "content": traces}
+            others = {key: inner for key, inner in value.items() if key not in ("content", "data")}
+            return {**shortened(others), "content": traces}
         return {key: shortened(inner) for key, inner in value.items()}
     return value
 
@@ -68,6 +72,36 @@ def test_all_formats_have_the_same_content(small):
     assert content["summary"]["headline"] in shown.text
     for _, command in content["commands"]:
         assert f"```\n{command}\n```" in text
+
+
+def test_numbers_in_markdown_and_json_are_those_of_the_record(small):
+    best = json.loads((small / "summary.json").read_text())["configurations"][0]["mean"]
+    assert str(round(best, 6)) != str(best)
+    assert f"| **{best!r}** |" in write_report(small, "markdown").read_text(encoding="utf-8")
+    curves = [
+        figure
+        for section in json.loads(write_report(small, "json").read_text(encoding="utf-8"))["sections"]
+        for inner in section["subsections"]
+        for figure in inner["figures"]
+        if figure["id"].startswith("curves")
+    ]
+    rows = [json.loads(line) for line in next(small.glob("trials/*/metrics.jsonl")).read_text().splitlines()]
+    drawn = {(row[-2], row[-1]) for figure in curves for row in figure["data"]["rows"]}
+    assert (rows[0]["epoch"], rows[0]["val/loss"]) in drawn
+
+
+def test_counts_of_a_confusion_matrix_are_in_markdown_and_json(tmp_path):
+    counts = [[7, 1, 0], [2, 9, 3], [0, 0, 5]]
+    figure = confusion_matrix(["a|b", "2", "c"], counts, "test")
+    shown = Page("p", "", "", Summary("h"), [], [Section("s", "S", [Subsection(figures=[figure])])])
+    (found,) = to_dict(shown)["sections"][0]["subsections"][0]["figures"]
+    assert found["data"] == {
+        "columns": ["target \\ prediction", "a|b", "2", "c"],
+        "rows": [["a|b", 7, 1, 0], ["2", 2, 9, 3], ["c", 0, 0, 5]],
+    }
+    text = to_markdown(shown)
+    assert "| target \\\\ prediction | a\\|b | 2 | c |" in text
+    assert "| 2 | 2 | 9 | 3 |" in text
 
 
 def test_every_row_of_a_markdown_table_has_as_many_cells_as_its_head(small):

@@ -102,7 +102,7 @@ def test_what_is_neither_a_run_nor_a_sweep_is_refused_in_one_line(tmp_path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [("summary.json", '{"title": "Wh'), ("summary.json", '{"trials": {"total": 4}}'), ("sweep.yaml", "title: [a"),
-     ("trials/t0000/run.json", '{"id'), ("trials.jsonl", '{"trial": "t0000"}\n')],
+     ("trials/t0000/run.json", '{"id')],
 )  # fmt: skip
 def test_incomplete_files_are_refused_in_one_line(tmp_path, name, text):
     folder = write_sweep(tmp_path / "truncated", draws=1, seeds=(0, 1))
@@ -155,3 +155,9 @@ def test_a_hyperparameter_that_only_some_configurations_have_and_one_that_is_a_s
     axes = {axis["label"]: axis for axis in shown.figures["parallel"]["data"][0]["dimensions"]}
     assert axes["cell.bias"]["ticktext"] == ["false", "–"]
     assert "pairs of configurations that are equal otherwise" in shown.text
+
+
+def test_trials_that_the_record_has_lost_are_named(tmp_path):
+    folder = write_sweep(tmp_path / "lost", draws=1, seeds=(0, 1))
+    (folder / "trials.jsonl").write_text('{"trial": "t0000"}\n')
+    assert "Damaged records of 4 trials: t0000 (not in trials.jsonl), t0001 (not in" in page(folder).text

@@ -15,9 +15,11 @@ from lstm_lab.report.sections.base import build_sections
 from lstm_lab.report.summary import run_summary, sweep_summary
 from lstm_lab.run import Run
 from lstm_lab.sweeps.store.leaderboard import ENDED
-from lstm_lab.sweeps.store.record import NEVER_STARTED, SweepRecord
+from lstm_lab.sweeps.store.record import NEVER_STARTED, TRIAL_ID, SweepRecord
 
 Commands = list[tuple[str, str]]
+MAX_DAMAGED = 10
+"""Trials with damaged records that a page names."""
 EVALUATE = "Evaluate on the held-out test split"
 
 
@@ -72,14 +74,25 @@ def _damaged(sweep: SweepRecord) -> str:
                 found.append(f"{trial.id} (its folder is gone)")
         elif run is not None:
             is_best = sweep.winner is not None and sweep.winner.id == trial.id
-            if lost := lost_rows(run) or (lost_best(run) if is_best else None):
+            if lost := lost_rows(run, trial.record) or (_damaged_best(run) if is_best else None):
                 found.append(f"{trial.id} ({lost})")
+    known, folders = {trial.id for trial in sweep.trials}, sweep.path / "trials"
+    names = sorted(path.name for path in folders.iterdir() if path.is_dir()) if folders.is_dir() else []
+    found += [f"{name} (not in {files.TRIALS})" for name in names if TRIAL_ID.fullmatch(name) and name not in known]
     if not found:
         return ""
+    count = len(found)
+    if count > MAX_DAMAGED:
+        found = [*found[:MAX_DAMAGED], f"{count - MAX_DAMAGED:,} more"]
     return (
-        f"Damaged records of {fmt.plural(len(found), 'trial')}: {fmt.join(found)}; to train what is missing again: "
+        f"Damaged records of {fmt.plural(count, 'trial')}: {fmt.join(found)}; to train what is missing again: "
         f"{_command('resume', shown_path(sweep.path))}."
     )
+
+
+def _damaged_best(run: Run) -> str | None:
+    """What is wrong with the best checkpoint; a record that was copied without checkpoints is not damaged."""
+    return lost_best(run) if run.best_checkpoint.is_file() else None
 
 
 def _unfinished(sweep: SweepRecord) -> str:
@@ -113,7 +126,7 @@ def _run_notice(run: RunRecord) -> str:
         "running": f"This run is still training: {epochs} so far.",
         "stopped": f"This run was stopped early after {epochs}{reason}",
     }
-    lost = lost_rows(Run(run.path)) or lost_best(Run(run.path))
+    lost = lost_rows(Run(run.path), run) or _damaged_best(Run(run.path))
     again = _command("train", "--resume", shown_path(run.path))
     damaged = f"The record of this run is damaged: {lost}. {again} trains it again." if lost else ""
     return " ".join(text for text in (notices.get(run.state, ""), damaged) if text)

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
 from lstm_lab.files import Row
 from lstm_lab.files import to_json as to_json_text
+from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Page, Subsection
+from lstm_lab.report.parts.figure_data import figure_data
+from lstm_lab.report.parts.figures import Figure
 from lstm_lab.report.parts.tables import FIGURE_SPACE, PUNCTUATION_SPACE, Cell, Table
 
+MAX_POINTS = 2000
+"""Points of a figure up to which Markdown lists them."""
+PIPE = "\\|"
+"""A vertical bar within a cell of Markdown."""
 VERSION = 2
 """Of the JSON: raised when a field is renamed or changes its meaning."""
 
@@ -46,12 +54,14 @@ def in_script(content: str) -> Any:
 
 
 def to_dict(page: Page) -> Row:
-    """The page as plain values: numbers at full precision beside their text, figures as plotly's JSON."""
+    """The page as plain values: numbers at full precision beside their text; of figures plotly's JSON, and what they
+    draw as a table."""
     content: Row = {"version": VERSION, **asdict(page)}
-    for section in content["sections"]:
-        for subsection in section["subsections"]:
-            for figure in subsection["figures"]:
+    for section, drawn in zip(content["sections"], page.sections, strict=True):
+        for subsection, inner in zip(section["subsections"], drawn.subsections, strict=True):
+            for figure, whole in zip(subsection["figures"], inner.figures, strict=True):
                 figure["content"] = json.loads(figure["content"])
+                figure["data"] = asdict(figure_data(whole))
             for table in subsection["tables"]:
                 table["highlighted"] = sorted(table["highlighted"])
             for name in ("text", "tables", "remarks", "figures", "items"):
@@ -65,7 +75,7 @@ def to_json(page: Page) -> str:
 
 
 def to_markdown(page: Page) -> str:
-    """Text and tables; of a figure its title and its content in words."""
+    """Text and tables, numbers at full precision; of a figure its title, its content in words, and what it draws."""
     summary = page.summary
     lines = [f"# {_escaped(page.title)}", f"*{_escaped(page.subtitle)}*"]
     if page.notice:
@@ -90,7 +100,8 @@ def _subsection(content: Subsection) -> list[str]:
     lines += [_escaped(text) for text in content.text]
     lines += [table_to_markdown(table) for table in content.tables]
     lines += [_escaped(text) for text in content.remarks]
-    lines += [f"*Figure, {_escaped(figure.title)}.* {_escaped(figure.alt)}" for figure in content.figures]
+    for figure in content.figures:
+        lines += [f"*Figure, {_escaped(figure.title)}.* {_escaped(figure.alt)}", _figure_table(figure)]
     if content.code:
         fence = "```" if "```" not in content.code else "`````"
         lines.append(f"{fence}yaml\n{content.code.rstrip()}\n{fence}")
@@ -99,23 +110,51 @@ def _subsection(content: Subsection) -> list[str]:
     return lines
 
 
+def _figure_table(figure: Figure) -> str:
+    data = figure_data(figure)
+    if len(data.rows) > MAX_POINTS:
+        return f"{len(data.rows):,} points are drawn: `--to json` has them."
+    numeric = [not any(isinstance(row[index], str) for row in data.rows) for index in range(len(data.columns))]
+    return _grid(data.columns, numeric, [[_escaped(_exact(value)) for value in row] for row in data.rows])
+
+
 def table_to_markdown(table: Table) -> str:
     """A table with its caption, highlighted rows in bold."""
-
-    def line(cells: list[str]) -> str:
-        return f"| {' | '.join(cells)} |"
-
-    head = [_escaped(column.name) for column in table.columns]
-    alignment = ["---:" if column.numeric else "---" for column in table.columns]
     body = [
-        line([f"**{text}**" if index in table.highlighted and text else text for text in map(_cell, cells)])
+        [f"**{text}**" if index in table.highlighted and text else text for text in map(_cell, cells)]
         for index, cells in enumerate(table.rows)
     ]
-    return "\n".join([f"{_escaped(table.caption)}:", "", line(head), line(alignment), *body])
+    names, numeric = [column.name for column in table.columns], [column.numeric for column in table.columns]
+    return f"{_escaped(table.caption)}:\n\n{_grid(names, numeric, body)}"
+
+
+def _grid(names: Sequence[str], numeric: Sequence[bool], rows: Sequence[Sequence[str]]) -> str:
+    """A table of Markdown; cells are escaped already."""
+
+    def line(cells: Sequence[str]) -> str:
+        return f"| {' | '.join(cell.replace('|', PIPE) for cell in cells)} |"
+
+    alignment = ["---:" if is_number else "---" for is_number in numeric]
+    return "\n".join([line([_escaped(name) for name in names]), line(alignment), *map(line, rows)])
 
 
 def _cell(cell: Cell) -> str:
-    return _escaped(cell.text.rstrip(FIGURE_SPACE + PUNCTUATION_SPACE)).replace("|", "\\|")
+    """The number of a cell that shows a rounded one; else its text."""
+    text = cell.text.rstrip(FIGURE_SPACE + PUNCTUATION_SPACE)
+    is_rounded = isinstance(cell.value, float) and math.isfinite(cell.value) and _is_number(text)
+    return _escaped(_exact(cell.value) if is_rounded else text)
+
+
+def _exact(value: str | float | None) -> str:
+    return fmt.MISSING if value is None else value if isinstance(value, str) else repr(value)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text.replace(",", "").replace("−", "-"))
+    except ValueError:
+        return False
+    return True
 
 
 def _escaped(text: str) -> str:
