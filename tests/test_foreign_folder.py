@@ -10,7 +10,7 @@ import pytest
 import torch
 from pyarrow import fs
 
-from lstm_lab import files, links
+from lstm_lab import config, files, links
 from lstm_lab.__main__ import app
 from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import ConfigError, DataError
@@ -309,3 +309,12 @@ def test_data_are_not_executed(tmp_path):
     with pytest.raises(DataError, match="is a script"):
         _ = data.info
     assert not (tmp_path / "pwned").exists()
+
+
+def test_a_title_of_two_lines_is_one_comment(foreign):
+    sweep = foreign.sweep.model_copy(update={"title": "a\nseed: 9\x1b[2J"})
+    (won,) = foreign.trials()
+    summary.write_best(foreign, sweep, won, "val/loss")
+    text = (foreign.path / files.BEST_EXPERIMENT).read_text()
+    assert text.startswith("# a seed: 9\\x1b[2J\n# Trial t0000")
+    assert config.load(foreign.path / files.BEST_EXPERIMENT)["seed"] == 0

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 
 import numpy as np
-import pandas as pd
 
 from lstm_lab.config import DataError
 from lstm_lab.data.readers.calendars import Calendar, Times
@@ -89,6 +88,8 @@ def values_of_times(times: Times, places: int = 0) -> list[int | float | datetim
                 for tick in times.ticks.tolist()]  # fmt: skip
     if not times.has_offset:
         return list(times.local)
+    import pandas as pd
+
     offsets = times.local - pd.DatetimeIndex(times.ticks)
     return [local.tz_localize(timezone(timedelta(seconds=offset.total_seconds())))
             for local, offset in zip(times.local, offsets, strict=True)]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 
-from lstm_lab import config, files, tracking
+from lstm_lab import config, files, printable, tracking
 from lstm_lab.config import Fault
 from lstm_lab.evaluate import evaluate
 from lstm_lab.files import Row
@@ -123,7 +123,7 @@ def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> No
         # Trained to completion the result would differ; up to the epoch where it was stopped it is the same run.
         experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
         note += f"# No configuration was trained to completion: this one was stopped after {won.epochs} epochs.\n"
-    head = f"# {sweep.title}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
+    head = f"# {printable.message(sweep.title)}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
     files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
 
 
