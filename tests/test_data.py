@@ -153,12 +153,15 @@ def test_digest_changes_with_every_value_label_and_length():
     assert digest(np.zeros(2)) != digest(np.zeros((1, 2))) != digest(np.zeros(2, np.float32))
 
 
-def test_a_class_that_only_the_test_split_has_is_refused():
+def test_a_class_that_only_the_test_split_has_is_said_and_counts_as_an_error():
     def spoil(sequences, labels):
         labels[55] = "c"
 
-    with pytest.raises(DataError, match="toy: class 'c' is in the test split only"):
-        _ = Toy(spoil).info
+    data = Toy(spoil)
+    assert data.info.classes[-1] == "c"
+    assert data.info.counts[-1] == 0
+    assert data.notes == ("class 'c' is not in the training split: samples of it count as errors",)
+    assert (data.test_split().labels == 2).sum() == 1
 
 
 def test_japanese_vowels_is_as_published():

@@ -42,7 +42,6 @@ MALFORMED = {
     "torn Parquet": ("a.parquet", b"PAR1torn", {}, "not a complete Parquet file"),
     "odd part": ("a.csv", "text,label,s\ngood,y,train\nbad,n,tset\n", {"split": "s"}, "column 's': 'tset' is not a"),
     "dead share": ("a.csv", "text,label,s\na,x,train\nb,y,test\n", {"split": "s", "test": 0.5}, "data.test=0.5 has no"),
-    "test class": ("a.csv", "text,label,s\na,x,train\nb,y,train\nc,z,test\n", {"split": "s"}, "class 'z' is not in"),
     "a folder": ("folder.csv", {}, {}, "is a folder"),
 }  # fmt: skip
 

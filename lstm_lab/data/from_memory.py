@@ -263,8 +263,8 @@ def frame(
         future: columns that are known in advance, such as holidays.
         static: columns that are constant within a series; known in advance.
         folder: where the file is written; None: `frames` below the folder that LSTM_LAB_CACHE names.
-        options: other fields of the data set "csv": window, horizon, seasons, calendar, missing, gaps, validation,
-            test, batch_size, augment, ...
+        options: other fields of the data set "csv": window, horizon, seasons, calendar, missing, gaps, split,
+            validation, test, batch_size, augment, ...
 
     Returns:
         A configuration of the data set "csv".
@@ -294,7 +294,7 @@ def frame(
     table = table.loc[:, table.columns.isin(checked.wanted)]
     for name in table.columns[table.dtypes.map(str).str.startswith("period")]:
         table[name] = table[name].dt.to_timestamp()
-    checked.check(checked.series_of(read_frame(table, checked.wanted, numbers=True)))
+    checked.check(checked.split_series_of(read_frame(table, checked.wanted, numbers=True)))
     body = io.BytesIO()
     table.to_parquet(body, index=False)
     to = cache_folder() / "frames" if folder is None else Path(folder)

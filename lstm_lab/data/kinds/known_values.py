@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,17 +34,17 @@ def check_targets(dataset: Dataset) -> None:
             )
 
 
-def count_known(series: Series, split_ends: Callable[[int], tuple[int, int, int]]) -> dict[str, np.ndarray]:
+def count_known(series: Series, split_ends: Sequence[tuple[int, int, int]]) -> dict[str, np.ndarray]:
     """Split -> (series, targets) number of known values among the rows that it predicts.
 
     Args:
-        split_ends: number of rows of a series -> row behind each split.
+        split_ends: of each series, row behind each split.
     """
     found: dict[str, list[np.ndarray]] = {split: [] for split in CONSEQUENCES}
     known = ~np.isnan(series.values[:, : series.num_targets])
-    for first, end in series.spans:
+    for (first, _), ends in zip(series.spans, split_ends, strict=True):
         start = 0
-        for split, split_end in zip(CONSEQUENCES, split_ends(end - first), strict=True):
+        for split, split_end in zip(CONSEQUENCES, ends, strict=True):
             found[split].append(known[first + start : first + split_end].sum(0))
             start = split_end
     return {split: np.stack(counts) for split, counts in found.items()}

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset, InfoT, NewSamples, Split, digest
 from lstm_lab.data.kinds.new_samples import (
     NamedSequences,
@@ -25,7 +24,7 @@ from lstm_lab.data.kinds.new_samples import (
 )
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.preprocessing.scaling import check_resolution, standardization, standardized_sequences
-from lstm_lab.data.preprocessing.splits import no_test_split
+from lstm_lab.data.preprocessing.splits import class_indices, no_test_split, unlearnable_classes
 from lstm_lab.data.readers.cache import CacheEntry, cached
 from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.kernels.lengths import length_mask
@@ -164,12 +163,9 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
 
     @cached_property
     def _classes(self) -> tuple[str, ...]:
-        _, labels = self.data.train
-        classes = tuple(sorted({str(label) for label in labels}))
-        unknown = sorted({str(label) for label in self.data.test[1]} - set(classes))
-        if unknown:
-            raise DataError(f"{self.name}: class {unknown[0]!r} is in the test split only: it cannot be learned")
-        return classes
+        train, test = self.data.train[1], self.data.test[1]
+        splits = np.repeat(["train", "test"], [len(train), len(test)])
+        return class_indices(np.concatenate([train.astype(str), np.asarray(test).astype(str)]), splits, self.name)[0]
 
     @cached_property
     def info(self) -> LabelledInfo:
@@ -177,6 +173,10 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         counts = np.bincount(self._indices(labels[self._train_and_validation[0]]), minlength=len(self._classes))
         mean, std = (tuple(part.tolist()) for part in self._scale)
         return LabelledInfo(sequences[0].shape[1], self._classes, tuple(counts.tolist()), mean, std)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return unlearnable_classes(self.info.classes, self.info.counts)
 
     def _indices(self, labels: np.ndarray) -> np.ndarray:
         number = {name: i for i, name in enumerate(self._classes)}

@@ -17,6 +17,7 @@ from lstm_lab.data.base import Dataset, digest
 from lstm_lab.data.kinds.known_values import check_known, count_known, known_notes, untrained
 from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.preprocessing.scaling import check_resolution, fill_scale, series_scale, standardized
+from lstm_lab.data.preprocessing.split_points import SplitPoints
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, TestFraction, check_fractions, no_test_split
 
 if TYPE_CHECKING:
@@ -82,6 +83,8 @@ class Series:
     """What a step is; of several series, the first one's."""
     notes: tuple[str, ...] = ()
     """What to know of how they were read, a sentence each."""
+    split_ends: tuple[tuple[int, int, int], ...] = ()
+    """Of each series: row behind the training, the validation and the test split; empty: the data set decides."""
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -118,6 +121,7 @@ class SeriesOptions(WindowOptions):
 
     validation: float
     test: float
+    split: NotRequired[SplitPoints | None]
 
 
 class WindowedDataset(Dataset[SeriesInfo]):
@@ -165,6 +169,10 @@ class WindowedDataset(Dataset[SeriesInfo]):
     def _split_ends(self, rows: int) -> tuple[int, int, int]:
         """Row behind the training, the validation and the test split, of a series with so many rows."""
 
+    def split_ends(self, series: Series) -> list[tuple[int, int, int]]:
+        """Row behind the training, the validation and the test split of each series."""
+        return list(series.split_ends) or [self._split_ends(end - first) for first, end in series.spans]
+
     @cached_property
     def series(self) -> Series:
         """All rows, read once and checked."""
@@ -173,8 +181,8 @@ class WindowedDataset(Dataset[SeriesInfo]):
     def check(self, series: Series) -> Series:
         """Raise DataError where a series is too short for its splits; returns it otherwise."""
         whole_window = self.window + self.horizon
-        for name, (first, end) in zip(series.names, series.spans, strict=True):
-            train_end, validation_end, test_end = self._split_ends(end - first)
+        for name, (first, end), ends in zip(series.names, series.spans, self.split_ends(series), strict=True):
+            train_end, validation_end, test_end = ends
             for split, rows, needed in (
                 ("training", train_end, whole_window),
                 ("validation", validation_end - train_end, self.horizon),
@@ -186,15 +194,13 @@ class WindowedDataset(Dataset[SeriesInfo]):
                         f"for the {split} split, but window {self.window} + horizon {self.horizon} need {needed}: "
                         "shorten data.window or data.horizon, or provide more rows"
                     )
-        check_known(series, count_known(series, self._split_ends))
+        check_known(series, count_known(series, self.split_ends(series)))
         return series
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return (
-            *self.series.notes,
-            *known_notes(self.series, count_known(self.series, self._split_ends), self.has_test_split),
-        )
+        counts = count_known(self.series, self.split_ends(self.series))
+        return (*self.series.notes, *known_notes(self.series, counts, self.has_test_split))
 
     @cached_property
     def info(self) -> SeriesInfo:
@@ -216,14 +222,15 @@ class WindowedDataset(Dataset[SeriesInfo]):
             num_mask_channels=num_mask_channels,
             step=series.step,
             num_unscaled=tuple((scales[:, 2, : series.num_targets] == 0).sum(0).tolist()),
-            untrained=untrained(series, count_known(series, self._split_ends)),
+            untrained=untrained(series, count_known(series, self.split_ends(series))),
         )
 
     @cached_property
     def _scales(self) -> np.ndarray:
         """(series, 3, C) `series_scale` of the training rows of each series."""
         series = self.series
-        trains = [series.values[first : first + self._split_ends(end - first)[0]] for first, end in series.spans]
+        ends = self.split_ends(series)
+        trains = [series.values[first : first + end[0]] for (first, _), end in zip(series.spans, ends, strict=True)]
         for name, train in zip(series.names, trains, strict=True):
             check_resolution(train, series_place(series.path, name), series.columns)
         scales = fill_scale(np.stack([series_scale(train, self.seasons) for train in trains]))
@@ -245,8 +252,8 @@ class WindowedDataset(Dataset[SeriesInfo]):
     def _windows(self, split: int, stride: int = 1) -> Windows:
         series = self.series
         ranges = []
-        for start, end in series.spans:
-            ends = (0, *self._split_ends(end - start))
+        for (start, _), own in zip(series.spans, self.split_ends(series), strict=True):
+            ends = (0, *own)
             ranges.append(RowRange(start, start + ends[split], start + ends[split + 1]))
         # Later rows are cut off: no window of this split can reach them.
         values, K = self._scaled[: ranges[-1].end], series.num_targets
@@ -271,7 +278,7 @@ class WindowedDataset(Dataset[SeriesInfo]):
     @cached_property
     def digest(self) -> str:
         series = self.series
-        ends = [self._split_ends(end - start) for start, end in series.spans]
+        ends = self.split_ends(series)
         # Of a single series without further columns: as earlier versions recorded it.
         details = (ends, series.names, series.num_known, series.shared, series.may_be_missing)
         plain = not (series.rows or series.num_known or series.shared or series.may_be_missing)
@@ -279,27 +286,35 @@ class WindowedDataset(Dataset[SeriesInfo]):
 
 
 class SeriesDataset(WindowedDataset):
-    """Base of the sources of series that are split by fractions. A source writes `read`."""
+    """Base of the sources of series that are split by fractions, or at given times or rows. A source writes `read`."""
 
     class Config(WindowedDataset.Config):
         validation: Fraction = DEFAULT_FRACTIONS[0]
         """Fraction of the rows, before those of the test split."""
         test: TestFraction = DEFAULT_FRACTIONS[1]
         """Fraction of the rows, at the end; 0: no test split."""
+        split: SplitPoints | None = None
+        """Dates or numbers of rows at which the splits begin, instead of fractions."""
 
         @model_validator(mode="after")
         def _training_rows_are_left(self) -> SeriesDataset.Config:
             check_fractions(self.validation, self.test)
+            if self.split is not None and (self.validation, self.test) != DEFAULT_FRACTIONS:
+                raise ValueError("validation and test, which are fractions, have no effect beside split: remove them")
             return self
 
-    def __init__(self, *, validation: float, test: float, **options: Unpack[WindowOptions]) -> None:
+    def __init__(
+        self, *, validation: float, test: float, split: SplitPoints | None = None, **options: Unpack[WindowOptions]
+    ) -> None:
         super().__init__(**options)
-        self.fractions = (validation, test)
+        self.fractions, self.split = (validation, test), split
 
     @property
     def has_test_split(self) -> bool:
-        return self.fractions[1] > 0
+        return self.fractions[1] > 0 if self.split is None else self.split.test_from is not None
 
     def _split_ends(self, rows: int) -> tuple[int, int, int]:
+        if self.split is not None:
+            return self.split.ends(rows, None, None, self.name)
         validation, test = self.fractions
         return int(rows * (1 - validation - test) + 1e-9), int(rows * (1 - test) + 1e-9), rows

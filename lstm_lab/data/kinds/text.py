@@ -27,6 +27,7 @@ from lstm_lab.data.preprocessing.splits import (
     assign_splits,
     class_indices,
     count_leaks,
+    unlearnable_classes,
 )
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer, Vocabulary, Word
 from lstm_lab.data.readers.cache import CacheEntry, cached
@@ -272,7 +273,8 @@ class TextDataset(ClassificationDataset[TextInfo]):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        notes = [f"{count} of the {texts} {split} texts are in the training split too: they reward memorization"
+        notes = [*unlearnable_classes(self.info.classes, self.info.counts)]
+        notes += [f"{count} of the {texts} {split} texts are in the training split too: they reward memorization"
                  for split, (count, texts) in self._prepared.metadata["leaks"].items() if count]  # fmt: skip
         truncated, padding = (self.train.removed > 0).float().mean(), self.train.plan(self.batch_size).padding()
         batch = self.validation.take(torch.arange(len(self.validation)))

@@ -21,6 +21,7 @@ from lstm_lab.data.preprocessing.splits import (
     TestFraction,
     assign_splits,
     check_fractions,
+    check_groups,
     check_named_fractions,
     class_indices,
 )
@@ -93,6 +94,8 @@ class UserSequences(LabelledSequences):
         _, labels = class_indices(data.labels, data.splits, self.path)
         if data.splits is not None:
             check_named_fractions(set(data.splits.tolist()), self.fractions, self.path)
+            if data.groups is not None:
+                check_groups(data.groups, data.splits, self.path)
         groups = [sequence.tobytes() for sequence in data.sequences] if data.groups is None else data.groups.tolist()
         return data, assign_splits(labels, groups, data.splits, self.fractions, self.path, "sequences")
 

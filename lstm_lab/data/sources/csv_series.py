@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Unpack
 
@@ -15,6 +16,7 @@ from lstm_lab.data.base import NewSamples
 from lstm_lab.data.kinds.latest_windows import latest_windows
 from lstm_lab.data.kinds.new_samples import plain_ids
 from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions, series_place
+from lstm_lab.data.preprocessing.split_points import ends_of_series
 from lstm_lab.data.readers.calendars import Times, calendar_of, times_after
 from lstm_lab.data.readers.columns import Column, Columns, Sha256, check_distinct
 from lstm_lab.data.readers.coming_rows import KnownRows, known_values, values_of_times
@@ -130,7 +132,7 @@ class CSV(SeriesDataset, name="csv"):
         path = find_file(self.path)
         if self.sha256 is not None:
             check_sha256(path, self.sha256, "is not the file of this configuration", "restore it, or set data.sha256")
-        return self.series_of(read_table(path, self.time, self._beside_time, self.format))
+        return self.split_series_of(read_table(path, self.time, self._beside_time, self.format))
 
     @property
     def _beside_time(self) -> tuple[str, ...]:
@@ -178,6 +180,16 @@ class CSV(SeriesDataset, name="csv"):
             step=regularity(times.rows(next(iter(rows_of.values()))[:1000]))[0],
             notes=(f"{table.path}: rows are newest first: they are read from the last to the first",) * newest_first,
         )
+
+    def split_series_of(self, table: Table) -> Series:
+        """The same, with the rows at which `data.split` begins its splits."""
+        series = self.series_of(table)
+        if self.split is None:
+            return series
+        times = self._times(table)
+        rows, _ = rows_by_series(table, self.id, times)
+        ends = ends_of_series(self.split, table, self.time, times, [*rows.values()], fill=self.gaps == "fill")
+        return replace(series, split_ends=ends)
 
     def _regular(self, table: Table, times: Times, values: np.ndarray) -> np.ndarray:
         """(N, C) rows of one series at equal steps, those of gaps inserted.

@@ -8,17 +8,17 @@ from typing import Unpack
 import numpy as np
 from pydantic import model_validator
 
-from lstm_lab.data.kinds.user_text import UserText, UserTextOptions
+from lstm_lab.data.kinds.user_text import UserTextFileOptions, UserTextFiles
 from lstm_lab.data.preprocessing.splits import Texts
 from lstm_lab.data.readers.columns import Separator, check_distinct
 from lstm_lab.data.readers.formats import check_classes, labels_of, read_rows, splits_of, texts_of
 from lstm_lab.data.readers.locate import find_file
 
 
-class CSVText(UserText, name="csv_text"):
+class CSVText(UserTextFiles, name="csv_text"):
     """One file with a row for each text: CSV, TSV, JSONL or Parquet, by the ending of its name."""
 
-    class Config(UserText.Config):
+    class Config(UserTextFiles.Config):
         text: str = "text"
         """Column of the texts."""
         label: str = "label"
@@ -52,22 +52,23 @@ class CSVText(UserText, name="csv_text"):
         group: str | None,
         id: str | None,
         separator: str | None,
-        **options: Unpack[UserTextOptions],
+        **options: Unpack[UserTextFileOptions],
     ) -> None:
         # The id is no part of what is read for training.
         super().__init__(**options, text=text, label=label, split=split, group=group, separator=separator)
         self.id = id
         self.column, self.label, self.split, self.group, self.separator = text, label, split, group, separator
 
-    def files(self) -> list[Path]:
-        return [find_file(self.path)]
+    def files_at(self, path: str) -> list[Path]:
+        return [find_file(path)]
 
-    def read(self) -> Texts:
-        (path,) = self.files()
-        wanted = [name for name in (self.column, self.label, self.split, self.group) if name is not None]
-        table = read_rows(path, wanted, self.separator)
+    def read_at(self, path: str, split: str | None) -> Texts:
+        (file,) = self.files_at(path)
+        split_column = self.split if split is None else None
+        wanted = [name for name in (self.column, self.label, split_column, self.group) if name is not None]
+        table = read_rows(file, wanted, self.separator)
         texts, labels = texts_of(table, self.column), labels_of(table, self.label)
-        check_classes(labels, path, self.label, "texts")
-        splits = None if self.split is None else self.checked_splits(splits_of(table, self.split), path)
+        check_classes(labels, file, self.label, "texts")
+        splits = None if split_column is None else splits_of(table, split_column)
         groups = None if self.group is None else np.array(table.columns[self.group])
-        return Texts(texts, labels, str(path), splits, groups)
+        return Texts(texts, labels, str(file), splits, groups)

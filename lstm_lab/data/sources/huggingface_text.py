@@ -78,5 +78,5 @@ class HuggingFace(UserText, name="huggingface"):
             texts += texts_of(table, self.column)
             labels += labels_of(table, self.label).tolist()
             splits += [split] * len(rows)
-        named = self.checked_splits(np.array(splits), Path(self.path)) if splits[0] else None
+        named = self.checked_splits(np.array(splits), self.path) if splits[0] else None
         return Texts(texts, np.array(labels), self.path, named)

@@ -7,28 +7,28 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.kinds.user_text import UserText
+from lstm_lab.data.kinds.user_text import UserTextFiles
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
 from lstm_lab.data.readers.locate import candidates, find_folder
 from lstm_lab.data.readers.table import read_text
 
 
-class TextFolder(UserText, name="text_folder"):
+class TextFolder(UserTextFiles, name="text_folder"):
     """A folder with one sub-folder for each class, which has a .txt file for each text; or folders train and test, and
     optionally validation, that have the class folders."""
 
-    def folder(self) -> Path:
+    def folder(self, path: str) -> Path:
         """The folder above all others."""
-        found = find_folder(self.path)
+        found = find_folder(path)
         if found is None:
-            if any(path.exists() for path in candidates(self.path)):
-                raise DataError(f"{self.path}: is a file: set data.path to a folder, or read it by data.name=csv_text")
-            raise DataError(f"{self.path}: no such folder: set data.path")
+            if any(candidate.exists() for candidate in candidates(path)):
+                raise DataError(f"{path}: is a file: set data.path to a folder, or read it by data.name=csv_text")
+            raise DataError(f"{path}: no such folder: set data.path")
         return found
 
-    def _class_folders(self) -> list[tuple[str, Path]]:
+    def _class_folders(self, path: str) -> list[tuple[str, Path]]:
         """Split, "" where none is named, and folder of each class."""
-        root = self.folder()
+        root = self.folder(path)
         inside = _folders(root)
         if inside and all(folder.name.lower() in SPLIT_ALIASES for folder in inside):
             found = [(SPLIT_ALIASES[split.name.lower()], folder) for split in inside for folder in _folders(split)]
@@ -39,21 +39,22 @@ class TextFolder(UserText, name="text_folder"):
                             "in them")  # fmt: skip
         return found
 
-    def files(self) -> list[Path]:
-        return [path for _, folder in self._class_folders() for path in _text_files(folder)]
+    def files_at(self, path: str) -> list[Path]:
+        return [file for _, folder in self._class_folders(path) for file in _text_files(folder)]
 
-    def read(self) -> Texts:
+    def read_at(self, path: str, split: str | None) -> Texts:
         texts, labels, splits = [], [], []
-        for split, folder in self._class_folders():
-            for path in _text_files(folder):
-                texts.append(read_text(path, "text", "the text"))
+        for named, folder in self._class_folders(path):
+            for file in _text_files(folder):
+                texts.append(read_text(file, "text", "the text"))
                 labels.append(folder.name)
-                splits.append(split)
-        named = any(splits)
-        if named and "train" not in splits:
-            raise DataError(f"{self.folder()}: has a folder for {splits[0]} but none for train: make one")
-        checked = self.checked_splits(np.array(splits), self.folder()) if named else None
-        return Texts(texts, np.array(labels), str(self.folder()), checked)
+                splits.append(named)
+        root = str(self.folder(path))
+        if any(splits) and split is not None:
+            raise DataError(f"{root}: has folders for splits, but is the {split} split: name one of its folders")
+        if any(splits) and "train" not in splits:
+            raise DataError(f"{root}: has a folder for {splits[0]} but none for train: make one")
+        return Texts(texts, np.array(labels), root, np.array(splits) if any(splits) else None)
 
 
 def _folders(path: Path) -> list[Path]:

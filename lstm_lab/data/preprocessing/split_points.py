@@ -1,0 +1,124 @@
+"""Splits of a series at given times or rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated
+
+import numpy as np
+from pydantic import AfterValidator, model_validator
+
+from lstm_lab.config import Config, DataError
+from lstm_lab.data.readers.calendars import Times
+from lstm_lab.data.readers.table import Table
+from lstm_lab.data.readers.timeline import step_numbers
+
+
+def _checked(point: int | str) -> int | str:
+    if isinstance(point, int):
+        return point
+    try:
+        date = datetime.fromisoformat(point)
+    except ValueError:
+        raise ValueError(f"{point!r} is neither a number of rows nor a date such as 2017-07-01 or "
+                         "2017-07-01T12:00") from None  # fmt: skip
+    if date.tzinfo is not None:
+        raise ValueError(f"{point!r} has an offset: write the local time of the data, without an offset")
+    return point
+
+
+Point = Annotated[int | str, AfterValidator(_checked)]
+"""Number of a row, counted from 0, or a date as ISO 8601, in the local time of the data."""
+
+
+class SplitPoints(Config):
+    """Where the splits of a series begin: at dates, or at rows. Rows before the first one are for training."""
+
+    validation_from: Point
+    """First row of the validation split."""
+    test_from: Point | None = None
+    """First row of the test split; null: there is none."""
+    until: Point | None = None
+    """First row that is left out; null: all rows are used."""
+
+    @model_validator(mode="after")
+    def _points_are_of_one_kind_and_in_order(self) -> SplitPoints:
+        given = self.points
+        if len({type(point) for point in given.values()}) > 1:
+            raise ValueError(f"mixes dates and numbers of rows ({_written(given)}): use one of them")
+        first, *later = given
+        for name in later:
+            if _order(given[name]) <= _order(given[first]):
+                raise ValueError(f"{name}={given[name]} is not after {first}={given[first]}: put the points in order")
+            first = name
+        return self
+
+    @property
+    def points(self) -> dict[str, int | str]:
+        """Those that are set, in order."""
+        every = {"validation_from": self.validation_from, "test_from": self.test_from, "until": self.until}
+        return {name: point for name, point in every.items() if point is not None}
+
+    def ends(self, rows: int, dates: np.ndarray | None, steps: np.ndarray | None, path: str) -> tuple[int, int, int]:
+        """Row behind the training, the validation and the test split of one series.
+
+        Args:
+            rows: number of rows, those of gaps included.
+            dates: (N,) datetime64 local time of each row that the data have; None where there are no dates.
+            steps: (N,) number of each of them among all rows; None: they are all rows.
+            path: of the data, for messages.
+
+        Raises:
+            DataError: dates where the data have none, or a point outside of the series.
+        """
+        found = {name: self._row(name, point, rows, dates, steps, path) for name, point in self.points.items()}
+        end = found.get("until", rows)
+        return found["validation_from"], found.get("test_from", end), end
+
+    @staticmethod
+    def _row(
+        name: str, point: int | str, rows: int, dates: np.ndarray | None, steps: np.ndarray | None, path: str
+    ) -> int:
+        if isinstance(point, int):
+            row, span = point, f"0 to {rows - 1}"
+        elif dates is None:
+            raise DataError(f"{path}: data.split.{name}={point} is a date, but the data have none: write the number of "
+                            "a row")  # fmt: skip
+        else:
+            first = int(np.searchsorted(dates, np.datetime64(datetime.fromisoformat(point))))
+            row = rows if first == len(dates) else first if steps is None else int(steps[first])
+            span = f"{dates[0].astype('datetime64[s]')} to {dates[-1].astype('datetime64[s]')}"
+        if name == "until":  # Behind the end, it leaves nothing out.
+            return min(row, rows)
+        if not 0 < row < rows:
+            raise DataError(f"{path}: data.split.{name}={point} is outside of the rows, {span}: choose a point within")
+        return row
+
+
+def ends_of_series(
+    points: SplitPoints, table: Table, time: str, times: Times, rows: Sequence[np.ndarray], fill: bool
+) -> tuple[tuple[int, int, int], ...]:
+    """Of each series of a table: row behind the training, the validation and the test split.
+
+    Args:
+        time: column of the times.
+        times: of all rows of the table.
+        rows: of each series, in the order of time.
+        fill: whether gaps are filled.
+    """
+    ends = []
+    for own in rows:
+        own_times = times.rows(own)
+        steps = step_numbers(table.rows(own), time, own_times, fill)
+        dates = None if own_times.local is None else own_times.local.to_numpy()
+        ends.append(points.ends(int(steps[-1]) + 1, dates, steps, str(table.path)))
+    return tuple(ends)
+
+
+def _order(point: int | str) -> float:
+    return point if isinstance(point, int) else (datetime.fromisoformat(point) - datetime(1970, 1, 1)).total_seconds()
+
+
+def _written(points: dict[str, int | str]) -> str:
+    return ", ".join(f"{name}={point}" for name, point in points.items())
