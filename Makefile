@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all check docs train sweep cluster-local cluster-local-stop resume evaluate predict report compare sync tui doctor bench results schema clean
+.PHONY: help setup demo test test-all fuzz check docs train sweep cluster-local cluster-local-stop resume evaluate predict report compare sync tui doctor bench results schema clean
 
 help: ## This help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(READY) ## The tests and the checks, under five minutes on two cores
 
 test-all: $(READY) ## The slow tests too, and those for a GPU where there is one; measures coverage
 	@$(BIN)/python -m pytest -m '' --cov --cov-report=term:skip-covered
+
+fuzz: $(READY) ## 5,000 random inputs for the command: make fuzz N=5000 SEED=0; one of them again: make fuzz ONLY=17
+	@cd tests && ../$(BIN)/python -m fuzzing --number $(or $(N),5000) --seed $(or $(SEED),0) $(if $(ONLY),--only $(ONLY))
 
 check: $(READY) ## Lint, types and layers alone
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports

@@ -156,7 +156,7 @@ class Run:
             try:
                 files.append_jsonl(self.path / files.TESTS, row)
             except OSError as error:
-                raise disk.unwritable(self.path, error) from None
+                raise disk.explain(error, self.path) from None
         return number
 
     def complete_test_evaluation(self, number: int, scores: Row) -> None:

@@ -19,7 +19,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels, links
-from lstm_lab.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, newest_checkpoint
+from lstm_lab.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, explained_fit, newest_checkpoint
 from lstm_lab.code_state import CodeState
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
@@ -171,15 +171,11 @@ def fit(
 ) -> None:
     """Lightning's fit, in one process or as one rank of several; rank 0 passes the checkpoint to resume from."""
     with quiet(), rank.process_group(experiment.trainer.accelerator) if rank else nullcontext():
-        trainer = build_trainer(experiment, callbacks, progress, rank)
         data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
-        with rank.broadcast_file(checkpoint) if rank else nullcontext(checkpoint) as path:
-            try:
+        with explained_fit(checkpoint) as start:
+            trainer = build_trainer(experiment, [*callbacks, start], progress, rank)
+            with rank.broadcast_file(checkpoint) if rank else nullcontext(checkpoint) as path:
                 trainer.fit(learner, data, ckpt_path=path, weights_only=True)
-            except SystemExit as end:  # Lightning's word for Ctrl-C, with an exit code of its own.
-                if isinstance(end.__context__, KeyboardInterrupt):
-                    raise KeyboardInterrupt from None
-                raise
 
 
 def check_machine(experiment: Experiment, dataset: Dataset) -> None:

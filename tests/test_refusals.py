@@ -7,6 +7,7 @@ import errno
 import json
 import os
 import sys
+import threading
 
 import pytest
 from conftest import VOWELS
@@ -286,3 +287,26 @@ def test_a_run_of_json_without_its_data_names_the_command_that_trains_it(small):
     with pytest.raises(DataError, match="train --resume"):
         _ = run.data
     assert json.loads((run.path / "run.json").read_text())["id"] == "new"
+
+
+# --- checkpoints of something else ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["state_dict", "optimizer_states", "loops"])
+def test_a_checkpoint_of_something_else_is_a_line(key, small):
+    import torch
+
+    run, dataset = create_run(small, stem="other")
+    stop = threading.Event()
+    with pytest.raises(Interrupted):
+        run_experiment(small, run, dataset=dataset, stop=stop, on_epoch=lambda row: stop.set())
+    path = run.checkpoints / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    if key == "state_dict":
+        name = next(iter(content[key]))
+        content[key][name] = torch.zeros(7)
+    else:
+        content[key] = {"a": 1}
+    torch.save(content, path)
+    with pytest.raises(DataError, match=r"last.ckpt: is not a checkpoint of this run \(\w+: "):
+        run_experiment(small, run, dataset=dataset)
