@@ -14,11 +14,11 @@ from lstm_lab.data import Dataset
 from lstm_lab.data.base import Batch, Split
 from lstm_lab.data.loader import Loader
 from lstm_lab.data.preprocessing.splits import no_test_split
-from lstm_lab.experiment import recorded_experiment
+from lstm_lab.experiment import Accelerator, recorded_experiment
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
 from lstm_lab.scores import Scores
-from lstm_lab.training import build, check_same_data
+from lstm_lab.training import build, check_same_data, device_of
 
 
 def load_weights(learner: Learner, run: Run) -> int:
@@ -49,7 +49,7 @@ def scores_of(learner: Learner, split: Split, batch_size: int) -> tuple[dict[str
     metrics, total, count = learner.task.metrics(), 0.0, 0.0
     with torch.inference_mode():
         for batch in Loader(split, batch_size):
-            logits = learner(batch).logits
+            logits = learner.logits(batch)
             n = float(learner.task.num_targets(batch))  # Of a forecast with unknown values, a fraction of a sample.
             total += float(learner.task.loss(logits, batch)) * n
             count += n
@@ -64,7 +64,7 @@ def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, spl
 
     def outputs() -> Iterator[tuple[torch.Tensor, Batch]]:
         for batch in Loader(dataset.validation, batch_size):
-            yield learner(batch).logits, batch
+            yield learner.logits(batch), batch
 
     with torch.inference_mode():
         calibration = learner.task.calibrate(outputs())
@@ -74,7 +74,12 @@ def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, spl
             learner.task.load_calibration(calibration)
 
 
-def evaluate(run: Run, split: Literal["validation", "test"] = "test", dataset: Dataset | None = None) -> Scores:
+def evaluate(
+    run: Run,
+    split: Literal["validation", "test"] = "test",
+    dataset: Dataset | None = None,
+    accelerator: Accelerator | None = None,
+) -> Scores:
     """Score the best epoch of a run, with the baselines beside it.
 
     An evaluation on the test split is counted in the run's tests.jsonl before the split is read, so that one that fails
@@ -82,6 +87,7 @@ def evaluate(run: Run, split: Literal["validation", "test"] = "test", dataset: D
 
     Args:
         dataset: already read, when the caller has it.
+        accelerator: None: that of the run's experiment, or the CPU where there is no GPU.
 
     Raises:
         DataError: the data is not what the run was trained on.
@@ -94,6 +100,7 @@ def evaluate(run: Run, split: Literal["validation", "test"] = "test", dataset: D
     check_same_data(run, dataset)
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
+    learner.to(device_of(experiment, accelerator))
     calibrate(learner, run, dataset, 4 * experiment.data.batch_size, split)
     number = len(run.test_evaluations())
     if split == "test":

@@ -22,6 +22,9 @@ from lstm_lab.run import Run
 from lstm_lab.tasks import Task
 from lstm_lab.validation import validate
 
+Accelerator = Literal["auto", "cpu", "gpu"]
+"""Kind of device; `auto` is a GPU if there is one."""
+
 
 class Trainer(Config):
     """Settings of the training loop."""
@@ -32,7 +35,7 @@ class Trainer(Config):
     """Epochs without improvement of the monitored metric before training stops early; null: never."""
     gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
     """Maximum norm of the gradient; null: not clipped."""
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    accelerator: Accelerator = "auto"
     """Device; `auto` is a GPU if there is one."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     """Floating-point precision of the forward and backward pass."""

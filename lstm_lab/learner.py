@@ -77,6 +77,11 @@ class Learner(pl.LightningModule):
         logits = output.logits if output.logits.dtype == torch.float64 else output.logits.float()
         return output._replace(logits=self.task.postprocess(logits, batch))
 
+    def logits(self, batch: Batch) -> Tensor:
+        """Logits of a batch of the CPU, on the CPU, computed on the device of the model."""
+        output: Output = self(batch.to(self.device))
+        return output.logits.cpu()
+
     def _forward_chunk(self, x: Tensor, lengths: Tensor, starts: Tensor) -> Output:
         """Chunks of a stream, from the state of the batch before where every chunk continues it."""
         if not isinstance(self.model, StatefulModel):

@@ -13,10 +13,10 @@ from lstm_lab.data import Dataset
 from lstm_lab.data.base import PredictionRow
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.evaluate import load_weights
-from lstm_lab.experiment import recorded_experiment
+from lstm_lab.experiment import Accelerator, recorded_experiment
 from lstm_lab.files import Row
 from lstm_lab.run import Run
-from lstm_lab.training import build_from
+from lstm_lab.training import build_from, device_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,7 +92,9 @@ def as_dtype(values: pd.Series, dtype: Any) -> pd.Series:
     return values
 
 
-def predict(run: Run, new: NewData, future: NewData | None = None) -> PredictionTable:
+def predict(
+    run: Run, new: NewData, future: NewData | None = None, accelerator: Accelerator | None = None
+) -> PredictionTable:
     """Predict new data with the best epoch of a run.
 
     Args:
@@ -102,6 +104,7 @@ def predict(run: Run, new: NewData, future: NewData | None = None) -> Prediction
             after the last one with a target, of each series.
         future: of a series, a path or a DataFrame with the time and the columns that are known in advance, in the rows
             to come; None: they are in rows of `new` whose targets are empty.
+        accelerator: None: that of the run's experiment, or the CPU where there is no GPU.
 
     Returns:
         A header, and rows of plain values. Of series: the id, the time, the number of steps ahead, and each target in
@@ -119,13 +122,14 @@ def predict(run: Run, new: NewData, future: NewData | None = None) -> Prediction
     torch.set_num_threads(experiment.trainer.num_threads)
     learner = build_from(experiment, info)
     load_weights(learner, run)
+    learner.to(device_of(experiment, accelerator))
     calibration = run.about.get("calibration")
     if calibration is not None:
         learner.task.load_calibration(calibration)
     found: list[list[PredictionRow]] = []
     with torch.inference_mode():
         for batch in samples.batches:
-            found += learner.task.predictions(learner(batch).logits, batch)
+            found += learner.task.predictions(learner.logits(batch), batch)
     rows = [
         [*key, *row]
         for keys, prediction in zip(samples.keys, found, strict=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from lstm_lab.data import SequenceDataModule
     from lstm_lab.data.readers.in_memory import NewData
-    from lstm_lab.experiment import Experiment
+    from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.learner import Learner
 
 
@@ -63,23 +63,31 @@ class TrainedRun(Run):
 
         return recorded_experiment(self, needs_data=False)
 
-    def evaluate(self, split: Literal["validation", "test"] = "test") -> Scores:
+    def evaluate(
+        self, split: Literal["validation", "test"] = "test", *, accelerator: Accelerator | None = None
+    ) -> Scores:
         """Scores of the best epoch beside its baselines. An evaluation on the test split is recorded, and counted.
+
+        Args:
+            accelerator: None: that of the experiment, or the CPU where there is no GPU.
 
         Raises:
             DataError: the data is not what the run was trained on.
         """
         from lstm_lab.evaluate import evaluate
 
-        return evaluate(self, split)
+        return evaluate(self, split, accelerator=accelerator)
 
-    def predict(self, new: NewData, future: NewData | None = None) -> pd.DataFrame:
+    def predict(
+        self, new: NewData, future: NewData | None = None, *, accelerator: Accelerator | None = None
+    ) -> pd.DataFrame:
         """Predictions of the best epoch for new data, in the units of the data: what `lstm-lab predict` prints.
 
         Args:
             new: a path, a pandas DataFrame with the columns of the training data, or arrays, as the run was trained on.
             future: of a series, a path or a DataFrame with the time and the columns of `data.future` in the rows to
                 come; None: they are in rows of `new` whose targets are empty.
+            accelerator: None: that of the experiment, or the CPU where there is no GPU.
 
         Returns:
             Of a forecaster, for each series the `horizon` rows after the last observed target, with the id, the time,
@@ -93,7 +101,7 @@ class TrainedRun(Run):
         """
         from lstm_lab.predict import predict
 
-        return predict(self, new, future).to_frame(new)
+        return predict(self, new, future, accelerator).to_frame(new)
 
     def learner(self) -> Learner:
         """The LightningModule with the weights of the best epoch, in evaluation mode; without a checkpoint, untrained.
@@ -194,19 +202,21 @@ class SweepResult:
 
         return read_summary(self.path)
 
-    def evaluate(self) -> Scores:
-        """Scores of the best trial on the test split, recorded and counted.
+    def evaluate(self, *, accelerator: Accelerator | None = None) -> Scores:
+        """Scores of the best trial on the test split, recorded and counted; `accelerator` as of `TrainedRun.evaluate`.
 
         Raises:
             ConfigError: the sweep has not ended, or every trial failed.
         """
         from lstm_lab.workflow import evaluate_folder
 
-        return evaluate_folder(self.path)
+        return evaluate_folder(self.path, accelerator)
 
-    def predict(self, new: NewData, future: NewData | None = None) -> pd.DataFrame:
+    def predict(
+        self, new: NewData, future: NewData | None = None, *, accelerator: Accelerator | None = None
+    ) -> pd.DataFrame:
         """`TrainedRun.predict` of the best trial."""
-        return self.best.predict(new, future)
+        return self.best.predict(new, future, accelerator=accelerator)
 
     def report(self, to: Literal["html", "markdown", "json"] = "html") -> Path:
         """Write the page of the sweep into its folder; its path."""

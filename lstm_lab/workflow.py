@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lstm_lab.data import Dataset
-    from lstm_lab.experiment import Experiment
+    from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.sweeps.spec import Sweep
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.tracking import Mode
@@ -233,8 +233,11 @@ def run_sweep(
         return SweepOutcome(folder, content, scores, write_report(folder.path))
 
 
-def evaluate_folder(path: Path) -> Scores:
+def evaluate_folder(path: Path, accelerator: Accelerator | None = None) -> Scores:
     """Evaluate a run, or the best trial of a sweep, on the test split, record it, and write the report again.
+
+    Args:
+        accelerator: None: that of the run's experiment, or the CPU where there is no GPU.
 
     Raises:
         ConfigError: neither a run nor a sweep, or nothing to evaluate yet.
@@ -246,7 +249,10 @@ def evaluate_folder(path: Path) -> Scores:
     from lstm_lab.sweeps.store.record import is_sweep
 
     with disk.explained(path, f"lstm-lab evaluate {path}"):
-        scores = summary.evaluate_best(SweepFolder.open(path)) if is_sweep(path) else evaluate(Run.open(path))
+        if is_sweep(path):
+            scores = summary.evaluate_best(SweepFolder.open(path), accelerator)
+        else:
+            scores = evaluate(Run.open(path), accelerator=accelerator)
         write_report(path)
     return scores
 

@@ -52,7 +52,8 @@ def test_the_slurm_script_runs_our_command_on_every_node(tmp_path):
     place.mkdir(parents=True)
     stand_ins = {
         "scontrol": "echo node1; echo node2",
-        "srun": 'echo "$@" > said; echo "$RAY_AUTH_MODE" >> said; stat -c %a "$RAY_AUTH_TOKEN_PATH" >> said; '
+        "srun": 'echo "$@" > said; echo "$RAY_AUTH_MODE $RAY_USAGE_STATS_ENABLED" >> said; '
+        'stat -c %a "$RAY_AUTH_TOKEN_PATH" >> said; '
         'wc -c < "$RAY_AUTH_TOKEN_PATH" >> said; exit 4',
     }
     for name, body in stand_ins.items():
@@ -74,7 +75,7 @@ def test_the_slurm_script_runs_our_command_on_every_node(tmp_path):
         assert command == ours
         check_command(command.split())
         assert "ray symmetric-run --address node1:20007 --min-nodes 2 --num-cpus=8 --num-gpus=0" in start
-        assert (mode, rights, int(length)) == ("token", "600", 64)
+        assert (mode, rights, int(length)) == ("token 0", "600", 64)
         assert not list((tmp_path / "runs").glob(".token*"))
     # Ray would refuse what only a head may be told.
     assert not re.search(r"--(head|block|port|node-ip-address)\b", script.read_text())
@@ -93,6 +94,7 @@ def test_the_kubernetes_manifest_is_a_ray_job_of_ours():
         (container,) = pod["containers"]
         assert container["image"] == "IMAGE"
         (mounted,) = container["volumeMounts"]
+        assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
         assert {"name": "LSTM_LAB_RUNS", "value": mounted["mountPath"]} in container["env"]
         assert [volume["name"] for volume in pod["volumes"]] == [mounted["name"]]
         assert group["rayStartParams"] is not None
@@ -109,6 +111,7 @@ def test_the_ray_cluster_file_fits_rays_schema():
     jsonschema.validate(content, schema)
     for commands in (content["head_start_ray_commands"], content["worker_start_ray_commands"]):
         assert "RAY_AUTH_MODE=token" in commands[-1]
+        assert "RAY_USAGE_STATS_ENABLED=0" in commands[-1]
         assert "LSTM_LAB_RUNS=/shared" in commands[-1]
     for said in ("HEAD-ADDRESS", "WORKER-ADDRESS", "USER", "/shared"):
         assert said in comments(TEMPLATES / "ray.yaml")

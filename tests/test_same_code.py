@@ -16,7 +16,7 @@ from lstm_lab.config import ConfigError, DataError, to_yaml
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import callback, node_check, ray_cluster
 from lstm_lab.sweeps.execution.node_check import NodeCheck, data_of
-from lstm_lab.sweeps.execution.trainable import TrialTrainable
+from lstm_lab.sweeps.execution.trainable import TrialTrainable, WorkerLost
 from lstm_lab.sweeps.execution.trial_source import SearchPhase
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.spec import load_sweep
@@ -79,6 +79,21 @@ def test_a_worker_with_other_code_refuses_and_the_sweep_stops(folder):
     # It can be resumed with the right code.
     assert folder.trial("t0000").state == "pending"
     assert TrialSpec.of(source.suggest("tune")).check_code() is None
+
+
+def test_a_node_that_does_not_see_the_data_leaves_the_trial_to_another(tmp_path, monkeypatch):
+    file = tmp_path / "t.csv"
+    file.write_text("i,y\n" + "".join(f"{i},{i % 7}\n" for i in range(60)))
+    data = {"name": "csv", "path": str(file), "time": "i", "targets": ["y"], "window": 4, "horizon": 2}
+    experiment = {"data": data, "task": "forecast"}
+    path = tmp_path / "s.yaml"
+    path.write_text(f"# A title\n{to_yaml({'experiment': experiment, 'space': {'optimizer.lr': {'choice': [0.1]}}})}")
+    folder = SweepFolder.create(tmp_path / "s", load_sweep(path))
+    trainable = TrialTrainable.__new__(TrialTrainable)
+    trainable.setup(SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0).suggest("tune"))
+    file.unlink()
+    with pytest.raises(WorkerLost, match=f"does not see data.path={file}"):
+        trainable.step()
 
 
 def test_workers_import_the_drivers_package_and_no_copy_in_the_current_folder(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from lstm_lab.data.kinds.text import TextSplit
 from lstm_lab.data.preprocessing.batching import LengthBuckets
 from lstm_lab.data.preprocessing.splits import stratified_group_mask
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer
-from lstm_lab.data.readers.cache import CacheEntry, cached
+from lstm_lab.data.readers.cache import FORMAT, CacheEntry, cached, read_entry
 
 each_tokenizer = pytest.mark.parametrize("name", sorted(Tokenizer.members))
 
@@ -110,6 +110,25 @@ def test_every_configuration_and_every_content_has_its_own_cache_entry(own_texts
     assert len(list(cache.iterdir())) == 5
 
 
+LAYOUT = {
+    "csv_text": {"labels", "lengths", "splits", "tokens", "classes", "digest", "leaks", "tokenizer"},
+    "japanese_vowels": {f"{part} {what}" for part in ("train", "test") for what in ("labels", "lengths", "values")},
+    "split": {"train", "validation"},
+}
+"""Kind of entry -> names of its arrays and metadata. Where one of them changes, `cache.FORMAT` goes up by one."""
+
+
+def test_an_entry_of_the_cache_has_the_layout_of_its_format(own_texts, cache, vowels):
+    _ = own_texts().data.build().info, vowels.data.build().train
+    found = {}
+    for path in cache.iterdir():
+        key, _, number = path.name.rpartition("-")
+        assert number == str(FORMAT) == "3"
+        entry = read_entry(path)
+        found[key.partition("-")[0]] = {*entry.arrays, *entry.metadata}
+    assert found == LAYOUT
+
+
 @settings(max_examples=60)
 @given(at=st.integers(0, 10**6), how=st.sampled_from(["cut", "flip", "empty", "junk"]))
 def test_a_damaged_cache_entry_is_computed_again(tmp_path, at, how):
@@ -124,7 +143,7 @@ def test_a_damaged_cache_entry_is_computed_again(tmp_path, at, how):
         assert arrays["tokens"].tolist() == list(range(50))
         assert metadata == {"classes": ["a", "b"]}
 
-    place = tmp_path / "cache" / "key"
+    place = tmp_path / "cache" / f"key-{FORMAT}"
     read()
     content, count = place.read_bytes(), len(made)
     at %= len(content)
@@ -135,7 +154,7 @@ def test_a_damaged_cache_entry_is_computed_again(tmp_path, at, how):
     assert len(made) == count + 1
     read()
     assert len(made) == count + 1
-    assert [entry.name for entry in place.parent.iterdir()] == ["key"]
+    assert [entry.name for entry in place.parent.iterdir()] == [place.name]
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(own_texts, cache):

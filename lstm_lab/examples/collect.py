@@ -17,7 +17,7 @@ from lstm_lab.example_records import AnyExamples, parse_examples, read_examples,
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.files import Row
 from lstm_lab.run import Run
-from lstm_lab.training import build
+from lstm_lab.training import build, device_of
 
 MAX_SAMPLES, BATCH_SIZE, MAX_TEXT = 2048, 64, 400
 """Samples predicted at most and at once, and characters that are kept of a text."""
@@ -54,13 +54,14 @@ def compute_examples(run: Run) -> AnyExamples | None:
         raise DataError(f"{run.path}: its data are no longer those it was trained on")
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
+    learner.to(device_of(experiment))
     split = dataset.validation
     indices = _sample_indices(split, 4 * experiment.data.batch_size)
 
     def outputs() -> Iterator[tuple[Tensor, Batch]]:
         for index in indices:
             batch = split.take(index)
-            yield learner(batch).logits, batch
+            yield learner.logits(batch), batch
 
     with torch.inference_mode():
         content = learner.task.examples(outputs())

@@ -20,6 +20,14 @@ class WandbMode(StrEnum):
     disabled = "disabled"
 
 
+class Device(StrEnum):
+    """Kind of device."""
+
+    auto = "auto"
+    cpu = "cpu"
+    gpu = "gpu"
+
+
 class Form(StrEnum):
     """Forms of a page."""
 
@@ -47,6 +55,10 @@ Address = Annotated[
 ]
 Storage = Annotated[
     str | None, typer.Option(help="URI that trials write to, as s3://bucket/runs, if the nodes share no disk.")
+]
+Accelerator = Annotated[
+    Device | None,
+    typer.Option(help="Device; without it, that of the run's experiment, or the CPU where there is no GPU."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 

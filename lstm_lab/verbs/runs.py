@@ -10,7 +10,7 @@ import typer
 
 from lstm_lab.config import ConfigError
 from lstm_lab.printable import printable
-from lstm_lab.verbs.options import Json, Name, Overrides, Wandb, WandbMode, echo, echo_json
+from lstm_lab.verbs.options import Accelerator, Json, Name, Overrides, Wandb, WandbMode, echo, echo_json
 
 if TYPE_CHECKING:
     from lstm_lab.data import Dataset
@@ -87,14 +87,16 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
 
 
 def evaluate(
-    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")], as_json: Json = False
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
+    accelerator: Accelerator = None,
+    as_json: Json = False,
 ) -> None:
     """Evaluate on the held-out test split, and record that it was done."""
     from lstm_lab.console import plain_console
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import evaluate_folder
 
-    content = evaluate_folder(Path(folder)).dump()
+    content = evaluate_folder(Path(folder), accelerator.value if accelerator else None).dump()
     if as_json:
         echo_json(content)
         return
@@ -111,13 +113,14 @@ def predict(
         typer.Option(help="File with the time and the columns of data.future in the rows to come; without it, they are "
                           "in rows of FILE whose targets are empty."),
     ] = None,
+    accelerator: Accelerator = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Predict for new data: what follows each series, or the class of each sequence or text. CSV on standard output."""
     from lstm_lab.predict import predict as predictions
     from lstm_lab.workflow import best_run
 
-    table = predictions(best_run(Path(folder)), file, future)
+    table = predictions(best_run(Path(folder)), file, future, accelerator.value if accelerator else None)
     if as_json:
         echo_json(table.to_records())
         return

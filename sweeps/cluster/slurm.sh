@@ -24,7 +24,7 @@ fi
 
 # Nobody else's job may run code in this one: a token of its own, readable by its owner alone.
 umask 077
-export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$LSTM_LAB_RUNS/.token-$SLURM_JOB_ID"
+export RAY_USAGE_STATS_ENABLED=0 RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="$LSTM_LAB_RUNS/.token-$SLURM_JOB_ID"
 mkdir -p "$LSTM_LAB_RUNS"
 "$PWD/$VENV/bin/python" -c 'import secrets; print(secrets.token_hex(32), end="")' > "$RAY_AUTH_TOKEN_PATH"
 trap 'rm -f "$RAY_AUTH_TOKEN_PATH"' EXIT

@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+FORMAT = 3
+"""Part of every file's name, so that versions that share a folder never read each other's entries: one more whenever
+the arrays or the metadata of an entry change their names or meaning, or a file its layout."""
+
 
 class CacheEntry(NamedTuple):
     """Content of one file of the cache."""
@@ -29,8 +33,8 @@ def cache_folder() -> Path:
 
 def cached(key: str, compute: Callable[[], CacheEntry]) -> CacheEntry:
     """The entry of the cache under `key`, computed and stored if there is none, or if its file is damaged."""
-    path = cache_folder() / key
-    found = _read(path)
+    path = cache_folder() / f"{key}-{FORMAT}"
+    found = read_entry(path)
     if found is not None:
         return found
     entry = compute()
@@ -42,7 +46,8 @@ def cached(key: str, compute: Callable[[], CacheEntry]) -> CacheEntry:
     return entry
 
 
-def _read(path: Path) -> CacheEntry | None:
+def read_entry(path: Path) -> CacheEntry | None:
+    """The entry in a file; None where there is none, or it is damaged."""
     try:
         content = memoryview(path.read_bytes())
     except OSError:

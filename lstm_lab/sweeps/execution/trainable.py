@@ -23,6 +23,7 @@ from lstm_lab.config import Interrupted
 from lstm_lab.distributed import DistributedRank
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
+from lstm_lab.paths import path_fields
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import population
 from lstm_lab.sweeps.execution.ddp_workers import CLOSE_TIMEOUT, DDPWorkers, build_dataset, limit_gpu_memory
@@ -166,12 +167,7 @@ class TrialTrainable(tune.Trainable):
         """Make the run folder or take it over; the experiment to train."""
         spec, run = self._spec, self._run()
         spec.check_code()
-        if self._remote is None and not (spec.sweep_folder / files.SWEEP).is_file():
-            # A node that joined later: what it writes there, no other node would see.
-            raise WorkerLost(
-                f"{os.uname().nodename} does not see {spec.folder}: put LSTM_LAB_RUNS on a disk that all nodes "
-                "share, or give --storage"
-            )
+        self._check_node()
         end = time.monotonic() + LOCK_TIMEOUT
         while run.path.is_dir() and run.is_locked() and time.monotonic() < end:
             time.sleep(0.2)
@@ -185,6 +181,18 @@ class TrialTrainable(tune.Trainable):
         population.exploit(run)
         # Of the run: after an exploit its values are not those that the trial was given.
         return Experiment.of(run.experiment).with_known_paths(spec.experiment.known_paths)
+
+    def _check_node(self) -> None:
+        """Raise WorkerLost on a node that joined later, and does not see the sweep or its data: another one may."""
+        spec, node = self._spec, os.uname().nodename
+        if self._remote is None and not (spec.sweep_folder / files.SWEEP).is_file():
+            raise WorkerLost(
+                f"{node} does not see {spec.folder}: put LSTM_LAB_RUNS on a disk that all nodes share, or give "
+                "--storage"
+            )
+        for key, value, field in path_fields(spec.experiment):
+            if field.required and not os.path.exists(value):
+                raise WorkerLost(f"{node} does not see {key}={value}: put it on a disk that all nodes share")
 
     def _train(self, experiment: Experiment, rank: DistributedRank | None) -> None:
         spec, run = self._spec, self._run()

@@ -8,6 +8,7 @@ import threading
 from lstm_lab import config, files, printable, tracking
 from lstm_lab.config import Fault
 from lstm_lab.evaluate import evaluate
+from lstm_lab.experiment import Accelerator
 from lstm_lab.files import Row
 from lstm_lab.scores import Scores
 from lstm_lab.sweeps.spec import Sweep
@@ -127,8 +128,11 @@ def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> No
     files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
 
 
-def evaluate_best(folder: SweepFolder) -> Scores:
+def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None) -> Scores:
     """Evaluate the best trial on the test split, and enter the scores into summary.json.
+
+    Args:
+        accelerator: None: that of the trial's experiment, or the CPU where there is no GPU.
 
     Raises:
         ConfigError: the sweep has not ended, or every trial failed.
@@ -138,7 +142,7 @@ def evaluate_best(folder: SweepFolder) -> Scores:
         raise config.ConfigError(f"{folder.path}: is not finished; resume with: lstm-lab resume {folder.path}")
     if content["winner"] is None:
         raise config.ConfigError(f"{folder.path}: has no best trial: every trial failed")
-    scores = evaluate(folder.run(content["winner"]["trial"]), "test")
+    scores = evaluate(folder.run(content["winner"]["trial"]), "test", accelerator=accelerator)
     _enter(content, scores)
     files.write_json(folder.path / files.SUMMARY, content)
     return scores
