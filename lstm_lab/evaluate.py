@@ -18,7 +18,7 @@ from lstm_lab.experiment import Accelerator, recorded_experiment
 from lstm_lab.learner import Learner
 from lstm_lab.run import Run
 from lstm_lab.scores import Scores
-from lstm_lab.training import build, check_same_data, device_of
+from lstm_lab.training import build, check_same_data
 
 
 def load_weights(learner: Learner, run: Run) -> int:
@@ -100,7 +100,7 @@ def evaluate(
     check_same_data(run, dataset)
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
-    learner.to(device_of(experiment, accelerator))
+    learner.to(experiment.trainer.device(accelerator))
     calibrate(learner, run, dataset, 4 * experiment.data.batch_size, split)
     number = len(run.test_evaluations())
     if split == "test":

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
+import torch
 from pydantic import Field, model_validator
 
 from lstm_lab import config, files, paths
 from lstm_lab.cells import Cell
-from lstm_lab.config import Config, Count, DataError
+from lstm_lab.config import Config, ConfigError, Count, DataError
 from lstm_lab.data import Dataset
 from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Optimizer, Schedule
@@ -41,6 +42,20 @@ class Trainer(Config):
     """Floating-point precision of the forward and backward pass."""
     num_threads: Count = 1
     """CPU threads: part of the experiment, because sums over more threads are rounded differently."""
+
+    def device(self, accelerator: Accelerator | None = None) -> torch.device:
+        """Where a trained run is evaluated.
+
+        Args:
+            accelerator: instead of its own; None: its own, or the CPU where this machine has no GPU.
+
+        Raises:
+            ConfigError: a GPU is asked for, and there is none.
+        """
+        chosen, available = accelerator or self.accelerator, torch.cuda.is_available()
+        if accelerator == "gpu" and not available:
+            raise ConfigError("accelerator=gpu: this machine has no GPU that torch can use; use cpu or auto")
+        return torch.device("cuda" if available and chosen != "cpu" else "cpu")
 
 
 class WrittenPath(Config):

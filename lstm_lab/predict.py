@@ -16,7 +16,7 @@ from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import Accelerator, recorded_experiment
 from lstm_lab.files import Row
 from lstm_lab.run import Run
-from lstm_lab.training import build_from, device_of
+from lstm_lab.training import build_from
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -122,7 +122,7 @@ def predict(
     torch.set_num_threads(experiment.trainer.num_threads)
     learner = build_from(experiment, info)
     load_weights(learner, run)
-    learner.to(device_of(experiment, accelerator))
+    learner.to(experiment.trainer.device(accelerator))
     calibration = run.about.get("calibration")
     if calibration is not None:
         learner.task.load_calibration(calibration)

@@ -26,7 +26,7 @@ from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.data.base import DataInfo
 from lstm_lab.data.kinds.known_values import check_targets
 from lstm_lab.distributed import DistributedRank, is_lost_rank
-from lstm_lab.experiment import Accelerator, Experiment
+from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
 from lstm_lab.learner import Learner
 from lstm_lab.notebook_bar import NotebookBar
@@ -240,21 +240,6 @@ def build_trainer(
     )
 
 
-def device_of(experiment: Experiment, accelerator: Accelerator | None = None) -> torch.device:
-    """Where a trained run is evaluated.
-
-    Args:
-        accelerator: None: that of the experiment, or the CPU where this machine has no GPU.
-
-    Raises:
-        ConfigError: a GPU is asked for, and there is none.
-    """
-    chosen, available = accelerator or experiment.trainer.accelerator, torch.cuda.is_available()
-    if accelerator == "gpu" and not available:
-        raise ConfigError("accelerator=gpu: this machine has no GPU that torch can use; use cpu or auto")
-    return torch.device("cuda" if available and chosen != "cpu" else "cpu")
-
-
 def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
     """Write what is known before the first step into run.json: data, metric, model and device."""
     run.describe(
@@ -264,7 +249,7 @@ def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learne
         parameters=sum(p.numel() for p in learner.model.parameters()),
         hidden_size=learner.model.hidden_size,
         code=CodeState.of_this_process().dump(),
-        device=device_of(experiment).type,
+        device=experiment.trainer.device().type,
         group=group,
     )
 

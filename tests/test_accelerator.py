@@ -9,7 +9,7 @@ from lstm_lab.__main__ import main
 from lstm_lab.config import ConfigError
 from lstm_lab.examples.collect import compute_examples
 from lstm_lab.run import Run
-from lstm_lab.training import device_of, train
+from lstm_lab.training import train
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_the_device_is_that_of_the_experiment_unless_another_is_asked_for(
     demand, monkeypatch, recorded, asked, has_gpu, device
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: has_gpu)
-    assert device_of(demand.with_overrides({"trainer.accelerator": recorded}), asked).type == device
+    assert demand.with_overrides({"trainer.accelerator": recorded}).trainer.device(asked).type == device
 
 
 def test_a_gpu_that_is_not_there_is_refused_in_one_line(tmp_path, vowels, monkeypatch, capsys):

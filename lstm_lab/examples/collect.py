@@ -17,7 +17,7 @@ from lstm_lab.example_records import AnyExamples, parse_examples, read_examples,
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.files import Row
 from lstm_lab.run import Run
-from lstm_lab.training import build, device_of
+from lstm_lab.training import build
 
 MAX_SAMPLES, BATCH_SIZE, MAX_TEXT = 2048, 64, 400
 """Samples predicted at most and at once, and characters that are kept of a text."""
@@ -54,7 +54,7 @@ def compute_examples(run: Run) -> AnyExamples | None:
         raise DataError(f"{run.path}: its data are no longer those it was trained on")
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
-    learner.to(device_of(experiment))
+    learner.to(experiment.trainer.device())
     split = dataset.validation
     indices = _sample_indices(split, 4 * experiment.data.batch_size)
 
