@@ -181,15 +181,22 @@ def to_yaml(content: Mapping[str, object]) -> str:
     return yaml_text.write(content)
 
 
+MARKS = ",;|:!@%&*>#`'\"-?[]{}"
+"""Characters that are no YAML, or something else than themselves, where they stand alone."""
+
+
 def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, object]]:
     """`["optimizer.lr=3e-4"]` -> `[("optimizer.lr", 0.0003)]`, values read as YAML."""
     from lstm_lab import yaml_text
 
-    parsed = []
+    parsed: list[tuple[str, object]] = []
     for pair in pairs:
         key, equals, text = pair.partition("=")
         if not equals or not key or not all(key.split(".")):
             raise ConfigError(f"override '{pair}': must be key=value, as in optimizer.lr=3e-4")
+        if len(text) == 1 and text in MARKS:  # A shell removes the quotes of decimal=','.
+            parsed.append((key, text))
+            continue
         try:
             value = yaml_text.parse(f"value: {text}")["value"]
         except (yaml_text.YAMLTextError, KeyError, TypeError) as error:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tables import data, series, table
 
-from lstm_lab.config import DataError
+from lstm_lab.config import DataError, parse_overrides
 from lstm_lab.data import Dataset, arrays
 from lstm_lab.data.base import Batch
 from lstm_lab.data.inspection import inspect
@@ -198,3 +198,8 @@ def test_an_inspection_shows_all_digits(tmp_path):
     (tmp_path / "a.csv").write_text(table(range(60), values))
     column = inspect(str(tmp_path / "a.csv"), {"targets": ["y"], "time": "t"}).columns[1]
     assert [column.low, column.high] == ["1234567", "1000000000.026351"]
+
+
+@pytest.mark.parametrize("mark", ",;|-")
+def test_a_mark_needs_no_quotes_that_a_shell_would_remove(mark):
+    assert parse_overrides([f"data.decimal={mark}", "data.id=~"]) == [("data.decimal", mark), ("data.id", None)]

@@ -200,10 +200,15 @@ def _zones(times: Times) -> Iterator[str]:
     utc, local = pd.DatetimeIndex(times.ticks), _local(times)
     offsets = (local - utc).to_numpy()
     changes = np.flatnonzero(offsets[1:] != offsets[:-1])
+    if not len(changes):  # One offset is that of many zones, of some for good.
+        return
     some = np.linspace(0, len(utc) - 1, min(len(utc), 24)).astype(int)
     rows = np.unique(np.concatenate([changes, changes + 1, some]))
     aware, wanted = utc[rows].tz_localize("UTC"), local[rows]
+    first, offset = aware[0].to_pydatetime(), (wanted[0] - utc[rows][0]).to_pytimedelta()
     for zone in sorted(zoneinfo.available_timezones() - {"localtime", "Factory"}):
+        if zoneinfo.ZoneInfo(zone).utcoffset(first.astimezone(zoneinfo.ZoneInfo(zone))) != offset:
+            continue
         if aware.tz_convert(zone).tz_localize(None).equals(wanted):
             yield zone
 
