@@ -79,7 +79,9 @@ NEW = {"optimizer.lr": 0.03, "optimizer.weight_decay": 0.004, "model.dropout.out
 def clone(pair):
     (_, source), (experiment, run) = pair
     changed = experiment.with_overrides(NEW)
-    row = prepare_clone(source, run, changed, {"trial": "t0001", "epoch": 2, "source": "t0000", "overrides": NEW})
+    row = prepare_clone(
+        source, run, changed, {"trial": "t0001", "epoch": 2, "source": "t0000", "overrides": NEW, "changes": {}}
+    )
     return changed, source, run, row
 
 
