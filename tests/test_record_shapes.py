@@ -165,3 +165,12 @@ def test_a_checkpoint_of_another_type_is_one_line(content, tmp_path):
     torch.save(content, tmp_path / "best.ckpt")
     with pytest.raises(DataError, match=r"best.ckpt: incomplete or not ours"):
         read_checkpoint(tmp_path / "best.ckpt")
+
+
+def test_a_value_that_is_not_in_the_space_is_not_compared(sweep):
+    from lstm_lab.report.parts.paired import blocks
+
+    record = read_sweep(sweep)
+    before = len(blocks(record, "model.cell", ["lstm", "gru"]))
+    record.configurations[0].overrides["model.cell"] = "fast"
+    assert len(blocks(record, "model.cell", ["lstm", "gru"])) == before - 1

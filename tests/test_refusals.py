@@ -265,6 +265,11 @@ def test_half_a_surrogate_pair_is_a_line_or_a_question_mark(tmp_path):
     assert files.from_json(b'{"a": "\\ud800", "b": "\\ud83d\\ude00"}') == {"a": "?", "b": "\U0001f600"}
 
 
+def test_a_page_about_a_path_that_is_not_utf8_is_written(tmp_path):
+    files.write_atomic(tmp_path / "page.html", "a \udcff folder")
+    assert (tmp_path / "page.html").read_text() == "a \\udcff folder"
+
+
 def test_examples_whose_lists_do_not_fit_are_none():
     good = {"kind": "values", "split": "validation", "epoch": 1, "samples": 2, "total": 2, "target_name": "y",
             "target": [1.0, 2.0], "prediction": [1.0, 2.0]}  # fmt: skip

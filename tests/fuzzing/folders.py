@@ -87,7 +87,7 @@ def _change(rng: Random, path: Path) -> None:
     if draw < 0.65 and path.suffix in (".json", ".jsonl", ".yaml"):
         try:
             path.write_text(_changed(rng, path), errors="surrogatepass")
-        except (ValueError, yaml.YAMLError):  # Changed before.
+        except (ValueError, RecursionError, yaml.YAMLError):  # Changed before.
             path.write_bytes(damage(rng, path.read_bytes()))
     elif draw < 0.75 and path.suffix in (".json", ".jsonl"):
         path.write_text(json.dumps(plain(rng)) + "\n")

@@ -28,7 +28,7 @@ def blocks(sweep: SweepRecord, key: str, values: list[object]) -> list[Block]:
         if row.mean is not None and key in row.overrides:
             groups.setdefault(canonical_json(others), {}).setdefault(canonical_json(row.overrides[key]), row)
     wanted = [canonical_json(value) for value in values]
-    return [[group[value] for value in wanted] for group in groups.values() if len(group) == len(wanted)]
+    return [[group[value] for value in wanted] for group in groups.values() if all(value in group for value in wanted)]
 
 
 def value_table(sweep: SweepRecord, key: str, values: list[object], name: str) -> Table:
