@@ -6,7 +6,7 @@ import pytest
 from test_sweep_budget import complete, make, phase
 
 from lstm_lab import files
-from lstm_lab.config import ConfigError, Notice, load, to_yaml
+from lstm_lab.config import ConfigError, Interrupted, Notice, load, to_yaml
 from lstm_lab.scores import Scores
 from lstm_lab.sweeps import execution
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
@@ -26,6 +26,10 @@ SEARCHERS = {
     "hyperopt": {"name": "hyperopt", "n_startup_trials": 3},
     "random": "random",
 }
+SUMMARY = {
+    "title": "a", "metric": "val/loss", "mode": "min", "baselines": {}, "skill": {}, "failures": [],
+    "configurations": [], "trials": {"total": 1, "finished": 1, "stopped": 0, "failed": 0},
+}  # fmt: skip
 
 
 def value_of(overrides):
@@ -115,18 +119,15 @@ def test_a_resumed_sweep_evaluates_on_the_test_split_once_if_it_was_asked_to(tmp
         if interrupted.pop():
             raise KeyboardInterrupt
         before = summary.read_summary(folder.path)
-        content = {"winner": {"trial": "t0000", "test": None}, "baselines": {}, "skill": {}}
+        content = {**SUMMARY, "winner": {"trial": "t0000", "config": {}, "test": None}}
         if before:
             summary._keep_test_scores(folder, content)
         return content
 
     def evaluate_best(folder):
         evaluated.append(folder.name)
-        content = {
-            "winner": {"trial": "t0000", "test": {"loss": 1.0}},
-            "baselines": {"test": {}},
-            "skill": {"test": {}},
-        }
+        winner = {"trial": "t0000", "config": {}, "test": {"loss": 1.0}}
+        content = {**SUMMARY, "winner": winner, "baselines": {"test": {}}, "skill": {"test": {}}}
         files.write_json(folder.path / files.SUMMARY, content)
         return Scores(split="test", monitor="loss", mode="min", model={"loss": 1.0}, baselines={}, test_evaluations=1)
 
@@ -134,7 +135,7 @@ def test_a_resumed_sweep_evaluates_on_the_test_split_once_if_it_was_asked_to(tmp
     monkeypatch.setattr(summary, "evaluate_best", evaluate_best)
     monkeypatch.setattr(summary, "publish", lambda *_, **__: {})
     monkeypatch.setattr("lstm_lab.report.write_report", lambda path: path)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Interrupted):
         run_sweep(folder, test=True)
     for _ in range(2):
         interrupted.append(False)
