@@ -6,11 +6,13 @@ import atexit
 import contextlib
 import os
 import sys
+import traceback
 import warnings
-from typing import NoReturn, Protocol, TextIO, runtime_checkable
+from typing import Annotated, NoReturn, Protocol, TextIO, runtime_checkable
 
 import typer
 
+from lstm_lab import __version__
 from lstm_lab.config import Fault, Interrupted, Notice
 from lstm_lab.disk import explain
 from lstm_lab.printable import printable
@@ -20,9 +22,30 @@ from lstm_lab.verbs import about, data, runs, sweeps, views
 from lstm_lab.verbs.options import echo
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]},
     help="Tune recurrent networks: train, sweep, evaluate, report.",
 )  # fmt: skip
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lstm-lab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    debug: Annotated[
+        bool,
+        typer.Option("--debug", help="Show the traceback of an error too; also behind the command."),
+    ] = False,
+) -> None:
+    """Options of every command; `main` reads --debug."""
+
+
 app.command()(runs.train)
 app.command()(runs.evaluate)
 app.command()(runs.predict)
@@ -55,12 +78,17 @@ def main() -> None:
     """Run a verb. A fault becomes one line on standard error, and its exit code."""
     # Of sweeps whose driver was killed: they hold a token, and gigabytes of objects.
     remove_leftovers()
+    words = sys.argv[1:]
+    is_debugged = "--debug" in words
     try:
-        code = app(standalone_mode=False)
+        code = app([word for word in words if word != "--debug"], standalone_mode=False)
     except Interrupted as fault:
         echo(f"lstm-lab: {fault}", err=True)
         code = fault.exit_code
     except Fault as fault:
+        if is_debugged:
+            fault.__suppress_context__ = False
+            traceback.print_exception(fault)
         echo(f"lstm-lab: {' '.join(str(fault).split())}", err=True)
         code = fault.exit_code
     except KeyboardInterrupt:

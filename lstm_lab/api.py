@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError
 from lstm_lab.progress import Progress, bar_or_lines, is_shown
 from lstm_lab.results import Comparison, SweepResult, TrainedRun
-from lstm_lab.run import Run
+from lstm_lab.run import Run, no_record
 
 if TYPE_CHECKING:
     from lstm_lab.experiment import Experiment
@@ -91,7 +90,9 @@ def resume(
             SweepFolder.open(path), wandb=_wandb(wandb), console=_console(progress), address=address, storage=storage
         )
         return SweepResult(Path(path))
-    run = Run.open(path)
+    run = Run(path)
+    if not run.exists():
+        raise no_record(run.path)
     if run.status["state"] != "finished":
         found = recorded_experiment(run)
         bar, on_epoch = bar_or_lines(progress, found.monitor)
@@ -156,10 +157,10 @@ def load_sweep(path: str | Path) -> SweepResult:
     Raises:
         ConfigError: there is none.
     """
-    from lstm_lab.sweeps.store.record import is_sweep
+    from lstm_lab.sweeps.store.record import is_sweep, no_sweep
 
     if not is_sweep(Path(path)):
-        raise ConfigError(f"{path}: not a sweep: there is no sweep.yaml in it{files.similar_run(Path(path))}")
+        raise no_sweep(Path(path))
     return SweepResult(Path(path))
 
 

@@ -26,6 +26,8 @@ class Field:
     type: str
     default: str
     doc: str
+    owner: str
+    """Class that it configures (`GRU`), as error messages name it."""
 
 
 def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]:
@@ -35,7 +37,8 @@ def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]
         choice = choice_of(info)
         doc = " ".join(docs(cls).get(key, "").split())
         if choice is not None:
-            yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc)
+            yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc,
+                        cls.class_name())  # fmt: skip
             members, shown = choice.base.members, {(f"{path}.name", name) for name in choice.base.members}
             for name in sorted(members):
                 for row in fields(members[name].Config, f"{path}.", name):
@@ -46,7 +49,7 @@ def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]
         elif isinstance(info.annotation, type) and issubclass(info.annotation, Config):
             yield from fields(info.annotation, f"{path}.", of)
         else:
-            yield Field(path, of, type_name(info.annotation), _default(info), doc)
+            yield Field(path, of, type_name(info.annotation), _default(info), doc, cls.class_name())
 
 
 def type_name(annotation: Any) -> str:

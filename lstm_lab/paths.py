@@ -26,6 +26,11 @@ _FOLDERS = (DATA_FOLDER, "LSTM_LAB_CACHE", "LSTM_LAB_RUNS")
 """Environment variables that name a folder."""
 
 
+def cache_folder() -> Path:
+    """The folder that `LSTM_LAB_CACHE` names, else ~/.cache/lstm_lab: what is in it may be deleted at any time."""
+    return Path(os.environ.get("LSTM_LAB_CACHE") or Path.home() / ".cache" / "lstm_lab")
+
+
 class PathField:
     """Annotation of a configuration field that holds a path of the user.
 

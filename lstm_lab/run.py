@@ -22,6 +22,24 @@ MEASURED = ("samples_per_second", "memory_mib", "seconds")
 whole time, peak memory, seconds since the start."""
 
 
+def no_record(path: Path) -> ConfigError:
+    """The error for a folder that was named as a run or a sweep, and is neither."""
+    missing = f"there is no {files.RUN} and no {files.SWEEP} in it"
+    return ConfigError(f"{path}: neither a run nor a sweep: {missing}{files.similar_run(path)}")
+
+
+def read_yaml(path: Path) -> Row:
+    """A YAML file of a record.
+
+    Raises:
+        DataError: it is missing, incomplete or not YAML.
+    """
+    try:
+        return config.load(path)
+    except ConfigError as error:
+        raise DataError(str(error)) from None
+
+
 class Run:
     """One execution of an experiment, as its folder.
 
@@ -107,7 +125,7 @@ class Run:
     @property
     def experiment(self) -> Row:
         """The resolved experiment, as plain content for `Experiment.of`."""
-        return legacy.experiment(config.load(self.path / files.EXPERIMENT))
+        return legacy.experiment(read_yaml(self.path / files.EXPERIMENT))
 
     @property
     def checkpoints(self) -> Path:

@@ -6,14 +6,14 @@ The line has the place (file or override), the key, what is wrong, and the way o
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from lstm_lab import legacy
 from lstm_lab.config import Config, ConfigError, DataError
-from lstm_lab.fields import fields
+from lstm_lab.fields import Field, fields
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -67,7 +67,7 @@ def _message(cls: type[Config], error: ErrorDetails, where: str, overrides: list
     if error["type"] == "unknown_key":
         section, path = path, f"{path}.{context['key']}" if path else context["key"]
         new = legacy.successor(section, context["key"])
-        suggestion = _suggest(cls, context["key"], context["siblings"])
+        suggestion = suggestion_for(context["key"], context["siblings"], lambda: fields(cls))
         text = f"is now called '{new}'" if new in context["siblings"] else error["msg"] + suggestion
     elif error["type"] == "missing":
         text = f"missing, and it has no default; it takes {_type_of(cls, path)}"
@@ -97,14 +97,20 @@ def _type_of(cls: type[Config], path: str) -> str:
     return kinds.pop() if len(kinds) == 1 else "a value"
 
 
-def _suggest(cls: type[Config], key: str, siblings: list[str]) -> str:
-    """The closest name in the same section, else a close one elsewhere in the tree."""
+def suggestion_for(key: str, siblings: Iterable[str], rows: Callable[[], Iterable[Field]]) -> str:
+    """End of the message about an unknown key: the closest name in the same section, else a close one elsewhere.
+
+    Args:
+        siblings: keys of the section.
+        rows: returns all fields there are.
+    """
+    siblings = list(siblings)
     if "." in key:
         return f"; dots are for overrides: write {key.replace('.', ': {')}: ...{'}' * key.count('.')} in a file"
     near = difflib.get_close_matches(key, siblings, n=1)
     if near:
         return f"; did you mean '{near[0]}'?"
-    elsewhere = {row.path.rsplit(".", 1)[-1]: row for row in reversed(list(fields(cls)))}
+    elsewhere = {row.path.rsplit(".", 1)[-1]: row for row in reversed(list(rows()))}
     near = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.7)
     if near:
         row = elsewhere[near[0]]

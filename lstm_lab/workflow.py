@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from lstm_lab import disk, files, links
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.files import Row
-from lstm_lab.run import Run
+from lstm_lab.run import Run, no_record
 from lstm_lab.scores import Scores
 
 if TYPE_CHECKING:
@@ -248,9 +248,13 @@ def evaluate_folder(path: Path, accelerator: Accelerator | None = None) -> Score
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.store.record import is_sweep
 
+    if not is_sweep(path) and not Run(path).exists():
+        raise no_record(path)
     with disk.explained(path, f"lstm-lab evaluate {path}"):
         if is_sweep(path):
-            scores = summary.evaluate_best(SweepFolder.open(path), accelerator)
+            folder = SweepFolder.open(path)
+            _ = folder.sweep  # A torn file is named as one, not as a sweep that has not ended.
+            scores = summary.evaluate_best(folder, accelerator)
         else:
             scores = evaluate(Run.open(path), accelerator=accelerator)
         write_report(path)
@@ -266,6 +270,8 @@ def best_run(path: Path) -> Run:
     from lstm_lab.sweeps.store.record import is_sweep, read_sweep, trial_folder
 
     if not is_sweep(path):
+        if not Run(path).exists():
+            raise no_record(path)
         return Run.open(path)
     winner = read_sweep(path).winner
     if winner is None:

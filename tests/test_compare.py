@@ -124,7 +124,7 @@ def test_a_metric_that_not_all_have_is_refused_in_one_line(tmp_path):
     assert "\n" not in str(fault.value)
     with pytest.raises(ConfigError, match="give runs or sweeps"):
         write_comparison([], tmp_path / "c.html")
-    with pytest.raises(DataError, match="neither a run nor a sweep"):
+    with pytest.raises(ConfigError, match="neither a run nor a sweep"):
         write_comparison([tmp_path], tmp_path / "c.html")
 
 

@@ -12,7 +12,7 @@ import time
 import pytest
 from report_folders import evaluation_row, page, write_json, write_rows, write_run, write_sweep
 
-from lstm_lab.config import DataError
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.report import write_report
 
 
@@ -94,7 +94,7 @@ def test_a_run_that_died_before_its_first_epoch(tmp_path):
 
 def test_what_is_neither_a_run_nor_a_sweep_is_refused_in_one_line(tmp_path):
     for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(DataError, match="neither a run nor a sweep") as fault:
+        with pytest.raises(ConfigError, match="neither a run nor a sweep") as fault:
             write_report(folder)
         assert "\n" not in str(fault.value)
 

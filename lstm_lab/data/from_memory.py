@@ -14,11 +14,11 @@ from lstm_lab.config import DataError
 from lstm_lab.data.preprocessing.augment import Augment
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS
 from lstm_lab.data.readers.array_file import ArrayFile, write_array_file, write_content_addressed
-from lstm_lab.data.readers.cache import cache_folder
 from lstm_lab.data.readers.formats import read_frame
 from lstm_lab.data.readers.in_memory import Arrays, as_sequences, is_frame, is_series
 from lstm_lab.data.sources.arrays import KINDS, ArrayDataset, Target
 from lstm_lab.data.sources.csv_series import CSV
+from lstm_lab.paths import cache_folder
 from lstm_lab.validation import validate
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ def write_report(folder: str | Path, to: str = "html") -> Path:
         The path of the page.
 
     Raises:
-        ConfigError: a symbolic link in the folder leads out of it.
-        DataError: the folder holds neither a run nor a sweep, its files are incomplete, or the page cannot be written.
+        ConfigError: the folder holds neither a run nor a sweep, or a symbolic link in it leads out of it.
+        DataError: its files are incomplete, or the page cannot be written.
     """
     from lstm_lab.links import check_links
     from lstm_lab.report.page import build_page
@@ -60,10 +60,11 @@ def write_comparison(
         The path of the page.
 
     Raises:
-        ConfigError: there is nothing to compare, or no metric to compare by.
-        DataError: a folder holds neither a run nor a sweep, or the page cannot be written.
+        ConfigError: there is nothing to compare, no metric to compare by, or a folder holds neither a run nor a sweep.
+        DataError: files are incomplete, or the page cannot be written.
     """
     from lstm_lab.config import ConfigError
+    from lstm_lab.files import make_folder
     from lstm_lab.report.compare_page import compare_command, compare_page
     from lstm_lab.report.parts.render import FORMATS
     from lstm_lab.report.records.read import read
@@ -74,6 +75,7 @@ def write_comparison(
         raise ConfigError("compare: give runs or sweeps, as runs/a-1 runs/b-1, or --from-wandb DIR")
     wandb_runs = read_wandb(wandb) if wandb else []
     page = compare_page([read(path) for path in paths], wandb_runs, metric, mode, compare_command(paths, wandb))
+    make_folder(Path(out).parent)
     return _write(Path(out), FORMATS[to][1](page), "run the command again")
 
 

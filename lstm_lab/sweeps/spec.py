@@ -210,7 +210,9 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
     """`sweeps/x.yaml` and overrides of its keys -> a checked sweep.
 
     `experiment` names a file, relative to the working directory or to the sweep file, or contains the experiment;
-    `overrides` in the file change it for every trial, and so does `experiment.optimizer.lr=3e-4` on the command line.
+    `overrides` in the file change it for every trial, and so do `experiment.optimizer.lr=3e-4` and, shorter,
+    `optimizer.lr=3e-4` on the command line: a key that begins with a section of an experiment is the experiment's. Only
+    `seed` is a field of both, and the sweep's.
     A relative path is looked up beside the experiment's file, beside the sweep's, in the current folder, then below
     LSTM_LAB_DATA.
 
@@ -226,8 +228,8 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
     if "title" not in content:
         content["title"] = _first_comment(path)
     pairs = config.parse_overrides(overrides)
-    inside = {key.removeprefix("experiment."): value for key, value in pairs if key.startswith("experiment.")}
-    content = config.merge(content, {key: value for key, value in pairs if not key.startswith("experiment.")})
+    inside = {key.removeprefix("experiment."): value for key, value in pairs if _is_of_experiment(key)}
+    content = config.merge(content, {key: value for key, value in pairs if not _is_of_experiment(key)})
     changes = content.pop("overrides", None) or {}
     if not isinstance(changes, Mapping):
         raise ConfigError(f"{path}: overrides: must be a mapping of dotted keys, got {changes!r}")
@@ -277,6 +279,14 @@ def build_corners(sweep: Sweep, where: str) -> None:
         task = experiment.task.build(info)
         with torch.device("meta"):
             experiment.model.build(info, task)
+
+
+def _is_of_experiment(key: str) -> bool:
+    """Whether an override after a sweep file changes its experiment."""
+    first, dot, _ = key.partition(".")
+    if first == "experiment":
+        return bool(dot)
+    return first in Experiment.model_fields and first not in Sweep.model_fields
 
 
 def _load_experiment(written: object, overrides: Mapping[str, object], path: Path) -> tuple[dict[str, object], Path]:

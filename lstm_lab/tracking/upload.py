@@ -12,7 +12,7 @@ from typing import Literal
 
 from lstm_lab import files, links
 from lstm_lab.config import ConfigError, Fault
-from lstm_lab.run import Run
+from lstm_lab.run import Run, no_record
 from lstm_lab.tracking.server import find_server
 from lstm_lab.tracking.tracker import rewrite
 
@@ -62,7 +62,7 @@ def runs_below(paths: Iterable[str | Path]) -> list[Run]:
         candidates = [Run(path)] if Run(path).exists() else [Run(each) for each in sorted(path.glob("trials/*"))]
         runs = [run for run in candidates if run.exists()]
         if given and not runs and not (path / files.SWEEP).is_file():
-            raise ConfigError(f"{path}: neither a run nor a sweep{files.similar_run(path)}")
+            raise no_record(path)
         found += runs
     return found
 

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from lstm_lab.config import ConfigError
+from lstm_lab.verbs.known_fields import known
 from lstm_lab.verbs.options import Json, echo, echo_json
 
 
 def list_(as_json: Json = False) -> None:
     """Cells, tasks, data sets, optimisers, schedules, searchers, schedulers."""
-    import inspect
-
-    import lstm_lab.experiment
-    import lstm_lab.sweeps.spec  # noqa: F401 - fills the registries
-    from lstm_lab.registry import all_kinds
-
-    kinds = {
-        kind: {name: (inspect.getdoc(member) or "").split("\n")[0] for name, member in sorted(base.members.items())}
-        for kind, base in all_kinds().items()
-    }
+    kinds = known().kinds
     if as_json:
         echo_json(kinds)
         return
@@ -32,25 +24,34 @@ def list_(as_json: Json = False) -> None:
 
 
 def fields(
-    of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "experiment", as_json: Json = False
+    section: Annotated[
+        str | None,
+        typer.Argument(
+            help="experiment, sweep, a section of one (model, model.dropout, searcher), or a kind (data.csv, lstm)."
+        ),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Every field with its type, default and meaning."""
+    """Fields with their type, default and meaning: of a section, or without one the sections that there are."""
     from dataclasses import asdict
 
-    from lstm_lab.fields import fields as rows
+    from lstm_lab.verbs import sections
 
-    found = list(rows(_model(of)))
+    found = known()
     if as_json:
-        echo_json([asdict(row) for row in found])
-        return
-    for row in found:
-        key = f"{row.path} ({row.of})" if row.of else row.path
-        echo(f"{key:<36} {row.type:<44} {row.default:<18} {row.doc}")
+        echo_json([asdict(row) for row in sections.select(found, section or "experiment")])
+    elif section is None:
+        echo(sections.overview(found))
+    else:
+        from lstm_lab.console import plain_console
+
+        plain_console().print(*sections.tables(found, section), sep="\n")
 
 
 def schema(of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "experiment") -> None:
     """JSON schema of a file, for editors that complete YAML."""
-    _model(of)
+    if of not in ("experiment", "sweep"):
+        raise ConfigError(f"{of}: must be experiment or sweep")
     from lstm_lab.sweeps.view.schema import file_schema
 
     echo_json(file_schema(of))
@@ -72,15 +73,3 @@ def doctor(as_json: Json = False) -> None:
         echo(f"problem: {problem}")
     if not found["problems"]:
         echo("no problem found")
-
-
-def _model(of: str) -> Any:
-    if of == "experiment":
-        from lstm_lab.experiment import Experiment
-
-        return Experiment
-    if of == "sweep":
-        from lstm_lab.sweeps.spec import Sweep
-
-        return Sweep
-    raise ConfigError(f"{of}: must be experiment or sweep")

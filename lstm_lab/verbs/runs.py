@@ -10,6 +10,7 @@ import typer
 
 from lstm_lab.config import ConfigError
 from lstm_lab.printable import printable
+from lstm_lab.verbs import early
 from lstm_lab.verbs.options import Accelerator, Json, Name, Overrides, Wandb, WandbMode, echo, echo_json
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def train(
         raise ConfigError("train: give either an experiment file, as conf/vowels_lstm.yaml, or --resume RUN")
     if resume is not None:
         return resume_run(resume, overrides, wandb)
+    early.check_experiment(str(conf), overrides or ())
     from lstm_lab.experiment import load_experiment
     from lstm_lab.provenance import command_line
     from lstm_lab.workflow import create_run
@@ -48,7 +50,6 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
         raise ConfigError(
             f"override '{overrides[0]}': a resumed run keeps its experiment; train a new one to change it"
         )
-    from lstm_lab.experiment import recorded_experiment
     from lstm_lab.run import Run
 
     run = Run.open(path)
@@ -61,6 +62,8 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
             return
         echo(f"{run.path}: {damaged}; it is trained again")
         start_over(run)
+    from lstm_lab.experiment import recorded_experiment
+
     _train(recorded_experiment(run), run, wandb, None)
 
 
@@ -92,6 +95,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate on the held-out test split, and record that it was done."""
+    early.require_record(folder)
     from lstm_lab.console import plain_console
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import evaluate_folder
@@ -117,6 +121,7 @@ def predict(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Predict for new data: what follows each series, or the class of each sequence or text. CSV on standard output."""
+    early.require_record(folder)
     from lstm_lab.predict import predict as predictions
     from lstm_lab.workflow import best_run
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_lab.config import ConfigError
+from lstm_lab.verbs import early
 from lstm_lab.verbs.options import Address, Name, Storage, Wandb, WandbMode, echo
 from lstm_lab.verbs.runs import resume_run
 
@@ -31,16 +32,18 @@ def sweep(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
 ) -> None:
     """Run the sweep of each file: hyperparameter search with Ray Tune."""
-    from lstm_lab.provenance import command_line
-    from lstm_lab.sweeps.spec import build_corners, load_sweep
-    from lstm_lab.workflow import create_sweep
-
     paths = [file for file in files if "=" not in file]
     overrides = [file for file in files if "=" in file]
     if not paths:
         raise ConfigError("sweep: give a sweep file, as sweeps/vowels_cells.yaml")
     if name is not None and len(paths) > 1:
         raise ConfigError(f"--name {name}: needs one sweep file, got {len(paths)}")
+    for path in paths:
+        early.check_sweep(path, overrides)
+    from lstm_lab.provenance import command_line
+    from lstm_lab.sweeps.spec import build_corners, load_sweep
+    from lstm_lab.workflow import create_sweep
+
     found = [(path, load_sweep(path, overrides)) for path in paths]
     for path, each in found:
         build_corners(each, path)
@@ -62,13 +65,17 @@ def resume(
     storage: Storage = None,
 ) -> None:
     """Resume an interrupted or killed sweep or run; a damaged sweep is repaired first."""
-    from lstm_lab.run import Run
-    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab import files
+    from lstm_lab.run import Run, no_record
     from lstm_lab.sweeps.store.record import is_sweep
-    from lstm_lab.sweeps.store.repair import repair
 
     if not is_sweep(Path(folder)) and Run(folder).exists():
         return resume_run(folder, None, wandb)
+    if not is_sweep(Path(folder)) and not (Path(folder) / files.ABOUT).is_file():
+        raise no_record(Path(folder))
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.store.repair import repair
+
     for line in repair(folder):
         echo(f"repaired {line}")
     return _sweep([SweepFolder.open(folder)], wandb, False, address, storage)
@@ -131,6 +138,7 @@ def watch(
     once: Annotated[bool, typer.Option("--once", help="Show it once instead of until it ends.")] = False,
 ) -> None:
     """Show the progress of a sweep, from another shell, until it ends."""
+    early.require_sweep(folder)
     from lstm_lab.console import plain_console
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.view import watch as watching

@@ -43,13 +43,12 @@ def compare(
     out: Annotated[str | None, typer.Option(help="File to write; default: compare.html below runs/.")] = None,
 ) -> None:
     """Compare runs and sweeps on one page, with statistics."""
-    from lstm_lab.files import make_folder, runs_folder
+    from lstm_lab.files import runs_folder
     from lstm_lab.report import write_comparison
 
     if mode not in (None, "min", "max"):
         raise ConfigError(f"--mode {mode}: must be min or max")
     path = Path(out) if out else runs_folder() / f"compare.{'md' if to is Form.markdown else to.value}"
-    make_folder(path.parent)
     echo(str(write_comparison(folders or (), path, from_wandb=from_wandb, metric=metric, mode=mode, to=to.value)))
 
 

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lstm_lab.paths import cache_folder
+
 FORMAT = 3
 """Part of every file's name, so that versions that share a folder never read each other's entries: one more whenever
 the arrays or the metadata of an entry change their names or meaning, or a file its layout."""
@@ -24,11 +26,6 @@ class CacheEntry(NamedTuple):
     arrays: dict[str, np.ndarray]
     metadata: dict[str, Any]
     """Plain values, as JSON can hold them."""
-
-
-def cache_folder() -> Path:
-    """The folder that `LSTM_LAB_CACHE` names, else ~/.cache/lstm_lab."""
-    return Path(os.environ.get("LSTM_LAB_CACHE") or Path.home() / ".cache" / "lstm_lab")
 
 
 def cached(key: str, compute: Callable[[], CacheEntry]) -> CacheEntry:

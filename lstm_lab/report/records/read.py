@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from lstm_lab import files
-from lstm_lab.config import ConfigError, DataError
+from lstm_lab.config import DataError
 from lstm_lab.records import RunRecord, read_run
-from lstm_lab.run import Run
+from lstm_lab.run import Run, no_record
 from lstm_lab.sweeps.store.record import SweepRecord, is_sweep, read_sweep
 
 
@@ -16,19 +16,18 @@ def read(folder: Path) -> RunRecord | SweepRecord:
     """The run or the sweep in a folder.
 
     Raises:
-        DataError: there is neither, or a file of it is incomplete.
+        ConfigError: there is neither.
+        DataError: a file of it is incomplete.
     """
     try:
         if is_sweep(folder):
             return read_sweep(folder)
         if Run(folder).exists():
             return read_run(folder)
-    except ConfigError as error:
-        raise DataError(str(error)) from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise DataError(f"{folder}: its record is incomplete, or not one of lstm-lab ({reason})") from None
-    raise DataError(f"{folder}: neither a run nor a sweep: there is no run.json and no sweep.yaml in it")
+    raise no_record(folder)
 
 
 def experiment_text(record: RunRecord) -> str:

@@ -11,10 +11,10 @@ from lstm_lab.config import ConfigError
 from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
 from lstm_lab.record_shapes import Shape, fits
-from lstm_lab.run import Run
+from lstm_lab.run import Run, read_yaml
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
-from lstm_lab.sweeps.store.record import is_sweep, rank, read_about, read_rows, read_trial, trial_folder
+from lstm_lab.sweeps.store.record import is_sweep, no_sweep, rank, read_about, read_rows, read_trial, trial_folder
 from lstm_lab.sweeps.store.shapes import EventRow, TrialRow, WarmRow
 from lstm_lab.validation import validate
 
@@ -107,7 +107,7 @@ class SweepFolder:
         """
         folder = cls(path)
         if not is_sweep(folder.path):
-            raise ConfigError(f"{path}: not a sweep: there is no sweep.yaml in it{files.similar_run(folder.path)}")
+            raise no_sweep(folder.path)
         return folder
 
     @property
@@ -129,9 +129,10 @@ class SweepFolder:
 
         Raises:
             ConfigError: the file was edited into something invalid.
+            DataError: it is incomplete or not YAML.
         """
         where = self.path / files.SWEEP
-        return validate(Sweep, legacy.sweep(config.load(where)), str(where))
+        return validate(Sweep, legacy.sweep(read_yaml(where)), str(where))
 
     @contextmanager
     def lock(self) -> Iterator[None]:

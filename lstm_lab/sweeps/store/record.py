@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_lab import config, files, legacy
-from lstm_lab.config import DataError
+from lstm_lab import files, legacy
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.files import Row
 from lstm_lab.record_shapes import Shape, check, fits
 from lstm_lab.records import read_run
-from lstm_lab.run import Run
+from lstm_lab.run import Run, read_yaml
 from lstm_lab.sweeps.store.leaderboard import (
     ENDED,
     Configuration,
@@ -33,6 +33,11 @@ NEVER_STARTED = "it never started"
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is that of a sweep."""
     return os.path.isfile(folder / files.SWEEP)
+
+
+def no_sweep(folder: Path) -> ConfigError:
+    """The error for a folder that was named as a sweep, and is none."""
+    return ConfigError(f"{folder}: not a sweep: there is no {files.SWEEP} in it{files.similar_run(folder)}")
 
 
 def trial_folder(sweep: Path, trial: object) -> Path:
@@ -120,7 +125,7 @@ def read_sweep(folder: Path) -> SweepRecord:
     Raises:
         ConfigError, DataError: a file of it is incomplete.
     """
-    spec = legacy.sweep(config.load(folder / files.SWEEP))
+    spec = legacy.sweep(read_yaml(folder / files.SWEEP))
     check(spec, SweepFile, str(folder / files.SWEEP))
     about = read_about(folder)
     events = {row["trial"]: row for row in read_rows(folder / files.EVENTS, EventRow)}

@@ -17,7 +17,7 @@ from lstm_lab.files import Row
 from lstm_lab.integrity import lost_best, lost_rows, set_aside, start_over
 from lstm_lab.provenance import git_state, versions
 from lstm_lab.record_shapes import RunFile, Shape, StatusFile, fits
-from lstm_lab.run import Run
+from lstm_lab.run import Run, read_yaml
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED
@@ -65,7 +65,7 @@ def _about(folder: SweepFolder) -> Iterator[str]:
         about: Row = {"format": legacy.FORMAT, "name": folder.name, "created": files.now(), "git": git_state()}
         about["versions"] = versions()
         if is_sweep(folder.path):
-            about["sweep"] = config.load(folder.path / files.SWEEP)
+            about["sweep"] = read_yaml(folder.path / files.SWEEP)
         files.write_json(path, about)
         yield "about.json: incomplete or missing; written again, without the seconds spent so far"
 
