@@ -10,8 +10,10 @@ LAB := $(BIN)/lstm-lab
 
 .PHONY: help setup demo test test-all fuzz check docs train sweep cluster-local cluster-local-stop resume evaluate predict report compare sync tui doctor bench results schema clean
 
+##@ Start here
+
 help: ## This help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Installed again only when what is installed has changed.
 $(READY): pyproject.toml constraints.txt
@@ -25,6 +27,8 @@ setup: $(READY) ## Create .venv and install into it, if that is not done
 
 demo: $(READY) ## Tune LSTM against GRU on real speech and real electricity demand (under five minutes)
 	@$(LAB) sweep sweeps/vowels_cells.yaml sweeps/demand_cells.yaml --test
+
+##@ Developing
 
 test: $(READY) ## The tests and the checks, under five minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -45,6 +49,8 @@ $(VENV)/.docs: $(READY)
 docs: $(VENV)/.docs ## The documentation site, built strictly from docs/ and the docstrings into site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs --quiet build --strict && echo "open site/index.html"
 
+##@ Training and sweeps
+
 train: $(READY) ## One experiment: make train CONF=conf/vowels_lstm.yaml SET="optimizer.lr=3e-3 model.cell=gru"
 	@$(LAB) train $(or $(CONF),conf/vowels_lstm.yaml) $(SET)
 
@@ -59,6 +65,8 @@ cluster-local-stop: $(READY) ## End exactly the processes that cluster-local sta
 
 resume: $(READY) ## Resume an interrupted run or sweep: make resume RUN=runs/vowels_cells-1
 	@$(LAB) resume $(RUN)
+
+##@ Results
 
 evaluate: $(READY) ## Evaluate on the held-out test split: make evaluate RUN=runs/vowels_cells-1
 	@$(LAB) evaluate $(RUN)
@@ -77,6 +85,8 @@ sync: $(READY) ## Upload to W&B from the record, each run once: make sync SWEEP=
 
 tui: $(READY) ## W&B's own view in the terminal: make tui SWEEP=runs/vowels_cells-1, or all
 	@$(LAB) tui $(SWEEP)
+
+##@ Maintenance
 
 doctor: $(READY) ## What this machine offers, and what is missing
 	@$(LAB) doctor

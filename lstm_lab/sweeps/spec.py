@@ -22,7 +22,7 @@ from lstm_lab.sweeps.sections import Budget, Confirm, Resources, Seeds
 from lstm_lab.sweeps.space.constraints import Constraint
 from lstm_lab.sweeps.space.domains import Domain, Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace, format_overrides
-from lstm_lab.sweeps.space.yaml import DomainInYaml
+from lstm_lab.sweeps.space.yaml import DomainInYaml, flatten_space
 from lstm_lab.validation import validate
 
 
@@ -238,7 +238,7 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
             f"{path}: experiment.seed: has no effect beside seeds: {content['seeds']}; change seeds instead"
         )
     content["experiment"], folder = _load_experiment(content.get("experiment"), {**changes, **inside}, path)
-    content["space"] = _flatten_space(content.get("space"), path)
+    content["space"] = flatten_space(content.get("space"), path)
     sweep = validate(Sweep, content, str(path), pairs)
     if sweep.base.seed and sweep.base.seed not in sweep.seeds:
         warnings.warn(f"{path}: the experiment has seed {sweep.base.seed}, its trials have seeds: {list(sweep.seeds)}",
@@ -304,19 +304,6 @@ def _load_experiment(written: object, overrides: Mapping[str, object], path: Pat
         )
     content = config.merge(expand_choices(Experiment, content), overrides)
     return validate(Experiment, content, where, overrides.items()).dump(), folder
-
-
-def _flatten_space(space: object, path: Path) -> dict[str, object]:
-    """Nested keys joined by dots, down to the domains."""
-    if not isinstance(space, dict):
-        raise ConfigError(f"{path}: space: must be a mapping of dotted keys to domains, got {space!r}")
-
-    def section(key: str, value: object) -> dict[str, object] | None:
-        if not (isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values())):
-            return None
-        return value
-
-    return config.flatten(space, section)
 
 
 def _first_comment(path: Path) -> str:

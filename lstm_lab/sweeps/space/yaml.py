@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
+from lstm_lab import config
+from lstm_lab.config import ConfigError
 from lstm_lab.sweeps.space.domains import Domain
 
 if TYPE_CHECKING:
@@ -66,3 +69,23 @@ class DomainInYaml:
             for name, member in Domain.members.items()
         ]
         return {"anyOf": domains}
+
+
+def flatten_space(space: object, path: Path) -> dict[str, object]:
+    """Nested keys of a search space joined by dots, down to the domains.
+
+    Args:
+        path: of the sweep file, for the message.
+
+    Raises:
+        ConfigError: it is no mapping.
+    """
+    if not isinstance(space, dict):
+        raise ConfigError(f"{path}: space: must be a mapping of dotted keys to domains, got {space!r}")
+
+    def section(key: str, value: object) -> dict[str, object] | None:
+        if not (isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values())):
+            return None
+        return value
+
+    return config.flatten(space, section)
