@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from sweeping import run_trials
 
-from lstm_lab import config
+from lstm_lab import config, paths
 from lstm_lab.__main__ import main
 from lstm_lab.config import DataError, Notice
+from lstm_lab.data import Dataset
 from lstm_lab.evaluate import evaluate
 from lstm_lab.examples.collect import compute_examples
 from lstm_lab.experiment import Experiment, load_experiment, recorded_experiment
@@ -20,7 +21,7 @@ from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.training import train
-from lstm_lab.workflow import create_run
+from lstm_lab.workflow import best_run, create_run
 
 DATA = {"name": "csv", "path": "t.csv", "time": "i", "targets": ["y"], "window": 6, "horizon": 2}
 BASE = {"data": DATA, "task": "forecast", "model": {"hidden_size": 3}, "trainer": {"max_epochs": 1}}
@@ -113,6 +114,15 @@ def test_every_path_field_is_declared():
     assert hub.with_absolute_paths() == hub
 
 
+def test_no_field_is_called_a_path_and_is_not_looked_up_as_one():
+    declared = {"path", "test_path", "validation_path", "pretrained"}
+    for member in Dataset.members.values():
+        for name, info in member.Config.model_fields.items():
+            if name == "path" or name.endswith("_path"):
+                assert name in declared, (member, name)
+                assert paths._annotation(info) is not None, (member, name)
+
+
 @pytest.fixture
 def trained(tmp_path, monkeypatch):
     """A run that was trained on a relative path, from the folder that has the file."""
@@ -162,6 +172,8 @@ def test_the_trials_of_a_sweep_find_a_relative_path_from_any_folder(tmp_path, el
     paths = {config.load(path)["data"]["path"] for path in folder.path.glob("trials/*/experiment.yaml")}
     assert paths == {str(tmp_path / "a" / "t.csv"), str(tmp_path / "a" / "u.csv")}
     assert [trial.state for trial in folder.trials()] == ["finished"] * 2
+    header, _ = predict(best_run(folder.path), str(tmp_path / "a" / "u.csv"))  # what `predict SWEEP` does
+    assert header[-1] == "y"
     # What was written stays the value of the hyperparameter.
     assert {trial.overrides["data.path"] for trial in folder.trials()} == {"t.csv", "u.csv"}
 
