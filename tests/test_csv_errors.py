@@ -242,7 +242,9 @@ def test_missing_rows_are_inserted_as_empty_ones(tmp_path):
     whole = table(days)
     plain, filled = (series(tmp_path / "b.csv", whole, missing="mask", gaps=gaps) for gaps in ("error", "fill"))
     assert np.array_equal(plain.values, filled.values)
-    with pytest.raises(DataError, match=r"rows missing: 1 \(gaps in total: 2\): fill them in, set data.gaps=fill"):
+    with pytest.raises(
+        DataError, match=r"rows missing: 1 \(gaps in total: 2\): fill them in, set data.gaps=fill \(inserts"
+    ):
         series(tmp_path / "a.csv", text, missing="mask")
     with pytest.raises(DataError, match="not a whole number of steps"):
         series(tmp_path / "c.csv", text + "2020-03-01T07:00,1\n", gaps="fill", missing="mask")

@@ -176,3 +176,70 @@ def test_newest_first_is_turned_and_said(tmp_path):
 def test_columns_need_no_brackets(tmp_path, future):
     assert data(tmp_path / "a.csv", future=future).future == ("promo", "holiday")
     assert data(tmp_path / "a.csv", future="T (degC), mean").future == ("T (degC), mean",)
+
+
+# Sessions, holidays and clocks that are read late
+
+
+def bars(days=8, slots=78):
+    """5-minute bars from 9:30 of business days."""
+    return [day + pd.Timedelta("9h30min") + i * pd.Timedelta("5min")
+            for day in pd.bdate_range("2024-01-08", periods=days) for i in range(slots)]  # fmt: skip
+
+
+def text(times):
+    return "\n".join(["t,y", *(f"{time},{i % 11}" for i, time in enumerate(times)), ""])
+
+
+def test_sessions_of_trade_are_regular_and_continue_on_the_next_day(tmp_path):
+    times = bars()
+    dataset = data(tmp_path / "a.csv", window=20, horizon=3)
+    (tmp_path / "a.csv").write_text(text(times[:-1]))
+    assert dataset.series.step == "00:05:00 in sessions of 78 rows"
+    assert len(dataset.series.values) == len(times) - 1
+    ahead = [str(key[0]) for key in dataset.read_new(dataset.path, dataset.info).keys[0]]
+    assert ahead == ["2024-01-17 15:55:00", "2024-01-18 09:30:00", "2024-01-18 09:35:00"]
+
+
+@pytest.mark.parametrize(("gaps", "rows"), [("fill", 624), ("ignore", 624 - 78)])
+def test_a_holiday_between_sessions(tmp_path, gaps, rows):
+    times = [time for time in bars() if time.day != 11]
+    with pytest.raises(DataError, match="rows missing: 78"):
+        series(tmp_path / "a.csv", text(times))
+    read = series(tmp_path / "a.csv", text(times), gaps=gaps, missing="mask", calendar=["hour", "weekday"])
+    assert len(read.values) == rows
+    if gaps == "fill":  # The calendar knows the rows that are inserted.
+        whole = series(tmp_path / "b.csv", text(bars()), calendar=["hour", "weekday"])
+        np.testing.assert_allclose(read.values[:, 1:], whole.values[:, 1:], atol=1e-12)
+
+
+@pytest.mark.parametrize("freq", ["h", "D", "MS", "ME", "B", "2h"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_the_calendar_of_inserted_rows(tmp_path, freq, zone):
+    times = pd.date_range("2020-01-31", periods=60, freq=freq, tz=zone)
+    kept = [time for i, time in enumerate(times) if i not in (7, 8, 30)]
+    cycles = ["hour", "weekday", "month", "year"]
+    filled = series(tmp_path / "a.csv", text(kept), gaps="fill", missing="mask", calendar=cycles)
+    whole = series(tmp_path / "b.csv", text(times), calendar=cycles)
+    np.testing.assert_allclose(filled.values[:, 1:], whole.values[:, 1:], atol=1e-12)
+    assert np.flatnonzero(np.isnan(filled.values[:, 0])).tolist() == [7, 8, 30]
+
+
+def test_a_clock_that_is_read_late_is_said(tmp_path):
+    late = [1700000000000 + 60000 * i + [4, 0, 0, 9, 2][i % 5] for i in range(300)]
+    (tmp_path / "a.csv").write_text(text(late))
+    dataset = data(tmp_path / "a.csv")
+    assert dataset.series.step == "00:01:00"
+    assert "seconds off a step of 00:01:00: they are read as equal steps" in dataset.notes[0]
+    with pytest.raises(DataError, match="rows missing: 2"):
+        series(tmp_path / "a.csv", text(late[:40] + late[42:]))
+    with pytest.raises(DataError, match="not a whole number of steps"):
+        series(tmp_path / "a.csv", text([*late[:40], late[40] + 30000, *late[41:]]))
+
+
+def test_two_steps_in_one_file_are_said(tmp_path):
+    times = {"d": pd.date_range("2020", periods=60), "w": pd.date_range("2020", periods=60, freq="W")}
+    rows = [f"{time},{name},{k % 7}\n" for name in times for k, time in enumerate(times[name])]
+    (tmp_path / "a.csv").write_text("t,i,y\n" + "".join(rows))
+    note = data(tmp_path / "a.csv", id="i").notes[0]
+    assert "series 'd' has a step of 1 day, but series 'w' one of 7 days (2 steps in total)" in note

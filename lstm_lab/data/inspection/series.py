@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
 from lstm_lab.data.inspection.series_columns import column_fields, names_of, with_time
-from lstm_lab.data.readers.calendars import Times
+from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.series_table import rows_by_series
-from lstm_lab.data.readers.timeline import epoch_unit, read_times, regularity
+from lstm_lab.data.readers.timeline import epoch_unit, notes_of_times, read_times, regularity
 
 DAY = 86400
 SENTINELS = (-9999.0, -999.0, -99.0, -200.0, -9.99e8, 9999.0, 99999.0, 999999.0)
@@ -23,8 +25,7 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     result = Inspection(str(columns.table.path), "series", "", warnings=[*columns.remarks])
     times = read_times(columns.table, data["time"], columns.format.decimal)
     rows, newest_first = rows_by_series(columns.table, data.get("id"), times)
-    if newest_first:
-        result.warnings.append("rows are newest first: they are read from the last to the first")
+    result.warnings += notes_of_times({name: times.rows(index) for name, index in rows.items()}, newest_first)
     step = _inspect_steps(result, times, rows)
     _inspect_times(result, columns.cells(data["time"]), times, rows)
     fields = [names_of(columns, data.get(field)) for field in ("targets", "features", "static", "future")]
@@ -53,13 +54,8 @@ def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]
     result.statistics |= {"rows": sum(lengths), "series": len(rows)}
     if len(rows) > 1:
         result.statistics |= length_statistics(lengths, "rows of a series")
-    steps = {name: regularity(times.rows(index))[0] for name, index in rows.items() if len(index) > 2}
-    if len(set(steps.values())) > 1:
-        other = next(name for name, found in steps.items() if found != step)
-        result.warnings.append(f"series {next(iter(steps))!r} has a step of {step}, but series {other!r} one of "
-                               f"{steps[other]} ({len(set(steps.values()))} steps in total): a model would take them "
-                               "for equal; write a file of each, or resample them")  # fmt: skip
-        step = ", ".join(dict.fromkeys(steps.values()))
+    steps = [regularity(times.rows(index))[0] for index in rows.values() if len(index) > 2]
+    step = ", ".join(dict.fromkeys(steps)) or step
     result.statistics["step"] = step
     gaps = missing = irregular = early = repeated = longest = 0
     for index in rows.values():
@@ -76,9 +72,9 @@ def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]
         irregular += int((~whole).sum())
     result.statistics |= {"gaps": gaps, "missing rows": missing, "longest gap": longest, "irregular steps": irregular}
     if gaps or irregular:
-        fix = "gaps: fill inserts empty rows"
+        fix = "gaps: fill inserts empty rows, gaps: ignore counts rows"
         if irregular:
-            fix = "fill them in, or set data.time to a column that counts rows"
+            fix = "fill them in, or let gaps: ignore count rows"
         result.warnings.append(f"{gaps} gaps with {missing} missing rows, {irregular} irregular steps: every step "
                                f"needs a row; {fix}")  # fmt: skip
     if early or repeated:
@@ -112,7 +108,10 @@ def _missing_fields(
     longest = max((_longest_run(np.isnan(columns.numbers[name])) for name in read), default=0)
     result.statistics |= {"empty cells": empty, "longest run of empty cells": longest}
     if result.statistics["gaps"] and not result.statistics["irregular steps"]:
-        fields["gaps"], longest = "fill", max(longest, int(result.statistics["longest gap"]))
+        if re.search("business day|sessions", str(result.statistics["step"])):
+            fields["gaps"] = "ignore"  # Holidays have no values to fill in.
+        else:
+            fields["gaps"], longest = "fill", max(longest, int(result.statistics["longest gap"]))
     if longest:
         first = [index[0] for index in rows.values()]
         complete = all(np.isfinite(columns.numbers[name][first]).all() for name in read)
@@ -165,6 +164,9 @@ def seasons(step: str) -> list[int]:
 
     if step in SEASONS:
         return SEASONS[step]
+    session = re.search(r" in sessions of (\d+) rows", step)
+    if session:
+        return [int(session[1]), 5 * int(session[1])]
     try:
         seconds = pd.Timedelta(step).total_seconds() if ":" in step else 0.0
     except ValueError:

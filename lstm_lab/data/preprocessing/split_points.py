@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import AfterValidator, model_validator
 
 from lstm_lab.config import Config, DataError
-from lstm_lab.data.readers.calendars import Times
+from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.table import Table
-from lstm_lab.data.readers.timeline import step_numbers
+from lstm_lab.data.readers.timeline import Gaps, step_numbers
 
 
 def _checked(point: int | str) -> int | str:
@@ -97,7 +97,7 @@ class SplitPoints(Config):
 
 
 def ends_of_series(
-    points: SplitPoints, table: Table, time: str, times: Times, rows: Sequence[np.ndarray], fill: bool
+    points: SplitPoints, table: Table, time: str, times: Times, rows: Sequence[np.ndarray], gaps: Gaps
 ) -> tuple[tuple[int, int, int], ...]:
     """Of each series of a table: row behind the training, the validation and the test split.
 
@@ -105,12 +105,12 @@ def ends_of_series(
         time: column of the times.
         times: of all rows of the table.
         rows: of each series, in the order of time.
-        fill: whether gaps are filled.
+        gaps: as of `step_numbers`.
     """
     ends = []
     for own in rows:
         own_times = times.rows(own)
-        steps = step_numbers(table.rows(own), time, own_times, fill)
+        steps = step_numbers(table.rows(own), time, own_times, gaps)
         dates = None if own_times.local is None else own_times.local.to_numpy()
         ends.append(points.ends(int(steps[-1]) + 1, dates, steps, str(table.path)))
     return tuple(ends)

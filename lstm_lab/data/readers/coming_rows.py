@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.readers.calendars import Calendar, Times
+from lstm_lab.data.readers.calendar_kinds import Calendar, Times
 from lstm_lab.data.readers.table import Table
 
 

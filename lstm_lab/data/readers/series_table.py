@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstm_lab.data.readers.calendars import Times
+from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.formats import frame_names, read_frame, read_number_rows, table_names
 from lstm_lab.data.readers.table import Table

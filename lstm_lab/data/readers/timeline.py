@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lstm_lab.data.readers.calendars import Times, calendar_of
+from lstm_lab.data.readers.calendar_kinds import Times
+from lstm_lab.data.readers.calendars import calendar_of, with_inserted_rows
 from lstm_lab.data.readers.table import Table, parse_floats, quoted
 
 if TYPE_CHECKING:  # Importing pandas takes half a second, which only a reader of time series should wait for.
@@ -26,12 +27,8 @@ Cycle = Literal["hour", "weekday", "month", "year"]
 """Time within the day, the week, the month, the year."""
 
 
-def calendar_features(table: Table, column: str, times: Times, cycles: Sequence[Cycle]) -> tuple[np.ndarray, list[str]]:
-    """Sine and cosine of the position of each local time in cycles of the calendar.
-
-    Returns:
-        (N, 2 * cycles) float64, and the name of each feature.
-    """
+def calendar_features(table: Table, column: str, times: Times, cycles: Sequence[Cycle]) -> np.ndarray:
+    """(N, 2 * cycles) float64: sine and cosine of the position of each local time in cycles of the calendar."""
     local = times.local
     if local is None:
         raise table.error(0, column, f"{quoted(table.columns[column][0])} is a number, which has no calendar: write "
@@ -44,8 +41,23 @@ def calendar_features(table: Table, column: str, times: Times, cycles: Sequence[
         "year": (local.dayofyear.to_numpy() - 1 + day) / np.where(local.is_leap_year, 366, 365),
     }
     angles = [2 * math.pi * position[name] for name in cycles]
-    names = [f"{name} {function}" for name in cycles for function in ("sine", "cosine")]
-    return np.stack([function(angle) for angle in angles for function in (np.sin, np.cos)], 1), names
+    return np.stack([function(angle) for angle in angles for function in (np.sin, np.cos)], 1)
+
+
+def feature_names(cycles: Sequence[Cycle]) -> list[str]:
+    """Names of the calendar features."""
+    return [f"{name} {function}" for name in cycles for function in ("sine", "cosine")]
+
+
+def regular_features(table: Table, column: str, times: Times, cycles: Sequence[Cycle], steps: np.ndarray) -> np.ndarray:
+    """The same, of the rows of a regular timeline.
+
+    Args:
+        steps: (N,) number of steps from the first row to each; rows that are missing between them are inserted.
+    """
+    if times.local is not None and steps[-1] >= len(steps):
+        times = with_inserted_rows(times, calendar_of(times), steps)
+    return calendar_features(table, column, times, cycles)
 
 
 _COMPACT = re.compile(r"(1[7-9]|2[01])\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")  # 20200131 is a date, not a count.
@@ -191,25 +203,30 @@ def check_order(table: Table, column: str, ticks: np.ndarray) -> None:
                       "rows by time, oldest first")  # fmt: skip
 
 
-def step_numbers(table: Table, column: str, times: Times, fill: bool) -> np.ndarray:
-    """(N,) int64 number of steps from the first row to each. Steps have equal length, or are equally many months or
-    business days.
+Gaps = Literal["error", "fill", "ignore"]
+
+
+def step_numbers(table: Table, column: str, times: Times, gaps: Gaps) -> np.ndarray:
+    """(N,) int64 number of steps from the first row to each. Steps have equal length, or are equally many months,
+    business days, or rows of the sessions of days.
 
     Args:
-        fill: whether rows may be more than one step apart.
+        gaps: of rows more than one step apart: "error", "fill" counts the steps between, "ignore" counts rows.
 
     Raises:
         DataError: rows that are not one step apart, or with `fill` not a whole number of steps.
     """
+    if gaps == "ignore":
+        return np.arange(len(times.ticks))
     step, ahead = regularity(times)
-    wrong, cells = np.flatnonzero(~(ahead >= 1) if fill else ahead != 1), table.columns[column]
+    wrong, cells = np.flatnonzero(~(ahead >= 1) if gaps == "fill" else ahead != 1), table.columns[column]
     if len(wrong):
         row = int(wrong[0])
         cell, before, between = quoted(cells[row + 1]), quoted(cells[row]), ahead[row] - 1
         what = f"rows missing: {between:.0f}" if between > 0 else "not a whole number of steps"
         raise table.error(row + 1, column, f"{cell} follows {before}, but a step is {step}: {what} (gaps in total: "
-                          f"{len(wrong)}): fill them in, set data.gaps=fill, or set data.time to a column that counts "
-                          "rows")  # fmt: skip
+                          f"{len(wrong)}): fill them in, set data.gaps=fill (inserts empty rows), or data.gaps=ignore "
+                          "(counts rows)")  # fmt: skip
     if ahead.sum() > MAX_FILL * len(times.ticks):
         row = int(ahead.argmax()) + 1
         raise table.error(row, column, f"{quoted(cells[row])} follows {quoted(cells[row - 1])}: filling the gaps would "
@@ -224,3 +241,22 @@ def regularity(times: Times) -> tuple[str, np.ndarray]:
         return "one row", np.empty(0)
     calendar = calendar_of(times)
     return calendar.name, calendar.steps(times)
+
+
+def notes_of_times(times_of: Mapping[str, Times], newest_first: bool) -> list[str]:
+    """What to know of how the times of series are read, a sentence each.
+
+    Args:
+        times_of: series -> its times, oldest first.
+    """
+    notes = ["rows are newest first: they are read from the last to the first"] if newest_first else []
+    found = {name: calendar_of(times.rows(np.arange(min(len(times.ticks), 1000))))
+             for name, times in times_of.items() if len(times.ticks) > 2}  # fmt: skip
+    notes += dict.fromkeys(note for name, calendar in found.items() if (note := calendar.note(times_of[name])))
+    steps = {calendar.name: name for name, calendar in reversed(found.items())}
+    if len(steps) > 1:
+        (step, name), (other_step, other) = [*steps.items()][-1], [*steps.items()][-2]
+        notes.append(f"series {name!r} has a step of {step}, but series {other!r} one of {other_step} ({len(steps)} "
+                     "steps in total): a model takes them for equal; write a file of each, or resample "
+                     "them")  # fmt: skip
+    return notes

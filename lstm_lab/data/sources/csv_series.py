@@ -17,7 +17,8 @@ from lstm_lab.data.kinds.latest_windows import latest_windows
 from lstm_lab.data.kinds.new_samples import plain_ids
 from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions, series_place
 from lstm_lab.data.preprocessing.split_points import ends_of_series
-from lstm_lab.data.readers.calendars import Times, calendar_of, times_after
+from lstm_lab.data.readers.calendar_kinds import Times
+from lstm_lab.data.readers.calendars import calendar_of, times_after
 from lstm_lab.data.readers.columns import Column, Columns, Sha256, check_distinct
 from lstm_lab.data.readers.coming_rows import KnownRows, known_values, values_of_times
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format
@@ -28,9 +29,13 @@ from lstm_lab.data.readers.table import Table, fill_forward, read_numbers
 from lstm_lab.data.readers.time_columns import TimeColumn
 from lstm_lab.data.readers.timeline import (
     Cycle,
+    Gaps,
     calendar_features,
     check_order,
+    feature_names,
+    notes_of_times,
     read_times,
+    regular_features,
     regularity,
     step_numbers,
 )
@@ -70,8 +75,9 @@ class CSV(SeriesDataset, name="csv"):
         missing: Missing = "error"
         """Empty cells: an error, the last known value, or zeros with one more channel for each column as a mask; what
         is masked is neither learned nor scored."""
-        gaps: Literal["error", "fill"] = "error"
-        """Rows that are missing between two steps: an error, or inserted as empty rows, which `missing` then treats."""
+        gaps: Gaps = "error"
+        """Rows that are missing between two steps: an error, or inserted as empty rows, which `missing` then treats, or
+        ignored: the next row is the next step, as over holidays and the nights between sessions of trade."""
         sha256: Sha256 | None = None
         """Of the file, as hex digits, where no other content is accepted; null: not checked."""
 
@@ -100,9 +106,6 @@ class CSV(SeriesDataset, name="csv"):
             if self.gaps == "fill" and self.missing == "error":
                 raise ValueError("gaps=fill inserts empty rows, which missing=error refuses: set missing to "
                                  "forward_fill or mask")  # fmt: skip
-            if self.gaps == "fill" and self.calendar:
-                raise ValueError("gaps=fill inserts rows without a time, for which calendar has no values: remove one "
-                                 "of them")  # fmt: skip
             if len(set(self.calendar)) < len(self.calendar):
                 raise ValueError(f"calendar={list(self.calendar)} names a cycle twice: name each once")
             check_format(self.path, self.format)
@@ -114,7 +117,7 @@ class CSV(SeriesDataset, name="csv"):
 
     def __init__(
         self, *, path: str, time: str, targets: tuple[str, ...], features: tuple[str, ...], future: tuple[str, ...],
-        calendar: tuple[Cycle, ...], id: str | None, static: tuple[str, ...], missing: Missing, gaps: str,
+        calendar: tuple[Cycle, ...], id: str | None, static: tuple[str, ...], missing: Missing, gaps: Gaps,
         format: CSVFormat, sha256: str | None, **options: Unpack[SeriesOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
@@ -161,24 +164,19 @@ class CSV(SeriesDataset, name="csv"):
         values = self._numbers(table, columns, allow_missing=self.missing != "error")
         rows_of, newest_first = rows_by_series(table, self.id, times)
         pieces = [self._regular(table.rows(rows), times.rows(rows), values[rows]) for rows in rows_of.values()]
-        values, names = np.concatenate(pieces), columns
-        if self.calendar:
-            features, feature_names = calendar_features(table, self.time, times, self.calendar)
-            values = np.concatenate([values, features[np.concatenate(list(rows_of.values()))]], 1)
-            names = (*columns, *feature_names)
-        num_calendar = len(names) - len(columns)
+        names = (*columns, *feature_names(self.calendar))
         return Series(
-            values,
+            np.concatenate(pieces),
             names,
             len(self.targets),
             str(table.path),
-            num_known=len(self.static) + len(self.future) + num_calendar,
+            num_known=len(self.static) + len(self.future) + len(names) - len(columns),
             shared=(*self.static, *names[len(columns) :]),
             names=tuple(rows_of),
             rows=tuple(len(piece) for piece in pieces) if self.id else (),
             may_be_missing=self.missing == "mask",
             step=regularity(times.rows(next(iter(rows_of.values()))[:1000]))[0],
-            notes=(f"{table.path}: rows are newest first: they are read from the last to the first",) * newest_first,
+            notes=tuple(notes_of_times({name: times.rows(rows) for name, rows in rows_of.items()}, newest_first)),
         )
 
     def split_series_of(self, table: Table) -> Series:
@@ -188,7 +186,7 @@ class CSV(SeriesDataset, name="csv"):
             return series
         times = self._times(table)
         rows, _ = rows_by_series(table, self.id, times)
-        ends = ends_of_series(self.split, table, self.time, times, [*rows.values()], fill=self.gaps == "fill")
+        ends = ends_of_series(self.split, table, self.time, times, [*rows.values()], self.gaps)
         return replace(series, split_ends=ends)
 
     def _regular(self, table: Table, times: Times, values: np.ndarray) -> np.ndarray:
@@ -198,7 +196,7 @@ class CSV(SeriesDataset, name="csv"):
             DataError: rows that are out of order or not one step apart, or a static column that changes.
         """
         check_order(table, self.time, times.ticks)
-        steps = step_numbers(table, self.time, times, fill=self.gaps == "fill")
+        steps = step_numbers(table, self.time, times, gaps=self.gaps)
         first = len(self.targets) + len(self.features)
         static = slice(first, first + len(self.static))
         for name, column in zip(self.static, values[:, static].T, strict=True):
@@ -210,7 +208,11 @@ class CSV(SeriesDataset, name="csv"):
         regular = np.full((steps[-1] + 1, values.shape[1]), np.nan)
         regular[steps] = values
         regular[:, static] = values[0, static]
-        return fill_forward(table, self._columns, regular) if self.missing == "forward_fill" else regular
+        if self.missing == "forward_fill":
+            regular = fill_forward(table, self._columns, regular)
+        if not self.calendar:
+            return regular
+        return np.concatenate([regular, regular_features(table, self.time, times, self.calendar, steps)], 1)
 
     # --- new rows -----------------------------------------------------------------------------------------------------
 
@@ -306,5 +308,5 @@ class CSV(SeriesDataset, name="csv"):
             filled = np.concatenate([before[None], values])
             parts.append(fill_forward(table, self.future, filled)[1:] if self.missing == "forward_fill" else values)
         if self.calendar:
-            parts.append(calendar_features(table, self.time, coming, self.calendar)[0])
+            parts.append(calendar_features(table, self.time, coming, self.calendar))
         return np.concatenate(parts, 1)
