@@ -74,6 +74,10 @@ TABLES = {
     "flags": (
         "a.csv", "date,y,promo,open\n" + rows(DAYS, Y, FLAG, [str(bool(flag)) for flag in FLAG]),
         {"time": "date", "targets": ["y"], "features": ["promo", "open"]}, ""),
+    "words": (
+        "a.csv", "date,sales,weather,promo,note\n" + rows(
+            DAYS, Y, ["sun", "rain", "snow"] * 80, ["True", "False"] * 120, [f"n{i}" for i in range(N)]),
+        {"time": "date", "targets": ["sales"], "features": ["promo", "weather"], "categorical": ["weather"]}, ""),
     "series without a name for them": (
         "a.csv", "date,shop,y\n" + rows(DAYS[:80] * 3, ["a"] * 80 + ["b"] * 80 + ["c"] * 80, Y),
         {"time": "date", "id": "shop", "targets": ["y"]}, ""),
@@ -94,7 +98,18 @@ def test_a_table_is_recognised_and_trains(tmp_path, kind, monkeypatch):
     (tmp_path / name).write_text(content)
     found = inspect(str(tmp_path / name))
     data = found.experiment["data"]
-    format = ("separator", "na_values", "skiprows", "skipfooter", "header", "thousands", "decimal", "features", "id")
+    format = (
+        "separator",
+        "na_values",
+        "skiprows",
+        "skipfooter",
+        "header",
+        "thousands",
+        "decimal",
+        "features",
+        "id",
+        "categorical",
+    )
     assert {key: data[key] for key in data if key in {*fields, *format}} == fields
     assert said in " ".join(found.warnings)
     dataset = Experiment.of(found.experiment, name).data.build()

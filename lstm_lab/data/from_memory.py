@@ -286,8 +286,10 @@ def frame(
     if time is None:
         time = str(table.index.name or "time")
         table = table.reset_index(names=time)
+    columns = {"targets": targets, "features": features, "future": future, "static": static}
     fields = {
-        "time": time, "targets": targets, "features": features, "future": future, "static": static, **options,
+        "time": time, **{field: [names] if isinstance(names, str) else names for field, names in columns.items()},
+        **options,
         **({} if id is None else {"id": id}),
     }  # fmt: skip
     checked: CSV = validate(CSV.Config, {**fields, "path": "DataFrame.parquet"}, "data.frame").build()

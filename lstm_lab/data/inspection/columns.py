@@ -178,7 +178,7 @@ class Columns:
         if kind == "number":
             values = self.numbers[name]
             low, high = (
-                f"{extreme:.17g}" if extreme % 1 else f"{extreme:.0f}"
+                repr(float(extreme)) if extreme % 1 else f"{extreme:.0f}"
                 for extreme in (np.nanmin(values), np.nanmax(values))
             )
         elif kind == "time":

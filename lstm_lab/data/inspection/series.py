@@ -41,7 +41,8 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     named = ", ".join(targets[:4]) + (", ..." if len(targets) > 4 else "")
     result.title = f"Forecast of {named}: the next {data['horizon']} steps from the last {data['window']}"
     used = dict.fromkeys([*parts, data["time"]], "time")
-    for field, use in (("features", "feature"), ("future", "future"), ("static", "static"), ("targets", "target")):
+    for field, use in (("features", "feature"), ("future", "future"), ("static", "static"), ("targets", "target"),
+                       ("categorical", "words")):  # fmt: skip
         used |= dict.fromkeys(names_of(columns, data.get(field)), use)
     result.columns = columns.describe(used | ({data["id"]: "series"} if data.get("id") else {}))
     return result

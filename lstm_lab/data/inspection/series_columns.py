@@ -19,6 +19,10 @@ MAX_TARGETS = 32
 """Columns that are predicted at most where no choice names them."""
 
 
+MAX_WORDS = 20
+"""Different words of a column that is read as categories."""
+
+
 def names_of(columns: Columns, value: str | int | Iterable[str] | None) -> list[str]:
     """The columns that a field names: one, several between commas, or a list."""
     if value is None or (isinstance(value, str) and value in columns.names):
@@ -102,7 +106,18 @@ def column_fields(columns: Columns, choices: Fields, parts: list[str]) -> Fields
     fields["targets"] = targets
     if "features" not in choices and "targets" not in choices and len(varying) > len(targets):
         fields["features"] = [name for name in varying if name not in targets]
+    words = [name for name in columns.of_kind("category") if name not in used and _has_levels(columns, name, id_)]
+    if words and not {"features", "targets", "categorical"} & set(choices):
+        fields["features"] = [*fields.get("features", []), *words]
+        fields["categorical"] = words
     return fields
+
+
+def _has_levels(columns: Columns, name: str, id_: str | None) -> bool:
+    """Whether the words of a column come again often enough to be a channel each."""
+    distinct = len(set(columns.cells(name)) - {""})
+    repeats = 2 <= distinct <= min(MAX_WORDS, len(columns.table.lines) // 10)
+    return repeats and not (id_ and columns.is_constant(name, id_))
 
 
 def _is_flag(values: np.ndarray) -> bool:

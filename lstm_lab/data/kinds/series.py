@@ -17,7 +17,7 @@ from lstm_lab.data.base import Dataset, digest
 from lstm_lab.data.kinds.known_values import check_known, count_known, known_notes, untrained
 from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.preprocessing.scaling import check_resolution, fill_scale, series_scale, standardized
-from lstm_lab.data.preprocessing.split_points import SplitPoints
+from lstm_lab.data.preprocessing.split_points import SplitPoints, shortage
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, TestFraction, check_fractions, no_test_split
 
 if TYPE_CHECKING:
@@ -180,20 +180,12 @@ class WindowedDataset(Dataset[SeriesInfo]):
 
     def check(self, series: Series) -> Series:
         """Raise DataError where a series is too short for its splits; returns it otherwise."""
-        whole_window = self.window + self.horizon
         for name, (first, end), ends in zip(series.names, series.spans, self.split_ends(series), strict=True):
-            train_end, validation_end, test_end = ends
-            for split, rows, needed in (
-                ("training", train_end, whole_window),
-                ("validation", validation_end - train_end, self.horizon),
-                ("test", test_end - validation_end, self.horizon),
-            ):
-                if rows < needed and not (split == "test" and not self.has_test_split):
-                    raise DataError(
-                        f"{series_place(series.path, name)}: {end - first} rows leave {max(rows, 0)} "
-                        f"for the {split} split, but window {self.window} + horizon {self.horizon} need {needed}: "
-                        "shorten data.window or data.horizon, or provide more rows"
-                    )
+            lacks = shortage(end - first, ends, self.window, self.horizon, self.has_test_split)
+            if lacks is not None:
+                drop = ", or set data.short_series=drop" if name else ""
+                raise DataError(f"{series_place(series.path, name)}: {lacks}: shorten data.window or data.horizon, "
+                                f"provide more rows{drop}")  # fmt: skip
         check_known(series, count_known(series, self.split_ends(series)))
         return series
 

@@ -116,6 +116,26 @@ def ends_of_series(
     return tuple(ends)
 
 
+def shortage(rows: int, ends: tuple[int, int, int], window: int, horizon: int, has_test: bool) -> str | None:
+    """What a series lacks for its splits, as text; None where nothing.
+
+    Args:
+        rows: number of its rows.
+        ends: row behind the training, the validation and the test split.
+        has_test: whether there is a test split.
+    """
+    train_end, validation_end, test_end = ends
+    for split, found, needed in (
+        ("training", train_end, window + horizon),
+        ("validation", validation_end - train_end, horizon),
+        ("test", test_end - validation_end, horizon if has_test else 0),
+    ):
+        if found < needed:
+            return (f"{rows} rows leave {max(found, 0)} for the {split} split, but window {window} + horizon {horizon} "
+                    f"need {needed}")  # fmt: skip
+    return None
+
+
 def _order(point: int | str) -> float:
     return point if isinstance(point, int) else (datetime.fromisoformat(point) - datetime(1970, 1, 1)).total_seconds()
 

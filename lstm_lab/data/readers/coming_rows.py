@@ -10,7 +10,8 @@ import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.readers.calendar_kinds import Calendar, Times
-from lstm_lab.data.readers.table import Table
+from lstm_lab.data.readers.one_hot import ColumnRoles
+from lstm_lab.data.readers.table import Table, fill_forward
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,25 @@ def known_values(
                         "rows in which the targets are empty, or provide them by --future FILE (in Python, "
                         "future=)")  # fmt: skip
     return found
+
+
+def known_columns(
+    table: Table, roles: ColumnRoles, future: Sequence[np.ndarray], last: np.ndarray, horizon: int, fills: bool
+) -> np.ndarray:
+    """(horizon, known) static columns and those that are known in advance, in the rows to come of one series.
+
+    Args:
+        future: (horizon, F) those that are known in advance, if there are any.
+        last: (C,) the last observed row.
+        fills: whether an empty cell has the last known value.
+    """
+    first = len(roles.targets) + len(roles.features)
+    parts = [np.tile(last[first : first + len(roles.static)], (horizon, 1))]
+    for values in future:
+        before = last[first + len(roles.static) :][: len(roles.future)]
+        filled = np.concatenate([before[None], values])
+        parts.append(fill_forward(table, roles.future, filled)[1:] if fills else values)
+    return np.concatenate(parts, 1)
 
 
 def values_of_times(times: Times, places: int = 0) -> list[int | float | datetime]:

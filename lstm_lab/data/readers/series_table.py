@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lstm_lab.config import DataError
 from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.formats import frame_names, read_frame, read_number_rows, table_names
+from lstm_lab.data.readers.one_hot import ColumnRoles
 from lstm_lab.data.readers.table import Table
 from lstm_lab.data.readers.time_columns import time_parts, with_joined_time
+from lstm_lab.data.readers.timeline import Gaps, check_order, step_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,10 +57,63 @@ def rows_by_series(table: Table, id: str | None, times: Times) -> tuple[dict[str
         times: of all rows.
     """
     rows_of = {"": np.arange(len(table.lines))} if id is None else table.group_rows(id, "series")
-    newest_first = all(_is_newest_first(times.ticks[rows]) for rows in rows_of.values())
+    several = [rows for rows in rows_of.values() if len(rows) > 1]
+    newest_first = bool(several) and all(_is_newest_first(times.ticks[rows]) for rows in several)
     return {name: rows[::-1] if newest_first else rows for name, rows in rows_of.items()}, newest_first
 
 
 def _is_newest_first(ticks: np.ndarray) -> bool:
-    """Whether each of at least two rows is earlier than the one before it."""
-    return len(ticks) > 1 and bool((ticks[1:] < ticks[:-1]).all())
+    """Whether each row is earlier than the one before it."""
+    return bool((ticks[1:] < ticks[:-1]).all())
+
+
+def regular_rows(
+    table: Table, time: str, times: Times, values: np.ndarray, roles: ColumnRoles, gaps: Gaps
+) -> tuple[np.ndarray, np.ndarray]:
+    """(M, C) rows of one series at equal steps, those of gaps inserted, and (N,) step of each row of the table.
+
+    Args:
+        time: column of the time.
+        times: of the N rows.
+        values: (N, C) of the columns that `roles` names.
+
+    Raises:
+        DataError: rows that are out of order or not one step apart, or a static column that changes.
+    """
+    check_order(table, time, times.ticks)
+    steps = step_numbers(table, time, times, gaps)
+    first = len(roles.targets) + len(roles.features)
+    static = slice(first, first + len(roles.static))
+    for name, column in zip(roles.static, values[:, static].T, strict=True):
+        changed = np.flatnonzero(~(column == column[0]))
+        if len(changed):
+            raise table.error(int(changed[0]), name, f"differs from {table.unit} {table.lines[0]}, but data.static "
+                              "names this column: write one value in all rows of a series, or name the column in "
+                              "features")  # fmt: skip
+    regular = np.full((steps[-1] + 1, values.shape[1]), np.nan)
+    regular[steps] = values
+    regular[:, static] = values[0, static]
+    return regular, steps
+
+
+def rows_around_last_target(
+    table: Table, time: str, times: Times, rows_of: Mapping[str, np.ndarray], targets: np.ndarray, names: Sequence[str]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Series -> its rows up to the last in which a target is known, and those behind it.
+
+    Args:
+        targets: (N, K) of the columns `names`, NaN where a cell is empty.
+
+    Raises:
+        DataError: rows that are out of order, or a series without a target.
+    """
+    observed, later = {}, {}
+    for name, rows in rows_of.items():
+        check_order(table.rows(rows), time, times.ticks[rows])
+        known = np.flatnonzero(~np.isnan(targets[rows]).all(1))
+        if not len(known):
+            place = f"{table.path}: series {name!r}" if name else f"{table.path}"
+            raise DataError(f"{place}: has no value of {', '.join(names)}: provide at least the rows that the model "
+                            "reads")  # fmt: skip
+        observed[name], later[name] = rows[: known[-1] + 1], rows[known[-1] + 1 :]
+    return observed, later

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,34 +12,29 @@ import numpy as np
 import torch
 from pydantic import Field, model_validator
 
-from lstm_lab.config import ConfigError, DataError
+from lstm_lab.config import ConfigError, DataError, Notice
 from lstm_lab.data.base import NewSamples
 from lstm_lab.data.kinds.latest_windows import latest_windows
 from lstm_lab.data.kinds.new_samples import plain_ids
 from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions, series_place
-from lstm_lab.data.preprocessing.split_points import ends_of_series
+from lstm_lab.data.preprocessing.split_points import ends_of_series, shortage
+from lstm_lab.data.readers import one_hot, timeline
 from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.calendars import calendar_of, times_after
 from lstm_lab.data.readers.columns import Column, Columns, Sha256, check_distinct
-from lstm_lab.data.readers.coming_rows import KnownRows, known_values, values_of_times
+from lstm_lab.data.readers.coming_rows import KnownRows, known_columns, known_values, values_of_times
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import check_sha256, find_file
-from lstm_lab.data.readers.series_table import read_frame_table, read_table, rows_by_series
-from lstm_lab.data.readers.table import Table, fill_forward, read_numbers
-from lstm_lab.data.readers.time_columns import TimeColumn
-from lstm_lab.data.readers.timeline import (
-    Cycle,
-    Gaps,
-    calendar_features,
-    check_order,
-    feature_names,
-    notes_of_times,
-    read_times,
-    regular_features,
-    regularity,
-    step_numbers,
+from lstm_lab.data.readers.series_table import (
+    read_frame_table,
+    read_table,
+    regular_rows,
+    rows_around_last_target,
+    rows_by_series,
 )
+from lstm_lab.data.readers.table import Table, fill_forward, list_names, read_numbers
+from lstm_lab.data.readers.time_columns import TimeColumn
 from lstm_lab.paths import FilePath
 
 Missing = Literal["error", "forward_fill", "mask"]
@@ -66,16 +62,21 @@ class CSV(SeriesDataset, name="csv"):
         """Further columns of the past, not predicted."""
         future: Columns = ()
         """Columns that are known in advance, such as holidays."""
-        calendar: Annotated[tuple[Cycle, ...], Field(strict=False)] = ()
+        calendar: Annotated[tuple[timeline.Cycle, ...], Field(strict=False)] = ()
         """Cycles of the calendar, each as sine and cosine of the time's angle in it; known in advance."""
         id: Column | None = None
         """Column of the series that a row belongs to; null: all rows are one series."""
         static: Columns = ()
         """Columns that are constant within a series; known in advance."""
+        categorical: Columns = ()
+        """Those of features, static and future that have words: each word of the training rows is a channel of 0 and 1;
+        another word is 0 in all of them."""
+        short_series: Literal["error", "drop"] = "error"
+        """Series with too few rows for window, horizon and splits: an error, or left out."""
         missing: Missing = "error"
         """Empty cells: an error, the last known value, or zeros with one more channel for each column as a mask; what
         is masked is neither learned nor scored."""
-        gaps: Gaps = "error"
+        gaps: timeline.Gaps = "error"
         """Rows that are missing between two steps: an error, or inserted as empty rows, which `missing` then treats, or
         ignored: the next row is the next step, as over holidays and the nights between sessions of trade."""
         sha256: Sha256 | None = None
@@ -103,6 +104,13 @@ class CSV(SeriesDataset, name="csv"):
             if self.static and self.id is None:
                 raise ValueError(f"static={list(self.static)} would have no effect: there is one series; set id to the "
                                  "column of the series")  # fmt: skip
+            words = set(self.categorical) - {*self.features, *self.static, *self.future}
+            if words:
+                raise ValueError(f"categorical={list(self.categorical)} names {sorted(words)[0]!r}, which is none of "
+                                 "features, static and future: add it to one of them")  # fmt: skip
+            if self.short_series == "drop" and self.id is None:
+                raise ValueError("short_series=drop would have no effect: there is one series; set id to the column of "
+                                 "the series")  # fmt: skip
             if self.gaps == "fill" and self.missing == "error":
                 raise ValueError("gaps=fill inserts empty rows, which missing=error refuses: set missing to "
                                  "forward_fill or mask")  # fmt: skip
@@ -117,19 +125,16 @@ class CSV(SeriesDataset, name="csv"):
 
     def __init__(
         self, *, path: str, time: str, targets: tuple[str, ...], features: tuple[str, ...], future: tuple[str, ...],
-        calendar: tuple[Cycle, ...], id: str | None, static: tuple[str, ...], missing: Missing, gaps: Gaps,
-        format: CSVFormat, sha256: str | None, **options: Unpack[SeriesOptions],
+        calendar: tuple[timeline.Cycle, ...], id: str | None, static: tuple[str, ...], missing: Missing,
+        gaps: timeline.Gaps, format: CSVFormat, sha256: str | None, categorical: tuple[str, ...],
+        short_series: Literal["error", "drop"], **options: Unpack[SeriesOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
         self.path, self.sha256, self.time, self.id = path, sha256, time, id
-        self.targets, self.features, self.future, self.static = targets, features, future, static
+        self.roles, self.categorical = one_hot.ColumnRoles(targets, features, static, future), categorical
+        self.drops_short_series = short_series == "drop"
         self.calendar, self.missing, self.gaps = calendar, missing, gaps
         self.format = format
-
-    @property
-    def _columns(self) -> tuple[str, ...]:
-        """All columns of numbers, in the order in which a model reads them."""
-        return (*self.targets, *self.features, *self.static, *self.future)
 
     def read(self) -> Series:
         path = find_file(self.path)
@@ -140,7 +145,7 @@ class CSV(SeriesDataset, name="csv"):
     @property
     def _beside_time(self) -> tuple[str, ...]:
         """All columns that are read but those of the time."""
-        return (*self._columns, *([self.id] if self.id else []))
+        return (*self.roles.names, *([self.id] if self.id else []))
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -148,71 +153,78 @@ class CSV(SeriesDataset, name="csv"):
         return (self.time, *self._beside_time)
 
     def _numbers(self, table: Table, columns: Sequence[str], allow_missing: bool) -> np.ndarray:
+        one_hot.check_words(table, [name for name in columns if name not in self.roles.targets])
         return read_numbers(self.format.plain(table, columns), columns, self.format.decimal, allow_missing)
 
     def _times(self, table: Table) -> Times:
-        return read_times(table, self.time, self.format.decimal)
+        return timeline.read_times(table, self.time, self.format.decimal)
 
-    def series_of(self, table: Table) -> Series:
+    def series_of(self, table: Table, levels: one_hot.Levels) -> Series:
         """The series of a table.
+
+        Args:
+            levels: words that have channels.
 
         Raises:
             DataError: a cell that cannot be read, or times that are not regular.
         """
-        columns = self._columns
         times = self._times(table)
-        values = self._numbers(table, columns, allow_missing=self.missing != "error")
         rows_of, newest_first = rows_by_series(table, self.id, times)
-        pieces = [self._regular(table.rows(rows), times.rows(rows), values[rows]) for rows in rows_of.values()]
-        names = (*columns, *feature_names(self.calendar))
+        notes = timeline.notes_of_times({name: times.rows(rows) for name, rows in rows_of.items()}, newest_first)
+        roles = self.roles.with_levels(levels)
+        values = self._numbers(one_hot.with_channels(table, levels), roles.names, allow_missing=self.missing != "error")
+        pieces = [self._rows(table.rows(rows), times.rows(rows), values[rows], roles) for rows in rows_of.values()]
+        names = (*roles.names, *timeline.feature_names(self.calendar))
         return Series(
             np.concatenate(pieces),
             names,
-            len(self.targets),
+            len(roles.targets),
             str(table.path),
-            num_known=len(self.static) + len(self.future) + len(names) - len(columns),
-            shared=(*self.static, *names[len(columns) :]),
+            num_known=len(names) - len(roles.targets) - len(roles.features),
+            shared=(*roles.static, *names[len(roles.names) :]),
             names=tuple(rows_of),
             rows=tuple(len(piece) for piece in pieces) if self.id else (),
             may_be_missing=self.missing == "mask",
-            step=regularity(times.rows(next(iter(rows_of.values()))[:1000]))[0],
-            notes=tuple(notes_of_times({name: times.rows(rows) for name, rows in rows_of.items()}, newest_first)),
+            step=timeline.regularity(times.rows(next(iter(rows_of.values()))[:1000]))[0],
+            notes=tuple(notes),
         )
 
     def split_series_of(self, table: Table) -> Series:
-        """The same, with the rows at which `data.split` begins its splits."""
-        series = self.series_of(table)
-        if self.split is None:
-            return series
+        """The series to train on: with the words of the training rows and the rows at which `data.split` begins its
+        splits, and without short series if they are to be left out."""
         times = self._times(table)
-        rows, _ = rows_by_series(table, self.id, times)
-        ends = ends_of_series(self.split, table, self.time, times, [*rows.values()], self.gaps)
-        return replace(series, split_ends=ends)
+        rows_of = rows_by_series(table, self.id, times)[0]
+        if self.split is None:
+            found = [self._split_ends(len(rows)) for rows in rows_of.values()]
+        else:
+            found = [*ends_of_series(self.split, table, self.time, times, [*rows_of.values()], self.gaps)]
+        ends = dict(zip(rows_of, found, strict=True))
+        short = [
+            name
+            for name, rows in rows_of.items()
+            if shortage(len(rows), ends[name], self.window, self.horizon, self.has_test_split) is not None
+        ]
+        if not self.drops_short_series or len(short) == len(rows_of):  # The latter is an error of `check`.
+            short = []
+        train = [rows[: ends[name][0]] for name, rows in rows_of.items() if name not in short]
+        levels = one_hot.learn_levels(table, self.categorical, np.concatenate(train))
+        notes = one_hot.unknown_words(table, levels)
+        if short:
+            notes.append(f"{len(short)} of {len(rows_of)} series have too few rows and are left out: "
+                         f"{list_names(short)}")  # fmt: skip
+            table = table.rows(np.sort(np.concatenate([rows_of[name] for name in rows_of if name not in short])))
+        series = self.series_of(table, levels)
+        split_ends = () if self.split is None else tuple(ends[name] for name in series.names)
+        return replace(series, split_ends=split_ends, notes=(*notes, *series.notes))
 
-    def _regular(self, table: Table, times: Times, values: np.ndarray) -> np.ndarray:
-        """(N, C) rows of one series at equal steps, those of gaps inserted.
-
-        Raises:
-            DataError: rows that are out of order or not one step apart, or a static column that changes.
-        """
-        check_order(table, self.time, times.ticks)
-        steps = step_numbers(table, self.time, times, gaps=self.gaps)
-        first = len(self.targets) + len(self.features)
-        static = slice(first, first + len(self.static))
-        for name, column in zip(self.static, values[:, static].T, strict=True):
-            changed = np.flatnonzero(~(column == column[0]))
-            if len(changed):
-                raise table.error(int(changed[0]), name, f"differs from {table.unit} {table.lines[0]}, but data.static "
-                                  "names this column: write one value in all rows of a series, or name the column in "
-                                  "features")  # fmt: skip
-        regular = np.full((steps[-1] + 1, values.shape[1]), np.nan)
-        regular[steps] = values
-        regular[:, static] = values[0, static]
+    def _rows(self, table: Table, times: Times, values: np.ndarray, roles: one_hot.ColumnRoles) -> np.ndarray:
+        """(N, C) rows of one series at equal steps."""
+        regular, steps = regular_rows(table, self.time, times, values, roles, self.gaps)
         if self.missing == "forward_fill":
-            regular = fill_forward(table, self._columns, regular)
+            regular = fill_forward(table, roles.names, regular)
         if not self.calendar:
             return regular
-        return np.concatenate([regular, regular_features(table, self.time, times, self.calendar, steps)], 1)
+        return np.concatenate([regular, timeline.regular_features(table, self.time, times, self.calendar, steps)], 1)
 
     # --- new rows -----------------------------------------------------------------------------------------------------
 
@@ -231,7 +243,7 @@ class CSV(SeriesDataset, name="csv"):
         Args:
             future: a file or a DataFrame with the time, the columns that are known in advance, and the id.
         """
-        if not self.future:
+        if not self.roles.future:
             raise ConfigError("future: data.future names no columns that are known in advance (calendar and static "
                               "columns need no file): leave it out")  # fmt: skip
         return self._forecast_input(source, future, info)
@@ -245,15 +257,21 @@ class CSV(SeriesDataset, name="csv"):
                           "a DataFrame")  # fmt: skip
 
     def _forecast_input(self, source: NewData, future: NewData | None, info: SeriesInfo) -> NewSamples:
-        table = self._new_table(source, self._beside_time)
+        levels = one_hot.levels_in(info.columns, self.categorical)
+        roles = self.roles.with_levels(levels)
+        table = one_hot.with_channels(self._new_table(source, self._beside_time), levels)
         times = self._times(table)
-        observed, later = self._split_at_last_target(table, times)
-        series = self.series_of(table.rows(np.sort(np.concatenate(list(observed.values())))))
-        sources = [self._known_rows(table, times, later)] if self.future else []
+        observed, later = self._split_at_last_target(table, times, info)
+        series = self.series_of(table.rows(np.sort(np.concatenate(list(observed.values())))), levels)
+        sources = [self._known_rows(table, times, later, roles)] if roles.future else []
         if future is not None:
-            other = self._new_table(future, (*self.future, *([self.id] if self.id else [])), "future")
-            other_times = self._times(other)
-            sources.append(self._known_rows(other, other_times, rows_by_series(other, self.id, other_times)[0]))
+            other = self._new_table(future, (*self.roles.future, *([self.id] if self.id else [])), "future")
+            other, other_times = one_hot.with_channels(other, levels), self._times(other)
+            other_rows = rows_by_series(other, self.id, other_times)[0]
+            sources.append(self._known_rows(other, other_times, other_rows, roles))
+        for each in (table, *(known.table for known in sources[1:])):
+            for text in one_hot.unknown_words(each, levels):
+                warnings.warn(text, Notice, stacklevel=2)
         coming: list[np.ndarray] = []
         keys: list[list[tuple[object, ...]]] = []
         ids = [(id,) for id in plain_ids([*observed])] if self.id else [()]
@@ -265,48 +283,35 @@ class CSV(SeriesDataset, name="csv"):
             own = times.rows(rows)
             calendar = calendar_of(own, info.step)
             ahead = times_after(own, calendar, info.horizon)
-            known = [known_values(sources, self.future, name, ahead, calendar, str(table.path))] if self.future else []
-            coming.append(self._known_columns(table, ahead, known, series.values[end - 1]))
+            known = (
+                [known_values(sources, roles.future, name, ahead, calendar, str(table.path))] if roles.future else []
+            )
+            fills = self.missing == "forward_fill"
+            parts = [known_columns(table, roles, known, series.values[end - 1], info.horizon, fills)]
+            parts += [timeline.calendar_features(table, self.time, ahead, self.calendar)] if self.calendar else []
+            coming.append(np.concatenate(parts, 1))
             id = ids[len(keys)]
             keys.append([(*id, time, step) for step, time in enumerate(values_of_times(ahead, places), 1)])
         batch = latest_windows(series, np.stack(coming), info)
         pieces = (batch.select(rows) for rows in torch.arange(len(keys)).split(self.batch_size))
         return NewSamples(pieces, (*([self.id] if self.id else []), self.time, "ahead"), keys)
 
-    def _split_at_last_target(self, table: Table, times: Times) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-        """Series -> its rows up to the last in which a target is known, and those behind it.
+    def _split_at_last_target(
+        self, table: Table, times: Times, info: SeriesInfo
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Series -> its rows up to the last in which a target is known, and those behind it."""
+        targets = self._numbers(table, self.roles.targets, allow_missing=True)
+        rows_of = rows_by_series(table, self.id, times)[0]
+        observed, later = rows_around_last_target(table, self.time, times, rows_of, targets, self.roles.targets)
+        short = [name for name, rows in observed.items() if len(rows) < info.window]
+        if not self.drops_short_series or len(short) == len(observed):
+            return observed, later
+        if short:
+            warnings.warn(f"{len(short)} series have fewer rows than the {info.window} that the model reads and are "
+                          f"left out: {list_names(short)}", Notice, stacklevel=2)  # fmt: skip
+        return {name: rows for name, rows in observed.items() if name not in short}, later
 
-        Raises:
-            DataError: rows that are out of order, or a series without a target.
-        """
-        targets = self._numbers(table, self.targets, allow_missing=True)
-        observed, later = {}, {}
-        for name, rows in rows_by_series(table, self.id, times)[0].items():
-            check_order(table.rows(rows), self.time, times.ticks[rows])
-            known = np.flatnonzero(~np.isnan(targets[rows]).all(1))
-            if not len(known):
-                raise DataError(f"{series_place(str(table.path), name)}: has no value of {', '.join(self.targets)}: "
-                                "provide at least the rows that the model reads")  # fmt: skip
-            observed[name], later[name] = rows[: known[-1] + 1], rows[known[-1] + 1 :]
-        return observed, later
-
-    def _known_rows(self, table: Table, times: Times, rows_of: dict[str, np.ndarray]) -> KnownRows:
-        return KnownRows(table, times, self._numbers(table, self.future, allow_missing=True), rows_of)
-
-    def _known_columns(self, table: Table, coming: Times, future: Sequence[np.ndarray], last: np.ndarray) -> np.ndarray:
-        """(horizon, known) the columns that are known in advance, in the rows to come of one series.
-
-        Args:
-            future: (horizon, F) those of `data.future`, if there are any.
-            last: (C,) the last observed row.
-        """
-        first = len(self.targets) + len(self.features)
-        static = np.tile(last[first : first + len(self.static)], (len(coming.ticks), 1))
-        parts = [static]
-        for values in future:
-            before = last[first + len(self.static) :][: len(self.future)]
-            filled = np.concatenate([before[None], values])
-            parts.append(fill_forward(table, self.future, filled)[1:] if self.missing == "forward_fill" else values)
-        if self.calendar:
-            parts.append(calendar_features(table, self.time, coming, self.calendar))
-        return np.concatenate(parts, 1)
+    def _known_rows(
+        self, table: Table, times: Times, rows_of: dict[str, np.ndarray], roles: one_hot.ColumnRoles
+    ) -> KnownRows:
+        return KnownRows(table, times, self._numbers(table, roles.future, allow_missing=True), rows_of)
