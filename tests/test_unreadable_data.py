@@ -6,7 +6,6 @@ import bz2
 import csv
 import gzip
 import io
-import json
 import lzma
 import zipfile
 
@@ -17,7 +16,7 @@ from pyarrow import parquet
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection import inspect
-from lstm_lab.data.readers.formats import read_jsonl, read_parquet
+from lstm_lab.data.readers.formats import read_json, read_parquet
 
 TABLE = b"time,load\n1,2\n2,3\n"
 
@@ -41,14 +40,12 @@ KINDS = {
     "half an xz": ("a.csv", lzma.compress(TABLE)[:-9], "xz that is damaged or not complete"),
     "an archive in a gzip": ("a.csv.gz", gzip.compress(archive()), "a zip archive or an Excel sheet: unpack it"),
     "zip": ("a.zip", archive(), "a zip archive or an Excel sheet: unpack it"),
-    "npy": ("a.npy", saved(np.save, np.zeros(3)), "a NumPy array: save it as X"),
-    "npz": ("a.npz", saved(np.savez, X=np.zeros(3)), "arrays of NumPy: train them by data.name=arrays"),
+    "npy": ("a.csv", saved(np.save, np.zeros(3)), "a NumPy array: save it as X"),
+    "npz": ("a.npz", saved(np.savez, X=np.zeros(3)), "has shape (3,), but must be (N, T, F)"),
     "HDF5": ("a.csv", b"\x89HDF\r\n\x1a\n", "HDF5: save it as CSV or Parquet"),
     "SQLite": ("a.csv", b"SQLite format 3\0", "an SQLite database"),
-    "JSON array": ("a.json", json.dumps([{"load": 1}]).encode(),
-    "JSON: write one object on each line and name it .jsonl"),
     "JSON array named csv": ("a.csv", b'[\n {"load": 1}\n]', "JSON: write one object on each line"),
-    "JSON of columns": ("a.json", b'{"load": [1, 2]}', "JSON: write one object on each line"),
+    "JSON of columns": ("a.json", b'{"load": [1, 2]}', "not rows but one JSON object: write an array"),
     "deep JSON": ("a.jsonl", b'{"a":' * 100_000, "line 1: not JSON"),
     "deep JSON array": ("a.jsonl", b"[" * 100_000, "line 1: not JSON"),
     "a long field": ("a.csv", b"time,load\n1,2\n2," + b"3" * 200_000,
@@ -108,7 +105,7 @@ def test_a_parquet_value_that_cannot_be_read_names_its_column(values, kind, tmp_
 def test_deep_json_in_a_row_is_one_line(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"a": 1}\n{"a": ' + "[" * 100_000 + "\n")
     with pytest.raises(DataError, match="line 2: not JSON"):
-        read_jsonl(tmp_path / "a.jsonl", ["a"])
+        read_json(tmp_path / "a.jsonl", ["a"])
 
 
 @pytest.mark.parametrize("choice", [{"separator": 1}, {"separator": {"a": 1}}, {"separator": "ab"}, {"decimal": "x"}])

@@ -14,11 +14,12 @@ from lstm_lab.workflow import read_splits
 
 
 def inspect(
-    file: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSONL, .ts or .txt file, or a folder of texts.")],
+    file: Annotated[str, typer.Argument(help="CSV, TSV, Parquet, JSON, .npz, .npy, .ts or .txt file, or a folder.")],
     choices: Annotated[
         list[str] | None, typer.Argument(help="Fields of data to set by hand: targets=[load] label=mood")
     ] = None,
     write: Annotated[str | None, typer.Option(help="Experiment file to write, such as conf/my_load.yaml.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file that --write names.")] = False,
     as_json: Json = False,
 ) -> None:
     """Show what a file contains and what is wrong with it, and write an experiment that trains on it."""
@@ -27,8 +28,10 @@ def inspect(
     from lstm_lab.experiment import Experiment
     from lstm_lab.paths import paths_beside
 
-    if write is not None and os.path.lexists(write):
-        raise ConfigError(f"{write}: exists already: choose another name")
+    if force and write is None:
+        raise ConfigError("--force has no effect without --write FILE")
+    if write is not None and os.path.lexists(write) and not (force and os.path.isfile(write)):
+        raise ConfigError(f"{write}: exists already: choose another name, or overwrite it by --force")
     inspection = inspect(file, dict(parse_overrides(choices or ())))
     experiment = Experiment.of(inspection.experiment, f"{file}: its experiment")
     if write is not None:

@@ -12,7 +12,7 @@ __all__ = ["Inspection", "inspect"]
 
 
 def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspection:
-    """Inspect a CSV, TSV, Parquet or JSONL file, a .ts file, a .txt file, or a folder of texts.
+    """Inspect a table (CSV, TSV, Parquet, JSON), arrays (.npz, .npy), a .ts or .txt file, or a folder of texts.
 
     Args:
         choices: fields of `data` in the experiment, where the automatic choice is wrong: `targets`, `label`, ...
@@ -43,6 +43,10 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         from lstm_lab.data.inspection.sequences import inspect_ts
 
         return inspect_ts(path, choices)
+    if path.lower().endswith((".npz", ".npy")):
+        from lstm_lab.data.inspection.arrays import inspect_arrays
+
+        return inspect_arrays(path, choices)
     from lstm_lab.data.inspection.columns import read_columns
 
     columns = read_columns(path, choices)

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection.csv_guess import describe_format, guess_format, guess_marks
+from lstm_lab.data.inspection.languages import without_spaces
 from lstm_lab.data.inspection.result import Column, Fields
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
 from lstm_lab.data.readers.csv_format import CSVFormat
@@ -90,6 +92,8 @@ class Columns:
             return "number"
         if any(char.isdigit() for char in cells[0]) and len(cells[0]) < 40 and self._are_dates(name):
             return "time"
+        if without_spaces(cells) and np.mean([len(cell) for cell in cells]) >= 8:
+            return "text"
         words = [len(cell.split()) for cell in cells]
         return "text" if np.mean(words) > 2.5 or len(max(cells, key=len)) > 60 else "category"
 
@@ -205,8 +209,23 @@ def read_columns(path: str, choices: Fields) -> Columns:
     if ending_of(file) in TYPED:
         return Columns(path, read_rows(file, table_names(file, CSVFormat()), numbers=True))
     text = read_text(file)
-    format = guess_format(file, text, choices)
-    table = parse_csv(text, file, format)
+    table, format = _parsed(text, file, choices)
     format = guess_marks(table, format, choices)
     first = next(iter(line for line in text.splitlines()[format.skiprows :] if line.strip()), "")
     return Columns(path, table, format, tuple(describe_format(table, format, first)))
+
+
+def _parsed(text: str, file: Path, choices: Fields) -> tuple[Table, CSVFormat]:
+    """The table and its format; between tabs, quotation marks that enclose no fields are characters like any others."""
+    try:
+        format = guess_format(file, text, choices)
+        return parse_csv(text, file, format), format
+    except DataError:
+        if "quoting" in choices or "\t" not in text.split("\n", 1)[0]:
+            raise
+        try:
+            format = guess_format(file, text, {**choices, "quoting": False})
+            return parse_csv(text, file, format), format
+        except DataError:
+            pass
+        raise

@@ -32,7 +32,7 @@ def inspect_ts(path: str, choices: Fields) -> Inspection:
     data |= choices
     found = validate(TS.Config, data, path).build().read_all()
     channels = [f"channel {k + 1}" for k in range(found.sequences[0].shape[1])]
-    return _finish(Inspection(str(find_file(path)), "sequences", ""), found, data, channels)
+    return describe_labelled(Inspection(str(find_file(path)), "sequences", ""), found, data, channels)
 
 
 def inspect_table(columns: Columns, choices: Fields) -> Inspection:
@@ -61,13 +61,14 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
     }
     fields |= {"path": columns.path, "channels": channels}
     found = validate(CSVSequences.Config, fields, columns.path).build().read_all()
-    result = _finish(Inspection(str(columns.table.path), "sequences", ""), found, data, list(channels))
+    result = describe_labelled(Inspection(str(columns.table.path), "sequences", ""), found, data, list(channels))
     used = {id_: "sequence", label: "class", **dict.fromkeys(channels, "channel")}
     result.columns = columns.describe(used | ({split: "split"} if split else {}))
     return result
 
 
-def _finish(result: Inspection, found: UserData, data: Fields, channels: list[str]) -> Inspection:
+def describe_labelled(result: Inspection, found: UserData, data: Fields, channels: list[str]) -> Inspection:
+    """Statistics and warnings of labelled sequences, and the experiment that trains on them."""
     labels = found.labels.tolist()
     result.classes = dict(Counter(labels).most_common())
     result.statistics |= {

@@ -12,6 +12,7 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_texts
+from lstm_lab.data.inspection.languages import joined_labels, without_spaces
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
 from lstm_lab.data.sources.csv_text import CSVText
@@ -51,6 +52,8 @@ def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
     ending = Path(columns.path).suffix.lower()
     if ending in (".csv", ".tsv") and columns.format.separator != ("\t" if ending == ".tsv" else ","):
         data["separator"] = columns.format.separator
+    if not columns.format.quoting:
+        data["quoting"] = False
     result = Inspection(str(columns.table.path), "texts", "")
     result.statistics["rows"] = len(columns.table.lines)
     splits = np.array([SPLIT_ALIASES[cell.lower()] for cell in columns.cells(split)]) if split else None
@@ -64,7 +67,10 @@ def _finish(
     result: Inspection, texts: Sequence[str], labels: list[str], splits: np.ndarray | None, data: Fields
 ) -> Inspection:
     result.classes = dict(Counter(labels).most_common())
-    lengths = length_statistics([len(re.findall(r"\w+|[^\w\s]+", text)) for text in texts], "words")
+    unspaced = without_spaces(texts) and "tokenizer" not in data
+    unit = "characters" if unspaced else "words"
+    counts = [len(text) if unspaced else len(re.findall(r"\w+|[^\w\s]+", text)) for text in texts]
+    lengths = length_statistics(counts, unit)
     result.statistics |= {"classes": len(result.classes), **lengths}
     if splits is not None:
         result.statistics |= {f"{split} texts": count for split, count in Counter(splits.tolist()).items()}
@@ -76,9 +82,16 @@ def _finish(
     result.warnings += warnings
     if empty:
         result.warnings.append(f"{empty} texts or labels are empty: fill them in or remove the rows")
+    joined = joined_labels(labels)
+    if joined is not None:
+        result.warnings.append(f"labels such as {joined[0]!r} name several classes: each combination is learned as a "
+                               "class of its own, because a text has one class here; keep one of them, or train one "
+                               f"experiment for each class ({joined[1]!r} separates them)")  # fmt: skip
+    if unspaced:
+        data["tokenizer"] = "character"
     if len(result.classes) > 1:
         result.warnings += balance_warnings(result.classes)
-    data.setdefault("max_length", min(400, max(10, -(-lengths["words, 95th percentile"] // 10) * 10)))
+    data.setdefault("max_length", min(400, max(10, -(-lengths[f"{unit}, 95th percentile"] // 10) * 10)))
     result.title = f"Classification of texts into {len(result.classes)} classes"
     result.experiment = {
         "data": data,

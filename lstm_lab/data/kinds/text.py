@@ -162,6 +162,7 @@ class TextDataset(ClassificationDataset[TextInfo]):
     #: Column that new texts are read from.
     column = "text"
     separator: str | None = None
+    quoting = True
     #: Column that names new texts; None: they are counted.
     id: str | None = None
     #: Raised when the cached content changes for the same configuration.
@@ -280,9 +281,8 @@ class TextDataset(ClassificationDataset[TextInfo]):
         batch = self.validation.take(torch.arange(len(self.validation)))
         unknown = (batch.x[batch.x > 0] == UNKNOWN).float().mean()
         if truncated:
-            notes.append(
-                f"{truncated:.1%} of the training texts are longer than max_length={self.max_length}: keep={self.keep}"
-            )
+            longer = f"longer than max_length={self.max_length}: keep={self.keep}"
+            notes.append(f"{truncated:.1%} of the training texts are {longer}")
         notes.append(f"{unknown:.1%} of validation tokens are unknown; {padding:.1%} of a training epoch is padding")
         return tuple(notes)
 
@@ -304,7 +304,8 @@ class TextDataset(ClassificationDataset[TextInfo]):
         wanted = (self.column,) if self.id is None else (self.column, self.id)
         if isinstance(source, str | Path):
             path = find_file(str(source))
-            return read_rows(path, wanted[:1] if path.suffix.lower() == ".txt" else wanted, self.separator)
+            wanted = wanted[:1] if path.suffix.lower() == ".txt" else wanted
+            return read_rows(path, wanted, self.separator, quoting=self.quoting)
         if is_frame(source):
             return read_frame(source, wanted, index=self.id)
         texts = [*source]

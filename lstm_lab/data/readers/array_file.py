@@ -109,12 +109,13 @@ class ArrayFile:
         return indexed
 
 
-def read_array_file(path: str, sha256: str | None = None) -> ArrayFile:
-    """Read an .npz file.
+def read_array_file(path: str, sha256: str | None = None, y_path: str | None = None) -> ArrayFile:
+    """Read an .npz file, or an .npy file of X.
 
     Args:
         path: looked up from the current folder, then below LSTM_LAB_DATA.
         sha256: of its content; None: not checked.
+        y_path: .npy file of y; None: y is in the file.
 
     Raises:
         DataError: no such file, other content, or arrays that do not fit together.
@@ -122,18 +123,31 @@ def read_array_file(path: str, sha256: str | None = None) -> ArrayFile:
     file_path = find_file(path)
     if sha256 is not None:
         check_sha256(file_path, sha256, "is not the file of this configuration", "restore it, or set data.sha256")
-    try:
-        with np.load(file_path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files if name in FIELDS}
-    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{file_path}: cannot be read as .npz without pickle ({' '.join(str(error).split())[:120]}): "
-                        "write it with numpy.savez, classes as integers or strings") from None  # fmt: skip
+    arrays = _load(file_path)
+    if y_path is not None:
+        if "y" in arrays:
+            raise DataError(f"{file_path}: has an array y, but data.y_path names another: remove data.y_path")
+        arrays["y"] = _load(find_file(y_path)).get("X", np.empty(0))
     if "X" not in arrays:
         raise DataError(f"{file_path}: has no array X: write the sequences under this name")
     try:
         return _array_file(file_path, arrays)
     except DataError as error:
         raise DataError(f"{file_path}: {error}" if not str(error).startswith(str(file_path)) else str(error)) from None
+
+
+def _load(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name, or that of an .npy file as X."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"X": loaded}
+        with loaded as file:
+            return {name: file[name] for name in file.files if name in FIELDS}
+    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read as .npz or .npy without pickle "
+                        f"({' '.join(str(error).split())[:120]}): write it with numpy.savez, classes as integers or "
+                        "strings") from None  # fmt: skip
 
 
 def _array_file(path: Path, arrays: dict[str, np.ndarray]) -> ArrayFile:

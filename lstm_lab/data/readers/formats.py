@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,34 +25,57 @@ _UNREADABLE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, Run
 """What pyarrow raises for a file that is damaged or not UTF-8; its own errors are among them, by their bases."""
 
 
-def read_csv(path: Path, wanted: Sequence[str], separator: str, numbers: bool = False) -> Table:
+def read_csv(path: Path, wanted: Sequence[str], separator: str, numbers: bool = False, quoting: bool = True) -> Table:
     """The wanted columns of a CSV or TSV file."""
-    format = CSVFormat(separator=separator)
+    format = CSVFormat(separator=separator, quoting=quoting)
     return parse_csv(read_text(path, needs="a header and one row for each text"), path, format, wanted)
 
 
-def read_jsonl(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
-    """The wanted fields of a file with one JSON object on each line."""
+def read_json(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+    """The wanted fields of a file with one JSON object on each line, or of one JSON array of objects."""
     columns: dict[str, list[str]] = {name: [] for name in wanted}
-    table = Table(path, columns, [], typed=True)
-    # Not splitlines(): a JSON text may contain Unicode line ends.
-    for line, content in enumerate(read_text(path, "JSON text", "one object on each line").split("\n"), 1):
-        if not content.strip():
-            continue
-        try:
-            row = json.loads(content)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"{path}: line {line}: not JSON ({error}): write one object on each line") from None
+    unit, rows = _json_rows(path)
+    table = Table(path, columns, [], unit)
+    for place, row in rows:
         if not isinstance(row, dict):
-            raise DataError(f"{path}: line {line}: {quoted(content)} is not a JSON object: write one on each line")
-        table.lines.append(line)
+            raise DataError(f"{path}: {unit} {place}: {quoted(json.dumps(row))} is not a JSON object: write one for "
+                            "each row")  # fmt: skip
+        table.lines.append(place)
         for name in wanted:
             if name not in row:
-                raise DataError(f"{path}: line {line}: no field {name!r}; it has {list_names(list(row))}")
+                raise DataError(f"{path}: {unit} {place}: no field {name!r}; it has {list_names(list(row))}")
             columns[name].append(cell_text(row[name], table, len(table.lines) - 1, name, numbers))
     if not table.lines:
         raise DataError(f"{path}: has no rows: write one JSON object on each line")
     return table
+
+
+def _json_rows(path: Path) -> tuple[str, Iterator[tuple[int, object]]]:
+    """What is counted, "line" or "row", and the number and content of each row."""
+    text = read_text(path, "JSON text", "one object on each line")
+    if ending_of(path) != ".json":
+        return "line", _json_lines(path, text)
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text.lstrip().startswith("["):
+            raise DataError(f"{path}: not JSON ({error}): write an array of objects") from None
+        return "line", _json_lines(path, text)
+    if isinstance(whole, list):
+        return "row", enumerate(whole, 1)
+    raise DataError(f"{path}: not rows but one JSON object: write an array of objects, as DataFrame.to_json(path, "
+                    "orient='records') does, or one object on each line")  # fmt: skip
+
+
+def _json_lines(path: Path, text: str) -> Iterator[tuple[int, object]]:
+    # Not splitlines(): a JSON text may contain Unicode line ends.
+    for line, content in enumerate(text.split("\n"), 1):
+        if not content.strip():
+            continue
+        try:
+            yield line, json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}: line {line}: not JSON ({error}): write one object on each line") from None
 
 
 def read_parquet(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
@@ -149,7 +172,9 @@ def parquet_names(path: Path) -> list[str]:
     from pyarrow import parquet
 
     try:
-        return [str(name) for name in parquet.read_schema(path).names]
+        names = [str(name) for name in parquet.read_schema(path).names]
+        # pandas writes an index without a name, as any filter leaves it, under such names.
+        return [name for name in names if not name.startswith("__index_level_")] or names
     except _UNREADABLE as error:
         raise _damaged(path, error) from None
 
@@ -171,26 +196,33 @@ def read_lines(path: Path, wanted: Sequence[str], separator: str = "", numbers: 
 READERS: dict[str, Callable[[Path, Sequence[str], str, bool], Table]] = {
     ".csv": read_csv,
     ".tsv": read_csv,
-    ".jsonl": read_jsonl,
-    ".ndjson": read_jsonl,
+    ".json": read_json,
+    ".jsonl": read_json,
+    ".ndjson": read_json,
     ".parquet": read_parquet,
     ".txt": read_lines,
 }
 """Ending of a file's name -> its reader."""
 
 
-def read_rows(path: Path, wanted: Sequence[str], separator: str | None = None, numbers: bool = False) -> Table:
+def read_rows(
+    path: Path, wanted: Sequence[str], separator: str | None = None, numbers: bool = False, quoting: bool = True
+) -> Table:
     """The wanted columns of a file, read as the ending of its name says.
 
     Args:
         separator: character between the fields of a CSV; None: a comma, or in a .tsv file a tab.
         numbers: whether cells may be times and numbers of any kind, not only texts and labels.
+        quoting: whether quotes enclose fields of a CSV.
     """
     ending = ending_of(path)
     if ending not in READERS:
         raise DataError(f"{path}: {ending or 'no ending'} is not a known format: rename the file to one of "
                         f"{', '.join(READERS)}")  # fmt: skip
-    return READERS[ending](path, wanted, separator or ("\t" if ending == ".tsv" else ","), numbers)
+    separator = separator or ("\t" if ending == ".tsv" else ",")
+    if READERS[ending] is read_csv:
+        return read_csv(path, wanted, separator, numbers, quoting)
+    return READERS[ending](path, wanted, separator, numbers)
 
 
 def read_number_rows(path: Path, wanted: Sequence[str], format: CSVFormat) -> Table:
@@ -211,15 +243,12 @@ def table_names(path: Path, format: CSVFormat) -> list[str]:
 
 
 def json_fields(path: Path) -> list[str]:
-    """Of the first object of a JSONL file."""
-    for line in read_text(path, "JSON text", "one object on each line").split("\n"):
-        if line.strip():
-            try:
-                row = json.loads(line)
-            except (ValueError, RecursionError):
-                return [""]  # The reader reports what is wrong, and where.
-            return list(row) if isinstance(row, dict) and row else [""]
-    return [""]
+    """Of the first object of a JSON file."""
+    try:
+        first = next(_json_rows(path)[1], (0, None))[1]
+    except DataError:
+        return [""]  # The reader reports what is wrong, and where.
+    return list(first) if isinstance(first, dict) and first else [""]
 
 
 def frame_names(frame: pd.DataFrame) -> list[str]:

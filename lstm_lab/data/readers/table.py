@@ -45,7 +45,7 @@ _COMPRESSIONS: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
 """First bytes of a compressed file -> its name, and what unpacks it."""
 COMPRESSED = (".gz", ".bz2", ".xz")
 """Endings of their names, which are left out where an ending says what a file is."""
-TYPED = (".jsonl", ".ndjson", ".parquet")
+TYPED = (".json", ".jsonl", ".ndjson", ".parquet")
 """Endings of files that distinguish numbers from text, without separator or decimal mark."""
 _JSON = re.compile(r"\s*(\[\s*[\[{]|\{\s*\")")
 """How JSON of rows or columns begins, and no header does."""

@@ -22,6 +22,7 @@ from lstm_lab.data.preprocessing.splits import assign_splits, check_named_fracti
 from lstm_lab.data.readers.array_file import ArrayFile, read_array_file
 from lstm_lab.data.readers.columns import Sha256
 from lstm_lab.data.readers.in_memory import NewData, is_frame
+from lstm_lab.paths import FilePath
 
 Target = Literal["class", "value", "tag"]
 
@@ -36,14 +37,15 @@ class LabelledArrays(UserSequences):
     name = "arrays"
 
     def __init__(
-        self, *, sha256: str | None = None, file: ArrayFile | None = None, **options: Unpack[UserSequenceOptions]
-    ) -> None:
+        self, *, sha256: str | None = None, y_path: str | None = None, file: ArrayFile | None = None,
+        **options: Unpack[UserSequenceOptions],
+    ) -> None:  # fmt: skip
         super().__init__(**options)
-        self._file, self.sha256 = file, sha256
+        self._file, self.sha256, self.y_path = file, sha256, y_path
 
     @cached_property
     def file(self) -> ArrayFile:
-        return self._file or read_array_file(self.path, self.sha256)
+        return self._file or read_array_file(self.path, self.sha256, self.y_path)
 
     def read_all(self) -> UserData:
         return UserData(self.file.sequences, self.file.labels(), self.file.splits, self.file.groups)
@@ -67,14 +69,15 @@ class PreSplitArrays(PreSplit[InfoT, TargetsT, SplitT]):
 
     def __init__(
         self, *, path: str, validation: float, test: float, batch_size: int, sha256: str | None = None,
-        file: ArrayFile | None = None,
+        y_path: str | None = None, file: ArrayFile | None = None,
     ) -> None:  # fmt: skip
         super().__init__(batch_size)
         self.path, self.fractions, self.sha256, self._file = path, (validation, test), sha256, file
+        self.y_path = y_path
 
     @cached_property
     def file(self) -> ArrayFile:
-        return self._file or read_array_file(self.path, self.sha256)
+        return self._file or read_array_file(self.path, self.sha256, self.y_path)
 
     @property
     def has_test_split(self) -> bool:
@@ -169,8 +172,8 @@ KINDS: dict[Target, type[Dataset]] = {"class": LabelledArrays, "value": Regressi
 
 
 class ArrayDataset(Dataset, name="arrays"):
-    """Sequences of an .npz file: arrays X (N, T, F) and y, and lengths (N,) where sequences have different ones; or X
-    (sum of T, F) with the sequences one behind the other. `lab.data.arrays` writes such a file.
+    """Sequences of an .npz file, or of .npy files: arrays X (N, T, F) and y, and lengths (N,) where sequences have
+    different ones; or X (sum of T, F) with the sequences one behind the other. `lab.data.arrays` writes such a file.
 
     y has a class for each sequence (N,), values to predict (N,) or (N, K), or a class for each step (N, T) or
     (sum of T,). The file may also have groups (N,), splits (N,), classes (the order of the class names) and targets
@@ -182,6 +185,8 @@ class ArrayDataset(Dataset, name="arrays"):
     class Config(UserSequences.Config):
         target: Target = "class"
         """What y has: a class for each sequence, values for each sequence, or a class for each step."""
+        y_path: FilePath | None = None
+        """An .npy file of y, where `path` is an .npy file of X; null: y is in the .npz file."""
         sha256: Sha256 | None = None
         """Of the file, as hex digits, where no other content is accepted; null: not checked."""
 

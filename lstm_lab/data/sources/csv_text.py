@@ -31,10 +31,14 @@ class CSVText(UserTextFiles, name="csv_text"):
         """Column that names each text in predictions; null: they are counted."""
         separator: Separator | None = None
         r"""Character between the fields of a CSV, a tab is written \t; null: a comma, or in a .tsv file a tab."""
+        quoting: bool = True
+        """Whether a quotation mark encloses a field; false: it is a character like any other."""
 
         @model_validator(mode="after")
         def _columns_are_distinct_and_the_separator_has_an_effect(self) -> CSVText.Config:
             check_distinct([self.text, self.label, self.split, self.group, self.id], "text, label, split, group and id")
+            if not self.quoting and not self.path.lower().endswith((".csv", ".tsv")):
+                raise ValueError(f"quoting would have no effect: {self.path} is not a CSV; remove it")
             if self.separator is not None:
                 if not self.path.lower().endswith((".csv", ".tsv")):
                     raise ValueError(f"separator would have no effect: {self.path} is not a CSV; remove it")
@@ -52,10 +56,13 @@ class CSVText(UserTextFiles, name="csv_text"):
         group: str | None,
         id: str | None,
         separator: str | None,
+        quoting: bool,
         **options: Unpack[UserTextFileOptions],
     ) -> None:
         # The id is no part of what is read for training.
-        super().__init__(**options, text=text, label=label, split=split, group=group, separator=separator)
+        reading = {"text": text, "label": label, "split": split, "group": group, "separator": separator}
+        super().__init__(**options, **reading, **({} if quoting else {"quoting": False}))
+        self.quoting = quoting
         self.id = id
         self.column, self.label, self.split, self.group, self.separator = text, label, split, group, separator
 
@@ -66,7 +73,7 @@ class CSVText(UserTextFiles, name="csv_text"):
         (file,) = self.files_at(path)
         split_column = self.split if split is None else None
         wanted = [name for name in (self.column, self.label, split_column, self.group) if name is not None]
-        table = read_rows(file, wanted, self.separator)
+        table = read_rows(file, wanted, self.separator, quoting=self.quoting)
         texts, labels = texts_of(table, self.column), labels_of(table, self.label)
         check_classes(labels, file, self.label, "texts")
         splits = None if split_column is None else splits_of(table, split_column)
