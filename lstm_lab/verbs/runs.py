@@ -26,10 +26,16 @@ def train(
     resume: Annotated[str | None, typer.Option(help="Run to resume, instead of a file.")] = None,
     name: Name = None,
     wandb: Wandb = WandbMode.auto,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print shapes, parameters, baselines and the time of an epoch; make no folder."),
+    ] = False,
 ) -> None:
     """Train one experiment, or resume an interrupted run."""
     if (conf is None) == (resume is None):
         raise ConfigError("train: give either an experiment file, as conf/vowels_lstm.yaml, or --resume RUN")
+    if dry_run and resume is not None:
+        raise ConfigError("--dry-run: needs an experiment file; a resumed run was planned when it started")
     if resume is not None:
         return resume_run(resume, overrides, wandb)
     early.check_experiment(str(conf), overrides or ())
@@ -38,6 +44,12 @@ def train(
     from lstm_lab.workflow import create_run
 
     experiment = load_experiment(str(conf), overrides or ())
+    if dry_run:
+        from lstm_lab.dry_run import plan
+
+        for text in plan(experiment, experiment.data.build()):
+            echo(text)
+        return None
     run, dataset = create_run(experiment, name=name, stem=Path(str(conf)).stem, command=command_line())
     for note in dataset.notes:
         echo(f"data {dataset.name}: {note}")
