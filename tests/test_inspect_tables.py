@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection import inspect
 from lstm_lab.experiment import Experiment
 from lstm_lab.workflow import read_splits
@@ -141,3 +141,32 @@ def test_columns_are_chosen_without_brackets(tmp_path):
 def test_a_novel_is_no_table(tmp_path):
     (tmp_path / "a.txt").write_text("It was, as it were, the 1st of May.\nOn 2 May, it was the 2nd.\n" * 40)
     assert inspect(str(tmp_path / "a.txt")).kind == "one long text"
+
+
+def test_dates_of_which_no_row_decides_the_order_say_so(tmp_path):
+    rows_ = rows([f"0{1 + i // 60}.01.2009 {i // 6 % 10:02d}:{i % 6}0:00" for i in range(N)], Y)
+    (tmp_path / "a.csv").write_text("Date Time,T (degC)\n" + rows_)
+    with pytest.raises(DataError, match=r"column 'Date Time': .* may be 2009-.* and no row decides which"):
+        inspect(str(tmp_path / "a.csv"))
+
+
+def test_classes_that_differ_by_case_alone_are_named(tmp_path):
+    cells = [f"some words of a film number {i},{('True', 'true', 'FALSE')[i % 3]}" for i in range(30)]
+    (tmp_path / "a.csv").write_text("\n".join(["text,label", *cells]))
+    assert "classes 'True' and 'true' differ by their case alone" in " ".join(inspect(str(tmp_path / "a.csv")).warnings)
+
+
+def test_air_quality_as_it_is_published(tmp_path):
+    times = pd.date_range("2004-03-10 18:00", periods=N, freq="h")
+    co, nox = ([f"{v:.1f}".replace(".", ",") for v in np.sin(np.arange(N) / k) + 2] for k in (4, 9))
+    co = ["-200" if i % 50 == 9 else cell for i, cell in enumerate(co)]
+    table = rows(times.strftime("%d/%m/%Y"), times.strftime("%H.%M.%S"), co, nox, [""] * N, [""] * N, mark=";")
+    (tmp_path / "a.csv").write_text("Date;Time;CO(GT);NOx(GT);;\n" + table + ";;;;;\n" * 3)
+    found = inspect(str(tmp_path / "a.csv"))
+    assert "'CO(GT)' has values of -200" in " ".join(found.warnings)
+    found = inspect(str(tmp_path / "a.csv"), {"na_values": -200})
+    data = Experiment.of(found.experiment, "x").data.build()
+    assert data.series.step == "01:00:00"
+    assert found.experiment["data"]["targets"] == ["CO(GT)", "NOx(GT)"]
+    assert found.statistics["empty cells"] == 5
+    assert data.series.values[:, 0].min() >= 1

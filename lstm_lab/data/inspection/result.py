@@ -81,6 +81,13 @@ def balance_warnings(counts: dict[str, int]) -> list[str]:
     if counts[rarest] * 5 < counts[commonest]:
         warnings.append(f"class {rarest!r} has {counts[rarest]}, class {commonest!r} has {counts[commonest]}: accuracy "
                         "favours the larger, so macro_f1 is monitored and rare classes are weighted up")  # fmt: skip
+    lower: dict[str, str] = {}
+    alike = next(
+        ((first, name) for name in counts if (first := lower.setdefault(name.strip().lower(), name)) != name), None
+    )
+    if alike is not None:
+        warnings.append(f"classes {alike[0]!r} and {alike[1]!r} differ by their case alone, but are two: write one of "
+                        "them")  # fmt: skip
     few = [name for name, count in counts.items() if count < 3]
     if few:
         warnings.append(f"{len(few)} classes have fewer than 3 ({', '.join(map(repr, few[:5]))}): they cannot be in "

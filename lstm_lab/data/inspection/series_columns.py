@@ -170,6 +170,9 @@ def _time_column(columns: Columns, id_: str | None, taken: set[str]) -> str:
     rising = [name for name in numbers if _rises(columns, name, None) or (id_ and _rises(columns, name, id_))]
     found = columns.first_named(TIME_NAMES, rising) or next((name for name in rising if name == columns.names[0]), None)
     if found is None:
+        for name in columns.names:
+            if name not in taken and re.match(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", columns.cells(name)[0]):
+                read_times(columns.table, name, columns.format.decimal)  # Its error says why they are none.
         raise DataError(f"{columns.path}: no column of times was found, neither dates nor numbers that increase from "
                         "row to row: set it by time=COLUMN")  # fmt: skip
     return found
