@@ -41,12 +41,12 @@ def explain(error: OSError, folder: Path | None = None, again: str = "run the co
     """The error of the disk as one line with the way out.
 
     Args:
-        folder, again: as of `explained`.
+        folder, again: as of `explained`; None: it is not known whether something was to be written.
     """
     place = error.filename2 or error.filename or folder or "a file"
     if error.errno in FULL:
         return DiskFull(f"{place}: cannot be written: {error.strerror}: make room, then: {again}")
-    if error.errno in FORBIDDEN:
+    if error.errno in FORBIDDEN and (folder is not None or error.errno == errno.EROFS):
         return unwritable(Path(place), error)
     return ConfigError(f"{place}: {error.strerror or error}: check its name, what it is, and its permissions")
 

@@ -151,6 +151,13 @@ def test_every_way_of_being_full_is_told_apart_from_being_forbidden(code, tmp_pa
         raise FileNotFoundError(errno.ENOENT, "x")
 
 
+def test_without_permission_nothing_is_said_of_writing_where_it_may_have_been_reading():
+    error = PermissionError(errno.EACCES, "Permission denied", "closed/t.csv")
+    assert (
+        str(disk.explain(error)) == "closed/t.csv: Permission denied: check its name, what it is, and its permissions"
+    )
+
+
 # --- the machine ------------------------------------------------------------------------------------------------------
 
 
