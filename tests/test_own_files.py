@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from texts import corpus
 
 from lstm_lab.config import ConfigError, DataError
@@ -106,3 +107,37 @@ def test_force_overwrites_the_experiment(tmp_path, monkeypatch):
         inspect_verb("t.csv", None, "x.yaml")
     inspect_verb("t.csv", None, "x.yaml", force=True)
     assert "csv_text" in (tmp_path / "x.yaml").read_text()
+
+
+def steps(y):
+    """A table of 24 sequences of 6 steps, with a target for each step."""
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(24, 6))
+    rows = [(f"s{i}", t, x[i, t], y(i, t, x)) for i in range(24) for t in range(6)]
+    return pd.DataFrame(rows, columns=["id", "step", "a", "y"])
+
+
+def test_a_value_for_each_sequence_of_a_table_is_recognised_and_predicted(tmp_path):
+    steps(lambda i, t, x: round(float(x[i].sum()), 3)).to_csv(tmp_path / "s.csv", index=False)
+    found, data = opened(tmp_path / "s.csv")
+    assert found.experiment["task"] == "regress"
+    assert found.experiment["data"] | {"path": ""} == {
+        "batch_size": 16, "name": "csv_sequences", "path": "", "id": "id", "label": "y", "channels": ["a"],
+        "target": "value",
+    }  # fmt: skip
+    assert data.info.targets == ("y",)
+    frame = pd.read_csv(tmp_path / "s.csv").drop(columns="y")
+    assert [key[0][0] for key in data.read_new(frame, data.info).keys] == [f"s{i}" for i in range(24)]
+
+
+def test_a_class_for_each_step_of_a_table(tmp_path):
+    steps(lambda i, t, x: "up" if x[i, t] > 0 else "down").to_csv(tmp_path / "s.csv", index=False)
+    found, data = opened(tmp_path / "s.csv", target="tag", id="id", label="y")
+    assert found.experiment["task"] == "tag"
+    assert data.info.classes == ("down", "up")
+    batch = data.train.take(torch.arange(len(data.train)))
+    x = batch.x[..., 0] * data.info.std[0] + data.info.mean[0]
+    assert ((x > 0) == (batch.y == 1)).all()
+    wrong = {**found.experiment["data"], "target": "class"}
+    with pytest.raises(DataError, match=r"all of its rows; a class for each step is data.target=tag"):
+        _ = Experiment.of({"data": wrong, "task": "classify"}).data.build().info

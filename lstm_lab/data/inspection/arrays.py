@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
-from lstm_lab.data.inspection.sequences import describe_labelled
-from lstm_lab.data.kinds.user_sequences import UserData
+from lstm_lab.data.inspection.result import Fields, Inspection
+from lstm_lab.data.inspection.sequences import describe
 from lstm_lab.data.readers.array_file import ArrayFile, read_array_file
 from lstm_lab.data.readers.locate import find_file
 
@@ -28,31 +27,7 @@ def inspect_arrays(path: str, choices: Fields) -> Inspection:
     data |= {"target": target} if target != "class" else {}
     data |= choices
     channels = [f"channel {k + 1}" for k in range(file.sequences[0].shape[1])]
-    result = Inspection(str(file.path), "sequences", "")
-    if target == "class":
-        return describe_labelled(result, UserData(file.sequences, file.labels(), file.splits), data, channels)
-    result.statistics |= {
-        "sequences": len(file.sequences), "channels": len(channels),
-        **length_statistics(map(len, file.sequences), "steps"),
-    }  # fmt: skip
-    if target == "value":
-        values = file.values()
-        for name, column in zip(file.targets or [f"y{k + 1}" for k in range(values.shape[1])], values.T, strict=False):
-            result.statistics[f"{name}, minimum to maximum"] = f"{column.min():g} to {column.max():g}"
-        result.title = f"Regression of sequences: {values.shape[1]} values for each"
-    else:
-        names, counts = np.unique(np.concatenate(file.step_labels()), return_counts=True)
-        result.classes = {str(name): int(count) for name, count in zip(names, counts, strict=True) if name}
-        result.title = f"One of {len(result.classes)} classes for each step of a sequence"
-    pooling: Fields = {"pooling": "mean"} if target == "value" else {}
-    result.experiment = {
-        "data": {"batch_size": 16 if len(file.sequences) < 1000 else 64, **data},
-        "task": "regress" if target == "value" else "tag",
-        "model": {"bidirectional": True, **pooling, "dropout": {"output": 0.2}},
-        "optimizer": {"lr": 5e-3},
-        "trainer": {"max_epochs": 30},
-    }
-    return result
+    return describe(Inspection(str(file.path), "sequences", ""), file, target, data, channels)
 
 
 def _beside(path: str) -> str | None:

@@ -149,7 +149,7 @@ class Columns:
             return name
         if "text" in choices or (not {"time", "targets", "channels"} & set(choices) and self.of_kind("text")):
             return "csv_text"
-        if "channels" in choices or self.sequence_columns():
+        if {"channels", "target"} & set(choices) or self.sequence_columns() or self.value_columns():
             return "csv_sequences"
         if not self.of_kind("number"):
             return "has neither numbers nor texts of several words: set the columns by name=csv_text text=... label=..."
@@ -165,6 +165,24 @@ class Columns:
                 ids, classes = len(set(self.cells(id_))), len(set(self.cells(label)))
                 if self.is_constant(label, id_) and 2 <= classes <= ids / 2 and ids < len(self.table.lines) / 2:
                     return id_, label
+        return None
+
+    def value_columns(self) -> tuple[str, str] | None:
+        """Columns of the sequence and of its value to predict, where each sequence has one value of its own."""
+        numbers = self.of_kind("number")
+        named = [name for name in numbers if name.lower() in {*LABEL_NAMES, *map(str.lower, TARGET_NAMES)}]
+        for value in named:
+            for id_ in (name for name in self.names if name != value and name.lower() in ID_NAMES):
+                ids, values = len(set(self.cells(id_))), len(set(self.cells(value)))
+                others = [name for name in numbers if name not in (value, id_) and name.lower() not in TIME_NAMES]
+                varies = any(not self.is_constant(name, id_) for name in others)
+                if (
+                    self.is_constant(value, id_)
+                    and varies
+                    and max(3, ids / 2) < values
+                    and 2 * ids < len(self.table.lines)
+                ):
+                    return id_, value
         return None
 
     def describe(self, used: dict[str, str]) -> list[Column]:

@@ -12,6 +12,7 @@ from lstm_lab.data.inspection.columns import ID_NAMES, TIME_NAMES, Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
 from lstm_lab.data.kinds.user_sequences import UserData
+from lstm_lab.data.readers.array_file import ArrayFile
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.sources.csv_sequences import CSVSequences
@@ -39,7 +40,9 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each step of each sequence."""
     for field in ("id", "label", "channels", "split", "group"):
         columns.check(field, choices.get(field))
-    found_id, found_label = columns.sequence_columns() or (None, None)
+    of_values = choices.get("target") == "value" or ("target" not in choices and not columns.sequence_columns())
+    values = columns.value_columns() if of_values else None
+    found_id, found_label = columns.sequence_columns() or values or (None, None)
     id_ = choices.get("id") or found_id or columns.first_named(ID_NAMES, columns.names)
     if id_ is None:
         raise DataError(f"{columns.path}: no column of the sequence that a row belongs to: set it by id=COLUMN")
@@ -53,16 +56,22 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
                if name not in (id_, label, split, choices.get("group")) and name.lower() not in TIME_NAMES]  # fmt: skip
     data: Fields = {"name": "csv_sequences", "path": columns.path, "id": id_, "label": label,
                             "channels": choices.get("channels") or numbers}  # fmt: skip
-    data |= ({"split": split} if split else {}) | columns.marks
+    data |= ({"target": "value"} if values and not choices.get("label") else {}) | ({"split": split} if split else {})
+    data |= columns.marks
     data |= choices
     channels = (data["channels"],) if isinstance(data["channels"], str) else tuple(data["channels"])
     fields: Fields = {
-        key: data[key] for key in ("id", "label", "split", "group", *sorted(FORMAT_FIELDS)) if key in data
+        key: data[key] for key in ("id", "label", "target", "split", "group", *sorted(FORMAT_FIELDS)) if key in data
     }
     fields |= {"path": columns.path, "channels": channels}
-    found = validate(CSVSequences.Config, fields, columns.path).build().read_all()
-    result = describe_labelled(Inspection(str(columns.table.path), "sequences", ""), found, data, list(channels))
-    used = {id_: "sequence", label: "class", **dict.fromkeys(channels, "channel")}
+    file = validate(CSVSequences.Config, fields, columns.path).rows.read(columns.path)
+    target = data.get("target", "class")
+    result = describe(Inspection(str(columns.table.path), "sequences", ""), file, target, data, list(channels))
+    used = {
+        id_: "sequence",
+        label: {"class": "class", "value": "target", "tag": "class of the step"}[target],
+        **dict.fromkeys(channels, "channel"),
+    }
     result.columns = columns.describe(used | ({split: "split"} if split else {}))
     return result
 
@@ -92,6 +101,38 @@ def describe_labelled(result: Inspection, found: UserData, data: Fields, channel
         "data": {**data, **({"batch_size": batch_size} if "batch_size" not in data else {})},
         "task": classification_task(result.classes),
         "model": {"bidirectional": True, "pooling": "mean", "dropout": {"output": 0.2}},
+        "optimizer": {"lr": 5e-3},
+        "trainer": {"max_epochs": 30},
+    }
+    return result
+
+
+def describe(result: Inspection, file: ArrayFile, target: str, data: Fields, channels: list[str]) -> Inspection:
+    """Statistics of sequences with targets of any kind, and the experiment that trains on them.
+
+    Args:
+        target: "class", "value" or "tag".
+    """
+    if target == "class":
+        return describe_labelled(result, UserData(file.sequences, file.labels(), file.splits), data, channels)
+    result.statistics |= {
+        "sequences": len(file.sequences), "channels": len(channels),
+        **length_statistics(map(len, file.sequences), "steps"),
+    }  # fmt: skip
+    if target == "value":
+        values = file.values()
+        for name, column in zip(file.targets or [f"y{k + 1}" for k in range(values.shape[1])], values.T, strict=False):
+            result.statistics[f"{name}, minimum to maximum"] = f"{column.min():g} to {column.max():g}"
+        result.title = f"Regression of sequences: {values.shape[1]} values for each"
+    else:
+        names, counts = np.unique(np.concatenate(file.step_labels()), return_counts=True)
+        result.classes = {str(name): int(count) for name, count in zip(names, counts, strict=True) if name}
+        result.title = f"One of {len(result.classes)} classes for each step of a sequence"
+    pooling: Fields = {"pooling": "mean"} if target == "value" else {}
+    result.experiment = {
+        "data": {"batch_size": 16 if len(file.sequences) < 1000 else 64, **data},
+        "task": "regress" if target == "value" else "tag",
+        "model": {"bidirectional": True, **pooling, "dropout": {"output": 0.2}},
         "optimizer": {"lr": 5e-3},
         "trainer": {"max_epochs": 30},
     }
