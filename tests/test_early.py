@@ -185,6 +185,19 @@ def test_sections_are_short_and_complete(lab):
     assert "did you mean 'data.csv'?" in err
 
 
+def test_a_shell_completes_keys_and_names(cache, monkeypatch):
+    monkeypatch.setenv("LSTM_LAB_CACHE", str(cache))
+    words = ["train", "conf/vowels_lstm.yaml"]
+    for typed, offered in (("model.hidd", "model.hidden_size="), ("model.cell=pee", "model.cell=peephole")):
+        env = {**os.environ, "_LSTM_LAB_COMPLETE": "complete_fish", "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+               "_TYPER_COMPLETE_ARGS": " ".join(["lstm-lab", *words, typed])}  # fmt: skip
+        script = "import sys; sys.argv = ['lstm-lab']; import lstm_lab.__main__ as cli; cli.main()"
+        done = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False, env=env
+        )
+        assert offered in done.stdout.split(), done.stdout + done.stderr
+
+
 # --- options of every command -----------------------------------------------------------------------------------------
 
 

@@ -45,7 +45,23 @@ class Target(StrEnum):
     wandb = "wandb"
 
 
-Overrides = Annotated[list[str] | None, typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru")]
+def complete_override(incomplete: str) -> list[str]:
+    """Words that a shell offers for an override: keys with `=`, and behind `=` the names to choose from."""
+    from lstm_lab.verbs.known_fields import known
+
+    rows = known().experiment
+    key, equals, start = incomplete.partition("=")
+    if not equals:
+        return sorted({f"{row.path}=" for row in rows if row.path.startswith(key)})
+    types = {row.type for row in rows if row.path == key}
+    names = {name for each in types for name in each.rpartition(": ")[2].split(" | ")}
+    return sorted(f"{key}={name}" for name in names if name.startswith(start))
+
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(help="key=value, as in optimizer.lr=3e-4 model.cell=gru", autocompletion=complete_override),
+]
 Name = Annotated[str | None, typer.Option(help="Folder below runs/; a free one is found without it.")]
 Wandb = Annotated[WandbMode, typer.Option(help="Where W&B runs go; auto is online with an account, else offline.")]
 To = Annotated[Form, typer.Option(help="Format of the page.")]
