@@ -267,7 +267,7 @@ def test_sync_uploads_each_run_once(stub, tmp_path, runs):
 
 def test_sync_gives_the_reason_why_it_does_not_upload(stub, tmp_path, runs, monkeypatch):
     run = record(runs / "one")
-    with pytest.raises(ConfigError, match="neither a run nor a sweep: .*; did you mean"):
+    with pytest.raises(ConfigError, match=r"neither a run nor a sweep: .*; did you mean"):
         list(upload.sync([runs / "ona"]))
     stub.key = "8" * 40
     with pytest.raises(upload.Unreachable, match="refuses the key; nothing was uploaded, and nothing is lost"):

@@ -16,6 +16,7 @@ from lstm_lab.data.preprocessing.splits import (
     check_fractions,
     check_given_fractions,
     check_given_splits,
+    check_groups,
     check_named_fractions,
     given_splits,
 )
@@ -113,6 +114,12 @@ class UserTextFiles(UserText):
         return [file for path in (self.path, *self.given.values()) for file in self.files_at(path)]
 
     def read(self) -> Texts:
+        found = self._read_files()
+        if found.groups is not None and found.splits is not None:
+            check_groups(found.groups, found.splits, found.path)
+        return found
+
+    def _read_files(self) -> Texts:
         main = self.read_at(self.path, None)
         if main.splits is not None:
             self.checked_splits(main.splits, main.path)

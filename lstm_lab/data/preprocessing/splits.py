@@ -87,10 +87,6 @@ class Texts:
     groups: np.ndarray | None = None
     """(N,) texts of one group stay in one split when we draw it, such as the reviews of one film."""
 
-    def __post_init__(self) -> None:
-        if self.groups is not None and self.splits is not None:
-            check_groups(self.groups, self.splits, self.path)
-
 
 def class_indices(labels: np.ndarray, splits: np.ndarray | None, path: str) -> tuple[tuple[str, ...], np.ndarray]:
     """The sorted class names, and (N,) int64 the class index of each sample.

@@ -35,7 +35,7 @@ def read_json(path: Path, wanted: Sequence[str], separator: str = "", numbers: b
     """The wanted fields of a file with one JSON object on each line, or of one JSON array of objects."""
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     unit, rows = _json_rows(path)
-    table = Table(path, columns, [], unit)
+    table = Table(path, columns, [], unit, typed=True)
     for place, row in rows:
         if not isinstance(row, dict):
             raise DataError(f"{path}: {unit} {place}: {quoted(json.dumps(row))} is not a JSON object: write one for "
