@@ -53,7 +53,14 @@ def search(folder, ahead, stops=()):
             source, running = phase(folder), []
 
 
-@pytest.mark.parametrize("searcher", SEARCHERS.values(), ids=SEARCHERS)
+@pytest.mark.parametrize(
+    "searcher",
+    # Fitting Gaussian processes takes seconds.
+    [
+        pytest.param(value, id=name, marks=[pytest.mark.slow] if name == "gp" else [])
+        for name, value in SEARCHERS.items()
+    ],
+)
 @pytest.mark.parametrize("ahead", [1, 3])
 def test_a_resumed_search_equals_an_uninterrupted_one(tmp_path, demand, searcher, ahead):
     if "gp" in str(searcher):
