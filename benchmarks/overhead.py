@@ -193,14 +193,14 @@ def many(trials: int) -> None:
 
 IMPORT = "from lstm_lab.startup import lazy_imports\n{}\nlazy_imports.install()\nimport lstm_lab.training"
 RAY = """
-import logging, os, pathlib, tempfile
+import pathlib, tempfile
 scratch = pathlib.Path(tempfile.mkdtemp(prefix="ov-", dir="/tmp"))
-from lstm_lab.sweeps.execution.ray_environment import local_settings
-os.environ.update(local_settings(scratch))
-import ray
-from lstm_lab.sweeps.execution.ray_cluster import start_local
-start_local()
-ray.shutdown()
+from lstm_lab.sweeps.execution.ray_environment import environment, local_settings
+with environment(local_settings(scratch)):
+    import ray
+    from lstm_lab.sweeps.execution.ray_cluster import start_local
+    start_local()
+    ray.shutdown()
 """
 STARTUP: dict[str, tuple[str, dict[str, str]]] = {
     "import for training, nothing lazy": (IMPORT.format(""), {"LSTM_LAB_LEAN": "0"}),
