@@ -206,7 +206,7 @@ def _domain(key: str, domain: object) -> object:
     return {kind: change(kind, value) for kind, value in domain.items()}
 
 
-def _constraints(content: Any) -> Any:
+def _constraints(content: object) -> object:
     """The constraints, each with today's dotted keys in it."""
     if not isinstance(content, list):
         return content

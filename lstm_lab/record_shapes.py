@@ -113,7 +113,7 @@ class RunFile(Shape):
     device: str | None = None
     group: str | None = None
     validation: Evaluation | None = None
-    calibration: Any = None
+    calibration: object = None
     """As its task reads it."""
     wandb: WandbEntry | None = None
     rank: int | None = None
@@ -176,7 +176,7 @@ def is_metric_row(row: Mapping[str, Any]) -> bool:
     return type(epoch) is int and 0 <= epoch < 2**31 and all(map(_is_number, row.values()))
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: object) -> bool:
     return value is None or isinstance(value, float) or (type(value) is int and -(2**63) <= value < 2**63)
 
 
@@ -189,6 +189,6 @@ def fits(row: Mapping[str, Any], shape: type[Shape]) -> bool:
     return True
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 
 import pytest
 import torch
@@ -72,6 +73,23 @@ def readable():
         return dataset
 
     return check
+
+
+@pytest.fixture
+def lab(monkeypatch, capsys, tmp_path):
+    """`lab("train", ...)` -> exit code, standard output, standard error; in the test's folder."""
+    import lstm_lab.__main__ as cli
+
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["lstm-lab", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        output = capsys.readouterr()
+        return ended.value.code, output.out, output.err
+
+    return call
 
 
 @pytest.fixture(scope="session")

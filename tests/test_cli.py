@@ -13,27 +13,11 @@ from pathlib import Path
 
 import pytest
 
-import lstm_lab.__main__ as cli
 from lstm_lab import config
 from lstm_lab.run import Run
 from lstm_lab.training import train as fit
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def lab(monkeypatch, capsys, tmp_path):
-    """`lab("train", ...)` -> exit code, standard output, standard error; in a folder that holds conf/x.yaml."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["lstm-lab", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
-
-    return call
 
 
 @pytest.fixture

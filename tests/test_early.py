@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-import lstm_lab.__main__ as cli
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment, load_experiment
@@ -18,21 +17,6 @@ from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.verbs import early, known_fields
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def lab(monkeypatch, capsys, tmp_path):
-    """`lab("train", ...)` -> exit code, standard output, standard error; in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-
-    def call(*words):
-        monkeypatch.setattr(sys, "argv", ["lstm-lab", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        said = capsys.readouterr()
-        return ended.value.code, said.out, said.err
-
-    return call
 
 
 def fresh(words, cwd):

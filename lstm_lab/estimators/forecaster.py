@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from lstm_lab.predict import as_dtype
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.outputs import ForecastOutput, Quantile
-from lstm_lab.tasks.forecasting.scale import prediction_scale
+from lstm_lab.tasks.forecasting.scale import Scale, prediction_scale
 
 if TYPE_CHECKING:
     from lstm_lab.data import Dataset
@@ -257,7 +257,7 @@ class Forecaster(RecurrentEstimator):
             (self._shaped(logits), batch._replace(x=nothing)) for logits, batch in predictions(self.learner_, batches)
         ]
 
-    def _interval(self, z: torch.Tensor, scale: Any, level: float) -> tuple[torch.Tensor, torch.Tensor]:
+    def _interval(self, z: torch.Tensor, scale: Scale, level: float) -> tuple[torch.Tensor, torch.Tensor]:
         """Lower and upper end, (B, horizon, K) each, standardised."""
         output, coverage = self._task.output, level / 100
         ends = (round((1 - coverage) / 2, 9), round((1 + coverage) / 2, 9))
