@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,9 @@ from lstm_lab.models import Model
 from lstm_lab.models.base import Output, StatefulModel
 from lstm_lab.models.state import EncoderState, map_state, restore_state, state_tensors
 from lstm_lab.optimizers import Optimizer, Schedule
+from lstm_lab.optimizers.clipping import Clipping, clipping_of
 from lstm_lab.tasks.base import Task, better
+from lstm_lab.training_step import StepHook, StepKey, TrainingStep
 
 
 class Diverged(Fault):
@@ -39,8 +42,6 @@ class StreamState(NamedTuple):
 class Learner(pl.LightningModule):
     """One optimisation step per batch, one row of metrics per epoch.
 
-    Sums stay on the device until the epoch ends: reading a number off the device every step is what makes logging slow.
-
     It goes into any `pytorch_lightning.Trainer`, with `SequenceDataModule` or loaders of `Batch`; several workers all
     load whole batches, of which each takes its share. The row of metrics (`train/loss`, `train/grad_norm`, `val/loss`,
     `val/<metric of the task>`, `lr`) is logged after each validation, to the Trainer's loggers and for its callbacks,
@@ -51,14 +52,24 @@ class Learner(pl.LightningModule):
         task: loss, metrics and predictions of them.
         optimizer: builds the torch optimiser of the model's parameters.
         schedule: learning rate of each step.
+        hooks: what else takes part in each step, in this order.
+        clipping: of gradients; None: the Trainer's `gradient_clip_val` and `gradient_clip_algorithm`.
     """
 
-    def __init__(self, model: Model, task: Task, optimizer: Optimizer, schedule: Schedule) -> None:
+    def __init__(
+        self,
+        model: Model,
+        task: Task,
+        optimizer: Optimizer,
+        schedule: Schedule,
+        *,
+        hooks: Sequence[StepHook] = (),
+        clipping: Clipping | None = None,
+    ) -> None:
         super().__init__()
         self.model, self.task, self.optimizer, self.schedule = model, task, optimizer, schedule
         self.scores = task.metrics()
-        # Written into every checkpoint, so that an epoch interrupted half-way averages over all of its batches.
-        self.sums = {"loss": torch.zeros(()), "grad_norm": torch.zeros(()), "samples": torch.zeros(())}
+        self.step, self.clipping = TrainingStep(model, task, hooks), clipping
         self.validation_sums = torch.zeros(2)
         self.best: float | None = None
         self.improved = False
@@ -103,10 +114,9 @@ class Learner(pl.LightningModule):
         return self.optimizer.build_torch(self.model.parameters())
 
     def on_fit_start(self) -> None:
-        self.sums = {name: value.to(self.device) for name, value in self.sums.items()}
+        self.step.to(self.device)
         if self._resumed is None:  # What an earlier, interrupted fit has left is not part of this one.
-            for value in self.sums.values():
-                value.zero_()
+            self.step.reset()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         total = min(self.trainer.estimated_stepping_batches, sys.maxsize)  # Infinite without a limit of epochs.
@@ -130,14 +140,13 @@ class Learner(pl.LightningModule):
         return batch if count == 1 else batch.shard(rank, count)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        rank, count = self.trainer.global_rank, self.trainer.world_size
+        self.step.begin(StepKey(self._seed(), self.trainer.fit_loop.total_batch_idx, rank, count))
         shard = self.shard(batch)
         if len(shard.x) == 0:  # More workers than samples: a sample of weight 0 keeps this one in step with the others.
             first = batch.select(slice(1))
             return 0.0 * self.task.loss(self(first).logits, first)
-        loss = self.task.loss(self(shard).logits, shard)
-        num_targets = self.task.num_targets(shard)
-        self.sums["loss"] += loss.detach() * num_targets
-        self.sums["samples"] += num_targets
+        loss, num_targets = self.step.loss(self(shard), shard)
         if shard is batch:
             return loss
         # Gradients are averaged with equal weights over workers, so each loss is weighted by its targets.
@@ -149,20 +158,13 @@ class Learner(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        by_value = gradient_clip_algorithm == "value" and gradient_clip_val is not None
-        limit = float("inf") if gradient_clip_val is None or by_value else gradient_clip_val
         precision = self.trainer.precision_plugin
         scaler = precision.scaler if isinstance(precision, MixedPrecision) else None
-        if scaler is not None and optimizer.defaults.get("fused"):
-            # A fused optimiser removes the loss's scale within its step, and Lightning leaves that to it: too late, for
-            # the limit is one on the gradient's own norm.
-            scaler.unscale_(optimizer)
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit, foreach=True)
-        if scaler is not None:  # Where half precision overflows, the step is left out: it counts as 0.
-            norm = norm.nan_to_num(0.0, 0.0)
-        self.sums["grad_norm"] += norm
-        if by_value and gradient_clip_val is not None:
-            torch.nn.utils.clip_grad_value_(self.model.parameters(), gradient_clip_val)
+        self.step.clip(self.clipping or clipping_of(gradient_clip_val, gradient_clip_algorithm), optimizer, scaler)
+
+    def optimizer_step(self, *arguments: Any, **options: Any) -> None:
+        super().optimizer_step(*arguments, **options)
+        self.step.end()
 
     def on_validation_epoch_start(self) -> None:
         self.scores.reset()
@@ -216,11 +218,10 @@ class Learner(pl.LightningModule):
 
     def _training_metrics(self) -> dict[str, float]:
         """Since they were last logged, over all workers; the next ones are counted from here."""
-        sums, steps = self.sums, max(self.trainer.global_step - self._logged_step, 1)
+        sums, steps = self.step.sums, max(self.trainer.global_step - self._logged_step, 1)
         trained = self.sum_over_workers(torch.stack([sums["loss"], sums["samples"]]))
         metrics = {"train/loss": float(trained[0] / trained[1]), "train/grad_norm": float(sums["grad_norm"] / steps)}
-        for value in sums.values():
-            value.zero_()
+        self.step.reset()
         self._logged_step = self.trainer.global_step
         return metrics
 
@@ -238,7 +239,8 @@ class Learner(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         stream = self.stream
         checkpoint["learner"] = {
-            "sums": {name: value.cpu() for name, value in self.sums.items()},
+            **self.step.state_dict(),
+            "clipping": {} if self.clipping is None else self.clipping.state_dict(),
             "best": self.best,
             "schedule": self.schedule.state_dict(),
             "logged_step": self._logged_step,
@@ -249,7 +251,9 @@ class Learner(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         stored = checkpoint["learner"]
-        self.sums = {name: value.clone() for name, value in stored["sums"].items()}
+        self.step.load_state_dict(stored["sums"], stored.get("hooks", ()))  # Format 1 had no hooks.
+        if self.clipping is not None:
+            self.clipping.load_state_dict(stored.get("clipping", {}))
         self.best = stored["best"]
         self.schedule.load_state_dict(stored["schedule"])
         stream = stored.get("carried")
