@@ -12,7 +12,7 @@ from texts import corpus
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection import inspect
-from lstm_lab.data.readers.formats import parquet_names
+from lstm_lab.data.readers.parquet_rows import parquet_names
 from lstm_lab.experiment import Experiment
 from lstm_lab.verbs.data import inspect as inspect_verb
 

@@ -16,7 +16,8 @@ from pyarrow import parquet
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection import inspect
-from lstm_lab.data.readers.formats import read_json, read_parquet
+from lstm_lab.data.readers.json_rows import read_json
+from lstm_lab.data.readers.parquet_rows import read_parquet
 
 TABLE = b"time,load\n1,2\n2,3\n"
 

@@ -31,7 +31,8 @@ from lstm_lab.data.preprocessing.splits import (
 )
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer, Vocabulary, Word
 from lstm_lab.data.readers.cache import CacheEntry, cached
-from lstm_lab.data.readers.formats import read_frame, read_rows, texts_of
+from lstm_lab.data.readers.cells import texts_of
+from lstm_lab.data.readers.formats import read_frame, read_rows
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import find_file, sha256_of
 from lstm_lab.data.readers.table import Table

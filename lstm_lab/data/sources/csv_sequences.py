@@ -20,9 +20,10 @@ from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSp
 from lstm_lab.data.kinds.tagged import TaggedSplit
 from lstm_lab.data.kinds.user_sequences import UserData, UserSequenceOptions, UserSequences
 from lstm_lab.data.readers.array_file import ArrayFile
+from lstm_lab.data.readers.cells import check_classes, labels_of, splits_of
 from lstm_lab.data.readers.columns import Column, Columns, check_distinct
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format
-from lstm_lab.data.readers.formats import check_classes, labels_of, read_frame, read_number_rows, splits_of
+from lstm_lab.data.readers.formats import read_frame, read_number_rows
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.table import Table, quoted, read_numbers

@@ -10,8 +10,9 @@ from pydantic import model_validator
 
 from lstm_lab.data.kinds.user_text import UserTextFileOptions, UserTextFiles
 from lstm_lab.data.preprocessing.splits import Texts
+from lstm_lab.data.readers.cells import check_classes, labels_of, splits_of, texts_of
 from lstm_lab.data.readers.columns import Separator, check_distinct
-from lstm_lab.data.readers.formats import check_classes, labels_of, read_rows, splits_of, texts_of
+from lstm_lab.data.readers.formats import read_rows
 from lstm_lab.data.readers.locate import find_file
 
 

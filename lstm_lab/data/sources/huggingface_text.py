@@ -11,7 +11,7 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.kinds.user_text import UserText, UserTextOptions
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
-from lstm_lab.data.readers.formats import cell_text, labels_of, texts_of
+from lstm_lab.data.readers.cells import cell_text, labels_of, texts_of
 from lstm_lab.data.readers.table import Table
 from lstm_lab.paths import FilePathOrName
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from lstm_lab.data.kinds.text import TextDataset
 from lstm_lab.data.preprocessing.splits import Texts
-from lstm_lab.data.readers.formats import parquet_columns
 from lstm_lab.data.readers.locate import locate
+from lstm_lab.data.readers.parquet_rows import parquet_columns
 
 
 class MovieReviews(TextDataset, name="mr"):

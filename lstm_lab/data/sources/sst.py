@@ -11,8 +11,8 @@ import numpy as np
 
 from lstm_lab.data.kinds.text import TextDataset, TextOptions
 from lstm_lab.data.preprocessing.splits import Texts
-from lstm_lab.data.readers.formats import parquet_columns
 from lstm_lab.data.readers.locate import locate
+from lstm_lab.data.readers.parquet_rows import parquet_columns
 
 FINE = np.array(["0 very negative", "1 negative", "2 neutral", "3 positive", "4 very positive"])
 

@@ -1,0 +1,67 @@
+"""JSON rows as a table of text: an object on each line, or one array of objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lstm_lab.config import DataError
+from lstm_lab.data.readers.cells import cell_text
+from lstm_lab.data.readers.table import Table, ending_of, list_names, quoted, read_text
+
+
+def read_json(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+    """The wanted fields of a file with one JSON object on each line, or of one JSON array of objects."""
+    columns: dict[str, list[str]] = {name: [] for name in wanted}
+    unit, rows = _json_rows(path)
+    table = Table(path, columns, [], unit, typed=True)
+    for place, row in rows:
+        if not isinstance(row, dict):
+            raise DataError(f"{path}: {unit} {place}: {quoted(json.dumps(row))} is not a JSON object: write one for "
+                            "each row")  # fmt: skip
+        table.lines.append(place)
+        for name in wanted:
+            if name not in row:
+                raise DataError(f"{path}: {unit} {place}: no field {name!r}; it has {list_names(list(row))}")
+            columns[name].append(cell_text(row[name], table, len(table.lines) - 1, name, numbers))
+    if not table.lines:
+        raise DataError(f"{path}: has no rows: write one JSON object on each line")
+    return table
+
+
+def _json_rows(path: Path) -> tuple[str, Iterator[tuple[int, object]]]:
+    """What is counted, "line" or "row", and the number and content of each row."""
+    text = read_text(path, "JSON text", "one object on each line")
+    if ending_of(path) != ".json":
+        return "line", _json_lines(path, text)
+    try:
+        whole = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if text.lstrip().startswith("["):
+            raise DataError(f"{path}: not JSON ({error}): write an array of objects") from None
+        return "line", _json_lines(path, text)
+    if isinstance(whole, list):
+        return "row", enumerate(whole, 1)
+    raise DataError(f"{path}: not rows but one JSON object: write an array of objects, as DataFrame.to_json(path, "
+                    "orient='records') does, or one object on each line")  # fmt: skip
+
+
+def _json_lines(path: Path, text: str) -> Iterator[tuple[int, object]]:
+    # Not splitlines(): a JSON text may contain Unicode line ends.
+    for line, content in enumerate(text.split("\n"), 1):
+        if not content.strip():
+            continue
+        try:
+            yield line, json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{path}: line {line}: not JSON ({error}): write one object on each line") from None
+
+
+def json_fields(path: Path) -> list[str]:
+    """Of the first object of a JSON file."""
+    try:
+        first = next(_json_rows(path)[1], (0, None))[1]
+    except DataError:
+        return [""]  # The reader reports what is wrong, and where.
+    return list(first) if isinstance(first, dict) and first else [""]
