@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from texts import corpus, same
 
-from lstm_lab.data.kinds.text import TextSplit
+from lstm_lab.data.kinds.text_split import TextSplit
 from lstm_lab.data.preprocessing.batching import LengthBuckets
 from lstm_lab.data.preprocessing.splits import stratified_group_mask
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypedDict
+from typing import Annotated, ClassVar, TypedDict
 
 import numpy as np
 import torch
@@ -16,10 +15,10 @@ from pydantic import model_validator
 from torch import Tensor
 
 from lstm_lab.config import Count, DataError
-from lstm_lab.data.base import Batch, Dataset, NewSamples, digest
-from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit
+from lstm_lab.data.base import Dataset, NewSamples, digest
+from lstm_lab.data.kinds.labelled import ClassificationDataset
 from lstm_lab.data.kinds.new_samples import batches_of, plain_ids
-from lstm_lab.data.preprocessing.batching import LengthBuckets
+from lstm_lab.data.kinds.text_split import Keep, TextSplit
 from lstm_lab.data.preprocessing.splits import (
     DEFAULT_FRACTIONS,
     SplitFractions,
@@ -36,13 +35,7 @@ from lstm_lab.data.readers.formats import read_frame, read_rows
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import find_file, sha256_of
 from lstm_lab.data.readers.table import Table
-from lstm_lab.kernels.lengths import length_mask
 from lstm_lab.registry import Named, OneOf
-
-if TYPE_CHECKING:
-    from sklearn.base import ClassifierMixin
-
-Keep = Literal["head", "tail", "both"]
 
 
 @dataclass(frozen=True)
@@ -65,75 +58,6 @@ class TextInfo:
     def tokens(self) -> tuple[str, ...]:
         """Name of each token."""
         return self.vocabulary.tokens
-
-
-class TextSplit(ClassificationSplit):
-    """Texts of one split, as token numbers in one flat array that all splits share.
-
-    Args:
-        tokens: (sum of T,) int32.
-        starts, lengths: (N,) position and length of each text of this split in `tokens`.
-        labels: (N,) class index.
-        max_length: tokens to keep of a longer text.
-        keep: which of them.
-        max_tokens: tokens in a batch at most, padding included.
-        read: returns the texts themselves, which are not kept in memory.
-    """
-
-    def __init__(
-        self,
-        tokens: Tensor,
-        starts: np.ndarray,
-        lengths: np.ndarray,
-        labels: np.ndarray,
-        *,
-        max_length: int,
-        keep: Keep,
-        max_tokens: int | None = None,
-        read: Callable[[], list[str]] | None = None,
-    ) -> None:
-        self.tokens, self.max_tokens, self._read = tokens, max_tokens, read
-        self.labels = torch.from_numpy(labels.astype(np.int64))
-        self.lengths = torch.from_numpy(np.minimum(lengths, max_length))
-        #: Tokens kept from the head of a text that is too long; the rest come from its tail.
-        self.head = {"head": max_length, "tail": 0, "both": max_length // 2}[keep]
-        self.starts = torch.from_numpy(starts)
-        self.removed = torch.from_numpy(lengths) - self.lengths
-        """(N,) tokens removed from each text."""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def plan(self, batch_size: int) -> LengthBuckets:
-        return LengthBuckets(self.lengths.numpy(), batch_size, self.max_tokens)
-
-    def take(self, index: Tensor) -> Batch:
-        lengths = self.lengths[index]
-        t = torch.arange(int(lengths.max()))
-        source = self.starts[index].unsqueeze(1) + t + self.removed[index].unsqueeze(1) * (t >= self.head)  # (B, T)
-        valid = length_mask(lengths, len(t))
-        x = self.tokens[source.where(valid, 0)].long().masked_fill_(~valid, 0)
-        return Batch(x, lengths, self.labels[index])
-
-    def texts(self) -> list[str]:
-        """The texts themselves, not truncated."""
-        if self._read is None:
-            raise ValueError("this split has only tokens: construct it with `read` to have the texts themselves")
-        return self._read()
-
-    def features(self) -> list[str]:
-        return self.texts()
-
-    def baselines(self) -> dict[str, ClassifierMixin]:
-        """Logistic regression on TF-IDF of words and pairs of words."""
-        from sklearn.feature_extraction.text import TfidfVectorizer
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-
-        words = TfidfVectorizer(
-            ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"\w+|[^\w\s]+", dtype=np.float32, max_features=200_000
-        )
-        return {"TF-IDF + logistic regression": make_pipeline(words, LogisticRegression(C=10, max_iter=1000))}
 
 
 class TextOptions(TypedDict):

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import model_validator
 
-from lstm_lab.data.kinds.text import Keep, TextDataset, TextOptions
+from lstm_lab.data.kinds.text import TextDataset, TextOptions
+from lstm_lab.data.kinds.text_split import Keep
 from lstm_lab.data.preprocessing.splits import (
     DEFAULT_FRACTIONS,
     Fraction,
