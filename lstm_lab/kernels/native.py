@@ -60,6 +60,10 @@ class Engine:
         self.forward, self.backward = by_dtype("forward", integer, call), by_dtype("backward", integer, call)
         self.run_tape = by_dtype("run_tape", integer, pointer)
         self.activations = by_dtype("activations", None, pointer, integer, pointer, pointer)
+        self.draw, self.philox = library[f"draw_{isa}"], library[f"philox_{isa}"]
+        self.draw.restype, self.philox.restype = None, None
+        self.draw.argtypes = [pointer]
+        self.philox.argtypes = [pointer, integer, integer, integer, pointer]
         self.threads = library[f"threads_{isa}"]
         self.threads.restype, self.threads.argtypes = integer, [call]
 

@@ -3,6 +3,7 @@
 // Compiled once per instruction set (ISA and VB, the vector's bytes, come from the build); the caller chooses one at run time.
 #include "layer_backward.h"
 #include "layer_forward.h"
+#include "philox.h"
 #include "tape.h"
 
 namespace {
@@ -29,6 +30,10 @@ EXPORT void NAME(activations_f32)(const float *x, i64 n, float *s, float *t) { a
 EXPORT void NAME(activations_f64)(const double *x, i64 n, double *s, double *t) { activations(x, n, s, t); }
 EXPORT i64 NAME(run_tape_f32)(const TapeCall *call) { return run_tape<float>(*call); }
 EXPORT i64 NAME(run_tape_f64)(const TapeCall *call) { return run_tape<double>(*call); }
+EXPORT void NAME(draw)(const DrawCall *call) { draw(*call); }
+EXPORT void NAME(philox)(const uint32_t *counters, i64 n, i64 key0, i64 key1, uint32_t *words) {
+  philox_words(counters, n, key0, key1, words);
+}
 EXPORT i64 NAME(supported)(void) {
 #if VB == 64
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("fma");
