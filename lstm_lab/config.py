@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Config", "ConfigError", "Count", "DataError", "Fault", "Interrupted", "Notice",
-    "canonical_json", "docs", "flatten", "load", "merge", "parse_overrides", "to_yaml",
+    "by_name", "canonical_json", "docs", "flatten", "load", "merge", "parse_overrides", "to_yaml",
 ]  # fmt: skip
 
 
@@ -209,7 +209,8 @@ def parse_overrides(pairs: Iterable[str]) -> list[tuple[str, object]]:
 def merge(base: dict[str, object], delta: Mapping[str, object]) -> dict[str, object]:
     """A new dict: `delta` over `base`, dotted keys expanded, a section replaced when another `name` is chosen.
 
-    The order of the keys does not matter: sections and names are applied first, then the fields inside them.
+    The order of the keys does not matter: sections and names are applied first, then the fields inside them. A dotted
+    key addresses a member of a list of named ones by its name.
     """
     merged = dict(base)
     for key, value in sorted(delta.items(), key=lambda pair: str(pair[0]).removesuffix(".name").count(".")):
@@ -217,6 +218,8 @@ def merge(base: dict[str, object], delta: Mapping[str, object]) -> dict[str, obj
         if rest:
             value = {rest: value}
         old = merged.get(head)
+        if rest and isinstance(old, list):  # `regularizers.ar.alpha` over `regularizers: [ar, tar]`
+            old = by_name(old)
         if isinstance(value, Mapping) and isinstance(old, str):
             old = {"name": old}
         if isinstance(value, str) and isinstance(old, Mapping) and ("name" in old or not old):
@@ -227,6 +230,23 @@ def merge(base: dict[str, object], delta: Mapping[str, object]) -> dict[str, obj
             merge(dict(old) if isinstance(old, Mapping) else {}, value) if isinstance(value, Mapping) else value
         )
     return merged
+
+
+def by_name(members: object) -> dict[str, object] | None:
+    """A list of members that are chosen by name, as a mapping of their options by name; None where it is no such list.
+
+    >>> by_name(["tar", {"name": "ar", "alpha": 1.0}])
+    {'tar': {}, 'ar': {'alpha': 1.0}}
+    """
+    if not isinstance(members, list):
+        return None
+    found: dict[str, object] = {}
+    for member in members:
+        content = {"name": member} if isinstance(member, str) else member
+        if not isinstance(content, Mapping) or not isinstance(content.get("name"), str) or content["name"] in found:
+            return None
+        found[content["name"]] = {key: value for key, value in content.items() if key != "name"}
+    return found
 
 
 def flatten(

@@ -18,7 +18,8 @@ from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Optimizer, Schedule
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.registry import Named, OneOf, expand_choices
+from lstm_lab.registry import ManyOf, Named, OneOf, expand_choices
+from lstm_lab.regularizers import Regularizer
 from lstm_lab.run import Run
 from lstm_lab.tasks import Task
 from lstm_lab.validation import validate
@@ -80,6 +81,8 @@ class Experiment(Config):
     """The optimiser."""
     schedule: Annotated[Named, OneOf(Schedule, default="constant")] = Constant.Config()
     """The learning rate over the steps."""
+    regularizers: Annotated[tuple[Regularizer.Config, ...], ManyOf(Regularizer)] = ()
+    """What acts against overfitting, besides the model's own dropout and the optimizer's weight decay."""
     trainer: Trainer = Trainer()
     """Settings of the training loop."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
@@ -97,6 +100,8 @@ class Experiment(Config):
             )
         self.task.check(self.data)
         self.model.check(self.task, self.data)
+        for regularizer in self.regularizers:
+            regularizer.check_fits(self.model, self.data)
         return self
 
     @property

@@ -12,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from lstm_lab.config import Config, docs
-from lstm_lab.registry import Named, choice_of
+from lstm_lab.registry import ManyOf, Named, choice_of
 
 
 @dataclass(frozen=True)
@@ -37,11 +37,14 @@ def fields(cls: type[Config], prefix: str = "", of: str = "") -> Iterator[Field]
         choice = choice_of(info)
         doc = " ".join(docs(cls).get(key, "").split())
         if choice is not None:
-            yield Field(path, of, f"{choice.base.kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc,
+            many = isinstance(choice, ManyOf)
+            kind = f"list of {choice.base.kind}" if many else choice.base.kind
+            yield Field(path, of, f"{kind}: {' | '.join(sorted(choice.base.members))}", _default(info), doc,
                         cls.class_name())  # fmt: skip
-            members, shown = choice.base.members, {(f"{path}.name", name) for name in choice.base.members}
+            members = choice.base.members
+            shown = {(f"{path}.{name}.name" if many else f"{path}.name", name) for name in members}
             for name in sorted(members):
-                for row in fields(members[name].Config, f"{path}.", name):
+                for row in fields(members[name].Config, f"{path}.{name}." if many else f"{path}.", name):
                     # Two models with a cell show the fields of each cell once.
                     if (row.path, row.of) not in shown:
                         shown.add((row.path, row.of))
@@ -74,4 +77,6 @@ def _default(info: FieldInfo) -> str:
         return "required"
     if isinstance(value, Named):
         return value.name
+    if choice_of(info) is not None and not value:
+        return "none"
     return "null" if value is None else str(value)

@@ -17,17 +17,18 @@ from abc import ABC
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import create_model
+from pydantic import ValidationError, create_model
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
-from lstm_lab.config import Config
+from lstm_lab.config import Config, by_name
 
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import ErrorDetails, InitErrorDetails
 
-__all__ = ["Named", "OneOf", "Registered", "all_kinds", "choice_of", "expand_choices", "import_all"]
+__all__ = ["ManyOf", "Named", "OneOf", "Registered", "all_kinds", "choice_of", "expand_choices", "import_all"]
 
 
 class Named(Config):
@@ -148,9 +149,88 @@ class OneOf:
         }
 
 
+class ManyOf(OneOf):
+    """Annotation of a config field that holds a tuple of configs of registered classes, of each class one at most.
+
+    Written as a list of names and of mappings with one, or as a mapping of options by name, which is how it is dumped:
+    so that an override addresses a member by its name, as in `regularizers.ar.alpha=1`. null in place of the options
+    removes a member.
+    """
+
+    def validate_all(self, value: object) -> tuple[Named, ...]:
+        """The config of each class that a value names."""
+        members = self._listed(value)
+        names = [member.name for member in members]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"'{name}' is there twice: write it once")
+        return tuple(members)
+
+    def _listed(self, value: object) -> list[Named]:
+        if isinstance(value, (str, Named)) or _is_one(value):
+            value = [value]
+        if isinstance(value, (list, tuple)):
+            return [self._named(number, each) for number, each in enumerate(value)]
+        if not isinstance(value, Mapping):
+            raise PydanticCustomError("choice_type", "Input should be a list of names and of mappings with one", {})
+        chosen = {name: options for name, options in value.items() if options is not None}
+        return [self._named(name, self._with_name(name, options)) for name, options in chosen.items()]
+
+    def _with_name(self, name: str, options: object) -> object:
+        if isinstance(options, Mapping) and options.get("name", name) == name:
+            return {**options, "name": name}
+        wanted = f"{self.base.kind} '{name}': must be a mapping of its options, {{}} for the defaults, null for none"
+        raise ValueError(wanted)
+
+    def _named(self, place: str | int, value: object) -> Named:
+        """One member; an error inside it has its place in the list, or its name, in its path."""
+        try:
+            return self.validate(value)
+        except ValidationError as error:
+            faults = error.errors(include_url=False)
+            raise ValidationError.from_exception_data(error.title, [_below(place, fault) for fault in faults]) from None
+
+    def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            self.validate_all,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda configs: {config.name: config.model_dump(mode="json", exclude={"name"}) for config in configs}
+            ),
+        )
+
+    def __get_pydantic_json_schema__(self, schema: object, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        one = super().__get_pydantic_json_schema__(schema, handler)
+        options = {
+            name: {"anyOf": [config.__get_pydantic_json_schema__(config.__pydantic_core_schema__, handler),
+                             {"type": "null"}]}
+            for name, config in ((name, member.Config) for name, member in sorted(self.base.members.items()))
+        }  # fmt: skip
+        return {
+            "anyOf": [
+                {"type": "array", "items": one},
+                {"type": "object", "properties": options, "additionalProperties": False},
+                {"enum": sorted(self.base.members)},
+            ]
+        }
+
+
+def _below(place: str | int, fault: ErrorDetails) -> InitErrorDetails:
+    """An error of a member as one of the field that holds it."""
+    kind: str | PydanticCustomError = fault["type"]
+    context = fault.get("ctx", {})
+    if kind not in typing.get_args(core_schema.ErrorType):
+        kind = PydanticCustomError(typing.cast(Any, kind), typing.cast(Any, fault["msg"].replace("{", "(")), context)
+    return {"type": kind, "loc": (place, *fault["loc"]), "input": fault["input"], "ctx": context}
+
+
 def choice_of(info: FieldInfo) -> OneOf | None:
     """The `OneOf` that a field is annotated with, if any."""
     return next((meta for meta in info.metadata if isinstance(meta, OneOf)), None)
+
+
+def _is_one(value: object) -> bool:
+    """Whether a value is a mapping that names one member."""
+    return isinstance(value, Mapping) and isinstance(value.get("name"), str)
 
 
 def expand_choices(cls: type[Config], content: Mapping[str, object]) -> dict[str, object]:
@@ -161,7 +241,10 @@ def expand_choices(cls: type[Config], content: Mapping[str, object]) -> dict[str
     expanded = dict(content)
     for key, info in cls.model_fields.items():
         value, choice = content.get(key), choice_of(info)
-        if choice is not None and isinstance(value, (str, Mapping)):
+        if isinstance(choice, ManyOf):
+            members = by_name([value] if isinstance(value, str) or _is_one(value) else value)
+            expanded.update({key: members} if members is not None else {})
+        elif choice is not None and isinstance(value, (str, Mapping)):
             value = {"name": value} if isinstance(value, str) else value
             value = {"name": choice.default, **value} if choice.default else value
             member = choice.base.members.get(str(value.get("name")))

@@ -32,6 +32,7 @@ from lstm_lab.learner import Learner
 from lstm_lab.notebook_bar import NotebookBar
 from lstm_lab.progress import in_notebook
 from lstm_lab.records import finite
+from lstm_lab.regularizers import Regularizers
 from lstm_lab.run import Run, State
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode, Tracker
@@ -206,7 +207,9 @@ def build_from(experiment: Experiment, info: DataInfo) -> Learner:
     torch.manual_seed(experiment.seed)
     task = experiment.task.build(info)
     model = experiment.model.build(info, task)
-    return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build())
+    chosen = [(each.build(), each.places()) for each in experiment.regularizers]
+    hooks = [Regularizers(model, chosen)] if chosen else []
+    return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks)
 
 
 def build_trainer(

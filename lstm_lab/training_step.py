@@ -36,7 +36,7 @@ class StepHook:
     """Takes part in every training step; each method does nothing unless it is overridden.
 
     The hooks of a learner are called in their order. With gradients accumulated over several batches, `before` and
-    `loss` are called for each of them, `gradient` and `after` once.
+    `loss` are called for each of them, the others once.
     """
 
     def before(self, model: Model, key: StepKey) -> None:
@@ -53,6 +53,9 @@ class StepHook:
 
     def gradient(self, model: Model, key: StepKey) -> None:
         """The whole, unscaled gradient is in `.grad` of the parameters; clipping comes next."""
+
+    def clipped(self, model: Model, key: StepKey) -> None:
+        """The gradient is clipped; the optimizer's step comes next."""
 
     def after(self, model: Model, key: StepKey) -> None:
         """The optimizer has changed the weights."""
@@ -112,6 +115,8 @@ class TrainingStep:
         if scaler is not None:  # Where half precision overflows, the step is left out: it counts as 0.
             norm = norm.nan_to_num(0.0, 0.0)
         self.sums["grad_norm"] += norm
+        for hook in self.hooks:
+            hook.clipped(self.model, self.key)
 
     def end(self) -> None:
         """After the optimizer's step."""

@@ -184,7 +184,7 @@ def test_a_skip_bypasses_dropout(x):
     encoder = build(num_layers=2, skip="residual", dropout={"between": 0.5}).encoder.train()
     below, _ = encoder._layer(0, x, FULL, None)
     torch.manual_seed(3)
-    dropped = encoder.dropouts[1](below)
+    dropped = encoder.sites[1](below)
     y, _ = encoder._layer(1, dropped, FULL, None)
     torch.manual_seed(3)
     assert_close(encoder(x, FULL).outputs, y + below)
@@ -229,7 +229,7 @@ def test_attention_equals_a_loop_over_samples(name, x):
     pool = Pooling.members[name].Config().build(IN).double()
     for parameter in pool.parameters():
         nn.init.uniform_(parameter, -2.0, 2.0)
-    encoded = Encoded(x, draw(B, IN), ())
+    encoded = Encoded(x, draw(B, IN), (), LENGTHS)
     pooled, weights = pool(encoded, LENGTHS)
     assert_close(weights.sum(1), torch.ones(B, dtype=torch.float64))
     assert (weights[PADDING] == 0).all()
@@ -246,7 +246,7 @@ def test_attention_equals_a_loop_over_samples(name, x):
 
 
 def test_dot_attention_starts_as_the_mean_and_learns(x):
-    encoded, lengths = Encoded(x, draw(B, IN), ()), LENGTHS
+    encoded, lengths = Encoded(x, draw(B, IN), (), LENGTHS), LENGTHS
     dot, mean = (Pooling.members[name].Config().build(IN).double() for name in ("dot", "mean"))
     assert_close(dot(encoded, lengths)[0], mean(encoded, lengths)[0])
     dot(encoded, lengths)[0].square().sum().backward()

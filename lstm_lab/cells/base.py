@@ -6,8 +6,8 @@ Shapes throughout: B samples, T time steps, I input channels, H hidden units.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,10 @@ class CellState(Protocol):
 
 S = TypeVar("S", bound=CellState, default=Any)
 
+Role = Literal["recurrent", "input", "bias", "norm"]
+"""What a parameter of a cell does: it multiplies the cell's own state, multiplies the input, is added, or is the gain
+of a normalisation."""
+
 
 class Cell(Registered, nn.Module, Generic[S], kind="cell"):
     """One recurrent step and its whole-sequence form.
@@ -62,6 +66,7 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
       `supports_reverse = True`; any other is given reversed samples by the encoder.
     - `recurrent_blocks` and `gate_biases`: the parameters that `model.init` sets. Without them it refuses the
       cell by name.
+    - `roles`: what parameters do whose shape does not tell, so that penalties and weight decay act on the right ones.
     - `TraceableCell` as its base instead of this one: `trace` then returns every gate activation.
     """
 
@@ -69,6 +74,8 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
     """Class of the state. Set on the object where an option adds to the state."""
     supports_reverse: ClassVar[bool] = True
     """Whether `forward` takes `reverse`. A class that overrides `forward` and declares nothing does not."""
+    roles: ClassVar[Mapping[str, Role]] = {}
+    """Name of a parameter -> what it does, for those that `parameter_role` would take for something else."""
 
     class Config(Named):
         """No choices."""
@@ -136,6 +143,23 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
     def gate_biases(self) -> GateBiases | None:
         """Views of the biases that set how long the cell remembers; None where no bias does."""
         return None
+
+    def parameter_role(self, name: str) -> Role:
+        """What a parameter does.
+
+        As `roles` says; else a vector is added, a parameter that holds a recurrent block multiplies the state (and
+        maybe the input too), and any other matrix multiplies the input.
+
+        Args:
+            name: as in `named_parameters()`.
+        """
+        if name in self.roles:
+            return self.roles[name]
+        parameter = self.get_parameter(name)
+        if parameter.dim() < 2:
+            return "bias"
+        held = any(block is parameter or block._base is parameter for block in self.recurrent_blocks())
+        return "recurrent" if held else "input"
 
 
 class TraceableCell(Cell[S]):

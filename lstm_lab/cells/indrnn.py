@@ -20,6 +20,8 @@ class IndRNN(Cell[Hidden], name="indrnn"):
     only bound.
     """
 
+    roles = {"u": "recurrent"}
+
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
         H = hidden_size

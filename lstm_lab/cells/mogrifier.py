@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, GateBiases, uniform_weight
+from lstm_lab.cells.base import Cell, GateBiases, Role, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 from lstm_lab.config import Count
 
@@ -39,6 +39,8 @@ class MogrifierLSTM(Cell[LSTMState], name="mogrifier"):
                 )
             return self
 
+    roles = {"U": "recurrent"}
+
     def __init__(
         self, input_size: int, hidden_size: int, forget_bias: float = 1.0, rounds: int = 5, rank: int | None = None
     ) -> None:
@@ -57,6 +59,11 @@ class MogrifierLSTM(Cell[LSTMState], name="mogrifier"):
             )
             for gated, gating in ((H, I) if i % 2 else (I, H) for i in range(rounds))
         )
+
+    def parameter_role(self, name: str) -> Role:
+        if name.startswith("QR."):  # Q^i multiplies h, R^i multiplies x.
+            return "input" if int(name.split(".")[1]) % 2 else "recurrent"
+        return super().parameter_role(name)
 
     def gate_biases(self) -> GateBiases:
         i, f, _, _ = self.b.chunk(4)

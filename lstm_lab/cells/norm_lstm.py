@@ -29,6 +29,8 @@ class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
     class Config(ForgetBiasConfig):
         """Options of the LSTM with layer normalisation."""
 
+    roles = {"a_1": "norm", "a_2": "norm", "a_3": "norm"}
+
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
         H = hidden_size

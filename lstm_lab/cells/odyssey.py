@@ -69,6 +69,8 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
                 )
             return self
 
+    roles = {"p": "recurrent", "R_gates": "recurrent"}
+
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0, variant: str = "none") -> None:
         super().__init__(input_size, hidden_size)
         H, self.variant = hidden_size, VARIANTS[variant]

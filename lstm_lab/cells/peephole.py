@@ -30,6 +30,8 @@ class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
         full: bool = False
         """Whether each gate reads all cells through a full matrix, instead of its own cell alone."""
 
+    roles = {"W_c": "recurrent"}
+
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0, full: bool = False) -> None:
         super().__init__(input_size, hidden_size)
         H, self.full = hidden_size, full

@@ -104,6 +104,8 @@ class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
     class Config(XLSTMConfig):
         """Options of the cell."""
 
+    roles = {"R": "recurrent"}
+
     def __init__(
         self,
         input_size: int,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lstm_lab.data.base import DataInfo, Dataset
 from lstm_lab.files import Row
 from lstm_lab.models.encoder import Encoded
+from lstm_lab.models.sites import IN_EVERY_MODEL, Place
 from lstm_lab.models.state import EncoderState
 from lstm_lab.registry import Named, Registered
 
@@ -63,6 +64,8 @@ class Output(NamedTuple):
     """What the encoder returned: for a penalty on activations, or an explanation."""
     attention: Tensor | None = None
     """Weights that sum to 1 over the steps of the input: (B, T) of a pooling, (B, horizon, T) of a decoder."""
+    dropped: Tensor | None = None
+    """(B, T, D) the encoder's outputs after dropout, where the head reads each step."""
 
 
 class Model(Registered, nn.Module, kind="model"):
@@ -75,6 +78,10 @@ class Model(Registered, nn.Module, kind="model"):
 
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             """Raise ValueError where the sections do not go together, or a choice would have no effect."""
+
+        def places(self, data: Dataset.Config) -> frozenset[Place]:
+            """Where regularizers can act in the model, for these data; those of SITES are `Site` modules of it."""
+            return IN_EVERY_MODEL
 
     hidden_size: int | None = None
     """Units of its recurrent layers, where they all have the same number and run.json is to record it."""

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lstm_lab import config
 from lstm_lab.config import Count
 from lstm_lab.data.readers.vectors import read_vectors
+from lstm_lab.models.sites import Noise, Place, Site, rescaled_mask
 from lstm_lab.paths import InitialFilePath
 
 
@@ -29,6 +30,19 @@ class TiedHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         vectors = torch.cat([torch.zeros_like(self.weight[:1]), self.weight[1:]])
         return nn.functional.linear(features, vectors, self.bias)
+
+
+class WordDropout(Noise):
+    """Zeroes the vectors (V, E) of a share p of the tokens, wherever they occur (Gal & Ghahramani 2016)."""
+
+    is_dropout = True
+
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        self.p = p
+
+    def noisy(self, x: Tensor) -> Tensor:
+        return x * rescaled_mask(x, (len(x), 1), self.p)
 
 
 class TokenEmbedding(nn.Embedding):
@@ -57,15 +71,17 @@ class TokenEmbedding(nn.Embedding):
 
     def __init__(self, num_tokens: int, dim: int, dropout: float = 0.0) -> None:
         super().__init__(num_tokens, dim, padding_idx=0)
-        self.dropout = dropout
+        self.site = Site(Place.EMBEDDING)
+        if dropout:
+            self.site.add(WordDropout(dropout))
         with torch.no_grad():
             self.weight.uniform_(-0.1, 0.1)[0] = 0.0
 
     def forward(self, input: Tensor) -> Tensor:
-        if not self.training or not self.dropout:
+        weight = self.site(self.weight)
+        if weight is self.weight:
             return super().forward(input)
-        mask = torch.empty(len(self.weight), 1, device=self.weight.device).bernoulli_(1 - self.dropout)
-        return nn.functional.embedding(input, self.weight * mask / (1 - self.dropout), self.padding_idx)
+        return nn.functional.embedding(input, weight, self.padding_idx)
 
     def load_pretrained(self, path: str, tokens: Sequence[str]) -> int:
         """Copy the vectors that a file has for the vocabulary.

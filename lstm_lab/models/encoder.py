@@ -14,6 +14,7 @@ from lstm_lab.cells.base import CellState
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models.dilation import dilated
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
+from lstm_lab.models.sites import Place, Site
 from lstm_lab.models.skip import NoSkip
 from lstm_lab.models.state import EncoderState, map_cell_state
 from lstm_lab.registry import Named
@@ -28,6 +29,8 @@ class Encoded(NamedTuple):
     """(B, D) the output of each direction after the last step it reads: forward at the end, backward at the start."""
     state: EncoderState
     """After the last step of each sample."""
+    lengths: Tensor
+    """(B,) valid steps."""
 
 
 class Encoder(nn.Module):
@@ -76,8 +79,9 @@ class Encoder(nn.Module):
         skip = skip or NoSkip.Config()
         self.plain = dilation == 1 and isinstance(skip, NoSkip.Config)
         self.skips = nn.ModuleList(skip.build(self.output_size) for _ in range(num_layers - 1))
-        self.dropouts = nn.ModuleList(
-            nn.Dropout(input_dropout if layer == 0 else between_dropout) for layer in range(num_layers)
+        self.sites = nn.ModuleList(
+            Site(Place.BETWEEN, between_dropout) if layer else Site(Place.INPUT, input_dropout)
+            for layer in range(num_layers)
         )
 
     def forward(self, x: Tensor, lengths: Tensor, state: EncoderState | None = None) -> Encoded:
@@ -94,15 +98,15 @@ class Encoder(nn.Module):
         if state is not None and self.bidirectional:
             raise ValueError("a state cannot be carried over chunks in both directions: the backward pass starts later")
         states: list[tuple[CellState, ...]] = []
-        for layer, dropout in enumerate(self.dropouts):
-            y, ends = self._layer(layer, dropout(x), lengths, None if state is None else state[layer])
+        for layer, site in enumerate(self.sites):
+            y, ends = self._layer(layer, site(x), lengths, None if state is None else state[layer])
             x = self.skips[layer - 1](x, y) if layer else y
             states.append(ends)
         if len(self.layers) == 1 or self.plain:
             final = torch.cat([end.h for end in states[-1]], -1)  # Cheaper than to look it up in the outputs.
         else:
             final = self._final(x, lengths)
-        return Encoded(x, final, tuple(states))
+        return Encoded(x, final, tuple(states), lengths)
 
     def initial_state(self, batch_size: int) -> EncoderState:
         """The state before the first step, on the device and in the dtype of the weights."""

@@ -15,6 +15,7 @@ from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.models.base import Model, Output, TaskConfig, TaskInfo
 from lstm_lab.models.encoder import Encoder
+from lstm_lab.models.sites import IN_EVERY_MODEL, Place, Site
 from lstm_lab.models.state import map_state
 from lstm_lab.registry import Named, OneOf
 
@@ -39,6 +40,9 @@ class SegRNN(Model, name="segrnn"):
         """Steps in a segment, w; the steps read of the window, and the horizon, are multiples of it."""
         dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
         """Share of values zeroed before the head."""
+
+        def places(self, data: Dataset.Config) -> frozenset[Place]:
+            return IN_EVERY_MODEL | {Place.INPUT, Place.OUTPUT, Place.ACTIVATIONS}
 
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             window = task.input_steps(data)
@@ -71,7 +75,7 @@ class SegRNN(Model, name="segrnn"):
         self.encoder = Encoder(cell, input_size=d, hidden_size=d)
         self.position = nn.Parameter(torch.randn(self.ahead, d // 2))
         self.channel = nn.Parameter(torch.randn(K, d // 2))
-        self.dropout = nn.Dropout(dropout)
+        self.output_site = Site(Place.OUTPUT, dropout)
         self.head = nn.Linear(d, w * self.numbers)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Output:
@@ -83,5 +87,5 @@ class SegRNN(Model, name="segrnn"):
         query = torch.cat([self.position.expand(K, m, -1), self.channel.unsqueeze(1).expand(K, m, -1)], -1)  # (K, m, d)
         query = query.expand(B, -1, -1, -1).reshape(B * K * m, 1, -1)
         h = self.encoder(query, torch.ones(len(query), dtype=torch.int64), state).final  # (B K m, d)
-        y = self.head(self.dropout(h)).view(B, K, m * w, P)
+        y = self.head(self.output_site(h)).view(B, K, m * w, P)
         return Output(y.transpose(1, 2).flatten(1), encoded)

@@ -15,6 +15,7 @@ from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.models.base import Model, Output, TaskConfig, TaskInfo
 from lstm_lab.models.encoder import Encoder
+from lstm_lab.models.sites import IN_EVERY_MODEL, Place, Site
 from lstm_lab.registry import Named, OneOf
 
 
@@ -39,6 +40,9 @@ class Seq2Seq(Model, name="seq2seq"):
         dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
         """Share of values zeroed before the head."""
 
+        def places(self, data: Dataset.Config) -> frozenset[Place]:
+            return IN_EVERY_MODEL | {Place.INPUT, Place.OUTPUT, Place.ACTIVATIONS}
+
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             if task.input_steps(data) is None:
                 raise ValueError(f"model 'seq2seq' forecasts a series; task '{task.name}' needs model: sequence")
@@ -53,7 +57,7 @@ class Seq2Seq(Model, name="seq2seq"):
         self.encoder = Encoder(cell, input_size=info.input_size, hidden_size=hidden_size)
         self.decoder = cell.build(self.numbers + self.known, hidden_size)
         self.attention = nn.Linear(hidden_size, hidden_size, bias=False) if attention else None
-        self.dropout = nn.Dropout(dropout)
+        self.output_site = Site(Place.OUTPUT, dropout)
         self.head = nn.Linear((2 if attention else 1) * hidden_size, self.numbers)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Output:
@@ -69,6 +73,6 @@ class Seq2Seq(Model, name="seq2seq"):
                 a = torch.softmax((encoded.outputs @ self.attention(h).unsqueeze(2)).squeeze(2), 1)  # (B, T)
                 h = torch.cat([h, (a.unsqueeze(1) @ encoded.outputs).squeeze(1)], 1)
                 weights.append(a)
-            y = self.head(self.dropout(h))
+            y = self.head(self.output_site(h))
             forecasts.append(y)
         return Output(torch.cat(forecasts, 1), encoded, torch.stack(weights, 1) if weights else None)

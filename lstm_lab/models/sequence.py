@@ -18,6 +18,7 @@ from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
 from lstm_lab.models.pooling import Last, Pooling
+from lstm_lab.models.sites import IN_EVERY_MODEL, Place, Site
 from lstm_lab.models.size_budget import largest_hidden_size
 from lstm_lab.models.skip import NoSkip, Skip
 from lstm_lab.models.state import EncoderState
@@ -129,6 +130,12 @@ class SequenceModel(StatefulModel, name="sequence"):
         def _sized(self, hidden_size: int) -> SequenceModel.Config:
             return self.model_copy(update={"hidden_size": hidden_size, "max_parameters": None})
 
+        def places(self, data: Dataset.Config) -> frozenset[Place]:
+            found = {Place.INPUT, Place.OUTPUT, Place.ACTIVATIONS, Place.RECURRENCE, Place.RECURRENT_WEIGHTS}
+            found |= {Place.BETWEEN} if self.num_layers > 1 else set()
+            found |= {Place.EMBEDDING} if data.dataset.tokens else set()
+            return IN_EVERY_MODEL | found
+
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             defaults = type(self)()
             if not data.dataset.tokens and self.embedding != defaults.embedding:
@@ -192,7 +199,7 @@ class SequenceModel(StatefulModel, name="sequence"):
             between_dropout=dropout.between,
         )
         self.pooling = None if task.per_step else pooling.build(self.encoder.output_size)
-        self.dropout = nn.Dropout(dropout.output)
+        self.output_site = Site(Place.OUTPUT, dropout.output)
         self.head = (
             TiedHead(self.embedding)
             if self.embedding is not None and embedding.tie_weights
@@ -208,7 +215,9 @@ class SequenceModel(StatefulModel, name="sequence"):
     def forward_stateful(self, x: Tensor, lengths: Tensor, state: EncoderState | None) -> tuple[Output, EncoderState]:
         encoded = self.encoder(x if self.embedding is None else self.embedding(x), lengths, state)
         features, attention = (encoded.outputs, None) if self.pooling is None else self.pooling(encoded, lengths)
-        return Output(self.head(self.dropout(features)), encoded, attention), encoded.state
+        dropped = self.output_site(features)
+        steps = dropped if self.pooling is None else None
+        return Output(self.head(dropped), encoded, attention, steps), encoded.state
 
     def initial_state(self, batch_size: int) -> EncoderState:
         return self.encoder.initial_state(batch_size)
