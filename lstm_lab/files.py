@@ -30,7 +30,7 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.disk import unreadable, unwritable
 
 EXPERIMENT, RUN, METRICS, STATUS, TESTS = "experiment.yaml", "run.json", "metrics.jsonl", "status.json", "tests.jsonl"
-LINEAGE, EXAMPLES, TRIAL = "lineage.jsonl", "examples.json", "trial.json"
+LINEAGE, EXAMPLES, EXPLANATION, TRIAL = "lineage.jsonl", "examples.json", "explanation.json", "trial.json"
 CHECKPOINTS, BEST, LAST, PREVIOUS = "checkpoints", "best.ckpt", "last.ckpt", "previous.ckpt"
 SWEEP, ABOUT, TRIALS, EVENTS, SUMMARY = "sweep.yaml", "about.json", "trials.jsonl", "events.jsonl", "summary.json"
 POPULATION, REMOVED, WARM, BEST_EXPERIMENT = "population.jsonl", "removed.jsonl", "warm.jsonl", "best.yaml"

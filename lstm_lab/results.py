@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lstm_lab.data import SequenceDataModule
     from lstm_lab.data.readers.in_memory import NewData
     from lstm_lab.experiment import Accelerator, Experiment
+    from lstm_lab.explanation_records import Explanation
     from lstm_lab.learner import Learner
 
 
@@ -102,6 +103,23 @@ class TrainedRun(Run):
         from lstm_lab.predict import predict
 
         return predict(self, new, future, accelerator).to_frame(new)
+
+    def explain(self, *, sample: int | None = None) -> Explanation:
+        """What the network of the best epoch does with samples of the validation split; the page shows it from then on.
+
+        Args:
+            sample: number of the sequence that is shown, in the validation split; None: one of median length.
+
+        Returns:
+            Gates, gradients over the lag, half-lives of the units, and attributions of the inputs.
+
+        Raises:
+            ConfigError: there is no such sample, or no checkpoint.
+            DataError: the data is not what the run was trained on, or the model has no recurrent encoder.
+        """
+        from lstm_lab.explain.collect import explain
+
+        return explain(self, sample=sample)
 
     def learner(self) -> Learner:
         """The LightningModule with the weights of the best epoch, in evaluation mode; without a checkpoint, untrained.

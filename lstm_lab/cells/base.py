@@ -165,9 +165,12 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
 class TraceableCell(Cell[S]):
     """A cell whose step is defined by its gate activations, so that each of them can be inspected."""
 
+    gates: ClassVar[tuple[str, ...]] = ()
+    """Symbols of the activations that are sigmoid gates: 0 is closed, 1 is open."""
+
     @abstractmethod
     def activations(self, x: Tensor, state: S) -> dict[str, Tensor]:
-        """One step: every symbol of the equations, (B, H) each, after its sigmoid or tanh.
+        """One step: every symbol of the equations, after its sigmoid or tanh; (B, H) each, or one for each head.
 
         Args:
             x: (B, I)
@@ -177,11 +180,22 @@ class TraceableCell(Cell[S]):
             Symbol -> value; `h` and the parts of the new state among them.
         """
 
+    def retention(self, activations: dict[str, Tensor]) -> Tensor | None:
+        """(B, ..., H) the factor on each unit's own old memory, or each head's; None where the cell has none.
+
+        The direct path alone: what reaches the unit again through the recurrent weights is not part of it.
+
+        Args:
+            activations: of `activations`, or of `trace`.
+        """
+        return None
+
     def step(self, x: Tensor, state: S) -> tuple[Tensor, S]:
         activations = self.activations(x, state)
-        return activations["h"], self._new_state(activations)
+        return activations["h"], self.state_of(activations)
 
-    def _new_state(self, activations: dict[str, Tensor]) -> S:
+    def state_of(self, activations: dict[str, Tensor]) -> S:
+        """The new state, of what `activations` returned."""
         state: S = self.State(*(activations[name] for name in self.State._fields))
         return state
 
@@ -192,22 +206,22 @@ class TraceableCell(Cell[S]):
             x, lengths, state: as `forward` takes them.
 
         Returns:
-            Symbol -> (B, T, H), zero on padding.
+            Symbol -> (B, T, width), zero on padding.
 
         Raises:
             ValueError: a sequence without steps.
         """
         if not x.shape[1]:
             raise ValueError("trace: x has no steps, T is 0; pass at least one step")
-        names: list[str] = []
+        widths: dict[str, int] = {}
 
         def step(x_t: Tensor, state: S) -> tuple[Tensor, S]:
             activations = self.activations(x_t, state)
-            names[:] = activations
-            return torch.cat(list(activations.values()), 1), self._new_state(activations)
+            widths.update((name, value.shape[1]) for name, value in activations.items())
+            return torch.cat(list(activations.values()), 1), self.state_of(activations)
 
-        traced, _ = unroll(step, x, lengths, self.initial_state(x) if state is None else state)  # (B, T, symbols * H)
-        return dict(zip(names, torch.split(traced, self.hidden_size, 2), strict=True))
+        traced, _ = unroll(step, x, lengths, self.initial_state(x) if state is None else state)  # (B, T, sum of widths)
+        return dict(zip(widths, torch.split(traced, list(widths.values()), 2), strict=True))
 
 
 def unroll(step: Callable[[Tensor, S], tuple[Tensor, S]], x: Tensor, lengths: Tensor, state: S) -> tuple[Tensor, S]:

@@ -21,6 +21,7 @@ class GRU(TraceableCell[Hidden], name="gru"):
     """
 
     supports_reverse = True
+    gates = ("r", "z")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -35,6 +36,9 @@ class GRU(TraceableCell[Hidden], name="gru"):
         n = torch.tanh(W_nx + r * U_nh)
         h = (1 - z) * n + z * state.h
         return {"r": r, "z": z, "n": n, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["z"]
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return rnn_weights(self.layer)[1].chunk(3)

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, Hidden, uniform_weight
+from lstm_lab.cells.base import Hidden, TraceableCell, uniform_weight
 
 
-class IndRNN(Cell[Hidden], name="indrnn"):
+class IndRNN(TraceableCell[Hidden], name="indrnn"):
     """Li et al. (2018), "Independently Recurrent Neural Network (IndRNN)", equation 2.
 
     h' = relu(W x + u * h + b)
@@ -29,6 +29,9 @@ class IndRNN(Cell[Hidden], name="indrnn"):
         self.u = nn.Parameter(torch.empty(H).uniform_(0, 1))
         self.b = uniform_weight(H, H)
 
-    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         h = torch.relu(linear(x, self.W, self.b) + self.u * state.h)  # (B, H)
-        return h, Hidden(h)
+        return {"h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return self.u.abs() * (activations["h"] > 0)

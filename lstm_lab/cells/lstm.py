@@ -38,6 +38,7 @@ class LSTM(TraceableCell[LSTMState], name="lstm"):
 
     State = LSTMState
     supports_reverse = True
+    gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
         """Options of the LSTM."""
@@ -58,6 +59,9 @@ class LSTM(TraceableCell[LSTMState], name="lstm"):
         c = f * state.c + i * g
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["f"]
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return rnn_weights(self.layer)[1].chunk(4)

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, GateBiases, Hidden, uniform_weight
+from lstm_lab.cells.base import GateBiases, Hidden, TraceableCell, uniform_weight
 
 
-class MGU(Cell[Hidden], name="mgu"):
+class MGU(TraceableCell[Hidden], name="mgu"):
     """Zhou et al. (2016), "Minimal Gated Unit for Recurrent Neural Networks".
 
     f = sigmoid(W_f x + U_f h + b_f)
@@ -21,6 +21,8 @@ class MGU(Cell[Hidden], name="mgu"):
     The paper calls the gate f, but f = 1 replaces the state and f = 0 keeps it: a GRU's update gate that is also its
     reset gate.
     """
+
+    gates = ("f",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -36,9 +38,12 @@ class MGU(Cell[Hidden], name="mgu"):
     def gate_biases(self) -> GateBiases:
         return GateBiases(forget=(), input=(self.b.chunk(2)[0],))  # f multiplies the candidate
 
-    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         W_fx, W_nx = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each
         f = torch.sigmoid(W_fx + state.h @ self.U_f.T)
         n = torch.tanh(W_nx + (f * state.h) @ self.U_n.T)
         h = (1 - f) * state.h + f * n
-        return h, Hidden(h)
+        return {"f": f, "n": n, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return 1 - activations["f"]

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid
 
-from lstm_lab.cells.base import Cell, GateBiases, Hidden, uniform_weight
+from lstm_lab.cells.base import GateBiases, Hidden, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig
 
 
-class MinGRU(Cell[Hidden], name="min_gru"):
+class MinGRU(TraceableCell[Hidden], name="min_gru"):
     """Feng et al. (2024), "Were RNNs All We Needed?", section 3.1, the form without logarithms.
 
     z = sigmoid(W_z x + b_z)
@@ -19,6 +19,8 @@ class MinGRU(Cell[Hidden], name="min_gru"):
 
     The candidate h~ is linear, of any sign: the map g that their logarithmic scan needs for h~ > 0 is not used.
     """
+
+    gates = ("z",)
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -29,14 +31,17 @@ class MinGRU(Cell[Hidden], name="min_gru"):
     def gate_biases(self) -> GateBiases:
         return GateBiases(forget=(), input=(self.b.chunk(2)[0],))
 
-    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         z, candidate = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each
         z = torch.sigmoid(z)
         h = (1 - z) * state.h + z * candidate
-        return h, Hidden(h)
+        return {"z": z, "candidate": candidate, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return 1 - activations["z"]
 
 
-class MinLSTM(Cell[Hidden], name="min_lstm"):
+class MinLSTM(TraceableCell[Hidden], name="min_lstm"):
     """Feng et al. (2024), "Were RNNs All We Needed?", section 3.2, the form without logarithms.
 
     f = sigmoid(W_f x + b_f)      i = sigmoid(W_i x + b_i)      h~ = W_h x + b_h
@@ -45,6 +50,8 @@ class MinLSTM(Cell[Hidden], name="min_lstm"):
     The weights are computed as f / (f + i) = sigmoid(log f - log i), which is stable where f and i are too small to
     divide.
     """
+
+    gates = ("f", "i")
 
     class Config(ForgetBiasConfig):
         """Options of the minLSTM."""
@@ -61,8 +68,11 @@ class MinLSTM(Cell[Hidden], name="min_lstm"):
         f, i, _ = self.b.chunk(3)
         return GateBiases(forget=(f,), input=(i,))
 
-    def step(self, x: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+    def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         f, i, candidate = linear(x, self.W, self.b).chunk(3, 1)  # (B, H) each
         keep = torch.sigmoid(logsigmoid(f) - logsigmoid(i))  # f / (f + i)
         h = keep * state.h + (1 - keep) * candidate
-        return h, Hidden(h)
+        return {"f": torch.sigmoid(f), "i": torch.sigmoid(i), "keep": keep, "candidate": candidate, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["keep"]

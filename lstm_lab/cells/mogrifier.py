@@ -9,12 +9,12 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import Cell, GateBiases, Role, uniform_weight
+from lstm_lab.cells.base import GateBiases, Role, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 from lstm_lab.config import Count
 
 
-class MogrifierLSTM(Cell[LSTMState], name="mogrifier"):
+class MogrifierLSTM(TraceableCell[LSTMState], name="mogrifier"):
     """Melis et al. (2020), "Mogrifier LSTM", equations 1 and 2, before the step of `lstm`.
 
     x^i = 2 sigmoid(Q^i h^(i-1)) * x^(i-2)      for odd i in 1..rounds
@@ -24,6 +24,7 @@ class MogrifierLSTM(Cell[LSTMState], name="mogrifier"):
     """
 
     State = LSTMState
+    gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
         rounds: Annotated[int, Field(ge=0, le=100)] = 5
@@ -69,12 +70,16 @@ class MogrifierLSTM(Cell[LSTMState], name="mogrifier"):
         i, f, _, _ = self.b.chunk(4)
         return GateBiases(forget=(f,), input=(i,))
 
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         x, h = self._mogrify(x, state.h)
         i, f, g, o = (linear(x, self.W, self.b) + h @ self.U.T).chunk(4, 1)  # (B, H) each
-        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        return h, LSTMState(h, c)
+        i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
+        c = f * state.c + i * g
+        h = o * torch.tanh(c)
+        return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["f"]
 
     def _mogrify(self, x: Tensor, h: Tensor) -> tuple[Tensor, Tensor]:
         gated, gating = x, h

@@ -25,6 +25,7 @@ class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
 
     State = LSTMState
     supports_reverse = True
+    gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
         """Options of the LSTM with layer normalisation."""
@@ -50,6 +51,9 @@ class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
         c = f * state.c + i * g
         h = o * torch.tanh(layer_norm(c, (H,), self.a_3, self.b_3))
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["f"]
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.W_h.chunk(4)

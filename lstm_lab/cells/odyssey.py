@@ -54,6 +54,7 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
 
     State: type[LSTMState] | type[GateRecurrentState] = LSTMState
     supports_reverse = True
+    gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
         variant: Literal["none", "nig", "nfg", "nog", "niaf", "noaf", "np", "cifg", "fgr"] = "none"
@@ -117,6 +118,9 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
         o = torch.sigmoid(o + p_o * c + R_o)
         h = torch.tanh(c) * o
         return {"i": i, "f": f, "g": z, "o": o, "c": c, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["f"]
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.R.chunk(len(self.variant.gates))

@@ -25,6 +25,7 @@ class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
 
     State = LSTMState
     supports_reverse = True
+    gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
         full: bool = False
@@ -53,6 +54,9 @@ class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
         o = torch.sigmoid(o + self._peephole(c, W_co))
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["f"]
 
     def _peephole(self, c: Tensor, W: Tensor) -> Tensor:
         return c @ W.T if self.full else c * W

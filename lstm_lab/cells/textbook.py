@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, GateBiases, rnn_weights, uniform_weight
+from lstm_lab.cells.base import GateBiases, TraceableCell, rnn_weights, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 
 
-class TextbookLSTM(Cell[LSTMState]):
+class TextbookLSTM(TraceableCell[LSTMState]):
     """Base of the LSTMs whose parameters are laid out in another way than torch's, and convert to it and back.
 
     torch's layout: W (4 H, I), U (4 H, H), biases (4 H), gates in the order i, f, g, o.
@@ -27,6 +27,7 @@ class TextbookLSTM(Cell[LSTMState]):
 
     State = LSTMState
     supports_reverse = True
+    gates = ("i", "f", "o")
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
         super().__init__(input_size, hidden_size)
@@ -49,6 +50,9 @@ class TextbookLSTM(Cell[LSTMState]):
     @abstractmethod
     def load_weights(self, W: Tensor, U: Tensor, b: Tensor, b_h: Tensor) -> None:
         """Set the parameters from weights in torch's layout."""
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["f"]
 
     def forward(
         self, x: Tensor, lengths: Tensor, state: LSTMState | None = None, reverse: bool = False
@@ -116,7 +120,7 @@ class ConcatenatedLSTM(TextbookLSTM, name="concatenated"):
             self.register_parameter(f"W_{gate}", nn.Parameter(torch.empty(H, H + I)))
             self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(H)))
 
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         h_x = torch.cat((state.h, x), 1)  # (B, H + I)
         f = torch.sigmoid(linear(h_x, self.W_f, self.b_f))  # (B, H)
         i = torch.sigmoid(linear(h_x, self.W_i, self.b_i))
@@ -124,7 +128,7 @@ class ConcatenatedLSTM(TextbookLSTM, name="concatenated"):
         o = torch.sigmoid(linear(h_x, self.W_o, self.b_o))
         C = f * state.c + i * C_new
         h = o * torch.tanh(C)
-        return h, LSTMState(h, C)
+        return {"i": i, "f": f, "C~": C_new, "o": o, "c": C, "h": h}
 
     def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, None]:
         W = torch.cat((self.W_i, self.W_f, self.W_C, self.W_o))  # (4 H, H + I)
@@ -174,7 +178,7 @@ class SplitLSTM(TextbookLSTM, name="split"):
             self.register_parameter(f"U_{gate}", nn.Parameter(torch.empty(H, H)))
             self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(H)))
 
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         h = state.h
         i = torch.sigmoid(x @ self.W_i.T + h @ self.U_i.T + self.b_i)  # (B, H)
         f = torch.sigmoid(x @ self.W_f.T + h @ self.U_f.T + self.b_f)
@@ -182,7 +186,7 @@ class SplitLSTM(TextbookLSTM, name="split"):
         c_new = torch.tanh(x @ self.W_c.T + h @ self.U_c.T + self.b_c)
         c = f * state.c + i * c_new
         h = o * torch.tanh(c)
-        return h, LSTMState(h, c)
+        return {"i": i, "f": f, "c~": c_new, "o": o, "c": c, "h": h}
 
     def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, None]:
         W = torch.cat((self.W_i, self.W_f, self.W_c, self.W_o))
@@ -217,11 +221,12 @@ class FusedLSTM(TextbookLSTM, name="fused"):
         self.W_x = nn.Linear(I, 4 * H)
         self.W_h = nn.Linear(H, 4 * H)
 
-    def step(self, x: Tensor, state: LSTMState) -> tuple[Tensor, LSTMState]:
+    def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         f, i, g, o = torch.chunk(self.W_x(x) + self.W_h(state.h), 4, dim=1)  # (B, H) each
-        c = torch.sigmoid(f) * state.c + torch.sigmoid(i) * torch.tanh(g)
-        h = torch.sigmoid(o) * torch.tanh(c)
-        return h, LSTMState(h, c)
+        f, i, g, o = torch.sigmoid(f), torch.sigmoid(i), torch.tanh(g), torch.sigmoid(o)
+        c = f * state.c + i * g
+        h = o * torch.tanh(c)
+        return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
 
     def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid, pad
 
-from lstm_lab.cells.base import Cell, S, uniform_weight
+from lstm_lab.cells.base import Cell, S, TraceableCell, uniform_weight
 from lstm_lab.config import Count
 from lstm_lab.kernels.lengths import length_mask, mask_padding
 from lstm_lab.registry import Named
@@ -37,7 +37,7 @@ class XLSTMConfig(Named):
     """Initial bias of the forget gate; null: 1 for sigmoid, 0 for exp, where f = 1."""
 
 
-class XLSTMCell(Cell[S]):
+class XLSTMCell(TraceableCell[S]):
     """Base of both cells: heads, and a forget gate in logarithms."""
 
     def __init__(
@@ -100,6 +100,7 @@ class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
     """
 
     State = SLSTMState
+    gates = ("o",)
 
     class Config(XLSTMConfig):
         """Options of the cell."""
@@ -126,7 +127,7 @@ class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
         zeros = x.new_zeros(x.shape[0], self.hidden_size)
         return SLSTMState(zeros, zeros, zeros, torch.full_like(zeros, LOG_ZERO))
 
-    def step(self, x: Tensor, state: SLSTMState) -> tuple[Tensor, SLSTMState]:
+    def activations(self, x: Tensor, state: SLSTMState) -> dict[str, Tensor]:
         heads = [
             (h @ R.T).chunk(4, 1) for h, R in zip(state.h.chunk(self.num_heads, 1), self.R.unbind(0), strict=True)
         ]  # N times 4 times (B, d)
@@ -134,11 +135,15 @@ class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
         z, i, f, o = (linear(x, self.W, self.b) + Rh).chunk(4, 1)  # (B, H) each
         decayed = self.log_forget(f) + state.m
         m = torch.maximum(decayed, i)
-        f, i = torch.exp(decayed - m), torch.exp(i - m)
-        c = f * state.c + i * torch.tanh(z)
+        f, i, z, o = torch.exp(decayed - m), torch.exp(i - m), torch.tanh(z), torch.sigmoid(o)
+        c = f * state.c + i * z
         n = f * state.n + i
-        h = torch.sigmoid(o) * c / n
-        return h, SLSTMState(h, c, n, m)
+        h = o * c / n
+        return {"z": z, "i": i, "f": f, "o": o, "c": c, "n": n, "m": m, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        # Of h = o c / n: the share of the normaliser that is old.
+        return 1 - activations["i"] / activations["n"].clamp(min=torch.finfo(activations["n"].dtype).tiny)
 
 
 class MLSTMState(NamedTuple):
@@ -171,6 +176,7 @@ class MLSTM(XLSTMCell[MLSTMState], name="mlstm"):
 
     State = MLSTMState
     supports_reverse = True
+    gates = ("o",)
 
     class Config(XLSTMConfig):
         """Options of the cell."""
@@ -203,7 +209,7 @@ class MLSTM(XLSTMCell[MLSTMState], name="mlstm"):
         q, k, v = (torch.unflatten(part, -1, (N, d)) for part in (q, k * d**-0.5, v))
         return q, k, v, torch.sigmoid(o), i, self.log_forget(f)
 
-    def step(self, x: Tensor, state: MLSTMState) -> tuple[Tensor, MLSTMState]:
+    def activations(self, x: Tensor, state: MLSTMState) -> dict[str, Tensor]:
         N, d = self.num_heads, self.hidden_size // self.num_heads
         q, k, v, o, i, log_f = self._project(x)
         C, n = torch.unflatten(state.C, 1, (N, d, d)), torch.unflatten(state.n, 1, (N, d))
@@ -214,7 +220,10 @@ class MLSTM(XLSTMCell[MLSTMState], name="mlstm"):
         n = f * n + i * k  # (B, N, d)
         Cq = (C * q.unsqueeze(-2)).sum(-1)  # (B, N, d)
         h = o * (Cq / normalizer((n * q).sum(-1), m).unsqueeze(-1)).flatten(1)
-        return h, MLSTMState(h, C.flatten(1), n.flatten(1), m)
+        return {"f": torch.exp(log_f), "o": o, "C": C.flatten(1), "n": n.flatten(1), "m": m, "h": h}
+
+    def retention(self, activations: dict[str, Tensor]) -> Tensor:
+        return activations["f"]
 
     def forward(
         self, x: Tensor, lengths: Tensor, state: MLSTMState | None = None, reverse: bool = False

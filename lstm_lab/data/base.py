@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, NamedTuple, Protocol
+from typing import Any, ClassVar, Generic, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -92,6 +92,15 @@ class DataInfo(Protocol):
     @property
     def input_size(self) -> int:
         """Channels of each step, or the size of the vocabulary."""
+
+
+@runtime_checkable
+class NamedChannels(Protocol):
+    """Info of data whose channels have names."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The name of each input channel."""
 
 
 InfoT = TypeVar("InfoT", bound=DataInfo, default=Any)

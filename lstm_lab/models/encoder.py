@@ -113,7 +113,7 @@ class Encoder(nn.Module):
         return tuple(
             tuple(
                 self._initial(cell, self._learned(layer, direction), d, batch_size)
-                for direction, cell in enumerate(self._cells(layer))
+                for direction, cell in enumerate(self.cells(layer))
             )
             for layer, d in enumerate(self.dilations)
         )
@@ -124,7 +124,7 @@ class Encoder(nn.Module):
         state: CellState = cell.initial_state(x) if start is None else start(cell, x)
         return state if d == 1 else map_cell_state(lambda tensor: tensor.unflatten(0, (batch_size, d)), state)
 
-    def _cells(self, layer: int) -> Iterable[Cell]:
+    def cells(self, layer: int) -> Iterable[Cell]:
         """The cell of each direction."""
         return cast("Iterable[Cell]", self.layers[layer])
 
@@ -137,7 +137,7 @@ class Encoder(nn.Module):
     ) -> tuple[Tensor, tuple[CellState, ...]]:
         """Both directions of one layer: outputs (B, T, D), and the state of each."""
         outputs, ends = [], []
-        for direction, cell in enumerate(self._cells(layer)):
+        for direction, cell in enumerate(self.cells(layer)):
             run = partial(self._read, cell, self._learned(layer, direction), bool(direction))
             previous = None if state is None else state[direction]
             output, end = dilated(run, self.dilations[layer], x, lengths, previous)

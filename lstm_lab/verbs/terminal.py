@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from rich.table import Table
 
 from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report import verdict as verdicts
+
+if TYPE_CHECKING:
+    from lstm_lab.explanation_records import Explanation
+    from lstm_lab.report.parts import tables as page
 
 
 def scores(content: Row, title: str) -> Table:
@@ -76,3 +83,23 @@ def _states(row: Row) -> str:
     text = states[0] if len(set(states)) == 1 else ", ".join(states)
     exploits = row.get("lineage", {}).items()
     return "".join([text, *(f", {trial} continued from {rows[-1]['source']}" for trial, rows in exploits)])
+
+
+def explanation(found: Explanation) -> Iterator[Table | str]:
+    """Layers, gates and inputs of a network, a table each, then notes."""
+    from lstm_lab.report.parts.network import gates_table, half_life_notes, inputs_table, layers_table, tokens_table
+
+    for table in (layers_table(found), gates_table(found), inputs_table(found), tokens_table(found)):
+        if table is not None:
+            yield _of_page(table)
+    yield from half_life_notes(found)
+
+
+def _of_page(content: page.Table) -> Table:
+    """A table of the page, for the terminal."""
+    table = Table(title=content.caption, title_justify="left", box=None, pad_edge=False)
+    for column in content.columns:
+        table.add_column(column.name, justify="right" if column.numeric else "left")
+    for row in content.rows:
+        table.add_row(*(cell.text for cell in row))
+    return table

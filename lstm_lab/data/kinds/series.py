@@ -57,6 +57,12 @@ class SeriesInfo:
     untrained: tuple[str, ...] = ()
     """Targets without a value in the training split: they are neither learned nor scored."""
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the input channels."""
+        masked = self.columns if self.num_mask_channels == len(self.columns) else self.columns[: self.num_mask_channels]
+        return (*self.columns, *(f"{column} is missing" for column in masked))
+
 
 @dataclass(frozen=True)
 class Series:

@@ -1,0 +1,37 @@
+"""Verbs that look into a trained network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lstm_lab.verbs import early
+from lstm_lab.verbs.options import Json, echo, echo_json
+
+
+def explain(
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
+    sample: Annotated[
+        int | None, typer.Option(help="Number of the validation sample that is shown; default: one of median length.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a network does: how far it remembers, its gates, and which inputs its predictions rest on."""
+    early.require_record(folder)
+    from lstm_lab.console import plain_console
+    from lstm_lab.explain.collect import explain as explained
+    from lstm_lab.report import write_report
+    from lstm_lab.verbs import terminal
+    from lstm_lab.workflow import best_run
+
+    run = best_run(Path(folder))
+    found = explained(run, sample=sample)
+    page = write_report(folder)
+    if as_json:
+        return echo_json(found.model_dump())
+    out = plain_console()
+    for table in terminal.explanation(found):
+        out.print(table)
+    return echo(f"{page}#network")
