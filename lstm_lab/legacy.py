@@ -51,6 +51,9 @@ SWEEP: dict[str, dict[str, str]] = {
 INFO: dict[str, str] = {"deviation": "std", "flags": "num_mask_channels", "series": "num_series"}
 """Of what run.json keeps of a data set."""
 
+METRICS: dict[str, str] = {"calibration": "ece"}
+"""Metric that was called otherwise, also in records of format 2 -> its name today."""
+
 NAMES: dict[str, dict[str, str]] = {"model": {"segments": "segrnn"}}
 """Section -> name of a member in format 1 -> its name today."""
 
@@ -84,7 +87,11 @@ def overrides(values: Section) -> Content:
 
 def experiment(content: Section) -> Content:
     """experiment.yaml."""
-    return {key: _sections(value, key, EXPERIMENT) for key, value in content.items()}
+    found = {key: _sections(value, key, EXPERIMENT) for key, value in content.items()}
+    task = found.get("task")
+    if isinstance(task, dict) and task.get("monitor") in METRICS:
+        found["task"] = {**task, "monitor": METRICS[task["monitor"]]}
+    return found
 
 
 def sweep(content: Section) -> Content:
@@ -116,7 +123,15 @@ def run(about: Section) -> Content:
 
 def evaluation(row: Section) -> Content:
     """A row of tests.jsonl, or what run.json keeps of the validation."""
-    return _renamed(row, {"part": "split", "opened": "at", "openings": "test_evaluations"})
+    found = _renamed(row, {"part": "split", "opened": "at", "openings": "test_evaluations"})
+    if isinstance(found.get("scores"), Mapping):
+        found["scores"] = _renamed(found["scores"], METRICS)
+    if isinstance(found.get("baselines"), Mapping):
+        found["baselines"] = {
+            name: _renamed(scores, METRICS) if isinstance(scores, Mapping) else scores
+            for name, scores in found["baselines"].items()
+        }
+    return found
 
 
 def trial(row: Section) -> Content:

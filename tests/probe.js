@@ -47,6 +47,10 @@ addEventListener("load", () => setTimeout(() => {
     const out = labels.filter((text) => { const l = text.getBoundingClientRect(); return main && (l.left < main.left - 2 || l.right > main.right + 2); });
     return {id: plot.id, marks: marks.length, width: box.width, height: box.height, over, out: out.map((text) => text.textContent)};
   });
+  // What a reader of a narrow screen would have to scroll sideways for.
+  const cut = innerWidth > 640 ? [] : [...document.querySelectorAll(".scroll:not(.plain):has(table), .commands code, caption, .filter")]
+    .filter((element) => element.scrollWidth > element.clientWidth + 2)
+    .map((element) => element.textContent.trim().slice(0, 40));
   const table = document.querySelector("#leaderboard-table");
   let filtered = null;
   const input = document.querySelector(".filter input");
@@ -84,7 +88,7 @@ addEventListener("load", () => setTimeout(() => {
   })() : null;
   parent.postMessage({
     name: window.name, background: getComputedStyle(document.body).backgroundColor, wide: document.documentElement.scrollWidth - innerWidth,
-    height: document.documentElement.scrollHeight, lowContrast, overlapping, plots, filtered, brushed, sorted, refused: window.refused ?? [],
+    height: document.documentElement.scrollHeight, lowContrast, overlapping, cut, plots, filtered, brushed, sorted, refused: window.refused ?? [],
     loaded: performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => !name.startsWith("data:")),
   }, "*");
 }, 1500));

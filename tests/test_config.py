@@ -190,7 +190,7 @@ FAULTS = [
     (["seed=4294967296"], ["seed:", "less than 4294967296"]),
     (["seed.x=1"], ["override 'seed.x=1'", "seed: must be a valid integer"]),
     (["trainer.patience=none"], ["trainer.patience:", "valid integer or null", "got 'none'"]),
-    (["task.monitor=acuracy"], ["task.monitor:", "'macro_f1', 'auroc', 'calibration' or 'loss'", "got 'acuracy'"]),
+    (["task.monitor=acuracy"], ["task.monitor:", "'macro_f1', 'auroc', 'ece' or 'loss'", "got 'acuracy'"]),
     (["model.dropout.between=0.3"], ["override 'model.dropout.between=0.3'", "num_layers is 1", "set num_layers to 2"]),
     (["model.dropout.output=1.0"], ["model.dropout.output:", "less than 1", "got 1.0"]),
     (["task=forecast"], ["does not go with data 'japanese_vowels'", "choose classify"]),

@@ -214,6 +214,8 @@ def test_the_page_states_when_a_baseline_is_better(tmp_path):
     assert "Logistic regression scores better than the model on the test split" in shown.text
     assert "better than every baseline" not in shown.text
     assert sum(attributes.get("class") == "verdict beaten" for _, attributes in shown.tags) == 2
+    first = "A baseline, logistic regression, scores better than the model on the test split. Best configuration: cell"
+    assert first in shown.text
 
 
 def test_the_page_states_when_no_baseline_is_better(swept):

@@ -64,6 +64,7 @@ def check_layout(found, height=700):
     for name, measured in found.items():
         assert measured["wide"] <= 0, f"{name} scrolls sideways"
         assert measured["height"] > height
+        assert measured["cut"] == [], f"{name}: these are cut off"
         assert measured["overlapping"] == [], f"{name}: these overlap"
         assert measured["lowContrast"] == [], f"{name}: these have a contrast below 4.5"
         assert measured["refused"] == measured["loaded"] == [], f"{name} wanted to load something"

@@ -97,7 +97,8 @@ def test_the_confusion_matrix_of_the_test_split_is_the_recorded_one(vowels, runs
     caption += f"{correct:,} of {sum(map(sum, counts)):,} predictions are correct."
     assert caption in shown.text
     assert "Confusion matrix of the validation split" in shown.text
-    table = next(t for t in shown.tables if t[0][0][0] == "class")
+    validation, table = (t for t in shown.tables if t[0][0][0] == "class")
+    assert sum(int(row[1][1]) for row in validation[1:]) == 54
     assert [int(row[1][1]) for row in table[1:]] == [sum(row) for row in counts]
     recall = [row[i] / sum(row) for i, row in enumerate(counts)]
     assert [float(row[2][1]) for row in table[1:]] == pytest.approx(recall)

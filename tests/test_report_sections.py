@@ -7,15 +7,24 @@ import random
 import sys
 
 import pytest
-from report_folders import Parsed, page, write_json, write_run, write_sweep
+import torch
+from report_folders import Parsed, evaluation_row, page, write_json, write_rows, write_run, write_sweep
 from scipy.stats import chi2
 from test_report_browser import with_exploits
 
+from lstm_lab.data.base import Batch
+from lstm_lab.example_records import LabelledSequence, parse_examples
 from lstm_lab.report import sections, statistics, write_comparison
+from lstm_lab.report.parts.classification import calibration, confusion_matrix, label_sequence
+from lstm_lab.report.parts.figures import epoch_axis
+from lstm_lab.report.parts.forecasts import error_by_step
 from lstm_lab.report.parts.population import lineage
 from lstm_lab.report.records.read import read
 from lstm_lab.report.sections.base import ReportSection, section_types
 from lstm_lab.report.sections.compute_cost import run_costs, sweep_costs
+from lstm_lab.report.summary import run_summary, sweep_summary
+from lstm_lab.tasks.classification import ClassificationMetrics
+from lstm_lab.tasks.classification_examples import class_examples
 
 # --- statistics -------------------------------------------------------------------------------------------------------
 
@@ -182,3 +191,88 @@ def test_a_new_section_is_one_file(tmp_path, monkeypatch):
 def test_sections_have_distinct_positions_and_anchors():
     found = section_types()
     assert len({section.order for section in found}) == len({section.id() for section in found}) == len(found)
+
+
+# --- the first sentence -----------------------------------------------------------------------------------------------
+
+
+def differing(folder, draws, gap):
+    """A sweep in which gru is worse than lstm by `gap` on average, and by turns by more and by less."""
+    write_sweep(folder, draws=draws, seeds=(0,))
+    for row in map(json.loads, (folder / "trials.jsonl").read_text().splitlines()[:-1]):
+        number = row["configuration"] // 2
+        value = 0.5 + number / 100
+        if row["overrides"]["model.cell"] == "gru":
+            value += gap * (1.5 if number % 2 else 0.5)
+        write_run_again(folder / "trials" / row["trial"], value)
+    (folder / "summary.json").unlink()
+    return read(folder)
+
+
+def write_run_again(path, value):
+    write_rows(path / "metrics.jsonl", [{"epoch": 0, "step": 1, "val/loss": value, "seconds": 1.0}])
+    write_json(path / "status.json", {"state": "finished", "reason": None, "epochs": 1, "seconds": 1.0})
+
+
+def test_the_first_sentence_says_that_a_difference_is_not_certain(tmp_path):
+    clear = sweep_summary(differing(tmp_path / "clear", 6, 0.1))
+    assert clear.headline.startswith("Best configuration so far: cell lstm")
+    unclear = sweep_summary(differing(tmp_path / "unclear", 6, 0.0))
+    assert unclear.headline.startswith("Whether lstm or gru is better is not certain: the interval of their difference")
+    one = sweep_summary(differing(tmp_path / "one", 1, 0.1))
+    assert one.headline.startswith("Whether lstm or gru is better cannot be told from one pair.")
+
+
+def test_the_first_sentence_about_a_run_names_a_baseline_that_is_better_or_level(tmp_path):
+    for name, accuracy, first in (
+        ("better", 0.9, "A baseline, logistic regression, scores better than the model on the test split. Validation"),
+        ("level", 0.9444, "The model is no better than logistic regression on the test split. Validation loss"),
+        ("worse", 0.97, "Validation loss"),
+    ):
+        write_run(tmp_path / name)
+        write_rows(tmp_path / name / "tests.jsonl", [evaluation_row(accuracy)])
+        assert run_summary(read(tmp_path / name)).headline.startswith(first)
+
+
+# --- captions ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_calibration_error_of_the_caption_is_that_of_the_table():
+    """Both are over the same bins of confidence."""
+    logits = torch.randn(500, 3, generator=torch.Generator().manual_seed(0)) * 2
+    y = torch.randint(3, (500,), generator=torch.Generator().manual_seed(1))
+    batch = Batch(x=torch.zeros(500, 1, 1), y=y, lengths=torch.ones(500, dtype=torch.long))
+    metrics = ClassificationMetrics(("a", "b", "c"))
+    metrics.update(logits, batch)
+    content = class_examples(("a", "b", "c"), iter([(logits, batch)]))
+    found = parse_examples({"split": "validation", "epoch": 0, "samples": 500, "total": 500, **content})
+    error = 100 * float(metrics.compute()["ece"])
+    assert f"Expected calibration error: {error:.1f} percentage points" in calibration(found).caption
+
+
+def test_steps_without_a_target_do_not_shift_the_error_by_step():
+    caption = error_by_step([None, 2.0, 3.0, None], "", "errors").caption
+    assert caption == "Mean absolute error by step ahead: 2.000 at step 2, 3.000 at step 3."
+
+
+def test_counts_that_fit_no_cell_are_shares():
+    counts = [[1000 if a == b else 10 * (a < b) for b in range(9)] for a in range(9)]
+    figure = confusion_matrix([str(n) for n in range(9)], counts, "validation")
+    assert "in percent" in figure.caption
+    texts = {row["text"] for row in json.loads(figure.content)["layout"]["annotations"]}
+    assert max(map(len, texts)) <= 3
+
+
+def test_labels_of_more_classes_than_colours_are_drawn_too():
+    sequence = LabelledSequence(name="worst", accuracy=0.5, target=[0, 8, -1], prediction=[8, 8, 0], length=9)
+    figure = label_sequence([f"c{n}" for n in range(9)], sequence, 0)
+    drawn = {trace["name"]: trace["y"] for trace in json.loads(figure.content)["data"]}
+    assert drawn == {"target": ["c0", "c8", None], "prediction": ["c8", "c8", "c0"]}
+    assert "of all steps 50 % are correct" in figure.caption
+
+
+def test_an_axis_of_few_epochs_has_whole_numbers_and_room_for_markers():
+    assert (epoch_axis(0)["dtick"], epoch_axis(0)["range"]) == (1, [-0.5, 0.5])
+    low, high = epoch_axis(40)["range"]
+    assert low < 0
+    assert high > 40

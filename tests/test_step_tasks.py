@@ -106,7 +106,7 @@ def test_metrics_equal_their_definition_in_any_chunks(kind, first, size):
         p, true = output[index].softmax(-1).numpy(), batch.y[index].numpy()
         expected = {"accuracy": right / len(targets), "macro_f1": np.mean(f1)}
         expected["auroc"] = np.mean([roc_auc_score(true == k, p[:, k]) for k in range(3)])
-        expected["calibration"] = found["calibration"]  # test_tasks.py holds it to its definition
+        expected["ece"] = found["ece"]  # test_tasks.py holds it to its definition
     elif kind == "frames":
         on = {(i, t, k) for i, t in targets for k in range(5) if batch.y[i, t, k]}
         predicted = {(i, t, k) for i, t in targets for k in range(5) if output[i, t, k] > 0}

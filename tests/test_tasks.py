@@ -161,7 +161,7 @@ def test_classification_metrics_equal_their_definition(size):
     off = [
         abs((guess == true)[bins == b].mean() - confidence[bins == b].mean()) * (bins == b).mean() for b in set(bins)
     ]
-    expected = {"accuracy": (guess == true).mean(), "macro_f1": np.mean(f1), "auroc": auroc, "calibration": sum(off)}
+    expected = {"accuracy": (guess == true).mean(), "macro_f1": np.mean(f1), "auroc": auroc, "ece": sum(off)}
     assert in_chunks(classify().metrics(), output, batch, size) == pytest.approx(expected, rel=1e-5)
     assert_close(classify().loss(output, batch), -output.log_softmax(1)[torch.arange(50), y].mean())
     rows = [row for (row,) in classify().predictions(output)]
@@ -187,7 +187,7 @@ def test_logits_that_look_like_probabilities_are_still_logits():
     output, y = torch.tensor([[0.2, 0.9], [0.8, 0.1]]), torch.tensor([1, 0])
     found = score(ClassificationMetrics(["a", "b"]), output, Batch(torch.empty(0), torch.empty(0), y))
     confidence = output.softmax(1).max(1).values.mean()
-    assert found["calibration"] == pytest.approx(float(1 - confidence), rel=1e-5)
+    assert found["ece"] == pytest.approx(float(1 - confidence), rel=1e-5)
 
 
 CHOICES = [("none", 0.0), ("balanced", 0.0), ((0.5, 2.0, 1.0, 3.0), 0.1), ("none", 0.2), ("balanced", 0.3)]

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 MISSING = "–"
 WORDS = {
     "nll": "NLL", "mse": "MSE", "mae": "MAE", "mase": "MASE", "f1": "F1", "auroc": "AUROC", "crps": "CRPS",
-    "lr": "learning rate",
+    "ece": "ECE", "lr": "learning rate",
 }  # fmt: skip
 """Words of metric and hyperparameter names that are written otherwise in text."""
 
@@ -84,7 +84,8 @@ def short_names(keys: Collection[str]) -> dict[str, str]:
 def configuration(overrides: Mapping[str, object], names: Mapping[str, str]) -> str:
     """A configuration in the order of the names: `cell gru, hidden size 64, learning rate 0.003121`."""
     order = [*(key for key in names if key in overrides), *(key for key in overrides if key not in names)]
-    return ", ".join(f"{names.get(key, key)} {value(overrides[key])}" for key in order)
+    known = {**short_names(order), **names}
+    return ", ".join(f"{known[key]} {value(overrides[key])}" for key in order)
 
 
 def metric(name: str) -> str:

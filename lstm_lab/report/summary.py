@@ -7,7 +7,7 @@ from lstm_lab.records import RunRecord
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.content import Stat, Summary
 from lstm_lab.report.parts.experiments import lead_over_second as lead_of_experiment
-from lstm_lab.report.parts.paired import lead_over_second, significance
+from lstm_lab.report.parts.paired import lead, lead_over_second, significance, undecided
 from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.records.hyperparameters import categorical, is_grid, varying
 from lstm_lab.report.sections.baselines import sweep_scores
@@ -31,17 +31,35 @@ def sweep_summary(sweep: SweepRecord) -> Summary:
     over = f"mean ± standard deviation over {row.n} seeds" if row.std is not None else "one seed"
     setting = fmt.configuration(row.overrides, fmt.short_names(varying(sweep)))
     label = "Best configuration" if sweep.summary else "Best configuration so far"
-    verdicts = (
-        verdict(split, sweep.metric, model, baselines, skills)
-        for _, split, model, baselines, skills in sweep_scores(sweep)
-    )
+    verdicts = [
+        found for _, split, model, baselines, skills in sweep_scores(sweep)
+        if (found := verdict(split, sweep.metric, model, baselines, skills))
+    ]  # fmt: skip
+    first = _not_better(verdicts) or _undecided(sweep)
+    result = f"{label}: {setting}: {fmt.metric(sweep.metric)} {fmt.mean_std(row.mean, row.std)} ({over})."
     return Summary(
-        headline=f"{label}: {setting}: {fmt.metric(sweep.metric)} {fmt.mean_std(row.mean, row.std)} ({over}).",
+        headline=f"{first} {result}".strip(),
         stats=[*_scores(sweep, best), *_costs(sweep)],
-        verdicts=[found for found in verdicts if found],
+        verdicts=verdicts,
         comparisons=[text for text in (lead_over_second(sweep), _first_grid(sweep)) if text],
         notes=_notes(sweep, best),
     )
+
+
+def _not_better(verdicts: list[Verdict]) -> str:
+    """What the page says first where the model does not win on the last split scored: on the test split if it was."""
+    return verdicts[-1].headline if verdicts else ""
+
+
+def _undecided(sweep: SweepRecord) -> str:
+    """That the records do not tell which value, or which configuration, is better; empty where they do."""
+    for key, values in categorical(sweep).items():
+        if is_grid(sweep, key) and (text := undecided(sweep, key, values)):
+            return text
+    found = lead(sweep)
+    if found is None or found.low is None or not found.low <= 0 <= (found.high or 0.0):
+        return ""
+    return "The two best configurations cannot be told apart: the interval of their difference holds zero."
 
 
 def _first_grid(sweep: SweepRecord) -> str:
@@ -121,8 +139,9 @@ def run_summary(run: RunRecord) -> Summary:
     if about.get("parameters"):
         stats.append(Stat("parameters", fmt.number(about["parameters"]), f"on {about.get('device', 'cpu')}"))
     stats.append(Stat("training time", fmt.duration(run.seconds), epochs))
-    headline = f"{fmt.capitalized(fmt.metric(metric))} {value} at epoch {best['epoch']}, the best of {epochs} (counted "
-    return Summary(f"{headline}from 0).", stats, [found for found in verdicts if found])
+    shown = [found for found in verdicts if found]
+    result = f"{fmt.capitalized(fmt.metric(metric))} {value} at epoch {best['epoch']}, the best of {epochs} (counted "
+    return Summary(f"{_not_better(shown)} {result}from 0).".strip(), stats, shown)
 
 
 def _verdict(split: str, metric: str, row: Row) -> Verdict | None:
@@ -170,7 +189,15 @@ def comparison_summary(groups: list[ComparisonGroup], ranks: statistics.Ranks | 
 
 
 def _best_of(group: ComparisonGroup) -> str:
-    """`a is best`, or `a and b are level` where the best score the same."""
+    """`a is best`, `a and b are level` where the best score the same, or `a is first, but ...` without evidence."""
     first = group.ranked[0]
     names = [row.name for row in group.ranked if level(row.mean, first.mean)]
-    return f"{fmt.join(names)} are level" if len(names) > 1 else f"{first.name} is best"
+    if len(names) > 1:
+        return f"{fmt.join(names)} are level"
+    if len(group.ranked) < 2:
+        return f"{first.name} is best"
+    second = group.ranked[1]
+    low, high = statistics.confidence_interval(group.paired_differences(first, second))
+    if low is not None and low <= 0 <= (high or 0.0):
+        return f"{first.name} is first, but not certainly better than {second.name}"
+    return f"{first.name} is best"

@@ -16,6 +16,8 @@ class Verdict:
     text: str
     beaten: bool
     """Whether a baseline scores better than the model."""
+    headline: str = ""
+    """What a page says first where the model is not better than every baseline; else empty."""
 
 
 def verdict(
@@ -41,10 +43,11 @@ def verdict(
         text += f"{fmt.number(values[best])} against {fmt.number(model.get(metric))}."
         if others:
             text += f" So {'does' if len(others) == 1 else 'do'} {fmt.join(others)}."
-        return Verdict(text, beaten=True)
+        return Verdict(text, True, f"A baseline, {best}, scores better than the model on the {split} split.")
     if found.level:
         text = f"The model is level with {fmt.join(found.level)} on the {split} split: {score}. "
-        return Verdict(f"{text}No baseline scores better.", beaten=False)
+        headline = f"The model is no better than {fmt.join(found.level)} on the {split} split."
+        return Verdict(f"{text}No baseline scores better.", False, headline)
     known = {name: skill for name in found.worse if (skill := skills.get(name)) is not None}
     # Of a model without error the skill against every baseline is 1.
     best = min(known, key=lambda name: (known[name], abs(values[name] - model[metric])))

@@ -88,7 +88,7 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
     """Over all targets, y = -1 being none:
 
     `accuracy`; `macro_f1`, averaged over classes; `auroc`, of each class against the others, averaged over those that
-    occur; `calibration`, the expected calibration error (Naeini et al. 2015): the distance of confidence from accuracy,
+    occur; `ece`, the expected calibration error (Naeini et al. 2015): the distance of confidence from accuracy,
     over 15 bins of confidence. `details` has the confusion matrix.
     """
 
@@ -99,7 +99,7 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
                 "accuracy": MulticlassAccuracy(K, average="micro", validate_args=False),
                 "macro_f1": MulticlassF1Score(K, average="macro", validate_args=False),
                 "auroc": MulticlassAUROC(K, average="none", validate_args=False),
-                "calibration": MulticlassCalibrationError(K, n_bins=BINS, validate_args=False),
+                "ece": MulticlassCalibrationError(K, n_bins=BINS, validate_args=False),
                 "confusion": MulticlassConfusionMatrix(K, validate_args=False),
             }
         )

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from lstm_lab.files import Row
 from lstm_lab.tasks.base import Outputs, plain_values
+from lstm_lab.tasks.classification import BINS
 
 MAX_WRONG, MAX_STEPS = 8, 120
 """Misclassified sequences, and steps of a labelled sequence that are kept."""
-NUM_BINS = 10
 MAX_CLASSES, RECALL = 12, [step / 20 for step in range(21)]
 """Classes with a precision-recall curve, and the recalls at which it is read."""
 
@@ -66,12 +66,12 @@ def _classification(classes: tuple[str, ...], probabilities: Tensor, target: Ten
     C = len(classes)
     confidence, prediction = probabilities.max(-1)
     confusion = torch.bincount(target * C + prediction, minlength=C * C).view(C, C)
-    bin_of = (confidence * NUM_BINS).long().clamp(max=NUM_BINS - 1)
+    bin_of = (confidence * BINS).long().clamp(max=BINS - 1)
     correct = (prediction == target).double()
     bins = [
         {"confidence": float(confidence[inside].mean()), "accuracy": float(correct[inside].mean()),
          "n": int(inside.sum())}
-        for b in range(NUM_BINS) if (inside := bin_of == b).any()
+        for b in range(BINS) if (inside := bin_of == b).any()
     ]  # fmt: skip
     return {
         "classes": list(classes), "confusion": confusion.tolist(), "calibration": bins,

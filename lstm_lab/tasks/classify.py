@@ -30,7 +30,7 @@ class Classify(Task[ClassificationSplit], name="classify"):
     maximised = MAXIMISED
 
     class Config(ClassConfig):
-        monitor: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
+        monitor: Literal["accuracy", "macro_f1", "auroc", "ece", "loss"] = "accuracy"
         """Metric that compares epochs and trials; `loss` is finer where the validation split is small."""
 
     def __init__(

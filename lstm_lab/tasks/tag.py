@@ -41,7 +41,7 @@ class Tag(Task[TaggedSplit], name="tag"):
     per_step = True
 
     class Config(ClassConfig):
-        monitor: Literal["accuracy", "macro_f1", "auroc", "calibration", "loss"] = "accuracy"
+        monitor: Literal["accuracy", "macro_f1", "auroc", "ece", "loss"] = "accuracy"
         """Metric that compares epochs and trials: over all steps with a target, or averaged over classes."""
 
     def __init__(

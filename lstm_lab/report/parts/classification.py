@@ -10,6 +10,8 @@ from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLORS, Figure, axis, base_layout, plain_text, to_json
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell, percentages
 
+MAX_COUNTED = 6
+"""Classes up to which counts of four digits and more fit into the cells of a confusion matrix."""
 MAX_CLASSES = 25
 """Classes up to which a confusion matrix is readable."""
 
@@ -34,6 +36,7 @@ def confusion_matrix(classes: Sequence[str], counts: list[list[int]], split: str
     if not 1 < C <= MAX_CLASSES:
         return None
     shares = [[count / sum(row) if sum(row) else 0.0 for count in row] for row in counts]
+    as_shares = C > MAX_COUNTED and max(map(max, counts)) > 999  # Wider than a cell.
     # A category axis, or classes called 1, 2, 3 would become an axis of numbers.
     trace = {
         "type": "heatmap", "x": names, "y": names, "z": shares, "zmin": 0, "zmax": 1, "showscale": False,
@@ -41,8 +44,8 @@ def confusion_matrix(classes: Sequence[str], counts: list[list[int]], split: str
         "customdata": counts, "hovertemplate": "target %{y}, prediction %{x}: %{customdata}<extra></extra>",
     }  # fmt: skip
     annotations = [
-        {"x": j, "y": i, "text": f"{counts[i][j]:,}", "showarrow": False,
-         "font": {"size": 12 if C < 14 else 9, "color": "--text"}}
+        {"x": j, "y": i, "text": f"{100 * shares[i][j]:.0f}" if as_shares else f"{counts[i][j]:,}", "showarrow": False,
+         "font": {"size": 12 if C < 10 else 9, "color": "--text"}}
         for i in range(C) for j in range(C) if counts[i][j]
     ]  # fmt: skip
     height = max(300, min(620, 110 + 30 * C))
@@ -51,11 +54,10 @@ def confusion_matrix(classes: Sequence[str], counts: list[list[int]], split: str
         height, annotations=annotations, xaxis=axis("prediction", **style),
         yaxis=axis("target", autorange="reversed", **style),
     )  # fmt: skip
+    share = "share of the target class"
+    kind = f"each prediction's {share} in percent" if as_shares else f"counts, coloured by their {share}"
     correct, total = sum(counts[i][i] for i in range(C)), sum(map(sum, counts))
-    caption = (
-        f"Confusion matrix of the {split} split: counts, coloured by their share of the target class; {correct:,} of "
-        f"{total:,} predictions are correct."
-    )
+    caption = f"Confusion matrix of the {split} split: {kind}; {correct:,} of {total:,} predictions are correct."
     errors = [(counts[i][j], names[i], names[j]) for i in range(C) for j in range(C) if i != j and counts[i][j]]
     if errors:
         count, target, prediction = max(errors)
@@ -94,9 +96,9 @@ def calibration(examples: Classification) -> Figure | None:
 
 
 def label_sequence(classes: Sequence[str], sequence: LabelledSequence, number: int) -> Figure | None:
-    """Targets above, predictions below, one colour per class; None for more classes than colours."""
+    """Targets above, predictions below, one colour per class; of more classes than colours, a row for each class."""
     if len(classes) > len(COLORS):
-        return None
+        return _label_lines(classes, sequence, number)
     steps = range(len(sequence.target))
     rows = {"prediction": sequence.prediction, "target": sequence.target}
     traces = []
@@ -110,16 +112,46 @@ def label_sequence(classes: Sequence[str], sequence: LabelledSequence, number: i
                            "line": {"width": max(2.0, 560 / max(len(steps), 1) * 0.7), "color": color}},
                 "hovertemplate": f"step %{{x}}, %{{y}}: {name}<extra></extra>",
             })  # fmt: skip
-    more = f", the first {len(steps)} of its {sequence.length:,} steps" if sequence.length > len(steps) else ""
     layout = base_layout(
         190, xaxis=axis("step"), yaxis=axis("", type="category", categoryarray=["prediction", "target"],
                                             categoryorder="array", range=[-0.6, 1.6], ticks="", showgrid=False,
                                             tickfont={"color": "--text"}),
     )  # fmt: skip
-    caption = f"Labels by step of the {sequence.name} sequence{more}: {100 * sequence.accuracy:.0f} % are correct."
+    caption = _sequence_caption(sequence)
     caption += " Steps without a target are blank in the upper row." if min(sequence.target) < 0 else ""
     alt = f"Two rows of labels, target and prediction. {caption}"
     return Figure(f"labels-{number}", f"{sequence.name} sequence", caption, alt, to_json(traces, layout), 190)
+
+
+def _sequence_caption(sequence: LabelledSequence) -> str:
+    shown, whole = len(sequence.target), sequence.length
+    more = f", the first {shown} of its {whole:,} steps" if whole > shown else ""
+    of = "of all steps " if more else ""
+    accuracy = f"{of}{100 * sequence.accuracy:.0f} % are correct"
+    return f"Labels by step of the {sequence.name} sequence{more}: {accuracy}."
+
+
+def _label_lines(classes: Sequence[str], sequence: LabelledSequence, number: int) -> Figure | None:
+    """Targets and predictions over the steps, one row for each class that occurs; None for more than can be read."""
+    found = sorted({label for label in (*sequence.target, *sequence.prediction) if label >= 0})
+    if len(found) > MAX_CLASSES:
+        return None
+    names = {label: plain_text(classes[label]) for label in found}
+    rows = {"target": (sequence.target, "--text", 8), "prediction": (sequence.prediction, "--c2", 3)}
+    traces = [
+        {"type": "scatter", "mode": "lines", "x": list(range(len(labels))),
+         "y": [names.get(label) for label in labels], "name": name, "line": {"color": color, "width": width,
+         "shape": "hvh"}, "opacity": 0.35 if name == "target" else 1, "hovertemplate": f"step %{{x}}, {name}: %{{y}}"
+         "<extra></extra>"}
+        for name, (labels, color, width) in rows.items()
+    ]  # fmt: skip
+    height = 110 + 24 * max(len(found), 3)
+    order = {"categoryarray": [names[label] for label in reversed(found)], "categoryorder": "array"}
+    layout = base_layout(height, xaxis=axis("step"), yaxis=axis("", type="category", **order,
+                                                                tickfont={"color": "--text"}))  # fmt: skip
+    caption = _sequence_caption(sequence)
+    alt = f"Lines of target and prediction over the steps. {caption}"
+    return Figure(f"labels-{number}", f"{sequence.name} sequence", caption, alt, to_json(traces, layout), height)
 
 
 def worst_samples(examples: ClassExamples) -> Table | None:
@@ -145,19 +177,24 @@ def worst_samples(examples: ClassExamples) -> Table | None:
     )  # fmt: skip
 
 
-def per_class(classes: Sequence[str], counts: list[list[int]]) -> Table:
-    """Number, recall and precision of each class, and the class it is most often predicted as instead."""
+def per_class(classes: Sequence[str], counts: list[list[int]], split: str) -> Table:
+    """Number, recall, precision and F1 of each class, and the class it is most often predicted as instead.
+
+    Args:
+        split: that was predicted: validation or test.
+    """
     predicted = [sum(column) for column in zip(*counts, strict=True)]
     confused = [
         max(((n, str(classes[j])) for j, n in enumerate(row) if j != i and n), default=None)
         for i, row in enumerate(counts)
     ]
     return Table.of_columns(
-        "Classes of the test split",
+        f"Classes of the {split} split",
         [
             Column("class"), Column("n", True, "samples or steps with this target"),
             Column("recall", True, "share of this class that was predicted as such"),
             Column("precision", True, "share of the predictions of this class that are correct"),
+            Column("F1", True, "harmonic mean of recall and precision"),
             Column("most frequent error", title="the class it was most often predicted as instead"),
         ],
         [
@@ -165,7 +202,11 @@ def per_class(classes: Sequence[str], counts: list[list[int]]) -> Table:
             [number_cell(sum(row)) for row in counts],
             percentages(row[i] / sum(row) if sum(row) else None for i, row in enumerate(counts)),
             percentages(row[i] / predicted[i] if predicted[i] else None for i, row in enumerate(counts)),
+            aligned(
+                2 * row[i] / (sum(row) + predicted[i]) if sum(row) + predicted[i] else None
+                for i, row in enumerate(counts)
+            ),
             [Cell(f"{error[1]}, {fmt.times(error[0])}" if error else fmt.MISSING) for error in confused],
         ],
-        sortable=True, id="classes-test",
+        sortable=True, id=f"classes-{split}",
     )  # fmt: skip

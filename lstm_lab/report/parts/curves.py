@@ -13,6 +13,7 @@ from lstm_lab.report.parts.figures import (
     axis,
     base_layout,
     downsample,
+    epoch_axis,
     plain_text,
     to_json,
     value_axis,
@@ -72,7 +73,8 @@ def _trial_curves(sweep: SweepRecord, trials: list[Trial], name: str, column: st
     caption += CUT_OFF if cut else ""
     result = f"the best trial, {best.id}, reaches {fmt.number(best.value)}" if best else "there is no best trial yet"
     alt = f"Line chart of {metric} over epochs for {fmt.plural(len(drawn), 'trial')}; {result}."
-    layout = base_layout(400, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis(metric, **scale))
+    last = max(row["epoch"] for _, rows in drawn for row in rows)
+    layout = base_layout(400, xaxis=epoch_axis(last), yaxis=axis(metric, **scale))
     return Figure(f"curves-{name}", metric, caption, alt, to_json(traces, layout), 400)
 
 
@@ -168,7 +170,8 @@ def learning_rates(sweep: SweepRecord) -> Figure | None:
             "showlegend": best or trial is first_other,
             "hovertemplate": f"{plain_text(trial.id)}, epoch %{{x}}: %{{y:.3g}}<extra></extra>",
         })  # fmt: skip
-    layout = base_layout(320, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis("learning rate", **scale))
+    last = max(row["epoch"] for _, rows in drawn for row in rows)
+    layout = base_layout(320, xaxis=epoch_axis(last), yaxis=axis("learning rate", **scale))
     which = "the best " if len(drawn) == NUM_LEARNING_RATES else ""
     caption = f"Learning rate by epoch of {which}{fmt.plural(len(drawn), 'trial')}."
     trial, rows = drawn[0]
@@ -212,9 +215,8 @@ def _run_curves(record: RunRecord, name: str, title: str, lines: dict[str, list[
     ]
     if record.best and record.monitor in lines:
         traces.append(_best_epoch(record.name, record.best, record.monitor))
-    layout = base_layout(
-        340, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis(title, **scale), showlegend=len(traces) > 1
-    )
+    last = max(row["epoch"] for rows in lines.values() for row in rows)
+    layout = base_layout(340, xaxis=epoch_axis(last), yaxis=axis(title, **scale), showlegend=len(traces) > 1)
     caption = f"{fmt.capitalized(title)} by epoch." + (CUT_OFF if cut else "")
     ends = [f"{fmt.metric(column)} ends at {fmt.number(rows[-1][column])}" for column, rows in lines.items()]
     alt = f"Line chart of {title} over {fmt.plural(len(record.rows), 'epoch')}; {fmt.join(ends)}."

@@ -13,6 +13,7 @@ from lstm_lab.report.parts.figures import (
     axis,
     base_layout,
     downsample,
+    epoch_axis,
     plain_text,
     to_json,
     value_axis,
@@ -148,7 +149,8 @@ def experiment_curves(group: ComparisonGroup, number: int) -> Figure | None:
         })  # fmt: skip
         labels.add(label)
     metric, best = fmt.metric(group.metric), group.experiments[0]
-    layout = base_layout(400, xaxis=axis("epoch", rangemode="tozero"), yaxis=axis(metric, **scale))
+    last = max(row["epoch"] for *_, rows in drawn for row in rows)
+    layout = base_layout(400, xaxis=epoch_axis(last), yaxis=axis(metric, **scale))
     caption = f"{fmt.capitalized(metric)} on {group.data} by epoch, one line per seed." + (CUT_OFF if cut else "")
     count = fmt.plural(len(labels), "experiment")
     alt = f"Line chart of {metric} on {group.data} for {count}; {best.name} reaches {fmt.number(best.mean)}."

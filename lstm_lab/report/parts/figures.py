@@ -56,6 +56,12 @@ def axis(title: str, **more: object) -> Row:
     }
 
 
+def epoch_axis(last: int) -> Row:
+    """An x axis of epochs 0 to `last`: whole numbers, with room for the markers at both ends."""
+    room = max(0.5 if last == 0 else 0.04 * last, 0.04)
+    return axis("epoch", range=[-room, last + room], **({"dtick": 1} if last < 8 else {}))
+
+
 def base_layout(height: int, **more: object) -> Row:
     """A plotly layout in the style of the page."""
     return {

@@ -18,7 +18,7 @@ def forecast_figures(examples: ForecastExamples) -> list[Figure]:
     """Chosen windows, and the error by step ahead."""
     windows = [forecast_window(examples, window, number) for number, window in enumerate(examples.windows)]
     of = ", mean over all targets" if examples.num_targets > 1 else ""
-    errors = error_by_step([e for e in examples.error_by_step if e is not None], of, "error-by-step")
+    errors = error_by_step(examples.error_by_step, of, "error-by-step")
     return [*windows, *([errors] if errors else [])]
 
 
@@ -54,10 +54,12 @@ def forecast_window(examples: ForecastExamples, window: ForecastWindow, number: 
     return Figure(f"window-{number}", f"{window.name} window", caption, alt, to_json(traces, layout), 300)
 
 
-def error_by_step(errors: Sequence[float], of: str, id: str) -> Figure | None:
-    """Mean absolute error over the steps ahead; None for a single step."""
-    if len(errors) < 2:
+def error_by_step(errors: Sequence[float | None], of: str, id: str) -> Figure | None:
+    """Mean absolute error over the steps ahead, None where there was nothing to score; None for a single step."""
+    known = [(step, error) for step, error in enumerate(errors, 1) if error is not None]
+    if len(known) < 2:
         return None
+    (first, nearest), (last, farthest) = known[0], known[-1]
     trace = {
         "type": "scatter", "mode": "lines", "x": list(range(1, len(errors) + 1)), "y": list(errors),
         "line": {"color": "--c1", "width": 2.4}, "hovertemplate": "%{x} ahead: %{y:.4g}<extra></extra>",
@@ -66,8 +68,8 @@ def error_by_step(errors: Sequence[float], of: str, id: str) -> Figure | None:
         300, xaxis=axis("steps ahead"), yaxis=axis("mean absolute error", rangemode="tozero"), showlegend=False
     )
     caption = (
-        f"Mean absolute error by step ahead{of}: {fmt.number(errors[0])} at the first step, "
-        f"{fmt.number(errors[-1])} at the last."
+        f"Mean absolute error by step ahead{of}: {fmt.number(nearest)} at step {first}, {fmt.number(farthest)} at "
+        f"step {last}."
     )
     alt = f"Line chart of the error over {len(errors)} steps ahead. {caption}"
     return Figure(id, "error by step ahead", caption, alt, to_json([trace], layout), 300)

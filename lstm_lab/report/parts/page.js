@@ -59,8 +59,11 @@
     const box = create("div", {className: "filter"});
     const label = create("label", {textContent: "Filter rows "});
     // The example is a condition on the first numeric column after the rank.
-    const column = [...table.tHead.rows[0].cells].findIndex((cell, index) => index > 0 && cell.classList.contains("number"));
-    const example = column < 0 ? "words" : `words, or ${names[column]}<=${Number(Number(rows[0].cells[column].dataset.value).toPrecision(3))}`;
+    const known = (column) => rows.find((row) => Number.isFinite(Number.parseFloat(row.cells[column].dataset.value)));
+    const column = [...table.tHead.rows[0].cells].findIndex(
+      (cell, index) => index > 0 && cell.classList.contains("number") && known(index));
+    const bound = column < 0 ? 0 : Number(Number(known(column).cells[column].dataset.value).toPrecision(3));
+    const example = column < 0 ? "words" : `words, or ${names[column]}<=${bound}`;
     const input = create("input", {type: "search", placeholder: example, spellcheck: false});
     const count = create("output", {});
     const all = create("button", {type: "button", textContent: "Show all", hidden: true});
@@ -124,6 +127,19 @@
       head.querySelector("button").addEventListener("click", () => sort(table, column, head));
     });
   }
+  // On a narrow screen a table that does not fit becomes blocks, whose values are labelled with their columns' names.
+  const fit = () => {
+    for (const table of document.querySelectorAll(".scroll > table")) {
+      table.classList.remove("cards");
+      table.classList.toggle("cards", innerWidth <= 640 && table.scrollWidth > table.parentElement.clientWidth + 1);
+    }
+  };
+  for (const table of document.querySelectorAll(".scroll > table")) {
+    const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    for (const row of table.tBodies[0].rows) names.forEach((name, column) => { row.cells[column].dataset.label = name; });
+  }
+  fit();
+  addEventListener("resize", fit);
   if (window.Plotly) {
     draw();
     parallel?.dispatchEvent(new Event("drawn"));

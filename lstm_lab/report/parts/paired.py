@@ -168,17 +168,45 @@ def _at_equal_epochs(sweep: SweepRecord, found: list[Block]) -> list[list[float]
     return rows
 
 
-def lead_over_second(sweep: SweepRecord) -> str:
-    """Difference between the best and the second configuration over shared seeds; empty where there is none."""
+def undecided(sweep: SweepRecord, key: str, values: list[object]) -> str:
+    """That the values of a grid cannot be told apart, as one sentence; empty where they can, or nothing is paired."""
+    found = _at_equal_epochs(sweep, blocks(sweep, key, values))
+    names = [fmt.value(value) for value in values]
+    which = f"{', '.join(names[:-1])} or {names[-1]}"
+    if not found:
+        return ""
+    if len(found) == 1:
+        return f"Whether {which} is better cannot be told from one {'pair' if len(values) == 2 else 'block'}."
+    if len(values) == 2:
+        low, high = statistics.confidence_interval([row[1] - row[0] for row in found])
+        if low is not None and not low <= 0 <= (high or 0.0):
+            return ""
+        return f"Whether {which} is better is not certain: the interval of their difference holds zero."
+    ranked = statistics.ranks(names, found, sweep.mode)
+    if ranked is None:
+        return f"Whether {which} is best cannot be told from {len(found)} blocks."
+    if ranked.p < 1 - statistics.CONFIDENCE:
+        return ""
+    return f"Whether {which} is best is not certain: their ranks differ no more than by chance."
+
+
+def lead(sweep: SweepRecord) -> statistics.Paired | None:
+    """By how much the best configuration is better than the second, paired over shared seeds; None without any."""
     ranked = [row for row in sweep.configurations if row.mean is not None]
     if len(ranked) < 2 or any(trial.lineage for trial in sweep.trials):
-        return ""
+        return None
     first, second = ({t.seed: t.value for t in row.trials if t.value is not None} for row in ranked[:2])
     sign = -1 if sweep.mode == "max" else 1
     differences = [sign * (second[seed] - first[seed]) for seed in first if seed in second]
-    if not differences:
+    return statistics.paired(differences) if differences else None
+
+
+def lead_over_second(sweep: SweepRecord) -> str:
+    """Difference between the best and the second configuration over shared seeds; empty where there is none."""
+    found = lead(sweep)
+    if found is None:
         return ""
-    found = statistics.paired(differences)
+    ranked = [row for row in sweep.configurations if row.mean is not None]
     other = fmt.configuration(ranked[1].overrides, fmt.short_names(varying(sweep)))
     better = "better" if found.mean > 0 else "worse"
     equal = level(ranked[0].mean, ranked[1].mean)

@@ -86,8 +86,10 @@ def _overhead(records: list[RunRecord]) -> str:
 
 
 def _device_time(seconds: float, cpus: float, gpus: float) -> str:
+    short = seconds * max(cpus, gpus) < 60
     hours = [
-        f"{fmt.number(round(seconds * count / 3600, 4))} {device} hours"
+        f"{fmt.number(round(seconds * count / (1 if short else 3600), 1 if short else 4))} {device} "
+        f"{'seconds' if short else 'hours'}"
         for count, device in ((cpus, "CPU"), (gpus, "GPU"))
         if count
     ]
@@ -108,7 +110,8 @@ def _saved_by_stopping(sweep: SweepRecord) -> Items:
 def _peak_memory(records: list[RunRecord]) -> Items:
     """Peak over all epochs and runs that recorded it."""
     values = [row["memory_mib"] for record in records for row in record.rows if finite(row.get("memory_mib"))]
-    return [("peak memory", f"{max(values):,.0f} MiB, the maximum over runs")] if values else []
+    of = ", the maximum over runs" if len(records) > 1 else ""
+    return [("peak memory", f"{max(values):,.0f} MiB{of}")] if values else []
 
 
 def _energy(seconds: float, cpus: float, gpus: float) -> tuple[str, str]:

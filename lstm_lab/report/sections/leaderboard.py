@@ -90,7 +90,9 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
         [Cell(state := states(row), state, row.trials[0].state) for row in rows],
         [Cell(" ".join(trial.id for trial in row.trials), row.trials[0].id, "ids") for row in rows],
     ]  # fmt: skip
-    caption = f"{fmt.plural(len(rows), 'configuration')}, best first by {fmt.metric(sweep.metric)}"
+    incomplete = 0 < sum(row.completed for row in rows) < len(rows)
+    order = "those trained to completion first, then " if incomplete else "best first "
+    caption = f"{fmt.plural(len(rows), 'configuration')}, {order}by {fmt.metric(sweep.metric)}"
     best = [index for index, row in enumerate(rows) if sweep.winner in row.trials]
     return Table.of_columns(caption, columns, cells, sortable=True, highlighted=best, id="leaderboard-table")
 

@@ -15,7 +15,7 @@ from lstm_lab.example_records import (
     ValueExamples,
 )
 from lstm_lab.records import RunRecord
-from lstm_lab.report.parts.classification import classification_figures, label_sequence, worst_samples
+from lstm_lab.report.parts.classification import classification_figures, label_sequence, per_class, worst_samples
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.figures import Figure
 from lstm_lab.report.parts.forecasts import forecast_figures, interval_coverage, value_figures
@@ -82,13 +82,15 @@ def shown(examples: Examples) -> Shown:
 @shown.register
 def _(examples: ClassExamples) -> Shown:
     worst = worst_samples(examples)
-    return "", classification_figures(examples), [worst] if worst else []
+    classes = per_class(examples.classes, examples.confusion, examples.split)
+    return "", classification_figures(examples), [classes, *([worst] if worst else [])]
 
 
 @shown.register
 def _(examples: TagExamples) -> Shown:
     labels = [label_sequence(examples.classes, sequence, n) for n, sequence in enumerate(examples.sequences)]
-    return "", [*(figure for figure in labels if figure), *classification_figures(examples)], []
+    figures = [*(figure for figure in labels if figure), *classification_figures(examples)]
+    return "", figures, [per_class(examples.classes, examples.confusion, examples.split)]
 
 
 @shown.register

@@ -39,11 +39,11 @@ def evaluation_subsection(evaluation: Row, trial: str = "") -> Subsection:
         f"({evaluation.get('epoch', fmt.MISSING)}), as recorded."
     )
     confusion = evaluation.get("confusion")
-    errors = [row["mae"] for row in evaluation.get("steps") or [] if finite(row.get("mae"))]
+    errors = [row["mae"] if finite(row.get("mae")) else None for row in evaluation.get("steps") or []]
     figures = (
         confusion_matrix([str(name) for name in confusion["classes"]], confusion["counts"], "test")
         if confusion else None,
         error_by_step(errors, " on the test split", "error-by-step-test"),
     )  # fmt: skip
-    tables = [per_class(confusion["classes"], confusion["counts"])] if confusion else []
+    tables = [per_class(confusion["classes"], confusion["counts"], "test")] if confusion else []
     return Subsection("", [text], tables, figures=[figure for figure in figures if figure])
