@@ -9,8 +9,14 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from lstm_lab import kernels
-from lstm_lab.kernels import Variant, reference
+from lstm_lab.kernels import Variant, noise, reference
 from lstm_lab.kernels.lengths import length_mask
+
+
+def unroll(step, x, lengths, state, reverse, with_noise):
+    if with_noise is None:
+        return reference.unroll(step, x, lengths, state, reverse)
+    return noise.unroll(step, x, lengths, state, reverse, with_noise)
 
 
 class Family:
@@ -33,19 +39,19 @@ class Family:
             for shape, s in zip(shapes, scales, strict=True)
         ]
 
-    def fast(self, lengths: Tensor, leaves, reverse: bool = False):
+    def fast(self, lengths: Tensor, leaves, reverse: bool = False, noise=None):
         x, *rest = leaves
         n = self.states + 4
         extra = {"peephole": rest[n]} if self.peephole else {}
-        return self.layer(x, lengths, *rest[:n], reverse=reverse, **self.options, **extra)
+        return self.layer(x, lengths, *rest[:n], reverse=reverse, noise=noise, **self.options, **extra)
 
-    def slow(self, lengths: Tensor, leaves, reverse: bool = False):
+    def slow(self, lengths: Tensor, leaves, reverse: bool = False, noise=None):
         x, *rest = leaves
         weights = dict(zip(("W", "U", "b", "b_h"), rest[self.states : self.states + 4], strict=True))
         if self.peephole:
             weights["peephole"] = rest[-1]
         step = partial(self.step, **weights, **self.options)
-        return reference.unroll(step, x, lengths, tuple(rest[: self.states]), reverse)
+        return unroll(step, x, lengths, tuple(rest[: self.states]), reverse, noise)
 
 
 class NormFamily(Family):
@@ -56,13 +62,13 @@ class NormFamily(Family):
         gains = [b.detach().flip(0) * 0.3 + 1, b.detach() * 0.3 + 1, b.detach()[:H] * 0.3 + 1, b.detach()[H : 2 * H]]
         return [*common, b, *(gain.clone().requires_grad_() for gain in gains)]
 
-    def fast(self, lengths: Tensor, leaves, reverse: bool = False):
-        return self.layer(leaves[0], lengths, *leaves[1:], reverse=reverse)
+    def fast(self, lengths: Tensor, leaves, reverse: bool = False, noise=None):
+        return self.layer(leaves[0], lengths, *leaves[1:], reverse=reverse, noise=noise)
 
-    def slow(self, lengths: Tensor, leaves, reverse: bool = False):
+    def slow(self, lengths: Tensor, leaves, reverse: bool = False, noise=None):
         names = ("W", "U", "b", "gain_x", "gain_h", "gain_c", "shift_c")
         step = partial(self.step, **dict(zip(names, leaves[3:], strict=True)))
-        return reference.unroll(step, leaves[0], lengths, tuple(leaves[1:3]), reverse)
+        return unroll(step, leaves[0], lengths, tuple(leaves[1:3]), reverse, noise)
 
 
 def odyssey(gates: int, peephole: bool = True, **without) -> Family:

@@ -19,6 +19,7 @@ Call `tune_memory()` once before training: otherwise malloc returns memory to th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -28,10 +29,15 @@ from lstm_lab.kernels import gpu, native, native_layers, reference
 from lstm_lab.kernels.executor import execute
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
 from lstm_lab.kernels.native_layers import Family, Flag
+from lstm_lab.kernels.noise import RecurrentNoise, say_slow
+from lstm_lab.kernels.noise import unroll as unroll_with_noise
+from lstm_lab.kernels.philox import NoiseKey
 from lstm_lab.kernels.reference import PLAIN, Variant
 
 __all__ = [
     "PLAIN",
+    "NoiseKey",
+    "RecurrentNoise",
     "Status",
     "Variant",
     "disabled",
@@ -59,6 +65,7 @@ def lstm(
     peephole: Tensor | None = None,
     variant: Variant = PLAIN,
     reverse: bool = False,
+    noise: RecurrentNoise | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """An LSTM layer; gates in the order i, f, g, o, without those that the variant leaves out.
 
@@ -67,19 +74,21 @@ def lstm(
         h0, c0: initial state; None for zeros.
         peephole: (3, H) diagonal connections from c to i, f, o; o reads the new c. Rows of missing gates are ignored.
         variant: which gates and activations the layer has.
+        noise: inside the recurrence (see `RecurrentNoise`); all layers here take it.
 
     Returns:
         Outputs, final h, final c.
 
     Raises:
-        ValueError: shapes that do not match, or lengths outside 0..T.
+        ValueError: shapes that do not match, lengths outside 0..T, or noise for another number of samples.
     """
     G = len(variant.checked().gates)
     H = _check(x, lengths, W, U, (b, b_h), (h0, c0), G)
     if peephole is not None and peephole.shape != (3, H):
         raise ValueError(f"peephole: expected (3, {H}), got {tuple(peephole.shape)}")
     state, plain = (_start(x, h0, H), _start(x, c0, H)), peephole is None and variant == PLAIN
-    if not plain and gpu.supports(x, U, W, b, b_h, *state, peephole):
+    noise = None if noise is None else noise.checked(len(x))
+    if not plain and noise is None and gpu.supports(x, U, W, b, b_h, *state, peephole):
         return gpu.lstm(x, lengths, *state, W, U, b, b_h, peephole, variant, reverse)
     if native.supports(x, W, U, b, b_h, h0, c0, peephole):
         flags = (
@@ -91,14 +100,14 @@ def lstm(
             | Flag.PEEPHOLE * (peephole is not None)
             | Flag.CIFG * variant.coupled
         )
-        return native_layers.sequence(Family.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole)
-    if plain:
+        return native_layers.sequence(Family.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole, noise)
+    if plain and noise is None:
         result = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
         if result is not None:
             outputs, h, c = result
             return outputs, h, c
     step = partial(reference.lstm_step, W=W, U=U, b=b, b_h=b_h, peephole=peephole, variant=variant)
-    outputs, h, c = reference.unroll(step, x, lengths, state, reverse)
+    outputs, h, c = _unroll(step, x, lengths, state, reverse, noise)
     return outputs, h, c
 
 
@@ -116,6 +125,7 @@ def norm_lstm(
     shift_c: Tensor,
     *,
     reverse: bool = False,
+    noise: RecurrentNoise | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """An LSTM layer with layer normalisation (Ba et al. 2016) of W x, of U h, gates together, and of c' in its tanh.
 
@@ -131,14 +141,15 @@ def norm_lstm(
         if part.shape != (H,):
             raise ValueError(f"gain and shift of c: expected ({H},), got {tuple(part.shape)}")
     state = (_start(x, h0, H), _start(x, c0, H))
-    if gpu.supports(x, U, W, b, *state, gain_x, gain_h, gain_c, shift_c):
+    noise = None if noise is None else noise.checked(len(x))
+    if noise is None and gpu.supports(x, U, W, b, *state, gain_x, gain_h, gain_c, shift_c):
         return gpu.norm_lstm(x, lengths, *state, W, U, b, gain_x, gain_h, gain_c, shift_c, reverse)
     if native.supports(x, W, U, b, h0, c0, gain_x, gain_h, gain_c, shift_c):
         norm = torch.cat((gain_h, gain_x, b, gain_c, shift_c))
-        return native_layers.sequence(Family.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm)
+        return native_layers.sequence(Family.NORM, 0, reverse, 4, x, lengths, h0, c0, W, U, None, None, norm, noise)
     weights = {"gain_x": gain_x, "gain_h": gain_h, "gain_c": gain_c, "shift_c": shift_c}
     step = partial(reference.norm_lstm_step, W=W, U=U, b=b, **weights)
-    outputs, h, c = reference.unroll(step, x, lengths, state, reverse)
+    outputs, h, c = _unroll(step, x, lengths, state, reverse, noise)
     return outputs, h, c
 
 
@@ -152,15 +163,19 @@ def gru(
     b_h: Tensor | None = None,
     *,
     reverse: bool = False,
+    noise: RecurrentNoise | None = None,
 ) -> tuple[Tensor, Tensor]:
     """A GRU layer in torch's form (r acts after U); gates in the order r, z, n -> outputs, final h."""
     H = _check(x, lengths, W, U, (b, b_h), (h0,), 3)
+    noise = None if noise is None else noise.checked(len(x))
     if native.supports(x, W, U, b, b_h, h0):
-        return native_layers.sequence(Family.GRU, 0, reverse, 3, x, lengths, h0, None, W, U, b, b_h, None)[:2]
-    state = (_start(x, h0, H),)
-    result = reference.torch_layer("gru", x, lengths, state, _weights(W, U, b, b_h), reverse)
+        return native_layers.sequence(Family.GRU, 0, reverse, 3, x, lengths, h0, None, W, U, b, b_h, None, noise)[:2]
+    state, result = (_start(x, h0, H),), None
+    if noise is None:
+        result = reference.torch_layer("gru", x, lengths, state, _weights(W, U, b, b_h), reverse)
     if result is None:
-        result = reference.unroll(partial(reference.gru_step, W=W, U=U, b=b, b_h=b_h), x, lengths, state, reverse)
+        step = partial(reference.gru_step, W=W, U=U, b=b, b_h=b_h)
+        result = _unroll(step, x, lengths, state, reverse, noise)
     outputs, h = result
     return outputs, h
 
@@ -176,20 +191,46 @@ def rnn(
     *,
     relu: bool = False,
     reverse: bool = False,
+    noise: RecurrentNoise | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """An Elman layer, tanh or relu -> outputs, final h."""
+    """An Elman layer, tanh or relu -> outputs, final h.
+
+    Raises:
+        ValueError: as `lstm`, and for noise with `update_dropout`, for which there is no candidate.
+    """
     H = _check(x, lengths, W, U, (b, b_h), (h0,), 1)
+    noise = None if noise is None else noise.checked(len(x))
+    if noise is not None and noise.update_dropout:
+        raise ValueError(reference.NO_UPDATE)
     if native.supports(x, W, U, b, b_h, h0):
         flags = Flag.RELU * relu
-        return native_layers.sequence(Family.RNN, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None)[:2]
-    state = (_start(x, h0, H),)
-    name = "rnn_relu" if relu else "rnn_tanh"
-    result = reference.torch_layer(name, x, lengths, state, _weights(W, U, b, b_h), reverse)
+        return native_layers.sequence(Family.RNN, flags, reverse, 1, x, lengths, h0, None, W, U, b, b_h, None, noise)[
+            :2
+        ]
+    state, result = (_start(x, h0, H),), None
+    if noise is None:
+        name = "rnn_relu" if relu else "rnn_tanh"
+        result = reference.torch_layer(name, x, lengths, state, _weights(W, U, b, b_h), reverse)
     if result is None:
         step = partial(reference.rnn_step, W=W, U=U, b=b, b_h=b_h, relu=relu)
-        result = reference.unroll(step, x, lengths, state, reverse)
+        result = _unroll(step, x, lengths, state, reverse, noise)
     outputs, h = result
     return outputs, h
+
+
+def _unroll(
+    step: Callable[..., tuple[Tensor, ...]],
+    x: Tensor,
+    lengths: Tensor,
+    state: tuple[Tensor, ...],
+    reverse: bool,
+    noise: RecurrentNoise | None,
+) -> tuple[Tensor, ...]:
+    """A step in torch, one after the other; noise that runs this way says so once."""
+    if noise is None:
+        return reference.unroll(step, x, lengths, state, reverse)
+    say_slow(x.device.type, native.status().reason)
+    return unroll_with_noise(step, x, lengths, state, reverse, noise)
 
 
 def _start(x: Tensor, state: Tensor | None, H: int) -> Tensor:

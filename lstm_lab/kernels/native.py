@@ -28,6 +28,7 @@ class LayerCall(ctypes.Structure):
         *((name, c_void_p) for name in ("cells", "tanhs", "dout")),
         *(("dout_stride_b", c_int64), ("dout_stride_t", c_int64)),
         *((name, c_void_p) for name in ("dhT", "dcT", "dx", "dh0", "dc0", "d_extra", "dW", "dU", "db_ih", "db_hh")),
+        ("noise", c_void_p),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from enum import IntEnum, IntFlag
 from typing import Any, NamedTuple, Protocol
@@ -9,7 +10,10 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from lstm_lab.kernels import noise_call
 from lstm_lab.kernels.native import Engine, LayerCall, require_engine
+from lstm_lab.kernels.noise import RecurrentNoise
+from lstm_lab.kernels.noise_call import DrawnNoise, NoiseCall
 
 NO_MEMORY = "the native engine could not allocate its scratch memory: lower the batch size, or set LSTM_LAB_KERNELS=off"
 _LANES = 16  # of the widest vector, in float32: row strides are rounded up to it
@@ -61,6 +65,7 @@ class _Options(NamedTuple):
     num_gates: int
     threads: int
     lengths: Tensor
+    noise: DrawnNoise | None
 
 
 class _Inputs(NamedTuple):
@@ -83,6 +88,8 @@ class _Saved(NamedTuple):
     gates: Tensor
     cells: Tensor
     tanhs: Tensor
+    before: Tensor
+    """Of `struct Noise`; empty where it is not needed."""
 
 
 def row_stride(width: int, itemsize: int) -> int:
@@ -105,6 +112,7 @@ def sequence(
     b_ih: Tensor | None,
     b_hh: Tensor | None,
     extra: Tensor | None,
+    noise: RecurrentNoise | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One layer over a padded batch.
 
@@ -112,6 +120,7 @@ def sequence(
         flags: a combination of `Flag`.
         num_gates: G, with weights.
         extra: peepholes (3, H) of an LSTM; gains and shifts (14, H) of one with layer normalisation.
+        noise: None for none, which costs nothing.
         others: shapes as in `kernels.lstm`.
 
     Returns:
@@ -119,7 +128,8 @@ def sequence(
     """
     inputs = _Inputs(x, h0, c0, W, U, b_ih, b_hh, extra)
     lengths = lengths.to("cpu", torch.int64).contiguous()
-    options = _Options(require_engine(), family, flags, reverse, num_gates, torch.get_num_threads(), lengths)
+    drawn = None if noise is None else noise_call.draw(noise, x.shape[1], U.shape[1])
+    options = _Options(require_engine(), family, flags, reverse, num_gates, torch.get_num_threads(), lengths, drawn)
     # Without gradients nothing is saved: no gates, and two steps of rows and states.
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs):
         apply: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Sequence.apply
@@ -139,17 +149,20 @@ def _forward(
     gates_width = {Family.GRU: 4 * H, Family.NORM: 13 * H + 3}.get(family, options.num_gates * H)
     rows_stride, gates_stride = row_stride(H + 1 + I, size), row_stride(gates_width, size)
     out, hT, cT = x.new_empty(B, T, H), x.new_empty(B, H), x.new_empty(B, H if has_c else 0)
+    noise = options.noise
+    copied = noise is not None and noise.masks_state and (family is Family.GRU or noise.reads_state)
     saved = _Saved(
         rows=x.new_empty(rows, rows_stride),
         gates=x.new_empty(rows if training or family is Family.NORM else 0, gates_stride),
         cells=x.new_empty(rows if has_c else 0, padded),
         tanhs=x.new_empty(rows if has_c and training else 0, padded),
+        before=x.new_empty(rows if copied else 0, padded),
     )
     call = LayerCall(family, options.flags, options.threads, training, options.reverse, B, T, I, H)
     call.rows_stride, call.gates_stride = rows_stride, gates_stride
     _set_pointers(call, options.lengths, inputs, saved)
     call.out, call.hT, call.cT = out.data_ptr(), hT.data_ptr(), cT.data_ptr()
-    _check(options.engine.forward[x.dtype](call), T)
+    _run(options.engine.forward[x.dtype], call, options, saved)
     return (out, hT, cT), saved, call
 
 
@@ -161,7 +174,7 @@ def _set_pointers(call: LayerCall, lengths: Tensor, inputs: _Inputs, saved: _Sav
     call.lengths = lengths.data_ptr()
     call.x, call.h0, call.c0, call.W, call.U, call.b_ih, call.b_hh, call.extra = map(_pointer, inputs)
     call.x_stride_b, call.x_stride_t = inputs.x.stride(0), inputs.x.stride(1)
-    call.rows, call.gates, call.cells, call.tanhs = map(_pointer, saved)
+    call.rows, call.gates, call.cells, call.tanhs = map(_pointer, saved[:4])
 
 
 def _dense(tensor: Tensor) -> Tensor:
@@ -175,9 +188,12 @@ def _dense_inputs(inputs: _Inputs) -> _Inputs:
     return _Inputs(*(None if tensor is None else _dense(tensor) for tensor in inputs))  # type: ignore[arg-type]
 
 
-def _check(code: int, steps: int) -> None:
+def _run(function: Callable[[LayerCall], int], call: LayerCall, options: _Options, saved: _Saved) -> None:
+    noise: NoiseCall | None = None if options.noise is None else options.noise.to_call(saved.before)
+    call.noise = None if noise is None else ctypes.addressof(noise)
+    code = function(call)
     if code == -1:
-        raise ValueError(f"every length must lie in 0..{steps}, the steps of the batch")
+        raise ValueError(f"every length must lie in 0..{call.T}, the steps of the batch")
     if code < 0:
         raise MemoryError(NO_MEMORY)
 
@@ -223,8 +239,8 @@ class _Sequence(torch.autograd.Function):
     ) -> tuple[Tensor | None, ...]:
         """Gradients of `_Inputs`."""
         options, call = ctx.options, ctx.layer_call
-        *tensors, cT, rows, gates, cells, tanhs = ctx.saved_tensors
-        inputs, saved = _Inputs(*tensors), _Saved(rows, gates, cells, tanhs)
+        *tensors, cT, rows, gates, cells, tanhs, before = ctx.saved_tensors
+        inputs, saved = _Inputs(*tensors), _Saved(rows, gates, cells, tanhs, before)
         if ctx.gates_overwritten:  # by the gradients of an earlier backward pass: compute them again
             (_, _, cT), saved, call = _forward(options, inputs, training=True)
         ctx.gates_overwritten = True
@@ -245,7 +261,7 @@ class _Sequence(torch.autograd.Function):
         if extra is not None and needed[7]:  # each thread adds up its own
             grads[7] = x.new_empty(options.engine.threads(call), *extra.shape)
         call.dx, call.dh0, call.dc0, call.dW, call.dU, call.db_ih, call.db_hh, call.d_extra = map(_pointer, grads)
-        _check(options.engine.backward[x.dtype](call), x.shape[1])
+        _run(options.engine.backward[x.dtype], call, options, saved)
         if (d_extra := grads[7]) is not None:
             grads[7] = d_extra.sum(0)
         return tuple(grad if needs else None for grad, needs in zip(grads, needed, strict=True))

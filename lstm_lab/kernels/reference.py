@@ -50,6 +50,7 @@ class Variant(NamedTuple):
 
 
 PLAIN = Variant()
+NO_UPDATE = "update_dropout: an Elman network adds no candidate to its state; use state_dropout or zoneout_h"
 _TORCH_LAYERS: dict[str, Callable[..., tuple[Tensor, ...]]] = {
     "lstm": torch.lstm,
     "gru": torch.gru,
@@ -68,9 +69,15 @@ def lstm_step(
     b_h: Tensor | None,
     peephole: Tensor | None = None,
     variant: Variant = PLAIN,
+    products_of: Tensor | None = None,
+    update: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """x (B, I), h and c (B, H) -> the next h and c. `peephole` (3, H) for i, f, o; the output gate reads the new c."""
-    activations = lstm_activations(x, h, c, W, U, b, b_h, peephole, variant)
+    """x (B, I), h and c (B, H) -> the next h and c. `peephole` (3, H) for i, f, o; the output gate reads the new c.
+
+    All steps here take `products_of`, what U is multiplied by instead of h, and those with a candidate `update`, its
+    factor; see `noise.py`.
+    """
+    activations = lstm_activations(x, h, c, W, U, b, b_h, peephole, variant, products_of, update)
     return activations["h"], activations["c"]
 
 
@@ -84,9 +91,11 @@ def lstm_activations(
     b_h: Tensor | None,
     peephole: Tensor | None = None,
     variant: Variant = PLAIN,
+    products_of: Tensor | None = None,
+    update: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The same step with all its activations, (B, H) each; a gate that the variant leaves out is 1."""
-    z = _affine(x, W, b) + _affine(h, U, b_h)  # (B, G H)
+    z = _affine(x, W, b) + _affine(h if products_of is None else products_of, U, b_h)  # (B, G H)
     pre = dict(zip(variant.gates, torch.split(z, h.shape[1], 1), strict=True))
 
     def gate(name: str, c: Tensor, row: int) -> Tensor:
@@ -97,7 +106,7 @@ def lstm_activations(
     i = gate("i", c, 0)  # (B, H)
     f = 1 - i if variant.coupled else gate("f", c, 1)
     g = torch.tanh(pre["g"]) if variant.input_activation else pre["g"]
-    c = f * c + i * g
+    c = f * c + i * (g if update is None else g * update)
     o = gate("o", c, 2)
     h = o * (torch.tanh(c) if variant.output_activation else c)
     return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
@@ -114,29 +123,56 @@ def norm_lstm_step(
     gain_h: Tensor,
     gain_c: Tensor,
     shift_c: Tensor,
+    products_of: Tensor | None = None,
+    update: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """An LSTM step with layer normalisation (Ba et al. 2016, equations 20-22): gains (4 H,), those of c (H,)."""
     width, H = (len(U),), (h.shape[1],)
+    h = h if products_of is None else products_of
     z = layer_norm(h @ U.T, width, gain_h) + layer_norm(x @ W.T, width, gain_x) + b  # (B, 4 H)
     i, f, g, o = z.chunk(4, 1)
-    c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+    g = torch.tanh(g) if update is None else torch.tanh(g) * update
+    c = torch.sigmoid(f) * c + torch.sigmoid(i) * g
     return torch.sigmoid(o) * torch.tanh(layer_norm(c, H, gain_c, shift_c)), c
 
 
-def gru_step(x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None) -> tuple[Tensor]:
+def gru_step(
+    x: Tensor,
+    h: Tensor,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor | None,
+    b_h: Tensor | None,
+    products_of: Tensor | None = None,
+    update: Tensor | None = None,
+) -> tuple[Tensor]:
     """A GRU step as torch has it (Cho et al. 2014; the reset gate acts after U_n): gates r, z, n; b, b_h (3 H,)."""
     x_r, x_z, x_n = _affine(x, W, b).chunk(3, 1)  # (B, H)
-    h_r, h_z, h_n = _affine(h, U, b_h).chunk(3, 1)
+    h_r, h_z, h_n = _affine(h if products_of is None else products_of, U, b_h).chunk(3, 1)
     r, z = torch.sigmoid(x_r + h_r), torch.sigmoid(x_z + h_z)
-    n = torch.tanh(x_n + r * h_n)
+    n = torch.tanh(x_n + r * h_n) if update is None else torch.tanh(x_n + r * h_n) * update
     return ((1 - z) * n + z * h,)
 
 
 def rnn_step(
-    x: Tensor, h: Tensor, W: Tensor, U: Tensor, b: Tensor | None, b_h: Tensor | None, relu: bool = False
+    x: Tensor,
+    h: Tensor,
+    W: Tensor,
+    U: Tensor,
+    b: Tensor | None,
+    b_h: Tensor | None,
+    relu: bool = False,
+    products_of: Tensor | None = None,
+    update: Tensor | None = None,
 ) -> tuple[Tensor]:
-    """An Elman step (Elman 1990): tanh or relu of W x + U h + b + b_h."""
-    z = _affine(x, W, b) + _affine(h, U, b_h)  # (B, H)
+    """An Elman step (Elman 1990): tanh or relu of W x + U h + b + b_h. Its new h has no part that `update` could drop.
+
+    Raises:
+        ValueError: an `update`.
+    """
+    if update is not None:
+        raise ValueError(NO_UPDATE)
+    z = _affine(x, W, b) + _affine(h if products_of is None else products_of, U, b_h)  # (B, H)
     return (torch.relu(z) if relu else torch.tanh(z),)
 
 

@@ -9,6 +9,7 @@
 // padding is never read, computed or stored. Each thread owns whole samples: no sum here depends on the number of threads,
 // and every row is summed in the same order whatever block it falls into.
 #pragma once
+#include "noise.h"
 #include "vectors.h"
 
 // The caller's whole request. Mirrored field by field in native.py.
@@ -28,6 +29,7 @@ struct LayerCall {
   const void *dhT, *dcT;                      // null for zeros
   void *dx, *dh0, *dc0, *d_extra;             // (B, T, I), (B, H), (B, H), (threads, like extra); null if not needed
   void *dW, *dU, *db_ih, *db_hh;              // like the weights; dW null if none is needed
+  const Noise *noise;                         // null for none
 };
 
 namespace {
@@ -173,5 +175,18 @@ template <class T> struct Work {
 template <class T> struct Destinations {
   T **h, **c, **out;
 };
+
+// The step whose rows are computed, and the samples of its rows.
+struct Step {
+  i64 t;
+  const i64 *ids;
+};
+
+// h_{t-1} of a row as the step before left it, and the elements from row to row.
+template <class T> INLINE const T *state_before(const LayerCall &j, i64 row, i64 Hp, i64 &stride) {
+  const bool masked = j.noise && j.noise->before;
+  stride = masked ? Hp : j.rows_stride;
+  return (const T *)(masked ? j.noise->before : j.rows) + row * stride;
+}
 
 }  // namespace

@@ -44,19 +44,31 @@ template <class T> BackwardScratch<T> start_backward(const Work<T> &w) {
 // Pointwise part for rows [r, r + rows) of step t and NV vectors of units from u on. z: what step t+1 gives h_t; `ends`: these
 // samples end here, and the gradient of their final h comes in. t = -1: the gradient of h0.
 template <class T>
-void backward_tile(const Work<T> &w, const BackwardScratch<T> &s, i64 t, const T *z, int NV, i64 u, i64 r, int rows, bool ends) {
+void backward_tile(const Work<T> &w, const BackwardScratch<T> &s, i64 t, T *z, int NV, i64 u, i64 r, int rows, bool ends) {
   typedef typename Lanes<T>::V V;
   enum { N = Lanes<T>::N };
   const LayerCall &j = *w.call;
   const i64 H = j.H, Hp = padded<T>(H), row = w.shard->base + (t < 0 ? 0 : w.shard->offset[t]) + r;
-  const T *end = ends && j.dhT ? s.dh_carry : 0;
+  const bool direct = j.family == GRU || j.noise;  // h_t reaches h_{t+1} without a product too
+  const T *end = direct || (ends && j.dhT) ? s.dh_carry : 0;
   T **dout = j.dout ? s.dout : 0;
+  const Step step = {t, w.shard->ids};
+  if (j.noise && j.noise->state.bits && !ends)
+    for (int q = 0; q < rows; q++)
+      for (int v = 0; v < NV; v++) {
+        T *to = z + (q * NV + v) * N;
+        store(to, load(to) * values<T>(j.noise->state, step.ids[r + q], t + 1, u + v * N));
+      }
+  const auto gru = j.noise ? gru_backward<T, true> : gru_backward<T, false>;
+  const auto rnn = j.noise ? rnn_backward<T, true> : rnn_backward<T, false>;
+  const auto lstm = j.noise ? j.flags ? lstm_backward<T, false, true> : lstm_backward<T, true, true>
+                            : j.flags ? lstm_backward<T, false, false> : lstm_backward<T, true, false>;
   for (int v = 0; v < NV; v++, z += N) {
     const i64 at = u + v * N;
     if (t < 0)
       for (int q = 0; q < rows; q++) {
         V dh = load(z + q * NV * N);
-        if (ends || j.family == GRU) dh += load(s.dh_carry + (r + q) * Hp + at);
+        if (ends || direct) dh += load(s.dh_carry + (r + q) * Hp + at);
         store_n((T *)j.dh0 + w.shard->ids[r + q] * H + at, dh, lanes_at(H, at, N));
       }
     else if (j.family == NORM)
@@ -65,11 +77,9 @@ void backward_tile(const Work<T> &w, const BackwardScratch<T> &s, i64 t, const T
         if (end) dh += load(end + (r + q) * Hp + at);
         store(s.dh_now + (r + q) * Hp + at, dh);
       }
-    else if (j.family == GRU) gru_backward<T>(j, z, NV * N, at, r, rows, dout, s.dh_carry, row, Hp);
-    else if (j.family == RNN) rnn_backward<T>(j, z, NV * N, at, r, rows, dout, end, row, Hp);
-    else if (j.flags == 0)
-      lstm_backward<T, true>(j, z, NV * N, at, r, rows, dout, end, s.dc_carry, s.after, row, Hp, s.d_extra);
-    else lstm_backward<T, false>(j, z, NV * N, at, r, rows, dout, end, s.dc_carry, s.after, row, Hp, s.d_extra);
+    else if (j.family == GRU) gru(j, z, NV * N, at, r, rows, dout, s.dh_carry, row, Hp, step);
+    else if (j.family == RNN) rnn(j, z, NV * N, at, r, rows, dout, end, s.dh_carry, row, Hp, step);
+    else lstm(j, z, NV * N, at, r, rows, dout, end, s.dh_carry, s.dc_carry, s.after, row, Hp, s.d_extra, step);
   }
 }
 
@@ -122,6 +132,7 @@ template <class T> void backward_shard(Work<T> &w) {
   T *cells = (T *)j.cells, *cT = (T *)j.cT, *dout = (T *)j.dout;
   const BackwardScratch<T> s = start_backward<T>(w);
   T z[TILE_SIZE] __attribute__((aligned(64)));
+  const auto norm = j.noise ? norm_backward<T, true> : norm_backward<T, false>;
   i64 summed = shard.base + shard.offset[shard.steps];  // rows from here on are in the weights' gradients
   for (i64 t = shard.steps - 1; t >= 0; t--) {
     const i64 n = shard.batch_sizes[t], alive = shard.batch_sizes[t + 1];
@@ -133,7 +144,8 @@ template <class T> void backward_shard(Work<T> &w) {
     }
     backward_step<T>(w, s, t, n, z);
     for (i64 r = 0; j.family == NORM && r < n; r++)
-      norm_backward<T>(j, row + r, s.dh_now + r * Hp, dout ? s.dout[r] : 0, s.dc_carry + r * Hp, s.d_extra, Hp);
+      norm(j, row + r, s.dh_now + r * Hp, dout ? s.dout[r] : 0, s.dh_carry + r * Hp, s.dc_carry + r * Hp, s.d_extra, Hp,
+           shard.ids[r], t);
     if (j.dx) input_gradient<T>(w, t, z);
     if (j.dW && (summed - row >= BLOCK || t == 0)) {  // rows of a few steps, while they are still in the cache
       for_blocks(summed - row, BLOCK, [&](i64 r, int n) { add_rows<T>(j, row + r, n, w.pack, w.sums); });

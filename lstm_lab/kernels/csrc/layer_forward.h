@@ -40,23 +40,38 @@ template <class T> void gather_inputs(const LayerCall &j, const Shard &shard, i6
   }
 }
 
+// h_{t-1} of each row is copied where the step needs it, and multiplied by its mask for the products.
+template <class T> void mask_states(const LayerCall &j, const Shard &shard, i64 t) {
+  enum { N = Lanes<T>::N };
+  const i64 row = shard.base + shard.offset[t], Hp = padded<T>(j.H);
+  if (!j.noise || !j.noise->state.bits) return;
+  for (i64 r = 0; r < shard.batch_sizes[t]; r++) {
+    T *h = (T *)j.rows + (row + r) * j.rows_stride;
+    if (j.noise->before) memcpy((T *)j.noise->before + (row + r) * Hp, h, j.H * sizeof(T));
+    for (i64 u = 0; u < j.H; u += N) {
+      const int m = lanes_at(j.H, u, N);
+      store_n(h + u, load_n(h + u, m) * values<T>(j.noise->state, shard.ids[r], t, u), m);
+    }
+  }
+}
+
 // One step of n rows from `row` on: products and pointwise part, one vector of units after the other.
-template <class T> void gru_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to) {
+template <class T> void gru_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to, const Step &step) {
   enum { N = Lanes<T>::N };
   const LayerCall &j = *w.call;
-  const i64 H = j.H, I = j.I, stride = j.rows_stride;
+  const i64 H = j.H, I = j.I, Hp = padded<T>(H), stride = j.rows_stride;
   const T *a = (const T *)j.rows + row * stride, *panel = w.panels, *panel_x = w.panels_x;
   T z[2 * TILE_SIZE] __attribute__((aligned(64)));
-  for (i64 u = 0; u < padded<T>(H); u += N) {
+  for (i64 u = 0; u < Hp; u += N) {
     for_blocks(n, MAX_ROWS[3], [&](i64 r, int rows) {
       TILES<T>[3][rows](a + r * stride, stride, panel, H + 1, z);
       TILES<T>[3][rows](a + r * stride + H, stride, panel_x, I + 1, z + TILE_SIZE);
-      gru_forward<T>(j, z, z + TILE_SIZE, u, r, rows, to, row + r);
+      (j.noise ? gru_forward<T, true> : gru_forward<T, false>)(j, z, z + TILE_SIZE, u, r, rows, to, row + r, Hp, step);
     });
     panel += (H + 1) * 3 * N, panel_x += (I + 1) * 3 * N;
   }
 }
-template <class T> void norm_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to) {
+template <class T> void norm_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to, const Step &step) {
   enum { N = Lanes<T>::N };
   const LayerCall &j = *w.call;
   const i64 H = j.H, I = j.I, Hp = padded<T>(H), stride = j.rows_stride;
@@ -77,23 +92,26 @@ template <class T> void norm_rows(const Work<T> &w, i64 n, i64 row, const Destin
     });
     panel += H * 4 * N, panel_x += I * 4 * N;
   }
-  for (i64 r = 0; r < n; r++) norm_forward<T>(j, row + r, to.h[r], to.c[r], to.out[r], Hp);
+  const auto norm = j.noise ? norm_forward<T, true> : norm_forward<T, false>;
+  for (i64 r = 0; r < n; r++) norm(j, row + r, to.h[r], to.c[r], to.out[r], Hp, step.ids[r], step.t);
 }
-template <class T> void lstm_or_rnn_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to) {
+template <class T> void lstm_or_rnn_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to, const Step &step) {
   enum { N = Lanes<T>::N };
   const LayerCall &j = *w.call;
   const i64 H = j.H, K = H + 1 + j.I, Hp = padded<T>(H), stride = j.rows_stride;
   const int G = num_gates(j), per_panel = j.family == RNN ? 4 : 1;
   const T *a = (const T *)j.rows + row * stride, *panel = w.panels;
   T z[TILE_SIZE] __attribute__((aligned(64)));
+  const auto rnn = j.noise ? rnn_forward<T, true> : rnn_forward<T, false>;
+  const auto lstm = j.noise ? j.flags ? lstm_forward<T, false, true> : lstm_forward<T, true, true>
+                            : j.flags ? lstm_forward<T, false, false> : lstm_forward<T, true, false>;
   for (i64 u = 0; u < Hp; u += per_panel * N) {
     const int units = (int)((Hp - u) / N < per_panel ? (Hp - u) / N : per_panel), NV = G * units;
     for_blocks(n, MAX_ROWS[NV], [&](i64 r, int rows) {
       TILES<T>[NV][rows](a + r * stride, stride, panel, K, z);
       if (j.family == RNN)
-        for (int v = 0; v < units; v++) rnn_forward<T>(j, z + v * N, NV * N, u + v * N, r, rows, to, row + r);
-      else if (j.flags == 0) lstm_forward<T, true>(j, z, NV * N, u, r, rows, to, row + r, Hp);
-      else lstm_forward<T, false>(j, z, NV * N, u, r, rows, to, row + r, Hp);
+        for (int v = 0; v < units; v++) rnn(j, z + v * N, NV * N, u + v * N, r, rows, to, row + r, Hp, step);
+      else lstm(j, z, NV * N, u, r, rows, to, row + r, Hp, step);
     });
     panel += K * NV * N;
   }
@@ -107,10 +125,12 @@ template <class T> void forward_shard(Work<T> &w) {
   start_forward<T>(j, shard);
   for (i64 t = 0; t < shard.steps; t++) {
     const i64 n = shard.batch_sizes[t], row = shard.base + shard.offset[t];
+    const Step step = {t, shard.ids};
     gather_inputs<T>(j, shard, t, to);
-    if (j.family == GRU) gru_rows<T>(w, n, row, to);
-    else if (j.family == NORM) norm_rows<T>(w, n, row, to);
-    else lstm_or_rnn_rows<T>(w, n, row, to);
+    mask_states<T>(j, shard, t);
+    if (j.family == GRU) gru_rows<T>(w, n, row, to, step);
+    else if (j.family == NORM) norm_rows<T>(w, n, row, to, step);
+    else lstm_or_rnn_rows<T>(w, n, row, to, step);
   }
 }
 

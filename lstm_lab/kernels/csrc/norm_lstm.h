@@ -26,7 +26,8 @@ template <class T> INLINE void moments(const T *x, i64 n, T &mean, T &scale) {
   scale = 1 / __builtin_sqrt(double(square / n) + EPSILON);
 }
 
-template <class T> void norm_forward(const LayerCall &j, i64 row, T *h_to, T *c_to, T *out, i64 Hp) {
+template <class T, bool NOISY>
+void norm_forward(const LayerCall &j, i64 row, T *h_to, T *c_to, T *out, i64 Hp, i64 b, i64 t) {
   typedef typename Lanes<T>::V V;
   enum { N = Lanes<T>::N };
   const i64 H = j.H;
@@ -46,22 +47,31 @@ template <class T> void norm_forward(const LayerCall &j, i64 row, T *h_to, T *c_
       store_n(n_h + at, a, m), store_n(n_x + at, x, m);
       z[g] = a * load_n(gain_h + at, m) + (x * load_n(gain_x + at, m) + load_n(bias + at, m));
     }
-    const V i = sigmoid(z[0]), f = sigmoid(z[1]), g = tanh_(z[2]), o = sigmoid(z[3]), c = f * load(before + u) + i * g;
+    const V i = sigmoid(z[0]), f = sigmoid(z[1]), g = tanh_(z[2]), o = sigmoid(z[3]);
+    const V c = f * load(before + u) + i * (NOISY ? g * values<T>(j.noise->update, b, t, u) : g);
     store_n(gates + u, i, m), store_n(gates + H + u, f, m), store_n(gates + 2 * H + u, g, m), store_n(gates + 3 * H + u, o, m);
     store_n(c_to + u, c, m);
   }
   moments(c_to, H, mean_c, scales[2]);
+  i64 h_stride;
+  const T *h_before = state_before<T>(j, row, Hp, h_stride);
   for (i64 u = 0; u < H; u += N) {
     const int m = lanes_at(H, u, N);
-    const V c = (load_n(c_to + u, m) - mean_c) * scales[2], s = tanh_(c * load_n(gain_c + u, m) + load_n(gain_c + H + u, m));
-    const V h = load_n(gates + 3 * H + u, m) * s;
+    const V raw = load_n(c_to + u, m), c = (raw - mean_c) * scales[2], s = tanh_(c * load_n(gain_c + u, m) + load_n(gain_c + H + u, m));
+    V h = load_n(gates + 3 * H + u, m) * s;
+    if (NOISY) {
+      const V one = V{} + T(1), old_c = values<T>(j.noise->zoneout_c, b, t, u), old_h = values<T>(j.noise->zoneout_h, b, t, u);
+      store_n(c_to + u, old_c * load_n(before + u, m) + (one - old_c) * raw, m);
+      h = old_h * load_n(h_before + u, m) + (one - old_h) * h;
+    }
     store_n(n_c + u, c, m), store_n(h_to + u, h, m), store_n(out + u, h, m);
     if (j.training) store((T *)j.tanhs + row * Hp + u, s);
   }
 }
 
 // dh (Hp): gradient of h_t through step t+1 and the final state, then scratch; `sums` is laid out like `extra`.
-template <class T> void norm_backward(const LayerCall &j, i64 row, T *dh, const T *dout, T *dc_carry, T *sums, i64 Hp) {
+template <class T, bool NOISY>
+void norm_backward(const LayerCall &j, i64 row, T *dh, const T *dout, T *dh_carry, T *dc_carry, T *sums, i64 Hp, i64 b, i64 t) {
   typedef typename Lanes<T>::V V;
   enum { N = Lanes<T>::N };
   const i64 H = j.H;
@@ -77,6 +87,11 @@ template <class T> void norm_backward(const LayerCall &j, i64 row, T *dh, const 
     const V s = load_n(tanhs + u, m), o = load_n(gates + 3 * H + u, m), c = load_n(n_c + u, m);
     V d = load_n(dh + u, m);
     if (dout) d += load_n(dout + u, m);
+    if (NOISY) {
+      const V old = values<T>(j.noise->zoneout_h, b, t, u);
+      store_n(dh_carry + u, old * d, m);
+      d = (one - old) * d;
+    }
     store_n(gates + 3 * H + u, (d * s) * (o * (one - o)), m);
     const V y = (d * o) * (one - s * s), w = y * load_n(gain_c + u, m);
     add(sums + 12 * H + u, y * c, m), add(sums + 13 * H + u, y, m);
@@ -88,9 +103,12 @@ template <class T> void norm_backward(const LayerCall &j, i64 row, T *dh, const 
   for (i64 u = 0; u < H; u += N) {
     const int m = lanes_at(H, u, N);
     const V i = load_n(gates + u, m), f = load_n(gates + H + u, m), g = load_n(gates + 2 * H + u, m);
-    const V dc = (load_n(dh + u, m) - mean - load_n(n_c + u, m) * slope) * scales[2] + load_n(dc_carry + u, m);
-    store_n(dc_carry + u, dc * f, m);
-    const V dz[4] = {(dc * g) * (i * (one - i)), (dc * load_n(before + u, m)) * (f * (one - f)), (dc * i) * (one - g * g),
+    const V back = load_n(dc_carry + u, m), old = NOISY ? values<T>(j.noise->zoneout_c, b, t, u) : V{};
+    const V update = NOISY ? values<T>(j.noise->update, b, t, u) : one;
+    const V dc = (load_n(dh + u, m) - mean - load_n(n_c + u, m) * slope) * scales[2] + (NOISY ? (one - old) * back : back);
+    store_n(dc_carry + u, NOISY ? dc * f + old * back : dc * f, m);
+    const V d_i = dc * (NOISY ? g * update : g), d_g = NOISY ? (dc * i) * update : dc * i;
+    const V dz[4] = {d_i * (i * (one - i)), (dc * load_n(before + u, m)) * (f * (one - f)), d_g * (one - g * g),
                      load_n(gates + 3 * H + u, m)};
     for (int q = 0; q < 4; q++) {
       const i64 at = q * H + u;
