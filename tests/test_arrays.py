@@ -356,7 +356,7 @@ def test_a_run_predicts_new_arrays_without_its_data(tmp_path):
     ):
         with pytest.raises(DataError, match=message):
             predict(run, wrong)
-    with pytest.raises(ConfigError, match="takes no new samples from a DataFrame: provide a file, or arrays"):
+    with pytest.raises(ConfigError, match=r"takes no new samples from a DataFrame: provide an .npz file"):
         predict(run, pd.DataFrame({"a": [1.0]}))
 
 

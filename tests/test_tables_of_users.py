@@ -107,7 +107,7 @@ def test_sequences_have_the_same_fields(tmp_path):
     (tmp_path / "a.csv").write_text("# a\nr;c;k\n1;1.000,5;x\n1;?;x\n")
     fields = {"path": str(tmp_path / "a.csv"), "id": "r", "label": "k", "channels": "c", "skiprows": 1,
               "separator": ";", "decimal": ",", "thousands": ".", "skipfooter": 1}  # fmt: skip
-    read = validate(CSVSequences.Config, fields, "x.yaml").build().read_all()
+    read = validate(CSVSequences.Config, fields, "x.yaml").build()
     assert [sequence.tolist() for sequence in read.sequences] == [[[1000.5]]]
 
 

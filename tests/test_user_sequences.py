@@ -113,7 +113,7 @@ def test_groups_and_copies_stay_in_one_split(tmp_path):
     people = frame.assign(person=[int(name[1:]) % 20 // 2 for name in frame["who"]])
     people.to_csv(tmp_path / "b.csv", index=False)
     grouped = data(**TABLE, path=str(tmp_path / "b.csv"), group="person")
-    parts = grouped._all[1]
+    parts = grouped.splits
     person = [i % 20 // 2 for i in range(80)]
     assert all(len({parts[i] for i in range(80) if person[i] == one}) == 1 for one in set(person))
 
@@ -157,7 +157,7 @@ MALFORMED = {
     "missing value": ("a.ts", HEAD + ROWS + "1,?:3,4:slow\n", {}, "line 7, channel 1, step 2: '?' is missing"),
     "blank line": ("a.ts", HEAD + ROWS + "\n" + ROWS, {}, "line 7: is empty"),
     "timestamps": ("a.ts", "@timestamps true\n" + HEAD + ROWS, {}, "line 1: @timestamps true"),
-    "regression targets": ("a.ts", "@targetLabel true\n" + HEAD + ROWS, {}, "line 1: @targetLabel true"),
+    "regression targets": ("a.ts", "@targetLabel true\n" + HEAD + ROWS, {}, "line 6: 'slow' is not a finite number"),
     "no classes": ("a.ts", HEAD.replace("true slow fast", "false") + "1,2\n2,3\n", {}, "there are no classes to learn"),
     "one .ts class": ("a.ts", HEAD + ROWS.replace("fast", "slow"), {}, "has 1 class ('slow')"),
     "too few": ("a.ts", HEAD + ROWS, {}, "2 sequences leave none for the test"),

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.data.kinds.user_files import Target
 from lstm_lab.data.preprocessing.augment import Augment
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS
-from lstm_lab.data.readers.array_file import ArrayFile, write_array_file, write_content_addressed
+from lstm_lab.data.readers.array_file import write_array_file, write_content_addressed
 from lstm_lab.data.readers.formats import read_frame
 from lstm_lab.data.readers.in_memory import Arrays, as_sequences, is_frame, is_series
-from lstm_lab.data.sources.arrays import KINDS, ArrayDataset, Target
+from lstm_lab.data.readers.sequence_file import SequenceFile
+from lstm_lab.data.sources.arrays import ArrayDataset
 from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.paths import cache_folder
 from lstm_lab.validation import validate
@@ -92,15 +94,14 @@ def arrays(
             fractions[name] = held_out
     kind = target or sets["train"].target
     fields = {**fractions, "target": kind, "batch_size": batch_size, "augment": augment or Augment()}
-    validate(ArrayDataset.Config, {**fields, "path": "arrays"}, "data.arrays")
+    config = validate(ArrayDataset.Config, {**fields, "path": "arrays"}, "data.arrays")
     values, order = _joined_targets(list(sets.values()), kind, classes)
     splits = np.repeat(list(sets), [len(samples.sequences) for samples in sets.values()]) if len(sets) > 1 else None
-    file = ArrayFile(
+    file = SequenceFile(
         Path("arrays"), [sequence for samples in sets.values() for sequence in samples.sequences], values,
         None if groups is None else _group_names(groups, sets), splits, order, _target_names(targets, y, kind),
     )  # fmt: skip
-    shares = {"validation": DEFAULT_FRACTIONS[0], "test": DEFAULT_FRACTIONS[1], **fractions}
-    checked = KINDS[kind](path="arrays", batch_size=batch_size, file=file, **shares)
+    checked = config.build(file=file)
     _ = checked.info, checked.train
     path, sha256 = write_array_file(
         file.sequences, folder, y=file.y, groups=file.groups, splits=file.splits, classes=np.array(order, str),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
     from sklearn.utils import Tags
 
-    from lstm_lab.data.sources.arrays import Target
+    from lstm_lab.data.kinds.user_files import Target
     from lstm_lab.registry import Named
 
 

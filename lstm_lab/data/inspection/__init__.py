@@ -56,7 +56,7 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
 
         return inspect_texts(columns, choices)
     if kind == "csv_sequences":
-        from lstm_lab.data.inspection.sequences import inspect_table
+        from lstm_lab.data.inspection.sequence_tables import inspect_table
 
         return inspect_table(columns, choices)
     if kind == "csv":

@@ -146,6 +146,8 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     Info = LabelledInfo
     augments = frozenset({"jitter", "scaling", "time_warp"})
 
+    #: Whether missing values are zeros, and a mask of them is joined to the channels.
+    masked = False
     #: Fraction of the training sequences. Fixed, so that runs with different seeds are validated on the same samples.
     validation_fraction = 0.2
 
@@ -169,10 +171,10 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
 
     @cached_property
     def info(self) -> LabelledInfo:
-        sequences, labels = self.data.train
+        labels = self.data.train[1]
         counts = np.bincount(self._indices(labels[self._train_and_validation[0]]), minlength=len(self._classes))
         mean, std = (tuple(part.tolist()) for part in self._scale)
-        return LabelledInfo(sequences[0].shape[1], self._classes, tuple(counts.tolist()), mean, std)
+        return LabelledInfo(len(mean) * (1 + self.masked), self._classes, tuple(counts.tolist()), mean, std)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -208,8 +210,10 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         return arrays["train"], arrays["validation"]
 
     def _split(self, sequences: Sequence[np.ndarray], labels: np.ndarray) -> LabelledSplit:
-        scaled = standardized_sequences(sequences, *self._scale, f"data '{self.name}'")
-        return LabelledSplit(scaled, self._indices(labels))
+        scaled = standardized_sequences(sequences, *self._scale, f"data '{self.name}'", self.masked)
+        split = LabelledSplit(scaled, self._indices(labels))
+        split.num_measured = len(self._scale[0])
+        return split
 
     def _part_of_train(self, index: np.ndarray) -> LabelledSplit:
         sequences, labels = self.data.train

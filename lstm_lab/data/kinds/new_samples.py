@@ -62,7 +62,7 @@ def check_recorded_scale(mean: tuple[float, ...], data: str) -> None:
 def on_training_scale(
     sequences: Sequence[np.ndarray], input_size: int, mean: tuple[float, ...], std: tuple[float, ...], source: str
 ) -> list[np.ndarray]:
-    """Sequences (T, input_size) on the scale of the training split.
+    """Sequences (T, input_size) on the scale of the training split, with a mask of missing values if it had one.
 
     Args:
         mean, std: of each channel there; empty where channels are not standardised.
@@ -71,10 +71,11 @@ def on_training_scale(
     Raises:
         DataError: another number of channels.
     """
-    channels = sequences[0].shape[1]
-    if channels != input_size:
-        raise DataError(f"{source}: has {channels} channels, but the model was trained on {input_size}")
-    return standardized_sequences(sequences, mean, std, source) if mean else list(sequences)
+    channels, expected = sequences[0].shape[1], len(mean) or input_size
+    if channels != expected:
+        raise DataError(f"{source}: has {channels} channels, but the model was trained on {expected}")
+    masked = input_size == 2 * expected
+    return standardized_sequences(sequences, mean, std, source, masked) if mean else list(sequences)
 
 
 def source_name(source: NewData) -> str:

@@ -62,6 +62,9 @@ class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
     standardized = False
     """Whether channels are standardised by the training split, and values for the model that predicts them."""
 
+    masked = False
+    """Whether missing values are zeros, and a mask of them is joined to the channels."""
+
     @property
     @abstractmethod
     def targets(self) -> tuple[str, ...]:
@@ -69,7 +72,7 @@ class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
 
     @cached_property
     def info(self) -> RegressionInfo:
-        size = self.raw.train.sequences[0].shape[1]
+        size = self.raw.train.sequences[0].shape[1] * (1 + self.masked)
         if not self.standardized:
             return RegressionInfo(size, self.targets)
         y = self.raw.train.targets
@@ -87,7 +90,7 @@ class SequenceRegression(PreSplit[RegressionInfo, np.ndarray, RegressionSplit]):
     def make_split(self, raw: RawSplit[np.ndarray]) -> RegressionSplit:
         if not self.standardized:
             return RegressionSplit(raw.sequences, raw.targets.astype(np.float32))
-        sequences = standardized_sequences(raw.sequences, *self._scale, f"data '{self.name}'")
+        sequences = standardized_sequences(raw.sequences, *self._scale, f"data '{self.name}'", self.masked)
         return RegressionSplit(sequences, raw.targets.astype(np.float64))
 
     def read_new(self, source: NewData, info: RegressionInfo) -> NewSamples:

@@ -57,6 +57,8 @@ class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
     augments = frozenset({"jitter", "scaling"})
     standardized = True
     """Whether channels are standardised by the training split; one-hot channels are not."""
+    masked = False
+    """Whether missing values are zeros, and a mask of them is joined to the channels."""
 
     @property
     @abstractmethod
@@ -74,7 +76,8 @@ class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
         labels = np.concatenate(self.raw.train.targets)
         counts = np.bincount(labels[labels >= 0], minlength=len(self.classes))
         mean, std = (tuple(part.tolist()) for part in self._scale) if self.standardized else ((), ())
-        return LabelledInfo(self.raw.train.sequences[0].shape[1], self.classes, tuple(counts.tolist()), mean, std)
+        size = self.raw.train.sequences[0].shape[1] * (1 + self.masked)
+        return LabelledInfo(size, self.classes, tuple(counts.tolist()), mean, std)
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
@@ -86,8 +89,10 @@ class TaggedSequences(PreSplit[LabelledInfo, list[np.ndarray], TaggedSplit]):
     def make_split(self, raw: RawSplit[list[np.ndarray]]) -> TaggedSplit:
         sequences = raw.sequences
         if self.standardized:
-            sequences = standardized_sequences(sequences, *self._scale, f"data '{self.name}'")
-        return TaggedSplit(sequences, raw.targets)
+            sequences = standardized_sequences(sequences, *self._scale, f"data '{self.name}'", self.masked)
+        split = TaggedSplit(sequences, raw.targets)
+        split.num_measured = raw.sequences[0].shape[1] if len(raw) else None
+        return split
 
     def read_new(self, source: NewData, info: LabelledInfo) -> NewSamples:
         new = self.new_sequences(source)

@@ -1,59 +1,130 @@
-"""Labelled sequences of a user, with fractions of the splits as fields of the configuration."""
+"""Sequences of a user: with a class, with values, or with a class for each step. A source says how its files are
+read."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
 from pydantic import model_validator
 
-from lstm_lab.config import ConfigError
+from lstm_lab.config import DataError
 from lstm_lab.data.base import Dataset
-from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences
-from lstm_lab.data.kinds.new_samples import NamedSequences
+from lstm_lab.data.kinds.labelled import LabelledArrays, LabelledData, LabelledSequences
+from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
+from lstm_lab.data.kinds.sequence_regression import SequenceRegression
+from lstm_lab.data.kinds.tagged import TaggedSequences
+from lstm_lab.data.kinds.user_files import SequenceReader, Target, UserFiles, UserOptions, groups_of_splits, in_order
+from lstm_lab.data.preprocessing.missing import Missing
 from lstm_lab.data.preprocessing.splits import (
     DEFAULT_FRACTIONS,
     Fraction,
     TestFraction,
-    assign_splits,
     check_fractions,
-    check_groups,
-    check_named_fractions,
+    check_given_fractions,
     class_indices,
+    given_splits,
+    unlearnable_classes,
 )
-from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.paths import FilePath
 
 
-@dataclass(frozen=True)
-class UserData:
-    """Labelled sequences as a source reads them."""
+class LabelledFiles(UserFiles, LabelledSequences):
+    """Sequences of a user with one class each."""
 
-    sequences: list[np.ndarray]
-    """N arrays (T, C) float64."""
-    labels: np.ndarray
-    """(N,) class name of each."""
-    splits: np.ndarray | None = None
-    """(N,) names of SPLITS; a split that is not named is drawn from the training split."""
-    groups: np.ndarray | None = None
-    """(N,) sequences of one group stay in one split when we draw it; None: only equal sequences stay together."""
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) class names."""
+        return np.concatenate([file.labels() for file in self.files])
+
+    @cached_property
+    def splits(self) -> np.ndarray:
+        """(N,) index into SPLITS of each sequence."""
+        return self.assigned(class_indices(self.labels, self.named_splits, self.path)[1])
+
+    @cached_property
+    def _classes(self) -> tuple[str, ...]:
+        return in_order(super()._classes, self.files[0])
+
+    def read(self) -> LabelledData:
+        return LabelledData(self._at(self.splits < 2), self._at(self.splits == 2))
+
+    def _at(self, mask: np.ndarray) -> LabelledArrays:
+        return [self.sequences[row] for row in np.flatnonzero(mask)], self.labels[mask]
+
+    @cached_property
+    def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
+        validation = self.splits[self.splits < 2] == 1
+        return np.flatnonzero(~validation), np.flatnonzero(validation)
 
 
-class UserSequenceOptions(TypedDict):
-    """Arguments of a `UserSequences`."""
+class RegressionFiles(UserFiles, SequenceRegression):
+    """Sequences of a user with values to predict for each."""
 
-    path: str
-    validation: float
-    test: float
-    batch_size: int
+    standardized = True
+
+    @cached_property
+    def _values(self) -> np.ndarray:
+        """(N, K)"""
+        values = [file.values() for file in self.files]
+        for own, file in zip(values, self.files, strict=True):
+            if own.shape[1] != values[0].shape[1]:
+                raise DataError(f"{file.path}: has {own.shape[1]} values for each sequence, but {self.path} has "
+                                f"{values[0].shape[1]}")  # fmt: skip
+        return np.concatenate(values)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        K, names = self._values.shape[1], self.files[0].targets
+        if names and len(names) != K:
+            raise DataError(f"{self.path}: targets names {len(names)} values, but y has {K} for each sequence")
+        return names or (("y",) if K == 1 else tuple(f"y{k + 1}" for k in range(K)))
+
+    def read(self) -> RawSplits[np.ndarray]:
+        splits = self.assigned(np.zeros(len(self.sequences), np.int64))
+        groups = groups_of_splits(self)
+        return RawSplits(*(
+            RawSplit([self.sequences[i] for i in index], [groups[i] for i in index], self._values[index])
+            for index in (np.flatnonzero(splits == number) for number in range(3))
+        ))  # fmt: skip
 
 
-class UserSequences(LabelledSequences):
-    """Base of the sources of labelled sequences of a user. A source writes `read_all`, and how it reads new ones."""
+class TaggedFiles(UserFiles, TaggedSequences):
+    """Sequences of a user with a class for each step, or for some of the steps."""
+
+    @cached_property
+    def step_labels(self) -> list[np.ndarray]:
+        """N arrays (T,) of class names."""
+        return [labels for file in self.files for labels in file.step_labels()]
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        labels = np.concatenate(self.step_labels)
+        names, _ = class_indices(labels[labels != ""], None, self.path)
+        return in_order(names, self.files[0])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return unlearnable_classes(self.info.classes, self.info.counts)
+
+    def read(self) -> RawSplits[list[np.ndarray]]:
+        splits = self.assigned(np.zeros(len(self.sequences), np.int64))
+        groups, number = groups_of_splits(self), {name: i for i, name in enumerate(self.classes)} | {"": -1}
+        targets = [np.array([number[name] for name in labels.tolist()], np.int64) for labels in self.step_labels]
+        return RawSplits(*(
+            RawSplit([self.sequences[i] for i in index], [groups[i] for i in index], [targets[i] for i in index])
+            for index in (np.flatnonzero(splits == part) for part in range(3))
+        ))  # fmt: skip
+
+
+KINDS: dict[Target, type[LabelledFiles | RegressionFiles | TaggedFiles]] = {
+    "class": LabelledFiles, "value": RegressionFiles, "tag": TaggedFiles,
+}  # fmt: skip
+
+
+class UserSequences(Dataset):
+    """Base of the sources of sequences of a user: their fields, which build the kind that goes with the targets."""
 
     reads_new_files = True
 
@@ -61,62 +132,46 @@ class UserSequences(LabelledSequences):
         path: FilePath
         """The file; looked up beside the experiment's file, in the current folder, then below the folder that
         LSTM_LAB_DATA names."""
+        validation_path: FilePath | None = None
+        """Where the sequences of the validation split are, written as those at `path`; null: among those at `path`."""
+        test_path: FilePath | None = None
+        """Where the sequences of the test split are, written as those at `path`; null: among those at `path`."""
         validation: Fraction = DEFAULT_FRACTIONS[0]
         """Fraction of the sequences, where the data name no validation split."""
         test: TestFraction = DEFAULT_FRACTIONS[1]
         """Fraction of the sequences, where the data name no test split; 0: none."""
+        missing: Missing = "error"
+        """Missing values: an error, the last known value of the sequence, or zeros with one more channel for each
+        channel as a mask."""
 
         @model_validator(mode="after")
         def _training_sequences_are_left(self) -> UserSequences.Config:
             check_fractions(self.validation, self.test)
+            check_given_fractions(self.given, (self.validation, self.test))
             return self
 
-    def __init__(self, *, path: str, validation: float, test: float, batch_size: int) -> None:
-        super().__init__(batch_size)
-        self.path, self.fractions = path, (validation, test)
+        @property
+        def given(self) -> dict[str, str]:
+            """Split -> path, of those splits that have a file of their own."""
+            return given_splits(self.validation_path, self.test_path)
 
-    @property
-    def has_test_split(self) -> bool:
-        return self.fractions[1] > 0
+        @property
+        def target_kind(self) -> Target:
+            """What the data have of each sequence."""
+            return "class"
 
-    @abstractmethod
-    def read_all(self) -> UserData:
-        """All sequences."""
+        @property
+        def reader(self) -> SequenceReader:
+            """How the files are read."""
+            raise NotImplementedError(f"data '{self.name}' must say how its files are read")
 
-    @abstractmethod
-    def read_unlabelled(self, path: str) -> NamedSequences:
-        """The sequences (T, C) of another file of the same format, whose classes are not read."""
+        @property
+        def dataset(self) -> type[Dataset]:
+            return KINDS[self.target_kind]
 
-    @cached_property
-    def _all(self) -> tuple[UserData, np.ndarray]:
-        """All sequences, and (N,) the index into SPLITS of each."""
-        data = self.read_all()
-        _, labels = class_indices(data.labels, data.splits, self.path)
-        if data.splits is not None:
-            check_named_fractions(set(data.splits.tolist()), self.fractions, self.path)
-            if data.groups is not None:
-                check_groups(data.groups, data.splits, self.path)
-        groups = [sequence.tobytes() for sequence in data.sequences] if data.groups is None else data.groups.tolist()
-        return data, assign_splits(labels, groups, data.splits, self.fractions, self.path, "sequences")
-
-    def read(self) -> LabelledData:
-        data, splits = self._all
-        train, test = (
-            ([data.sequences[row] for row in rows], data.labels[rows])
-            for rows in (np.flatnonzero(splits < 2), np.flatnonzero(splits == 2))
-        )
-        return LabelledData(train, test)
-
-    @cached_property
-    def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
-        splits = self._all[1]
-        validation = splits[splits < 2] == 1
-        return np.flatnonzero(~validation), np.flatnonzero(validation)
-
-    def new_sequences(self, source: NewData) -> NamedSequences:
-        if isinstance(source, str | Path):
-            return self.read_unlabelled(str(source))
-        if is_frame(source):
-            raise ConfigError(f"data '{self.name}' takes no new samples from a DataFrame: provide a file, or arrays "
-                              "(T, C)")  # fmt: skip
-        return super().new_sequences(source)
+        def build(self, *info: Any, **more: Any) -> Any:
+            options: UserOptions = {
+                "source": self.name, "path": self.path, "given": self.given, "missing": self.missing,
+                "fractions": (self.validation, self.test), "batch_size": self.batch_size, "reader": self.reader,
+            }  # fmt: skip
+            return KINDS[self.target_kind](*info, **more, **options)

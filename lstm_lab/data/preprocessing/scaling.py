@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lstm_lab.config import DataError
+from lstm_lab.data.preprocessing.missing import with_mask
 
 FARTHEST = 1e15
 """Standard deviations from the mean beyond which a value is refused: squared errors of float32 end at 1e19."""
@@ -28,6 +29,10 @@ def standardization(sequences: Sequence[np.ndarray], dtype: DTypeLike = None) ->
         dtype: of the sums; None: that of the sequences.
     """
     values = np.concatenate(sequences)
+    if np.isnan(values).any():
+        values = np.where(np.isnan(values).all(0), 0.0, values)  # A channel without any value has no scale.
+        mean, std = np.nanmean(values, 0, dtype=dtype), np.nanstd(values, 0, dtype=dtype)
+        return mean, np.where(std > 0, std, 1.0).astype(std.dtype)
     std = values.std(0, dtype=dtype)
     # A channel that is constant in training has no scale: 1 keeps later values finite.
     return values.mean(0, dtype=dtype), np.where((np.ptp(values, axis=0) > 0) & (std > 0), std, 1.0).astype(std.dtype)
@@ -58,12 +63,17 @@ def standardized(
 
 
 def standardized_sequences(
-    sequences: Sequence[np.ndarray], mean: Numbers, std: Numbers, where: str
+    sequences: Sequence[np.ndarray], mean: Numbers, std: Numbers, where: str, masked: bool = False
 ) -> list[np.ndarray]:
-    """The same of sequences (T, C)."""
-    return [
+    """The same of sequences (T, C).
+
+    Args:
+        masked: whether missing values become zeros, and a mask of them is joined: (T, 2 C).
+    """
+    scaled = [
         standardized(sequence, mean, std, f"{where}: sequence {number}") for number, sequence in enumerate(sequences, 1)
     ]
+    return [*map(with_mask, scaled)] if masked else scaled
 
 
 def check_resolution(train: np.ndarray, where: str, columns: Sequence[str] = ()) -> None:

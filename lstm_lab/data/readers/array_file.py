@@ -6,7 +6,6 @@ import hashlib
 import io
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,106 +15,23 @@ from lstm_lab.data.preprocessing.splits import SPLITS
 from lstm_lab.data.readers.cache import write_bytes_atomic
 from lstm_lab.data.readers.in_memory import as_sequences
 from lstm_lab.data.readers.locate import check_sha256, find_file
-from lstm_lab.data.readers.table import LARGEST, list_names
+from lstm_lab.data.readers.sequence_file import SequenceFile
 from lstm_lab.paths import cache_folder
 
 FIELDS = ("X", "lengths", "y", "groups", "splits", "classes", "targets")
 """Arrays that a file may have; only X is required, and y for training."""
 
 
-@dataclass(frozen=True)
-class ArrayFile:
-    """Content of an .npz file of N sequences with F channels."""
-
-    path: Path
-    sequences: list[np.ndarray]
-    """N arrays (T, F) float64."""
-    y: np.ndarray | None = None
-    """Targets: (N,) classes, (N, K) or (N,) values, or (sum of T,) or (N, T) classes of the steps."""
-    groups: np.ndarray | None = None
-    """(N,) sequences of one group stay in one split."""
-    splits: np.ndarray | None = None
-    """(N,) names of SPLITS."""
-    classes: tuple[str, ...] = ()
-    """Class names in the order of their indices; empty: sorted."""
-    targets: tuple[str, ...] = ()
-    """Names of the K values."""
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """(N,) steps of each sequence."""
-        return np.array([len(sequence) for sequence in self.sequences])
-
-    def values(self) -> np.ndarray:
-        """(N, K) float64 values to predict.
-
-        Raises:
-            DataError: no y, of another shape, or not finite.
-        """
-        y = self._targets()
-        if y.dtype.kind not in "fiub" or y.ndim > 2 or len(y) != len(self.sequences):
-            raise DataError(f"{self.path}: y has shape {y.shape} and type {y.dtype}, but values to predict are "
-                            f"{len(self.sequences)} numbers, or rows of numbers, one for each sequence")  # fmt: skip
-        values = y.astype(np.float64).reshape(len(y), -1)
-        wrong = np.argwhere(~(np.abs(values) <= LARGEST))
-        if len(wrong):
-            raise DataError(f"{self.path}: y[{wrong[0, 0]}]: is {values[tuple(wrong[0])]}: remove the sequence")
-        return values
-
-    def labels(self) -> np.ndarray:
-        """(N,) class name of each sequence.
-
-        Raises:
-            DataError: no y, or of another shape or type.
-        """
-        y = self._targets()
-        if y.shape != (len(self.sequences),):
-            raise DataError(f"{self.path}: y has shape {y.shape}, but {len(self.sequences)} sequences need one class "
-                            "each")  # fmt: skip
-        return self._names(y)
-
-    def step_labels(self) -> list[np.ndarray]:
-        """N arrays (T,) of class names, "" at steps without a target: those that are "" or negative in y.
-
-        Raises:
-            DataError: no y, or of another shape or type.
-        """
-        y, lengths = self._targets(), self.lengths
-        if y.ndim == 2 and len(y) == len(lengths) and y.shape[1] >= lengths.max():
-            y = np.concatenate([row[:length] for row, length in zip(y, lengths, strict=True)])
-        if y.shape != (lengths.sum(),):
-            raise DataError(f"{self.path}: y has shape {y.shape}, but {lengths.sum()} steps need one class each")
-        names = np.where(y < 0, "", self._names(np.maximum(y, 0))) if y.dtype.kind == "i" else self._names(y)
-        return np.split(names, lengths.cumsum()[:-1])
-
-    def _targets(self) -> np.ndarray:
-        if self.y is None:
-            raise DataError(f"{self.path}: has no array y: write the targets of the sequences under this name")
-        return self.y
-
-    def _names(self, y: np.ndarray) -> np.ndarray:
-        """Class names: y itself, or `classes` at the integers of y."""
-        if y.dtype.kind not in "iubU":
-            raise DataError(f"{self.path}: y has type {y.dtype}, but classes are integers or strings: convert them, or "
-                            "set data.target=value to predict numbers")  # fmt: skip
-        names = y.astype(str)
-        if not self.classes or set(names.tolist()) - {""} <= set(self.classes):
-            return names
-        if y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= len(self.classes):
-            wrong = next(name for name in names.tolist() if name not in self.classes)
-            raise DataError(f"{self.path}: y has class {wrong!r}, which is neither in classes "
-                            f"({list_names(self.classes)}) nor an index of it")  # fmt: skip
-        indexed: np.ndarray = np.array(self.classes)[y]
-        return indexed
-
-
-def read_array_file(path: str, sha256: str | None = None, y_path: str | None = None) -> ArrayFile:
+def read_array_file(
+    path: str, sha256: str | None = None, y_path: str | None = None, allow_missing: bool = False
+) -> SequenceFile:
     """Read an .npz file, or an .npy file of X.
 
     Args:
         path: looked up from the current folder, then below LSTM_LAB_DATA.
         sha256: of its content; None: not checked.
         y_path: .npy file of y; None: y is in the file.
+        allow_missing: whether values of X may be NaN.
 
     Raises:
         DataError: no such file, other content, or arrays that do not fit together.
@@ -131,7 +47,7 @@ def read_array_file(path: str, sha256: str | None = None, y_path: str | None = N
     if "X" not in arrays:
         raise DataError(f"{file_path}: has no array X: write the sequences under this name")
     try:
-        return _array_file(file_path, arrays)
+        return _array_file(file_path, arrays, allow_missing)
     except DataError as error:
         raise DataError(f"{file_path}: {error}" if not str(error).startswith(str(file_path)) else str(error)) from None
 
@@ -150,14 +66,14 @@ def _load(path: Path) -> dict[str, np.ndarray]:
                         "strings") from None  # fmt: skip
 
 
-def _array_file(path: Path, arrays: dict[str, np.ndarray]) -> ArrayFile:
+def _array_file(path: Path, arrays: dict[str, np.ndarray], allow_missing: bool) -> SequenceFile:
     X, lengths = arrays["X"], arrays.get("lengths")
     if X.ndim == 2 and lengths is not None:  # Packed: (sum of T, F).
         if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or lengths.sum() != len(X) or (lengths < 1).any():
             raise DataError(f"lengths must be positive integers whose sum is {len(X)}, the number of steps of X")
-        sequences = as_sequences(np.split(X, lengths.cumsum()[:-1]))
+        sequences = as_sequences(np.split(X, lengths.cumsum()[:-1]), allow_missing=allow_missing)
     else:
-        sequences = as_sequences(X, lengths)
+        sequences = as_sequences(X, lengths, allow_missing=allow_missing)
     for name in ("groups", "splits"):
         if name in arrays and arrays[name].shape != (len(sequences),):
             raise DataError(f"{name} has shape {arrays[name].shape}, but must have one entry for each of the "
@@ -167,7 +83,7 @@ def _array_file(path: Path, arrays: dict[str, np.ndarray]) -> ArrayFile:
         wrong = next(str(split) for split in splits if split not in SPLITS)
         raise DataError(f"splits has {wrong!r}: use {', '.join(SPLITS)}")
     classes, targets = (tuple(str(name) for name in arrays.get(key, ())) for key in ("classes", "targets"))
-    return ArrayFile(path, sequences, arrays.get("y"), arrays.get("groups"), splits, classes, targets)
+    return SequenceFile(path, sequences, arrays.get("y"), arrays.get("groups"), splits, classes, targets)
 
 
 def write_array_file(

@@ -34,13 +34,16 @@ def is_series(source: object) -> TypeGuard[pd.Series]:
     return pandas is not None and isinstance(source, pandas.Series)
 
 
-def as_sequences(arrays: object, lengths: object = None, name: str = "X") -> list[np.ndarray]:
-    """N sequences (T_i, F) float64, all finite.
+def as_sequences(
+    arrays: object, lengths: object = None, name: str = "X", allow_missing: bool = False
+) -> list[np.ndarray]:
+    """N sequences (T_i, F) float64, all finite but for missing values, where they are allowed.
 
     Args:
         arrays: (N, T, F), or a list of N arrays (T_i, F).
         lengths: (N,) valid steps of each sequence of an (N, T, F) array; None: all T.
         name: of the argument, for messages.
+        allow_missing: whether a value may be NaN.
 
     Raises:
         DataError: not such arrays, no sequences or steps, other numbers of channels, or a value that is not finite.
@@ -63,10 +66,14 @@ def as_sequences(arrays: object, lengths: object = None, name: str = "X") -> lis
             raise DataError(f"{name}[{i}]: has no steps: remove it")
         if sequence.shape[1] != sequences[0].shape[1]:
             raise DataError(f"{name}[{i}]: has {sequence.shape[1]} channels, but {name}[0] has {sequences[0].shape[1]}")
-        if not (np.abs(sequence) <= LARGEST).all():
-            step, channel = (int(k) for k in np.argwhere(~(np.abs(sequence) <= LARGEST))[0])
+        wrong = ~(np.abs(sequence) <= LARGEST)
+        if allow_missing:
+            wrong &= ~np.isnan(sequence)
+        if wrong.any():
+            step, channel = (int(k) for k in np.argwhere(wrong)[0])
+            way_out = ", or set data.missing=mask" if np.isnan(sequence[step, channel]) else ""
             raise DataError(f"{name}[{i}]: step {step}, channel {channel} is {sequence[step, channel]}: replace values "
-                            f"that are not finite, or larger than {LARGEST:g}")  # fmt: skip
+                            f"that are not finite, or larger than {LARGEST:g}{way_out}")  # fmt: skip
     return sequences
 
 

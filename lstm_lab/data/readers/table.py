@@ -159,8 +159,13 @@ LARGEST = 1e100
 """The largest number that is read: squared errors of larger ones end at 1e308."""
 
 
-def read_numbers(table: Table, columns: Sequence[str], decimal: str, allow_missing: bool = False) -> np.ndarray:
+def read_numbers(
+    table: Table, columns: Sequence[str], decimal: str, allow_missing: bool = False, way_out: str = "fill it in"
+) -> np.ndarray:
     """(N, C) float64, all finite; with `allow_missing`, NaN where a cell is empty or says that it is missing.
+
+    Args:
+        way_out: what to do where a value is missing, for the message.
 
     Raises:
         DataError: a cell that is no number, or too large; decimal marks that look like thousands separators.
@@ -178,9 +183,9 @@ def read_numbers(table: Table, columns: Sequence[str], decimal: str, allow_missi
     cell, value = table.columns[column][row], values[tuple(wrong[0])]
     what, fix = f"{quoted(cell)} is not a number", f"write it like 1234{decimal}5"
     if not cell:
-        what, fix = "the cell is empty", "fill it in"
+        what, fix = "the cell is empty", way_out
     elif np.isinf(value) or MISSING.fullmatch(cell):
-        what, fix = f"{quoted(cell)} is not a finite number", "fill it in"
+        what, fix = f"{quoted(cell)} is not a finite number", "fill it in" if np.isinf(value) else way_out
     elif np.isfinite(value):
         what, fix = f"{quoted(cell)} is larger than {LARGEST:g}", "correct it, or use larger units"
     elif decimal == "." and GROUPED[","].fullmatch(cell.partition(".")[0]):

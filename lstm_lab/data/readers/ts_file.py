@@ -7,19 +7,33 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.readers.table import LARGEST, quoted, read_text
+from lstm_lab.data.preprocessing.missing import WAYS_OUT
+from lstm_lab.data.readers.table import LARGEST, parse_floats, quoted, read_text
+
+NEEDS = "a header, @data, and one line for each sequence"
+"""What a .ts file needs, for messages."""
 
 
-def read_ts(path: Path, labelled: bool = True) -> tuple[list[np.ndarray], np.ndarray]:
-    """Sequences (T, C) float64, all finite, and the label of each (N,).
+def ts_target(path: Path) -> str:
+    """What the header of a .ts file says is last on each line: "class", "value", or "" for neither."""
+    header = _header(read_text(path, ".ts text", NEEDS), path)
+    given = {"value": header.get("targetlabel", "false"), "class": header.get("classlabel", "false")}
+    return next((target for target, answer in given.items() if answer.startswith("true")), "")
+
+
+def read_ts(
+    path: Path, target: str | None = "class", allow_missing: bool = False
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Sequences (T, C) float64, finite but for missing values, where they are allowed, and the target of each (N,).
 
     Args:
-        labelled: whether each line must end with its class; if not, a class that is there is ignored.
+        target: "class" or "value", with which each line must end; None: what is there is ignored.
+        allow_missing: whether a value may be missing (?); it is NaN then.
 
     Raises:
         DataError: the file is not complete, or what aeon read does not agree with its header.
     """
-    text = read_text(path, ".ts text", "a header, @data, and one line for each sequence")
+    text = read_text(path, ".ts text", NEEDS)
     try:
         from aeon.datasets import load_from_ts_file
     except ImportError:
@@ -28,19 +42,26 @@ def read_ts(path: Path, labelled: bool = True) -> tuple[list[np.ndarray], np.nda
     try:
         found, labels, about = load_from_ts_file(str(path), return_meta_data=True)
     except (OSError, ValueError, LookupError) as error:
-        _raise_first_error(text, path, header)
+        _raise_first_error(text, path, header, allow_missing)
         raise DataError(
             f"{path}: cannot be read as .ts ({' '.join(str(error).split())[:120]}): write it again"
         ) from None
     sequences = [np.ascontiguousarray(sequence.T, np.float64) for sequence in found]
     classes = set(about["class_values"])
-    complete = all(sequence.size and (np.abs(sequence) <= LARGEST).all() for sequence in sequences)
+    complete = all(
+        sequence.size and ((np.abs(sequence) <= LARGEST) | (np.isnan(sequence) & allow_missing)).all()
+        for sequence in sequences
+    )
     if not sequences or not complete or (classes and not set(labels.tolist()) <= classes):
-        _raise_first_error(text, path, header)
+        _raise_first_error(text, path, header, allow_missing)
     if not sequences:
         raise DataError(f"{path}: has no sequences below @data: write one on each line")
-    if labelled and not about["classlabel"]:
+    if target == "class" and about["targetlabel"]:
+        raise DataError(f"{path}: its header says @targetLabel true: set data.target=value to predict the values")
+    if target == "class" and not about["classlabel"]:
         raise DataError(f"{path}: its header says @classLabel false: there are no classes to learn")
+    if target == "value" and not about["targetlabel"]:
+        raise DataError(f"{path}: its header does not say @targetLabel true: there are no values to learn")
     return sequences, labels
 
 
@@ -61,17 +82,15 @@ def _header(text: str, path: Path) -> dict[str, str]:
         if words[:2] == ["@timestamps", "true"]:
             raise DataError(f"{path}: line {number}: @timestamps true: time stamps of steps are not supported; write "
                             "the values at equal steps")  # fmt: skip
-        if words[:2] == ["@targetlabel", "true"]:
-            raise DataError(f"{path}: line {number}: @targetLabel true: regression files are not supported; write "
-                            "@classLabel and a class for each sequence")  # fmt: skip
     if "data" not in header:
         raise DataError(f"{path}: has no line @data: write it between the header and the sequences")
     return header
 
 
-def _raise_first_error(text: str, path: Path, header: dict[str, str]) -> None:
+def _raise_first_error(text: str, path: Path, header: dict[str, str], allow_missing: bool) -> None:
     """Raise at the first line that contradicts the header or the lines before it."""
-    labelled = header.get("classlabel", "true").startswith("true")
+    of_values = header.get("targetlabel", "false").startswith("true")
+    labelled = of_values or header.get("classlabel", "true").startswith("true")
     classes, equal = header.get("classlabel", "").split()[1:], header.get("equallength", "true") == "true"
     channels = steps = first = 0
     lines = text.split("\n")
@@ -85,6 +104,9 @@ def _raise_first_error(text: str, path: Path, header: dict[str, str]) -> None:
         values = fields[:-1] if labelled else fields
         if not values:
             raise DataError(f"{where}: has only {quoted(line)}: write channels separated by ':', then the class")
+        if of_values and not np.isfinite(parse_floats([fields[-1]], ".")[0]):
+            raise DataError(f"{where}: {quoted(fields[-1].strip())} is not a finite number: write the value to predict "
+                            "last")  # fmt: skip
         if labelled and classes and fields[-1].strip().lower() not in classes:
             raise DataError(f"{where}: class {quoted(fields[-1].strip())} is not among those of @classLabel "
                             f"({', '.join(classes[:12])}): add it there, or write the class last")  # fmt: skip
@@ -94,18 +116,22 @@ def _raise_first_error(text: str, path: Path, header: dict[str, str]) -> None:
             raise DataError(f"{where}: {len(values)} channels, but line {first} has {channels}")
         expected = steps if equal else values[0].count(",") + 1
         for channel, content in enumerate(values, 1):
-            _check_channel(content, f"{where}, channel {channel}", expected, equal)
+            _check_channel(content, f"{where}, channel {channel}", expected, equal, allow_missing)
 
 
-def _check_channel(content: str, where: str, steps: int, equal: bool) -> None:
+def _check_channel(content: str, where: str, steps: int, equal: bool, allow_missing: bool) -> None:
     cells = content.split(",")
     if len(cells) != steps:
         fix = "set @equalLength false" if equal else "give all channels of a sequence the same number"
         raise DataError(f"{where}: {len(cells)} steps, not {steps}: {fix}")
     for step, cell in enumerate(cells, 1):
         try:
-            finite = cell.strip() != "?" and not abs(float(cell)) > LARGEST
+            missing = cell.strip() == "?" or np.isnan(float(cell))
+            finite = allow_missing if missing else abs(float(cell)) <= LARGEST
         except ValueError:
             raise DataError(f"{where}, step {step}: {quoted(cell)} is not a number") from None
         if not finite:
-            raise DataError(f"{where}, step {step}: {quoted(cell.strip())} is missing: fill it in")
+            raise DataError(
+                f"{where}, step {step}: {quoted(cell.strip())} is {'missing' if missing else 'too large'}: "
+                f"{WAYS_OUT if missing else 'correct it'}"
+            )

@@ -1,41 +1,45 @@
-"""Labelled sequences of a user, from a .ts file."""
+"""Sequences of a user, from a .ts file."""
 
 from __future__ import annotations
 
-from typing import Unpack
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
-
-from lstm_lab.config import DataError
-from lstm_lab.data.kinds.new_samples import NamedSequences, numbered
-from lstm_lab.data.kinds.user_sequences import UserData, UserSequenceOptions, UserSequences
+from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
+from lstm_lab.data.kinds.user_sequences import UserSequences
 from lstm_lab.data.readers.locate import find_file
+from lstm_lab.data.readers.sequence_file import SequenceFile
 from lstm_lab.data.readers.ts_file import read_ts
-from lstm_lab.paths import FilePath
+
+
+@dataclass(frozen=True)
+class TSReader:
+    """How .ts files are read."""
+
+    target: Literal["class", "value"] = "class"
+    allow_missing: bool = False
+
+    def read(self, path: str, split: str | None = None, labelled: bool = True) -> SequenceFile:
+        file = find_file(path)
+        sequences, y = read_ts(file, self.target if labelled else None, self.allow_missing)
+        return SequenceFile(file, sequences, y)
+
+    def read_frame(self, frame: Any) -> SequenceFile:
+        raise no_frames("ts", "a .ts file, or arrays (T, F)")
 
 
 class TS(UserSequences, name="ts"):
     """A .ts file of the UEA and UCR archives: one line for each sequence, its channels separated by colons, its class
-    last. Read by aeon, which converts class names to lower case."""
+    or its value last. Read by aeon, which converts class names to lower case."""
 
     class Config(UserSequences.Config):
-        test_path: FilePath | None = None
-        """File of the test split; null: a fraction of `path`."""
+        target: Literal["class", "value"] = "class"
+        """What is last on each line: a class (@classLabel true), or a value to predict (@targetLabel true)."""
 
-    def __init__(self, *, test_path: str | None, **options: Unpack[UserSequenceOptions]) -> None:
-        super().__init__(**options)
-        self.test_path = test_path
+        @property
+        def target_kind(self) -> Target:
+            return self.target
 
-    def read_all(self) -> UserData:
-        sequences, labels = read_ts(find_file(self.path))
-        if self.test_path is None:
-            return UserData(sequences, labels)
-        test, test_labels = read_ts(find_file(self.test_path))
-        if test[0].shape[1] != sequences[0].shape[1]:
-            raise DataError(f"{self.test_path}: has {test[0].shape[1]} channels, but {self.path} has "
-                            f"{sequences[0].shape[1]}")  # fmt: skip
-        splits = np.array(["train"] * len(sequences) + ["test"] * len(test))
-        return UserData([*sequences, *test], np.concatenate([labels, test_labels]), splits)
-
-    def read_unlabelled(self, path: str) -> NamedSequences:
-        return numbered(read_ts(find_file(path), labelled=False)[0])
+        @property
+        def reader(self) -> SequenceReader:
+            return TSReader(self.target, self.missing != "error")
