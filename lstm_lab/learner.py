@@ -18,11 +18,12 @@ from lstm_lab.data.base import Batch
 from lstm_lab.data.loader import SequenceDataModule
 from lstm_lab.models import Model
 from lstm_lab.models.base import Output, StatefulModel
+from lstm_lab.models.sites import StepKey
 from lstm_lab.models.state import EncoderState, map_state, restore_state, state_tensors
 from lstm_lab.optimizers import Optimizer, Schedule
 from lstm_lab.optimizers.clipping import Clipping, clipping_of
 from lstm_lab.tasks.base import Task, better
-from lstm_lab.training_step import StepHook, StepKey, TrainingStep
+from lstm_lab.training_step import StepHook, TrainingStep
 
 
 class Diverged(Fault):
@@ -141,8 +142,9 @@ class Learner(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         rank, count = self.trainer.global_rank, self.trainer.world_size
-        self.step.begin(StepKey(self._seed(), self.trainer.fit_loop.total_batch_idx, rank, count))
         shard = self.shard(batch)
+        index = self.trainer.fit_loop.total_batch_idx
+        self.step.begin(StepKey(self._seed(), index, rank, count, size=len(shard.x)))
         if len(shard.x) == 0:  # More workers than samples: a sample of weight 0 keeps this one in step with the others.
             first = batch.select(slice(1))
             return 0.0 * self.task.loss(self(first).logits, first)

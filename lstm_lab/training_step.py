@@ -8,7 +8,6 @@ A regulariser or an averaging of weights takes part in steps as a `StepHook`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,19 +16,9 @@ from torch.amp.grad_scaler import GradScaler
 from lstm_lab.data.base import Batch
 from lstm_lab.models import Model
 from lstm_lab.models.base import Output
+from lstm_lab.models.sites import StepKey, keyed_parts
 from lstm_lab.optimizers.clipping import Clipping
 from lstm_lab.tasks.base import Task
-
-
-class StepKey(NamedTuple):
-    """What the random numbers of a step depend on: equal keys, equal numbers, in one process or several."""
-
-    seed: int
-    step: int
-    """Batches trained before this one since the run began, over all epochs; a resumed run counts on."""
-    first: int = 0
-    """Sample i of the batch at hand is sample `first + stride * i` of the whole batch, which workers share."""
-    stride: int = 1
 
 
 class StepHook:
@@ -77,7 +66,7 @@ class TrainingStep:
 
     def __init__(self, model: Model, task: Task, hooks: Sequence[StepHook] = ()) -> None:
         self.model, self.task, self.hooks = model, task, tuple(hooks)
-        self.parameters = list(model.parameters())
+        self.parameters, self.keyed_parts = list(model.parameters()), keyed_parts(model)
         self.sums = {"loss": torch.zeros(()), "grad_norm": torch.zeros(()), "samples": torch.zeros(())}
         self.key = StepKey(0, 0)
         """Of the step in progress, or the last one."""
@@ -85,6 +74,8 @@ class TrainingStep:
     def begin(self, key: StepKey) -> None:
         """Before the forward pass of a batch."""
         self.key = key
+        for name, part in self.keyed_parts:
+            part.begin_batch(key, name)
         for hook in self.hooks:
             hook.before(self.model, key)
 

@@ -13,9 +13,10 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.fields import fields
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.groups import DECAYED, Group, parameter_groups
-from lstm_lab.models.sites import SITES, sites
+from lstm_lab.models.sites import SITES, Dropout, Place, StepKey, dropouts, sites
 from lstm_lab.regularizers import Regularizer
 from lstm_lab.regularizers.base import Activations
+from lstm_lab.regularizers.locked_dropout import LockedNoise
 from lstm_lab.training import build
 
 B, T, H = 5, 7, 6
@@ -176,3 +177,98 @@ def test_a_penalty_is_added_to_the_loss_and_reaches_the_cells(vowels, reber, nam
         assert all(parameter.grad.any() for parameter in groups[Group.RECURRENT].values())
         assert not learner.model.head.weight.grad.any()
         assert float(learner.step.sums["loss"] / learner.step.sums["samples"]) == pytest.approx(plain_loss.item())
+
+
+# ---- noise at sites ----
+
+LOCKED = {"name": "locked_dropout", "input": 0.25, "between": 0.25, "output": 0.25}
+WITH_NOISE = {
+    "sequence": ("vowels", {"model.num_layers": 2, "regularizers": [LOCKED]}),
+    "fields": ("vowels", {"model.num_layers": 2, "model.dropout": {"input": 0.25, "between": 0.25, "output": 0.25}}),
+    "tokens": ("reber", {"model.embedding.dropout": 0.25, "regularizers": [{"name": "locked_dropout", "input": 0.25}]}),
+    "seq2seq": ("demand", {"model": {"name": "seq2seq", "dropout": 0.25}}),
+    "seq2seq locked": (
+        "demand", {"model": {"name": "seq2seq"}, "regularizers": [{"name": "locked_dropout", "output": 0.25}]}
+    ),
+    "segrnn": ("demand", {"model": {"name": "segrnn", "segment_length": 8, "dropout": 0.25}}),
+}  # fmt: skip
+
+
+def noisy(name, request):
+    fixture, overrides = WITH_NOISE[name]
+    return learner_of(request.getfixturevalue(fixture).with_overrides(overrides))
+
+
+def logits(learner, batch, key):
+    learner.step.begin(key)
+    return learner(batch).logits.detach()
+
+
+@pytest.mark.parametrize("name", WITH_NOISE)
+def test_noise_is_a_function_of_its_key_and_acts_in_training_alone(name, request):
+    learner, batch = noisy(name, request)
+    key = StepKey(seed=3, step=5, size=8)
+    once = logits(learner.train(), batch, key)
+    torch.manual_seed(99)
+    assert torch.equal(logits(learner, batch, key), once)
+    for other in (key._replace(step=6), key._replace(seed=4)):
+        assert not torch.equal(logits(learner, batch, other), once)
+    for rank in range(3):  # A worker's share of a batch has the masks that it would have in the whole batch.
+        share = logits(learner, batch.shard(rank, 3), StepKey(3, 5, rank, 3, len(batch.x[rank::3])))
+        assert_close(share, once[rank::3])
+    learner.eval()
+    found, x = list(dropouts(learner.model)), values(4, 3, 5)
+    assert found
+    assert all(noise(x) is x for noise in found)
+    assert torch.equal(logits(learner, batch, key), logits(learner, batch, key._replace(step=6)))
+
+
+@pytest.mark.parametrize("make", [Dropout, LockedNoise])
+@pytest.mark.parametrize("shape", [(2000, 5, 4), (2000, 4)])
+def test_dropout_keeps_the_mean_and_zeroes_its_share(make, shape):
+    noise = make(0.3).train()
+    x = torch.ones(shape, dtype=torch.float64, requires_grad=True)
+    y = noise(x)
+    assert set(y.unique().tolist()) == {0.0, 1 / 0.7}
+    assert abs(float((y == 0).double().mean()) - 0.3) < 0.02
+    assert abs(y.mean().item() - 1) < 0.03
+    assert not torch.equal(y, noise(x))
+    y.sum().backward()
+    assert torch.equal(x.grad, y)
+    if len(shape) == 3:
+        same = (y == y[:, :1]).all()
+        assert bool(same) == (make is LockedNoise)
+
+
+def test_locked_masks_are_the_same_at_every_step_of_a_decoder(request):
+    learner, batch = noisy("seq2seq locked", request)
+    seen = []
+    site = sites(learner.model, Place.OUTPUT)[0]
+    site.noises[0].register_forward_hook(lambda module, inputs, output: seen.append(output == 0))
+    logits(learner.train(), batch, StepKey(0, 0, size=8))
+    assert len(seen) > 1
+    assert all(torch.equal(zeros, seen[0]) for zeros in seen)
+
+
+def test_words_are_dropped_whole(reber):
+    learner, batch = learner_of(reber.with_overrides({"model.embedding.dropout": 0.5}))
+    learner.train().step.begin(StepKey(0, 0, size=8))
+    vectors = learner.model.embedding(batch.x)
+    zero = (vectors == 0).all(-1)
+    assert torch.equal(zero, (vectors == 0).any(-1))
+    dropped = set(batch.x[zero].tolist())
+    assert dropped
+    assert dropped.isdisjoint(batch.x[~zero].tolist())
+
+
+def test_locked_dropout_without_effect_is_refused(vowels, demand):
+    for chosen, said in [
+        ({"name": "locked_dropout"}, "sets no share: give at least one of input, between, output"),
+        ({"name": "locked_dropout", "between": 0.3}, "would do nothing at its place 'between': model "
+         "'sequence' has one layer; set model.num_layers to 2"),
+    ]:  # fmt: skip
+        with pytest.raises(ConfigError) as refused:
+            with_regularizers(vowels, chosen)
+        assert said in str(refused.value)
+    with pytest.raises(ConfigError, match="model 'seq2seq' has one layer"):
+        with_regularizers(demand, {"name": "locked_dropout", "between": 0.3}, model={"name": "seq2seq"})

@@ -63,7 +63,7 @@ def test_hooks_take_part_in_every_step_and_in_checkpoints(tmp_path):
     learner, trainer = fitted([hook])
     assert hook.calls == ["before", "loss", "gradient", "after"] * 4
     assert [key.step for key in hook.keys] == [0, 1, 2, 3]
-    assert hook.keys[0]._replace(step=0) == (7, 0, 0, 1)
+    assert hook.keys[0]._replace(step=0) == (7, 0, 0, 1, 32)
     assert (
         float((plain.model.head.bias - learner.model.head.bias).detach().min()) > 0.5
     )  # 4 steps of 0.1 * 3, less the rest

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from lstm_lab import config
 from lstm_lab.config import Count
 from lstm_lab.data.readers.vectors import read_vectors
-from lstm_lab.models.sites import Noise, Place, Site, rescaled_mask
+from lstm_lab.kernels import draws
+from lstm_lab.models.sites import Noise, Place, Site, rescaled
 from lstm_lab.paths import InitialFilePath
 
 
@@ -42,7 +43,8 @@ class WordDropout(Noise):
         self.p = p
 
     def noisy(self, x: Tensor) -> Tensor:
-        return x * rescaled_mask(x, (len(x), 1), self.p)
+        kept = draws.keep(self.noise_key(len(x), x.device, same=True, samples=False), self.p, 1, 1)  # (V, 1, 1)
+        return x * rescaled(kept.view(-1, 1), self.p, x)
 
 
 class TokenEmbedding(nn.Embedding):

@@ -5,10 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+
+from lstm_lab.kernels import draws
+from lstm_lab.kernels.philox import NoiseKey
 
 
 class Place(StrEnum):
@@ -44,7 +47,64 @@ IN_EVERY_MODEL = frozenset({Place.LOSS, Place.WEIGHTS, Place.GRADIENT, Place.UPD
 """Places that need nothing of a model."""
 
 
-class Noise(nn.Module):
+class StepKey(NamedTuple):
+    """What the random numbers of a step depend on: equal keys, equal numbers, in one process or several."""
+
+    seed: int
+    step: int
+    """Batches trained before this one since the run began, over all epochs; a resumed run counts on."""
+    first: int = 0
+    """Sample i of the batch at hand is sample `first + stride * i` of the whole batch, which workers share."""
+    stride: int = 1
+    size: int | None = None
+    """Samples of the batch at hand, where a model may make several sequences of each; None: it makes one."""
+
+    def rows(self, count: int, device: torch.device) -> Tensor:
+        """(count,) int64 number of each sequence among those of the whole batch, those of a sample in turn."""
+        each = 1 if not self.size else count // self.size
+        row = torch.arange(count, device=device)
+        if self.first == 0 and self.stride == 1:
+            return row
+        return (self.first + self.stride * (row // each)) * each + row % each
+
+
+class Keyed(nn.Module):
+    """Part of a model that draws random numbers by key: those of one batch are set by `begin_batch`.
+
+    Without a key, as in a model that is used on its own, numbers depend on torch's generator.
+    """
+
+    key: StepKey | None = None
+    site: str = ""
+    """Its place among the modules of the model: each has numbers of its own."""
+    calls: int = 0
+    """Keys handed out for the batch."""
+
+    def begin_batch(self, key: StepKey | None, site: str) -> None:
+        """Set the key of the next batch."""
+        self.key, self.site, self.calls = key, site, 0
+
+    def noise_key(self, count: int, device: torch.device, *, same: bool = False, samples: bool = True) -> NoiseKey:
+        """The key of random numbers for `count` rows.
+
+        Args:
+            same: whether a second call for a batch gets the same numbers; else each gets its own.
+            samples: whether the rows are the sequences of the batch; else all workers have the same rows.
+        """
+        if self.key is None:
+            return NoiseKey(int(torch.randint(2**62, ())), 0, torch.arange(count, device=device))
+        rows = self.key.rows(count, device) if samples else torch.arange(count, device=device)
+        part = 0 if same else self.calls
+        self.calls += 1
+        return NoiseKey(self.key.seed, self.key.step, rows, f"{self.site}.{part}" if part else self.site)
+
+
+def keyed_parts(model: nn.Module) -> list[tuple[str, Keyed]]:
+    """Every part of a model that draws random numbers, with its name."""
+    return [(name, module) for name, module in model.named_modules() if isinstance(module, Keyed)]
+
+
+class Noise(Keyed):
     """Changes values in training, and leaves them as they are in evaluation. It has no parameters."""
 
     is_dropout: ClassVar[bool] = False
@@ -55,7 +115,7 @@ class Noise(nn.Module):
 
     @abstractmethod
     def noisy(self, x: Tensor) -> Tensor:
-        """x changed at random, in the same shape."""
+        """x (B, T, D) or (B, D), changed at random."""
 
 
 class Dropout(Noise):
@@ -68,7 +128,14 @@ class Dropout(Noise):
         self.p = p
 
     def noisy(self, x: Tensor) -> Tensor:
-        return nn.functional.dropout(x, self.p)
+        steps = x.shape[1] if x.dim() == 3 else 1
+        kept = draws.keep(self.noise_key(len(x), x.device), self.p, steps, x.shape[-1])  # (B, T, D)
+        return x * rescaled(kept.view(x.shape), self.p, x)
+
+
+def rescaled(kept: Tensor, p: float, x: Tensor) -> Tensor:
+    """A mask of what is kept as a factor of x: 0, or 1 / (1 - p)."""
+    return kept.to(x.dtype).div_(1 - p)
 
 
 class Site(nn.Module):
@@ -102,8 +169,3 @@ def sites(model: nn.Module, place: Place) -> list[Site]:
 def dropouts(model: nn.Module) -> Iterator[Noise]:
     """Every noise in a model that zeroes values."""
     return (module for module in model.modules() if isinstance(module, Noise) and module.is_dropout)
-
-
-def rescaled_mask(x: Tensor, shape: tuple[int, ...], p: float) -> Tensor:
-    """A random mask of 0 with probability p and 1 / (1 - p) otherwise, on the device and in the dtype of x."""
-    return torch.empty(shape, dtype=x.dtype, device=x.device).bernoulli_(1 - p).div_(1 - p)

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 
 from lstm_lab.data.base import Dataset
 from lstm_lab.models.base import Model, Output
-from lstm_lab.models.sites import Place
+from lstm_lab.models.sites import Place, StepKey
 from lstm_lab.registry import Named, Registered
-from lstm_lab.training_step import StepKey
 
 NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]

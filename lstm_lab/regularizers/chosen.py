@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
 from lstm_lab.models.base import Model, Output
-from lstm_lab.models.sites import IN_EVERY_MODEL, SITES, Place, sites
+from lstm_lab.models.sites import IN_EVERY_MODEL, SITES, Place, StepKey, sites
 from lstm_lab.regularizers.base import Activations, Regularizer
-from lstm_lab.training_step import StepHook, StepKey
+from lstm_lab.training_step import StepHook
 
 
 class Regularizers(StepHook):
