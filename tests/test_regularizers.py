@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -13,9 +15,11 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.fields import fields
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.groups import DECAYED, Group, parameter_groups
-from lstm_lab.models.sites import SITES, Dropout, Place, StepKey, dropouts, sites
+from lstm_lab.models.sites import SITES, Dropout, Place, StepKey, keyed_parts, sites
+from lstm_lab.optimizers.clipping import ClipByNorm
 from lstm_lab.regularizers import Regularizer
 from lstm_lab.regularizers.base import Activations
+from lstm_lab.regularizers.gaussian_noise import Gaussian
 from lstm_lab.regularizers.locked_dropout import LockedNoise
 from lstm_lab.training import build
 
@@ -185,6 +189,7 @@ LOCKED = {"name": "locked_dropout", "input": 0.25, "between": 0.25, "output": 0.
 WITH_NOISE = {
     "sequence": ("vowels", {"model.num_layers": 2, "regularizers": [LOCKED]}),
     "fields": ("vowels", {"model.num_layers": 2, "model.dropout": {"input": 0.25, "between": 0.25, "output": 0.25}}),
+    "gaussian": ("vowels", {"model.dropout": {}, "regularizers": [{"name": "gaussian_noise", "input": 0.1}]}),
     "tokens": ("reber", {"model.embedding.dropout": 0.25, "regularizers": [{"name": "locked_dropout", "input": 0.25}]}),
     "seq2seq": ("demand", {"model": {"name": "seq2seq", "dropout": 0.25}}),
     "seq2seq locked": (
@@ -217,7 +222,7 @@ def test_noise_is_a_function_of_its_key_and_acts_in_training_alone(name, request
         share = logits(learner, batch.shard(rank, 3), StepKey(3, 5, rank, 3, len(batch.x[rank::3])))
         assert_close(share, once[rank::3])
     learner.eval()
-    found, x = list(dropouts(learner.model)), values(4, 3, 5)
+    found, x = [part for _, part in keyed_parts(learner.model)], values(4, 3, 5)
     assert found
     assert all(noise(x) is x for noise in found)
     assert torch.equal(logits(learner, batch, key), logits(learner, batch, key._replace(step=6)))
@@ -272,3 +277,95 @@ def test_locked_dropout_without_effect_is_refused(vowels, demand):
         assert said in str(refused.value)
     with pytest.raises(ConfigError, match="model 'seq2seq' has one layer"):
         with_regularizers(demand, {"name": "locked_dropout", "between": 0.3}, model={"name": "seq2seq"})
+
+
+def test_gaussian_noise_has_its_standard_deviation():
+    noise, x = Gaussian(0.5).train(), values(400, 7, 6).requires_grad_()
+    y = noise(x)
+    assert abs(float((y - x).detach().std()) - 0.5) < 0.01
+    assert abs(float((y - x).detach().mean())) < 0.02
+    y.sum().backward()
+    assert (x.grad == 1).all()
+    assert noise.eval()(x) is x
+
+
+# ---- weights and gradients ----
+
+
+def some_gradients(learner, batch, key=StepKey(0, 0, size=8)):
+    learner.zero_grad()
+    learner.train().step.begin(key)
+    learner.step.loss(learner(batch), batch)[0].backward()
+    learner.step.clip(ClipByNorm(math.inf), torch.optim.SGD(learner.parameters(), 0.1))
+    return {name: parameter.grad.clone() for name, parameter in learner.model.named_parameters()}
+
+
+@pytest.mark.parametrize("name", ["l1", "l2"])
+def test_weight_penalties_act_on_their_groups(vowels, name):
+    vowels = vowels.with_overrides({"model.dropout": {}})
+    (plain, batch), (regular, _) = learner_of(vowels), learner_of(
+        with_regularizers(vowels, {"name": name, "strength": 0.1, "head": 0.0, "recurrent": 0.3})
+    )  # fmt: skip
+    groups = parameter_groups(regular.model)
+    strengths = dict.fromkeys(groups[Group.RECURRENT], 0.3) | dict.fromkeys(groups[Group.INPUT], 0.1)
+    one, other = some_gradients(plain, batch), some_gradients(regular, batch)
+    for key, parameter in regular.model.named_parameters():
+        expected = strengths.get(key, 0.0) * (parameter.sign() if name == "l1" else parameter)
+        assert_close(other[key] - one[key], expected.detach(), atol=1e-6, rtol=1e-5)
+
+
+def test_a_penalty_on_no_parameters_is_refused(vowels, reber):
+    with pytest.raises(ConfigError, match=r"regularizers.l2.embedding=0.1 would do nothing: model 'sequence' has no v"):
+        with_regularizers(vowels, {"name": "l2", "embedding": 0.1})
+    tied = with_regularizers(reber, {"name": "l1", "head": 0.1}, **{"model.embedding": {"dim": 6, "tie_weights": True}})
+    with pytest.raises(ConfigError, match=r"regularizers.l1.head=0.1 would do nothing"):
+        build(tied, tied.data.build())
+
+
+def test_weight_noise_is_there_in_the_step_alone(vowels):
+    learner, batch = learner_of(with_regularizers(vowels, {"name": "weight_noise", "std": 0.1}))
+    before = {name: parameter.detach().clone() for name, parameter in learner.model.named_parameters()}
+    noisy_names = {name for group in (Group.RECURRENT, Group.INPUT, Group.HEAD)
+                   for name in parameter_groups(learner.model)[group]}  # fmt: skip
+    learner.step.begin(StepKey(0, 0, size=8))
+    changes = {name: parameter.detach() - before[name] for name, parameter in learner.model.named_parameters()}
+    assert {name for name, change in changes.items() if change.any()} == noisy_names
+    assert abs(float(torch.cat([changes[name].flatten() for name in noisy_names]).std()) - 0.1) < 0.02
+    learner.step.begin(StepKey(0, 1, size=8))  # Noise of one step is not added to that of the last.
+    again = {name: parameter.detach() - before[name] for name, parameter in learner.model.named_parameters()}
+    assert all(not torch.equal(again[name], changes[name]) for name in noisy_names)
+    some_gradients(learner, batch)
+    assert all(torch.equal(parameter, before[name]) for name, parameter in learner.model.named_parameters())
+
+
+def test_gradient_noise_has_its_variance_and_decays(vowels):
+    plain, batch = learner_of(vowels)
+    noisy_learner, _ = learner_of(with_regularizers(vowels, {"name": "gradient_noise", "eta": 0.3, "gamma": 0.55}))
+    for step in (0, 99):
+        key = StepKey(1, step, size=8)
+        one, other = some_gradients(plain, batch, key), some_gradients(noisy_learner, batch, key)
+        noise = torch.cat([(other[name] - one[name]).flatten() for name in one])
+        assert float(noise.std()) == pytest.approx((0.3 / (1 + step) ** 0.55) ** 0.5, rel=0.1)
+        assert abs(float(noise.mean())) < 0.06
+    # Clipping does not reach it.
+    noisy_learner.step.clip(ClipByNorm(1e-6), torch.optim.SGD(noisy_learner.parameters(), 0.1))
+    assert max(float(parameter.grad.abs().max()) for parameter in noisy_learner.model.parameters()) > 0.01
+
+
+def test_max_norm_holds_after_each_step(vowels):
+    chosen = {"name": "max_norm", "input": 0.5, "recurrent": 0.25, "head": None}
+    learner, batch = learner_of(with_regularizers(vowels, chosen))
+    optimizer = torch.optim.SGD(learner.model.parameters(), 5.0)
+    head = learner.model.head.weight
+    some_gradients(learner, batch)
+    optimizer.step()
+    expected = head.detach().clone()
+    learner.step.end()
+    groups = parameter_groups(learner.model)
+    for group, limit in ((Group.INPUT, 0.5), (Group.RECURRENT, 0.25)):
+        for parameter in groups[group].values():
+            assert float(parameter.norm(dim=1).max()) <= limit + 1e-6
+            assert float(parameter.norm(dim=1).max()) > limit / 2
+    assert torch.equal(head, expected)
+    with pytest.raises(ConfigError, match="has no limit"):
+        with_regularizers(vowels, {"name": "max_norm", "input": None, "recurrent": None, "head": None})

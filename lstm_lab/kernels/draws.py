@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import math
 from ctypes import c_int64, c_void_p
 
 import torch
 from torch import Tensor
 
 from lstm_lab.kernels import native
-from lstm_lab.kernels.philox import NoiseKey, threshold, words
+from lstm_lab.kernels.philox import NoiseKey, counters, in_order, threshold, words
 
 UNITS_PER_WORD = 16
 
@@ -38,6 +39,25 @@ def keep(key: NoiseKey, rate: float, steps: int, units: int) -> Tensor:
     if key.samples.device.type == "cpu" and available():
         return draw_bytes(key, limit, steps, units)
     return words(key, steps, units) >= limit
+
+
+def normal(key: NoiseKey, steps: int, units: int, dtype: torch.dtype = torch.float32) -> Tensor:
+    """(B, T, H) standard normal, on the device of `key.samples`, by Box and Muller's transform of pairs of numbers."""
+    even = steps + steps % 2
+    found = _words(key, even, units).to(torch.float64).add_(0.5).mul_(2.0**-32)  # (B, T, H) uniform in (0, 1)
+    r, angle = (-2 * found[:, 0::2].log()).sqrt_(), 2 * math.pi * found[:, 1::2]
+    pairs = torch.stack((r * angle.cos(), r * angle.sin()), 2)  # (B, T / 2, 2, H)
+    return pairs.flatten(1, 2)[:, :steps].to(dtype)
+
+
+def _words(key: NoiseKey, steps: int, units: int) -> Tensor:
+    """`words`, by the engine where there is one."""
+    if key.samples.device.type != "cpu" or not available():
+        return words(key, steps, units)
+    numbers = counters(key, steps, units).to(torch.uint32).contiguous()
+    out = torch.empty_like(numbers)
+    native.require_engine().philox(numbers.data_ptr(), numbers.numel() // 4, *key.words, out.data_ptr())
+    return in_order(out.to(torch.int64), steps)
 
 
 def draw_bytes(key: NoiseKey, limit: int, steps: int, units: int) -> Tensor:

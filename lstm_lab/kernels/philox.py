@@ -90,11 +90,15 @@ def philox4x32(counter: Tensor, key: tuple[int, int]) -> Tensor:
 
 def words(key: NoiseKey, steps: int, units: int) -> Tensor:
     """(B, T, H) int64 words of 32 bits, on the device of `key.samples`."""
-    samples = key.samples
+    return in_order(philox4x32(counters(key, steps, units), key.words), steps)
+
+
+def counters(key: NoiseKey, steps: int, units: int) -> Tensor:
+    """(B, ceil(T / 4), H, 4) int64: the counter of each four words."""
+    samples, device = key.samples, key.samples.device
     quarters = -(-steps // 4)
     shape = (len(samples), quarters, units)
-    device = samples.device
-    counter = torch.stack(
+    return torch.stack(
         (
             torch.arange(units, device=device).expand(shape),
             torch.arange(quarters, device=device).view(-1, 1).expand(shape),
@@ -103,8 +107,12 @@ def words(key: NoiseKey, steps: int, units: int) -> Tensor:
         ),
         -1,
     )
-    found = philox4x32(counter, key.words)  # (B, T / 4, H, 4)
-    return found.movedim(-1, 2).reshape(len(samples), quarters * 4, units)[:, :steps]
+
+
+def in_order(found: Tensor, steps: int) -> Tensor:
+    """Words (B, ceil(T / 4), H, 4) as (B, T, H)."""
+    B, quarters, H, _ = found.shape
+    return found.movedim(-1, 2).reshape(B, quarters * 4, H)[:, :steps]
 
 
 def uniform(key: NoiseKey, steps: int, units: int, dtype: torch.dtype = torch.float32) -> Tensor:

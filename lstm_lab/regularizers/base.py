@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, ClassVar, NamedTuple
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
 from lstm_lab.data.base import Dataset
+from lstm_lab.kernels import draws
+from lstm_lab.kernels.philox import NoiseKey
 from lstm_lab.models.base import Model, Output
 from lstm_lab.models.sites import Place, StepKey
 from lstm_lab.registry import Named, Registered
@@ -69,7 +72,7 @@ class Regularizer(Registered, kind="regularizer"):
     - `weights`: `weight_changes`, before the forward pass of a step; after its backward pass they are put back;
     - `gradient`: `change_gradients`, after clipping;
     - `updated_weights`: `limit_weights`, after the optimizer's step;
-    - any other: `attach` adds noise to the sites of the model, once.
+    - any other: `attach` adds noise to the sites of the model.
 
     An experiment whose model has no such place is refused.
     """
@@ -83,7 +86,7 @@ class Regularizer(Registered, kind="regularizer"):
             """Where it acts with these fields."""
             return self.owner.acts_at
 
-        def check(self, model: Model.Config) -> None:
+        def check(self, model: Model.Config, data: Dataset.Config) -> None:
             """Raise ValueError where it would have no effect on a model that has its places."""
 
         def check_fits(self, model: Model.Config, data: Dataset.Config) -> None:
@@ -93,14 +96,13 @@ class Regularizer(Registered, kind="regularizer"):
                     f"regularizers.{self.name} would do nothing at its place '{place}': model '{model.name}' "
                     f"{MISSING.get(place, 'has no such place; leave it out, or choose another model')}"
                 )
-            self.check(model)
+            self.check(model, data)
 
     acts_at: ClassVar[frozenset[Place]]
     """Where it may act."""
 
     def attach(self, model: Model) -> None:
-        """Add noise to the sites of a model; called once, before training."""
-        raise NotImplementedError
+        """Called once, before training: add noise to the sites of a model, or look up its parameters."""
 
     def activation_penalty(self, activations: Activations) -> Tensor:
         """A scalar that is added to the loss."""
@@ -121,3 +123,9 @@ class Regularizer(Registered, kind="regularizer"):
     def limit_weights(self, model: Model) -> None:
         """Change the parameters in place."""
         raise NotImplementedError
+
+
+def normal_like(parameter: Tensor, key: StepKey, site: str) -> Tensor:
+    """Standard normal numbers in the shape of a parameter, the same in every worker."""
+    whole = NoiseKey(key.seed, key.step, torch.zeros(1, dtype=torch.int64, device=parameter.device), site)
+    return draws.normal(whole, parameter.numel(), 1, parameter.dtype).view(parameter.shape)

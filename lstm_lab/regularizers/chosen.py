@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
 from lstm_lab.models.base import Model, Output
-from lstm_lab.models.sites import IN_EVERY_MODEL, SITES, Place, StepKey, sites
+from lstm_lab.models.sites import SITES, Place, StepKey, sites
 from lstm_lab.regularizers.base import Activations, Regularizer
 from lstm_lab.training_step import StepHook
 
@@ -33,8 +33,7 @@ class Regularizers(StepHook):
                 if place in SITES and not sites(model, place):
                     raise ConfigError(f"regularizers.{member.name}: model '{model.name}' has no place '{place}'")
                 self.at[place].append(member)
-            if places - IN_EVERY_MODEL - {Place.ACTIVATIONS}:
-                member.attach(model)
+            member.attach(model)
         self.unchanged: list[tuple[nn.Parameter, Tensor]] = []
         """Parameters that are changed for the current step, and the values that they had."""
 
