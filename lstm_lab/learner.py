@@ -112,7 +112,7 @@ class Learner(pl.LightningModule):
         return map_state(lambda tensor: tensor[: len(starts)].to(device), self.stream.state)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optimizer.build_torch(self.model.parameters())
+        return self.optimizer.for_model(self.model)
 
     def on_fit_start(self) -> None:
         self.step.to(self.device)
@@ -253,6 +253,8 @@ class Learner(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         stored = checkpoint["learner"]
+        states = checkpoint.get("optimizer_states", [])
+        checkpoint["optimizer_states"] = [self.optimizer.restored(state, self.model) for state in states]
         self.step.load_state_dict(stored["sums"], stored.get("hooks", ()))  # Format 1 had no hooks.
         if self.clipping is not None:
             self.clipping.load_state_dict(stored.get("clipping", {}))

@@ -54,7 +54,7 @@ INFO: dict[str, str] = {"deviation": "std", "flags": "num_mask_channels", "serie
 METRICS: dict[str, str] = {"calibration": "ece"}
 """Metric that was called otherwise, also in records of format 2 -> its name today."""
 
-NAMES: dict[str, dict[str, str]] = {"model": {"segments": "segrnn"}}
+NAMES: dict[str, dict[str, str]] = {"model": {"segments": "segrnn"}, "schedule": {"decay": "exponential"}}
 """Section -> name of a member in format 1 -> its name today."""
 
 

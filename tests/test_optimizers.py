@@ -12,15 +12,27 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.testing import assert_close
 
+from lstm_lab.cells import Cell
 from lstm_lab.optimizers import Optimizer, Schedule
 from lstm_lab.optimizers.schedules.cosine import Cosine
-from lstm_lab.optimizers.schedules.decay import Decay
+from lstm_lab.optimizers.schedules.cosine_restarts import CosineRestarts
+from lstm_lab.optimizers.schedules.exponential import Exponential
+from lstm_lab.optimizers.schedules.one_cycle import OneCycle
 from lstm_lab.optimizers.schedules.plateau import Plateau
+from lstm_lab.optimizers.schedules.polynomial import Polynomial
+from lstm_lab.optimizers.schedules.step import Step
 
-TORCH = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD, "rmsprop": torch.optim.RMSprop}
+TORCH = {
+    "adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam, "adamax": torch.optim.Adamax, "adamw": torch.optim.AdamW,
+    "muon": torch.optim.AdamW, "nadam": torch.optim.NAdam, "radam": torch.optim.RAdam, "rmsprop": torch.optim.RMSprop,
+    "sgd": torch.optim.SGD,
+}  # fmt: skip
+"""Whose steps a parameter takes; muon's vectors take those of AdamW."""
+OWN = {"name", "no_weight_decay"}
+"""Fields that are no argument of torch's class."""
 CURVATURE = torch.tensor([1.0, 3.0, 0.3])
 
-totals = st.integers(1, 300)
+totals = st.integers(1, 80)
 warmups = st.floats(0, 1)
 each_schedule = pytest.mark.parametrize("name", sorted(Schedule.members))
 each_optimizer = pytest.mark.parametrize("name", sorted(Optimizer.members))
@@ -40,42 +52,156 @@ def descend(make, steps):
 
 @each_optimizer
 def test_every_optimizer_goes_downhill(name):
-    config = Optimizer.members[name].Config(lr=0.02)
-    path = descend(config.build().build_torch, 400)
+    config = Optimizer.members[name].Config(lr={"adagrad": 0.5, "radam": 0.3}.get(name, 0.1))
+    path = descend(config.build().build_torch, 120)
     height = (CURVATURE * path.square()).sum(1)
     assert height[-1] < 0.02 * height[0]
+
+
+def other(value):
+    """Another value of the same type, in the range of every field."""
+    return {bool: lambda: not value, int: lambda: value + 1, float: lambda: 0.123, tuple: lambda: (0.5, 0.6)}[
+        type(value)
+    ]()
 
 
 @each_optimizer
 def test_every_field_reaches_torch(name):
     member = Optimizer.members[name]
     plain = member.Config().build().build_torch([nn.Parameter(torch.zeros(1))])
-    for field in set(member.Config.model_fields) - {"name"}:
-        assert plain.defaults[field] == getattr(member.Config(), field)
-        other = member.Config(**{field: 0.123}).build().build_torch([nn.Parameter(torch.zeros(1))])
-        assert other.defaults[field] == 0.123
+    for field in set(member.Config.model_fields) - OWN:
+        value = getattr(member.Config(), field)
+        changed = member.Config(**{field: other(value), **({"momentum": 0.5} if field == "nesterov" else {})})
+        assert plain.defaults[field] == (value and plain.defaults["momentum"] > 0 if field == "nesterov" else value)
+        assert changed.build().build_torch([nn.Parameter(torch.zeros(1))]).defaults[field] == other(value)
 
 
 @pytest.mark.parametrize(
     ("name", "choices"),
     [
-        ("adam", {"lr": 0.1, "weight_decay": 0.2}),
-        ("adamw", {"lr": 0.1, "weight_decay": 0.2}),
-        ("sgd", {"lr": 0.05, "weight_decay": 0.1, "momentum": 0.0}),
-        ("sgd", {"lr": 0.05, "weight_decay": 0.1, "momentum": 0.8}),
-        ("rmsprop", {"lr": 0.01, "weight_decay": 0.1, "momentum": 0.5}),
+        ("adam", {"lr": 0.1, "weight_decay": 0.2, "betas": (0.5, 0.9), "amsgrad": True}),
+        ("adamw", {"lr": 0.1, "weight_decay": 0.2, "eps": 0.1}),
+        ("adagrad", {"lr": 0.1, "weight_decay": 0.2, "lr_decay": 0.1}),
+        ("adamax", {"lr": 0.1, "weight_decay": 0.2}),
+        ("nadam", {"lr": 0.1, "weight_decay": 0.2, "momentum_decay": 0.1}),
+        ("radam", {"lr": 0.1, "weight_decay": 0.2}),
+        ("sgd", {"lr": 0.05, "weight_decay": 0.1, "momentum": 0.0, "nesterov": False}),
+        ("sgd", {"lr": 0.05, "weight_decay": 0.1, "momentum": 0.8, "nesterov": True}),
+        ("sgd", {"lr": 0.05, "weight_decay": 0.1, "momentum": 0.8, "nesterov": False}),
+        ("rmsprop", {"lr": 0.01, "weight_decay": 0.1, "momentum": 0.5, "alpha": 0.8, "centered": True}),
     ],
 )
 def test_equals_torch_with_the_same_settings(name, choices):
-    nesterov = {"nesterov": True} if name == "sgd" and choices["momentum"] else {}
-    theirs = descend(lambda weights: TORCH[name](weights, foreach=False, **choices, **nesterov), 30)
+    theirs = descend(lambda weights: TORCH[name](weights, foreach=False, **choices), 30)
     assert_close(descend(Optimizer.members[name].Config(**choices).build().build_torch, 30), theirs)
+
+
+def test_without_momentum_nesterov_is_plain():
+    plain = descend(lambda weights: torch.optim.SGD(weights, 0.05), 10)
+    assert_close(descend(Optimizer.members["sgd"].Config(lr=0.05, momentum=0.0).build().build_torch, 10), plain)
+
+
+# --- groups of parameters ---------------------------------------------------------------------------------------------
+
+
+class Layered(nn.Module):
+    """A parameter of every group."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embedding = nn.Embedding(5, 3)
+        self.cell = Cell.members["norm_lstm"].Config().build(3, 4)
+        self.norm, self.head = nn.LayerNorm(4), nn.Linear(4, 2)
+
+    def loss(self):
+        h, _ = self.cell(self.embedding(torch.tensor([[1, 2, 3]])), torch.tensor([3]))
+        return self.head(self.norm(h)).square().sum()
+
+
+@each_optimizer
+def test_biases_and_norms_do_not_decay(name):
+    model = Layered()
+    optimizer = Optimizer.members[name].Config(lr=0.1, weight_decay=0.5).build().for_model(model)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    for parameter in model.parameters():  # Weight decay is all that is left to change them.
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"embedding.weight", "cell.W_x", "cell.W_h", "head.weight"}
+    assert set(optimizer.state_dict()["param_groups"][0]["param_names"]) <= set(before)
+
+
+def test_groups_to_decay_are_a_field():
+    config = Optimizer.members["sgd"].Config(weight_decay=0.5, no_weight_decay=["head", "bias", "norm"])
+    assert_close(sum(len(group["params"]) for group in config.build().for_model(Layered()).param_groups[1:]), 9)
+    assert len(Optimizer.members["sgd"].Config().build().for_model(Layered()).param_groups) == 1
+    with pytest.raises(ValueError, match=r"no_weight_decay=\[\] would do nothing: weight_decay is 0"):
+        Optimizer.members["sgd"].Config(no_weight_decay=[])
+    with pytest.raises(ValueError, match="no_weight_decay"):
+        Optimizer.members["sgd"].Config(weight_decay=0.1, no_weight_decay=["biases"])
+
+
+def test_muon_orthogonalises_the_matrices_of_cells_alone():
+    model = Layered()
+    optimizer = Optimizer.members["muon"].Config(lr=0.1, weight_decay=0.0).build().for_model(model)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    model.loss().backward()
+    optimizer.step()
+    moved = before["cell.W_h"] - model.cell.W_h
+    assert torch.linalg.svdvals(moved).std() < 0.4 * torch.linalg.svdvals(model.cell.W_h.grad).std()
+    adamw = Layered()
+    reference = torch.optim.AdamW(adamw.parameters(), 0.1, weight_decay=0.0)
+    adamw.loss().backward()
+    reference.step()
+    for key in ("embedding.weight", "cell.b", "norm.weight", "head.weight"):
+        assert_close(model.state_dict()[key], adamw.state_dict()[key])
+
+
+@each_optimizer
+@pytest.mark.parametrize(("before", "after"), [(0.0, 0.3), (0.3, 0.0), (0.1, 0.2)])
+def test_a_stored_state_goes_on_under_another_weight_decay(name, before, after):
+    """Population-based training changes it between epochs; the param_groups then differ."""
+    member = Optimizer.members[name]
+    first, then = (member.Config(lr=0.01, weight_decay=decay).build() for decay in (before, after))
+    model = Layered()
+    old = first.for_model(model)
+    model.loss().backward()
+    old.step()
+    new = then.for_model(model)
+    new.load_state_dict(then.restored(old.state_dict(), model))
+    for parameter in model.parameters():
+        assert set(new.state[parameter]) == set(old.state[parameter])
+        for key, value in old.state[parameter].items():
+            assert_close(new.state[parameter][key], value)
+    assert [group["weight_decay"] for group in new.param_groups] == [
+        group["weight_decay"] for group in then.for_model(model).param_groups
+    ]
+
+
+def test_a_state_stored_without_names_is_one_group_in_the_order_of_the_model():
+    model, adam = Layered(), Optimizer.members["adam"].Config(weight_decay=0.1).build()
+    old = adam.build_torch(list(model.parameters()))
+    model.loss().backward()
+    old.step()
+    new = adam.for_model(model)
+    new.load_state_dict(adam.restored(old.state_dict(), model))
+    for parameter in model.parameters():
+        assert torch.equal(new.state[parameter]["exp_avg"], old.state[parameter]["exp_avg"])
+
+
+# --- schedules --------------------------------------------------------------------------------------------------------
+
+
+def schedule_config(name, warmup_fraction):
+    """One-cycle rises by itself, and has no warm-up before."""
+    return Schedule.members[name].Config(warmup_fraction=0.0 if name == "one_cycle" else warmup_fraction)
 
 
 @each_schedule
 @given(total=totals, warmup_fraction=warmups)
 def test_the_factor_is_a_fraction_and_a_function_of_the_step(name, total, warmup_fraction):
-    config = Schedule.members[name].Config(warmup_fraction=warmup_fraction)
+    config = schedule_config(name, warmup_fraction)
     schedule = config.build()
     factors = [schedule.lr_factor(step, total) for step in range(total)]
     assert all(0 <= factor <= 1 for factor in factors)
@@ -85,7 +211,7 @@ def test_the_factor_is_a_fraction_and_a_function_of_the_step(name, total, warmup
     assert [config.build().lr_factor(step, total) for step in range(total)] == factors
 
 
-@each_schedule
+@pytest.mark.parametrize("name", sorted(set(Schedule.members) - {"one_cycle", "cosine_restarts"}))
 @given(total=totals, warmup_fraction=warmups)
 def test_the_rate_rises_in_warm_up_and_never_after_it(name, total, warmup_fraction):
     schedule = Schedule.members[name].Config(warmup_fraction=warmup_fraction).build()
@@ -99,7 +225,7 @@ def test_the_rate_rises_in_warm_up_and_never_after_it(name, total, warmup_fracti
         assert max(factors) >= schedule.annealed(min(1.0, 1 / (total - warmup_fraction * total)))
 
 
-@pytest.mark.parametrize("member", [Cosine, Decay])
+@pytest.mark.parametrize("member", [Cosine, CosineRestarts, Exponential, Polynomial])
 @given(total=totals, warmup_fraction=st.floats(0, 0.9), end_factor=st.floats(0.001, 1))
 def test_a_falling_schedule_ends_at_its_end_factor(member, total, warmup_fraction, end_factor):
     schedule = member.Config(warmup_fraction=warmup_fraction, end_factor=end_factor).build()
@@ -111,9 +237,52 @@ def test_a_falling_schedule_ends_at_its_end_factor(member, total, warmup_fractio
     )
 
 
-def test_cosine_and_decay_are_half_way_down_in_the_middle():
+def test_cosine_and_exponential_are_half_way_down_in_the_middle():
     assert Cosine(end_factor=0.2).lr_factor(50, 100) == pytest.approx(0.6)  # the mean
-    assert Decay(end_factor=0.04).lr_factor(50, 100) == pytest.approx(0.2)  # the geometric mean
+    assert Exponential(end_factor=0.04).lr_factor(50, 100) == pytest.approx(0.2)  # the geometric mean
+
+
+def curve(schedule, total=100):
+    return [schedule.lr_factor(step, total) for step in range(total)]
+
+
+def torchs(scheduler, total=100):
+    """The factors of a scheduler of torch, given the class and its arguments."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], 1.0)
+    cls, choices = scheduler
+    made, factors = cls(optimizer, **choices), []
+    for _ in range(total):
+        factors.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        made.step()
+    return factors
+
+
+def test_schedules_equal_torchs():
+    schedulers = torch.optim.lr_scheduler
+    pairs = [
+        (Polynomial(power=2.0), (schedulers.PolynomialLR, {"total_iters": 100, "power": 2.0})),
+        (Step(milestones=(0.3, 0.8), gamma=0.5), (schedulers.MultiStepLR, {"milestones": [30, 80], "gamma": 0.5})),
+        (Exponential(end_factor=0.1), (schedulers.ExponentialLR, {"gamma": 0.1**0.01})),
+        (CosineRestarts(num_cycles=4), (schedulers.CosineAnnealingWarmRestarts, {"T_0": 25})),
+    ]
+    for ours, theirs in pairs:
+        assert curve(ours) == pytest.approx(torchs(theirs)), type(ours).__name__
+    ours = curve(CosineRestarts(num_cycles=3, t_mult=2.0), 70)
+    assert ours == pytest.approx(torchs((schedulers.CosineAnnealingWarmRestarts, {"T_0": 10, "T_mult": 2}), 70))
+    # Torch reaches the ends on the first and the last step; a fraction of all steps lies one step further.
+    theirs = {"max_lr": 1.0, "total_steps": 101, "pct_start": 0.31 * 100 / 101 + 1 / 101, "cycle_momentum": False}
+    assert curve(OneCycle(pct_start=0.31)) == pytest.approx(torchs((schedulers.OneCycleLR, theirs)), abs=0.02)
+    assert max(curve(OneCycle(pct_start=0.5))) == 1.0
+
+
+def test_what_a_schedule_refuses():
+    with pytest.raises(ValueError, match="one_cycle rises by itself: use pct_start"):
+        OneCycle.Config(warmup_fraction=0.1)
+    with pytest.raises(ValueError, match="must increase"):
+        Step.Config(milestones=[0.5, 0.5])
+    assert all(Schedule.members[name].Config().build().needs_total_steps for name in
+               ("cosine", "cosine_restarts", "exponential", "one_cycle", "polynomial", "step"))  # fmt: skip
 
 
 def test_plateau_reduces_after_patience():
@@ -149,6 +318,8 @@ def test_every_field_of_a_schedule_has_an_effect(name):
             schedule.observe(epoch == 0)
         return factors
 
-    for field, info in member.Config.model_fields.items():
-        if field != "name":
-            assert course(**{field: 2 if info.annotation is int else 0.25}) != course(), f"{field} does nothing"
+    other = {"milestones": [0.2], "num_cycles": 2, "t_mult": 2.0, "power": 2.0, "div_factor": 5.0, "patience": 2}
+    for field in set(member.Config.model_fields) - {"name"}:
+        if (name, field) != ("one_cycle", "warmup_fraction"):
+            value = 20.0 if field == "final_div_factor" else other.get(field, 0.25)
+            assert course(**{field: value}) != course(), f"{field} does nothing"

@@ -111,8 +111,9 @@ def test_the_values_in_the_record_are_those_in_the_optimiser(pair):
     assert [row["epoch"] for row in run.rows()] == list(range(6))
     # Metrics are 32-bit numbers.
     assert [row["lr"] for row in run.rows()] == pytest.approx([0.01] * 3 + [0.03] * 3, rel=1e-6)
-    (group,) = weights(run)["optimizer_states"][0]["param_groups"]
+    group, without_decay = weights(run)["optimizer_states"][0]["param_groups"]
     assert (group["lr"], group["weight_decay"]) == (0.03, 0.004)
+    assert (without_decay["lr"], without_decay["weight_decay"]) == (0.03, 0.0)
 
 
 def test_an_exploit_equals_the_source_with_its_values_changed(pair, tmp_path):

@@ -271,7 +271,7 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
         assert [row["epoch"] for row in run.rows()] == list(range(24))
         now = trial.config
         content_of = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
-        (group,) = content_of["optimizer_states"][0]["param_groups"]
+        group, _ = content_of["optimizer_states"][0]["param_groups"]
         assert group["lr"] == now["optimizer.lr"]
         assert run.rows()[-1]["lr"] == pytest.approx(group["lr"], rel=1e-6)
         assert group["weight_decay"] == now["optimizer.weight_decay"]

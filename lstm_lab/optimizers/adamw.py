@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import torch
-from torch import nn
 
-from lstm_lab.optimizers.base import NonNegative, Optimizer
+from lstm_lab.optimizers.adam import AdamConfig
+from lstm_lab.optimizers.base import NonNegative, Optimizer, Parameters
 
 
 class AdamW(Optimizer, name="adamw"):
     """Adam with decoupled weight decay (Loshchilov & Hutter, 2019)."""
 
-    class Config(Optimizer.Config):
+    class Config(AdamConfig):
         weight_decay: NonNegative = 0.01
         """Decoupled weight decay."""
+        amsgrad: bool = False
+        """Whether the denominator never falls (Reddi et al. 2018)."""
 
-    def build_torch(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build_torch(self, parameters: Parameters) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, fused=True, **self.options)

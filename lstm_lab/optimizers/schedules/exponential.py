@@ -9,7 +9,7 @@ from pydantic import Field
 from lstm_lab.optimizers.schedules.base import Schedule
 
 
-class Decay(Schedule, name="decay"):
+class Exponential(Schedule, name="exponential"):
     """Exponential decay from 1 down to `end_factor` at the end."""
 
     class Config(Schedule.Config):
