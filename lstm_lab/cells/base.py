@@ -6,7 +6,7 @@ Shapes throughout: B samples, T time steps, I input channels, H hidden units.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol
 
 import torch
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from typing_extensions import TypeVar
 
 from lstm_lab import kernels
+from lstm_lab.cells.noise import apply_zoneout, join_masks
+from lstm_lab.kernels import RecurrentNoise
 from lstm_lab.kernels.lengths import reverse_padded
+from lstm_lab.kernels.noise import Kind, NoiseWeights, say_slow
 from lstm_lab.registry import Named, Registered
 
 
@@ -49,6 +52,9 @@ class CellState(Protocol):
 
 S = TypeVar("S", bound=CellState, default=Any)
 
+ALL_NOISES: frozenset[Kind] = frozenset({"state_dropout", "update_dropout", "zoneout_h", "zoneout_c"})
+"""What a cell takes that multiplies h by weights, adds a candidate to its state, and has a part c."""
+
 Role = Literal["recurrent", "input", "bias", "norm"]
 """What a parameter of a cell does: it multiplies the cell's own state, multiplies the input, is added, or is the gain
 of a normalisation."""
@@ -66,6 +72,8 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
       `supports_reverse = True`; any other is given reversed samples by the encoder.
     - `recurrent_blocks` and `gate_biases`: the parameters that `model.init` sets. Without them it refuses the
       cell by name.
+    - `noises`: which noise in the recurrence it takes. For `state_dropout` its step reads h through `dropped_state`
+      where weights multiply it, for `update_dropout` its candidate through `dropped_update`.
     - `roles`: what parameters do whose shape does not tell, so that penalties and weight decay act on the right ones.
     - `TraceableCell` as its base instead of this one: `trace` then returns every gate activation.
     """
@@ -74,6 +82,10 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
     """Class of the state. Set on the object where an option adds to the state."""
     supports_reverse: ClassVar[bool] = True
     """Whether `forward` takes `reverse`. A class that overrides `forward` and declares nothing does not."""
+    noises: ClassVar[frozenset[Kind]] = frozenset({"zoneout_h"})
+    """Which rates of `RecurrentNoise` it takes. A class that overrides `forward` and declares nothing takes none."""
+    masks: NoiseWeights | None = None
+    """Those of the step that is being computed, (B, H) each; None for a step without noise."""
     roles: ClassVar[Mapping[str, Role]] = {}
     """Name of a parameter -> what it does, for those that `parameter_role` would take for something else."""
 
@@ -90,6 +102,8 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
         super().__init_subclass__(**more)
         if "forward" in vars(cls) and "supports_reverse" not in vars(cls):
             cls.supports_reverse = False
+        if "forward" in vars(cls) and "noises" not in vars(cls):
+            cls.noises = frozenset()
 
     @classmethod
     def check(cls, config: Cell.Config, hidden_size: int) -> None:
@@ -113,7 +127,37 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
             The output (B, H), and the new state.
         """
 
-    def forward(self, x: Tensor, lengths: Tensor, state: S | None = None, reverse: bool = False) -> tuple[Tensor, S]:
+    def dropped_state(self, h: Tensor) -> Tensor:
+        """h (B, H) as weights multiply it in a step: times its mask, where the step has recurrent dropout."""
+        return h if self.masks is None or self.masks.state is None else h * self.masks.state
+
+    def dropped_update(self, candidate: Tensor) -> Tensor:
+        """The candidate (B, H) as a step adds it to the state: times its mask, where there is recurrent dropout."""
+        return candidate if self.masks is None or self.masks.update is None else candidate * self.masks.update
+
+    def noisy_step(self, x: Tensor, state: S, masks: NoiseWeights) -> tuple[Tensor, S]:
+        """`step` with noise, which defines what `forward` computes with it.
+
+        Args:
+            x, state: as `step` takes them.
+            masks: of this step, (B, H) each. Zoneout mixes h, and the part of the state that is named c.
+        """
+        self.masks = masks
+        try:
+            _, new = self.step(x, state)
+        finally:
+            del self.masks  # back to the class's None: plain attributes tell tapes apart
+        mixed = apply_zoneout(masks, state, new)
+        return mixed.h, mixed
+
+    def forward(
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: S | None = None,
+        reverse: bool = False,
+        noise: RecurrentNoise | None = None,
+    ) -> tuple[Tensor, S]:
         """The step over a whole padded batch: recorded and executed natively where the engine can.
 
         Args:
@@ -121,17 +165,25 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
             lengths: (B,) valid steps of each sample; the padding behind them is never read.
             state: initial state; None for that of `initial_state`.
             reverse: read each sample from its own last step to its first.
+            noise: in the recurrence; of the kinds in `noises`.
 
         Returns:
             Outputs (B, T, H), zero on padding, and the state after each sample's own last valid step.
         """
         state = self.initial_state(x) if state is None else state
         if reverse:
-            outputs, end = self.forward(reverse_padded(x, lengths), lengths, state)
+            outputs, end = self.forward(reverse_padded(x, lengths), lengths, state, noise=noise)
             return reverse_padded(outputs, lengths), end
-        executed = kernels.execute(self, self.step, x, lengths, state)
+        step: Callable[[Tensor, S], tuple[Tensor, S]] = self.step
+        form: Hashable = None
+        noise = None if noise is None else noise.checked(len(x))
+        if noise is not None:
+            x, step, form = join_masks(self.noisy_step, x, noise, self.hidden_size)
+        executed = kernels.execute(self, step, x, lengths, state, form)
         if executed is None:
-            return unroll(self.step, x, lengths, state)
+            if noise is not None:
+                say_slow(x.device.type, kernels.status().reason)
+            return unroll(step, x, lengths, state)
         outputs, parts = executed
         build: Callable[..., S] = type(state)
         return outputs, build(*parts)

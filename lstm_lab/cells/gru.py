@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import GateBiases, Hidden, TraceableCell, rnn_weights
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, Hidden, TraceableCell, rnn_weights
+from lstm_lab.kernels import RecurrentNoise
 
 
 class GRU(TraceableCell[Hidden], name="gru"):
@@ -21,6 +22,7 @@ class GRU(TraceableCell[Hidden], name="gru"):
     """
 
     supports_reverse = True
+    noises = ALL_NOISES - {"zoneout_c"}
     gates = ("r", "z")
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
@@ -30,11 +32,11 @@ class GRU(TraceableCell[Hidden], name="gru"):
     def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         W, U, b, b_h = rnn_weights(self.layer)
         W_rx, W_zx, W_nx = (x @ W.T + b).chunk(3, 1)
-        U_rh, U_zh, U_nh = (state.h @ U.T + b_h).chunk(3, 1)
+        U_rh, U_zh, U_nh = (self.dropped_state(state.h) @ U.T + b_h).chunk(3, 1)
         r = torch.sigmoid(W_rx + U_rh)  # (B, H)
         z = torch.sigmoid(W_zx + U_zh)
         n = torch.tanh(W_nx + r * U_nh)
-        h = (1 - z) * n + z * state.h
+        h = (1 - z) * self.dropped_update(n) + z * state.h
         return {"r": r, "z": z, "n": n, "h": h}
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:
@@ -48,8 +50,13 @@ class GRU(TraceableCell[Hidden], name="gru"):
         return GateBiases(forget=(b.chunk(3)[1], b_h.chunk(3)[1]))  # z multiplies the old h, 1 - z the candidate
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: Hidden | None = None, reverse: bool = False
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: Hidden | None = None,
+        reverse: bool = False,
+        noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, Hidden]:
         state = self.initial_state(x) if state is None else state
-        outputs, h = kernels.gru(x, lengths, state.h, *rnn_weights(self.layer), reverse=reverse)
+        outputs, h = kernels.gru(x, lengths, state.h, *rnn_weights(self.layer), reverse=reverse, noise=noise)
         return outputs, Hidden(h)

@@ -21,6 +21,7 @@ class IndRNN(TraceableCell[Hidden], name="indrnn"):
     """
 
     roles = {"u": "recurrent"}
+    noises = frozenset({"state_dropout", "zoneout_h"})
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -30,7 +31,7 @@ class IndRNN(TraceableCell[Hidden], name="indrnn"):
         self.b = uniform_weight(H, H)
 
     def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
-        h = torch.relu(linear(x, self.W, self.b) + self.u * state.h)  # (B, H)
+        h = torch.relu(linear(x, self.W, self.b) + self.u * self.dropped_state(state.h))  # (B, H)
         return {"h": h}
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:

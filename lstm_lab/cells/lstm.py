@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Cell, GateBiases, TraceableCell, rnn_weights
+from lstm_lab.cells.base import ALL_NOISES, Cell, GateBiases, TraceableCell, rnn_weights
+from lstm_lab.kernels import RecurrentNoise
 
 
 class LSTMState(NamedTuple):
@@ -38,6 +39,7 @@ class LSTM(TraceableCell[LSTMState], name="lstm"):
 
     State = LSTMState
     supports_reverse = True
+    noises = ALL_NOISES
     gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
@@ -54,9 +56,9 @@ class LSTM(TraceableCell[LSTMState], name="lstm"):
 
     def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         W, U, b, b_h = rnn_weights(self.layer)
-        i, f, g, o = (x @ W.T + b + state.h @ U.T + b_h).chunk(4, 1)  # (B, H) each
+        i, f, g, o = (x @ W.T + b + self.dropped_state(state.h) @ U.T + b_h).chunk(4, 1)  # (B, H) each
         i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
-        c = f * state.c + i * g
+        c = f * state.c + i * self.dropped_update(g)
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
 
@@ -72,8 +74,15 @@ class LSTM(TraceableCell[LSTMState], name="lstm"):
         return GateBiases(forget=(f, f_h), input=(i, i_h))
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: LSTMState | None = None, reverse: bool = False
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: LSTMState | None = None,
+        reverse: bool = False,
+        noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
-        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *rnn_weights(self.layer), reverse=reverse)
+        outputs, h, c = kernels.lstm(
+            x, lengths, state.h, state.c, *rnn_weights(self.layer), reverse=reverse, noise=noise
+        )
         return outputs, LSTMState(h, c)

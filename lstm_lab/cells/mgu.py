@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import GateBiases, Hidden, TraceableCell, uniform_weight
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, Hidden, TraceableCell, uniform_weight
 
 
 class MGU(TraceableCell[Hidden], name="mgu"):
@@ -23,6 +23,7 @@ class MGU(TraceableCell[Hidden], name="mgu"):
     """
 
     gates = ("f",)
+    noises = ALL_NOISES - {"zoneout_c"}
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -40,9 +41,10 @@ class MGU(TraceableCell[Hidden], name="mgu"):
 
     def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         W_fx, W_nx = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each
-        f = torch.sigmoid(W_fx + state.h @ self.U_f.T)
-        n = torch.tanh(W_nx + (f * state.h) @ self.U_n.T)
-        h = (1 - f) * state.h + f * n
+        read = self.dropped_state(state.h)
+        f = torch.sigmoid(W_fx + read @ self.U_f.T)
+        n = torch.tanh(W_nx + (f * read) @ self.U_n.T)
+        h = (1 - f) * state.h + f * self.dropped_update(n)
         return {"f": f, "n": n, "h": h}
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:

@@ -21,6 +21,7 @@ class MinGRU(TraceableCell[Hidden], name="min_gru"):
     """
 
     gates = ("z",)
+    noises = frozenset({"update_dropout", "zoneout_h"})
 
     def __init__(self, input_size: int, hidden_size: int) -> None:
         super().__init__(input_size, hidden_size)
@@ -34,7 +35,7 @@ class MinGRU(TraceableCell[Hidden], name="min_gru"):
     def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         z, candidate = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each
         z = torch.sigmoid(z)
-        h = (1 - z) * state.h + z * candidate
+        h = (1 - z) * state.h + z * self.dropped_update(candidate)
         return {"z": z, "candidate": candidate, "h": h}
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:
@@ -52,6 +53,7 @@ class MinLSTM(TraceableCell[Hidden], name="min_lstm"):
     """
 
     gates = ("f", "i")
+    noises = frozenset({"update_dropout", "zoneout_h"})
 
     class Config(ForgetBiasConfig):
         """Options of the minLSTM."""
@@ -71,7 +73,7 @@ class MinLSTM(TraceableCell[Hidden], name="min_lstm"):
     def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         f, i, candidate = linear(x, self.W, self.b).chunk(3, 1)  # (B, H) each
         keep = torch.sigmoid(logsigmoid(f) - logsigmoid(i))  # f / (f + i)
-        h = keep * state.h + (1 - keep) * candidate
+        h = keep * state.h + (1 - keep) * self.dropped_update(candidate)
         return {"f": torch.sigmoid(f), "i": torch.sigmoid(i), "keep": keep, "candidate": candidate, "h": h}
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:

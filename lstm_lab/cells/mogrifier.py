@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from lstm_lab.cells.base import GateBiases, Role, TraceableCell, uniform_weight
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, Role, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 from lstm_lab.config import Count
 
@@ -25,6 +25,7 @@ class MogrifierLSTM(TraceableCell[LSTMState], name="mogrifier"):
 
     State = LSTMState
     gates = ("i", "f", "o")
+    noises = ALL_NOISES
 
     class Config(ForgetBiasConfig):
         rounds: Annotated[int, Field(ge=0, le=100)] = 5
@@ -71,10 +72,10 @@ class MogrifierLSTM(TraceableCell[LSTMState], name="mogrifier"):
         return GateBiases(forget=(f,), input=(i,))
 
     def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
-        x, h = self._mogrify(x, state.h)
+        x, h = self._mogrify(x, self.dropped_state(state.h))
         i, f, g, o = (linear(x, self.W, self.b) + h @ self.U.T).chunk(4, 1)  # (B, H) each
         i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
-        c = f * state.c + i * g
+        c = f * state.c + i * self.dropped_update(g)
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
 

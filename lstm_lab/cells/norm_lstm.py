@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import GateBiases, TraceableCell, uniform_weight
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
+from lstm_lab.kernels import RecurrentNoise
 
 
 class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
@@ -25,6 +26,7 @@ class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
 
     State = LSTMState
     supports_reverse = True
+    noises = ALL_NOISES
     gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
@@ -45,10 +47,11 @@ class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
 
     def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         H = self.hidden_size
-        z = layer_norm(state.h @ self.W_h.T, (4 * H,), self.a_1) + layer_norm(x @ self.W_x.T, (4 * H,), self.a_2)
+        W_hh = self.dropped_state(state.h) @ self.W_h.T  # (B, 4 H)
+        z = layer_norm(W_hh, (4 * H,), self.a_1) + layer_norm(x @ self.W_x.T, (4 * H,), self.a_2)
         i, f, g, o = (z + self.b).chunk(4, 1)  # (B, H) each
         i, f, g, o = torch.sigmoid(i), torch.sigmoid(f), torch.tanh(g), torch.sigmoid(o)
-        c = f * state.c + i * g
+        c = f * state.c + i * self.dropped_update(g)
         h = o * torch.tanh(layer_norm(c, (H,), self.a_3, self.b_3))
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
 
@@ -63,7 +66,12 @@ class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
         return GateBiases(forget=(f,), input=(i,))
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: LSTMState | None = None, reverse: bool = False
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: LSTMState | None = None,
+        reverse: bool = False,
+        noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
         outputs, h, c = kernels.norm_lstm(
@@ -79,5 +87,6 @@ class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
             self.a_3,
             self.b_3,
             reverse=reverse,
+            noise=noise,
         )
         return outputs, LSTMState(h, c)

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import GateBiases, TraceableCell, uniform_weight
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
-from lstm_lab.kernels import PLAIN, Variant, reference
+from lstm_lab.kernels import PLAIN, RecurrentNoise, Variant, reference
 
 VARIANTS = {
     "none": PLAIN,
@@ -54,6 +54,7 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
 
     State: type[LSTMState] | type[GateRecurrentState] = LSTMState
     supports_reverse = True
+    noises = ALL_NOISES
     gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
@@ -103,18 +104,19 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
         if self.R_gates is not None:
             assert isinstance(state, GateRecurrentState)
             return self._full_gate_recurrence(x, state, self.R_gates)
-        p = self._peepholes()
-        return reference.lstm_activations(x, state.h, state.c, self.W, self.R, self.b, None, p, self.variant)
+        h, p = state.h, self._peepholes()
+        masks = (self.dropped_state(h), None if self.masks is None else self.masks.update)
+        return reference.lstm_activations(x, h, state.c, self.W, self.R, self.b, None, p, self.variant, *masks)
 
     def _full_gate_recurrence(self, x: Tensor, state: GateRecurrentState, R_gates: Tensor) -> dict[str, Tensor]:
         assert self.p is not None
-        i, f, z, o = (linear(x, self.W, self.b) + state.h @ self.R.T).chunk(4, 1)  # (B, H) each
+        i, f, z, o = (linear(x, self.W, self.b) + self.dropped_state(state.h) @ self.R.T).chunk(4, 1)  # (B, H) each
         R_i, R_f, R_o = (torch.cat((state.i, state.f, state.o), 1) @ R_gates.T).chunk(3, 1)
         p_i, p_f, p_o = self.p.unbind(0)
         i = torch.sigmoid(i + p_i * state.c + R_i)
         f = torch.sigmoid(f + p_f * state.c + R_f)
         z = torch.tanh(z)
-        c = z * i + state.c * f
+        c = self.dropped_update(z) * i + state.c * f
         o = torch.sigmoid(o + p_o * c + R_o)
         h = torch.tanh(c) * o
         return {"i": i, "f": f, "g": z, "o": o, "c": c, "h": h}
@@ -132,11 +134,16 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
         return GateBiases(*(tuple(b[gate] for gate in gates if gate in b) for gates in ("f", "i")))
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: LSTMState | GateRecurrentState | None = None, reverse: bool = False
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: LSTMState | GateRecurrentState | None = None,
+        reverse: bool = False,
+        noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, LSTMState | GateRecurrentState]:
         state = self.initial_state(x) if state is None else state
         if self.R_gates is not None:
-            return super().forward(x, lengths, state, reverse)
+            return super().forward(x, lengths, state, reverse, noise)
         outputs, h, c = kernels.lstm(
             x,
             lengths,
@@ -148,5 +155,6 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
             peephole=self._peepholes(),
             variant=self.variant,
             reverse=reverse,
+            noise=noise,
         )
         return outputs, LSTMState(h, c)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import GateBiases, TraceableCell, uniform_weight
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
+from lstm_lab.kernels import RecurrentNoise
 
 
 class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
@@ -25,6 +26,7 @@ class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
 
     State = LSTMState
     supports_reverse = True
+    noises = ALL_NOISES
     gates = ("i", "f", "o")
 
     class Config(ForgetBiasConfig):
@@ -45,12 +47,12 @@ class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
 
     def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
         W_xx = linear(x, self.W_x, self.b)  # (B, 4 H)
-        i, f, g, o = (W_xx + state.h @ self.W_h.T).chunk(4, 1)  # (B, H) each
+        i, f, g, o = (W_xx + self.dropped_state(state.h) @ self.W_h.T).chunk(4, 1)  # (B, H) each
         W_ci, W_cf, W_co = self.W_c.unbind(0)
         i = torch.sigmoid(i + self._peephole(state.c, W_ci))
         f = torch.sigmoid(f + self._peephole(state.c, W_cf))
         g = torch.tanh(g)
-        c = f * state.c + i * g
+        c = f * state.c + i * self.dropped_update(g)
         o = torch.sigmoid(o + self._peephole(c, W_co))
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
@@ -69,12 +71,17 @@ class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
         return GateBiases(forget=(f,), input=(i,))
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: LSTMState | None = None, reverse: bool = False
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: LSTMState | None = None,
+        reverse: bool = False,
+        noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, LSTMState]:
         if self.full:
-            return super().forward(x, lengths, state, reverse)
+            return super().forward(x, lengths, state, reverse, noise)
         state = self.initial_state(x) if state is None else state
         outputs, h, c = kernels.lstm(
-            x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, peephole=self.W_c, reverse=reverse
+            x, lengths, state.h, state.c, self.W_x, self.W_h, self.b, peephole=self.W_c, reverse=reverse, noise=noise
         )
         return outputs, LSTMState(h, c)

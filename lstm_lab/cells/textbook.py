@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import GateBiases, TraceableCell, rnn_weights, uniform_weight
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, rnn_weights, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
+from lstm_lab.kernels import RecurrentNoise
 
 
 class TextbookLSTM(TraceableCell[LSTMState]):
@@ -27,6 +28,7 @@ class TextbookLSTM(TraceableCell[LSTMState]):
 
     State = LSTMState
     supports_reverse = True
+    noises = ALL_NOISES
     gates = ("i", "f", "o")
 
     def __init__(self, input_size: int, hidden_size: int, forget_bias: float = 1.0) -> None:
@@ -55,10 +57,15 @@ class TextbookLSTM(TraceableCell[LSTMState]):
         return activations["f"]
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: LSTMState | None = None, reverse: bool = False
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: LSTMState | None = None,
+        reverse: bool = False,
+        noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, LSTMState]:
         state = self.initial_state(x) if state is None else state
-        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *self.torch_weights(), reverse=reverse)
+        outputs, h, c = kernels.lstm(x, lengths, state.h, state.c, *self.torch_weights(), reverse=reverse, noise=noise)
         return outputs, LSTMState(h, c)
 
     @torch.no_grad()
@@ -121,12 +128,12 @@ class ConcatenatedLSTM(TextbookLSTM, name="concatenated"):
             self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(H)))
 
     def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
-        h_x = torch.cat((state.h, x), 1)  # (B, H + I)
+        h_x = torch.cat((self.dropped_state(state.h), x), 1)  # (B, H + I)
         f = torch.sigmoid(linear(h_x, self.W_f, self.b_f))  # (B, H)
         i = torch.sigmoid(linear(h_x, self.W_i, self.b_i))
         C_new = torch.tanh(linear(h_x, self.W_C, self.b_C))
         o = torch.sigmoid(linear(h_x, self.W_o, self.b_o))
-        C = f * state.c + i * C_new
+        C = f * state.c + i * self.dropped_update(C_new)
         h = o * torch.tanh(C)
         return {"i": i, "f": f, "C~": C_new, "o": o, "c": C, "h": h}
 
@@ -179,12 +186,12 @@ class SplitLSTM(TextbookLSTM, name="split"):
             self.register_parameter(f"b_{gate}", nn.Parameter(torch.empty(H)))
 
     def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
-        h = state.h
+        h = self.dropped_state(state.h)
         i = torch.sigmoid(x @ self.W_i.T + h @ self.U_i.T + self.b_i)  # (B, H)
         f = torch.sigmoid(x @ self.W_f.T + h @ self.U_f.T + self.b_f)
         o = torch.sigmoid(x @ self.W_o.T + h @ self.U_o.T + self.b_o)
         c_new = torch.tanh(x @ self.W_c.T + h @ self.U_c.T + self.b_c)
-        c = f * state.c + i * c_new
+        c = f * state.c + i * self.dropped_update(c_new)
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "c~": c_new, "o": o, "c": c, "h": h}
 
@@ -222,9 +229,9 @@ class FusedLSTM(TextbookLSTM, name="fused"):
         self.W_h = nn.Linear(H, 4 * H)
 
     def activations(self, x: Tensor, state: LSTMState) -> dict[str, Tensor]:
-        f, i, g, o = torch.chunk(self.W_x(x) + self.W_h(state.h), 4, dim=1)  # (B, H) each
+        f, i, g, o = torch.chunk(self.W_x(x) + self.W_h(self.dropped_state(state.h)), 4, dim=1)  # (B, H) each
         f, i, g, o = torch.sigmoid(f), torch.sigmoid(i), torch.tanh(g), torch.sigmoid(o)
-        c = f * state.c + i * g
+        c = f * state.c + i * self.dropped_update(g)
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
 

@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid, pad
 
-from lstm_lab.cells.base import Cell, S, TraceableCell, uniform_weight
+from lstm_lab.cells.base import ALL_NOISES, Cell, S, TraceableCell, uniform_weight
 from lstm_lab.cells.mlstm_chunks import normalizer, retrieve_in_chunks
 from lstm_lab.config import Count
+from lstm_lab.kernels import RecurrentNoise
 from lstm_lab.kernels.lengths import length_mask, mask_padding
 from lstm_lab.registry import Named
 
@@ -100,6 +101,7 @@ class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
 
     State = SLSTMState
     gates = ("o",)
+    noises = ALL_NOISES - {"zoneout_c"}  # c, n and m are one memory: they cannot be kept one by one
 
     class Config(XLSTMConfig):
         """Options of the cell."""
@@ -127,15 +129,16 @@ class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
         return SLSTMState(zeros, zeros, zeros, torch.full_like(zeros, LOG_ZERO))
 
     def activations(self, x: Tensor, state: SLSTMState) -> dict[str, Tensor]:
+        read = self.dropped_state(state.h)
         heads = [
-            (h @ R.T).chunk(4, 1) for h, R in zip(state.h.chunk(self.num_heads, 1), self.R.unbind(0), strict=True)
+            (h @ R.T).chunk(4, 1) for h, R in zip(read.chunk(self.num_heads, 1), self.R.unbind(0), strict=True)
         ]  # N times 4 times (B, d)
         Rh = torch.cat([head[gate] for gate in range(4) for head in heads], 1)  # (B, 4 H)
         z, i, f, o = (linear(x, self.W, self.b) + Rh).chunk(4, 1)  # (B, H) each
         decayed = self.log_forget(f) + state.m
         m = torch.maximum(decayed, i)
         f, i, z, o = torch.exp(decayed - m), torch.exp(i - m), torch.tanh(z), torch.sigmoid(o)
-        c = f * state.c + i * z
+        c = f * state.c + i * self.dropped_update(z)
         n = f * state.n + i
         h = o * c / n
         return {"z": z, "i": i, "f": f, "o": o, "c": c, "n": n, "m": m, "h": h}
@@ -175,6 +178,7 @@ class MLSTM(XLSTMCell[MLSTMState], name="mlstm"):
 
     State = MLSTMState
     supports_reverse = True
+    noises = frozenset()  # no weights multiply h, and no gate reads it
     gates = ("o",)
 
     class Config(XLSTMConfig):
@@ -225,10 +229,15 @@ class MLSTM(XLSTMCell[MLSTMState], name="mlstm"):
         return activations["f"]
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: MLSTMState | None = None, reverse: bool = False
+        self,
+        x: Tensor,
+        lengths: Tensor,
+        state: MLSTMState | None = None,
+        reverse: bool = False,
+        noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, MLSTMState]:
-        if reverse:
-            return super().forward(x, lengths, state, reverse)
+        if reverse or noise is not None:
+            return super().forward(x, lengths, state, reverse, noise)
         return self.chunked(x, lengths, self.initial_state(x) if state is None else state, CHUNK_SIZE)
 
     def chunked(self, x: Tensor, lengths: Tensor, state: MLSTMState, size: int) -> tuple[Tensor, MLSTMState]:

@@ -19,14 +19,22 @@ _MODULE_ATTRIBUTES = frozenset(vars(nn.Module())) - {"training"}
 
 
 def get_tape(
-    cell: nn.Module, step: Step[S], build_state: BuildState[S], input_size: int, widths: tuple[int, ...]
+    cell: nn.Module,
+    step: Step[S],
+    build_state: BuildState[S],
+    input_size: int,
+    widths: tuple[int, ...],
+    form: Hashable = None,
 ) -> Tape | UnsupportedOp:
     """The tape of a cell's step, or why there is none.
 
     It is recorded at the first call, and again whenever a plain attribute of the cell has changed.
+
+    Args:
+        form: which of the cell's steps it is, where there are several.
     """
     tapes = _tapes.setdefault(cell, {})
-    key = (input_size, widths, *_plain_attributes(cell))
+    key = (input_size, widths, form, *_plain_attributes(cell))
     if key not in tapes:
         from lstm_lab.kernels.recorder import record
 
@@ -49,7 +57,7 @@ def _plain_attributes(module: nn.Module) -> tuple[Hashable, ...]:
 
 
 def execute(
-    cell: nn.Module, step: Step[S], x: Tensor, lengths: Tensor, state: S
+    cell: nn.Module, step: Step[S], x: Tensor, lengths: Tensor, state: S, form: Hashable = None
 ) -> tuple[Tensor, tuple[Tensor, ...]] | None:
     """A cell's step over a padded batch, executed by the engine.
 
@@ -57,6 +65,7 @@ def execute(
         cell: the module whose parameters and buffers the step reads.
         step: x (N, I) and a state -> output (N, H), and the new state.
         x, lengths, state: as `Cell.forward` takes them.
+        form: which of the cell's steps it is, where there are several: equal forms, equal steps.
 
     Returns:
         Outputs (B, T, H), zero on padding, and the parts of the state after each sample's last step; None where the
@@ -66,7 +75,7 @@ def execute(
         return None
     if not native.supports(x, *state, *cell.parameters(), *(b for b in cell.buffers() if b.is_floating_point())):
         return None
-    tape = get_tape(cell, step, type(state), x.shape[2], tuple(part.shape[1] for part in state))
+    tape = get_tape(cell, step, type(state), x.shape[2], tuple(part.shape[1] for part in state), form)
     if isinstance(tape, UnsupportedOp):
         return None
     B, T, I = x.shape  # noqa: E741

@@ -21,7 +21,7 @@ import functools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from torch import Tensor
 from lstm_lab.kernels import draws
 from lstm_lab.kernels.lengths import length_mask, mask_padding, reverse_padded
 from lstm_lab.kernels.philox import NoiseKey, threshold
+
+Kind = Literal["state_dropout", "update_dropout", "zoneout_h", "zoneout_c"]
+"""A rate of `RecurrentNoise`."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,17 @@ class RecurrentNoise:
         """Whether it changes anything."""
         dropout = self.key is not None and bool(self.state_dropout or self.update_dropout)
         return dropout or bool(self.zoneout_h or self.zoneout_c)
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """The rates that are set."""
+        rates: dict[Kind, float] = {
+            "state_dropout": self.state_dropout,
+            "update_dropout": self.update_dropout,
+            "zoneout_h": self.zoneout_h,
+            "zoneout_c": self.zoneout_c,
+        }
+        return frozenset(kind for kind, rate in rates.items() if rate)
 
     def checked(self, batch_size: int) -> RecurrentNoise | None:
         """The noise of a batch, or None where it changes nothing.
