@@ -147,6 +147,27 @@ class IntervalCoverage(Plain):
     coverage: float
 
 
+class FutureForecast(Plain):
+    """A forecast for the rows after the end of the data, in their units; of several series, of the first."""
+
+    same_length = ("times", "past")
+    series: str
+    """Its id; empty for a single one."""
+    num_series: int
+    times: list[float | str]
+    """Of the rows before; numbers, or dates as ISO 8601."""
+    past: list[Number]
+    times_ahead: list[float | str]
+    predictions: list[list[Number]]
+    """The point forecast, then the ends of its intervals, if there are any."""
+
+    @model_validator(mode="after")
+    def _steps_agree(self) -> Self:
+        if not self.predictions or not has_shape(self.predictions, len(self.predictions), len(self.times_ahead)):
+            raise ValueError("predictions must have a number for each time ahead")
+        return self
+
+
 class ForecastExamples(Examples):
     """Of a forecast."""
 
@@ -159,6 +180,8 @@ class ForecastExamples(Examples):
     columns: list[str]
     """Names of a window's predictions."""
     coverage: list[IntervalCoverage] = []
+    future: FutureForecast | None = None
+    """None where the data have no times."""
 
 
 class ValueExamples(Examples):

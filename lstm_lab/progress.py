@@ -53,10 +53,13 @@ def epoch_line(row: Mapping[str, object], monitor: str) -> str:
     'epoch   0  train/loss 1.25  val/loss 0.5  2 s'
     >>> epoch_line({"epoch": 0, "train/loss": 1.25, "val/loss": 0.5, "val/nll": 0.5, "seconds": 2.0}, "val/nll")
     'epoch   0  train/loss 1.25  val/nll 0.5  2 s'
+    >>> epoch_line({"epoch": 0, "train/loss": 1.25, "val/loss": 0.50001, "val/nll": 0.5, "seconds": 2.0}, "val/nll")
+    'epoch   0  train/loss 1.25  val/nll 0.5  2 s'
     """
-    is_loss = monitor in row and row[monitor] == row.get("val/loss")
-    names = dict.fromkeys(("train/loss", monitor) if is_loss else ("train/loss", "val/loss", monitor))
-    metrics = "  ".join(f"{name} {row[name]:.4g}" for name in names if name in row)
+    texts = {name: f"{row[name]:.4g}" for name in ("train/loss", "val/loss", monitor) if name in row}
+    if monitor != "val/loss" and texts.get(monitor) == texts.get("val/loss"):
+        texts.pop("val/loss", None)
+    metrics = "  ".join(f"{name} {text}" for name, text in texts.items())
     return f"epoch {row['epoch']:>3}  {metrics}  {row['seconds']:.0f} s"
 
 

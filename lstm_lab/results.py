@@ -221,7 +221,10 @@ class SweepResult:
         return read_summary(self.path)
 
     def evaluate(self, *, accelerator: Accelerator | None = None) -> Scores:
-        """Scores of the best trial on the test split, recorded and counted; `accelerator` as of `TrainedRun.evaluate`.
+        """Mean scores of the best configuration's seeds on the test split, recorded and counted.
+
+        Args:
+            accelerator: as of `TrainedRun.evaluate`.
 
         Raises:
             ConfigError: the sweep has not ended, or every trial failed.

@@ -234,7 +234,8 @@ def run_sweep(
 
 
 def evaluate_folder(path: Path, accelerator: Accelerator | None = None) -> Scores:
-    """Evaluate a run, or the best trial of a sweep, on the test split, record it, and write the report again.
+    """Evaluate a run, or the seeds of a sweep's best configuration, on the test split, record it, and write
+    the report again.
 
     Args:
         accelerator: None: that of the run's experiment, or the CPU where there is no GPU.

@@ -14,10 +14,11 @@ from test_report_browser import with_exploits
 
 from lstm_lab.data.base import Batch
 from lstm_lab.example_records import LabelledSequence, parse_examples
+from lstm_lab.experiment import Experiment
 from lstm_lab.report import sections, statistics, write_comparison
 from lstm_lab.report.parts.classification import calibration, confusion_matrix, label_sequence
 from lstm_lab.report.parts.figures import epoch_axis
-from lstm_lab.report.parts.forecasts import error_by_step
+from lstm_lab.report.parts.forecasts import error_by_step, future_forecast
 from lstm_lab.report.parts.population import lineage
 from lstm_lab.report.records.read import read
 from lstm_lab.report.sections.base import ReportSection, section_types
@@ -276,3 +277,29 @@ def test_an_axis_of_few_epochs_has_whole_numbers_and_room_for_markers():
     low, high = epoch_axis(40)["range"]
     assert low < 0
     assert high > 40
+
+
+# --- the forecast after the end of the data ---------------------------------------------------------------------------
+
+
+def test_a_forecast_begins_after_the_last_observation_with_its_date(tmp_path):
+    days = [f"2024-01-{day:02},{day}" for day in range(1, 31)]
+    (tmp_path / "a.csv").write_text("\n".join(["day,sold", *days]) + "\n")
+    data = {"name": "csv", "path": str(tmp_path / "a.csv"), "time": "day", "targets": ["sold"], "window": 4,
+            "horizon": 2}  # fmt: skip
+    experiment = Experiment.model_validate({"data": data, "task": {"name": "forecast", "output": "quantile"}})
+    dataset = experiment.data.build()
+    task = experiment.task.build(dataset.info)
+    samples = dataset.latest()
+    batch = next(iter(samples.batches))
+    found = task.future_example(torch.zeros(1, task.output_size), batch, samples)
+    assert found["times_ahead"] == ["2024-01-31 00:00:00", "2024-02-01 00:00:00"]
+    assert (found["times"][-1], found["past"]) == ("2024-01-30 00:00:00", [27.0, 28.0, 29.0, 30.0])
+    assert (len(found["predictions"]), found["series"]) == (5, "")
+    examples = parse_examples({
+        "kind": "forecasts", "split": "validation", "epoch": 0, "samples": 1, "total": 1, "target_name": "sold",
+        "num_targets": 1, "windows": [], "error_by_step": [1.0], "columns": ["sold"], "future": found,
+    })  # fmt: skip
+    figure = future_forecast(examples, examples.future)
+    assert "after the last observation (2024-01-30): 2024-01-31 to 2024-02-01." in figure.caption
+    assert {"90 % interval", "80 % interval"} <= {trace["name"] for trace in json.loads(figure.content)["data"]}

@@ -117,6 +117,8 @@ class NewSamples(NamedTuple):
     """Names of the values in `keys`: an id, a time, a step."""
     keys: Sequence[Sequence[tuple[Any, ...]]]
     """Of each sample, the values that name each row of its prediction."""
+    history: Sequence[tuple[Any, float]] = ()
+    """Of series, times and values of the first target in the last rows of the first series."""
 
 
 class Dataset(Registered, Generic[InfoT], kind="dataset"):
@@ -227,6 +229,14 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         """
         raise ConfigError(f"data '{self.name}' takes no new samples; prediction is for runs on data: "
                           f"{', '.join(readers_of_new_files())}")  # fmt: skip
+
+    def latest(self) -> NewSamples | None:
+        """The input of a forecast for the rows that follow the data themselves; None where there is no such thing.
+
+        Raises:
+            Fault: it cannot be read, as where columns that are known in advance end with the data.
+        """
+        return None
 
     def read_with_future(self, source: NewData, future: NewData, info: InfoT) -> NewSamples:
         """The same, with the columns that are known in advance from a place of their own.

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from lstm_lab.config import DataError
-from lstm_lab.data.base import Batch, Split
+from lstm_lab.config import DataError, Fault
+from lstm_lab.data.base import Batch, Dataset, Split
 from lstm_lab.evaluate import load_weights
 from lstm_lab.example_records import AnyExamples, parse_examples, read_examples, write_examples
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.files import Row
+from lstm_lab.learner import Learner
 from lstm_lab.run import Run
 from lstm_lab.training import build
 
@@ -65,6 +66,7 @@ def compute_examples(run: Run) -> AnyExamples | None:
 
     with torch.inference_mode():
         content = learner.task.examples(outputs())
+        content |= _future(dataset, learner, run)
     if not content:
         return None
     if "worst" in content:
@@ -74,6 +76,21 @@ def compute_examples(run: Run) -> AnyExamples | None:
         "split": "validation", "epoch": epoch, "samples": samples, "total": len(split),
         "first_samples": split.stateful, **content,
     })  # fmt: skip
+
+
+def _future(dataset: Dataset, learner: Learner, run: Run) -> Row:
+    """A forecast for the rows after the end of the data, with the intervals that `predict` gives."""
+    try:
+        samples = dataset.latest()
+    except Fault:  # As where columns that are known in advance end with the data: `predict --future` is for those.
+        return {}
+    if samples is None:
+        return {}
+    if (calibration := run.about.get("calibration")) is not None:
+        learner.task.load_calibration(calibration)
+    batch = next(iter(samples.batches))
+    found = learner.task.future_example(learner.logits(batch), batch, samples)
+    return {"future": found} if found else {}
 
 
 def _sample_indices(split: Split, batch_size: int) -> list[Tensor]:

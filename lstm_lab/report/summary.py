@@ -77,10 +77,15 @@ def _scores(sweep: SweepRecord, best: Trial) -> list[Stat]:
     seeds = fmt.plural(row.n, "seed")
     std = fmt.mean_std(row.mean, row.std).partition(" ± ")[2]
     stats = [Stat(fmt.metric(sweep.metric), fmt.number(row.mean), f"± {std} over {seeds}" if std else seeds)]
-    test = ((sweep.summary or {}).get("winner") or {}).get("test")
-    if test:
+    won = (sweep.summary or {}).get("winner") or {}
+    if test := won.get("test"):
         metric = compared_metric(sweep.metric, test)
-        stats.append(Stat(f"test {fmt.metric(metric)}", fmt.number(test.get(metric)), f"best trial, {best.id}, only"))
+        if trials := won.get("test_trials"):
+            spread = fmt.mean_std(test.get(metric), (won.get("test_std") or {}).get(metric)).partition(" ± ")[2]
+            note = f"± {spread} over {fmt.plural(len(trials), 'seed')}"
+        else:
+            note = f"best trial, {best.id}, only"
+        stats.append(Stat(f"test {fmt.metric(metric)}", fmt.number(test.get(metric)), note))
     elif sweep.summary:
         stats.append(HELD_OUT)
     return stats

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from lstm_lab.data.base import Batch, Dataset, PredictionRow, Split
+from lstm_lab.data.base import Batch, Dataset, NewSamples, PredictionRow, Split
 from lstm_lab.files import Row
 from lstm_lab.registry import Named, Registered
 
@@ -146,6 +146,15 @@ class Task(Registered, Generic[SplitT], kind="task"):
         Returns:
             The fields of one of `lstm_lab.example_records`, its `kind` among them, without those that `Examples` adds
             of the run; empty for a task without examples.
+        """
+        return {}
+
+    def future_example(self, logits: Tensor, batch: Batch, samples: NewSamples) -> Row:
+        """What a report shows beside them of a forecast for the rows after the end of the data; empty for other tasks.
+
+        Args:
+            logits: of the batch.
+            batch: the first of `samples`.
         """
         return {}
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.config import ConfigError
-from lstm_lab.data.base import Batch, Dataset, PredictionRow
+from lstm_lab.data.base import Batch, Dataset, NewSamples, PredictionRow
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.data.kinds.windows import Windows
 from lstm_lab.files import Row
@@ -19,7 +19,7 @@ from lstm_lab.registry import Named, OneOf
 from lstm_lab.tasks.base import Outputs, Task
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.baselines import all_baselines
-from lstm_lab.tasks.forecasting.examples import forecast_examples
+from lstm_lab.tasks.forecasting.examples import forecast_examples, future_example
 from lstm_lab.tasks.forecasting.metrics import ForecastMetrics
 from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput, Point, build_output
 from lstm_lab.tasks.forecasting.scale import known_targets, prediction_scale, scale_of
@@ -202,6 +202,9 @@ class Forecast(Task[Windows], name="forecast"):
 
     def examples(self, outputs: Outputs) -> Row:
         return forecast_examples(self, outputs)
+
+    def future_example(self, logits: Tensor, batch: Batch, samples: NewSamples) -> Row:
+        return future_example(self, logits, batch, samples)
 
 
 def season_within(seasons: tuple[int, ...], window: int) -> int | None:

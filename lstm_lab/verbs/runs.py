@@ -102,7 +102,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
 
 
 def evaluate(
-    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then each seed of its best configuration.")],
     accelerator: Accelerator = None,
     as_json: Json = False,
 ) -> None:

@@ -101,7 +101,7 @@ def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: st
             for outcome in outcomes:
                 _print_outcome(outcome, out)
             out.print()
-            out.print(terminal.leaderboard(ranking(folder)))
+            out.print(terminal.leaderboard(ranking(folder), out.width))
             raise
     for outcome in outcomes:
         _print_outcome(outcome, out)
@@ -114,7 +114,7 @@ def _print_outcome(outcome: SweepOutcome, out: Console) -> None:
 
     content, folder = outcome.summary, outcome.folder
     out.print()
-    out.print(terminal.leaderboard(content))
+    out.print(terminal.leaderboard(content, out.width))
     count, runs = content["trials"], content["wandb"]
     out.print(
         f"{count['total']} trials: {count['finished']} finished, {count['stopped']} stopped early, "
@@ -127,7 +127,9 @@ def _print_outcome(outcome: SweepOutcome, out: Console) -> None:
         out.print(f"{failure['trial']} failed: {failure['reason']}")
     if outcome.test is not None:
         scores = outcome.test.dump()
-        out.print(terminal.scores(scores, f"Test split, best trial {content['winner']['trial']}"))
+        trials = outcome.test.details.get("trials")
+        tested = ", ".join(trials) if isinstance(trials, list) else content["winner"]["trial"]
+        out.print(terminal.scores(scores, f"Test split, best configuration: {tested}"))
         out.print(terminal.verdict(scores))
     if content["winner"]:
         out.print(f"Train it again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {outcome.report}")

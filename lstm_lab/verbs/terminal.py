@@ -28,7 +28,10 @@ def scores(content: Row, title: str) -> Table:
     for name in metrics:
         table.add_column(name, justify="right")
     table.add_column("skill", justify="right")
-    table.add_row("model", *(fmt.number(content["scores"][name]) for name in metrics), "", style="bold")
+    label = f"mean of {len(content['trials'])} seeds" if content.get("trials") else "model"
+    table.add_row(label, *(fmt.number(content["scores"][name]) for name in metrics), "", style="bold")
+    if std := content.get("std"):
+        table.add_row("std over seeds", *(fmt.number(std.get(name)) for name in metrics), "")
     for baseline, row in content["baselines"].items():
         skill = fmt.signed(content["skill"].get(baseline))
         table.add_row(baseline, *(fmt.number(row.get(name)) for name in metrics), skill)
@@ -47,42 +50,85 @@ def verdict(content: Row) -> str:
     return "\n".join([text, *(f"Note: {note}." for note in content.get("notes") or ())])
 
 
-def leaderboard(summary: Row, rows: int = 12) -> Table:
-    """Configurations of a sweep, best first.
+def leaderboard(summary: Row, width: int = 160, rows: int = 12) -> Table:
+    """Configurations of a sweep, best first, in as many columns as fit.
 
     Args:
         summary: summary.json.
+        width: of the terminal, in characters.
         rows: shown at most.
     """
-    configurations = summary["configurations"]
-    keys = sorted({key for row in configurations for key in row["overrides"]})
-    names = fmt.short_names(keys)
+    configurations, metric = summary["configurations"], summary["metric"]
+    shown = configurations[:rows]
+    varying, same = _hyperparameters(configurations)
+    columns = {
+        "rank": [f"{rank}{'' if _completed(row) else '*'}" for rank, row in enumerate(shown, 1)],
+        **{name: [_value(row, key) for row in shown] for key, name in varying.items()},
+        metric: [fmt.mean_std(row["mean"], row["std"]) for row in shown],
+        "n": [str(row["n"]) for row in shown],
+        "parameters": [fmt.number(row["parameters"]) for row in shown],
+        "state": [_state(row) for row in shown],
+    }
+    dropped = _drop_to_fit(columns, [*reversed(varying.values())], width)
     more = f" (best {rows} of {len(configurations)} configurations)" if len(configurations) > rows else ""
-    table = Table(title=f"{summary['title']}{more}", title_justify="left", box=None, pad_edge=False)
-    for name in ("rank", *(names[key] for key in keys)):
-        table.add_column(name)
-    for name in (f"{summary['metric']} mean", "std", "n", "parameters", "states"):
-        table.add_column(name, justify="right")
-    for rank, row in enumerate(configurations[:rows], 1):
-        overrides = row["overrides"]
-        table.add_row(
-            str(rank),
-            *(fmt.value(overrides[key]) if key in overrides else fmt.MISSING for key in keys),
-            fmt.number(row["mean"]),
-            fmt.number(row["std"]),
-            str(row["n"]),
-            fmt.number(row["parameters"]),
-            _states(row),
-        )
+    notes = _notes(shown, configurations)
+    notes += [f"Same in all: {fmt.configuration(same, fmt.short_names(same))}."] if same else []
+    notes += [f"Left out, for a width of {width}: {fmt.join(dropped)}; report.html has all."] if dropped else []
+    table = Table(
+        title=f"{summary['title']}{more}", title_justify="left", box=None, pad_edge=False,
+        caption="\n".join(notes) or None, caption_justify="left", caption_style="",
+    )  # fmt: skip
+    for name in columns:
+        table.add_column(name, justify="right" if name in (metric, "n", "parameters") else "left", overflow="fold")
+    for number, cells in enumerate(zip(*columns.values(), strict=True)):
+        table.add_row(*cells, style="bold" if number == 0 else "")
     return table
 
 
-def _states(row: Row) -> str:
-    """States of a configuration's trials, and the trials that they continued from."""
+def _hyperparameters(configurations: list[Row]) -> tuple[dict[str, str], Row]:
+    """Dotted key -> name of those that differ between configurations, and the values of the others."""
+    keys = sorted({key for row in configurations for key in row["overrides"]})
+    values = {key: {_value(row, key) for row in configurations} for key in keys}
+    names = fmt.short_names([key for key in keys if len(values[key]) > 1])
+    return names, {key: configurations[0]["overrides"][key] for key in keys if key not in names}
+
+
+def _value(row: Row, key: str) -> str:
+    return fmt.value(row["overrides"][key]) if key in row["overrides"] else fmt.MISSING
+
+
+def _drop_to_fit(columns: dict[str, list[str]], hyperparameters: list[str], width: int) -> list[str]:
+    """Take out columns until the others fit, the least important first; returns their names."""
+    dropped = []
+    for name in ("parameters", "n", *hyperparameters):
+        if sum(max(map(len, (head, *cells))) + 2 for head, cells in columns.items()) - 2 <= width:
+            break
+        del columns[name]
+        dropped.append(name)
+    return dropped
+
+
+def _completed(row: Row) -> bool:
+    return all(state == "finished" for state in row["states"])
+
+
+def _notes(shown: list[Row], configurations: list[Row]) -> list[str]:
+    """What a reader must know of the order."""
+    if not configurations or all(map(_completed, shown)):
+        return []
+    if not any(map(_completed, configurations)):
+        return ["* No configuration was trained to completion: the best one might not have stayed best."]
+    return ["* Not trained to completion with every seed: ranked behind those that were."]
+
+
+def _state(row: Row) -> str:
+    """`finished`, `stopped` or `1 of 2 stopped`, and the trials that its trials continued from."""
     states = row["states"]
-    text = states[0] if len(set(states)) == 1 else ", ".join(states)
+    counts = {state: states.count(state) for state in dict.fromkeys(states) if state != "finished"}
+    words = [state if n == len(states) else f"{n} of {len(states)} {state}" for state, n in counts.items()]
     exploits = row.get("lineage", {}).items()
-    return "".join([text, *(f", {trial} continued from {rows[-1]['source']}" for trial, rows in exploits)])
+    words += [f"{trial} continued from {rows[-1]['source']}" for trial, rows in exploits]
+    return ", ".join(words) or "finished"
 
 
 def explanation(found: Explanation) -> Iterator[Table | str]:

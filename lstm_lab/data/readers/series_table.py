@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lstm_lab.config import DataError
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.formats import frame_names, read_frame, read_number_rows, table_names
+from lstm_lab.data.readers.in_memory import NewData, is_frame
+from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.one_hot import ColumnRoles
 from lstm_lab.data.readers.table import Table
 from lstm_lab.data.readers.time_columns import time_parts, with_joined_time
@@ -36,6 +38,22 @@ def read_table(path: Path, time: str, beside_time: Sequence[str], format: CSVFor
     parts = time_parts(time, table_names(path, format))
     table = read_number_rows(path, tuple(dict.fromkeys((*parts, *beside_time))), format)
     return with_joined_time(table, time, parts)
+
+
+def read_new_table(source: NewData, time: str, beside_time: Sequence[str], format: CSVFormat, name: str) -> Table:
+    """The same of a file or of a DataFrame.
+
+    Args:
+        name: of the DataFrame in messages.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(source, str | Path):
+        return read_table(find_file(str(source)), time, beside_time, format)
+    if is_frame(source):
+        return read_frame_table(source, time, beside_time, name)
+    raise ConfigError("data 'csv' takes no new samples from arrays, which have no time: provide a file or a DataFrame")
 
 
 def read_frame_table(frame: pd.DataFrame, time: str, beside_time: Sequence[str], name: str) -> Table:

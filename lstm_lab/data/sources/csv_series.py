@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Literal, Unpack
 
 import numpy as np
@@ -24,10 +23,10 @@ from lstm_lab.data.readers.calendars import calendar_of, times_after
 from lstm_lab.data.readers.columns import Column, Columns, Sha256, check_distinct
 from lstm_lab.data.readers.coming_rows import KnownRows, known_columns, known_values, values_of_times
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format
-from lstm_lab.data.readers.in_memory import NewData, is_frame
+from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.data.readers.locate import check_sha256, find_file
 from lstm_lab.data.readers.series_table import (
-    read_frame_table,
+    read_new_table,
     read_table,
     regular_rows,
     rows_around_last_target,
@@ -249,12 +248,10 @@ class CSV(SeriesDataset, name="csv"):
         return self._forecast_input(source, future, info)
 
     def _new_table(self, source: NewData, beside_time: Sequence[str], name: str = "DataFrame") -> Table:
-        if isinstance(source, str | Path):
-            return read_table(find_file(str(source)), self.time, beside_time, self.format)
-        if is_frame(source):
-            return read_frame_table(source, self.time, beside_time, name)
-        raise ConfigError(f"data '{self.name}' takes no new samples from arrays, which have no time: provide a file or "
-                          "a DataFrame")  # fmt: skip
+        return read_new_table(source, self.time, beside_time, self.format, name)
+
+    def latest(self) -> NewSamples | None:
+        return self.read_new(find_file(self.path), self.info)
 
     def _forecast_input(self, source: NewData, future: NewData | None, info: SeriesInfo) -> NewSamples:
         levels = one_hot.levels_in(info.columns, self.categorical)
@@ -294,7 +291,10 @@ class CSV(SeriesDataset, name="csv"):
             keys.append([(*id, time, step) for step, time in enumerate(values_of_times(ahead, places), 1)])
         batch = latest_windows(series, np.stack(coming), info)
         pieces = (batch.select(rows) for rows in torch.arange(len(keys)).split(self.batch_size))
-        return NewSamples(pieces, (*([self.id] if self.id else []), self.time, "ahead"), keys)
+        first = next(iter(observed.values()))[-info.window :]
+        values = self._numbers(table.rows(first), roles.targets[:1], allow_missing=True)[:, 0].tolist()
+        history = [*zip(values_of_times(times.rows(first), places), values, strict=True)]
+        return NewSamples(pieces, (*([self.id] if self.id else []), self.time, "ahead"), keys, history)
 
     def _split_at_last_target(
         self, table: Table, times: Times, info: SeriesInfo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstm_lab.example_records import ForecastExamples, ForecastWindow, ValueExamples
+from lstm_lab.example_records import ForecastExamples, ForecastWindow, FutureForecast, ValueExamples
 from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, axis, base_layout, plain_text, to_json
@@ -15,11 +15,12 @@ INTERVALS = ((1, 4, "90 % interval", 0.16), (2, 3, "80 % interval", 0.24))
 
 
 def forecast_figures(examples: ForecastExamples) -> list[Figure]:
-    """Chosen windows, and the error by step ahead."""
+    """The forecast after the end of the data, chosen windows, and the error by step ahead."""
     windows = [forecast_window(examples, window, number) for number, window in enumerate(examples.windows)]
     of = ", mean over all targets" if examples.num_targets > 1 else ""
     errors = error_by_step(examples.error_by_step, of, "error-by-step")
-    return [*windows, *([errors] if errors else [])]
+    future = [future_forecast(examples, examples.future)] if examples.future else []
+    return [*future, *windows, *([errors] if errors else [])]
 
 
 def forecast_window(examples: ForecastExamples, window: ForecastWindow, number: int) -> Figure:
@@ -27,21 +28,12 @@ def forecast_window(examples: ForecastExamples, window: ForecastWindow, number: 
     past, target, predictions = window.past, window.target, window.predictions
     before, ahead = list(range(1 - len(past), 1)), list(range(1, len(target) + 1))
     traces: list[Row] = [
-        {
-            "type": "scatter", "mode": "lines", "x": ahead + ahead[::-1],
-            "y": predictions[high] + predictions[low][::-1], "fill": "toself", "fillcolor": "--c1",
-            "opacity": opacity, "line": {"width": 0}, "name": name, "hoverinfo": "skip",
-        }
-        for low, high, name, opacity in (INTERVALS if len(predictions) == 5 else ())
-    ]  # fmt: skip
-    traces += [
+        *_bands(ahead, predictions),
         {"type": "scatter", "mode": "lines", "x": before, "y": past, "name": "past",
          "line": {"color": "--faint", "width": 1.6}, "hovertemplate": "%{x}: %{y}<extra></extra>"},
         {"type": "scatter", "mode": "lines", "x": ahead, "y": target, "name": "target",
          "line": {"color": "--text", "width": 2}, "hovertemplate": "%{x}: %{y}<extra>target</extra>"},
-        {"type": "scatter", "mode": "lines", "x": ahead, "y": predictions[0], "name": "forecast",
-         "line": {"color": "--c1", "width": 2.4, "dash": "dot"},
-         "hovertemplate": "%{x}: %{y}<extra>forecast</extra>"},
+        _point_forecast(ahead, predictions),
     ]  # fmt: skip
     name = plain_text(examples.target_name)
     layout = base_layout(300, xaxis=axis("steps ahead"), yaxis=axis(name))
@@ -52,6 +44,58 @@ def forecast_window(examples: ForecastExamples, window: ForecastWindow, number: 
     )
     alt = f"Line chart of {name}: past values, target and forecast. {caption}"
     return Figure(f"window-{number}", f"{window.name} window", caption, alt, to_json(traces, layout), 300)
+
+
+def _bands(ahead: Sequence[float | str], predictions: Sequence[list[float | None]]) -> list[Row]:
+    """Prediction intervals, where there are any."""
+    return [
+        {
+            "type": "scatter", "mode": "lines", "x": [*ahead, *ahead[::-1]],
+            "y": predictions[high] + predictions[low][::-1], "fill": "toself", "fillcolor": "--c1",
+            "opacity": opacity, "line": {"width": 0}, "name": name, "hoverinfo": "skip",
+        }
+        for low, high, name, opacity in (INTERVALS if len(predictions) == 5 else ())
+    ]  # fmt: skip
+
+
+def _point_forecast(ahead: Sequence[float | str], predictions: Sequence[list[float | None]]) -> Row:
+    return {
+        "type": "scatter", "mode": "lines" if len(ahead) > 1 else "markers", "x": list(ahead), "y": predictions[0],
+        "name": "forecast", "line": {"color": "--c1", "width": 2.4, "dash": "dot"},
+        "hovertemplate": "%{x}: %{y}<extra>forecast</extra>",
+    }  # fmt: skip
+
+
+def future_forecast(examples: ForecastExamples, future: FutureForecast) -> Figure:
+    """The last observations with their times, and the forecast for the rows that follow them."""
+    traces: list[Row] = [
+        *_bands(future.times_ahead, future.predictions),
+        {"type": "scatter", "mode": "lines", "x": future.times, "y": future.past, "name": "observed",
+         "line": {"color": "--text", "width": 1.8}, "hovertemplate": "%{x}: %{y}<extra>observed</extra>"},
+        _point_forecast(future.times_ahead, future.predictions),
+    ]  # fmt: skip
+    name = plain_text(examples.target_name)
+    whose = f" of {plain_text(future.series)}, the first of {future.num_series:,} series," if future.series else ""
+    dates = {"type": "date"} if isinstance(future.times_ahead[0], str) else {}
+    observed, first, last = _times([future.times[-1], future.times_ahead[0], future.times_ahead[-1]])
+    caption = f"Forecast{whose} after the last observation ({observed}): {first}"
+    caption += f" to {last}" if len(future.times_ahead) > 1 else ""
+    caption += ". It reads the last rows of the data, those of the test split too; nothing is scored on it."
+    caption += "" if len(future.predictions) == 5 else (
+        " The model gives no intervals: train with task.conformal=true, or task.output=quantile."
+    )  # fmt: skip
+    alt = f"Line chart of {name}: {len(future.past)} observed values and the forecast. {caption}"
+    layout = base_layout(320, xaxis=axis("time", **dates), yaxis=axis(name))
+    return Figure("future", "forecast", caption, alt, to_json(traces, layout), 320)
+
+
+def _times(times: Sequence[float | str]) -> list[str]:
+    """Times as text: dates alone where all are midnight, no seconds where all are 0."""
+    texts = [time if isinstance(time, str) else f"{time:g}" for time in times]
+    for zero in (" 00:00:00", ":00"):
+        if all(len(text) == 19 and text.endswith(zero) for text in texts):
+            return [text.removesuffix(zero) for text in texts]
+    return texts
 
 
 def error_by_step(errors: Sequence[float | None], of: str, id: str) -> Figure | None:

@@ -31,21 +31,27 @@ class Baselines(ReportSection):
         remarks = [note for split, of in notes.items() for note in score_notes(split, of)]
         return [Subsection(remarks=remarks, tables=[
             scores_table(
-                f"{fmt.capitalized(split)} split", f"best trial {trial}", model, baselines, skills, sweep.metric
+                f"{fmt.capitalized(split)} split", label, model, baselines, skills, sweep.metric,
+                ((sweep.summary or {}).get("winner") or {}).get(f"{split}_std"),
             )
-            for trial, split, model, baselines, skills in sweep_scores(sweep)
+            for label, split, model, baselines, skills in sweep_scores(sweep)
         ])]  # fmt: skip
 
 
 def sweep_scores(sweep: SweepRecord) -> list[tuple[str, str, Row, dict[str, Row], Row]]:
-    """Best trial, split, its scores, those of the baselines, and its skills; of each split that was scored."""
+    """Of each split that was scored: whose scores, split, the scores, those of the baselines, and the skills.
+
+    They are the means over the seeds of the best configuration where those were evaluated, else of the best trial.
+    """
     summary = sweep.summary or {}
     best = summary.get("winner") or {}
     found = []
     for split in ("validation", "test"):
         baselines = (summary.get("baselines") or {}).get(split)
         if best.get(split) and baselines:
-            found.append((best["trial"], split, best[split], baselines, (summary.get("skill") or {}).get(split) or {}))
+            trials = best.get(f"{split}_trials")
+            label = f"mean of {len(trials)} seeds" if trials else f"best trial {best['trial']}"
+            found.append((label, split, best[split], baselines, (summary.get("skill") or {}).get(split) or {}))
     return found
 
 
@@ -61,17 +67,20 @@ def _run_table(row: Row, monitor: str) -> Table:
 
 
 def scores_table(
-    caption: str, label: str, model: Metrics, baselines: Mapping[str, Metrics], skills: Row, monitor: str
-) -> Table:
+    caption: str, label: str, model: Metrics, baselines: Mapping[str, Metrics], skills: Row, monitor: str,
+    std: Metrics | None = None,
+) -> Table:  # fmt: skip
     """Model and baselines, one row each.
 
     Args:
         label: of the model's row.
         monitor: the monitored metric.
+        std: of the model's scores over seeds; None for one seed.
     """
     metrics = [name for name in model if not baselines or any(name in row for row in baselines.values())]
     compared = compared_metric(monitor, model, baselines.values())
-    rows = {label: model, **baselines}
+    above = {label: model, **({"std over seeds": std} if std else {})}
+    rows = {**above, **baselines}
     columns = [
         Column(""),
         *(Column(fmt.metric(name), True, "used for the comparison" if name == compared else "") for name in metrics),
@@ -80,6 +89,6 @@ def scores_table(
     cells = [
         [Cell(name) for name in rows],
         *(aligned(row.get(name) for row in rows.values()) for name in metrics),
-        [Cell("", None, "number"), *aligned((skills.get(name) for name in baselines), fmt.signed)],
+        [*[Cell("", None, "number")] * len(above), *aligned((skills.get(name) for name in baselines), fmt.signed)],
     ]
     return Table.of_columns(caption, columns, cells, highlighted=[0])

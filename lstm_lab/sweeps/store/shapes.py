@@ -125,6 +125,9 @@ class Winner(Shape):
     epoch: Index | None = None
     validation: Metrics | None = None
     test: Metrics | None = None
+    """Of several seeds of its configuration the mean."""
+    test_std: Metrics | None = None
+    test_trials: list[TrialId] | None = None
 
 
 class TrialCount(Shape):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import replace
+from statistics import mean, stdev
 
 from lstm_lab import config, files, printable, tracking
 from lstm_lab.config import Fault
@@ -98,13 +100,15 @@ def _keep_test_scores(folder: SweepFolder, content: Row) -> None:
         before = read_summary(folder.path) or {}
     won = before.get("winner") or {}
     if won.get("test") is not None and won.get("trial") == content["winner"]["trial"]:
-        content["winner"]["test"] = won["test"]
+        content["winner"] |= {key: won[key] for key in ("test", "test_std", "test_trials") if key in won}
         for name in ("baselines", "skill"):
             content[name]["test"] = (before.get(name) or {}).get("test")
 
 
 def _enter(content: Row, scores: Scores) -> None:
     content["winner"][scores.split] = scores.model
+    if trials := scores.details.get("trials"):
+        content["winner"] |= {f"{scores.split}_trials": trials, f"{scores.split}_std": scores.details["std"]}
     content["baselines"][scores.split] = scores.baselines
     content["skill"][scores.split] = scores.skill
     if notes := scores.details.get("notes"):
@@ -129,7 +133,10 @@ def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> No
 
 
 def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None) -> Scores:
-    """Evaluate the best trial on the test split, and enter the scores into summary.json.
+    """Evaluate the best configuration on the test split, and enter the scores into summary.json.
+
+    Of several seeds each is evaluated and the scores are their means: the best seed on the validation split alone would
+    be the luckiest. Their std and the trials are in `details`.
 
     Args:
         accelerator: None: that of the trial's experiment, or the CPU where there is no GPU.
@@ -142,7 +149,27 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None) -
         raise config.ConfigError(f"{folder.path}: is not finished; resume with: lstm-lab resume {folder.path}")
     if content["winner"] is None:
         raise config.ConfigError(f"{folder.path}: has no best trial: every trial failed")
-    scores = evaluate(folder.run(content["winner"]["trial"]), "test", accelerator=accelerator)
+    row, best = content["configurations"][0], content["winner"]["trial"]
+    seeds = [
+        trial for trial, state in zip(row["trials"], row["states"], strict=True)
+        if trial != best and state != "failed" and folder.run(trial).best_checkpoint.is_file()
+    ]  # fmt: skip
+    found = {trial: evaluate(folder.run(trial), "test", accelerator=accelerator) for trial in (best, *seeds)}
+    scores = over_seeds(found) if seeds else found[best]
     _enter(content, scores)
     files.write_json(folder.path / files.SUMMARY, content)
     return scores
+
+
+def over_seeds(scores: dict[str, Scores]) -> Scores:
+    """Means of the scores of several trials of a configuration, the best trial first; `details` has their std."""
+    rows = [each.model for each in scores.values()]
+    columns = {name: [row[name] for row in rows if name in row] for name in rows[0]}
+    first = next(iter(scores.values()))
+    details: Row = {
+        "trials": [*scores],
+        "std": {name: stdev(values) for name, values in columns.items() if len(values) > 1},
+    }
+    if notes := first.details.get("notes"):
+        details["notes"] = notes
+    return replace(first, model={name: mean(values) for name, values in columns.items()}, details=details)

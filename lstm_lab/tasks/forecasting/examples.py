@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lstm_lab.data.base import Batch, NewSamples
 from lstm_lab.files import Row
 from lstm_lab.tasks.base import Outputs, plain_values
 from lstm_lab.tasks.forecasting.outputs import LEVELS
@@ -49,6 +50,25 @@ def forecast_examples(task: Forecast, outputs: Outputs) -> Row:
         "error_by_step": plain_values(error.nanmean((0, 2))), "columns": list(task.prediction_columns[:columns]),
         "coverage": _coverage(predictions, target, columns) if columns > 1 else [],
     }  # fmt: skip
+
+
+def future_example(task: Forecast, logits: Tensor, batch: Batch, samples: NewSamples) -> Row:
+    """`FutureForecast`: the first target of the first series, after its last observation."""
+    rows = torch.tensor(task.predictions(logits[:1], batch.select(slice(0, 1)))[0], dtype=torch.float64)
+    columns = len(task.prediction_columns) // task.shape[1]
+    history = list(samples.history)[-max(3 * task.shape[0], 24) :]
+    keys = samples.keys[0]
+    return {
+        "series": str(keys[0][0]) if len(keys[0]) > 2 else "", "num_series": len(samples.keys),
+        "times": [_plain_time(time) for time, _ in history],
+        "past": plain_values(torch.tensor([value for _, value in history], dtype=torch.float64)),
+        "times_ahead": [_plain_time(key[-2]) for key in keys],
+        "predictions": [plain_values(column) for column in rows[:, :columns].T],
+    }  # fmt: skip
+
+
+def _plain_time(time: object) -> str | float:
+    return float(time) if isinstance(time, int | float) else str(time)
 
 
 def _coverage(predictions: Tensor, target: Tensor, columns: int) -> list[Row]:
