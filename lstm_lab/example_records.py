@@ -5,51 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Discriminator, Field, TypeAdapter, ValidationError, model_validator
 
 from lstm_lab import files, legacy
 from lstm_lab.config import DataError
+from lstm_lab.example_shapes import Examples, Number, Plain, has_shape
 from lstm_lab.files import Row
-
-Number = float | None
-"""None where the data have a gap."""
-
-
-class Plain(BaseModel):
-    """Immutable plain values."""
-
-    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, ser_json_inf_nan="constants")
-    same_length: ClassVar[tuple[str, ...]] = ()
-    """Fields that are lists of the same length."""
-
-    @model_validator(mode="after")
-    def _lengths_agree(self) -> Self:
-        if len({len(vars(self)[name]) for name in self.same_length}) > 1:
-            raise ValueError(f"{' and '.join(self.same_length)} must have the same length")
-        return self
-
-
-def has_shape(rows: Sequence[Sequence[object]], num_rows: int, num_columns: int) -> bool:
-    """Whether rows are a matrix of a size."""
-    return len(rows) == num_rows and all(len(row) == num_columns for row in rows)
-
-
-class Examples(Plain):
-    """What the predictions of every task have in common."""
-
-    split: str
-    epoch: int
-    """Of the weights that predicted."""
-    samples: int
-    """Samples predicted."""
-    total: int
-    """Samples of the split."""
-    first_samples: bool = False
-    """Whether they are the first ones, as of a stateful stream; else they are spread evenly over the split."""
 
 
 class CalibrationBin(Plain):
@@ -100,6 +64,43 @@ class ClassExamples(Classification):
     kind: Literal["classes"] = "classes"
     worst: list[WrongSample] = []
     """Misclassified samples, least probability of the target first."""
+
+
+class LabelScores(Plain):
+    """A label of which each sample may have several."""
+
+    name: str
+    n: int
+    """Samples that have it."""
+    predicted: int
+    """Samples that were given it."""
+    correct: int
+    """Samples that have it and were given it."""
+    average_precision: Number
+    auroc: Number
+    """None where it is not defined."""
+
+
+class WrongLabels(Plain):
+    """A sample with a wrong set of labels."""
+
+    sample: int
+    """Index in the split."""
+    target: list[str]
+    prediction: list[str]
+    loss: float
+    """Binary cross-entropy, the mean over labels, in nats."""
+    length: int
+    text: str | None = None
+
+
+class LabelExamples(Examples):
+    """Of a task with any number of labels for each sequence."""
+
+    kind: Literal["labels"] = "labels"
+    labels: list[LabelScores]
+    worst: list[WrongLabels] = []
+    """Samples with a wrong set of labels, the largest loss first."""
 
 
 class LabelledSequence(Plain):
@@ -292,7 +293,9 @@ class FrameExamples(NextStepExamples):
     excerpts: list[FrameExcerpt]
 
 
-AnyExamples = ClassExamples | TagExamples | ForecastExamples | ValueExamples | TokenExamples | FrameExamples
+AnyExamples = (
+    ClassExamples | LabelExamples | TagExamples | ForecastExamples | ValueExamples | TokenExamples | FrameExamples
+)
 _ADAPTER: TypeAdapter[AnyExamples] = TypeAdapter(Annotated[AnyExamples, Discriminator("kind")])
 
 

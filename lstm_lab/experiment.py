@@ -95,9 +95,8 @@ class Experiment(Config):
         if not issubclass(self.data.dataset, self.task.owner.accepts):
             dataset = self.data.dataset
             fitting = sorted(name for name, member in Task.members.items() if issubclass(dataset, member.accepts))
-            raise ValueError(
-                f"task '{self.task.name}' does not go with data '{self.data.name}'; choose {' or '.join(fitting)}"
-            )
+            way_out = f"choose {' or '.join(fitting)}" + self.task.owner.data_hint
+            raise ValueError(f"task '{self.task.name}' does not go with data '{self.data.name}'; {way_out}")
         self.task.check(self.data)
         self.model.check(self.task, self.data)
         for regularizer in self.regularizers:

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from lstm_lab import files
 from lstm_lab.config import DataError
-from lstm_lab.example_records import Plain
+from lstm_lab.example_shapes import Plain
 
 
 class GateStatistics(Plain):

@@ -67,6 +67,17 @@ class Confusion(Shape):
         return self
 
 
+class Label(Shape):
+    """Counts and scores of one of several labels."""
+
+    name: str
+    n: Index
+    predicted: Index
+    correct: Index
+    average_precision: float | None = None
+    auroc: float | None = None
+
+
 class Evaluation(Shape):
     """A row of tests.jsonl, and `validation` of run.json: `Scores.dump()`."""
 
@@ -79,6 +90,7 @@ class Evaluation(Shape):
     epoch: Index | None = None
     test_evaluations: int | None = None
     confusion: Confusion | None = None
+    labels: list[Label] | None = None
     steps: list[Metrics] | None = None
     """The scores at each step ahead."""
 

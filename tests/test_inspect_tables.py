@@ -151,9 +151,9 @@ def test_dates_of_which_no_row_decides_the_order_say_so(tmp_path):
 
 
 def test_classes_that_differ_by_case_alone_are_named(tmp_path):
-    cells = [f"some words of a film number {i},{('True', 'true', 'FALSE')[i % 3]}" for i in range(30)]
+    cells = [f"some words of a film number {i},{('Good', 'good', 'BAD')[i % 3]}" for i in range(30)]
     (tmp_path / "a.csv").write_text("\n".join(["text,label", *cells]))
-    assert "classes 'True' and 'true' differ by their case alone" in " ".join(inspect(str(tmp_path / "a.csv")).warnings)
+    assert "classes 'Good' and 'good' differ by their case alone" in " ".join(inspect(str(tmp_path / "a.csv")).warnings)
 
 
 def test_air_quality_as_it_is_published(tmp_path):

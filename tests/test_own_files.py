@@ -35,16 +35,6 @@ def test_languages_without_spaces_are_texts_and_split_into_characters(tmp_path):
     assert set("".join(data.info.vocabulary.tokens[2:])) <= set("".join(CHINESE.values()) + "的")
 
 
-def test_texts_with_several_labels_are_said(tmp_path):
-    labels = ["bad|slow", "good", "good|warm", "bad"]
-    rows = [(text, labels[i % 4]) for i, (text, _) in enumerate(corpus(40))]
-    pd.DataFrame(rows, columns=["text", "label"]).to_csv(tmp_path / "t.csv", index=False)
-    warnings = inspect(str(tmp_path / "t.csv")).warnings
-    assert any("labels such as 'bad|slow' name several classes" in line for line in warnings)
-    pd.DataFrame(corpus(40), columns=["text", "label"]).to_csv(tmp_path / "one.csv", index=False)
-    assert not any("several classes" in line for line in inspect(str(tmp_path / "one.csv")).warnings)
-
-
 def test_an_array_of_json_objects_is_the_same_as_lines_of_them(tmp_path):
     frame = pd.DataFrame(corpus(40), columns=["text", "label"])
     frame.to_json(tmp_path / "a.json", orient="records")

@@ -14,6 +14,8 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset
 from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit, summary_features
 from lstm_lab.data.kinds.series import Series, SeriesDataset
+from lstm_lab.data.kinds.text import MultiLabelTextDataset, MultiLabelTextInfo
+from lstm_lab.data.kinds.text_split import MultiLabelTextSplit
 from lstm_lab.fields import fields
 from lstm_lab.scores import skill
 from lstm_lab.tasks import Task
@@ -282,6 +284,8 @@ def tiny(task):
     """Facts and a split of eight or more of a data set that the task accepts."""
     if issubclass(SeriesDataset, task.accepts):
         return Waves().info, Waves().validation
+    if issubclass(MultiLabelTextDataset, task.accepts):
+        return several_labels()
     if issubclass(LabelledSequences, task.accepts):
         return LabelledInfo(3, CLASSES), labelled([0, 1, 2, 3, 3, 2, 1, 0])
     name = next(
@@ -291,10 +295,24 @@ def tiny(task):
     return data.info, data.train
 
 
+def several_labels():
+    tokens, lengths = torch.arange(1, 25, dtype=torch.int32) % 7, np.full(8, 3)
+    targets = np.array([[n % 2, n % 3 == 0, n > 5] for n in range(8)])
+    read = lambda: [f"w{n % 2} v{n % 3} u{n > 5}" for n in range(8)]  # noqa: E731
+    split = MultiLabelTextSplit(tokens, np.arange(0, 24, 3), lengths, targets, max_length=3, keep="tail", read=read)
+    return MultiLabelTextInfo(7, ("a", "b", "c"), "{}", (4, 3, 2), 8), split
+
+
+def kinds_of(base):
+    """The data sets below a class that a configuration can name, whether by its name alone or with other fields."""
+    below = [kind for child in base.__subclasses__() for kind in kinds_of(child)]
+    return below + ([base] if isinstance(vars(base).get("name"), str) else [])
+
+
 @pytest.mark.parametrize("name", sorted(Task.members))
 def test_every_task_fulfils_the_contract(name):
     member = Task.members[name]
-    assert [dataset for dataset in Dataset.members.values() if issubclass(dataset, member.accepts)]
+    assert {kind.name for kind in kinds_of(member.accepts)} & Dataset.members.keys()
     info, split = tiny(member)
     task = member.Config().build(info)
     batch = split.take(torch.arange(8))

@@ -15,6 +15,7 @@ from lstm_lab.data.kinds.user_files import Target
 from lstm_lab.data.preprocessing.augment import Augment
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS
 from lstm_lab.data.readers.array_file import write_array_file, write_content_addressed
+from lstm_lab.data.readers.cells import NUMBERS
 from lstm_lab.data.readers.formats import read_frame
 from lstm_lab.data.readers.in_memory import Arrays, as_sequences, is_frame, is_series
 from lstm_lab.data.readers.sequence_file import SequenceFile
@@ -297,7 +298,7 @@ def frame(
     table = table.loc[:, table.columns.isin(checked.wanted)]
     for name in table.columns[table.dtypes.map(str).str.startswith("period")]:
         table[name] = table[name].dt.to_timestamp()
-    checked.check(checked.split_series_of(read_frame(table, checked.wanted, numbers=True)))
+    checked.check(checked.split_series_of(read_frame(table, checked.wanted, cells=NUMBERS)))
     body = io.BytesIO()
     table.to_parquet(body, index=False)
     to = cache_folder() / "frames" if folder is None else Path(folder)

@@ -63,6 +63,8 @@ class Task(Registered, Generic[SplitT], kind="task"):
 
     accepts: ClassVar[type[Dataset]]
     """Kind of data set that it can be computed on."""
+    data_hint: ClassVar[str] = ""
+    """How data become of that kind, for a message that they are not."""
     maximised: ClassVar[frozenset[str]] = frozenset()
     """Metrics of which more is better; of all others, less."""
     per_step: ClassVar[bool] = False

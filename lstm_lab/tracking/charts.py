@@ -13,14 +13,15 @@ from lstm_lab import files
 from lstm_lab.example_records import (
     ClassExamples,
     Classification,
-    Examples,
     ForecastExamples,
+    LabelExamples,
     NextStepExamples,
     TagExamples,
     TokenExamples,
     ValueExamples,
     read_examples,
 )
+from lstm_lab.example_shapes import Examples
 from lstm_lab.files import Row
 from lstm_lab.integrity import lost_best
 from lstm_lab.run import Run
@@ -138,6 +139,20 @@ def _(examples: ClassExamples) -> Charts:
     if rows := [sample.model_dump(exclude_none=True) for sample in examples.worst]:
         columns = list(rows[0])
         found["worst"] = table(columns, [[row.get(name) for name in columns] for row in rows])
+    return found
+
+
+@charts.register
+def _(examples: LabelExamples) -> Charts:
+    rows = [label.model_dump() for label in examples.labels]
+    found: Charts = {"labels": table(list(rows[0]), [row.values() for row in rows])} if rows else {}
+    if examples.worst:
+        columns = ["sample", "target", "prediction", "loss", "text"]
+        worst = [
+            [sample.sample, ", ".join(sample.target), ", ".join(sample.prediction), sample.loss, sample.text]
+            for sample in examples.worst
+        ]
+        found["worst"] = table(columns, worst)
     return found
 
 

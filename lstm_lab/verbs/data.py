@@ -39,7 +39,7 @@ def inspect(
     error, dataset = None, experiment.data.build()
     try:
         read_splits(dataset)
-        inspection.warnings += dataset.notes
+        inspection.warnings += [note for note in dataset.notes if note not in inspection.warnings]
     except DataError as found:
         error = str(found)
     if as_json:

@@ -16,6 +16,7 @@ from lstm_lab.data.inspection.csv_guess import describe_format, guess_format, gu
 from lstm_lab.data.inspection.languages import without_spaces
 from lstm_lab.data.inspection.result import Column, Fields
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
+from lstm_lab.data.readers.cells import CellTypes
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.csv_rows import parse_csv
 from lstm_lab.data.readers.formats import read_rows, table_names
@@ -225,7 +226,8 @@ def read_columns(path: str, choices: Fields) -> Columns:
     """
     file = find_file(path)
     if ending_of(file) in TYPED:
-        return Columns(path, read_rows(file, table_names(file, CSVFormat()), numbers=True))
+        names = table_names(file, CSVFormat())
+        return Columns(path, read_rows(file, names, cells=CellTypes(times=True, lists=tuple(names))))
     text = read_text(file)
     table, format = _parsed(text, file, choices)
     format = guess_marks(table, format, choices)
@@ -234,16 +236,27 @@ def read_columns(path: str, choices: Fields) -> Columns:
 
 
 def _parsed(text: str, file: Path, choices: Fields) -> tuple[Table, CSVFormat]:
-    """The table and its format; between tabs, quotation marks that enclose no fields are characters like any others."""
-    try:
-        format = guess_format(file, text, choices)
-        return parse_csv(text, file, format), format
-    except DataError:
-        if "quoting" in choices or "\t" not in text.split("\n", 1)[0]:
-            raise
+    """The table and its format: with a backslash before quotes, or between tabs with quotes that enclose no fields,
+    where it cannot be read otherwise."""
+    tabs = "\t" in text.split("\n", 1)[0]
+    ways: list[Fields] = [{}]
+    if not {"quoting", "escapechar"} & set(choices):
+        ways += [{"escapechar": "\\"}] if '\\"' in text else []
+        ways += [{"quoting": False}] if tabs else []
+    errors = []
+    for way in ways:
         try:
-            format = guess_format(file, text, {**choices, "quoting": False})
-            return parse_csv(text, file, format), format
-        except DataError:
-            pass
-        raise
+            format = guess_format(file, text, {**choices, **way})
+            table = parse_csv(text, file, format)
+        except DataError as error:
+            errors.append(error)
+            continue
+        if way is not ways[-1] and tabs and _swallows_rows(table):
+            continue
+        return table, format
+    raise errors[0]
+
+
+def _swallows_rows(table: Table) -> bool:
+    """Whether a quotation mark at the start of a cell has taken the rows up to the next one into the cell."""
+    return any("\t" in cell and "\n" in cell for cells in table.columns.values() for cell in cells)

@@ -62,15 +62,21 @@ def guess_format(path: Path, text: str, choices: Mapping[str, object]) -> CSVFor
 
 
 def is_table(path: str) -> bool:
-    """Whether a text file has rows of equally many fields, at least half of which are numbers or dates."""
+    """Whether a text file has rows of equally many fields, at least half of which are numbers or dates; or rows of a
+    class and a text with a tab between them."""
     try:
         file = find_file(path)
         text = read_text(file, "text", "one text on each line")
-        format = guess_format(file, text, {})
+        tabs = {"quoting": False} if "\t" in text.split("\n", 1)[0] else {}
+        format = guess_format(file, text, tabs)
         rows = [row for _, row in islice(csv_rows(text, file, format), LINES)][format.header :]
     except DataError:
         return False
     width, support = Counter(map(len, rows)).most_common(1)[0] if rows else (0, 0)
+    if width == 2 and format.separator == "\t" and support * 10 >= len(rows) * 9 and len(rows) > 4:
+        distinct = sorted(len({row[at] for row in rows if len(row) == 2}) for at in (0, 1))
+        if distinct[0] * 4 <= len(rows) and distinct[1] * 2 > len(rows):
+            return True
     cells = [cell for row in rows for cell in row if cell.strip()]
     return width > 1 and support * 10 >= len(rows) * 9 and sum(map(_is_value, cells)) * 2 >= len(cells)
 
@@ -145,6 +151,8 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     if [cell.strip() for cell in cells] == [*map(str, range(len(cells)))]:  # pandas names columns so.
         return True
     values = [_is_value(cell) for cell in first]
+    if not any(values) and any(len(cell.split()) > 3 for cell in first):  # A class and a text, not their names.
+        return not any(sum(row[at : at + 1] == [cell] for row in others) > 1 for at, cell in enumerate(first) if cell)
     repeated = [any(len(row) > at and row[at] == cell for row in others) for at, cell in enumerate(first)]
     return not any(values) or not all(
         value or again or not cell.strip() for value, again, cell in zip(values, repeated, first, strict=True)

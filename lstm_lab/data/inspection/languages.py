@@ -18,14 +18,21 @@ def without_spaces(texts: Sequence[str]) -> bool:
 
 
 def joined_labels(labels: Sequence[str]) -> tuple[str, str] | None:
-    """A label that names several classes and the mark between them, as "good|warm", where labels do so.
+    """A label that names several labels and the mark between them, as "good|warm", where cells do so.
 
-    They do where a part of a label is also a label, or a part of another one.
+    They do where parts of cells are fewer than the cells, or are themselves cells: not "Buffalo, NY" and "Albany, NY".
     """
     distinct = sorted(set(labels))
-    for mark in "|;,":
+    for mark in "|;,/":
         joined = [label for label in distinct if mark in label.strip(mark)]
-        parts = [part.strip() for label in joined for part in label.split(mark)]
-        if joined and (len(set(parts)) < len(parts) or set(parts) & set(distinct)):
+        parts = {part.strip() for label in distinct for part in label.split(mark) if part.strip()}
+        repeated = [part.strip() for label in joined for part in label.split(mark)]
+        fewer = len(parts) < len(distinct) and len(set(repeated)) < len(repeated)
+        if joined and (fewer or len(parts & {*distinct} - {*joined}) * 2 >= len(parts)) and not _are_numbers(distinct):
             return joined[0], mark
     return None
+
+
+def _are_numbers(labels: Sequence[str]) -> bool:
+    """Whether labels are numbers with marks in them, such as 1,5 or 1/2."""
+    return all(re.fullmatch(r"[\d.,/]*", label) for label in labels)

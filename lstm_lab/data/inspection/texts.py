@@ -12,9 +12,14 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_texts
-from lstm_lab.data.inspection.languages import joined_labels, without_spaces
+from lstm_lab.data.inspection.labels import SeveralLabels, several_labels
+from lstm_lab.data.inspection.languages import without_spaces
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
+from lstm_lab.data.inspection.series_columns import names_of
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
+from lstm_lab.data.readers.cells import one_spelling
+from lstm_lab.data.readers.csv_format import RowFields
+from lstm_lab.data.readers.table import TYPED, ending_of
 from lstm_lab.data.sources.csv_text import CSVText
 from lstm_lab.data.sources.text_folder import TextFolder
 from lstm_lab.validation import validate
@@ -32,49 +37,75 @@ def inspect_folder(path: str, choices: Fields) -> Inspection:
 
 def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each text."""
-    for key in ("text", "label", "split", "group", "id"):
-        columns.check(key, choices.get(key))
+    for key in ("text", "label", "labels", "split", "group", "id"):
+        columns.check(key, names_of(columns, choices.get(key)))
     candidates = columns.of_kind("text") or columns.of_kind("category")
     longest = max(candidates, key=lambda name: sum(map(len, columns.cells(name))), default=None)
     text = choices.get("text") or longest
     if text is None:
         raise DataError(f"{columns.path}: no column of texts was found: set it by text=COLUMN")
     split = choices.get("split") or columns.split_column()
-    others = [name for name in columns.of_kind("category", "number") if name not in (text, split)]
-    label = choices.get("label") or columns.class_column(others)
-    if label is None:
-        raise DataError(f"{columns.path}: no column of classes was found beside {text!r}: set it by label=COLUMN")
     data: Fields = {"name": "csv_text", "path": columns.path}
-    defaults = CSVText.Config.model_fields
-    data |= {key: name for key, name in (("text", text), ("label", label)) if name != defaults[key].default}
+    data |= {"text": text} if text != CSVText.Config.model_fields["text"].default else {}
+    found = several_labels(columns, choices, {text, split})
+    label = None if found else _label(columns, choices, text, split)
+    if found:
+        data |= found.fields
+    elif label != CSVText.Config.model_fields["label"].default:
+        data["label"] = label
     if split:
         data["split"] = split
-    ending = Path(columns.path).suffix.lower()
-    if ending in (".csv", ".tsv") and columns.format.separator != ("\t" if ending == ".tsv" else ","):
-        data["separator"] = columns.format.separator
-    if not columns.format.quoting:
-        data["quoting"] = False
-    result = Inspection(str(columns.table.path), "texts", "")
+    data |= _row_format(columns)
+    result = Inspection(str(columns.table.path), "texts", "", warnings=[*columns.remarks])
     result.statistics["rows"] = len(columns.table.lines)
     splits = np.array([SPLIT_ALIASES[cell.lower()] for cell in columns.cells(split)]) if split else None
-    result = _finish(result, columns.cells(text), columns.cells(label), splits, {**data, **choices})
-    used = {text: "text", label: "class", **({split: "split"} if split else {})}
+    cells = columns.cells(label) if label else [", ".join(labels) for labels in found.sets] if found else []
+    labels = one_spelling(cells)
+    if labels != cells:
+        result.warnings.append(f"labels such as {cells[0]!r} say true or false in several spellings: they are read as "
+                               "true and false")  # fmt: skip
+    result = _finish(result, columns.cells(text), labels, splits, {**data, **choices}, found)
+    used = {text: "text", **({label: "class"} if label else {}), **({split: "split"} if split else {})}
+    used |= dict.fromkeys(found.fields["labels"], "labels") if found else {}
     result.columns = columns.describe(used | ({choices["group"]: "group"} if choices.get("group") else {}))
     return result
 
 
+def _label(columns: Columns, choices: Fields, text: str, split: str | None) -> str:
+    """The column of the classes."""
+    others = [name for name in columns.of_kind("category", "number") if name not in (text, split)]
+    label = choices.get("label") or columns.class_column(others)
+    if label is None:
+        raise DataError(f"{columns.path}: no column of classes was found beside {text!r}: set it by label=COLUMN, or "
+                        "by labels=[COLUMN, ...] where a text has several")  # fmt: skip
+    return str(label)
+
+
+def _row_format(columns: Columns) -> Fields:
+    """Fields for how the rows are written, where they are not what the ending of the file's name says."""
+    marks = {key: value for key, value in columns.marks.items() if key in RowFields.model_fields}
+    ending = ending_of(Path(columns.path))
+    usual = {".csv": ",", ".tsv": "\t"}.get(ending)
+    is_csv = ending not in TYPED
+    return marks | ({"separator": columns.format.separator} if is_csv and columns.format.separator != usual else {})
+
+
 def _finish(
-    result: Inspection, texts: Sequence[str], labels: list[str], splits: np.ndarray | None, data: Fields
-) -> Inspection:
-    result.classes = dict(Counter(labels).most_common())
+    result: Inspection, texts: Sequence[str], labels: list[str], splits: np.ndarray | None, data: Fields,
+    several: SeveralLabels | None = None,
+) -> Inspection:  # fmt: skip
+    result.classes = dict(Counter(labels).most_common()) if several is None else several.counts()
     unspaced = without_spaces(texts) and "tokenizer" not in data
     unit = "characters" if unspaced else "words"
     counts = [len(text) if unspaced else len(re.findall(r"\w+|[^\w\s]+", text)) for text in texts]
     lengths = length_statistics(counts, unit)
-    result.statistics |= {"classes": len(result.classes), **lengths}
+    result.statistics |= {"classes" if several is None else "labels": len(result.classes), **lengths}
+    if several is not None:
+        result.statistics |= several.statistics()
     if splits is not None:
         result.statistics |= {f"{split} texts": count for split, count in Counter(splits.tolist()).items()}
-    empty = sum(not text.strip() for text in texts) + sum(not label.strip() for label in labels)
+    empty = sum(not text.strip() for text in texts)
+    empty += sum(not label.strip() for label in labels) if several is None else 0
     result.statistics["empty texts and labels"] = empty
     keys = group_numbers([" ".join(text.lower().split()) for text in texts])
     statistics, warnings = copy_statistics(keys, similar_texts(texts), labels, splits, "texts")
@@ -82,20 +113,19 @@ def _finish(
     result.warnings += warnings
     if empty:
         result.warnings.append(f"{empty} texts or labels are empty: fill them in or remove the rows")
-    joined = joined_labels(labels)
-    if joined is not None:
-        result.warnings.append(f"labels such as {joined[0]!r} name several classes: each combination is learned as a "
-                               "class of its own, because a text has one class here; keep one of them, or train one "
-                               f"experiment for each class ({joined[1]!r} separates them)")  # fmt: skip
     if unspaced:
         data["tokenizer"] = "character"
-    if len(result.classes) > 1:
+    if several is not None:
+        result.warnings += several.warnings()
+    elif len(result.classes) > 1:
         result.warnings += balance_warnings(result.classes)
     data.setdefault("max_length", min(400, max(10, -(-lengths[f"{unit}, 95th percentile"] // 10) * 10)))
     result.title = f"Classification of texts into {len(result.classes)} classes"
+    if several is not None:
+        result.title = f"Which of {len(result.classes)} labels a text has, any number of them"
     result.experiment = {
         "data": data,
-        "task": classification_task(result.classes),
+        "task": classification_task(result.classes) if several is None else several.task,
         "model": {"bidirectional": True, "pooling": "max", "dropout": {"output": 0.3}},
         "optimizer": {"lr": 2e-3},
         "trainer": {"max_epochs": 10, "patience": 3},

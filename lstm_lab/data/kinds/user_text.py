@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import model_validator
 
-from lstm_lab.data.kinds.text import TextDataset, TextOptions
 from lstm_lab.data.kinds.text_split import Keep
+from lstm_lab.data.kinds.tokenized_texts import TextInfoT, TextOptions, TokenizedTexts, TokenSplitT
 from lstm_lab.data.preprocessing.splits import (
     DEFAULT_FRACTIONS,
     Fraction,
@@ -33,10 +33,10 @@ class UserTextOptions(TextOptions):
     test: float
 
 
-class UserText(TextDataset):
+class UserText(TokenizedTexts[TextInfoT, TokenSplitT]):
     """Base of the sources of texts of a user."""
 
-    class Config(TextDataset.Config):
+    class Config(TokenizedTexts.Config):
         path: FilePath
         """Looked up beside the experiment's file, in the current folder, then below the folder that LSTM_LAB_DATA
         names."""
@@ -72,7 +72,7 @@ class UserTextFileOptions(UserTextOptions):
     test_path: str | None
 
 
-class UserTextFiles(UserText):
+class UserTextFiles(UserText[TextInfoT, TokenSplitT]):
     """Base of the sources of texts in files or folders, of which each split may have its own."""
 
     class Config(UserText.Config):
@@ -133,5 +133,5 @@ class UserTextFiles(UserText):
         groups = [part.groups for part in parts if part.groups is not None]
         return Texts(
             [text for part in parts for text in part.texts], np.concatenate([part.labels for part in parts]), main.path,
-            np.concatenate(names), np.concatenate(groups) if groups else None,
+            np.concatenate(names), np.concatenate(groups) if groups else None, main.label_names,
         )  # fmt: skip

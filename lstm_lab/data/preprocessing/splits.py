@@ -79,13 +79,15 @@ class Texts:
 
     texts: Sequence[str]
     labels: np.ndarray
-    """(N,) class name of each text."""
+    """(N,) class name of each text; of texts with several labels, a tuple of their names."""
     path: str
     """Where they came from, for messages."""
     splits: np.ndarray | None = None
     """(N,) names of SPLITS as the source publishes them; a split that is not named is drawn from the training split."""
     groups: np.ndarray | None = None
     """(N,) texts of one group stay in one split when we draw it, such as the reviews of one film."""
+    label_names: tuple[str, ...] = ()
+    """Of texts with several labels: all of them, in the order of their indices; empty: those that occur, sorted."""
 
 
 def class_indices(labels: np.ndarray, splits: np.ndarray | None, path: str) -> tuple[tuple[str, ...], np.ndarray]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import json
 from decimal import Decimal
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -35,7 +37,13 @@ def labels_of(table: Table, column: str) -> np.ndarray:
     empty = [row for row, label in enumerate(labels) if not label]
     if empty:
         raise table.error(empty[0], column, f"the label is empty ({len(empty)} in total): fill it in or remove the row")
-    return np.array(labels)
+    return np.array(one_spelling(labels))
+
+
+def one_spelling(labels: list[str]) -> list[str]:
+    """Labels of which those that say true or false in several spellings (true, False, FALSE) have one."""
+    lower = [label.lower() for label in labels]
+    return lower if set(lower) <= {"true", "false"} and len(set(labels)) > len(set(lower)) else labels
 
 
 def check_classes(labels: np.ndarray, path: Path, column: str, samples: str) -> None:
@@ -56,31 +64,46 @@ def splits_of(table: Table, column: str) -> np.ndarray:
     return np.array([SPLIT_ALIASES[cell.lower()] for cell in cells])
 
 
-def cell_text(value: object, table: Table, row: int, column: str, numbers: bool = False) -> str:
-    """A value as text: a text, a whole number or a boolean; with `numbers`, also any number and any time.
+class CellTypes(NamedTuple):
+    """What values of a typed file or a DataFrame may be, beside texts, numbers and booleans."""
+
+    times: bool = False
+    """Whether they may be times."""
+    lists: tuple[str, ...] = ()
+    """Columns whose values may be lists of texts, which are read as JSON."""
+
+
+TEXTS, NUMBERS = CellTypes(), CellTypes(times=True)
+
+
+def cell_text(value: object, table: Table, row: int, column: str, cells: CellTypes = TEXTS) -> str:
+    """A value as text.
 
     Raises:
-        DataError: another kind of value.
+        DataError: another kind of value than `cells` allows.
     """
     if isinstance(value, str):
         return value
     if value is None:
         return ""
-    if isinstance(value, bool | int):
+    if isinstance(value, float) and not cells.times:  # A label, such as 1.0; missing where it is NaN.
+        return "" if value != value else str(value)
+    if isinstance(value, bool | int | float | Decimal):
         return str(value)
-    if numbers and isinstance(value, datetime.date):
+    if cells.times and isinstance(value, datetime.date):
         return value.isoformat()
-    if numbers and isinstance(value, float | Decimal):
-        return str(value)
-    wanted, way = ("a text, number or time", "one") if numbers else ("a text or a whole number", "text")
+    if column in cells.lists and isinstance(value, list) and all(isinstance(label, str | int) for label in value):
+        return json.dumps([str(label) for label in value], ensure_ascii=False)
+    wanted, way = ("a text, number or time", "one") if cells.times else ("a text or a whole number", "text")
     raise table.error(row, column, f"{quoted(str(value))} is not {wanted}: write it as {way}")
 
 
-def as_text(path: Path, columns: dict[str, list[object]], numbers: bool) -> Table:
+def as_text(path: Path, columns: dict[str, list[object]], cells: CellTypes) -> Table:
+    """Columns of values as a table of text."""
     table = Table(path, {}, list(range(1, len(next(iter(columns.values()))) + 1)), unit="row", typed=True)
     for name, values in columns.items():
         table.columns[name] = [
-            value if isinstance(value, str) else cell_text(value, table, row, name, numbers)
+            value if isinstance(value, str) else cell_text(value, table, row, name, cells)
             for row, value in enumerate(values)
         ]
     return table

@@ -37,6 +37,7 @@ class CSVFormat:
     skipfooter: int = 0
     header: bool = True
     quoting: bool = True
+    escapechar: str | None = None
 
     def plain(self, table: Table, columns: Sequence[str]) -> Table:
         """The same table, in whose columns numbers are written plainly and cells that stand for a missing value are
@@ -105,7 +106,22 @@ def _is_number(text: str) -> bool:
     return True
 
 
-class CSVFields(Config):
+class RowFields(Config):
+    """Fields of a configuration for the rows of a CSV."""
+
+    skiprows: Annotated[int, Field(ge=0)] = 0
+    """Lines above the header that are left out."""
+    skipfooter: Annotated[int, Field(ge=0)] = 0
+    """Rows at the end that are left out, such as totals."""
+    header: bool = True
+    """Whether the first row has the names of the columns; false: they are 0, 1, 2, ..."""
+    quoting: bool = True
+    """Whether double quotes enclose fields; false: they are characters like any other."""
+    escapechar: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    r"""Character before a quote that is part of a field, such as the backslash of \"; null: such a quote is doubled."""
+
+
+class CSVFields(RowFields):
     """Fields of a configuration for the format of a CSV."""
 
     separator: Separator = ","
@@ -116,14 +132,6 @@ class CSVFields(Config):
     """Character between the thousands of the numbers; null: there is none."""
     na_values: Marks = ()
     """Cells that stand for a missing value, such as ["?", -200]. Empty cells, nan, NA and null always do."""
-    skiprows: Annotated[int, Field(ge=0)] = 0
-    """Lines above the header that are left out."""
-    skipfooter: Annotated[int, Field(ge=0)] = 0
-    """Rows at the end that are left out, such as totals."""
-    header: bool = True
-    """Whether the first row has the names of the columns; false: they are 0, 1, 2, ..."""
-    quoting: bool = True
-    """Whether double quotes enclose fields; false: they are characters like any other."""
 
     @property
     def format(self) -> CSVFormat:
@@ -147,6 +155,9 @@ def check_format(path: str, format: CSVFormat) -> None:
     if len(separator) != 1 or separator in ("\r", "\n", format.decimal) or (format.quoting and separator == '"'):
         raise ValueError(f"separator {separator!r} cannot separate fields: use one character that is neither a quote, "
                          f"a line end nor the decimal mark {format.decimal!r}")  # fmt: skip
+    if format.escapechar is not None and (format.escapechar in (separator, '"') or not format.quoting):
+        raise ValueError(f"escapechar={format.escapechar!r} cannot escape a quote where separator={separator!r} and "
+                         f"quoting={str(format.quoting).lower()}: use another character, or remove it")  # fmt: skip
     if format.thousands is not None and (format.thousands.isalnum() or format.thousands in (format.decimal, "-", "+")):
         raise ValueError(f"thousands={format.thousands!r} cannot separate thousands where decimal={format.decimal!r}: "
                          "use another character")  # fmt: skip

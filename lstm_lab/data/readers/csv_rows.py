@@ -78,7 +78,7 @@ def csv_rows(text: str, path: Path, format: CSVFormat) -> Iterator[tuple[int, li
         lines = (f"{line.strip(' ' + chr(13) + chr(10))}\n" for line in stream)
     # Python's reader, not pandas': it knows the line of every row, reports rows of another length, and is fast enough.
     reader = csv.reader(
-        lines, delimiter=format.separator, skipinitialspace=True, strict=True,
+        lines, delimiter=format.separator, skipinitialspace=True, strict=True, escapechar=format.escapechar,
         quoting=csv.QUOTE_MINIMAL if format.quoting else csv.QUOTE_NONE,
     )  # fmt: skip
     line = skipped + 1

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_lab.config import DataError
-from lstm_lab.data.readers.cells import as_text
-from lstm_lab.data.readers.csv_format import CSVFormat
+from lstm_lab.data.readers.cells import NUMBERS, TEXTS, CellTypes, as_text
+from lstm_lab.data.readers.csv_format import CSVFormat, RowFields
 from lstm_lab.data.readers.csv_rows import csv_names, parse_csv
 from lstm_lab.data.readers.json_rows import json_fields, read_json
 from lstm_lab.data.readers.parquet_rows import parquet_names, read_parquet
@@ -18,19 +18,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read_csv(path: Path, wanted: Sequence[str], separator: str, numbers: bool = False, quoting: bool = True) -> Table:
+def read_csv(path: Path, wanted: Sequence[str], cells: CellTypes, format: CSVFormat) -> Table:
     """The wanted columns of a CSV or TSV file."""
-    format = CSVFormat(separator=separator, quoting=quoting)
     return parse_csv(read_text(path, needs="a header and one row for each text"), path, format, wanted)
 
 
 def read_frame(
-    frame: pd.DataFrame, wanted: Sequence[str], numbers: bool = False, index: str | None = None, name: str = "DataFrame"
+    frame: pd.DataFrame,
+    wanted: Sequence[str],
+    cells: CellTypes = TEXTS,
+    index: str | None = None,
+    name: str = "DataFrame",
 ) -> Table:
     """The wanted columns of a DataFrame. A name that is no column but a name of the index is read from the index.
 
     Args:
-        numbers: as of `read_rows`.
+        cells: as of `read_rows`.
         index: name of the index where it has none.
         name: of the DataFrame, for messages.
 
@@ -56,10 +59,10 @@ def read_frame(
         columns[column] = values.astype(object).where(values.notna(), None).tolist()
     if not len(frame):
         raise DataError(f"{path}: has no rows: provide some")
-    return as_text(path, columns, numbers)
+    return as_text(path, columns, cells)
 
 
-def read_lines(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+def read_lines(path: Path, wanted: Sequence[str], cells: CellTypes, format: CSVFormat) -> Table:
     """The one wanted column of a file with one text on each line."""
     if len(wanted) > 1:
         raise DataError(f"{path}: a .txt file has one text on each line and no column {wanted[1]!r}: provide a CSV, "
@@ -69,7 +72,7 @@ def read_lines(path: Path, wanted: Sequence[str], separator: str = "", numbers: 
     return Table(path, {wanted[0]: [lines[number - 1].strip() for number in rows]}, rows)
 
 
-READERS: dict[str, Callable[[Path, Sequence[str], str, bool], Table]] = {
+READERS: dict[str, Callable[[Path, Sequence[str], CellTypes, CSVFormat], Table]] = {
     ".csv": read_csv,
     ".tsv": read_csv,
     ".json": read_json,
@@ -81,30 +84,40 @@ READERS: dict[str, Callable[[Path, Sequence[str], str, bool], Table]] = {
 """Ending of a file's name -> its reader."""
 
 
-def read_rows(
-    path: Path, wanted: Sequence[str], separator: str | None = None, numbers: bool = False, quoting: bool = True
-) -> Table:
+def text_format(path: str, separator: str | None, rows: RowFields) -> CSVFormat | None:
+    """How a CSV of texts is written; None for a file of another kind.
+
+    Args:
+        separator: as chosen; None: a tab in a .tsv file, else a comma. A file of any other name is a CSV where it is
+            chosen.
+    """
+    ending = ending_of(Path(path))
+    if ending in TYPED or (separator is None and READERS.get(ending) is not read_csv):
+        return None
+    fields = {name: vars(rows)[name] for name in RowFields.model_fields}
+    return CSVFormat(separator=separator or ("\t" if ending == ".tsv" else ","), **fields)
+
+
+def read_rows(path: Path, wanted: Sequence[str], format: CSVFormat | None = None, cells: CellTypes = TEXTS) -> Table:
     """The wanted columns of a file, read as the ending of its name says.
 
     Args:
-        separator: character between the fields of a CSV; None: a comma, or in a .tsv file a tab.
-        numbers: whether cells may be times and numbers of any kind, not only texts and labels.
-        quoting: whether quotes enclose fields of a CSV.
+        format: of a CSV, whatever its name; None: the ending decides.
+        cells: what they may be beside texts and labels.
     """
     ending = ending_of(path)
+    if ending not in TYPED and format is not None:
+        return read_csv(path, wanted, cells, format)
     if ending not in READERS:
         raise DataError(f"{path}: {ending or 'no ending'} is not a known format: rename the file to one of "
-                        f"{', '.join(READERS)}")  # fmt: skip
-    separator = separator or ("\t" if ending == ".tsv" else ",")
-    if READERS[ending] is read_csv:
-        return read_csv(path, wanted, separator, numbers, quoting)
-    return READERS[ending](path, wanted, separator, numbers)
+                        f"{', '.join(READERS)}, or set data.separator if it is a CSV")  # fmt: skip
+    return READERS[ending](path, wanted, cells, CSVFormat(separator="\t" if ending == ".tsv" else ","))
 
 
 def read_number_rows(path: Path, wanted: Sequence[str], format: CSVFormat) -> Table:
     """The wanted columns of a file of numbers and times: JSONL or Parquet by its ending, everything else is CSV."""
     if ending_of(path) in TYPED:
-        return read_rows(path, wanted, numbers=True)
+        return read_rows(path, wanted, cells=NUMBERS)
     return parse_csv(read_text(path), path, format, wanted)
 
 

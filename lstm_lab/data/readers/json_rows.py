@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lstm_lab.config import DataError
-from lstm_lab.data.readers.cells import cell_text
+from lstm_lab.data.readers.cells import TEXTS, CellTypes, cell_text
+from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.table import Table, ending_of, list_names, quoted, read_text
 
 
-def read_json(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+def read_json(path: Path, wanted: Sequence[str], cells: CellTypes = TEXTS, format: CSVFormat | None = None) -> Table:
     """The wanted fields of a file with one JSON object on each line, or of one JSON array of objects."""
     columns: dict[str, list[str]] = {name: [] for name in wanted}
     unit, rows = _json_rows(path)
@@ -24,7 +25,7 @@ def read_json(path: Path, wanted: Sequence[str], separator: str = "", numbers: b
         for name in wanted:
             if name not in row:
                 raise DataError(f"{path}: {unit} {place}: no field {name!r}; it has {list_names(list(row))}")
-            columns[name].append(cell_text(row[name], table, len(table.lines) - 1, name, numbers))
+            columns[name].append(cell_text(row[name], table, len(table.lines) - 1, name, cells))
     if not table.lines:
         raise DataError(f"{path}: has no rows: write one JSON object on each line")
     return table

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_lab.config import DataError
-from lstm_lab.data.readers.cells import as_text
+from lstm_lab.data.readers.cells import TEXTS, CellTypes, as_text
+from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.table import Table, list_names
 
 if TYPE_CHECKING:
@@ -17,9 +18,9 @@ _UNREADABLE = (OSError, ValueError, LookupError, TypeError, ArithmeticError, Run
 """What pyarrow raises for a file that is damaged or not UTF-8; its own errors are among them, by their bases."""
 
 
-def read_parquet(path: Path, wanted: Sequence[str], separator: str = "", numbers: bool = False) -> Table:
+def read_parquet(path: Path, wanted: Sequence[str], cells: CellTypes = TEXTS, format: CSVFormat | None = None) -> Table:
     """The wanted columns of a Parquet file."""
-    return as_text(path, parquet_columns(path, wanted), numbers)
+    return as_text(path, parquet_columns(path, wanted), cells)
 
 
 def parquet_columns(path: Path, wanted: Sequence[str]) -> dict[str, list[object]]:

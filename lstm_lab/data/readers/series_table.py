@@ -10,6 +10,7 @@ import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.readers.calendar_kinds import Times
+from lstm_lab.data.readers.cells import NUMBERS
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.formats import frame_names, read_frame, read_number_rows, table_names
 from lstm_lab.data.readers.in_memory import NewData, is_frame
@@ -64,7 +65,7 @@ def read_frame_table(frame: pd.DataFrame, time: str, beside_time: Sequence[str],
     """
     parts = time_parts(time, frame_names(frame))
     wanted = tuple(dict.fromkeys((*parts, *beside_time)))
-    return with_joined_time(read_frame(frame, wanted, numbers=True, index=parts[0], name=name), time, parts)
+    return with_joined_time(read_frame(frame, wanted, cells=NUMBERS, index=parts[0], name=name), time, parts)
 
 
 def rows_by_series(table: Table, id: str | None, times: Times) -> tuple[dict[str, np.ndarray], bool]:

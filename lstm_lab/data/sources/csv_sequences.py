@@ -14,7 +14,7 @@ from lstm_lab.data.kinds.new_samples import plain_ids
 from lstm_lab.data.kinds.user_files import SequenceReader, Target
 from lstm_lab.data.kinds.user_sequences import UserSequences
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
-from lstm_lab.data.readers.cells import check_classes, labels_of, splits_of
+from lstm_lab.data.readers.cells import NUMBERS, check_classes, labels_of, splits_of
 from lstm_lab.data.readers.columns import Column, Columns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat, check_format
 from lstm_lab.data.readers.formats import read_frame, read_number_rows
@@ -64,7 +64,7 @@ class SequenceTable:
         return SequenceFile(table.path, sequences, targets, groups, splits, targets=names, channels=self.channels)
 
     def read_frame(self, frame: pd.DataFrame) -> SequenceFile:
-        table = read_frame(frame, (self.id, *self.channels), numbers=True, index=self.id)
+        table = read_frame(frame, (self.id, *self.channels), cells=NUMBERS, index=self.id)
         return self._named(table, *self._sequences(table))
 
     def _named(self, table: Table, sequences: list[np.ndarray], rows: Sequence[np.ndarray]) -> SequenceFile:

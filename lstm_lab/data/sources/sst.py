@@ -9,7 +9,8 @@ from typing import Literal, Unpack
 
 import numpy as np
 
-from lstm_lab.data.kinds.text import TextDataset, TextOptions
+from lstm_lab.data.kinds.text import TextDataset
+from lstm_lab.data.kinds.tokenized_texts import TextOptions
 from lstm_lab.data.preprocessing.splits import Texts
 from lstm_lab.data.readers.locate import locate
 from lstm_lab.data.readers.parquet_rows import parquet_columns

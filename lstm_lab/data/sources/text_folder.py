@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.data.kinds.text import TextDataset, TextInfo
+from lstm_lab.data.kinds.text_split import TextSplit
 from lstm_lab.data.kinds.user_text import UserTextFiles
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
 from lstm_lab.data.readers.locate import candidates, find_folder
 from lstm_lab.data.readers.table import read_text
 
 
-class TextFolder(UserTextFiles, name="text_folder"):
+class TextFolder(UserTextFiles[TextInfo, TextSplit], TextDataset, name="text_folder"):
     """A folder with one sub-folder for each class, which has a .txt file for each text; or folders train and test, and
     optionally validation, that have the class folders."""
 

@@ -7,18 +7,20 @@ from functools import singledispatch
 from lstm_lab.example_records import (
     AnyExamples,
     ClassExamples,
-    Examples,
     ForecastExamples,
     FrameExamples,
+    LabelExamples,
     TagExamples,
     TokenExamples,
     ValueExamples,
 )
+from lstm_lab.example_shapes import Examples
 from lstm_lab.records import RunRecord
 from lstm_lab.report.parts.classification import classification_figures, label_sequence, per_class, worst_samples
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.figures import Figure
 from lstm_lab.report.parts.forecasts import forecast_figures, interval_coverage, value_figures
+from lstm_lab.report.parts.multi_label import per_label, worst_labelled
 from lstm_lab.report.parts.next_step import (
     frame_figures,
     frame_summary,
@@ -84,6 +86,12 @@ def _(examples: ClassExamples) -> Shown:
     worst = worst_samples(examples)
     classes = per_class(examples.classes, examples.confusion, examples.split)
     return "", classification_figures(examples), [classes, *([worst] if worst else [])]
+
+
+@shown.register
+def _(examples: LabelExamples) -> Shown:
+    worst = worst_labelled(examples)
+    return "", [], [per_label(examples.labels, examples.split), *([worst] if worst else [])]
 
 
 @shown.register

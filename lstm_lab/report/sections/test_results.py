@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from lstm_lab.example_records import AnyExamples
+from lstm_lab.example_records import AnyExamples, LabelScores
 from lstm_lab.files import Row
 from lstm_lab.records import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.classification import confusion_matrix, per_class
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.forecasts import error_by_step
+from lstm_lab.report.parts.multi_label import per_label
 from lstm_lab.report.sections.base import ReportSection, Subsections
 from lstm_lab.sweeps.store.record import SweepRecord
 
@@ -46,4 +47,6 @@ def evaluation_subsection(evaluation: Row, trial: str = "") -> Subsection:
         error_by_step(errors, " on the test split", "error-by-step-test"),
     )  # fmt: skip
     tables = [per_class(confusion["classes"], confusion["counts"], "test")] if confusion else []
+    labels = [LabelScores.model_validate(row) for row in evaluation.get("labels") or []]
+    tables += [per_label(labels, "test")] if labels else []
     return Subsection("", [text], tables, figures=[figure for figure in figures if figure])
