@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -311,5 +311,6 @@ def uniform_weight(hidden_size: int, *shape: int) -> nn.Parameter:
 
 def rnn_weights(layer: nn.RNNBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """W (G H, I), U (G H, H) and the two biases (G H,) of a one-layer torch RNN with G gates."""
-    W, U = layer.get_parameter("weight_ih_l0"), layer.get_parameter("weight_hh_l0")
-    return W, U, layer.get_parameter("bias_ih_l0"), layer.get_parameter("bias_hh_l0")
+    # Read as attributes, which `torch.func.functional_call` can replace by tensors that are no parameters.
+    weights = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
+    return cast("tuple[Tensor, Tensor, Tensor, Tensor]", weights)

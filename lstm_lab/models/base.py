@@ -76,6 +76,10 @@ class Model(Registered, nn.Module, kind="model"):
 
         owner: ClassVar[type[Model]]
 
+        def recurrent_cell(self) -> Named | None:
+            """The cell in whose recurrence noise can act; None where the model has no such place."""
+            return None
+
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             """Raise ValueError where the sections do not go together, or a choice would have no effect."""
 

@@ -14,6 +14,7 @@ from lstm_lab.cells.base import CellState
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models.dilation import dilated
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
+from lstm_lab.models.recurrence import Recurrence
 from lstm_lab.models.sites import Place, Site
 from lstm_lab.models.skip import NoSkip
 from lstm_lab.models.state import EncoderState, map_cell_state
@@ -72,6 +73,7 @@ class Encoder(nn.Module):
             for layer in range(num_layers)
         ]
         self.layers = nn.ModuleList(map(nn.ModuleList, cells))
+        self.recurrences = nn.ModuleList(nn.ModuleList(Recurrence() for _ in layer) for layer in cells)
         (init or WeightInit()).apply(built for layer in cells for built in layer)
         self.starts: nn.ModuleList | None = None
         if learn_initial_state:
@@ -138,7 +140,8 @@ class Encoder(nn.Module):
         """Both directions of one layer: outputs (B, T, D), and the state of each."""
         outputs, ends = [], []
         for direction, cell in enumerate(self.cells(layer)):
-            run = partial(self._read, cell, self._learned(layer, direction), bool(direction))
+            recurrence = cast("list[list[Recurrence]]", self.recurrences)[layer][direction]
+            run = partial(self._read, cell, recurrence, self._learned(layer, direction), bool(direction))
             previous = None if state is None else state[direction]
             output, end = dilated(run, self.dilations[layer], x, lengths, previous)
             outputs.append(output)
@@ -148,6 +151,7 @@ class Encoder(nn.Module):
     def _read(
         self,
         cell: Cell,
+        recurrence: Recurrence,
         start: LearnedInitialState | None,
         backward: bool,
         x: Tensor,
@@ -157,12 +161,10 @@ class Encoder(nn.Module):
         """One cell over whole sequences, in its direction."""
         if state is None and start is not None:
             state = start(cell, x)
-        outputs: Tensor
-        end: CellState
         if backward and not cell.supports_reverse:
-            outputs, end = cell(reverse_padded(x, lengths), lengths, state)
+            outputs, end = recurrence(cell, reverse_padded(x, lengths), lengths, state, False)
             return reverse_padded(outputs, lengths), end
-        outputs, end = cell(x, lengths, state, reverse=True) if backward else cell(x, lengths, state)
+        outputs, end = recurrence(cell, x, lengths, state, backward)
         return outputs, end
 
     def _final(self, x: Tensor, lengths: Tensor) -> Tensor:

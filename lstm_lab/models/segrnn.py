@@ -42,7 +42,11 @@ class SegRNN(Model, name="segrnn"):
         """Share of values zeroed before the head."""
 
         def places(self, data: Dataset.Config) -> frozenset[Place]:
-            return IN_EVERY_MODEL | {Place.INPUT, Place.OUTPUT, Place.ACTIVATIONS}
+            recurrence = {Place.RECURRENCE, Place.RECURRENT_WEIGHTS}
+            return IN_EVERY_MODEL | recurrence | {Place.INPUT, Place.OUTPUT, Place.ACTIVATIONS}
+
+        def recurrent_cell(self) -> Named:
+            return self.cell
 
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             window = task.input_steps(data)

@@ -136,6 +136,9 @@ class SequenceModel(StatefulModel, name="sequence"):
             found |= {Place.EMBEDDING} if data.dataset.tokens else set()
             return IN_EVERY_MODEL | found
 
+        def recurrent_cell(self) -> Named:
+            return self.cell
+
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             defaults = type(self)()
             if not data.dataset.tokens and self.embedding != defaults.embedding:

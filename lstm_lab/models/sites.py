@@ -84,6 +84,11 @@ class Keyed(nn.Module):
         """Set the key of the next batch."""
         self.key, self.site, self.calls = key, site, 0
 
+    @property
+    def draws_masks(self) -> bool:
+        """Whether Monte-Carlo dropout samples it in predictions too."""
+        return False
+
     def noise_key(self, count: int, device: torch.device, *, same: bool = False, samples: bool = True) -> NoiseKey:
         """The key of random numbers for `count` rows.
 
@@ -109,6 +114,10 @@ class Noise(Keyed):
 
     is_dropout: ClassVar[bool] = False
     """Whether it zeroes values, so that Monte-Carlo dropout samples it in predictions too."""
+
+    @property
+    def draws_masks(self) -> bool:
+        return self.is_dropout
 
     def forward(self, x: Tensor) -> Tensor:
         return self.noisy(x) if self.training else x
@@ -166,6 +175,6 @@ def sites(model: nn.Module, place: Place) -> list[Site]:
     return [module for module in model.modules() if isinstance(module, Site) and module.place == place]
 
 
-def dropouts(model: nn.Module) -> Iterator[Noise]:
-    """Every noise in a model that zeroes values."""
-    return (module for module in model.modules() if isinstance(module, Noise) and module.is_dropout)
+def dropouts(model: nn.Module) -> Iterator[Keyed]:
+    """Every part of a model that zeroes values at random."""
+    return (module for module in model.modules() if isinstance(module, Keyed) and module.draws_masks)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, ClassVar, NamedTuple
 
 import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from lstm_lab.cells import Cell
 from lstm_lab.data.base import Dataset
 from lstm_lab.kernels import draws
+from lstm_lab.kernels.noise import Kind
 from lstm_lab.kernels.philox import NoiseKey
 from lstm_lab.models.base import Model, Output
 from lstm_lab.models.sites import Place, StepKey
@@ -26,6 +28,36 @@ MISSING: dict[Place, str] = {
     Place.EMBEDDING: "reads numbers here, not tokens; leave it out",
 }
 """What a message says of a place that a model has not."""
+
+
+_READS: dict[Kind, str] = {
+    "state_dropout": "weights that multiply its state",
+    "update_dropout": "candidate that it adds to its state",
+    "zoneout_h": "state h whose units can keep their old values",
+    "zoneout_c": "part c of its state whose units can keep their old values",
+}
+
+
+def check_recurrence(name: str, model: Model.Config, rates: Mapping[str, tuple[Kind, float]]) -> None:
+    """Refuse noise that the cell of a model does not take.
+
+    Args:
+        name: of the regularizer.
+        rates: field -> the noise it is for, and its rate.
+
+    Raises:
+        ValueError: a rate that would have no effect.
+    """
+    cell = model.recurrent_cell()
+    takes = frozenset[Kind]() if cell is None else Cell.members[cell.name].noises
+    for field, (kind, rate) in rates.items():
+        if rate and kind not in takes:
+            others = [f"{name}.{other}" for other, (its_kind, _) in rates.items() if its_kind in takes]
+            way = f"set {' or '.join(others)}" if others else "leave it out, or choose another cell"
+            raise ValueError(
+                f"regularizers.{name}.{field} would do nothing: cell '{'' if cell is None else cell.name}' has no "
+                f"{_READS[kind]}; {way}"
+            )
 
 
 class Activations(NamedTuple):
