@@ -152,11 +152,9 @@ class FutureForecast(Plain):
     """A forecast for the rows after the end of the data, in their units; of several series, of the first."""
 
     same_length = ("times", "past")
-    series: str
-    """Its id; empty for a single one."""
+    series: str  # Its id; empty for a single one.
     num_series: int
-    times: list[float | str]
-    """Of the rows before; numbers, or dates as ISO 8601."""
+    times: list[float | str]  # Of the rows before; numbers, or dates as ISO 8601.
     past: list[Number]
     times_ahead: list[float | str]
     predictions: list[list[Number]]
