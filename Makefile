@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all fuzz check docs train sweep cluster-local cluster-local-stop resume evaluate predict report compare sync tui doctor bench results schema clean
+.PHONY: help setup demo test test-all fuzz check docs train sweep cluster-local cluster-local-stop resume evaluate predict leaderboard report compare sync tui doctor bench results schema cite clean
 
 ##@ Start here
 
@@ -74,6 +74,9 @@ evaluate: $(READY) ## Evaluate on the held-out test split: make evaluate RUN=run
 predict: $(READY) ## Predictions for new data: make predict RUN=runs/my_csv-1 DATA=new.csv
 	@$(LAB) predict $(RUN) $(DATA)
 
+leaderboard: $(READY) ## Configurations of a sweep, best first: make leaderboard SWEEP=runs/vowels_cells-1
+	@$(LAB) leaderboard $(SWEEP)
+
 report: $(READY) ## Write the page again: make report RUN=runs/vowels_cells-1
 	@$(LAB) report $(RUN)
 
@@ -100,6 +103,9 @@ results: $(READY) ## Train the named sets (LSTM_LAB_DATA) over three seeds and w
 schema: $(READY) ## Write the JSON schemas that let an editor complete conf/ and sweeps/
 	@$(LAB) schema experiment > conf/schema.json
 	@$(LAB) schema sweep > sweeps/schema.json
+
+cite: ## How to cite
+	@cat CITATION.cff
 
 clean: ## Remove .venv and caches; runs stay
 	@rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage build site *.egg-info

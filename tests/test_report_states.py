@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from report_folders import evaluation_row, page, write_json, write_rows, write_run, write_sweep
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.report import write_report
+from lstm_lab.run import no_record
+from lstm_lab.sweeps.store.record import no_sweep
 
 
 def test_an_unfinished_sweep_says_so_and_ranks_what_there_is(tmp_path):
@@ -161,3 +165,24 @@ def test_trials_that_the_record_has_lost_are_named(tmp_path):
     folder = write_sweep(tmp_path / "lost", draws=1, seeds=(0, 1))
     (folder / "trials.jsonl").write_text('{"trial": "t0000"}\n')
     assert "Damaged records of 4 trials: t0000 (not in trials.jsonl), t0001 (not in" in page(folder).text
+
+
+def test_a_record_that_is_a_folder_is_named_on_the_page(tmp_path):
+    folder = write_sweep(tmp_path / "swept", draws=2)
+    rows = folder / "trials" / "t0000" / "metrics.jsonl"
+    rows.unlink()
+    rows.mkdir()
+    shown = page(folder)
+    assert "Damaged records of 1 trial: t0000 (metrics.jsonl: " in shown.text
+
+
+def test_a_closed_folder_is_not_said_to_be_no_run(tmp_path, monkeypatch):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path) != folder and access(path, mode))
+    for error in (no_record(folder / "run-1"), no_sweep(folder / "run-1")):
+        assert str(error) == (f"{folder}/run-1: cannot be opened: {folder} is closed to this user (Permission denied); "
+                              "check its permissions")  # fmt: skip
+    monkeypatch.undo()
+    assert "neither a run nor a sweep" in str(no_record(folder / "run-1"))

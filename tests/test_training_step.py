@@ -6,13 +6,17 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from conftest import VOWELS
+from test_step_tasks import build_task, draw, random_logits
 
 from lstm_lab.data import SequenceDataModule
+from lstm_lab.evaluate import load_weights, scores_of
 from lstm_lab.experiment import Experiment
 from lstm_lab.learner import Learner
+from lstm_lab.models.base import Output
 from lstm_lab.optimizers.clipping import ClipByNorm, ClipByValue
-from lstm_lab.training import build
-from lstm_lab.training_step import StepHook
+from lstm_lab.run import Run
+from lstm_lab.training import build, train
+from lstm_lab.training_step import StepHook, TrainingStep
 
 
 class Recorder(StepHook):
@@ -89,3 +93,33 @@ def test_clipping_returns_the_norm_before(clipping, clipped):
         parameter.grad = torch.tensor([gradient])
     assert float(clipping.clip(parameters)) == pytest.approx(5.0)
     assert [float(p.grad) for p in parameters[:2]] == pytest.approx(clipped)
+
+
+# --- recorded averages ------------------------------------------------------------------------------------------------
+
+
+def test_the_training_loss_is_the_mean_over_all_targets_whatever_the_batches():
+    split, task = draw("tag"), build_task("tag")
+    whole = split.take(torch.arange(4))
+    logits = random_logits(task, whole)
+    step = TrainingStep(torch.nn.Linear(1, 1), task)
+    for rows in (torch.tensor([0, 1, 2]), torch.tensor([3])):
+        batch = split.take(rows)
+        step.loss(Output(logits[rows, : batch.y.shape[1]]), batch)
+    assert float(step.sums["loss"] / step.sums["samples"]) == pytest.approx(float(task.loss(logits, whole)), rel=1e-6)
+
+
+def test_recorded_losses_are_those_of_the_whole_splits(tmp_path):
+    """With weights that do not change, the averages over batches of unequal size are the losses over all samples."""
+    still = {"optimizer": {"name": "sgd", "lr": 1e-12}, "trainer.max_epochs": 1, "data.batch_size": 150,
+             "model.dropout": {"input": 0.0, "output": 0.0}}  # fmt: skip
+    experiment = Experiment.of(VOWELS).with_overrides(still)
+    run = Run.create(tmp_path / "run", experiment.dump(), command="")
+    train(experiment, run)
+    (row,) = run.rows()
+    dataset = experiment.data.build()
+    learner = build(experiment, dataset)
+    load_weights(learner, run)
+    for name, split in (("train", dataset.train), ("val", dataset.validation)):
+        scores, _ = scores_of(learner, split, 64)
+        assert row[f"{name}/loss"] == pytest.approx(scores["loss"], rel=1e-5), name

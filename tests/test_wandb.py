@@ -21,7 +21,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.examples.collect import examples_of
 from lstm_lab.files import append_jsonl
 from lstm_lab.run import Run
-from lstm_lab.tracking import client, upload
+from lstm_lab.tracking import client, tracker, upload
 from lstm_lab.tracking.server import find_server
 from lstm_lab.tracking.terminal import link_runs
 from lstm_lab.tracking.tracker import hyperparameter_history, wandb_id
@@ -100,7 +100,7 @@ def test_a_server_that_is_down_or_hangs_is_not_waited_for(stub, monkeypatch):
 def test_a_requested_mode_is_used_without_a_request_to_the_server(mode, monkeypatch):
     monkeypatch.setattr(find_server.__module__ + ".find_server", lambda: pytest.fail("asked"), raising=False)
     assert tracking.resolve_mode(mode) == (mode, "as requested")
-    monkeypatch.setenv("WANDB_MODE", mode)
+    monkeypatch.setenv("WANDB_MODE", "dryrun" if mode == "offline" else mode)
     assert tracking.resolve_mode("auto") == (mode, "set by the environment")
 
 
@@ -168,6 +168,31 @@ def test_a_run_that_wandbs_own_agent_starts_has_its_id(tmp_path, monkeypatch):
     assert wandb_id(run, None).endswith("-run")
     monkeypatch.setenv("WANDB_SWEEP_ID", "sweep")
     assert wandb_id(run, None) == "asked"
+
+
+def test_folder_and_tags_of_the_environment_are_heeded(tmp_path, monkeypatch):
+    sent = {}
+
+    class Client:
+        def send(self, command, **arguments):
+            sent.setdefault(command, arguments)
+
+    monkeypatch.setattr(tracker, "acquire_client", Client)
+    monkeypatch.setenv("WANDB_TAGS", "night, gpu")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path / "scratch"))
+    monkeypatch.setenv("WANDB_PROJECT", "load")
+    run = record(tmp_path / "run", tags=["ours"])
+    found = tracking.Tracker(run, mode="offline")
+    assert sent["start"]["tags"] == ["ours", "night", "gpu"]
+    assert sent["start"]["project"] == "load"
+    assert sent["start"]["group"] is None, "W&B reads WANDB_RUN_GROUP itself"
+    folder = Path(sent["start"]["folder"])
+    assert folder == tmp_path / "scratch" / f"run-{found.id}"
+    assert not tracking.has_files(run)
+    (folder / "wandb" / "offline-run-1").mkdir(parents=True)
+    assert tracking.has_files(run)
+    monkeypatch.delenv("WANDB_DIR")
+    assert not tracking.has_files(run)
 
 
 def test_a_resumed_run_is_one_history(stub, tmp_path):

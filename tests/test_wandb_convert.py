@@ -218,3 +218,9 @@ def test_what_has_no_equivalent_here_is_refused_in_one_line(parameters, more, me
     assert str(error.value).startswith(str(tmp_path / "theirs.yaml"))
     with pytest.raises(ConfigError, match="give --experiment"):
         from_wandb(theirs(tmp_path, {"optimizer.lr": {"values": [0.1]}}), None, {})
+
+
+@pytest.mark.parametrize("metric", [{"name": "val_loss", "goal": "minimize"}, {"name": "validation/loss"}])
+def test_a_metric_of_other_training_code_is_ours(metric, tmp_path, conf):
+    text = from_wandb(theirs(tmp_path, {"optimizer.lr": {"values": [0.1]}}, metric=metric), str(conf), {})
+    assert f"# Note: metric: {metric['name']} is called val/loss." in text

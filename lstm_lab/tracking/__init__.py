@@ -8,6 +8,7 @@ from lstm_lab.tracking.server import Mode, project, resolve_mode
 from lstm_lab.tracking.tracker import (
     Tracker,
     complete_all,
+    has_files,
     is_complete,
     publish_best,
     rewrite,
@@ -18,6 +19,7 @@ __all__ = [
     "Mode",
     "Tracker",
     "complete_all",
+    "has_files",
     "is_complete",
     "project",
     "publish_best",

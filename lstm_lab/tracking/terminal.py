@@ -11,12 +11,16 @@ from pathlib import Path
 
 from lstm_lab.config import ConfigError
 from lstm_lab.files import runs_folder
+from lstm_lab.tracking.tracker import files_folder
 from lstm_lab.tracking.upload import runs_below
 
 
 def link_runs(paths: Iterable[str | Path], folder: Path) -> int:
     """Make links to the W&B runs below the paths in one folder, as the view expects them; how many there are."""
-    found = [directory for run in runs_below(paths) for directory in sorted(run.path.glob("wandb/*run-*-*"))]
+    found = [
+        directory for run in runs_below(paths)
+        for directory in sorted(files_folder(run).glob("wandb/*run-*-*"))
+    ]  # fmt: skip
     for directory in found:
         (folder / directory.name).symlink_to(directory.resolve())
     return len(found)

@@ -39,11 +39,13 @@ class Tracker:
         if mode == "disabled":
             return
         past = run.rows()
-        if folder is None:
-            shutil.rmtree(run.path / "wandb", ignore_errors=True)
-        self._files, self._afterwards = folder or run.path, folder is not None
         self.id = wandb_id(run, group)
         run.describe(wandb={**run.about.get("wandb", {}), "mode": mode, "id": self.id, "ended": False})
+        own = files_folder(run)
+        if folder is None:
+            shutil.rmtree(own / "wandb", ignore_errors=True)
+            own.mkdir(parents=True, exist_ok=True)
+        self._files, self._afterwards = folder or own, folder is not None
         about = run.about
         self._started = datetime.fromisoformat(about["created"]).timestamp()
         self._hyperparameters = HyperparameterHistory(run)
@@ -55,8 +57,8 @@ class Tracker:
         self._client.send(
             "start", folder=str(self._files.resolve()), monitor=about.get("monitor"), direction=about.get("mode"),
             started=self._started, afterwards=self._afterwards, project=project(), id=self.id, name=run.id, group=group,
-            job_type=about.get("job_type") or ("trial" if group else "train"), tags=list(about.get("tags") or ()),
-            mode=mode, config=wandb_config(run),
+            job_type=about.get("job_type") or ("trial" if group else "train"),
+            tags=[*(about.get("tags") or ()), *environment_tags()], mode=mode, config=wandb_config(run),
         )  # fmt: skip
         self._client.send("use_data", data=data_reference(run))
         for row in past:
@@ -146,6 +148,22 @@ def is_complete(run: Run) -> bool:
     """Whether the W&B run of a run has ended, with as many rows as the record has."""
     entry = run.about.get("wandb", {})
     return bool(entry.get("ended")) and entry.get("rows") == len(run.rows())
+
+
+def files_folder(run: Run) -> Path:
+    """Where the W&B files of a run are, in a folder `wandb`: the run's own, or one below WANDB_DIR."""
+    folder, id = os.environ.get("WANDB_DIR"), run.about.get("wandb", {}).get("id")
+    return Path(folder).resolve() / f"run-{id}" if folder and WANDB_ID.fullmatch(str(id)) else run.path
+
+
+def has_files(run: Run) -> bool:
+    """Whether W&B wrote files for a run."""
+    return any((files_folder(run) / "wandb").glob("*run-*"))
+
+
+def environment_tags() -> list[str]:
+    """Tags of every W&B run: those of WANDB_TAGS, separated by commas. Its group, WANDB_RUN_GROUP, W&B reads itself."""
+    return [tag for tag in map(str.strip, os.environ.get("WANDB_TAGS", "").split(",")) if tag]
 
 
 def wandb_id(run: Run, group: str | None) -> str:

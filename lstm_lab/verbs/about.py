@@ -58,18 +58,20 @@ def schema(of: Annotated[str, typer.Argument(help="experiment or sweep.")] = "ex
 
 
 def doctor(as_json: Json = False) -> None:
-    """What this machine offers, and what is missing."""
+    """What this machine offers, and what is missing. Exit code 4 where something would keep it from working."""
     from lstm_lab.doctor import examine
 
     found = examine()
     if as_json:
         echo_json(found)
-        return
+        raise SystemExit(4 if found["problems"] else 0)
     for name, value in found["system"].items():
         if isinstance(value, dict):
             value = ", ".join(f"{key} {inner}" for key, inner in value.items())
         echo(f"{name:<14} {value}")
-    for problem in found["problems"]:
-        echo(f"problem: {problem}")
-    if not found["problems"]:
-        echo("no problem found")
+    for kind in ("note", "problem"):
+        for line in found[f"{kind}s"]:
+            echo(f"{kind}: {line}")
+    if found["problems"]:
+        raise SystemExit(4)
+    echo("no problem found")

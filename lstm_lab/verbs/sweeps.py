@@ -9,7 +9,7 @@ import typer
 
 from lstm_lab.config import ConfigError
 from lstm_lab.verbs import early
-from lstm_lab.verbs.options import Address, Name, Storage, Wandb, WandbMode, echo
+from lstm_lab.verbs.options import Address, Json, Name, Storage, Wandb, WandbMode, echo, echo_json
 from lstm_lab.verbs.runs import resume_run
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def sweep(
         early.check_sweep(path, overrides)
     from lstm_lab.provenance import command_line
     from lstm_lab.sweeps.spec import build_corners, load_sweep
-    from lstm_lab.workflow import create_sweep
+    from lstm_lab.workflow import create_sweep, removed_if_not_started
 
     found = [(path, load_sweep(path, overrides)) for path in paths]
     for path, each in found:
@@ -55,7 +55,8 @@ def sweep(
         create_sweep(each, name=name, stem=Path(path).stem, command=command_line(), storage=storage)
         for path, each in found
     ]
-    return _sweep(folders, wandb, test, address, storage)
+    with removed_if_not_started(folders):
+        return _sweep(folders, wandb, test, address, storage)
 
 
 def resume(
@@ -147,6 +148,23 @@ def watch(
 
     out = plain_console()
     out.print(watching.watch(SweepFolder.open(folder), out, once=once), soft_wrap=True)
+
+
+def leaderboard(
+    folder: Annotated[str, typer.Argument(help="Folder of a sweep, running or not.")], as_json: Json = False
+) -> None:
+    """Show the configurations of a sweep, best first: mean and std over seeds, parameters, state."""
+    early.require_sweep(folder)
+    from lstm_lab.console import plain_console
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.store.summary import ranking
+    from lstm_lab.verbs import terminal
+
+    content = ranking(SweepFolder.open(folder))
+    if as_json:
+        return echo_json(content)
+    out = plain_console()
+    return out.print(terminal.leaderboard(content, out.width))
 
 
 def convert(

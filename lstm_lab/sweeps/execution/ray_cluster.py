@@ -28,6 +28,7 @@ from lstm_lab.sweeps.execution.ray_environment import (
     reread_auth,
 )
 from lstm_lab.sweeps.execution.scratch import scratch_folder
+from lstm_lab.sweeps.execution.token_check import check_token
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.remote import resume_command
 
@@ -112,6 +113,8 @@ def connect(address: str) -> None:
         except OSError as error:
             raise ConfigError(f"--address {address}: nothing answers there ({error}); is the head node up?") from None
     reread_auth(address)
+    if address != "auto":
+        check_token(address)
     try:
         ray.init(address=address, log_to_driver=False, logging_level=logging.CRITICAL, configure_logging=True)
     except (RayError, RuntimeError, ConnectionError, OSError, ValueError) as error:

@@ -37,7 +37,9 @@ def is_sweep(folder: Path) -> bool:
 
 def no_sweep(folder: Path) -> ConfigError:
     """The error for a folder that was named as a sweep, and is none."""
-    return ConfigError(f"{folder}: not a sweep: there is no {files.SWEEP} in it{files.similar_run(folder)}")
+    return files.closed(folder) or ConfigError(
+        f"{folder}: not a sweep: there is no {files.SWEEP} in it{files.similar_run(folder)}"
+    )
 
 
 def trial_folder(sweep: Path, trial: object) -> Path:

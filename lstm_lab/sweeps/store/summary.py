@@ -81,7 +81,7 @@ def ranking(folder: SweepFolder) -> Row:
 
 def audit(folder: SweepFolder, wandb: Mode) -> Row:
     """How many trials have a W&B run, and how many of those are ended and hold every row."""
-    runs = [run for trial in folder.trials() if any(((run := folder.run(trial.id)).path / "wandb").glob("*run-*"))]
+    runs = [run for trial in folder.trials() if tracking.has_files(run := folder.run(trial.id))]
     return {"mode": wandb, "runs": len(runs), "ended": sum(map(tracking.is_complete, runs))}
 
 

@@ -6,6 +6,7 @@ and scheduler is converted by its own class.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.experiment import Experiment
 from lstm_lab.sweeps.schedulers import Scheduler
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.space.domains import Domain
@@ -136,9 +138,11 @@ def from_wandb(path: str | Path, experiment: str | None, names: Mapping[str, str
     if ignored:
         notes.append(f"left out: {', '.join(ignored)}: every trial is lstm-lab train")
     title = " ".join(str(wandb.get("description") or wandb.get("name") or Path(path).stem).split())
-    text = _text(title, notes, content)
-    _check(text, wandb, path)
-    return text
+    base = _check(_text(title, notes, content), wandb, path)
+    metric = wandb.get("metric")
+    if isinstance(metric, dict) and metric.get("name") != base.monitor:
+        notes.append(f"metric: {metric.get('name')} is called {base.monitor}")
+    return _text(title, notes, content)
 
 
 def _flatten_parameters(parameters: object, path: str) -> dict[str, WandbSection]:
@@ -224,8 +228,8 @@ def _member_for(members: Mapping[str, type[M]], name: object, where: str) -> typ
     return found
 
 
-def _check(text: str, wandb: Content, path: str | Path) -> None:
-    """Check every corner of the space, and that W&B's metric is the monitored one."""
+def _check(text: str, wandb: Content, path: str | Path) -> Experiment:
+    """Check every corner of the space, and that W&B's metric is the monitored one; the experiment of the trials."""
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / Path(path).name
         written.write_text(text, encoding="utf-8")
@@ -234,12 +238,22 @@ def _check(text: str, wandb: Content, path: str | Path) -> None:
         except ConfigError as error:
             raise ConfigError(str(error).replace(str(written), str(path))) from None
     metric = wandb.get("metric") or {}
-    name, goal = metric.get("name"), metric.get("goal")
-    if metric and (name, goal) != (base.monitor, f"{base.mode}imize"):
+    name, goal = metric.get("name"), metric.get("goal", "minimize")  # W&B's own default.
+    if metric and (_our_name(name), goal) != (base.monitor, f"{base.mode}imize"):
         raise ConfigError(
             f"{path}: metric: {name} ({goal}) is not what the experiment monitors, {base.monitor} "
             f"({base.mode}imize): change one of them, as with task.monitor"
         )
+    return base
+
+
+def _our_name(metric: object) -> str:
+    """A metric's name as other training code writes it, as ours.
+
+    >>> _our_name("val_loss"), _our_name("validation/accuracy"), _our_name("val.macro_f1"), _our_name("loss")
+    ('val/loss', 'val/accuracy', 'val/macro_f1', 'loss')
+    """
+    return re.sub(r"^(val|valid|validation|eval|dev)[_./-]", "val/", str(metric))
 
 
 def _text(title: str, notes: Sequence[str], content: Content) -> str:
