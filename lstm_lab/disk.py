@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,3 +61,14 @@ def unwritable(place: Path, error: OSError) -> ConfigError:
 def unreadable(path: Path, error: OSError) -> DataError:
     """The error to raise where a file that is there cannot be read."""
     return DataError(f"{path}: cannot be read: {error.strerror}; check what it is, and its permissions")
+
+
+def closed(path: Path) -> ConfigError | None:
+    """The error for a folder that this user may not look into, which does not tell whether it is a run; else None."""
+    folders = (path, *path.absolute().parents)
+    found = next((p for p in folders if os.path.isdir(p) and not os.access(p, os.X_OK)), None)
+    if found is None:
+        return None
+    return ConfigError(
+        f"{path}: cannot be opened: {found} is closed to this user (Permission denied); check its permissions"
+    )

@@ -85,17 +85,6 @@ def claim(stem: str, folder: Path | None = None) -> Path:
             return path
 
 
-def closed(path: Path) -> ConfigError | None:
-    """The error for a folder that this user may not look into, which does not tell whether it is a run; else None."""
-    folders = (path, *path.absolute().parents)
-    found = next((p for p in folders if os.path.isdir(p) and not os.access(p, os.X_OK)), None)
-    if found is None:
-        return None
-    return ConfigError(
-        f"{path}: cannot be opened: {found} is closed to this user (Permission denied); check its permissions"
-    )
-
-
 def similar_run(path: Path) -> str:
     """End of a message about a missing run: a run of a similar name, or nothing."""
     import difflib

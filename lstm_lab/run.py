@@ -25,7 +25,7 @@ whole time, peak memory, seconds since the start."""
 def no_record(path: Path) -> ConfigError:
     """The error for a folder that was named as a run or a sweep, and is neither."""
     missing = f"there is no {files.RUN} and no {files.SWEEP} in it"
-    return files.closed(path) or ConfigError(f"{path}: neither a run nor a sweep: {missing}{files.similar_run(path)}")
+    return disk.closed(path) or ConfigError(f"{path}: neither a run nor a sweep: {missing}{files.similar_run(path)}")
 
 
 def read_yaml(path: Path) -> Row:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_lab import files, legacy
+from lstm_lab import disk, files, legacy
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.files import Row
 from lstm_lab.record_shapes import Shape, check, fits
@@ -37,7 +37,7 @@ def is_sweep(folder: Path) -> bool:
 
 def no_sweep(folder: Path) -> ConfigError:
     """The error for a folder that was named as a sweep, and is none."""
-    return files.closed(folder) or ConfigError(
+    return disk.closed(folder) or ConfigError(
         f"{folder}: not a sweep: there is no {files.SWEEP} in it{files.similar_run(folder)}"
     )
 
