@@ -35,3 +35,26 @@ def explain(
     for table in terminal.explanation(found):
         out.print(table)
     return echo(f"{page}#network")
+
+
+def diagnose(
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
+    quick: Annotated[bool, typer.Option("--quick", help="By the record alone, without short trainings.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with a run: causes with what was measured, and the overrides to train with next."""
+    early.require_record(folder)
+    from lstm_lab.diagnosis import diagnose as diagnosed
+    from lstm_lab.workflow import best_run
+
+    findings = diagnosed(best_run(Path(folder)), probes=not quick)
+    if as_json:
+        return echo_json([found.dump() for found in findings])
+    for found in findings:
+        echo(f"{found.rule}: {found.evidence}")
+        for text in (" ".join(found.action), found.advice, f"cost: {found.cost}" if found.cost else ""):
+            if text:
+                echo(f"    {text}")
+    if not findings:
+        echo("nothing found" + (" in the record; without --quick, short trainings look further" if quick else ""))
+    return None

@@ -1,0 +1,152 @@
+"""Inputs, labels, splits and batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from lstm_lab.data.base import Batch
+from lstm_lab.diagnosis.base import Finding, Rule
+from lstm_lab.diagnosis.evidence import Evidence
+
+LARGE = 10.0
+"""Mean or standard deviation of a channel from which on it drowns the others and saturates the gates."""
+SHIFT = 1.0
+"""Difference of a channel's mean between the splits, in standard deviations, that counts as another distribution."""
+COPIES = 0.02
+"""Share of validation samples that are training samples too, from which on scores are not to be believed."""
+MAJORITY = 0.8
+"""Share of the largest class from which on classes are imbalanced."""
+FEW_BATCHES = 3
+"""Optimizer steps of an epoch below which a batch is too large."""
+
+
+class UnscaledInputs(Rule):
+    """A channel far from mean 0 and standard deviation 1."""
+
+    name, reads = "unscaled inputs", "network"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        if not evidence.reads_numbers:
+            return None
+        mean, std = evidence.train_inputs
+        size = np.maximum(np.abs(mean), std)
+        worst = int(size.argmax())
+        if size[worst] < LARGE:
+            return None
+        return self.found(
+            2,
+            f"input channel {worst + 1} has mean {mean[worst]:.3g} and standard deviation {std[worst]:.3g} as the "
+            "network reads it",
+            advice="standardise it by the training split; take the logarithm of a heavy tail",
+        )
+
+
+class ShiftedSplit(Rule):
+    """Channels of the validation split are distributed otherwise than those of the training split."""
+
+    name, reads = "validation split from another distribution", "network"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        if not evidence.reads_numbers:
+            return None
+        train, validation = evidence.train_inputs, evidence.validation_inputs
+        scale = np.where(train.std > 1e-6, train.std, 1.0)
+        shift = np.abs(train.mean - validation.mean) / scale
+        worst = int(shift.argmax())
+        if shift[worst] < SHIFT:
+            return None
+        return self.found(
+            2,
+            f"the mean of input channel {worst + 1} is {train.mean[worst]:.3g} in the training split and "
+            f"{validation.mean[worst]:.3g} in the validation split, {shift[worst]:.1f} standard deviations apart",
+            advice="split at random or by groups, forecast differences (task.anchor), or train on more recent data",
+        )
+
+
+class LeakingSplit(Rule):
+    """Validation samples that are training samples too."""
+
+    name, reads = "training samples in the validation split", "data"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        train, validation = evidence.dataset.train, evidence.dataset.validation
+        if train.stateful or max(len(train), len(validation)) > 50_000:
+            return None
+        known = _fingerprints(train.take(torch.arange(len(train))))
+        copies = sum(each in known for each in _fingerprints_list(validation.take(torch.arange(len(validation)))))
+        share = copies / max(len(validation), 1)
+        if share < COPIES:
+            return None
+        return self.found(
+            3,
+            f"{copies} of {len(validation)} validation samples ({100 * share:.0f} %) are equal to a training sample: "
+            "the scores are too good",
+            advice="remove the copies, or split by groups (data.group) so that they stay together",
+        )
+
+
+def _fingerprints_list(batch: Batch) -> list[bytes]:
+    return [batch.x[row, : int(length)].numpy().tobytes() for row, length in enumerate(batch.lengths)]
+
+
+def _fingerprints(batch: Batch) -> set[bytes]:
+    return set(_fingerprints_list(batch))
+
+
+class ImbalancedClasses(Rule):
+    """One class has most samples, and others are hardly predicted."""
+
+    name = "imbalanced classes"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        counts, scores = evidence.class_counts, evidence.scores
+        total = sum(counts)
+        if not total or max(counts) < MAJORITY * total or "macro_f1" not in scores:
+            return None
+        if scores["macro_f1"] > scores["accuracy"] - 0.15:
+            return None
+        return self.found(
+            2,
+            f"the largest class has {100 * max(counts) / total:.0f} % of the training samples; accuracy "
+            f"{scores['accuracy']:.3g}, macro-F1 {scores['macro_f1']:.3g}",
+            "task.class_weights=balanced",
+            "task.monitor=macro_f1",
+            cost="accuracy may fall, for the largest class is preferred less",
+        )
+
+
+class BatchTooLarge(Rule):
+    """So few steps in an epoch that little is learned in it."""
+
+    name = "batch too large"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        size = evidence.experiment.data.batch_size
+        if not evidence.rows or evidence.steps_per_epoch > FEW_BATCHES or size < 32 or evidence.rows[-1]["step"] > 400:
+            return None
+        return self.found(
+            2,
+            f"{evidence.steps_per_epoch:.0f} optimizer steps in an epoch with data.batch_size {size}, "
+            f"{evidence.rows[-1]['step'] + 1} in all",
+            f"data.batch_size={max(16, size // 8)}",
+            cost="more time for each epoch",
+        )
+
+
+class BatchTooSmall(Rule):
+    """The loss of single samples decides each step."""
+
+    name = "batch too small"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        size = evidence.experiment.data.batch_size
+        if size > 2 or not evidence.rows or evidence.steps_per_epoch < 100:
+            return None
+        return self.found(
+            1,
+            f"data.batch_size is {size}: {evidence.steps_per_epoch:.0f} optimizer steps in an epoch, each from "
+            f"{'one sample' if size == 1 else 'two samples'}",
+            "data.batch_size=32",
+            cost="none: an epoch takes less time",
+        )

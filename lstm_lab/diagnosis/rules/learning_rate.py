@@ -1,0 +1,123 @@
+"""The learning rate, clipping, and the number of steps."""
+
+from __future__ import annotations
+
+import math
+from statistics import median
+
+from lstm_lab.diagnosis.base import Finding, Rule
+from lstm_lab.diagnosis.evidence import Evidence
+
+MARGIN = 0.9
+"""A lower rate counts as better where its loss after the same steps is below this share."""
+SLOW = 0.15
+"""Share of the progress of a tenfold rate below which the rate counts as too low."""
+SPIKE = 20.0
+"""Largest gradient norm over the median one, by epoch, from which on gradients count as exploding."""
+FEW_STEPS = 150
+"""Optimizer steps in all, below which training can hardly have begun."""
+
+
+class LearningRateTooHigh(Rule):
+    """Sixty steps from the same weights on the same batches lower the loss further with a lower rate."""
+
+    name, reads = "learning rate too high", "data"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        if evidence.dataset.train.stateful:
+            return None
+        trainings, lr = evidence.short_trainings, evidence.lr
+        own = trainings.loss_at_rate(1.0)
+        losses = {factor: trainings.loss_at_rate(factor) for factor in (0.3, 0.1, 0.03, 0.01)}
+        best = min(losses, key=lambda factor: losses[factor])
+        before = trainings.loss_before()
+        # The loss itself may be small: what counts is the share of the way down.
+        gained, possible = before - own, before - losses[best]
+        if possible <= 0 or (math.isfinite(own) and gained > MARGIN * possible):
+            return None
+        if math.isfinite(own) and gained > 0.5 * possible and len(evidence.rows) > 3:
+            return None  # It catches up: later epochs decide.
+        return self.found(
+            3,
+            f"60 steps from the first weights end at a training loss of {own:.3g} with optimizer.lr {lr:g}, and of "
+            f"{losses[best]:.3g} with {lr * best:.2g} (before: {before:.3g})",
+            f"optimizer.lr={lr * best:.2g}",
+            cost="none",
+        )
+
+
+class LearningRateTooLow(Rule):
+    """The loss hardly moves in sixty steps in which a rate ten to a thousand times as high brings it down."""
+
+    name, reads = "learning rate too low", "data"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        if evidence.dataset.train.stateful or not still_improving(evidence):
+            return None
+        trainings, lr = evidence.short_trainings, evidence.lr
+        before, own = trainings.loss_before(), trainings.loss_at_rate(1.0)
+        losses = {factor: trainings.loss_at_rate(factor) for factor in (10.0, 100.0, 1000.0)}
+        best = min(losses, key=lambda factor: losses[factor])
+        possible = before - losses[best]
+        if possible < 0.05 * abs(before) or before - own > SLOW * possible:
+            return None
+        return self.found(
+            3,
+            f"60 steps lower the training loss from {before:.3g} to {own:.3g} with optimizer.lr {lr:g}, and to "
+            f"{losses[best]:.3g} with {lr * best:.2g}",
+            f"optimizer.lr={lr * best:.2g}",
+            cost="none",
+        )
+
+
+class ExplodingGradients(Rule):
+    """No clipping, and gradient norms of some epochs far above those of the others; or the loss became NaN."""
+
+    name = "exploding gradients without clipping"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        if evidence.experiment.trainer.gradient_clip_val is not None:
+            return None
+        norms = evidence.curve("train/grad_norm")
+        diverged = evidence.record.state == "failed" and "loss is" in (evidence.record.reason or "")
+        ratio = max(norms) / median(norms) if norms and median(norms) > 0 else 0.0
+        if not diverged and ratio < SPIKE and (not norms or max(norms) < 1e3):
+            return None
+        measured = (
+            f"the loss is no longer a number ({evidence.record.reason})" if diverged
+            else f"the mean gradient norm of an epoch is up to {max(norms):.3g}, {ratio:.0f} times the median"
+        )  # fmt: skip
+        return self.found(3, f"{measured}, and trainer.gradient_clip_val is null", "trainer.gradient_clip_val=1.0",
+                          cost="none")  # fmt: skip
+
+
+class StoppedTooEarly(Rule):
+    """The last epoch is the best one by far, at a rate that was not annealed."""
+
+    name = "stopped too early"
+
+    def check(self, evidence: Evidence) -> Finding | None:
+        if evidence.record.state != "finished" or not still_improving(evidence):
+            return None
+        epochs, steps = len(evidence.rows), evidence.rows[-1]["step"] + 1
+        losses = evidence.curve("val/loss")
+        third = losses[-max(len(losses) // 3, 1) - 1 :] if len(losses) > 1 else losses
+        improvement = (third[0] - third[-1]) / abs(third[0]) if len(third) > 1 and third[0] else 0.0
+        if improvement < 0.08 and steps > FEW_STEPS:
+            return None
+        return self.found(
+            2,
+            f"the best epoch is the last of {epochs} ({steps} optimizer steps); the validation loss fell by "
+            f"{100 * improvement:.0f} % over the last third",
+            f"trainer.max_epochs={4 * evidence.experiment.trainer.max_epochs}",
+            cost="at most four times the time; trainer.patience ends it earlier",
+        )
+
+
+def still_improving(evidence: Evidence) -> bool:
+    """Whether the best epoch is the last one, and the learning rate did not end near zero by its schedule."""
+    if not evidence.rows or evidence.best_epoch is None:
+        return False
+    rates = evidence.curve("lr")
+    annealed = bool(rates) and rates[-1] < 0.3 * max(rates)
+    return evidence.best_epoch == evidence.rows[-1]["epoch"] and not annealed
