@@ -12,30 +12,8 @@ from pydantic import Discriminator, Field, TypeAdapter, ValidationError, model_v
 
 from lstm_lab import files, legacy
 from lstm_lab.config import DataError
-from lstm_lab.example_shapes import Examples, Number, Plain, has_shape
+from lstm_lab.example_shapes import CalibrationBin, Examples, Number, Plain, WrongSample, has_shape
 from lstm_lab.files import Row
-
-
-class CalibrationBin(Plain):
-    """Predictions of similar confidence."""
-
-    confidence: float
-    """Mean probability of the predicted class."""
-    accuracy: float
-    n: int
-
-
-class WrongSample(Plain):
-    """A misclassified sample."""
-
-    sample: int
-    """Index in the split."""
-    target: str
-    prediction: str
-    probability: float
-    """Given to the target."""
-    length: int
-    text: str | None = None
 
 
 class Classification(Examples):

@@ -42,3 +42,25 @@ class Examples(Plain):
     """Samples of the split."""
     first_samples: bool = False
     """Whether they are the first ones, as of a stateful stream; else they are spread evenly over the split."""
+
+
+class CalibrationBin(Plain):
+    """Predictions of similar confidence."""
+
+    confidence: float
+    """Mean probability of the predicted class."""
+    accuracy: float
+    n: int
+
+
+class WrongSample(Plain):
+    """A misclassified sample."""
+
+    sample: int
+    """Index in the split."""
+    target: str
+    prediction: str
+    probability: float
+    """Given to the target."""
+    length: int
+    text: str | None = None
