@@ -127,7 +127,7 @@ def test_a_sweep_shows_the_test_evaluation_of_its_best_trial(tmp_path):
     assert f"Test evaluation of trial {trial} of 2026-11-21 05:40 UTC" in shown.text
     rows = next(t for t in shown.tables if t[0][0][0] == "class")[1:]
     assert [[text for text, _ in row] for row in rows] == [
-        ["a", "10", "70.0 %", "100.0 %", "b, 3 times"], ["b", "0", "–", "0.0 %", "–"],
+        ["a", "10", "70.0 %", "100.0 %", "0.8235", "b, 3 times"], ["b", "0", "–", "0.0 %", "0", "–"],
     ]  # fmt: skip
 
 

@@ -50,7 +50,7 @@ class NothingLearned(Rule):
 
     def check(self, evidence: Evidence) -> Finding | None:
         entropy, validation, train = evidence.prior_entropy, evidence.curve("val/loss"), evidence.curve("train/loss")
-        if entropy is None or not validation or not train or evidence.experiment.task.name != "classify":
+        if entropy is None or not validation or not train:
             return None
         if min(validation) < AT_ENTROPY * entropy or min(train) < 0.9 * entropy:
             return None

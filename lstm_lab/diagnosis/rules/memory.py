@@ -71,7 +71,7 @@ class ForgetsTooSoon(Rule):
         model = evidence.section("model")
         cell = model.get("cell") or {}
         action = [f"model.init.chrono={steps}"] if isinstance(model.get("init"), dict) else []
-        if cell.get("name") == "rnn":
+        if not found.layers[-1].gates:
             action = ["model.cell=lstm", *action]
         elif cell.get("forget_bias", 1.0) != 1.0:
             action = ["model.cell.forget_bias=1.0", *action]
