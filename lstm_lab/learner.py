@@ -120,9 +120,16 @@ class Learner(pl.LightningModule):
             self.step.reset()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        total = min(self.trainer.estimated_stepping_batches, sys.maxsize)  # Infinite without a limit of epochs.
-        rate = self.optimizer.lr * self.schedule.lr_factor(self.trainer.global_step, int(total))
-        for group in self.trainer.optimizers[0].param_groups:
+        self._set_rate(self.trainer.optimizers[0], self.trainer.global_step, self._total_steps())
+
+    def _total_steps(self) -> int:
+        """Of all epochs; a very large number without a limit of epochs."""
+        return int(min(self.trainer.estimated_stepping_batches, sys.maxsize))
+
+    def _set_rate(self, optimizer: torch.optim.Optimizer, step: int, total: int) -> None:
+        """The schedule's learning rate for a step, counted from 0."""
+        rate = self.optimizer.lr * self.schedule.lr_factor(step, total)
+        for group in optimizer.param_groups:
             group["lr"] = rate
 
     def on_train_epoch_start(self) -> None:
@@ -263,7 +270,7 @@ class Learner(pl.LightningModule):
         stream = stored.get("carried")
         if stream is not None and isinstance(self.model, StatefulModel):
             self.stream = StreamState(restore_state(stream[0], self.model.initial_state(0)), stream[1])
-        self._resumed = stored
+        self._resumed = {**stored, "global_step": checkpoint["global_step"]}
 
     def on_train_start(self) -> None:
         if math.isinf(self.trainer.estimated_stepping_batches) and self.schedule.needs_total_steps:
@@ -272,10 +279,22 @@ class Learner(pl.LightningModule):
         if resumed is None:
             self._logged_step = self.trainer.global_step
             return
-        step = self.trainer.global_step
+        self._restore_step(step := resumed["global_step"])
         # Without the entry, as in format 1, each epoch was logged at its end.
         self._logged_step = resumed.get("logged_step", step - step % int(self.trainer.num_training_batches))
         # Last of all set-up, so that nothing between the checkpoint and the first batch draws from the generator.
         torch.set_rng_state(resumed["rng"])
         if "cuda_rng" in resumed:
             torch.cuda.set_rng_state(resumed["cuda_rng"])
+
+    def _restore_step(self, step: int) -> None:
+        """Set `trainer.global_step` to that of a checkpoint.
+
+        Lightning counts steps that it takes itself and steps taken in `training_step` apart, and a checkpoint of the
+        one kind may be continued in the other.
+        """
+        loop = self.trainer.fit_loop.epoch_loop
+        for progress in (
+            loop.automatic_optimization.optim_progress.optimizer.step, loop.manual_optimization.optim_step_progress
+        ):  # fmt: skip
+            progress.total.ready = progress.total.completed = step

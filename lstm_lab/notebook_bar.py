@@ -31,7 +31,8 @@ class NotebookBar(ProgressBar):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: object, batch: object, batch_idx: int
     ) -> None:
-        self._show(trainer, batch_idx + 1)
+        # One step of the loop may have trained several batches: `batch_idx` is the first.
+        self._show(trainer, trainer.fit_loop.epoch_loop.batch_idx + 1)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._show(trainer, 0, force=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import warnings
@@ -12,13 +11,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import FrameType
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels, links
+from lstm_lab.block_learner import BlockLearner, blocks_suffice
 from lstm_lab.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, explained_fit, newest_checkpoint
 from lstm_lab.code_state import CodeState
 from lstm_lab.config import ConfigError, DataError, Interrupted
@@ -28,13 +27,14 @@ from lstm_lab.data.kinds.known_values import check_targets
 from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
-from lstm_lab.learner import Learner
 from lstm_lab.notebook_bar import NotebookBar
+from lstm_lab.optimizers.clipping import clipping_of
 from lstm_lab.progress import in_notebook
 from lstm_lab.records import finite
 from lstm_lab.regularizers import Regularizers
 from lstm_lab.run import Run, State
 from lstm_lab.tasks.base import better
+from lstm_lab.terminal_bar import TerminalBar
 from lstm_lab.tracking import Mode, Tracker
 
 BYTES_PER_PARAMETER = 8
@@ -114,6 +114,8 @@ def train(
                 run.describe(**learner.model.load_pretrained(dataset.info))
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group)
+            if rank is None and blocks_suffice(experiment.trainer.precision, callbacks):
+                learner.use_blocks(clipping_of(experiment.trainer.gradient_clip_val, None), stop)
             checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop)
             fit(experiment, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
             state = "finished"
@@ -163,7 +165,7 @@ def train_rank(experiment: Experiment, rank: DistributedRank, *, dataset: Datase
 
 def fit(
     experiment: Experiment,
-    learner: Learner,
+    learner: BlockLearner,
     dataset: Dataset,
     checkpoint: Path | None,
     callbacks: list[Callback],
@@ -171,10 +173,12 @@ def fit(
     rank: DistributedRank | None,
 ) -> None:
     """Lightning's fit, in one process or as one rank of several; rank 0 passes the checkpoint to resume from."""
+    blocks = not learner.automatic_optimization
     with quiet(), rank.process_group(experiment.trainer.accelerator) if rank else nullcontext():
-        data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment)
+        data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment,
+                                  blocks=blocks)  # fmt: skip
         with explained_fit(checkpoint) as start:
-            trainer = build_trainer(experiment, [*callbacks, start], progress, rank)
+            trainer = build_trainer(experiment, [*callbacks, start], progress, rank, blocks)
             with rank.broadcast_file(checkpoint) if rank else nullcontext(checkpoint) as path:
                 trainer.fit(learner, data, ckpt_path=path, weights_only=True)
 
@@ -197,23 +201,27 @@ def check_machine(experiment: Experiment, dataset: Dataset) -> None:
                           f"machine has {total / 2**30:,.0f} GiB: make it smaller")  # fmt: skip
 
 
-def build(experiment: Experiment, dataset: Dataset) -> Learner:
+def build(experiment: Experiment, dataset: Dataset) -> BlockLearner:
     """Model, task, optimiser and schedule, with initial weights drawn from the experiment's seed."""
     return build_from(experiment, dataset.info)
 
 
-def build_from(experiment: Experiment, info: DataInfo) -> Learner:
+def build_from(experiment: Experiment, info: DataInfo) -> BlockLearner:
     """The same from the info of a data set, without its samples."""
     torch.manual_seed(experiment.seed)
     task = experiment.task.build(info)
     model = experiment.model.build(info, task)
     chosen = [(each.build(), each.places()) for each in experiment.regularizers]
     hooks = [Regularizers(model, chosen)] if chosen else []
-    return Learner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks)
+    return BlockLearner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks)
 
 
 def build_trainer(
-    experiment: Experiment, callbacks: list[Callback], progress: bool, rank: DistributedRank | None = None
+    experiment: Experiment,
+    callbacks: list[Callback],
+    progress: bool,
+    rank: DistributedRank | None = None,
+    blocks: bool = False,
 ) -> pl.Trainer:
     """Lightning's Trainer, without a logger or checkpoints, which `RunCheckpoint` writes."""
     settings = experiment.trainer
@@ -222,8 +230,8 @@ def build_trainer(
             experiment.monitor, mode=experiment.mode, patience=settings.patience, check_on_train_epoch_end=False
         )
         callbacks = [early_stopping, *callbacks]
-    if progress and in_notebook():
-        callbacks = [*callbacks, NotebookBar()]
+    if progress:
+        callbacks = [*callbacks, NotebookBar() if in_notebook() else TerminalBar()]
     return pl.Trainer(
         accelerator=settings.accelerator,
         devices=1,
@@ -231,7 +239,7 @@ def build_trainer(
         strategy=rank.strategy() if rank else "auto",
         precision=settings.precision,
         max_epochs=settings.max_epochs,
-        gradient_clip_val=settings.gradient_clip_val,
+        gradient_clip_val=None if blocks else settings.gradient_clip_val,
         callbacks=callbacks,
         plugins=[InPlaceCheckpoints()],
         logger=False,
@@ -243,7 +251,7 @@ def build_trainer(
     )
 
 
-def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: Learner, group: str | None) -> None:
+def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: BlockLearner, group: str | None) -> None:
     """Write what is known before the first step into run.json: data, metric, model and device."""
     run.describe(
         data={"digest": dataset.digest, "info": asdict(dataset.info), "notes": dataset.notes},
@@ -293,26 +301,3 @@ def quiet() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
-
-
-@contextmanager
-def stop_on_signal(event: threading.Event) -> Iterator[None]:
-    """The first Ctrl-C or SIGTERM sets the event, the second raises KeyboardInterrupt.
-
-    Outside the main thread, such as in a notebook's worker thread, signals are not handled.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if event.is_set():
-            raise KeyboardInterrupt
-        event.set()
-
-    old = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in old.items():
-            signal.signal(number, handler)

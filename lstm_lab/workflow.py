@@ -143,8 +143,9 @@ def run_experiment(
     """
     from lstm_lab.evaluate import evaluate
     from lstm_lab.report import write_report
+    from lstm_lab.stop_signal import stop_on_signal
     from lstm_lab.tracking import publish_best
-    from lstm_lab.training import stop_on_signal, train
+    from lstm_lab.training import train
 
     stop, again = stop or threading.Event(), f"lstm-lab train --resume {run.path}"
     with _resumable(again), disk.explained(run.path, again):

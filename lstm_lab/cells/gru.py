@@ -57,6 +57,6 @@ class GRU(TraceableCell[Hidden], name="gru"):
         reverse: bool = False,
         noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, Hidden]:
-        state = self.initial_state(x) if state is None else state
-        outputs, h = kernels.gru(x, lengths, state.h, *rnn_weights(self.layer), reverse=reverse, noise=noise)
+        h = None if state is None else state.h
+        outputs, h = kernels.gru(x, lengths, h, *rnn_weights(self.layer), reverse=reverse, noise=noise)
         return outputs, Hidden(h)

@@ -81,8 +81,6 @@ class LSTM(TraceableCell[LSTMState], name="lstm"):
         reverse: bool = False,
         noise: RecurrentNoise | None = None,
     ) -> tuple[Tensor, LSTMState]:
-        state = self.initial_state(x) if state is None else state
-        outputs, h, c = kernels.lstm(
-            x, lengths, state.h, state.c, *rnn_weights(self.layer), reverse=reverse, noise=noise
-        )
+        h, c = (None, None) if state is None else state
+        outputs, h, c = kernels.lstm(x, lengths, h, c, *rnn_weights(self.layer), reverse=reverse, noise=noise)
         return outputs, LSTMState(h, c)

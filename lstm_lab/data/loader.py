@@ -73,19 +73,51 @@ class Loader:
         self._start = state["position"]
 
 
-class SequenceDataModule(pl.LightningDataModule):
-    """Train and validation loaders of a data set."""
+class Block:
+    """The next batches of an epoch, for a training step that takes several: as many as it likes, in their order."""
 
-    def __init__(self, dataset: Dataset, batch_size: int, seed: int, augment: Augment | None = None) -> None:
+    def __init__(self, batches: Iterator[Batch]) -> None:
+        self._batches = batches
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._batches
+
+    def to(self, device: torch.device) -> Block:
+        """The same, each batch moved to a device when it is taken."""
+        return self if device.type == "cpu" else Block(batch.to(device) for batch in self._batches)
+
+
+class BlockLoader(Loader):
+    """The batches of a `Loader`, in blocks: a block begins with the first batch that the one before it left."""
+
+    def __iter__(self) -> Iterator[Block]:  # type: ignore[override]
+        batches = super().__iter__()
+        while True:  # A trainer counts batches, and ends the epoch after len(self) of them.
+            yield Block(batches)
+
+
+class SequenceDataModule(pl.LightningDataModule):
+    """Train and validation loaders of a data set.
+
+    Args:
+        blocks: training batches come in a `BlockLoader`.
+    """
+
+    def __init__(
+        self, dataset: Dataset, batch_size: int, seed: int, augment: Augment | None = None, *, blocks: bool = False
+    ) -> None:
         super().__init__()
-        self.dataset, self.batch_size, self.seed, self.augment = dataset, batch_size, seed, augment
+        self.dataset, self.batch_size, self.seed, self.augment, self.blocks = dataset, batch_size, seed, augment, blocks
 
     def train_dataloader(self) -> Loader:
-        return Loader(self.dataset.train, self.batch_size, seed=self.seed, augment=self.augment)
+        loader = BlockLoader if self.blocks else Loader
+        return loader(self.dataset.train, self.batch_size, seed=self.seed, augment=self.augment)
 
     def val_dataloader(self) -> Loader:
         # Validation keeps no gradients, so it can take larger steps.
         return Loader(self.dataset.validation, 4 * self.batch_size)
 
-    def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
+    def transfer_batch_to_device(
+        self, batch: Batch | Block, device: torch.device, dataloader_idx: int
+    ) -> Batch | Block:
         return batch.to(device)

@@ -27,7 +27,8 @@ from lstm_lab.progress import bar_or_lines
 from lstm_lab.provenance import command_line
 from lstm_lab.results import TrainedRun
 from lstm_lab.run import Run
-from lstm_lab.training import build_from, stop_on_signal, train
+from lstm_lab.stop_signal import stop_on_signal
+from lstm_lab.training import build_from, train
 
 if TYPE_CHECKING:
     from lstm_lab.data.base import Batch, DataInfo

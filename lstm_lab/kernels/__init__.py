@@ -86,10 +86,7 @@ def lstm(
     H = _check(x, lengths, W, U, (b, b_h), (h0, c0), G)
     if peephole is not None and peephole.shape != (3, H):
         raise ValueError(f"peephole: expected (3, {H}), got {tuple(peephole.shape)}")
-    state, plain = (_start(x, h0, H), _start(x, c0, H)), peephole is None and variant == PLAIN
     noise = None if noise is None else noise.checked(len(x))
-    if not plain and noise is None and gpu.supports(x, U, W, b, b_h, *state, peephole):
-        return gpu.lstm(x, lengths, *state, W, U, b, b_h, peephole, variant, reverse)
     if native.supports(x, W, U, b, b_h, h0, c0, peephole):
         flags = (
             Flag.NIG * (not variant.input_gate)
@@ -101,6 +98,9 @@ def lstm(
             | Flag.CIFG * variant.coupled
         )
         return native_layers.sequence(Family.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole, noise)
+    state, plain = (_start(x, h0, H), _start(x, c0, H)), peephole is None and variant == PLAIN
+    if not plain and noise is None and gpu.supports(x, U, W, b, b_h, *state, peephole):
+        return gpu.lstm(x, lengths, *state, W, U, b, b_h, peephole, variant, reverse)
     if plain and noise is None:
         result = reference.torch_layer("lstm", x, lengths, state, _weights(W, U, b, b_h), reverse)
         if result is not None:

@@ -105,7 +105,7 @@ class Encoder(nn.Module):
             x = self.skips[layer - 1](x, y) if layer else y
             states.append(ends)
         if len(self.layers) == 1 or self.plain:
-            final = torch.cat([end.h for end in states[-1]], -1)  # Cheaper than to look it up in the outputs.
+            final = _joined([end.h for end in states[-1]])  # Cheaper than to look it up in the outputs.
         else:
             final = self._final(x, lengths)
         return Encoded(x, final, tuple(states), lengths)
@@ -146,7 +146,7 @@ class Encoder(nn.Module):
             output, end = dilated(run, self.dilations[layer], x, lengths, previous)
             outputs.append(output)
             ends.append(end)
-        return torch.cat(outputs, -1), tuple(ends)
+        return _joined(outputs), tuple(ends)
 
     def _read(
         self,
@@ -175,3 +175,8 @@ class Encoder(nn.Module):
         end = x[torch.arange(len(x), device=x.device), last]
         H = self.hidden_size
         return torch.cat((end[:, :H], x[:, 0, H:]), 1) if self.bidirectional else end
+
+
+def _joined(directions: list[Tensor]) -> Tensor:
+    """The last dimension of one direction or both; of one, without a copy."""
+    return directions[0] if len(directions) == 1 else torch.cat(directions, -1)

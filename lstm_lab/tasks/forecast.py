@@ -22,7 +22,7 @@ from lstm_lab.tasks.forecasting.baselines import all_baselines
 from lstm_lab.tasks.forecasting.examples import forecast_examples, future_example
 from lstm_lab.tasks.forecasting.metrics import ForecastMetrics
 from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput, Point, build_output
-from lstm_lab.tasks.forecasting.scale import known_targets, prediction_scale, scale_of
+from lstm_lab.tasks.forecasting.scale import Scale, known_targets, prediction_scale, scale_of
 
 CHUNK = 1024
 """Windows scored at once."""
@@ -103,6 +103,9 @@ class Forecast(Task[Windows], name="forecast"):
         self.info, self.monitor, self.anchor, self.classical = info, monitor, anchor, classical
         self.output = build_output(output or Point.Config(), LOSSES[loss])
         self.conformal = conformal
+        self.complete = info.num_mask_channels < len(info.columns) and not info.untrained
+        """Whether every target is known: none may be missing, and each column has values in training."""
+        self._scales: dict[torch.device, Scale] = {}
         self.margins: Tensor | None = None
         self.shape = (info.horizon, len(info.targets))
         self.output_size = info.horizon * len(info.targets) * self.output.num_parameters
@@ -144,14 +147,26 @@ class Forecast(Task[Windows], name="forecast"):
         return logits.view(len(logits), *self.shape, self.output.num_parameters)
 
     def num_targets(self, batch: Batch) -> int | Tensor:
+        if self.complete:
+            return len(batch.y)
         known = known_targets(self.info, batch)
-        return len(batch.y) if known.all() else known.sum() / known[0].numel()
+        return known.sum() / known[0].numel()
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
+        if self.complete:
+            return self.output.loss(self._shaped(logits), batch.y, self._scale(batch)).mean()
         known = known_targets(self.info, batch)
-        scale, _ = scale_of(self.info, batch)
-        losses = self.output.loss(self._shaped(logits), batch.y.nan_to_num(0.0), scale)
+        losses = self.output.loss(self._shaped(logits), batch.y.nan_to_num(0.0), self._scale(batch))
         return (losses * known).sum() / known.sum().clamp(min=1)
+
+    def _scale(self, batch: Batch) -> Scale:
+        """Of `scale_of`; kept where it is the same for all batches."""
+        if batch.scale is not None:
+            return scale_of(self.info, batch)[0]
+        device = batch.y.device
+        if device not in self._scales:
+            self._scales[device] = scale_of(self.info, batch)[0]
+        return self._scales[device]
 
     def metrics(self) -> ForecastMetrics:
         return ForecastMetrics(self.info, self.output, not self.output.is_point, self.margins)

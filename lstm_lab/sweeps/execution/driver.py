@@ -21,6 +21,7 @@ from lstm_lab import tracking
 from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.disk import DiskFull
 from lstm_lab.files import Row
+from lstm_lab.stop_signal import stop_on_signal
 from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.execution.ddp_workers import placement_group
@@ -35,7 +36,6 @@ from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.remote import RECORDS, Storage, resume_command
 from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.tracking import Mode
-from lstm_lab.training import stop_on_signal
 
 
 def run_phases(
