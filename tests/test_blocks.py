@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from conftest import DEMAND, REBER, VOWELS
@@ -13,6 +14,9 @@ from pytorch_lightning.callbacks import Callback
 from lstm_lab import block_learner
 from lstm_lab.block_learner import BlockLearner, blocks_suffice
 from lstm_lab.config import Interrupted
+from lstm_lab.data import loader
+from lstm_lab.data.kinds.windows import RowRange, Windows
+from lstm_lab.data.loader import Loader
 from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
 from lstm_lab.training import train
@@ -112,3 +116,19 @@ def test_a_block_ends_in_time_and_with_the_epoch(tmp_path, monkeypatch):
     batches = run.rows()[0]["step"]
     assert counts == [batches, batches]
     assert len(blocks) == 2 * -(-batches // 4)  # A block is 4 batches: each reading moves the clock on by 1 s.
+
+
+@pytest.mark.parametrize("taken", [0, 500, 10**6])
+def test_batches_taken_at_once_are_those_taken_one_by_one(monkeypatch, taken):
+    values = torch.arange(120.0).view(60, 2)
+    windows = Windows(values, 5, 2, 1, [RowRange(0, 0, 30), RowRange(30, 30, 60)], scales=torch.rand(2, 3, 1))
+    expected = [windows.take(torch.from_numpy(i)) for i in windows.plan(4).batches(np.random.default_rng((3, 0)))]
+    monkeypatch.setattr(loader, "TAKEN_AT_ONCE", taken)
+    for start in (0, 1, 5):
+        batches = Loader(windows, 4, seed=3)
+        batches.load_state_dict({"position": start})
+        found = list(batches)
+        assert len(found) == len(expected) - start
+        for batch, alone in zip(found, expected[start:], strict=True):
+            for part, value in zip(batch, alone, strict=True):
+                assert part is value is None or torch.equal(part, value)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -76,6 +76,15 @@ class Split(ABC):
     @abstractmethod
     def take(self, index: Tensor) -> Batch:
         """The samples at `index` (B,) as one batch."""
+
+    @property
+    def sample_bytes(self) -> int | None:
+        """Memory of one sample, where it is cheaper to take several batches at once; None where it is not."""
+        return None
+
+    def take_batches(self, indices: Sequence[Tensor]) -> Iterable[Batch]:
+        """`take` of each index."""
+        return map(self.take, indices)
 
     def plan(self, batch_size: int) -> BatchPlan:
         """How an epoch is cut into batches."""

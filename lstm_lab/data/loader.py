@@ -11,6 +11,11 @@ import torch
 from lstm_lab.data.base import Batch, Dataset, Split
 from lstm_lab.data.preprocessing.augment import Augment
 
+TAKEN_AT_ONCE = 2**20
+"""Bytes of the batches that are taken at once, at most: they stay in the cache until they are used."""
+MOST_AT_ONCE = 32
+"""Batches."""
+
 
 class _EpochSampler:
     """Tells the loader the number of the epoch: Lightning calls `sampler.set_epoch`."""
@@ -53,10 +58,16 @@ class Loader:
     def __iter__(self) -> Iterator[Batch]:
         shuffle = None if self.seed is None else np.random.default_rng((self.seed, self.sampler.epoch))
         start, self._start = self._start, 0
-        for number, index in enumerate(self.plan.batches(shuffle)):
-            if number >= start:
+        plan, at_once = self.plan.batches(shuffle), self._batches_at_once()
+        for first in range(start, len(plan), at_once):
+            indices = [torch.from_numpy(index) for index in plan[first : first + at_once]]
+            for number, batch in enumerate(self.split.take_batches(indices), first):
                 self._position = number + 1
-                yield self._augmented(self.split.take(torch.from_numpy(index)), number)
+                yield self._augmented(batch, number)
+
+    def _batches_at_once(self) -> int:
+        size = self.split.sample_bytes
+        return 1 if size is None else min(max(TAKEN_AT_ONCE // max(size * self.batch_size, 1), 1), MOST_AT_ONCE)
 
     def _augmented(self, batch: Batch, number: int) -> Batch:
         """With random changes that are a function of seed, epoch and batch number alone, as the order is."""

@@ -79,6 +79,16 @@ class Windows(Split):
         lengths = torch.full((len(index),), x.shape[1])
         return Batch(x, lengths, y, None if self.scales is None else self.scales[self.series[index]])
 
+    @property
+    def sample_bytes(self) -> int:
+        return (self.window + self.horizon) * (self.values.shape[1] + self.num_mask_channels) * self.values.itemsize
+
+    def take_batches(self, indices: Sequence[Tensor]) -> list[Batch]:
+        # One gather, of which the batches are views.
+        whole = self.take(torch.cat(list(indices)))
+        ends = torch.tensor([len(index) for index in indices]).cumsum(0).tolist()
+        return [whole.select(slice(start, end)) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
     def target_rows(self) -> Tensor:
         """(len, horizon) rows that each sample predicts."""
         return self.starts.unsqueeze(1) + self.window + torch.arange(self.horizon)
