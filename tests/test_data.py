@@ -293,6 +293,15 @@ def dataset(request, tmp_path, readable):
     for i in range(60):
         (tmp_path / "texts" / str(i % 2)).mkdir(parents=True, exist_ok=True)
         (tmp_path / "texts" / str(i % 2) / f"{i}.txt").write_text(f"word{i % 9} {i}")
+    (tmp_path / "wide.csv").write_text(
+        "kind,a,b,c\n" + "".join(f"k{i % 2},{i % 7},{i},{'' if i % 3 else i}\n" for i in range(40))
+    )
+    (tmp_path / "lists.jsonl").write_text(
+        "".join(f'{{"kind": "k{i % 2}", "a": {[i + t for t in range(2 + i % 5)]}}}\n' for i in range(40))
+    )
+    for i in range(40):
+        (tmp_path / "tables" / f"k{i % 2}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "tables" / f"k{i % 2}" / f"{i}.csv").write_text("a\n" + f"{i}\n" * (1 + i % 5))
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "rows.npz", X=rng.normal(size=(40, 5, 3)), lengths=rng.integers(1, 6, 40), y=np.arange(40) % 2)
     required = {
@@ -301,6 +310,9 @@ def dataset(request, tmp_path, readable):
         "csv_text": {"path": str(tmp_path / "rows.jsonl")},
         "text_folder": {"path": str(tmp_path / "texts")},
         "csv_sequences": {"path": str(tmp_path / "long.csv"), "id": "s", "label": "kind", "channels": ["a", "b"]},
+        "csv_wide": {"path": str(tmp_path / "wide.csv"), "label": "kind"},
+        "list_columns": {"path": str(tmp_path / "lists.jsonl"), "label": "kind", "channels": ["a"]},
+        "csv_folder": {"path": str(tmp_path / "tables"), "channels": ["a"]},
         "ts": {"path": str(tmp_path / "rows.ts")},
         "text_stream": {"path": str(tmp_path / "rows.jsonl").replace(".jsonl", ".txt")},
         "huggingface": {"path": str(tmp_path / "none")},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection.result import Inspection
@@ -31,11 +32,15 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
     folder = find_folder(path)
     named_text = path.lower().endswith(".txt") and choices.get("name", "text_stream") == "text_stream"
     is_text = named_text and (folder is not None or not is_table(path))
-    if is_text or (folder is not None and not any(entry.is_dir() for entry in folder.iterdir())):
+    if is_text or (folder is not None and _has_one_text(folder)):
         from lstm_lab.data.inspection.text_streams import inspect_stream
 
         return inspect_stream(path, choices)
     if folder is not None:
+        from lstm_lab.data.inspection.folders import has_tables, inspect_table_folder
+
+        if choices.get("name", "csv_folder") == "csv_folder" and has_tables(folder):
+            return inspect_table_folder(path, folder, choices)
         from lstm_lab.data.inspection.texts import inspect_folder
 
         return inspect_folder(path, choices)
@@ -47,10 +52,18 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         from lstm_lab.data.inspection.arrays import inspect_arrays
 
         return inspect_arrays(path, choices)
+    from lstm_lab.data.inspection.list_tables import has_lists, inspect_lists
+
+    if choices.get("name", "list_columns") == "list_columns" and has_lists(path):
+        return inspect_lists(path, choices)
     from lstm_lab.data.inspection.columns import read_columns
+    from lstm_lab.data.inspection.wide_tables import inspect_wide, wide_columns
 
     columns = read_columns(path, choices)
     kind = columns.data_kind(choices)
+    if kind == "csv_wide" or (kind in ("csv", "csv_sequences") and "name" not in choices and _may_be_wide(choices)
+                              and wide_columns(columns, choices)):  # fmt: skip
+        return inspect_wide(columns, choices)
     if kind == "csv_text":
         from lstm_lab.data.inspection.texts import inspect_texts
 
@@ -64,3 +77,15 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
 
         return inspect_series(columns, choices)
     raise DataError(f"{path}: {kind}")
+
+
+def _has_one_text(folder: Path) -> bool:
+    """Whether a folder has neither folders for classes nor tables."""
+    from lstm_lab.data.inspection.folders import has_tables
+
+    return not any(entry.is_dir() for entry in folder.iterdir()) and not has_tables(folder)
+
+
+def _may_be_wide(choices: Mapping[str, object]) -> bool:
+    """Whether no choice says that a table has a row for each step."""
+    return not {"time", "targets", "channels", "features", "id"} & set(choices)

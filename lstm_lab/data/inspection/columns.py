@@ -34,6 +34,7 @@ from lstm_lab.data.readers.timeline import read_times
 
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "ds", "t", "day", "month", "year", "step")
 ID_NAMES = ("id", "unique_id", "series", "series_id", "item_id", "sequence", "recording", "case", "sensor")
+INDEX_NAMES = re.compile(r"unnamed: ?\d+|__index_level_\d+__|level_\d+|index|row|row_?(id|number)", re.IGNORECASE)
 LABEL_NAMES = ("label", "class", "category", "sentiment", "activity", "kind", "intent", "topic", "target", "y")
 TARGET_NAMES = ("y", "target", "value", "OT")
 
@@ -137,6 +138,16 @@ class Columns:
         fewest = min(categories, key=lambda name: len(set(self.cells(name))), default=None)
         return self.first_named(LABEL_NAMES, few) or fewest
 
+    def is_index(self, name: str) -> bool:
+        """Whether a column counts rows under a name that pandas gives to an index, and is no measurement."""
+        values = self.numbers.get(name)
+        return (
+            values is not None
+            and INDEX_NAMES.fullmatch(name) is not None
+            and len(values) > 1
+            and bool((np.diff(values) > 0).all() and (values % 1 == 0).all())
+        )
+
     def is_constant(self, name: str, id_: str) -> bool:
         """Whether a column is the same in all rows of each value of column `id_`."""
         return len(set(zip(self.cells(id_), self.cells(name), strict=True))) == len(set(self.cells(id_)))
@@ -145,8 +156,8 @@ class Columns:
         """Name of the data set that reads the table, or why there is none."""
         if "name" in choices:
             name = str(choices["name"])
-            if name not in ("csv", "csv_text", "csv_sequences"):
-                raise ConfigError(f"name={name}: must be csv, csv_text or csv_sequences")
+            if name not in ("csv", "csv_text", "csv_sequences", "csv_wide"):
+                raise ConfigError(f"name={name}: must be csv, csv_text, csv_sequences or csv_wide")
             return name
         if "text" in choices or (not {"time", "targets", "channels"} & set(choices) and self.of_kind("text")):
             return "csv_text"

@@ -100,7 +100,8 @@ def _separator(lines: Sequence[str]) -> str:
         return most, max((line.count(separator) for line in lines[:1]), default=0)
 
     best = max(",;\t|", key=support)
-    if support(best)[0] * 2 <= len(lines) and all(_is_value(cell) for line in lines[1:] for cell in line.split()):
+    cells = [cell for line in lines[1:] for cell in line.split()]
+    if support(best)[0] * 2 <= len(lines) and all(_is_value(cell) or MISSING.fullmatch(cell) for cell in cells):
         return " " if support(" ")[0] * 2 > len(lines) else best
     return best
 

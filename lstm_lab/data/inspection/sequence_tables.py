@@ -25,7 +25,8 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
         raise DataError(f"{columns.path}: no column of classes was found: set it by label=COLUMN")
     split = choices.get("split") or columns.split_column()
     numbers = [name for name in columns.of_kind("number")
-               if name not in (id_, label, split, choices.get("group")) and name.lower() not in TIME_NAMES]  # fmt: skip
+               if name not in (id_, label, split, choices.get("group")) and name.lower() not in TIME_NAMES
+               and not columns.is_index(name)]  # fmt: skip
     data: Fields = {"name": "csv_sequences", "path": columns.path, "id": id_, "label": label,
                     "channels": choices.get("channels") or numbers}  # fmt: skip
     data |= ({"target": "value"} if values and not choices.get("label") else {}) | ({"split": split} if split else {})

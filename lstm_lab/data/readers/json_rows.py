@@ -14,21 +14,33 @@ from lstm_lab.data.readers.table import Table, ending_of, list_names, quoted, re
 
 def read_json(path: Path, wanted: Sequence[str], cells: CellTypes = TEXTS, format: CSVFormat | None = None) -> Table:
     """The wanted fields of a file with one JSON object on each line, or of one JSON array of objects."""
-    columns: dict[str, list[str]] = {name: [] for name in wanted}
+    unit, lines, objects = json_objects(path, wanted)
+    table = Table(path, {}, lines, unit, typed=True)
+    for name in wanted:
+        table.columns[name] = [cell_text(row[name], table, number, name, cells) for number, row in enumerate(objects)]
+    return table
+
+
+def json_objects(path: Path, wanted: Sequence[str]) -> tuple[str, list[int], list[dict[str, object]]]:
+    """What is counted ("line" or "row"), the number of each row, and the rows, each with the wanted fields.
+
+    Raises:
+        DataError: not JSON, a row without a wanted field, or no rows.
+    """
     unit, rows = _json_rows(path)
-    table = Table(path, columns, [], unit, typed=True)
+    lines, objects = [], []
     for place, row in rows:
         if not isinstance(row, dict):
             raise DataError(f"{path}: {unit} {place}: {quoted(json.dumps(row))} is not a JSON object: write one for "
                             "each row")  # fmt: skip
-        table.lines.append(place)
-        for name in wanted:
-            if name not in row:
-                raise DataError(f"{path}: {unit} {place}: no field {name!r}; it has {list_names(list(row))}")
-            columns[name].append(cell_text(row[name], table, len(table.lines) - 1, name, cells))
-    if not table.lines:
+        missing = next((name for name in wanted if name not in row), None)
+        if missing is not None:
+            raise DataError(f"{path}: {unit} {place}: no field {missing!r}; it has {list_names(list(row))}")
+        lines.append(place)
+        objects.append(row)
+    if not lines:
         raise DataError(f"{path}: has no rows: write one JSON object on each line")
-    return table
+    return unit, lines, objects
 
 
 def _json_rows(path: Path) -> tuple[str, Iterator[tuple[int, object]]]:

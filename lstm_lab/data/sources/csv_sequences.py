@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import model_validator
 
-from lstm_lab.config import DataError
 from lstm_lab.data.kinds.new_samples import plain_ids
 from lstm_lab.data.kinds.user_files import SequenceReader, Target
 from lstm_lab.data.kinds.user_sequences import UserSequences
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
-from lstm_lab.data.readers.cells import NUMBERS, check_classes, labels_of, splits_of
+from lstm_lab.data.readers.cells import NUMBERS
 from lstm_lab.data.readers.columns import Column, Columns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat, check_format
 from lstm_lab.data.readers.formats import read_frame, read_number_rows
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.sequence_file import SequenceFile
+from lstm_lab.data.readers.sequence_heads import HeadColumns
 from lstm_lab.data.readers.table import Table, quoted, read_numbers
 
 if TYPE_CHECKING:
@@ -55,13 +55,13 @@ class SequenceTable:
             if name != self.label or self.target != "tag":
                 self._check_constant(table, name, rows)
         head = table.rows(np.array([index[0] for index in rows]))
-        splits = None if split_column is None else splits_of(head, split_column)
-        groups = None if self.group is None else np.array(head.columns[self.group])
-        if splits is not None and "train" not in splits:
-            raise DataError(f"{table.path}: column {split_column!r} names no train split: write one")
-        names = (self.label,) if self.target == "value" else ()
-        targets = self._targets(table, head, rows)
-        return SequenceFile(table.path, sequences, targets, groups, splits, targets=names, channels=self.channels)
+        columns = HeadColumns(self.label, self.target, split=self.split, group=self.group)
+        tags = np.array(table.columns[self.label])[np.concatenate(rows)] if self.target == "tag" else None
+        return SequenceFile(
+            table.path, sequences, columns.targets(head, self.format) if tags is None else tags, columns.groups(head),
+            columns.splits(head, split), targets=(self.label,) if self.target == "value" else (),
+            channels=self.channels,
+        )  # fmt: skip
 
     def read_frame(self, frame: pd.DataFrame) -> SequenceFile:
         table = read_frame(frame, (self.id, *self.channels), cells=NUMBERS, index=self.id)
@@ -88,17 +88,6 @@ class SequenceTable:
                 raise table.error(other, name, f"{quoted(cells[other])} differs from {table.unit} {table.lines[first]} "
                                   f"of the same sequence {quoted(table.columns[self.id][first])}: write one value in "
                                   f"all of its rows{way_out}")  # fmt: skip
-
-    def _targets(self, table: Table, head: Table, rows: Sequence[np.ndarray]) -> np.ndarray:
-        """(N,) classes, (N, 1) values or (sum of T,) classes of steps."""
-        if self.target == "value":
-            return read_numbers(self.format.plain(head, [self.label]), [self.label], self.format.decimal)
-        if self.target == "tag":
-            tags: np.ndarray = np.array(table.columns[self.label])[np.concatenate(rows)]
-            return tags
-        labels = labels_of(head, self.label)
-        check_classes(labels, table.path, self.label, "sequences")
-        return labels
 
 
 class CSVSequences(UserSequences, name="csv_sequences"):

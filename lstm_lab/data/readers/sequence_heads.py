@@ -1,0 +1,65 @@
+"""Tables with a row for each sequence: its targets, its split and its group."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from lstm_lab.config import DataError
+from lstm_lab.data.readers.cells import check_classes, labels_of, splits_of
+from lstm_lab.data.readers.csv_format import CSVFormat
+from lstm_lab.data.readers.table import Table, read_numbers
+
+_WHOLE = re.compile(r"([+-]?\d+)(\.0*)?(e[+-]?0+)?", re.IGNORECASE)
+"""Matches a whole number as programs write it: 1.0000000e+00."""
+
+
+@dataclass(frozen=True)
+class HeadColumns:
+    """Columns of what is known of a sequence."""
+
+    label: str
+    target: str
+    """What the label is: "class", "value", or "tag", which a row for each sequence does not have."""
+    id: str | None = None
+    split: str | None = None
+    group: str | None = None
+
+    def wanted(self, split: str | None) -> list[str]:
+        """Columns that are read with targets.
+
+        Args:
+            split: to which all sequences belong, whatever the column says; None: as the column says.
+        """
+        names = (self.label, self.split if split is None else None, self.group)
+        return [name for name in names if name is not None]
+
+    def targets(self, head: Table, format: CSVFormat) -> np.ndarray:
+        """(N,) classes or (N, 1) values."""
+        if self.target == "value":
+            return read_numbers(format.plain(head, [self.label]), [self.label], format.decimal)
+        labels = labels_of(head, self.label)
+        check_classes(labels, head.path, self.label, "sequences")
+        whole = [_WHOLE.fullmatch(label) for label in labels.tolist()]
+        if all(whole) and any("." in label for label in labels.tolist()):
+            return np.array([found[1] for found in whole if found])
+        return labels
+
+    def splits(self, head: Table, split: str | None) -> np.ndarray | None:
+        """(N,) names of SPLITS; None where the data name none.
+
+        Raises:
+            DataError: no training split.
+        """
+        if self.split is None or split is not None:
+            return None
+        splits = splits_of(head, self.split)
+        if "train" not in splits:
+            raise DataError(f"{head.path}: column {self.split!r} names no train split: write one")
+        return splits
+
+    def groups(self, head: Table) -> np.ndarray | None:
+        """(N,) names; None where sequences have no groups."""
+        return None if self.group is None else np.array(head.columns[self.group])

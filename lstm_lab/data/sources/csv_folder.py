@@ -1,0 +1,169 @@
+"""Sequences of a user, from a folder with a table for each sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import model_validator
+
+from lstm_lab.config import DataError
+from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
+from lstm_lab.data.kinds.user_sequences import UserSequences
+from lstm_lab.data.preprocessing.missing import WAYS_OUT
+from lstm_lab.data.readers.columns import Column, Columns, check_distinct
+from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat
+from lstm_lab.data.readers.csv_rows import parse_csv
+from lstm_lab.data.readers.folders import FolderFile, files_of_folder, find_sample_folder
+from lstm_lab.data.readers.formats import read_number_rows, table_names
+from lstm_lab.data.readers.locate import find_file, find_folder
+from lstm_lab.data.readers.sequence_file import SequenceFile
+from lstm_lab.data.readers.sequence_heads import HeadColumns
+from lstm_lab.data.readers.table import TYPED, Table, ending_of, list_names, quoted, read_numbers, read_text
+from lstm_lab.paths import FilePath
+
+
+@dataclass(frozen=True)
+class FolderReader:
+    """How the files of a folder are read."""
+
+    channels: tuple[str, ...]
+    target: Target
+    labels: str | None
+    """Path of the table with the targets; None: a class is the name of a folder, classes of steps are a column."""
+    head: HeadColumns
+    format: CSVFormat
+    allow_missing: bool = False
+
+    def read(self, path: str, split: str | None = None, labelled: bool = True) -> SequenceFile:
+        if not labelled:
+            return self._read_new(path)
+        root = find_sample_folder(path, "csv_sequences")
+        files = files_of_folder(root)
+        if self.labels is not None:
+            table = _read_labels(self.labels, self.head, self.format, split)
+            files = [file for file in files if file.path.resolve() != table.path.resolve()]
+            head = _rows_of_files(table, str(self.head.id), files, self.labels)
+            splits, groups, y = (
+                self.head.splits(head, split),
+                self.head.groups(head),
+                self.head.targets(head, CSVFormat()),
+            )
+            return SequenceFile(root, [self._sequence(file.path) for file in files], y, groups, splits,
+                                targets=(self.head.label,) if self.target == "value" else (),
+                                channels=self.channels)  # fmt: skip
+        named = np.array([file.split for file in files]) if any(file.split for file in files) else None
+        if named is not None and split is not None:
+            raise DataError(f"{root}: has folders for splits, but is the {split} split: name one of its folders")
+        if named is not None and "train" not in named:
+            raise DataError(f"{root}: has a folder for {next(filter(None, named))} but none for train: make one")
+        if self.target == "tag":
+            tables = [self._table(file.path, (self.head.label,)) for file in files]
+            tags = [cell for table in tables for cell in table.columns[self.head.label]]
+            return SequenceFile(root, [self._numbers(table) for table in tables], np.array(tags), None, named,
+                                channels=self.channels)  # fmt: skip
+        unlabelled = next((file for file in files if not file.label), None)
+        if unlabelled is not None:
+            raise DataError(f"{unlabelled.path}: lies in no folder that names its class: move it into one, or set "
+                            "data.labels to a table with a row for each file")  # fmt: skip
+        labels = np.array([file.label for file in files])
+        sequences = [self._sequence(file.path) for file in files]
+        return SequenceFile(root, sequences, labels, None, named, channels=self.channels)
+
+    def read_frame(self, frame: Any) -> SequenceFile:
+        raise no_frames("csv_folder", "a file, a folder, or arrays (T, F)")
+
+    def _read_new(self, path: str) -> SequenceFile:
+        """The sequences of a folder, or of one file."""
+        root = find_folder(path)
+        files = [FolderFile(find_file(path), Path(path).stem, "", "")] if root is None else files_of_folder(root)
+        if self.labels is not None:
+            files = [file for file in files if file.path.name != Path(self.labels).name]
+        sequences = [self._sequence(file.path) for file in files]
+        return SequenceFile(root or Path(path), sequences, ids=[file.id for file in files], id_column="file")
+
+    def _table(self, path: Path, more: Sequence[str] = ()) -> Table:
+        return read_number_rows(path, (*self.channels, *more), self.format)
+
+    def _sequence(self, path: Path) -> np.ndarray:
+        return self._numbers(self._table(path))
+
+    def _numbers(self, table: Table) -> np.ndarray:
+        """(T, F)"""
+        plain = self.format.plain(table, self.channels)
+        return read_numbers(plain, self.channels, self.format.decimal, self.allow_missing, WAYS_OUT)
+
+
+def _read_labels(path: str, head: HeadColumns, format: CSVFormat, split: str | None) -> Table:
+    """The table of targets, with a header and the separator of its own ending or of the other files."""
+    file, wanted = find_file(path), [str(head.id), *head.wanted(split)]
+    if ending_of(file) in TYPED:
+        return read_number_rows(file, wanted, CSVFormat())
+    separators = [mark for mark in (",", "\t", ";", format.separator)
+                  if set(wanted) <= set(table_names(file, CSVFormat(separator=mark)))]  # fmt: skip
+    return parse_csv(read_text(file), file, CSVFormat(separator=separators[0] if separators else ","), wanted)
+
+
+def _rows_of_files(table: Table, id: str, files: Sequence[FolderFile], labels: str) -> Table:
+    """The row of each file, which names it by its path in the folder or by its name, with or without the ending."""
+    row_of: dict[str, int] = {}
+    for row, cell in enumerate(table.columns[id]):
+        if row_of.setdefault(cell, row) != row:
+            raise table.error(row, id, f"{quoted(cell)} is there twice: keep one row for each file")
+    rows = []
+    for file in files:
+        names = (file.id, f"{file.id}{file.path.suffix}", Path(file.id).name, file.path.name)
+        own = [row_of[name] for name in names if name in row_of]
+        if not own:
+            raise DataError(f"{file.path}: {labels} has no row for it in column {id!r}, which names "
+                            f"{list_names(table.columns[id][:3])}: add one, or remove the file")  # fmt: skip
+        rows.append(own[0])
+    return table.rows(np.array(rows))
+
+
+class CSVFolder(UserSequences, name="csv_folder"):
+    """A folder with one CSV, TSV, Parquet or JSONL file for each sequence, whose class is the name of the folder that
+    it lies in, or whose class or value is in a table. Folders train, test and validation may stand above them."""
+
+    class Config(CSVFields, UserSequences.Config):
+        channels: Columns
+        """Columns of numbers, in each of the files."""
+        target: Target = "class"
+        """A class for each sequence, a value for each (from `labels`), or a class for each step (a column)."""
+        labels: FilePath | None = None
+        """A table with a row for each file; null: a class is the name of the folder that the file lies in."""
+        id: Column = "file"
+        """Column of `labels` that names the file, with or without its ending."""
+        label: Column = "label"
+        """Column of `labels` with the class or the value; with target=tag the column of each file that has the classes
+        of the steps."""
+        split: Column | None = None
+        """Column of `labels` with train, validation or test; null: splits are drawn, or folders of these names."""
+        group: Column | None = None
+        """Column of `labels` whose groups stay in one split, such as the person; null: only equal sequences stay
+        together."""
+
+        @model_validator(mode="after")
+        def _fields_have_an_effect(self) -> CSVFolder.Config:
+            if not self.channels:
+                raise ValueError("channels is empty: name at least one column of numbers")
+            check_distinct([self.id, self.label, self.split, self.group], "id, label, split and group")
+            if self.labels is None and self.target == "value":
+                raise ValueError("target=value needs labels: set it to a table with the value of each file")
+            if self.labels is not None and self.target == "tag":
+                raise ValueError("target=tag reads the classes of steps from each file: remove labels")
+            if self.labels is None and (self.split or self.group):
+                raise ValueError("split and group would have no effect without labels, whose columns they name")
+            return self
+
+        @property
+        def target_kind(self) -> Target:
+            return self.target
+
+        @property
+        def reader(self) -> SequenceReader:
+            head = HeadColumns(self.label, self.target, self.id, self.split, self.group)
+            return FolderReader(self.channels, self.target, self.labels, head, self.format, self.missing != "error")
