@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 REACH = 5
 """Steps on either side that the logistic regression reads."""
+WORDS_REACH = 1
+"""Words on either side that it reads: each is a channel of its own."""
 MAX_ROWS = 20_000
 """Steps that it is fitted on at most, drawn at random: more change its score little and its time a lot."""
 
@@ -78,21 +80,23 @@ class Tag(Task[TaggedSplit], name="tag"):
         """The most frequent label, and a logistic regression over each step and its neighbours."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+        from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
         labelled = torch.nonzero(train.labels.values >= 0).squeeze(1).numpy()
         drawn = np.random.default_rng(0).permutation(labelled)[:MAX_ROWS]
-        inputs, labels = neighbours(train, drawn), train.labels.values.numpy()[drawn]
+        reach = WORDS_REACH if train.words else REACH
+        inputs, labels = neighbours(train, drawn, reach), train.labels.values.numpy()[drawn]
         rows = torch.nonzero(split.labels.values >= 0).squeeze(1).numpy()
         y = split.labels.values[torch.from_numpy(rows)].long()
-        logistic = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200, tol=1e-3))
+        scaled = OneHotEncoder(handle_unknown="ignore") if train.words else StandardScaler()
+        logistic = make_pipeline(scaled, LogisticRegression(max_iter=200, tol=1e-3))
         logistic.fit(inputs, labels)
         most_frequent = np.full(len(rows), np.bincount(train.labels.values[labelled]).argmax())
         probabilities = np.zeros((len(rows), self.output_size), np.float32)
-        probabilities[:, logistic.classes_] = predict_in_chunks(logistic, split, rows)
+        probabilities[:, logistic.classes_] = predict_in_chunks(logistic, split, rows, reach)
         predicted = {
             "most frequent label": F.one_hot(torch.from_numpy(most_frequent), self.output_size).float(),
-            f"logistic regression, {2 * REACH + 1} steps": torch.from_numpy(probabilities),
+            f"logistic regression, {2 * reach + 1} steps": torch.from_numpy(probabilities),
         }
         batch = Batch(torch.empty(0), torch.tensor([len(rows)]), y.unsqueeze(0))
         return {name: score(self.metrics(), found.log()[None], batch) for name, found in predicted.items()}
@@ -101,21 +105,21 @@ class Tag(Task[TaggedSplit], name="tag"):
         return tag_examples(self.classes, outputs)
 
 
-def neighbours(split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
-    """The values at `rows` (N,) of all steps end to end and at REACH steps on either side: (N, (2 REACH + 1) I).
+def neighbours(split: TaggedSplit, rows: np.ndarray, reach: int = REACH) -> np.ndarray:
+    """The values at `rows` (N,) of all steps end to end and at `reach` steps on either side: (N, (2 reach + 1) I).
 
     Beyond the ends of a sequence they are 0.
     """
-    values = split.inputs.values
+    values = split.inputs.values.reshape(len(split.inputs.values), -1)
     first = torch.repeat_interleave(split.inputs.starts, split.inputs.lengths)[rows]
     last = torch.repeat_interleave(split.inputs.starts + split.inputs.lengths, split.inputs.lengths)[rows]
-    at = torch.from_numpy(rows).unsqueeze(1) + torch.arange(-REACH, REACH + 1)  # (N, 2 REACH + 1)
+    at = torch.from_numpy(rows).unsqueeze(1) + torch.arange(-reach, reach + 1)  # (N, 2 reach + 1)
     inside = (at >= first.unsqueeze(1)) & (at < last.unsqueeze(1))
     found = values[at.clamp(0, len(values) - 1)].float().masked_fill(~inside.unsqueeze(-1), 0.0)
     return found.flatten(1).numpy()
 
 
-def predict_in_chunks(model: ClassifierMixin, split: TaggedSplit, rows: np.ndarray) -> np.ndarray:
+def predict_in_chunks(model: ClassifierMixin, split: TaggedSplit, rows: np.ndarray, reach: int = REACH) -> np.ndarray:
     """Probabilities (N, its classes) of a fitted model at many rows, without all neighbours in memory at once."""
     chunks = np.array_split(rows, max(1, len(rows) // MAX_ROWS))
-    return np.concatenate([model.predict_proba(neighbours(split, chunk)) for chunk in chunks])
+    return np.concatenate([model.predict_proba(neighbours(split, chunk, reach)) for chunk in chunks])

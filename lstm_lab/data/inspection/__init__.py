@@ -13,7 +13,7 @@ __all__ = ["Inspection", "inspect"]
 
 
 def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspection:
-    """Inspect a table (CSV, TSV, Parquet, JSON), arrays (.npz, .npy), a .ts or .txt file, or a folder of texts.
+    """Inspect a table (CSV, TSV, Parquet, JSON), arrays (.npz, .npy, .h5), a .ts or .txt file, or a folder of texts.
 
     Args:
         choices: fields of `data` in the experiment, where the automatic choice is wrong: `targets`, `label`, ...
@@ -48,7 +48,7 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         from lstm_lab.data.inspection.sequences import inspect_ts
 
         return inspect_ts(path, choices)
-    if path.lower().endswith((".npz", ".npy")):
+    if path.lower().endswith((".npz", ".npy", ".h5", ".hdf5")):
         from lstm_lab.data.inspection.arrays import inspect_arrays
 
         return inspect_arrays(path, choices)
@@ -68,9 +68,10 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         from lstm_lab.data.inspection.texts import inspect_texts
 
         return inspect_texts(columns, choices)
-    if kind == "csv_sequences":
-        from lstm_lab.data.inspection.sequence_tables import inspect_table
+    from lstm_lab.data.inspection.sequence_tables import inspect_table, tag_columns
 
+    may_be_tags = "name" not in choices and kind != "csv_sequences" and not {"time", "targets", "text"} & set(choices)
+    if kind == "csv_sequences" or (may_be_tags and tag_columns(columns) is not None):
         return inspect_table(columns, choices)
     if kind == "csv":
         from lstm_lab.data.inspection.series import inspect_series

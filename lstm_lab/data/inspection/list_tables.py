@@ -51,7 +51,11 @@ def inspect_lists(path: str, choices: Fields) -> Inspection:
     data |= ({"target": target} if target != "class" else {}) | ({"split": split} if split else {})
     data |= {"id": id_} if id_ else {}
     data |= choices
-    if not data["channels"]:
+    words = [name for name in lists if name != label and name not in channels]
+    if target == "tag" and words and not channels and "channels" not in choices:
+        del data["channels"]
+        data.setdefault("words", words[0])
+    elif not data["channels"]:
         raise DataError(f"{path}: no column has lists of numbers: set them by channels=COLUMN; there are "
                         f"{list_names(lists)}")  # fmt: skip
     return inspect_sequences(Inspection(str(file), "sequences", ""), data)

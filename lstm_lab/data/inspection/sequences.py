@@ -12,6 +12,7 @@ from lstm_lab.data.base import Dataset
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
 from lstm_lab.data.inspection.given_files import given_files, not_used, targets_beside
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
+from lstm_lab.data.kinds.tagged_words import TaggedWordFiles
 from lstm_lab.data.kinds.user_files import UserFiles
 from lstm_lab.data.kinds.user_sequences import LabelledFiles, RegressionFiles, TaggedFiles
 from lstm_lab.data.preprocessing.splits import SPLITS, unlearnable_classes
@@ -36,6 +37,8 @@ def inspect_sequences(result: Inspection, data: Fields, channels: Sequence[str] 
         channels: their names; empty: they are numbered.
     """
     files, data = _read(result, data)
+    if isinstance(files, TaggedWordFiles):
+        return _inspect_words(result, files, data)
     read = [*map(_without_missing, files.sequences)]
     F = read[0].shape[1]
     channels = channels or files.files[0].channels or [f"channel {k + 1}" for k in range(F)]
@@ -64,10 +67,32 @@ def inspect_sequences(result: Inspection, data: Fields, channels: Sequence[str] 
     return result
 
 
+def _inspect_words(result: Inspection, files: TaggedWordFiles, data: Fields) -> Inspection:
+    """Statistics of sequences of words with a class for each, and the experiment that trains on them."""
+    words = Counter(np.concatenate(files.sequences).tolist())
+    result.statistics |= {
+        "sequences": len(files.sequences), "different words": len(words),
+        "words that occur once": sum(count == 1 for count in words.values()),
+        **length_statistics(map(len, files.sequences), "words"),
+    }  # fmt: skip
+    if files.named_splits is not None:
+        result.statistics |= {f"{split} sequences": n for split, n in Counter(files.named_splits.tolist()).items()}
+    _describe_targets(result, files)
+    result.title = f"One of {len(result.classes)} classes for each word"
+    result.experiment = {
+        "data": {"batch_size": 16 if len(files.sequences) < 1000 else 64, **data},
+        "task": "tag",
+        "model": {"bidirectional": True, "embedding": {"dim": 64}, "dropout": {"output": 0.3}},
+        "optimizer": {"lr": 5e-3},
+        "trainer": {"max_epochs": 20},
+    }
+    return result
+
+
 def _read(result: Inspection, data: Fields) -> tuple[UserFiles, Fields]:
     """All sequences, with missing values as NaN where they may be masked; and the fields, completed."""
     given = _given_fields(data)
-    trial = {"missing": "mask", **data}
+    trial = data if "words" in data else {"missing": "mask", **data}
     try:
         files = _build({**trial, **given}, result.path)
     except DataError as error:
@@ -78,6 +103,8 @@ def _read(result: Inspection, data: Fields) -> tuple[UserFiles, Fields]:
         result.warnings.append(not_used(split, path, error))
         given = {}
     data = {**data, **given}
+    if isinstance(files, TaggedWordFiles):
+        return files, data
     missing = [np.isnan(sequence) for sequence in files.sequences]
     count = sum(int(mask.sum()) for mask in missing)
     if count and "missing" not in data:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -31,6 +32,9 @@ class TaggedSplit(Split):
         sequences: N arrays (T, I).
         labels: N arrays (T,) of class indices, -1 at steps without a target.
     """
+
+    words: ClassVar[bool] = False
+    """Whether steps are numbers of words, not channels."""
 
     def __init__(self, sequences: Sequence[np.ndarray], labels: Sequence[np.ndarray]) -> None:
         self.inputs, self.labels = PackedSequences(sequences), PackedSequences(labels)

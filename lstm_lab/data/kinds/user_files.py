@@ -142,9 +142,9 @@ class UserFiles:
 
 
 def _check_channels(file: SequenceFile, main: SequenceFile) -> None:
-    found, wanted = file.sequences[0].shape[1], main.sequences[0].shape[1]
+    found, wanted = (part.sequences[0].shape[1:] for part in (file, main))
     if found != wanted:
-        raise DataError(f"{file.path}: has {found} channels, but {main.path} has {wanted}")
+        raise DataError(f"{file.path}: has {found[0]} channels, but {main.path} has {wanted[0]}")
 
 
 def groups_of_splits(files: UserFiles) -> Sequence[Hashable]:

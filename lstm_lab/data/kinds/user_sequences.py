@@ -166,7 +166,7 @@ class UserSequences(Dataset):
             raise NotImplementedError(f"data '{self.name}' must say how its files are read")
 
         @property
-        def dataset(self) -> type[Dataset]:
+        def dataset(self) -> type[LabelledFiles | RegressionFiles | TaggedFiles]:
             return KINDS[self.target_kind]
 
         def build(self, *info: Any, **more: Any) -> Any:
@@ -174,4 +174,4 @@ class UserSequences(Dataset):
                 "source": self.name, "path": self.path, "given": self.given, "missing": self.missing,
                 "fractions": (self.validation, self.test), "batch_size": self.batch_size, "reader": self.reader,
             }  # fmt: skip
-            return KINDS[self.target_kind](*info, **more, **options)
+            return self.dataset(*info, **more, **options)

@@ -16,10 +16,12 @@ from lstm_lab.data.readers.cache import write_bytes_atomic
 from lstm_lab.data.readers.in_memory import as_sequences
 from lstm_lab.data.readers.locate import check_sha256, find_file
 from lstm_lab.data.readers.sequence_file import SequenceFile
+from lstm_lab.data.readers.table import list_names
 from lstm_lab.paths import cache_folder
 
 FIELDS = ("X", "lengths", "y", "groups", "splits", "classes", "targets")
 """Arrays that a file may have; only X is required, and y for training."""
+HDF5_ENDINGS = (".h5", ".hdf5")
 
 
 def read_array_file(
@@ -53,7 +55,9 @@ def read_array_file(
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file by name, or that of an .npy file as X."""
+    """The arrays of an .npz or HDF5 file by name, or that of an .npy file as X."""
+    if path.suffix.lower() in HDF5_ENDINGS:
+        return _load_hdf5(path)
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
@@ -64,6 +68,29 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{path}: cannot be read as .npz or .npy without pickle "
                         f"({' '.join(str(error).split())[:120]}): write it with numpy.savez, classes as integers or "
                         "strings") from None  # fmt: skip
+
+
+def _load_hdf5(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an HDF5 file by name."""
+    try:
+        import h5py
+    except ImportError:
+        raise DataError(f"{path}: HDF5 files are read by the package 'h5py': pip install h5py") from None
+    try:
+        with h5py.File(path, "r") as file:
+            found = {name: file[name] for name in FIELDS if isinstance(file.get(name), h5py.Dataset)}
+            if "X" not in found:
+                names = [name for name in file if isinstance(file[name], h5py.Dataset)]
+                raise DataError(f"{path}: has no array X: write the sequences under this name, and the targets under "
+                                f"y; it has {list_names(names)}")  # fmt: skip
+            return {
+                name: np.array(array.asstr()[()], str) if h5py.check_string_dtype(array.dtype) else array[()]
+                for name, array in found.items()
+            }
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise DataError(
+            f"{path}: cannot be read as HDF5 ({' '.join(str(error).split())[:120]}): write it again"
+        ) from None
 
 
 def _array_file(path: Path, arrays: dict[str, np.ndarray], allow_missing: bool) -> SequenceFile:

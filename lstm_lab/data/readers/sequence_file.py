@@ -18,7 +18,7 @@ class SequenceFile:
 
     path: Path
     sequences: list[np.ndarray]
-    """N arrays (T, F) float64."""
+    """N arrays (T, F) float64, or (T,) of words."""
     y: np.ndarray | None = None
     """Targets: (N,) classes, (N, K) or (N,) values, or (sum of T,) or (N, T) classes of the steps."""
     groups: np.ndarray | None = None

@@ -30,7 +30,7 @@ _SIGNATURES = {
     b"\xd0\xcf\x11\xe0": "an old Excel sheet: save the sheet as 'CSV UTF-8'",
     b"\x28\xb5\x2f\xfd": "zstd: unpack it",
     b"\x93NUMPY": _NUMPY,
-    b"\x89HDF": "HDF5: save it as CSV or Parquet",
+    b"\x89HDF": "HDF5: name it .h5 and read arrays X and y by data.name=arrays, or save tables as CSV",
     b"PAR1": "Parquet: name it .parquet, or save it as CSV",
     b"ARROW1": "Arrow or Feather: save it as Parquet",
     b"SQLite format 3": "an SQLite database: save a table of it as CSV",

@@ -35,8 +35,9 @@ class ArrayReader:
 
 
 class ArrayDataset(UserSequences, name="arrays"):
-    """Sequences of an .npz file, or of .npy files: arrays X (N, T, F) and y, and lengths (N,) where sequences have
-    different ones; or X (sum of T, F) with the sequences one behind the other. `lab.data.arrays` writes such a file.
+    """Sequences of an .npz or HDF5 file, or of .npy files: arrays X (N, T, F) and y, and lengths (N,) where sequences
+    have different ones; or X (sum of T, F) with the sequences one behind the other. `lab.data.arrays` writes such a
+    file.
 
     y has a class for each sequence (N,), values to predict (N,) or (N, K), or a class for each step (N, T) or
     (sum of T,). The file may also have groups (N,), splits (N,), classes (the order of the class names) and targets

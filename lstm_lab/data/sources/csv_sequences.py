@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.data.kinds.new_samples import plain_ids
+from lstm_lab.data.kinds.tagged_words import TaggedWordFiles, check_words
 from lstm_lab.data.kinds.user_files import SequenceReader, Target
-from lstm_lab.data.kinds.user_sequences import UserSequences
+from lstm_lab.data.kinds.user_sequences import LabelledFiles, RegressionFiles, TaggedFiles, UserSequences
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
 from lstm_lab.data.readers.cells import NUMBERS
 from lstm_lab.data.readers.columns import Column, Columns, check_distinct
@@ -38,6 +39,13 @@ class SequenceTable:
     group: str | None
     format: CSVFormat
     allow_missing: bool = False
+    words: str | None = None
+    """Column of words, in place of channels."""
+
+    @property
+    def _of_steps(self) -> tuple[str, ...]:
+        """Columns with what is read of each step."""
+        return (self.words,) if self.words is not None else self.channels
 
     def read(self, path: str, split: str | None = None, labelled: bool = True) -> SequenceFile:
         """All sequences and their targets.
@@ -47,7 +55,7 @@ class SequenceTable:
         """
         split_column = self.split if split is None else None
         more = [name for name in (self.label, split_column, self.group) if name is not None] if labelled else []
-        table = read_number_rows(find_file(path), (self.id, *self.channels, *more), self.format)
+        table = read_number_rows(find_file(path), (self.id, *self._of_steps, *more), self.format)
         sequences, rows = self._sequences(table)
         if not labelled:
             return self._named(table, sequences, rows)
@@ -64,7 +72,7 @@ class SequenceTable:
         )  # fmt: skip
 
     def read_frame(self, frame: pd.DataFrame) -> SequenceFile:
-        table = read_frame(frame, (self.id, *self.channels), cells=NUMBERS, index=self.id)
+        table = read_frame(frame, (self.id, *self._of_steps), cells=NUMBERS, index=self.id)
         return self._named(table, *self._sequences(table))
 
     def _named(self, table: Table, sequences: list[np.ndarray], rows: Sequence[np.ndarray]) -> SequenceFile:
@@ -72,10 +80,13 @@ class SequenceTable:
         return SequenceFile(table.path, sequences, ids=ids, id_column=self.id, channels=self.channels)
 
     def _sequences(self, table: Table) -> tuple[list[np.ndarray], list[np.ndarray]]:
-        """The sequences (T, C) in the order of their first rows, and the rows of each."""
+        """The sequences (T, C), or (T,) of words, in the order of their first rows, and the rows of each."""
+        rows = [*table.group_rows(self.id, "sequence").values()]
+        if self.words is not None:
+            words = np.array(table.columns[self.words])
+            return [words[index] for index in rows], rows
         plain = self.format.plain(table, self.channels)
         values = read_numbers(plain, self.channels, self.format.decimal, self.allow_missing, WAYS_OUT)
-        rows = [*table.group_rows(self.id, "sequence").values()]
         return [values[index] for index in rows], rows
 
     def _check_constant(self, table: Table, name: str, rows: Sequence[np.ndarray]) -> None:
@@ -102,8 +113,11 @@ class CSVSequences(UserSequences, name="csv_sequences"):
         target: Target = "class"
         """What the column `label` has: a class for each sequence, a value for each sequence, or a class for each
         step."""
-        channels: Columns
+        channels: Columns = ()
         """Columns of numbers."""
+        words: Column | None = None
+        """With target=tag, a column of words in place of channels: each word of the training split that occurs there
+        twice is embedded."""
         split: Column | None = None
         """Column with train, validation or test; null: splits are drawn."""
         group: Column | None = None
@@ -111,10 +125,12 @@ class CSVSequences(UserSequences, name="csv_sequences"):
 
         @model_validator(mode="after")
         def _columns_are_distinct_and_marks_have_an_effect(self) -> CSVSequences.Config:
-            if not self.channels:
-                raise ValueError("channels is empty: name at least one column of numbers")
-            names = [self.id, self.label, *self.channels, self.split, self.group]
-            check_distinct(names, "id, label, channels, split and group")
+            if not self.channels and self.words is None:
+                raise ValueError("channels is empty: name at least one column of numbers, or set words to a column of "
+                                 "words")  # fmt: skip
+            check_words(self.words, self.channels, self.target, self.missing)
+            names = [self.id, self.label, *self.channels, self.words, self.split, self.group]
+            check_distinct(names, "id, label, channels, words, split and group")
             check_format(self.path, self.format)
             return self
 
@@ -123,6 +139,10 @@ class CSVSequences(UserSequences, name="csv_sequences"):
             return self.target
 
         @property
+        def dataset(self) -> type[LabelledFiles | RegressionFiles | TaggedFiles]:
+            return super().dataset if self.words is None else TaggedWordFiles
+
+        @property
         def reader(self) -> SequenceReader:
             return SequenceTable(self.id, self.label, self.channels, self.target, self.split, self.group, self.format,
-                                 self.missing != "error")  # fmt: skip
+                                 self.missing != "error", self.words)  # fmt: skip

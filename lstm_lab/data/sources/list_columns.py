@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.data.kinds.new_samples import plain_ids
+from lstm_lab.data.kinds.tagged_words import TaggedWordFiles, check_words
 from lstm_lab.data.kinds.user_files import SequenceReader, Target
-from lstm_lab.data.kinds.user_sequences import UserSequences
+from lstm_lab.data.kinds.user_sequences import LabelledFiles, RegressionFiles, TaggedFiles, UserSequences
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
 from lstm_lab.data.readers.cells import NUMBERS, as_text
 from lstm_lab.data.readers.columns import Column, Columns, check_distinct
@@ -33,10 +34,17 @@ class ListTable:
     head: HeadColumns
     channels: tuple[str, ...]
     allow_missing: bool = False
+    words: str | None = None
+    """Column of lists of words, in place of channels."""
+
+    @property
+    def _of_steps(self) -> tuple[str, ...]:
+        """Columns with what is read of each step."""
+        return (self.words,) if self.words is not None else self.channels
 
     def read(self, path: str, split: str | None = None, labelled: bool = True) -> SequenceFile:
         more = self.head.wanted(split) if labelled else [name for name in (self.head.id,) if name]
-        values = read_values(find_file(path), [*self.channels, *more])
+        values = read_values(find_file(path), [*self._of_steps, *more])
         sequences = self._sequences(values)
         if not labelled:
             return self._named(values, sequences)
@@ -49,7 +57,7 @@ class ListTable:
         )  # fmt: skip
 
     def read_frame(self, frame: pd.DataFrame) -> SequenceFile:
-        values = frame_values(frame, [*self.channels, *(name for name in (self.head.id,) if name)])
+        values = frame_values(frame, [*self._of_steps, *(name for name in (self.head.id,) if name)])
         return self._named(values, self._sequences(values))
 
     def _named(self, values: ValueColumns, sequences: list[np.ndarray]) -> SequenceFile:
@@ -59,7 +67,9 @@ class ListTable:
         return SequenceFile(values.path, sequences, ids=ids, id_column=self.head.id)
 
     def _sequences(self, values: ValueColumns) -> list[np.ndarray]:
-        """N arrays (T, F)."""
+        """N arrays (T, F), or (T,) of words."""
+        if self.words is not None:
+            return [self._words(values, row, self.words) for row in range(len(values.lines))]
         columns = [[self._steps(values, row, name) for row in range(len(values.lines))] for name in self.channels]
         width = [steps[0].shape[1] for steps in columns]
         for row, parts in enumerate(zip(*columns, strict=True)):
@@ -92,6 +102,14 @@ class ListTable:
             raise values.error(row, name, f"step {step + 1} is {steps[wrong][0]}: correct it, or use larger units")
         return steps
 
+    def _words(self, values: ValueColumns, row: int, name: str) -> np.ndarray:
+        """(T,) words of one cell."""
+        cell = values.columns[name][row]
+        words = list(cell) if isinstance(cell, list | tuple | np.ndarray) else []
+        if not words or not all(isinstance(word, str) for word in words):
+            raise values.error(row, name, "is no list of words: write one for each sequence")
+        return np.array(words)
+
     def _tags(self, values: ValueColumns, sequences: list[np.ndarray]) -> np.ndarray:
         """(sum of T,) class names of all steps, "" where a step has none."""
         labels: list[str] = []
@@ -122,8 +140,11 @@ class ListColumns(UserSequences, name="list_columns"):
         """Column of the target: a class or a value, or with target=tag a list with a class for each step."""
         target: Target = "class"
         """What the column `label` has."""
-        channels: Columns
+        channels: Columns = ()
         """Columns of lists of numbers."""
+        words: Column | None = None
+        """With target=tag, a column of lists of words in place of channels: each word of the training split that occurs
+        there twice is embedded."""
         id: Column | None = None
         """Column that names each sequence in predictions; null: they are counted."""
         split: Column | None = None
@@ -133,10 +154,11 @@ class ListColumns(UserSequences, name="list_columns"):
 
         @model_validator(mode="after")
         def _columns_are_distinct(self) -> ListColumns.Config:
-            if not self.channels:
-                raise ValueError("channels is empty: name at least one column of lists of numbers")
-            check_distinct([self.id, self.label, *self.channels, self.split, self.group],
-                           "id, label, channels, split and group")  # fmt: skip
+            if not self.channels and self.words is None:
+                raise ValueError("channels is empty: name at least one column of lists of numbers, or set words")
+            check_words(self.words, self.channels, self.target, self.missing)
+            check_distinct([self.id, self.label, *self.channels, self.words, self.split, self.group],
+                           "id, label, channels, words, split and group")  # fmt: skip
             return self
 
         @property
@@ -144,6 +166,10 @@ class ListColumns(UserSequences, name="list_columns"):
             return self.target
 
         @property
+        def dataset(self) -> type[LabelledFiles | RegressionFiles | TaggedFiles]:
+            return super().dataset if self.words is None else TaggedWordFiles
+
+        @property
         def reader(self) -> SequenceReader:
             head = HeadColumns(self.label, self.target, self.id, self.split, self.group)
-            return ListTable(head, self.channels, self.missing != "error")
+            return ListTable(head, self.channels, self.missing != "error", self.words)
