@@ -11,6 +11,9 @@ from lstm_lab.data.readers.locate import find_folder
 
 __all__ = ["Inspection", "inspect"]
 
+COLUMNS = ("time", "id", "text", "label", "split", "group")
+"""Fields that name one column, which is a number in a table without a header."""
+
 
 def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspection:
     """Inspect a table (CSV, TSV, Parquet, JSON), arrays (.npz, .npy, .h5), a .ts or .txt file, or a folder of texts.
@@ -22,7 +25,8 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         DataError: no such file, or one that cannot be read.
         ConfigError: a choice that names no column.
     """
-    choices = dict(choices or {})
+    choices = {key: str(value) if key in COLUMNS and type(value) is int else value
+               for key, value in (choices or {}).items()}  # fmt: skip
     for key in ("path", "data"):
         if key in choices:
             raise ConfigError(f"{key}={choices[key]}: is not a field that can be set here: give the file as the first "

@@ -21,6 +21,7 @@ from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.csv_rows import parse_csv
 from lstm_lab.data.readers.formats import read_rows, table_names
 from lstm_lab.data.readers.locate import find_file
+from lstm_lab.data.readers.one_hot import NO_WORD
 from lstm_lab.data.readers.table import (
     MISSING,
     TYPED,
@@ -87,8 +88,8 @@ class Columns:
         return {name: self._kind(name) for name in self.names}
 
     def _kind(self, name: str) -> str:
-        cells = [cell for cell in self.cells(name) if not MISSING.fullmatch(cell)]
-        if not cells:
+        cells = [cell for cell in self.cells(name) if not NO_WORD.fullmatch(cell)]
+        if all(MISSING.fullmatch(cell) for cell in cells):
             return "empty"
         if name in self.numbers and not all(re.fullmatch(r"(19|20)\d{6}", cell) for cell in cells):
             return "number"
@@ -207,7 +208,8 @@ class Columns:
 
     def _describe(self, name: str, used: str) -> Column:
         cells, kind = self.cells(name), self.kinds[name]
-        present = [cell for cell in cells if not MISSING.fullmatch(cell)]
+        no_value = MISSING if kind in ("number", "empty") else NO_WORD
+        present = [cell for cell in cells if not no_value.fullmatch(cell)]
         low = high = ""
         if kind == "number":
             values = self.numbers[name]

@@ -10,7 +10,7 @@ from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
 from lstm_lab.data.inspection.series_columns import column_fields, names_of, with_time
 from lstm_lab.data.readers.calendar_kinds import Times
-from lstm_lab.data.readers.series_table import rows_by_series
+from lstm_lab.data.readers.series_table import ROW, rows_by_series
 from lstm_lab.data.readers.timeline import epoch_unit, notes_of_times, read_times, regularity
 
 DAY = 86400
@@ -30,9 +30,18 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     _inspect_times(result, columns.cells(data["time"]), times, rows)
     fields = [names_of(columns, data.get(field)) for field in ("targets", "features", "static", "future")]
     read = [name for names in fields for name in names if name in columns.numbers]
+    if choices.get("time", "") is None:
+        data["time"] = None
+        result.warnings.append("there is no column of times: each row is one step after the row before (time: null)")
     data |= _missing_fields(result, columns, read, rows)
     _inspect_values(result, columns, read, rows)
-    data |= _sizes(min(len(index) for index in rows.values()), step)
+    lengths = sorted(len(index) for index in rows.values())
+    data |= _sizes(lengths[0], step)
+    usual = _sizes(lengths[len(lengths) // 2], step)
+    if usual["window"] >= 2 * data["window"] and "short_series" not in choices:
+        way_out = f"window={usual['window']} horizon={usual['horizon']} short_series=drop leaves the short ones out"
+        result.warnings.append(f"the shortest series has {lengths[0]} rows, half of them more than "
+                               f"{lengths[len(lengths) // 2] - 1}: {way_out}")  # fmt: skip
     data |= {key: value for key, value in choices.items() if key not in data or data[key] != value}
     # A difference to the last value needs that value.
     task = {"name": "forecast", **({} if data.get("missing") == "mask" else {"anchor": "last"})}
@@ -40,7 +49,7 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     targets = names_of(columns, data["targets"])
     named = ", ".join(targets[:4]) + (", ..." if len(targets) > 4 else "")
     result.title = f"Forecast of {named}: the next {data['horizon']} steps from the last {data['window']}"
-    used = dict.fromkeys([*parts, data["time"]], "time")
+    used = dict.fromkeys([*parts, data["time"] or ROW], "time")
     for field, use in (("features", "feature"), ("future", "future"), ("static", "static"), ("targets", "target"),
                        ("categorical", "words")):  # fmt: skip
         used |= dict.fromkeys(names_of(columns, data.get(field)), use)
@@ -117,7 +126,8 @@ def _missing_fields(
         first = [index[0] for index in rows.values()]
         complete = all(np.isfinite(columns.numbers[name][first]).all() for name in read)
         fields["missing"] = "forward_fill" if complete and longest <= 24 else "mask"
-        result.warnings.append(f"{empty} cells are empty, at most {longest} in a row: missing: {fields['missing']}")
+        what = f"{empty} cells are empty" if empty else "the inserted rows are empty"
+        result.warnings.append(f"{what}, at most {longest} in a row: missing: {fields['missing']}")
     return fields
 
 

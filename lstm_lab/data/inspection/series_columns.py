@@ -12,6 +12,7 @@ from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import ID_NAMES, TARGET_NAMES, TIME_NAMES, Columns
 from lstm_lab.data.inspection.result import Fields
 from lstm_lab.data.readers.columns import column_names
+from lstm_lab.data.readers.series_table import ROW, with_row_numbers
 from lstm_lab.data.readers.time_columns import CALENDAR_PARTS, CLOCK, PARTS, time_parts, with_joined_time
 from lstm_lab.data.readers.timeline import read_times
 
@@ -33,8 +34,13 @@ def names_of(columns: Columns, value: str | int | Iterable[str] | None) -> list[
 
 def with_time(columns: Columns, choices: Fields) -> tuple[Columns, list[str]]:
     """The table with one column of times where several make one up, and the names of those."""
-    chosen = choices.get("time")
-    if chosen is not None:
+    chosen = choices.get("time", "")
+    if chosen is None or (chosen == "" and _is_one_column(columns)):
+        choices["time"] = None
+        id_ = choices.get("id")
+        columns.check("id", id_)
+        return replace(columns, table=with_row_numbers(columns.table, id_)), []
+    if chosen:
         time = chosen if isinstance(chosen, str) else "+".join(names_of(columns, chosen))
         parts = time_parts(time, columns.names)
         columns.check("time", parts)
@@ -52,6 +58,13 @@ def with_time(columns: Columns, choices: Fields) -> tuple[Columns, list[str]]:
         if times.local is not None and len(set(table.columns[time])) > len(set(columns.cells(parts[0]))):
             return replace(columns, table=table), parts
     return columns, []
+
+
+def _is_one_column(columns: Columns) -> bool:
+    """Whether a table has one column of numbers that do not count rows, and nothing else."""
+    return (
+        len(columns.names) == 1 and columns.names[0] in columns.numbers and not _rises(columns, columns.names[0], None)
+    )
 
 
 def _joint_times(columns: Columns, taken: set[str]) -> Iterator[list[str]]:
@@ -136,7 +149,8 @@ def _time_and_id(columns: Columns, choices: Fields, taken: set[str], parts: list
     named = columns.first_named(ID_NAMES, columns.of_kind("category", "number"))
     id_ = choices.get("id") or named
     try:
-        time = choices.get("time") or ("+".join(parts) if parts else _time_column(columns, id_, taken))
+        found_time = "" if "time" in choices else "+".join(parts) or _time_column(columns, id_, taken)
+        time = found_time or choices["time"] or ROW
     except DataError:
         found = _unnamed_series(columns, taken)
         if found is None or "id" in choices:
@@ -174,7 +188,7 @@ def _time_column(columns: Columns, id_: str | None, taken: set[str]) -> str:
             if name not in taken and re.match(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}", columns.cells(name)[0]):
                 read_times(columns.table, name, columns.format.decimal)  # Its error says why they are none.
         raise DataError(f"{columns.path}: no column of times was found, neither dates nor numbers that increase from "
-                        "row to row: set it by time=COLUMN")  # fmt: skip
+                        "row to row: set it by time=COLUMN, or by time=null if each row is one step")  # fmt: skip
     return found
 
 

@@ -52,10 +52,8 @@ class Windows(Split):
         self.values, self.window, self.horizon, self.num_targets = values, window, horizon, num_targets
         self.num_known, self.num_mask_channels, self.scales = num_known, num_mask_channels, scales
         self.num_measured = values.shape[1] - num_known
-        starts = [
-            torch.arange(max(rows.series_start, rows.first - window), rows.end - window - horizon + 1, stride)
-            for rows in ranges
-        ]
+        self.ranges = tuple(ranges)
+        starts = self._starts(stride)
         self.starts = torch.cat(starts)
         """(len,) first row of each window."""
         counts = torch.tensor([len(each) for each in starts])
@@ -64,6 +62,19 @@ class Windows(Split):
         self.origins = torch.tensor([rows.series_start for rows in ranges])[self.series]
         """(len,) first row of that series."""
         self._views = values.unfold(0, window + horizon, 1)  # (N - window - horizon + 1, C, window + horizon)
+
+    def _starts(self, stride: int) -> list[Tensor]:
+        """First rows of the windows of each range."""
+        return [
+            torch.arange(max(rows.series_start, rows.first - self.window), rows.end - self.window - self.horizon + 1,
+                         stride)
+            for rows in self.ranges
+        ]  # fmt: skip
+
+    @property
+    def every_start(self) -> Tensor:
+        """First rows of all windows, also of those that the stride leaves out."""
+        return torch.cat(self._starts(1))
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -91,7 +102,11 @@ class Windows(Split):
 
     def target_rows(self) -> Tensor:
         """(len, horizon) rows that each sample predicts."""
-        return self.starts.unsqueeze(1) + self.window + torch.arange(self.horizon)
+        return self.rows_ahead(self.starts)
+
+    def rows_ahead(self, starts: Tensor) -> Tensor:
+        """(n, horizon) the rows behind windows that begin at `starts` (n,)."""
+        return starts.unsqueeze(1) + self.window + torch.arange(self.horizon)
 
 
 def visible(rows: Tensor, window: int, num_known: int, num_mask_channels: int) -> Tensor:

@@ -17,7 +17,7 @@ Levels: TypeAlias = dict[str, tuple[str, ...]]
 MAX_LEVELS = 100
 """Words of a column at most."""
 
-_NO_WORD = re.compile("(nan|na|n/a|null)?", re.IGNORECASE)
+NO_WORD = re.compile("(nan|na|n/a|null)?", re.IGNORECASE)
 """Matches a cell without a word; none is one."""
 
 
@@ -56,7 +56,7 @@ def learn_levels(table: Table, columns: Sequence[str], rows: np.ndarray) -> Leve
     levels = {}
     for name in columns:
         cells = table.columns[name]
-        words = sorted({cells[row] for row in rows.tolist()} - {cell for cell in cells if _NO_WORD.fullmatch(cell)})
+        words = sorted({cells[row] for row in rows.tolist()} - {cell for cell in cells if NO_WORD.fullmatch(cell)})
         if not 1 <= len(words) <= MAX_LEVELS:
             raise DataError(f"{table.path}: column {name!r} has {len(words)} different values in the training rows, "
                             f"but data.categorical reads 1 to {MAX_LEVELS}, a channel for each: leave it out, or group "
@@ -77,7 +77,7 @@ def with_channels(table: Table, levels: Levels) -> Table:
     for name in levels.keys() & table.columns.keys():
         cells = table.columns[name]
         for channel, word in zip(channels_of(name, levels), levels[name], strict=True):
-            channels[channel] = ["1" if cell == word else "" if _NO_WORD.fullmatch(cell) else "0" for cell in cells]
+            channels[channel] = ["1" if cell == word else "" if NO_WORD.fullmatch(cell) else "0" for cell in cells]
     return table._replace(columns={**table.columns, **channels})
 
 
@@ -86,7 +86,7 @@ def unknown_words(table: Table, levels: Levels) -> list[str]:
     found = []
     for name in sorted(levels.keys() & table.columns.keys()):
         known = set(levels[name])
-        others = [cell for cell in table.columns[name] if cell not in known and not _NO_WORD.fullmatch(cell)]
+        others = [cell for cell in table.columns[name] if cell not in known and not NO_WORD.fullmatch(cell)]
         if others:
             found.append(f"column {name!r}: {list_names(sorted(set(others)))} ({len(others)} rows) is not among the "
                          "words of the training rows: all its channels are 0 there")  # fmt: skip
@@ -96,7 +96,7 @@ def unknown_words(table: Table, levels: Levels) -> list[str]:
 def check_words(table: Table, columns: Sequence[str]) -> None:
     """Raise DataError where columns that should have numbers have words."""
     for name in columns:
-        present = [(row, cell) for row, cell in enumerate(table.columns[name]) if not _NO_WORD.fullmatch(cell)]
+        present = [(row, cell) for row, cell in enumerate(table.columns[name]) if not NO_WORD.fullmatch(cell)]
         if present and all(cell[0].isalpha() for _, cell in present) and not _are_booleans(present):
             raise table.error(present[0][0], name, f"{present[0][1]!r} is a word: name the column in data.categorical, "
                               "which reads a channel for each word, or leave it out")  # fmt: skip

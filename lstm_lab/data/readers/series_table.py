@@ -57,6 +57,38 @@ def read_new_table(source: NewData, time: str, beside_time: Sequence[str], forma
     raise ConfigError("data 'csv' takes no new samples from arrays, which have no time: provide a file or a DataFrame")
 
 
+ROW = "row"
+"""Name of the time of series that have none: the number of each row, from 0."""
+
+
+def read_untimed_table(source: NewData, columns: Sequence[str], format: CSVFormat, name: str) -> Table:
+    """Columns of a file or of a DataFrame that have no time.
+
+    Args:
+        name: of the DataFrame in messages.
+
+    Raises:
+        ConfigError: it is neither.
+    """
+    if isinstance(source, str | Path):
+        return read_number_rows(find_file(str(source)), columns, format)
+    if is_frame(source):
+        return read_frame(source, columns, NUMBERS, name=name)
+    raise ConfigError("data 'csv' takes no new samples from arrays: provide a file or a DataFrame")
+
+
+def with_row_numbers(table: Table, id: str | None) -> Table:
+    """The table with a column ROW that counts the rows of each series.
+
+    Args:
+        id: column of the series; None: all rows are one.
+    """
+    numbers = np.arange(len(table.lines))
+    for rows in table.group_rows(id, "series").values() if id is not None else ():
+        numbers[rows] = np.arange(len(rows))
+    return table._replace(columns={**table.columns, ROW: [*map(str, numbers.tolist())]})
+
+
 def read_frame_table(frame: pd.DataFrame, time: str, beside_time: Sequence[str], name: str) -> Table:
     """The same of a DataFrame; an index without a name is the time.
 

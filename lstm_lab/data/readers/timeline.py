@@ -177,14 +177,23 @@ def _dates(table: Table, column: str) -> pd.DatetimeIndex:
         like = f" in the format of {quoted(cells[0])} in {table.unit} {table.lines[0]}" if wrong[0] else ""
         raise table.error(wrong[0], column, f"{quoted(cells[wrong[0]])} is not a time{like} ({len(wrong)} in total): "
                           f"write times as ISO 8601, such as 2020-01-31 13:00{_footer(cells, wrong)}")  # fmt: skip
-    for other in readings:
-        different = np.flatnonzero(other != best)
-        if len(different) and not other.hasnans:
-            row = int(different[0])
-            two = f"{best[row]:%Y-%m-%d} or {other[row]:%Y-%m-%d}"
-            raise table.error(row, column, f"{quoted(cells[row])} may be {two}, and no row decides which: "
-                              "write times as ISO 8601, such as 2020-01-31")  # fmt: skip
+    others = [other for other in readings if not other.hasnans and (other != best).any()]
+    if others:
+        steps = [_irregular_steps(reading) for reading in (best, *others)]
+        fewest = min(steps)
+        if steps.count(fewest) == 1 and fewest * 2 <= sorted(steps)[1]:  # The others jump by months at each new day.
+            return (best, *others)[steps.index(fewest)]
+        row = int(np.flatnonzero(others[0] != best)[0])
+        two = f"{best[row]:%Y-%m-%d} or {others[0][row]:%Y-%m-%d}"
+        raise table.error(row, column, f"{quoted(cells[row])} may be {two}, and neither a row nor the steps "
+                          "between rows decide which: write times as ISO 8601, such as 2020-01-31")  # fmt: skip
     return best
+
+
+def _irregular_steps(dates: pd.DatetimeIndex) -> int:
+    """Distances between neighbouring times, whatever the order of their rows, that are not one step."""
+    distinct = dates.unique().sort_values()
+    return int((regularity(Times(distinct.to_numpy(), distinct, 1e-6))[1] != 1).sum())
 
 
 def check_order(table: Table, column: str, ticks: np.ndarray) -> None:

@@ -58,17 +58,20 @@ def naive(info: SeriesInfo, split: Windows, values: Tensor) -> Iterator[tuple[st
 
 def linear(train: Windows, split: Windows, values: Tensor) -> Tensor | None:
     """Each target from its own window, both as differences to the window's last value, by least squares with a small
-    ridge (NLinear of Zeng et al., 2023, in closed form). None where no window of training is complete."""
+    ridge (NLinear of Zeng et al., 2023, in closed form), whatever the stride between the windows that a network trains
+    on. None where no window of training is complete."""
     T, h, K = train.window, train.horizon, train.num_targets
     known = forward_filled(train)
-    windows = torch.arange(T)
-    is_complete = ~train.values[train.target_rows(), :K].isnan().any(1)  # (windows, K)
+    windows, every = torch.arange(T), train.every_start
+    is_complete = torch.cat(
+        [~train.values[train.rows_ahead(starts), :K].isnan().any(1) for starts in every.split(CHUNK)]
+    )
     has_values = ~train.values[:, :K].isnan().all(0)  # Other targets are not scored.
     if not is_complete.any(0)[has_values].all():
         return None
     forecasts = torch.zeros(len(split), h, K)
     for k in torch.nonzero(has_values).flatten().tolist():
-        ahead = train.starts[is_complete[:, k]]
+        ahead = every[is_complete[:, k]]
         A, b = torch.zeros(T + 1, T + 1, dtype=torch.float64), torch.zeros(T + 1, h, dtype=torch.float64)
         for starts in ahead.split(CHUNK):
             both = known[:, k].unfold(0, T + h, 1)[starts]
