@@ -16,6 +16,7 @@ from lstm_lab.data.loader import Loader
 from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.experiment import Accelerator, recorded_experiment
 from lstm_lab.learner import Learner
+from lstm_lab.monte_carlo import DropoutSampler
 from lstm_lab.run import Run
 from lstm_lab.scores import Scores
 from lstm_lab.training import build, check_same_data
@@ -44,19 +45,27 @@ def load_weights(learner: Learner, run: Run) -> int:
     return epochs_in(content) - 1
 
 
-def scores_of(learner: Learner, split: Split, batch_size: int) -> tuple[dict[str, float], dict[str, object]]:
-    """Loss and every metric of a learner over a whole split, and the details that its metrics add."""
+def scores_of(
+    learner: Learner, split: Split, batch_size: int, sampler: DropoutSampler | None = None
+) -> tuple[dict[str, float], dict[str, object]]:
+    """Loss and every metric of a learner over a whole split, and the details that its metrics add.
+
+    Args:
+        sampler: of the learner, whose mean predictions are scored; None: its predictions without dropout.
+    """
+    logits_of = learner.logits if sampler is None else sampler.logits
     metrics, total, count = learner.task.metrics(), 0.0, 0.0
     with torch.inference_mode():
         for batch in Loader(split, batch_size):
-            logits = learner.logits(batch)
+            logits = logits_of(batch)
             n = float(learner.task.num_targets(batch))  # Of a forecast with unknown values, a fraction of a sample.
             total += float(learner.task.loss(logits, batch)) * n
             count += n
             metrics.update(logits, batch)
     whole = {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
     notes = metrics.notes()
-    return whole, {**metrics.details(), **({"notes": notes} if notes else {})}
+    sampled = {} if sampler is None else sampler.details()
+    return whole, {**metrics.details(), **sampled, **({"notes": notes} if notes else {})}
 
 
 def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, split: str) -> None:
@@ -79,6 +88,7 @@ def evaluate(
     split: Literal["validation", "test"] = "test",
     dataset: Dataset | None = None,
     accelerator: Accelerator | None = None,
+    samples: int | None = None,
 ) -> Scores:
     """Score the best epoch of a run, with the baselines beside it.
 
@@ -88,6 +98,7 @@ def evaluate(
     Args:
         dataset: already read, when the caller has it.
         accelerator: None: that of the run's experiment, or the CPU where there is no GPU.
+        samples: predictions with dropout, whose mean is scored (Monte-Carlo dropout); None: one without dropout.
 
     Raises:
         DataError: the data is not what the run was trained on.
@@ -102,21 +113,22 @@ def evaluate(
     epoch = load_weights(learner, run)
     learner.to(experiment.trainer.device(accelerator))
     calibrate(learner, run, dataset, 4 * experiment.data.batch_size, split)
+    sampler = None if samples is None else DropoutSampler(learner, samples, experiment.seed)
     number = len(run.test_evaluations())
     if split == "test":
         if not dataset.has_test_split:
             raise no_test_split(dataset.name)
         number = run.start_test_evaluation(epoch)
-    samples = dataset.test_split() if split == "test" else dataset.validation
-    if not samples.has_targets:
+    scored = dataset.test_split() if split == "test" else dataset.validation
+    if not scored.has_targets:
         raise DataError(f"{run.path}: the {split} split has no target to score: provide labels or values there")
-    model, details = scores_of(learner, samples, 4 * experiment.data.batch_size)
+    model, details = scores_of(learner, scored, 4 * experiment.data.batch_size, sampler)
     scores = Scores(
         split=split,
         monitor=learner.task.monitor,
         mode=learner.task.mode,
         model=model,
-        baselines=learner.task.baselines(dataset.train, samples),
+        baselines=learner.task.baselines(dataset.train, scored),
         test_evaluations=number,
         details=details,
         maximised=learner.task.maximised,

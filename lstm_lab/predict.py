@@ -15,6 +15,7 @@ from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import Accelerator, recorded_experiment
 from lstm_lab.files import Row
+from lstm_lab.monte_carlo import DropoutSampler, sampled_columns, sampled_predictions
 from lstm_lab.run import Run
 from lstm_lab.training import build_from
 
@@ -93,7 +94,11 @@ def as_dtype(values: pd.Series, dtype: Any) -> pd.Series:
 
 
 def predict(
-    run: Run, new: NewData, future: NewData | None = None, accelerator: Accelerator | None = None
+    run: Run,
+    new: NewData,
+    future: NewData | None = None,
+    accelerator: Accelerator | None = None,
+    samples: int | None = None,
 ) -> PredictionTable:
     """Predict new data with the best epoch of a run.
 
@@ -105,20 +110,23 @@ def predict(
         future: of a series, a path or a DataFrame with the time and the columns that are known in advance, in the rows
             to come; None: they are in rows of `new` whose targets are empty.
         accelerator: None: that of the run's experiment, or the CPU where there is no GPU.
+        samples: predictions with dropout, whose mean is returned (Monte-Carlo dropout); None: one without dropout.
 
     Returns:
         A header, and rows of plain values. Of series: the id, the time, the number of steps ahead, and each target in
         its units, with the ends of its intervals where the model has any. Of sequences and texts: their id or number,
-        and the class with the probability of each, or the values.
+        and the class with the probability of each, or the values. With `samples`, the ends of the middle 90 % of them
+        for each number, and of classes the entropy of the mean, in nats.
 
     Raises:
         DataError: the data cannot be read, are too short, or do not tell what must be known in advance.
-        ConfigError: the run was trained on data that read no new samples, or has no checkpoint yet.
+        ConfigError: the run was trained on data that read no new samples, has no checkpoint yet, or has no dropout to
+            sample.
     """
     experiment = recorded_experiment(run, needs_data=False)
     dataset: Dataset = experiment.data.build()
     info = dataset.restore_info(run.data["info"])
-    samples = dataset.read_new(new, info) if future is None else dataset.read_with_future(new, future, info)
+    read = dataset.read_new(new, info) if future is None else dataset.read_with_future(new, future, info)
     torch.set_num_threads(experiment.trainer.num_threads)
     learner = build_from(experiment, info)
     load_weights(learner, run)
@@ -126,13 +134,18 @@ def predict(
     calibration = run.about.get("calibration")
     if calibration is not None:
         learner.task.load_calibration(calibration)
-    found: list[list[PredictionRow]] = []
+    task, found = learner.task, list[list[PredictionRow]]()
+    sampler = None if samples is None else DropoutSampler(learner, samples, experiment.seed)
     with torch.inference_mode():
-        for batch in samples.batches:
-            found += learner.task.predictions(learner.logits(batch), batch)
+        for batch in read.batches:
+            if sampler is None:
+                found += task.predictions(learner.logits(batch), batch)
+            else:
+                found += sampled_predictions(task, sampler.sample(batch), batch)
     rows = [
         [*key, *row]
-        for keys, prediction in zip(samples.keys, found, strict=True)
+        for keys, prediction in zip(read.keys, found, strict=True)
         for key, row in zip(keys, prediction, strict=True)
     ]
-    return PredictionTable([*samples.columns, *learner.task.prediction_columns], rows)
+    added = [] if sampler is None else sampled_columns(task)
+    return PredictionTable([*read.columns, *task.prediction_columns, *added], rows)

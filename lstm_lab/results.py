@@ -65,22 +65,32 @@ class TrainedRun(Run):
         return recorded_experiment(self, needs_data=False)
 
     def evaluate(
-        self, split: Literal["validation", "test"] = "test", *, accelerator: Accelerator | None = None
+        self,
+        split: Literal["validation", "test"] = "test",
+        *,
+        accelerator: Accelerator | None = None,
+        samples: int | None = None,
     ) -> Scores:
         """Scores of the best epoch beside its baselines. An evaluation on the test split is recorded, and counted.
 
         Args:
             accelerator: None: that of the experiment, or the CPU where there is no GPU.
+            samples: predictions with dropout, whose mean is scored (Monte-Carlo dropout); None: one without dropout.
 
         Raises:
             DataError: the data is not what the run was trained on.
         """
         from lstm_lab.evaluate import evaluate
 
-        return evaluate(self, split, accelerator=accelerator)
+        return evaluate(self, split, accelerator=accelerator, samples=samples)
 
     def predict(
-        self, new: NewData, future: NewData | None = None, *, accelerator: Accelerator | None = None
+        self,
+        new: NewData,
+        future: NewData | None = None,
+        *,
+        accelerator: Accelerator | None = None,
+        samples: int | None = None,
     ) -> pd.DataFrame:
         """Predictions of the best epoch for new data, in the units of the data: what `lstm-lab predict` prints.
 
@@ -89,6 +99,8 @@ class TrainedRun(Run):
             future: of a series, a path or a DataFrame with the time and the columns of `data.future` in the rows to
                 come; None: they are in rows of `new` whose targets are empty.
             accelerator: None: that of the experiment, or the CPU where there is no GPU.
+            samples: predictions with dropout (Monte-Carlo dropout): their mean is returned, with the ends of the middle
+                90 % of them for each number and, of classes, the entropy of the mean; None: one without dropout.
 
         Returns:
             Of a forecaster, for each series the `horizon` rows after the last observed target, with the id, the time,
@@ -102,7 +114,7 @@ class TrainedRun(Run):
         """
         from lstm_lab.predict import predict
 
-        return predict(self, new, future, accelerator).to_frame(new)
+        return predict(self, new, future, accelerator, samples).to_frame(new)
 
     def explain(self, *, sample: int | None = None) -> Explanation:
         """What the network of the best epoch does with samples of the validation split; the page shows it from then on.
@@ -220,24 +232,29 @@ class SweepResult:
 
         return read_summary(self.path)
 
-    def evaluate(self, *, accelerator: Accelerator | None = None) -> Scores:
+    def evaluate(self, *, accelerator: Accelerator | None = None, samples: int | None = None) -> Scores:
         """Mean scores of the best configuration's seeds on the test split, recorded and counted.
 
         Args:
-            accelerator: as of `TrainedRun.evaluate`.
+            accelerator, samples: as of `TrainedRun.evaluate`.
 
         Raises:
             ConfigError: the sweep has not ended, or every trial failed.
         """
         from lstm_lab.workflow import evaluate_folder
 
-        return evaluate_folder(self.path, accelerator)
+        return evaluate_folder(self.path, accelerator, samples)
 
     def predict(
-        self, new: NewData, future: NewData | None = None, *, accelerator: Accelerator | None = None
+        self,
+        new: NewData,
+        future: NewData | None = None,
+        *,
+        accelerator: Accelerator | None = None,
+        samples: int | None = None,
     ) -> pd.DataFrame:
         """`TrainedRun.predict` of the best trial."""
-        return self.best.predict(new, future, accelerator=accelerator)
+        return self.best.predict(new, future, accelerator=accelerator, samples=samples)
 
     def report(self, to: Literal["html", "markdown", "json"] = "html") -> Path:
         """Write the page of the sweep into its folder; its path."""

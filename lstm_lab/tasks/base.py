@@ -72,6 +72,9 @@ class Task(Registered, Generic[SplitT], kind="task"):
     causal: ClassVar[bool] = False
     """Whether the target of a step is in the steps behind it, so that no model may read backward."""
 
+    predicts_classes: ClassVar[bool] = False
+    """Whether a row of predictions has one text, the most likely class, then a probability for each class."""
+
     output_size: int
     """Numbers in one prediction: the size of the model's head."""
     monitor: str
@@ -108,6 +111,19 @@ class Task(Registered, Generic[SplitT], kind="task"):
 
     def load_calibration(self, calibration: object) -> None:
         """Use what `calibrate` returned in scores and predictions from now on."""
+
+    def mean_logits(self, samples: Tensor) -> Tensor:
+        """Logits whose prediction is the mean of several predictions: (S, B, ...) -> (B, ...)."""
+        return samples.mean(0)
+
+    def sampled_values(self, samples: Tensor, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        """Predicted values (S, N) of logits (S, B, ...), and the N targets; None where numbers are not predicted."""
+        return None
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Those of `prediction_columns` that hold no numbers."""
+        return self.prediction_columns[:1] if self.predicts_classes else ()
 
     @property
     @abstractmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -82,6 +83,16 @@ def class_rows(classes: Sequence[str], logits: Tensor) -> list[PredictionRow]:
     """The most likely class, and the probability of each: logits (N, K) -> N rows."""
     probabilities, best = logits.double().softmax(-1).tolist(), logits.argmax(-1).tolist()
     return [[classes[i], *row] for i, row in zip(best, probabilities, strict=True)]
+
+
+def mean_of_classes(samples: Tensor) -> Tensor:
+    """Logarithms of the mean probabilities of several logits: (S, ..., K) -> (..., K)."""
+    return samples.log_softmax(-1).logsumexp(0) - math.log(len(samples))
+
+
+def mean_of_binary(samples: Tensor) -> Tensor:
+    """Logits of the mean of several probabilities, each a sigmoid of its own: (S, ...) -> (...)."""
+    return F.logsigmoid(samples).logsumexp(0) - F.logsigmoid(-samples).logsumexp(0)
 
 
 class ClassificationMetrics(MetricCollection, TaskMetrics):

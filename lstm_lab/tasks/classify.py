@@ -20,6 +20,7 @@ from lstm_lab.tasks.classification import (
     class_columns,
     class_probabilities,
     class_rows,
+    mean_of_classes,
 )
 from lstm_lab.tasks.classification_examples import class_examples
 
@@ -29,6 +30,7 @@ class Classify(Task[ClassificationSplit], name="classify"):
 
     accepts = ClassificationDataset
     maximised = MAXIMISED
+    predicts_classes = True
 
     class Config(ClassConfig):
         monitor: Literal["accuracy", "macro_f1", "auroc", "ece", "loss"] = "accuracy"
@@ -49,6 +51,9 @@ class Classify(Task[ClassificationSplit], name="classify"):
 
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
+
+    def mean_logits(self, samples: Tensor) -> Tensor:
+        return mean_of_classes(samples)
 
     @property
     def prediction_columns(self) -> tuple[str, ...]:

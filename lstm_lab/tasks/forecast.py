@@ -180,6 +180,15 @@ class Forecast(Task[Windows], name="forecast"):
     def load_calibration(self, calibration: object) -> None:
         self.margins = torch.tensor(calibration)
 
+    def mean_logits(self, samples: Tensor) -> Tensor:
+        return self.output.mean(torch.stack([self._shaped(each) for each in samples])).flatten(1)
+
+    def sampled_values(self, samples: Tensor, batch: Batch) -> tuple[Tensor, Tensor] | None:
+        if not self.output.is_point:
+            return None
+        known = known_targets(self.info, batch).expand_as(batch.y).flatten()
+        return samples.flatten(1)[:, known], batch.y.flatten()[known]
+
     @property
     def prediction_columns(self) -> tuple[str, ...]:
         if self.output.is_point and self.margins is None:

@@ -15,6 +15,7 @@ from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.multi_label import MultiLabelDataset, MultiLabelInfo, MultiLabelSplit
 from lstm_lab.files import Row
 from lstm_lab.tasks.base import Outputs, Task, score
+from lstm_lab.tasks.classification import mean_of_binary
 from lstm_lab.tasks.multi_label_metrics import METRICS, MultiLabelMetrics, label_examples
 
 MARKS = ";|,/"
@@ -71,6 +72,13 @@ class MultiLabel(Task[MultiLabelSplit], name="multi_label"):
     @property
     def prediction_columns(self) -> tuple[str, ...]:
         return ("labels", *(f"probability {name}" for name in self.labels))
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        return ("labels",)
+
+    def mean_logits(self, samples: Tensor) -> Tensor:
+        return mean_of_binary(samples)
 
     def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
         """The labels that are chosen, joined by a mark, and the probability of each label."""

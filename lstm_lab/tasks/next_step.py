@@ -16,6 +16,7 @@ from lstm_lab.files import Row
 from lstm_lab.kernels.lengths import length_mask
 from lstm_lab.tasks import next_step_baselines
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics
+from lstm_lab.tasks.classification import mean_of_binary, mean_of_classes
 
 
 class StepForm:
@@ -29,6 +30,11 @@ class StepForm:
     @staticmethod
     def hits(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Correct predictions of each step, and how many there could be: (B, T)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def mean(samples: Tensor) -> Tensor:
+        """Logits of the mean of the probabilities of several logits, along the first dimension."""
         raise NotImplementedError
 
 
@@ -46,6 +52,10 @@ class Frames(StepForm):
         predicted, on = logits > 0, y > 0.5
         return (predicted & on).sum(-1), (predicted | on).sum(-1)
 
+    @staticmethod
+    def mean(samples: Tensor) -> Tensor:
+        return mean_of_binary(samples)
+
 
 class Tokens(StepForm):
     """A step is one of V tokens."""
@@ -59,6 +69,10 @@ class Tokens(StepForm):
     def hits(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Steps whose token was the most likely one, and all: (B, T)."""
         return (logits.argmax(-1) == y).long(), torch.ones_like(y)
+
+    @staticmethod
+    def mean(samples: Tensor) -> Tensor:
+        return mean_of_classes(samples)
 
 
 class NextStepMetrics(Metric, TaskMetrics):
@@ -150,6 +164,13 @@ class NextStep(Task[NextStepSplit], name="next_step"):
 
     def metrics(self) -> NextStepMetrics:
         return NextStepMetrics(self.form, self.predict_first)
+
+    def mean_logits(self, samples: Tensor) -> Tensor:
+        return self.form.mean(samples)
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        return ("token",) if self.form is Tokens else ()
 
     @property
     def prediction_columns(self) -> tuple[str, ...]:

@@ -73,6 +73,9 @@ class Regress(Task[RegressionSplit], name="regress"):
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()
 
+    def sampled_values(self, samples: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        return samples.flatten(1), batch.y.flatten()
+
     @property
     def prediction_columns(self) -> tuple[str, ...]:
         return self.targets

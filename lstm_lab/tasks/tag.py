@@ -21,6 +21,7 @@ from lstm_lab.tasks.classification import (
     CrossEntropy,
     class_columns,
     class_rows,
+    mean_of_classes,
 )
 from lstm_lab.tasks.classification_examples import tag_examples
 
@@ -40,6 +41,7 @@ class Tag(Task[TaggedSplit], name="tag"):
 
     accepts = TaggedSequences
     maximised = MAXIMISED
+    predicts_classes = True
     per_step = True
 
     class Config(ClassConfig):
@@ -66,6 +68,9 @@ class Tag(Task[TaggedSplit], name="tag"):
 
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes)
+
+    def mean_logits(self, samples: Tensor) -> Tensor:
+        return mean_of_classes(samples)
 
     @property
     def prediction_columns(self) -> tuple[str, ...]:

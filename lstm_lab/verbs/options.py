@@ -76,6 +76,11 @@ Accelerator = Annotated[
     Device | None,
     typer.Option(help="Device; without it, that of the run's experiment, or the CPU where there is no GPU."),
 ]
+Samples = Annotated[
+    int | None,
+    typer.Option(help="Predictions with dropout, of which the mean is taken (Monte-Carlo dropout): 50 is usual. "
+                      "Without it, one without dropout."),
+]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 

@@ -11,7 +11,7 @@ import typer
 from lstm_lab.config import ConfigError
 from lstm_lab.printable import printable
 from lstm_lab.verbs import early
-from lstm_lab.verbs.options import Accelerator, Json, Name, Overrides, Wandb, WandbMode, echo, echo_json
+from lstm_lab.verbs.options import Accelerator, Json, Name, Overrides, Samples, Wandb, WandbMode, echo, echo_json
 
 if TYPE_CHECKING:
     from lstm_lab.data import Dataset
@@ -103,6 +103,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
 
 def evaluate(
     folder: Annotated[str, typer.Argument(help="A run, or a sweep: then each seed of its best configuration.")],
+    samples: Samples = None,
     accelerator: Accelerator = None,
     as_json: Json = False,
 ) -> None:
@@ -112,7 +113,7 @@ def evaluate(
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import evaluate_folder
 
-    content = evaluate_folder(Path(folder), accelerator.value if accelerator else None).dump()
+    content = evaluate_folder(Path(folder), accelerator.value if accelerator else None, samples).dump()
     if as_json:
         echo_json(content)
         return
@@ -129,6 +130,7 @@ def predict(
         typer.Option(help="File with the time and the columns of data.future in the rows to come; without it, they are "
                           "in rows of FILE whose targets are empty."),
     ] = None,
+    samples: Samples = None,
     accelerator: Accelerator = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -137,7 +139,7 @@ def predict(
     from lstm_lab.predict import predict as predictions
     from lstm_lab.workflow import best_run
 
-    table = predictions(best_run(Path(folder)), file, future, accelerator.value if accelerator else None)
+    table = predictions(best_run(Path(folder)), file, future, accelerator.value if accelerator else None, samples)
     if as_json:
         echo_json(table.to_records())
         return

@@ -132,7 +132,7 @@ def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> No
     files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
 
 
-def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None) -> Scores:
+def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, samples: int | None = None) -> Scores:
     """Evaluate the best configuration on the test split, and enter the scores into summary.json.
 
     Of several seeds each is evaluated and the scores are their means: the best seed on the validation split alone would
@@ -140,6 +140,7 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None) -
 
     Args:
         accelerator: None: that of the trial's experiment, or the CPU where there is no GPU.
+        samples: predictions with dropout, whose mean is scored; None: one without dropout.
 
     Raises:
         ConfigError: the sweep has not ended, or every trial failed.
@@ -154,7 +155,9 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None) -
         trial for trial, state in zip(row["trials"], row["states"], strict=True)
         if trial != best and state != "failed" and folder.run(trial).best_checkpoint.is_file()
     ]  # fmt: skip
-    found = {trial: evaluate(folder.run(trial), "test", accelerator=accelerator) for trial in (best, *seeds)}
+    found = {
+        trial: evaluate(folder.run(trial), "test", accelerator=accelerator, samples=samples) for trial in (best, *seeds)
+    }
     scores = over_seeds(found) if seeds else found[best]
     _enter(content, scores)
     files.write_json(folder.path / files.SUMMARY, content)

@@ -49,6 +49,10 @@ class ForecastOutput(Registered, kind="output"):
         """The same forecast `by` (B, horizon, K) higher: of a distribution the first number is its location."""
         return torch.cat([z[..., :1] + by.unsqueeze(-1), z[..., 1:]], -1)
 
+    def mean(self, samples: Tensor) -> Tensor:
+        """One forecast for several, (S, B, horizon, K, P): the mean of each number, as of quantiles (Vincent 1912)."""
+        return samples.mean(0)
+
 
 class Point(ForecastOutput, name="point"):
     """One number, trained by `error`, which `task.loss` names."""
@@ -137,6 +141,13 @@ class Normal(ForecastOutput, name="normal"):
         phi = (-0.5 * u.square()).exp() / math.sqrt(2 * math.pi)
         score: Tensor = sigma * (u * (2 * torch.special.ndtr(u) - 1) + 2 * phi - 1 / math.sqrt(math.pi))
         return score
+
+    def mean(self, samples: Tensor) -> Tensor:
+        """N of the mean and variance of the mixture: mu = E mu, sigma^2 = E sigma^2 + Var mu."""
+        mu, sigma = samples[..., 0].double(), _positive(samples[..., 1].double())
+        total = (sigma.square().mean(0) + mu.var(0, correction=0)).sqrt()
+        z = torch.log(torch.expm1((total - 1e-4).clamp(max=30.0))) + (total - 1e-4 - 30.0).clamp(min=0.0)
+        return torch.stack((mu.mean(0), z), -1).to(samples.dtype)
 
 
 class StudentT(ForecastOutput, name="student_t"):
