@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision
@@ -131,12 +130,6 @@ class Learner(pl.LightningModule):
         rate = self.optimizer.lr * self.schedule.lr_factor(step, total)
         for group in optimizer.param_groups:
             group["lr"] = rate
-
-    def on_train_epoch_start(self) -> None:
-        if self.trainer.global_rank > 0:
-            # Each worker has dropout masks of its own; a function of the epoch, so that a resumed run repeats them.
-            seeds = (self._seed(), self.current_epoch, self.trainer.global_rank)
-            torch.manual_seed(int(np.random.SeedSequence(seeds).generate_state(1)[0]))
 
     def _seed(self) -> int:
         data = vars(self.trainer).get("datamodule")  # The Trainer has the attribute only where it was given one.

@@ -18,6 +18,10 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.run import Run
 from lstm_lab.training import build, train, train_rank
 
+REGULARIZERS = [
+    {"name": "locked_dropout", "input": 0.2}, {"name": "gaussian_noise", "output": 0.1}, "ar", "tar", "l1", "l2",
+    {"name": "weight_noise", "std": 0.01}, "gradient_noise", "max_norm",
+]  # fmt: skip
 METRICS = ("train/loss", "train/grad_norm", "val/loss")
 
 
@@ -55,7 +59,7 @@ def trained(folder, experiment, count=1, **more):
 @pytest.fixture
 def steady(vowels):
     # 7 batches of 32 and one of 4: three workers cannot share the last of them evenly.
-    return vowels.with_overrides({"model.dropout.input": 0.0, "model.dropout.output": 0.0, "trainer.max_epochs": 2})
+    return vowels.with_overrides({"trainer.max_epochs": 2, "regularizers": REGULARIZERS})
 
 
 def same(ours, theirs):

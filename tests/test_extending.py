@@ -42,7 +42,8 @@ def in_copy(package: Path, *words: str, cwd: Path) -> subprocess.CompletedProces
 def test_every_row_of_the_table_has_its_example_and_needs_one_file_or_two():
     rows = re.findall(r"^\| \[([\w ]+)\]\(#([\w-]+)\) \| (.+?) \| .+ \| .+ \|$", PAGE.read_text(), re.M)
     assert [name for name, _, _ in rows] == [
-        "cell", "data set", "task", "optimizer", "schedule", "searcher", "scheduler", "section of the report", "verb",
+        "cell", "data set", "task", "optimizer", "schedule", "regularizer", "searcher", "scheduler",
+        "section of the report", "verb",
     ]  # fmt: skip
     sections = re.split(r"^## ", PAGE.read_text(), flags=re.M)
     for name, anchor, where in rows:
@@ -57,7 +58,7 @@ def test_every_row_of_the_table_has_its_example_and_needs_one_file_or_two():
 
 def test_examples_are_listed_train_and_search(package, tmp_path):
     names = [name for example in EXAMPLES for name in re.findall(r'^class \w+\(.*name="(\w+)"', example.text, re.M)]
-    assert len(names) == 7
+    assert len(names) == 8
     done = in_copy(package, str(ROOT / "tests" / "use_examples.py"), str(package), *names, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -48,9 +48,17 @@ def uninterrupted(tmp_path, experiment):
     return run, train(experiment, run)
 
 
+REGULARIZERS = [
+    {"name": "locked_dropout", "input": 0.2}, {"name": "gaussian_noise", "output": 0.1}, "ar", "tar", "l1", "l2",
+    {"name": "weight_noise", "std": 0.01}, "gradient_noise", "max_norm",
+]  # fmt: skip
 VARIANTS = {
     "plain": {},
-    "gru, cosine": {"model.cell": "gru", "schedule": {"name": "cosine", "warmup_fraction": 0.3}},
+    "gru, cosine, regularizers": {
+        "model.cell": "gru",
+        "schedule": {"name": "cosine", "warmup_fraction": 0.3},
+        "regularizers": REGULARIZERS,
+    },
     "plateau, sgd": {"schedule": {"name": "plateau", "patience": 1}, "optimizer": {"name": "sgd", "lr": 0.5}},
     "early stopping": {"trainer": {"max_epochs": 12, "patience": 1}, "optimizer.lr": 0.1},
 }

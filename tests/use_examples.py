@@ -48,12 +48,19 @@ def cell_data_optimizer_and_schedule():
     experiment = lab.Experiment(
         data="waves", task="classify", model={"cell": {"name": "leaky", "leak": 0.5}, "hidden_size": 6},
         optimizer={"name": "adadelta", "lr": 0.02}, schedule="inverse_root", trainer=TINY,
+        regularizers=[{"name": "sparse_activity", "alpha": 0.1}],
     )  # fmt: skip
     run = lab.train(experiment, **QUIET)
     assert run.metrics["lr"].is_monotonic_decreasing
     assert run.metrics["train/loss"].iloc[1] < run.metrics["train/loss"].iloc[0]
     assert {"majority class", "logistic regression"} <= set(run.evaluate("validation").baselines)
     assert isinstance(run.learner().configure_optimizers(), torch.optim.Adadelta)
+    learner = run.learner()
+    batch = run.datamodule().dataset.train.take(torch.arange(4))
+    output = learner(batch)
+    penalty = learner.step.loss(output, batch)[0] - learner.task.loss(output.logits, batch)
+    h, steps = output.encoded.outputs, output.encoded.lengths
+    torch.testing.assert_close(penalty, 0.1 * (h.abs().sum((1, 2)) / (steps * h.shape[2])).mean())
     cell, x = Cell.members["leaky"](3, 4), torch.randn(2, 5, 3)
     state, steps = cell.initial_state(x), []
     for t in range(5):

@@ -223,4 +223,6 @@ def format_value(value: object) -> str:
     if isinstance(value, Mapping):
         fields = ", ".join(f"{key}={format_value(field)}" for key, field in value.items() if key != "name")
         return f"{value.get('name', '')}({fields})" if fields or "name" not in value else str(value["name"])
+    if isinstance(value, list):
+        return f"[{', '.join(map(format_value, value))}]"
     return f"{value:.3g}" if isinstance(value, float) else str(value)
