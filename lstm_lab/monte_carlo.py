@@ -35,7 +35,7 @@ class DropoutSampler:
     def __init__(self, learner: Learner, samples: int, seed: int) -> None:
         if samples < 2:
             raise ConfigError(f"samples={samples}: at least 2 are needed; 50 is usual")
-        self.parts = [(name, part) for name, part in keyed_parts(learner.model) if part.is_dropout]
+        self.parts = [(name, part) for name, part in keyed_parts(learner.model) if part.draws_masks]
         if not self.parts:
             raise ConfigError(
                 "samples: the model was trained without dropout, so that all would be equal; leave it out, or train "
