@@ -144,3 +144,17 @@ def test_predict_and_evaluate_take_samples(lab, tmp_path):
     code, out, err = lab("evaluate", "runs/own", "--samples", 6, "--json")
     assert code == 0, err
     assert '"dropout_samples": 6' in out
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [{"name": "recurrent_dropout", "state": 0.5}, {"name": "zoneout", "h": 0.3}, {"name": "weight_drop", "p": 0.5}],
+    ids=lambda chosen: chosen["name"],
+)
+def test_dropout_in_the_recurrence_is_sampled(vowels, chosen):
+    _, sampler, split = sampler_of(
+        vowels.with_overrides({"model.dropout": {"input": 0.0, "output": 0.0}, "regularizers": [chosen]}), 2
+    )
+    with torch.inference_mode():
+        samples = sampler.sample(split.take(torch.arange(4)))
+    assert (samples[0] != samples[1]).any(-1).all()
