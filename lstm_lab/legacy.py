@@ -105,6 +105,8 @@ def sweep(content: Section) -> Content:
         found["space"] = {dotted(key): _domain(key, domain) for key, domain in content["space"].items()}
     if "constraints" in found:
         found["constraints"] = _constraints(found["constraints"])
+    # Sweeps had no other order before the key existed; a resumed one keeps it.
+    found.setdefault("order", "arrival")
     return found
 
 

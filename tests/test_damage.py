@@ -22,7 +22,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
 from lstm_lab.report import write_report
 from lstm_lab.run import Run
-from lstm_lab.sweeps.execution.trial_source import SearchPhase
+from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.store import retention, summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.repair import repair

@@ -359,7 +359,7 @@ def test_a_population_that_does_not_fit_is_refused(tmp_path, demand, monkeypatch
     from rich.console import Console
 
     from lstm_lab.sweeps.execution import driver
-    from lstm_lab.sweeps.execution.trial_source import SearchPhase
+    from lstm_lab.sweeps.execution.search_phase import SearchPhase
 
     folder = SweepFolder.create(
         tmp_path / "pbt", load_sweep(write(tmp_path / "p.yaml", demand.with_overrides({"trainer.max_epochs": 8})))

@@ -16,8 +16,8 @@ from lstm_lab.config import ConfigError, DataError, to_yaml
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import callback, node_check, ray_cluster
 from lstm_lab.sweeps.execution.node_check import NodeCheck, data_of
+from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.execution.trainable import TrialTrainable, WorkerLost
-from lstm_lab.sweeps.execution.trial_source import SearchPhase
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder

@@ -29,7 +29,7 @@ from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import driver, execute_sweep, population
 from lstm_lab.sweeps.execution.callback import end_process
 from lstm_lab.sweeps.execution.ray_cluster import cluster
-from lstm_lab.sweeps.execution.trial_source import SearchPhase
+from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.view.progress import SweepProgress

@@ -15,7 +15,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.records import RunRecord
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
-from lstm_lab.sweeps.execution.trial_source import SearchPhase, trials_since_best
+from lstm_lab.sweeps.execution.search_phase import SearchPhase, trials_since_best
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Trial, best_trial, confirmation

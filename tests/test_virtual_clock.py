@@ -210,16 +210,19 @@ def test_real_speeds_workers_and_kills_change_no_decision(
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 10**6), places=st.integers(1, 6), kills=st.integers(0, 3))
 def test_a_population_is_compared_as_a_whole(seed, places, kills):
-    world = World(seed, 4, 1, 6, False)
+    world, decider = World(seed, 4, 1, 6, False), Halving()
     real = Real(
-        world, 4, places, random.Random(seed), Halving, kills, compares=Compares.POPULATION, decision_epochs=[2, 4]
-    ).run()
+        world, 4, places, random.Random(seed), lambda: decider, kills, compares=Compares.POPULATION,
+        decision_epochs=[2, 4],
+    ).run()  # fmt: skip
     lengths = {trial: world.length(trial) for trial in range(4)}
     expected = [
         (epochs, {trial: real.search.row(trial, epochs)["value"] for trial in range(4) if lengths[trial] >= epochs})
         for epochs in (2, 4)
     ]
-    assert real.decider.compared == [each for each in expected if each[1]]
+    # Again after a kill, unless a trial had gone on.
+    assert [epochs for epochs, _ in decider.compared] == sorted(epochs for epochs, _ in decider.compared)
+    assert dict(decider.compared) == {epochs: values for epochs, values in expected if values}
 
 
 def test_a_learning_search_never_has_more_unfinished_trials_than_virtual_workers():

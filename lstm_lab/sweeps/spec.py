@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -62,6 +62,11 @@ class Sweep(Config):
     """Seconds without a new epoch after which a trial is ended as hung; null: no limit."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of the samples from the space."""
+    order: Literal["virtual", "arrival"] = "virtual"
+    """Of suggestions and decisions: that of a virtual clock, the same on any machine; or as results arrive, which no
+    trial waits for."""
+    max_concurrent_trials: Count = 4
+    """Trials that the searcher is asked for before it knows the result of the first; on the virtual clock, at once."""
 
     @model_validator(mode="before")
     @classmethod

@@ -129,13 +129,12 @@ def without_ray(folder: object, **_: object) -> object:
     import threading
 
     from lstm_lab.config import Interrupted
-    from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
-    from lstm_lab.sweeps.execution.trial_source import SearchPhase
+    from lstm_lab.sweeps.execution.driver import phases
     from lstm_lab.sweeps.store import summary
     from lstm_lab.sweeps.store.folder import SweepFolder
 
     assert isinstance(folder, SweepFolder)
-    for phase in (SearchPhase, ConfirmPhase):
+    for phase in phases(folder):
         source = phase(folder, "disabled", threading.Event(), lambda: 0.0)
         if source.num_remaining:
             raise Interrupted("interrupted")

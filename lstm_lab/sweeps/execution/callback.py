@@ -17,6 +17,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.node_check import cluster_nodes
 from lstm_lab.sweeps.execution.population import Population
+from lstm_lab.sweeps.execution.trainable import AGAIN
 from lstm_lab.sweeps.execution.trial_source import NotPickled, TrialSource
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -46,7 +47,9 @@ class SweepCallback(NotPickled, tune.Callback):
             return
         for trial in trials:
             id = _id(trial)
-            if id in self.last_report and time.monotonic() - self.last_report[id] > timeout:
+            if self.source.is_waiting(id):
+                self.last_report[id] = time.monotonic()
+            elif id in self.last_report and time.monotonic() - self.last_report[id] > timeout:
                 del self.last_report[id]
                 self.hang_reasons[id] = f"hung: no epoch for {timeout:g} s (timeout)"
                 trial.max_failures = 0
@@ -64,6 +67,8 @@ class SweepCallback(NotPickled, tune.Callback):
             return
         id = _id(trial)
         self.last_report[id] = time.monotonic()
+        if AGAIN in result:
+            return
         trial.max_failures = trial.num_failures + self.MAX_DEATHS - 1
         self.view.report_epoch(id, result)
         # Before Tune asks for the next epoch, which is to be trained from the clone.
@@ -96,7 +101,7 @@ class SweepCallback(NotPickled, tune.Callback):
                 return
         elif ended is None:
             reason = self.source.stop_reason
-            self.folder.decide(id, "stopped", self.source.trial_stop_reason())
+            self.folder.decide(id, "stopped", self.source.trial_stop_reason(id))
         self.view.end_trial(id, ended or "stopped", reason)
         self.source.trial_ended(id)
 
@@ -124,7 +129,7 @@ class SweepStopper(NotPickled, tune.Stopper):
         self.source = source
 
     def __call__(self, trial_id: str, result: Row) -> bool:
-        if "epoch" in result:
+        if "epoch" in result and AGAIN not in result:
             self.source.epoch_ended()
         return self.stop_all()
 

@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,18 @@ from lstm_lab.stop_signal import stop_on_signal
 from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.execution.ddp_workers import placement_group
+from lstm_lab.sweeps.execution.ordered_phase import OrderedPhase
+from lstm_lab.sweeps.execution.ordered_scheduler import OrderedScheduler
 from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.execution.ray_cluster import cluster, cluster_resources
+from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.execution.trainable import TrialTrainable
-from lstm_lab.sweeps.execution.trial_source import SearchPhase, TrialSource
+from lstm_lab.sweeps.execution.trial_source import TrialSource
 from lstm_lab.sweeps.schedulers import PopulationScheduler
+from lstm_lab.sweeps.sections import Resources
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.leaderboard import ENDED
+from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.sweeps.store.remote import RECORDS, Storage, resume_command
 from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.tracking import Mode
@@ -55,7 +60,7 @@ def run_phases(
             remote.pull("trials", folder.path / "trials", RECORDS)
         try:
             with contextlib.ExitStack() as stack:
-                for phase in (SearchPhase, ConfirmPhase):
+                for phase in phases(folder):
                     source = phase(folder, wandb, interrupted, clock, storage)
                     if source.num_remaining:
                         if scratch is None:
@@ -89,6 +94,11 @@ def run_phases(
         return content
 
 
+def phases(folder: SweepFolder) -> tuple[type[TrialSource], ...]:
+    """Those of a sweep, in their order."""
+    return (OrderedPhase if folder.sweep.order == "virtual" else SearchPhase), ConfirmPhase
+
+
 def print_warm_start(folder: SweepFolder, console: Console) -> None:
     """Print how many earlier configurations the searcher learns from, if any."""
     if warm := folder.about.get("warm_start"):
@@ -107,14 +117,14 @@ def run_phase(folder: SweepFolder, source: TrialSource, console: Console, scratc
     """
     experiment, resources = source.base, source.sweep.resources
     metric, mode, max_epochs = experiment.monitor, experiment.mode, experiment.trainer.max_epochs
-    members = start_population(folder, source)
+    members = None if source.is_ordered else start_population(folder, source)
     view = SweepProgress(metric, mode, source.num_trials, max_epochs, console)
     with stop_on_signal(source.interrupted), view:
         tuner = tune.Tuner(
             tune.with_resources(TrialTrainable, placement_group(resources)),
             tune_config=tune.TuneConfig(
                 search_alg=source,
-                scheduler=restore_scheduler(folder, source, view),
+                scheduler=start_scheduler(folder, source, view),
                 num_samples=source.num_remaining,
                 reuse_actors=True,
             ),
@@ -141,14 +151,33 @@ def start_population(folder: SweepFolder, source: TrialSource) -> Population | N
     scheduler = source.scheduler
     if not isinstance(scheduler, PopulationScheduler):
         return None
-    resources = source.sweep.resources
-    places = int(cluster_resources().get("CPU", 0) / resources.cpus / resources.workers)
+    places = count_places(source.sweep.resources)
     if source.num_trials > places:
         raise ConfigError(
             f"scheduler: {scheduler.name} trains its {source.num_trials} trials at the same time, and the CPUs are "
-            f"enough for {places}: lower num_samples or resources.cpus"
+            f"enough for {places}: lower num_samples or resources.cpus, or write order: virtual"
         )
     return Population(folder, scheduler)
+
+
+def count_places(resources: Resources) -> int:
+    """How many trials the CPUs and GPUs of the cluster are enough for."""
+    found = cluster_resources()
+    places = found.get("CPU", 0.0) / resources.cpus
+    if resources.gpus:
+        places = min(places, found.get("GPU", 0.0) / resources.gpus)
+    return int(places / resources.workers + 1e-6)
+
+
+def start_scheduler(folder: SweepFolder, source: TrialSource, view: SweepProgress) -> TrialScheduler:
+    """The Tune scheduler of a phase, once the ended trials of an earlier process are shown."""
+    ended = [trial for trial in source.trials() if trial.state in ENDED]
+    for trial in ended:
+        view.add_ended(trial)
+    if isinstance(source, OrderedPhase):
+        source.on_exploit = view.report_exploit
+        return OrderedScheduler(source, view, lambda: max(1, count_places(source.sweep.resources)))
+    return restore_scheduler(folder, source, ended)
 
 
 def build_scheduler(source: TrialSource) -> TrialScheduler:
@@ -157,12 +186,9 @@ def build_scheduler(source: TrialSource) -> TrialScheduler:
     return source.scheduler.tune_scheduler(experiment.trainer.max_epochs, experiment.monitor, experiment.mode)
 
 
-def restore_scheduler(folder: SweepFolder, source: TrialSource, view: SweepProgress) -> TrialScheduler:
+def restore_scheduler(folder: SweepFolder, source: TrialSource, ended: Sequence[Trial]) -> TrialScheduler:
     """A scheduler that knows what ended trials had reported: else the rungs of a resumed sweep would be empty."""
     scheduler = build_scheduler(source)
-    ended = [trial for trial in source.trials() if trial.state in ENDED]
-    for trial in ended:
-        view.add_ended(trial)
     try:
         for trial in ended:
             replay(scheduler, trial.id, folder.run(trial.id).rows())

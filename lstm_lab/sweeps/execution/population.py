@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
 from lstm_lab.run import Run
+from lstm_lab.sweeps.ordering import Report
 from lstm_lab.sweeps.schedulers.pbt import optimizer_param_group
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
@@ -38,7 +40,8 @@ CLONE_LINEAGE = "lineage.json"
 class Population:
     """Decides which trial continues from which, at every multiple of the perturbation interval.
 
-    Compared is what each trial reported at its own last multiple: no trial waits for a slower one.
+    On the virtual clock, all trials are compared once each of them has reached the multiple (`compare`). By arrival,
+    compared is what each trial reported at its own last multiple: no trial waits for a slower one (`on_epoch`).
 
     Args:
         scheduler: its interval and quantile, and how it explores.
@@ -54,6 +57,10 @@ class Population:
         """Each trial at each multiple, oldest first."""
         self.since: dict[str, tuple[int, float]] = {}
         """Trial -> its epochs and score when it got its values, or was last compared with them."""
+        self.compared: set[tuple[str, int]] = set()
+        """Trials and the epochs after which they were compared."""
+        self.cloned: set[tuple[str, int]] = set()
+        """Trials and the epochs after which they continued from another one."""
         for row in read_rows(folder.path / files.POPULATION, PopulationRow, legacy.population):
             self._add(row)
 
@@ -63,12 +70,40 @@ class Population:
         if epochs % self.scheduler.perturbation_interval:
             return None
         self._record_score(trial, epochs, row[self.base.monitor])
-        ranked = sorted(self.scores, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
-        quantile = min(max(1, round(self.scheduler.quantile_fraction * len(ranked))), len(ranked) // 2)
-        if epochs >= self.base.trainer.max_epochs or trial not in ranked[len(ranked) - quantile :]:
+        best, worst = self._quantiles(list(self.scores))
+        if epochs >= self.base.trainer.max_epochs or trial not in worst:
             return None
+        return self._exploit(trial, best, epochs)
+
+    def compare(self, epochs: int, rows: Mapping[str, Report]) -> Iterator[Row]:
+        """All trials that have not ended have trained so many epochs; the row of each that continues from another.
+
+        Repeated by a process that resumes the sweep, it does what an earlier one did not come to.
+
+        Args:
+            rows: trial -> its row after so many epochs.
+        """
+        for trial, row in rows.items():
+            if (trial, epochs) not in self.compared:
+                self._record_score(trial, epochs, float(row[self.base.monitor]))  # type: ignore[arg-type]
+        best, worst = self._quantiles(list(rows))
+        for trial in worst:
+            done = prepared(self.folder.run(trial), epochs)
+            if done is None and (event := self._exploit(trial, best, epochs)) is not None:
+                yield event
+            elif done is not None and (trial, epochs) not in self.cloned:
+                self._record_clone(trial, done["source"], done["from_epoch"], epochs)
+
+    def _quantiles(self, trials: Sequence[str]) -> tuple[list[str], list[str]]:
+        """The best and the worst of the trials, best first."""
+        ranked = sorted(trials, key=lambda each: self.scores[each], reverse=self.base.mode == "max")
+        quantile = min(max(1, round(self.scheduler.quantile_fraction * len(ranked))), len(ranked) // 2)
+        return ranked[:quantile], ranked[len(ranked) - quantile :]
+
+    def _exploit(self, trial: str, best: Sequence[str], epochs: int) -> Row | None:
+        """Let a trial continue from one of the best; the row of its lineage, None where that cannot be copied."""
         rng = np.random.default_rng((self.sweep.seed, int(trial.removeprefix("t")), epochs))
-        source = ranked[int(rng.integers(quantile))]
+        source = best[int(rng.integers(len(best)))]
         old, theirs = current_overrides(self.folder, trial), current_overrides(self.folder, source)
         new = self.scheduler.explore(theirs, self.search_space, self.history, epochs, rng)
         event: Row = {
@@ -79,7 +114,7 @@ class Population:
         experiment = self.sweep.experiment_for(new, run.experiment["seed"])
         done = prepare_clone(self.folder.run(source), run, experiment, event)
         if done is not None:
-            self._record_clone(trial, source, done["from_epoch"])
+            self._record_clone(trial, source, done["from_epoch"], epochs)
         return done
 
     def _record_score(self, trial: str, epochs: int, score: float) -> None:
@@ -89,11 +124,11 @@ class Population:
         row: Row = {"trial": trial, "epochs": epochs, "score": score, "gain": gain}
         self._record({**row, "overrides": current_overrides(self.folder, trial)})
 
-    def _record_clone(self, trial: str, source: str, epochs: int) -> None:
+    def _record_clone(self, trial: str, source: str, epochs: int, at: int) -> None:
         """From now on a trial gains on the score of its source; it is ranked again once it has trained itself."""
         scores = [row[self.base.monitor] for row in self.folder.run(source).rows() if row["epoch"] == epochs - 1]
         score = scores[0] if scores else self.scores[source]
-        self._record({"trial": trial, "epochs": epochs, "score": score, "source": source})
+        self._record({"trial": trial, "epochs": epochs, "score": score, "source": source, "at": at})
 
     def _record(self, row: Row) -> None:
         """On disk, for a driver that resumes the sweep."""
@@ -104,6 +139,9 @@ class Population:
         if not row.get("source"):
             self.history.append(Observation(row["trial"], row["epochs"], row["overrides"], row["gain"]))
             self.scores[row["trial"]] = row["score"]
+            self.compared.add((row["trial"], row["epochs"]))
+        else:
+            self.cloned.add((row["trial"], row.get("at") or row["epochs"]))
         self.since[row["trial"]] = (row["epochs"], row["score"])
 
 
@@ -199,6 +237,15 @@ def exploit(run: Run) -> None:
     if event not in run.lineage():
         files.append_jsonl(run.path / files.LINEAGE, event)
     shutil.rmtree(clone)
+
+
+def prepared(run: Run, epochs: int) -> Row | None:
+    """The row of a trial's lineage after so many epochs, taken over already or not; None where there is none."""
+    rows = [row for row in run.lineage() if row["epoch"] == epochs]
+    if not rows and has_clone(run):
+        pending = legacy.lineage(files.read_json(run.path / CLONE / CLONE_LINEAGE))
+        rows = [pending] if pending["epoch"] == epochs else []
+    return rows[-1] if rows else None
 
 
 def has_clone(run: Run) -> bool:

@@ -34,6 +34,8 @@ from lstm_lab.training import Result, train
 
 LOCK_TIMEOUT = 100.0
 """Seconds that a trial waits for an unreachable process to lose its lock on the run: a file server's lease is 90."""
+AGAIN = "again"
+"""Key of the result of a trial that was started again, and has not trained since."""
 SHORT_EPOCH = 1.0
 """Seconds: after a longer epoch a trial waits in any case, so that a stop never costs one more of them."""
 
@@ -68,13 +70,13 @@ class TrialTrainable(tune.Trainable):
         os.environ.update(self._spec.environment)
         self._thread: threading.Thread | None = None
         self._later: Event | None = None
-        self._waits = False
+        self._waits = self._has_stood = False
         self._workers = DDPWorkers(self._spec.limits)
         self._remote = Storage(self._spec.storage) if self._spec.storage else None
 
     def reset_config(self, new_config: Row) -> bool:
         self._close()
-        self._spec = TrialSpec.of(new_config)
+        self._spec, self._has_stood = TrialSpec.of(new_config), False
         return True
 
     def step(self) -> Row:
@@ -147,6 +149,8 @@ class TrialTrainable(tune.Trainable):
         self._later, self._closing, self._waits = None, False, False
         try:
             experiment = self._prepare_run()
+            if self._reports_again():
+                return
             rank = self._workers.start(experiment, self._spec) if self._workers.resources.workers > 1 else None
         except WorkerLost:
             raise
@@ -158,10 +162,18 @@ class TrialTrainable(tune.Trainable):
             return
         rows = self._run().rows()
         # A scheduler of a resumed sweep is new: it may decide about a trial at its next report.
-        self._decision_epochs = None if rows else self._spec.decision_epochs
+        self._decision_epochs = None if rows and not self._spec.is_ordered else self._spec.decision_epochs
         self._seconds = rows[-1]["seconds"] if rows else 0.0
         self._thread = threading.Thread(target=self._train, args=(experiment, rank), daemon=True)
         self._thread.start()
+
+    def _reports_again(self) -> bool:
+        """Report once where a trial stands that is started again: what comes next may not be decided."""
+        rows = self._run().rows() if self._spec.is_ordered and not self._has_stood else []
+        self._has_stood = True
+        if rows:
+            self._events.put(Event("row", {**rows[-1], AGAIN: True}, waits=True))
+        return bool(rows)
 
     def _prepare_run(self) -> Experiment:
         """Make the run folder or take it over; the experiment to train."""

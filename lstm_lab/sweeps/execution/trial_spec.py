@@ -45,6 +45,8 @@ class TrialSpec:
     """Trials that must have started before any of them trains; 0: none."""
     decision_epochs: list[int] | None
     """Numbers of epochs after which the trial waits for the scheduler; None: after each."""
+    is_ordered: bool
+    """Whether the trial, started again, first reports where it stands, and waits for the reply."""
 
     @classmethod
     def of(cls, config: Row) -> TrialSpec:

@@ -54,6 +54,8 @@ class VirtualClock:
         """Ticks of ended trials; sum of the starting ticks of the others."""
         self._fronts: dict[int, int] = {}
         """Epochs -> the first trial that is not decided after so many."""
+        self._stopped: list[Trial] = []
+        """Stopped, and perhaps given to no real worker."""
         self._is_planned = False
         """Whether there is no further configuration."""
         self._first = 0
@@ -97,7 +99,7 @@ class VirtualClock:
                 elif self._may_start(found):
                     found.started = True
                     return found.number
-            if not (self.asks_ahead and self._plan()):
+            if not (self.asks_ahead and self.plan()):
                 return None
             self._advance()
 
@@ -107,13 +109,18 @@ class VirtualClock:
 
     def stopped_unstarted(self) -> list[tuple[int, int]]:
         """Trials that are stopped and that no real worker has, after how many epochs: those of an earlier process."""
-        stopped = [each for each in self.trials if each.stop is not None and not each.started]
-        return [(each.number, each.reached) for each in stopped if each.stop is not None and each.reached >= each.stop]
+        self._stopped = [each for each in self._stopped if not each.started]
+        return [(each.number, each.reached) for each in self._stopped if each.reached >= (each.stop or 0)]
+
+    def is_cut(self, trial: int) -> bool:
+        """Whether a trial is stopped because the ticks are used up."""
+        found = self.trials[trial]
+        return self.cut is not None and found.stop is not None and found.due == self.cut
 
     @property
     def is_over(self) -> bool:
         """Whether every trial has ended on the clock, and no further one comes."""
-        return not self._events and (self._is_used_up() or (self._is_planned and not self._queue))
+        return not self._events and (self.is_used_up or (self._is_planned and not self._queue))
 
     # --- decisions ----------------------------------------------------------------------------------------------------
 
@@ -157,6 +164,7 @@ class VirtualClock:
             self._pass(trial)
         else:
             trial.stop = epochs
+            self._stopped.append(trial)
 
     def _pass(self, trial: Trial) -> None:
         trial.passed += 1
@@ -171,14 +179,16 @@ class VirtualClock:
             return False
         epochs = min(trial.next for trial in alive)
         those = [trial for trial in alive if trial.next == epochs]
-        self.decider.compare(epochs, {trial.number: trial.rows[epochs] for trial in those})
+        # Where one has trained on, an earlier process has compared them.
+        if not any(later > epochs for trial in those for later in trial.rows):
+            self.decider.compare(epochs, {trial.number: trial.rows[epochs] for trial in those})
         for trial in those:
             self._pass(trial)
         return True
 
     # --- the clock ----------------------------------------------------------------------------------------------------
 
-    def _plan(self) -> bool:
+    def plan(self) -> bool:
         """Plan the trials of a further configuration; False where there is none."""
         planned = [] if self._is_planned else self.source.plan()
         self._is_planned = not planned
@@ -196,9 +206,9 @@ class VirtualClock:
 
     def _take_next(self) -> bool:
         """Give a free virtual worker the next trial; False where there is none of either."""
-        if len(self._events) >= self.workers or self._is_used_up():
+        if len(self._events) >= self.workers or self.is_used_up:
             return False
-        if not self._queue and not self._plan():
+        if not self._queue and not self.plan():
             return False
         trial = self._queue.popleft()
         trial.start = self.now
@@ -240,7 +250,9 @@ class VirtualClock:
         """Of all virtual workers until now."""
         return self._done + len(self._events) * self.now - self._starts
 
-    def _is_used_up(self) -> bool:
+    @property
+    def is_used_up(self) -> bool:
+        """Whether no trial is taken any more, because `max_ticks` are over."""
         return self.cut is not None or (self.max_ticks is not None and self._ticks() >= self.max_ticks)
 
     def _end_of_ticks(self) -> int | None:
@@ -264,4 +276,5 @@ class VirtualClock:
             assert trial.start is not None
             if tick - trial.start < trial.epochs:
                 trial.stop = tick - trial.start
+                self._stopped.append(trial)
             self._push(trial)

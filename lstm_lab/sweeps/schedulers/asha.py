@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from lstm_lab.registry import Named
+from lstm_lab.sweeps.ordering import Compares
 from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.wandb_format import WandbEarlyStopping, WandbSection
 
@@ -25,6 +26,7 @@ def from_hyperband(section: WandbSection) -> dict[str, object]:
 class ASHA(Scheduler, name="asha"):
     """Asynchronous successive halving (Li et al. 2020): at each rung the best 1/reduction_factor continue."""
 
+    compares = Compares.EARLIER_TRIALS
     from_wandb = {"hyperband": from_hyperband}
 
     class Config(Named):

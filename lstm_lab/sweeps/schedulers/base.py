@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from lstm_lab.experiment import Experiment
 from lstm_lab.registry import Registered
+from lstm_lab.sweeps.ordering import Compares
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.wandb_format import NoWandbEquivalent, Reader, WandbEarlyStopping
 
@@ -42,6 +43,8 @@ class Scheduler(Registered, kind="scheduler"):
 
     stops_trials: ClassVar[bool] = True
     """Whether trials are stopped before they are trained to completion."""
+    compares: ClassVar[Compares] = Compares.ANY_TRIALS
+    """What its decision about a trial depends on; the less it is, the less trials wait for each other."""
     from_wandb: ClassVar[Mapping[str, Reader[Mapping[str, object]]]] = {}
     """Type of W&B's `early_terminate` that this scheduler stands for -> from that section to the fields of `Config`."""
 

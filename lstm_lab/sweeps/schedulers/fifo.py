@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from lstm_lab.sweeps.ordering import Compares
 from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.wandb_format import WandbEarlyStopping
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 class FIFO(Scheduler, name="fifo"):
     """No early stopping: every trial is trained to completion."""
 
+    compares = Compares.EARLIER_TRIALS
     stops_trials = False
 
     def tune_scheduler(self, max_epochs: int, metric: str, mode: str) -> TrialScheduler:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import Field
 
 from lstm_lab.registry import Named
+from lstm_lab.sweeps.ordering import Compares
 from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.wandb_format import WandbEarlyStopping
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 class Median(Scheduler, name="median"):
     """Stops a trial whose best value is worse than the median of the others' running means (Golovin et al. 2017)."""
+
+    compares = Compares.EARLIER_TRIALS
 
     class Config(Named):
         grace_period: Annotated[int, Field(ge=1)] = 3

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from lstm_lab.config import Count
 from lstm_lab.registry import Named
+from lstm_lab.sweeps.ordering import Compares
 from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.schedulers.fifo import FIFO
 from lstm_lab.sweeps.space.domains import Overrides
@@ -41,6 +42,7 @@ class PopulationScheduler(Scheduler):
     """
 
     stops_trials = False
+    compares = Compares.POPULATION
 
     class Config(Named):
         perturbation_interval: Count = 5
@@ -71,6 +73,9 @@ class PopulationScheduler(Scheduler):
     def tune_scheduler(self, max_epochs: int, metric: str, mode: str) -> TrialScheduler:
         # Tune stops no trial; the driver copies checkpoints between run folders.
         return FIFO().tune_scheduler(max_epochs, metric, mode)
+
+    def decision_epochs(self, max_epochs: int) -> list[int]:
+        return list(range(self.perturbation_interval, max_epochs, self.perturbation_interval))
 
     def to_wandb(self) -> WandbEarlyStopping:
         raise NoWandbEquivalent("W&B has no population-based training; write scheduler: asha or fifo")

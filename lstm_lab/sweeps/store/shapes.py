@@ -37,6 +37,7 @@ class PopulationRow(Shape):
     gain: float | None = None
     overrides: Content | None = None
     source: str | None = None
+    at: Index | None = None
 
 
 class RemovedRow(Shape):

@@ -31,6 +31,10 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
     if sweep.confirm:
         listed = ", ".join(map(str, sweep.confirm.seeds))
         yield f"confirm    the best {sweep.confirm.top} configurations with seeds {listed}"
+    if sweep.order == "arrival":
+        yield "order      arrival: what is stopped or suggested depends on the speed of this machine"
+    elif sweep.learns_from_results:
+        yield f"order      virtual: {sweep.max_concurrent_trials} trials are considered at once"
     each = f"{resources.cpus:g} CPUs" + (f", {resources.gpus:g} GPUs" if resources.gpus else "")
     workers = f" for each of {resources.workers} workers" if resources.workers > 1 else ""
     yield f"resources  {each}{workers} per trial"
@@ -59,5 +63,8 @@ def _local_capacity(sweep: Sweep) -> Iterator[str]:
     yield f"at once    {min(capacity, trials)}, on {cpus} CPUs and {gpus} GPUs of this machine"
     if capacity == 0:
         yield "problem    no trial fits on this machine: lower resources, or give --address of a cluster"
-    elif sweep.is_population_based and capacity < trials:
-        yield f"problem    {sweep.scheduler.name} trains all of its {trials} trials at once: lower num_samples"
+    elif sweep.is_population_based and sweep.order == "arrival" and capacity < trials:
+        yield (
+            f"problem    {sweep.scheduler.name} trains all of its {trials} trials at once: lower num_samples, or write "
+            "order: virtual"
+        )

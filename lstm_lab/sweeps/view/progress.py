@@ -120,7 +120,8 @@ class SweepProgress:
             self.rows[trial].state = state
 
     def _count(self, trial: str, state: str) -> None:
-        row = self.running.pop(trial)
+        self.running.pop(trial, None)
+        row = self.rows[trial]
         row.state = state
         self.counts[state] += 1
         self.epochs += row.epochs

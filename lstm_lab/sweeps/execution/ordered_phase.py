@@ -1,0 +1,185 @@
+"""The search in the order of a virtual clock: what is tried and what is stopped depends on the sweep alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from ray.tune.search import Searcher as TuneSearcher
+
+from lstm_lab.files import Row
+from lstm_lab.sweeps.execution.population import Population
+from lstm_lab.sweeps.execution.search_phase import SearchPhase
+from lstm_lab.sweeps.execution.trial_source import PendingTrial
+from lstm_lab.sweeps.execution.tune_decider import TuneDecider
+from lstm_lab.sweeps.ordering import Answer, Decider, Planned, Report, VirtualClock
+from lstm_lab.sweeps.schedulers import PopulationScheduler
+from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
+from lstm_lab.sweeps.store.record import NEVER_STARTED
+
+
+class OrderedPhase(SearchPhase):
+    """The same search, with each suggestion and each stopping decision at its time on the virtual clock.
+
+    What the record holds is reported to a new clock: so a resumed sweep stands where it stood.
+    """
+
+    is_ordered = True
+
+    def load(self, trials: Sequence[Trial]) -> None:
+        self.set_up()
+        self.end_reason = self.folder.about.get("ended")
+        if self.end_reason:
+            return
+        self.known = {trial.id: trial for trial in trials}
+        self.recorded: dict[int, list[Trial]] = {}
+        """Number of a configuration -> its trials, of an earlier process."""
+        for trial in trials:
+            self.recorded.setdefault(trial.configuration, []).append(trial)
+        self.planned: list[PendingTrial] = []
+        self.numbers: dict[str, int] = {}
+        """Trial -> its number on the clock."""
+        self.waiting: set[str] = set()
+        """Trials that wait for a decision, in a process or without one."""
+        self.has_room: Callable[[], bool] = lambda: True
+        """Whether a real worker has nothing to do."""
+        self.on_exploit: Callable[[Row], None] = lambda row: None
+        """Called with the row of each lineage."""
+        self.clock = self._make_clock()
+        while self.clock.asks_ahead and len(self.clock.trials) < len(trials) and self.clock.plan():
+            pass
+        self._record_stops()
+        self.pending = []
+        self.num_remaining = self.num_trials - sum(trial.state in ENDED for trial in self.trials())
+
+    def _make_clock(self) -> VirtualClock:
+        sweep, scheduler, max_epochs = self.sweep, self.scheduler, self.base.trainer.max_epochs
+        limit = sweep.budget.epochs if sweep.budget else None
+        is_free = limit is None and sweep.patience_trials is None
+        decider: Decider
+        if isinstance(scheduler, PopulationScheduler):
+            workers, decider = self.num_trials, PopulationDecider(self, Population(self.folder, scheduler))
+        else:
+            workers = sweep.max_concurrent_trials
+            decider = TuneDecider(scheduler, max_epochs, self.base.monitor, self.base.mode, sweep.seed)
+        return VirtualClock(
+            workers,
+            self,
+            decider,
+            compares=scheduler.compares,
+            decision_epochs=scheduler.decision_epochs(max_epochs),
+            max_ticks=limit,
+            asks_ahead=is_free and not sweep.learns_from_results,
+            starts_ahead=is_free,
+        )
+
+    # --- the clock asks -----------------------------------------------------------------------------------------------
+
+    def plan(self) -> list[Planned]:
+        """The trials of the next configuration: recorded ones of an earlier process, or new ones."""
+        if self.end_reason or self.next_configuration >= self.num_configurations:
+            return []
+        number, self.next_configuration = self.next_configuration, self.next_configuration + 1
+        told, self.told = self.told, []
+        learns, known = self.sweep.learns_from_results, self.recorded.get(number, [])
+        if not known:
+            overrides = self.proposer.ask(number)
+        else:
+            overrides = known[0].overrides
+            # Asked again only where it will be asked for more.
+            if learns and len(self.recorded) < self.num_configurations:
+                self.proposer.replay(number, overrides)
+        self.pending = [PendingTrial(trial.id, trial.seed, overrides) for trial in known]
+        seeds = [seed for seed in self.sweep.seeds if seed not in {trial.seed for trial in known}]
+        self.add(number, overrides, seeds, told if learns else None)
+        return [self._plan_one(trial) for trial in self.pending]
+
+    def _plan_one(self, pending: PendingTrial) -> Planned:
+        self.numbers[pending.id] = len(self.planned)
+        self.planned.append(pending)
+        epochs = self.base.trainer.max_epochs
+        if "trainer.max_epochs" in pending.overrides:
+            epochs = self.sweep.experiment_for(pending.overrides, pending.seed).trainer.max_epochs
+        trial = self.known.get(pending.id)
+        rows: Mapping[int, Report] = {}
+        if trial is not None and trial.record is not None:
+            rows = {row["epoch"] + 1: row for row in trial.record.rows}
+        return Planned(epochs, rows, trial is not None and trial.state in ENDED)
+
+    def end(self, trial: int) -> None:
+        """The clock has come to the end of a trial."""
+        id = self.planned[trial].id
+        found = self.known.get(id)
+        self.learn(found if found is not None and found.state in ENDED else self.folder.trial(id))
+
+    # --- Tune asks and reports ----------------------------------------------------------------------------------------
+
+    def suggest(self, trial_id: str) -> Any:
+        if self.stop_reason:
+            return TuneSearcher.FINISHED
+        self._record_stops()
+        if not self.has_room():
+            return None
+        number = self.clock.take()
+        if number is not None:
+            return self.spec(self.planned[number]).config()
+        return TuneSearcher.FINISHED if self.clock.is_over else None
+
+    def report(self, trial: str, epochs: int, row: Row) -> None:
+        """A trial has trained so many epochs, or stands there after it was started again."""
+        self.clock.report(self.numbers[trial], epochs, row)
+
+    def answer(self, trial: str, epochs: int) -> Answer:
+        """Whether a trial trains on after so many epochs."""
+        return self.clock.answer(self.numbers[trial], epochs)
+
+    def trial_ended(self, trial: str) -> None:
+        self.waiting.discard(trial)
+        self.clock.end(self.numbers[trial])
+
+    def is_waiting(self, trial: str) -> bool:
+        return trial in self.waiting
+
+    def _record_stops(self) -> None:
+        """Trials that are stopped where an earlier process left them."""
+        for number, epochs in self.clock.stopped_unstarted():
+            id = self.planned[number].id
+            reason = self.trial_stop_reason(id)
+            self.folder.decide(id, "stopped", reason if epochs else f"{reason}; {NEVER_STARTED}")
+            self.trial_ended(id)
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
+    def is_exhausted(self) -> bool:
+        budget = self.sweep.budget
+        if budget is not None and budget.minutes is not None:
+            self.check_minutes(budget.minutes)
+        return self.stop_reason is not None
+
+    def trial_stop_reason(self, trial: str) -> str:
+        if self.stop_reason is None and self.clock.is_cut(self.numbers[trial]):
+            return self._epochs_reason()
+        return super().trial_stop_reason(trial)
+
+    def _epochs_reason(self) -> str:
+        assert self.sweep.budget is not None
+        return f"budget.epochs: {self.sweep.budget.epochs} epochs are done"
+
+    def early_end(self) -> str | None:
+        is_cut = self.clock.cut is not None or self.next_configuration < self.num_configurations
+        return super().early_end() or (self._epochs_reason() if self.clock.is_used_up and is_cut else None)
+
+
+class PopulationDecider:
+    """Compares the trials of a population."""
+
+    def __init__(self, phase: OrderedPhase, population: Population) -> None:
+        self.phase, self.population = phase, population
+
+    def decide(self, trial: int, epochs: int, row: Report) -> bool:
+        return True
+
+    def compare(self, epochs: int, rows: Mapping[int, Report]) -> None:
+        named = {self.phase.planned[number].id: row for number, row in rows.items()}
+        for event in self.population.compare(epochs, named):
+            self.phase.on_exploit(event)
