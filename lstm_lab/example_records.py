@@ -1,7 +1,4 @@
-"""examples.json of a run: predictions of its best epoch on samples of the validation split, as typed plain values.
-
-`lstm_lab.examples` writes it. Pages and W&B charts read it through `read_examples`, which needs no torch.
-"""
+"""examples.json of a run: predictions of its best epoch, as typed plain values. `read_examples` needs no torch."""
 
 from __future__ import annotations
 

@@ -71,7 +71,6 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     experiment = vowels.with_overrides(
         {"trainer.max_epochs": 243, "model.hidden_size": 96, "data.batch_size": 4, "optimizer.lr": 1e-3}
     )
-    # Far enough apart that the best one leads from the start: whoever else is stopped, in whatever order they come.
     rates = [1e-3 * 0.6**power for power in random.Random(0).sample(range(24), 24)]
     content = {
         "experiment": experiment.dump(), "space": {"optimizer.lr": {"grid": rates}},
@@ -121,17 +120,13 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     for trial in trials:
         epochs = [row["epoch"] for row in folder.run(trial.id).rows()]
         assert epochs == list(range(len(epochs))), trial.id
-    # Which trials are stopped depends on who arrives first at a rung; what a trial has learned by an epoch does not.
-    ours, theirs = values_by_rate(folder), values_by_rate(SweepFolder(tmp_path / "runs" / "undisturbed"))
-    assert ours.keys() == theirs.keys()
-    for rate, values in ours.items():
-        both = min(len(values), len(theirs[rate]))
-        assert both > 0
-        assert values[:both] == theirs[rate][:both], rate
-    summary = json.loads((folder.path / "summary.json").read_text())
-    assert summary["trials"]["total"] == 24
-    won = summary["winner"]
-    assert min(ours[won["config"]["optimizer.lr"]]) == ours[won["config"]["optimizer.lr"]][won["epoch"]]
+    # Whatever was killed, and on whatever workers: the same rows, stops and winner.
+    before = SweepFolder(tmp_path / "runs" / "undisturbed")
+    assert values_by_rate(folder) == values_by_rate(before)
+    assert [trial.state for trial in trials] == [trial.state for trial in before.trials()]
+    ours, theirs = (json.loads((each.path / "summary.json").read_text()) for each in (folder, before))
+    assert ours["trials"]["total"] == 24
+    assert ours["winner"] == theirs["winner"]
 
 
 def values_by_rate(folder):

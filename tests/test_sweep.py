@@ -32,7 +32,6 @@ from lstm_lab.sweeps.execution.ray_cluster import cluster
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.training import train
 
 
@@ -240,12 +239,12 @@ class PickyScheduler(FIFOScheduler):
 def test_a_scheduler_that_refuses_ended_trials_starts_without_them(swept, monkeypatch):
     folder, _, _ = swept
     source = SearchPhase(folder, "disabled", threading.Event(), lambda: 0.0)
-    view = SweepProgress("val/loss", "min", 8, 6, Console(quiet=True))
-    rungs = driver.restore_scheduler(folder, source, view)._brackets[0]._rungs
+    ended = source.trials()
+    rungs = driver.restore_scheduler(folder, source, ended)._brackets[0]._rungs
     assert sum(len(recorded) for _, recorded in rungs) > 8
     monkeypatch.setattr(driver, "build_scheduler", lambda source: PickyScheduler())
     with pytest.warns(RuntimeWarning, match="starts without the results of ended trials"):
-        assert isinstance(driver.restore_scheduler(folder, source, view), PickyScheduler)
+        assert isinstance(driver.restore_scheduler(folder, source, ended), PickyScheduler)
 
 
 # --- population-based training ----------------------------------------------------------------------------------------

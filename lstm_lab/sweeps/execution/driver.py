@@ -175,6 +175,14 @@ def start_scheduler(folder: SweepFolder, source: TrialSource, view: SweepProgres
     for trial in ended:
         view.add_ended(trial)
     if isinstance(source, OrderedPhase):
+        limit, places = source.sweep.max_concurrent_trials, count_places(source.sweep.resources)
+        if source.sweep.learns_from_results and limit < min(places, source.num_remaining):
+            view.console.print(
+                f"max_concurrent_trials: {limit} trials run at once, though {places} would fit: the searcher is asked "
+                "for the next when one has ended",
+                highlight=False,
+                soft_wrap=True,
+            )
         source.on_exploit = view.report_exploit
         return OrderedScheduler(source, view, lambda: max(1, count_places(source.sweep.resources)))
     return restore_scheduler(folder, source, ended)

@@ -160,6 +160,7 @@ class SummaryFile(Shape):
     skill: dict[str, Metrics | None]
     failures: list[Failure]
     confirmed: list[int] | None = None
+    order: str | None = None
     seconds: float | None = None
     command: str | None = None
     wandb: Content | None = None

@@ -39,6 +39,7 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
         "title": sweep.title,
         "metric": base.monitor,
         "mode": base.mode,
+        "order": sweep.order,
         "trials": {
             "total": len(trials),
             **{state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")},
