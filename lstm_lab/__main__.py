@@ -18,7 +18,7 @@ from lstm_lab.disk import explain
 from lstm_lab.printable import printable
 from lstm_lab.startup import lazy_imports
 from lstm_lab.sweeps.execution.scratch import remove_leftovers
-from lstm_lab.verbs import about, data, runs, sweeps, understanding, views
+from lstm_lab.verbs import about, before, data, runs, sweeps, understanding, views
 from lstm_lab.verbs.options import echo
 
 app = typer.Typer(
@@ -47,6 +47,8 @@ def options(
 
 
 app.command()(runs.train)
+app.command()(before.find_lr)
+app.command()(before.find_batch_size)
 app.command()(runs.evaluate)
 app.command()(runs.predict)
 app.command()(understanding.explain)

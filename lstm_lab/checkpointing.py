@@ -9,8 +9,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from pickle import PickleError
 from typing import NamedTuple
@@ -47,8 +46,32 @@ class RankCheckpoint(Callback):
         if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
             trainer.should_stop = True
 
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, Learner)
+        pl_module.takes_roll_backs = True
+
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        roll_back(trainer, None)
         trainer.save_checkpoint(os.devnull, weights_only=False)
+
+
+def roll_back(trainer: pl.Trainer, best: Path | None) -> int | None:
+    """Return to the best epoch where the schedule wants it; every process calls this at the end of an epoch.
+
+    Args:
+        best: its checkpoint, on rank 0.
+
+    Returns:
+        That epoch; None where training goes on from where it is.
+    """
+    learner = trainer.lightning_module
+    assert isinstance(learner, Learner)
+    if not learner.rolls_back:
+        return None
+    own: Row = {} if best is None else read_checkpoint(best)
+    checkpoint = trainer.strategy.broadcast(own)
+    learner.roll_back(checkpoint)
+    return epochs_in(checkpoint) - 1
 
 
 class RunCheckpoint(RankCheckpoint):
@@ -99,6 +122,9 @@ class RunCheckpoint(RankCheckpoint):
             "seconds": round(seconds, 3),
         }
         self.seconds = seconds
+        returned = roll_back(trainer, self.run.best_checkpoint)
+        if returned is not None:
+            row["rolled_back_to"] = returned
         self.epochs += 1
         self.run.append(row)
         self.tracker.log(row)
@@ -232,7 +258,7 @@ def read_checkpoint(path: Path) -> Row:
     verify_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        found = {key: content[key] for key in ("state_dict", "callbacks", "learner")}
+        found = {key: content[key] for key in ("state_dict", "callbacks", "learner", "optimizer_states")}
     except (OSError, RuntimeError, LookupError, ValueError, EOFError, TypeError, AttributeError, PickleError) as error:
         raise DataError(f"{path}: incomplete or not ours ({type(error).__name__})") from None
     if _is_whole(found):
@@ -264,39 +290,3 @@ class InPlaceCheckpoints(TorchCheckpointIO):
         torch.save(checkpoint, content)
         with Path(path).open("wb") as file:
             file.write(content.getbuffer())
-
-
-class TrainingStart(Callback):
-    """Whether training has begun: what is raised before is about the checkpoint that it was to continue from."""
-
-    def __init__(self) -> None:
-        self.reached = False
-
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self.reached = True
-
-
-@contextmanager
-def explained_fit(checkpoint: Path | None) -> Iterator[TrainingStart]:
-    """Turn what Lightning raises in `fit` into our errors. The callback that it gives must be among the Trainer's.
-
-    Args:
-        checkpoint: to continue from; None: from the beginning.
-
-    Raises:
-        KeyboardInterrupt: Lightning ends the process with an exit code of its own.
-        DataError: the checkpoint can be read, but holds something else than this run's state.
-    """
-    start = TrainingStart()
-    try:
-        yield start
-    except SystemExit as end:
-        if isinstance(end.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        raise
-    except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
-        if checkpoint is None or start.reached or isinstance(error, torch.OutOfMemoryError):
-            raise
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
-        raise DataError(f"{checkpoint}: is not a checkpoint of this run ({reason}): delete it to continue from the one "
-                        "before it, or from the beginning") from error  # fmt: skip

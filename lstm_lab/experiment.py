@@ -15,8 +15,10 @@ from lstm_lab.cells import Cell
 from lstm_lab.config import Config, ConfigError, Count, DataError
 from lstm_lab.data import Dataset
 from lstm_lab.models import Model, SequenceModel
-from lstm_lab.optimizers import Optimizer, Schedule
+from lstm_lab.optimizers import Averaging, Optimizer, Schedule
 from lstm_lab.optimizers.adam import Adam
+from lstm_lab.optimizers.averaging.none import NoAveraging
+from lstm_lab.optimizers.clipping import AutoClip, Clipping, clipping_of
 from lstm_lab.optimizers.schedules.constant import Constant
 from lstm_lab.registry import ManyOf, Named, OneOf, expand_choices
 from lstm_lab.regularizers import Regularizer
@@ -35,14 +37,41 @@ class Trainer(Config):
     """Epochs at most."""
     patience: Count | None = 10
     """Epochs without improvement of the monitored metric before training stops early; null: never."""
+    min_delta: Annotated[float, Field(ge=0.0)] = 0.0
+    """Least change of the monitored metric that counts as an improvement for `patience`."""
     gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
-    """Maximum norm of the gradient; null: not clipped."""
+    """Maximum norm of the gradient, or of each of its components; null: not clipped."""
+    gradient_clip_algorithm: Literal["norm", "value", "autoclip"] = "norm"
+    """What is limited: norm, the norm of the gradient; value, each component; autoclip, the norm, and besides by a
+    percentile of the norms of all steps so far (Seetharaman et al. 2020)."""
+    gradient_clip_percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 10.0
+    """That percentile."""
     accelerator: Accelerator = "auto"
     """Device; `auto` is a GPU if there is one."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
     """Floating-point precision of the forward and backward pass."""
     num_threads: Count = 1
     """CPU threads: part of the experiment, because sums over more threads are rounded differently."""
+
+    @model_validator(mode="after")
+    def _check_fields_have_an_effect(self) -> Trainer:
+        algorithm = self.gradient_clip_algorithm
+        if algorithm == "value" and self.gradient_clip_val is None:
+            raise ValueError("gradient_clip_algorithm=value would do nothing: gradient_clip_val is null; give a number")
+        if algorithm != "autoclip" and self.gradient_clip_percentile != 10.0:
+            raise ValueError(
+                f"gradient_clip_percentile={self.gradient_clip_percentile:g} would do nothing with "
+                f"gradient_clip_algorithm={algorithm}: leave it out, or choose autoclip"
+            )
+        if self.min_delta and self.patience is None:
+            raise ValueError(f"min_delta={self.min_delta:g} would do nothing: patience is null; leave one of them out")
+        return self
+
+    def clipping(self) -> Clipping:
+        """The clipping of gradients that the fields mean."""
+        if self.gradient_clip_algorithm == "autoclip":
+            return AutoClip(self.gradient_clip_percentile, self.gradient_clip_val)
+        return clipping_of(self.gradient_clip_val, self.gradient_clip_algorithm)
 
     def device(self, accelerator: Accelerator | None = None) -> torch.device:
         """Where a trained run is evaluated.
@@ -79,8 +108,10 @@ class Experiment(Config):
     """The network."""
     optimizer: Annotated[Named, OneOf(Optimizer, default="adam")] = Adam.Config()
     """The optimiser."""
-    schedule: Annotated[Named, OneOf(Schedule, default="constant")] = Constant.Config()
+    schedule: Annotated[Schedule.Config, OneOf(Schedule, default="constant")] = Constant.Config()
     """The learning rate over the steps."""
+    averaging: Annotated[Averaging.Config, OneOf(Averaging, default="none")] = NoAveraging.Config()
+    """An average of the weights, which is validated and evaluated in their place."""
     regularizers: Annotated[tuple[Regularizer.Config, ...], ManyOf(Regularizer)] = ()
     """What acts against overfitting, besides the model's own dropout and the optimizer's weight decay."""
     trainer: Trainer = Trainer()
@@ -99,6 +130,7 @@ class Experiment(Config):
             raise ValueError(f"task '{self.task.name}' does not go with data '{self.data.name}'; {way_out}")
         self.task.check(self.data)
         self.model.check(self.task, self.data)
+        self.schedule.check_patience(self.trainer.patience)
         for regularizer in self.regularizers:
             regularizer.check_fits(self.model, self.data)
         return self

@@ -4,39 +4,29 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.plugins.precision import MixedPrecision
 from torch import Tensor
 
-from lstm_lab.config import ConfigError, Fault
+from lstm_lab.averaged_weights import AveragedWeights
+from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.loader import SequenceDataModule
+from lstm_lab.diverged import Diverged as Diverged
+from lstm_lab.diverged import check_finite
 from lstm_lab.models import Model
 from lstm_lab.models.base import Output, StatefulModel
 from lstm_lab.models.sites import StepKey
-from lstm_lab.models.state import EncoderState, map_state, restore_state, state_tensors
-from lstm_lab.optimizers import Optimizer, Schedule
+from lstm_lab.models.state import EncoderState, StreamState, map_state, restore_state, state_tensors
+from lstm_lab.optimizers import Averaging, Optimizer, Schedule
 from lstm_lab.optimizers.clipping import Clipping, clipping_of
+from lstm_lab.step_count import restore_step
 from lstm_lab.tasks.base import Task, better
 from lstm_lab.training_step import StepHook, TrainingStep
-
-
-class Diverged(Fault):
-    """The loss is NaN or infinite: a failure, never a result."""
-
-    exit_code = 4
-
-
-class StreamState(NamedTuple):
-    """What the last batch of a stream left for the next one."""
-
-    state: EncoderState
-    ends: Tensor
-    """(B,) int64 position in the stream behind each chunk."""
 
 
 class Learner(pl.LightningModule):
@@ -53,6 +43,7 @@ class Learner(pl.LightningModule):
         optimizer: builds the torch optimiser of the model's parameters.
         schedule: learning rate of each step.
         hooks: what else takes part in each step, in this order.
+        averaging: of weights; validation and the weights in a checkpoint are the average once there is one. None: none.
         clipping: of gradients; None: the Trainer's `gradient_clip_val` and `gradient_clip_algorithm`.
     """
 
@@ -64,15 +55,20 @@ class Learner(pl.LightningModule):
         schedule: Schedule,
         *,
         hooks: Sequence[StepHook] = (),
+        averaging: Averaging | None = None,
         clipping: Clipping | None = None,
     ) -> None:
         super().__init__()
         self.model, self.task, self.optimizer, self.schedule = model, task, optimizer, schedule
         self.scores = task.metrics()
-        self.step, self.clipping = TrainingStep(model, task, hooks), clipping
+        self.averaged = AveragedWeights(averaging, model) if averaging and averaging.is_used else None
+        self.step = TrainingStep(model, task, hooks if self.averaged is None else (*hooks, self.averaged))
+        self.clipping = clipping
         self.validation_sums = torch.zeros(2)
         self.best: float | None = None
         self.improved = False
+        self.takes_roll_backs = False
+        """Whether a callback rolls it back to the best epoch when `rolls_back` says so."""
         self.stream: StreamState | None = None
         self._resumed: dict[str, Any] | None = None
         self._logged_step = 0
@@ -115,6 +111,8 @@ class Learner(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self.step.to(self.device)
+        if self.averaged is not None:
+            self.averaged.averaging.to(self.device)
         if self._resumed is None:  # What an earlier, interrupted fit has left is not part of this one.
             self.step.reset()
 
@@ -169,6 +167,9 @@ class Learner(pl.LightningModule):
         self.step.end()
 
     def on_validation_epoch_start(self) -> None:
+        if self.averaged is not None and self.trainer.state.fn == "fit" and not self.trainer.sanity_checking:
+            self.averaged.after_epoch(self._progress())
+            self.averaged.use_average()
         self.scores.reset()
         self.validation_sums = torch.zeros(2, device=self.device)
 
@@ -191,7 +192,7 @@ class Learner(pl.LightningModule):
             self.log_dict(validated, batch_size=1)
             return
         row = {**self._training_metrics(), **validated, "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}
-        self._check_finite(row)
+        check_finite(row, self.current_epoch, self.optimizer.lr)
         monitored = row[f"val/{self.task.monitor}"]
         if math.isnan(monitored):
             raise ConfigError(
@@ -201,22 +202,39 @@ class Learner(pl.LightningModule):
         self.improved = better(monitored, self.best, self.task.mode)
         self.best = monitored if self.improved else self.best
         self.schedule.observe(self.improved)
+        if self.averaged is not None:
+            self.averaged.averaging.observe(monitored, self.task.mode)
+            self.averaged.use_trained()
         self.log_dict(row, batch_size=1)
+
+    def _progress(self) -> float:
+        """Share of all epochs that are trained, that in progress among them; 0 without a limit of epochs."""
+        epochs = self.trainer.max_epochs or -1
+        return (self.current_epoch + 1) / epochs if epochs > 0 else 0.0
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether the schedule wants the weights and the optimizer of the best epoch back."""
+        return self.schedule.rolls_back
+
+    def roll_back(self, checkpoint: Mapping[str, Any]) -> None:
+        """Take over weights, their average, and the optimizer's state from a checkpoint; everything else goes on."""
+        weights = dict(checkpoint["state_dict"])
+        if self.averaged is not None:
+            self.averaged.restore(weights, checkpoint["learner"]["averaging"])
+            self.averaged.averaging.to(self.device)
+        self.load_state_dict(weights)
+        state = self.optimizer.restored(checkpoint["optimizer_states"][0], self.model)
+        self.trainer.optimizers[0].load_state_dict(state)
 
     def on_train_epoch_end(self) -> None:
         if self.trainer.enable_validation:
             return
+        if self.averaged is not None:
+            self.averaged.after_epoch(self._progress())
         row = {**self._training_metrics(), "lr": self.trainer.optimizers[0].param_groups[0]["lr"]}
-        self._check_finite(row)
+        check_finite(row, self.current_epoch, self.optimizer.lr)
         self.log_dict(row, batch_size=1)
-
-    def _check_finite(self, row: dict[str, float]) -> None:
-        for name in ("train/loss", "val/loss"):
-            if not math.isfinite(row.get(name, 0.0)):
-                raise Diverged(
-                    f"{name} is {row[name]} in epoch {self.current_epoch}: lower optimizer.lr "
-                    f"(now {self.optimizer.lr}) or set trainer.gradient_clip_val"
-                )
 
     def _training_metrics(self) -> dict[str, float]:
         """Since they were last logged, over all workers; the next ones are counted from here."""
@@ -243,6 +261,7 @@ class Learner(pl.LightningModule):
         checkpoint["learner"] = {
             **self.step.state_dict(),
             "clipping": {} if self.clipping is None else self.clipping.state_dict(),
+            "averaging": None if self.averaged is None else self.averaged.store(checkpoint["state_dict"]),
             "best": self.best,
             "schedule": self.schedule.state_dict(),
             "logged_step": self._logged_step,
@@ -258,6 +277,8 @@ class Learner(pl.LightningModule):
         self.step.load_state_dict(stored["sums"], stored.get("hooks", ()))  # Format 1 had no hooks.
         if self.clipping is not None:
             self.clipping.load_state_dict(stored.get("clipping", {}))
+        if self.averaged is not None and self.trainer.state.fn == "fit":
+            self.averaged.restore(checkpoint["state_dict"], stored["averaging"])
         self.best = stored["best"]
         self.schedule.load_state_dict(stored["schedule"])
         stream = stored.get("carried")
@@ -268,26 +289,19 @@ class Learner(pl.LightningModule):
     def on_train_start(self) -> None:
         if math.isinf(self.trainer.estimated_stepping_batches) and self.schedule.needs_total_steps:
             raise ConfigError(f"schedule '{self.schedule.name}' needs the number of steps: give the Trainer max_epochs")
+        if self.averaged is not None and self.averaged.averaging.needs_max_epochs and self._progress() == 0:
+            name = self.averaged.averaging.name
+            raise ConfigError(f"averaging '{name}' needs the number of epochs: give the Trainer max_epochs")
+        if self.schedule.may_roll_back and not self.takes_roll_backs:
+            raise ConfigError(f"schedule '{self.schedule.name}' needs the checkpoints of lstm_lab.train: train by that")
         resumed, self._resumed = self._resumed, None
         if resumed is None:
             self._logged_step = self.trainer.global_step
             return
-        self._restore_step(step := resumed["global_step"])
+        restore_step(self.trainer, step := resumed["global_step"])
         # Without the entry, as in format 1, each epoch was logged at its end.
         self._logged_step = resumed.get("logged_step", step - step % int(self.trainer.num_training_batches))
         # Last of all set-up, so that nothing between the checkpoint and the first batch draws from the generator.
         torch.set_rng_state(resumed["rng"])
         if "cuda_rng" in resumed:
             torch.cuda.set_rng_state(resumed["cuda_rng"])
-
-    def _restore_step(self, step: int) -> None:
-        """Set `trainer.global_step` to that of a checkpoint.
-
-        Lightning counts steps that it takes itself and steps taken in `training_step` apart, and a checkpoint of the
-        one kind may be continued in the other.
-        """
-        loop = self.trainer.fit_loop.epoch_loop
-        for progress in (
-            loop.automatic_optimization.optim_progress.optimizer.step, loop.manual_optimization.optim_step_progress
-        ):  # fmt: skip
-            progress.total.ready = progress.total.completed = step

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, PredictionRow
-from lstm_lab.learner import Learner, StreamState
+from lstm_lab.learner import Learner
 from lstm_lab.models.sites import StepKey, keyed_parts
+from lstm_lab.models.state import StreamState
 from lstm_lab.tasks.base import Task
 
 ENDS = (0.05, 0.95)

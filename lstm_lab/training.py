@@ -18,7 +18,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels, links
 from lstm_lab.block_learner import BlockLearner, blocks_suffice
-from lstm_lab.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, explained_fit, newest_checkpoint
+from lstm_lab.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, newest_checkpoint
 from lstm_lab.code_state import CodeState
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
@@ -27,8 +27,8 @@ from lstm_lab.data.kinds.known_values import check_targets
 from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
+from lstm_lab.fit_errors import explained_fit
 from lstm_lab.notebook_bar import NotebookBar
-from lstm_lab.optimizers.clipping import clipping_of
 from lstm_lab.progress import in_notebook
 from lstm_lab.records import finite
 from lstm_lab.regularizers import Regularizers
@@ -115,7 +115,7 @@ def train(
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group)
             if rank is None and blocks_suffice(experiment.trainer.precision, callbacks):
-                learner.use_blocks(clipping_of(experiment.trainer.gradient_clip_val, None), stop)
+                learner.use_blocks(experiment.trainer.clipping(), stop)
             checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop)
             fit(experiment, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
             state = "finished"
@@ -173,7 +173,7 @@ def fit(
     rank: DistributedRank | None,
 ) -> None:
     """Lightning's fit, in one process or as one rank of several; rank 0 passes the checkpoint to resume from."""
-    blocks = not learner.automatic_optimization
+    blocks, learner.clipping = not learner.automatic_optimization, experiment.trainer.clipping()
     with quiet(), rank.process_group(experiment.trainer.accelerator) if rank else nullcontext():
         data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment,
                                   blocks=blocks)  # fmt: skip
@@ -213,7 +213,8 @@ def build_from(experiment: Experiment, info: DataInfo) -> BlockLearner:
     model = experiment.model.build(info, task)
     chosen = [(each.build(), each.places()) for each in experiment.regularizers]
     hooks = [Regularizers(model, chosen)] if chosen else []
-    return BlockLearner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks)
+    return BlockLearner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks,
+                        averaging=experiment.averaging.build())  # fmt: skip
 
 
 def build_trainer(
@@ -226,9 +227,8 @@ def build_trainer(
     """Lightning's Trainer, without a logger or checkpoints, which `RunCheckpoint` writes."""
     settings = experiment.trainer
     if settings.patience is not None:
-        early_stopping = EarlyStopping(
-            experiment.monitor, mode=experiment.mode, patience=settings.patience, check_on_train_epoch_end=False
-        )
+        early_stopping = EarlyStopping(experiment.monitor, settings.min_delta, settings.patience, mode=experiment.mode,
+                                       check_on_train_epoch_end=False)  # fmt: skip
         callbacks = [early_stopping, *callbacks]
     if progress:
         callbacks = [*callbacks, NotebookBar() if in_notebook() else TerminalBar()]
@@ -239,7 +239,6 @@ def build_trainer(
         strategy=rank.strategy() if rank else "auto",
         precision=settings.precision,
         max_epochs=settings.max_epochs,
-        gradient_clip_val=None if blocks else settings.gradient_clip_val,
         callbacks=callbacks,
         plugins=[InPlaceCheckpoints()],
         logger=False,

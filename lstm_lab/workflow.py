@@ -142,6 +142,7 @@ def run_experiment(
         Fault: bad data, or a loss that is not a number.
     """
     from lstm_lab.evaluate import evaluate
+    from lstm_lab.out_of_memory import OutOfMemory, within_memory
     from lstm_lab.report import write_report
     from lstm_lab.stop_signal import stop_on_signal
     from lstm_lab.tracking import publish_best
@@ -149,10 +150,14 @@ def run_experiment(
 
     stop, again = stop or threading.Event(), f"lstm-lab train --resume {run.path}"
     with _resumable(again), disk.explained(run.path, again):
-        with stop_on_signal(stop):
-            result = train(
-                experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress, on_epoch=on_epoch
-            )
+        try:
+            with stop_on_signal(stop), within_memory(experiment.data.batch_size):
+                result = train(
+                    experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress, on_epoch=on_epoch
+                )
+        except OutOfMemory as error:
+            run.mark_failed(error)
+            raise
         scores = evaluate(run, "validation", dataset)
         run.describe(validation={**scores.dump(), "epoch": result.epoch})
         report = write_report(run.path)

@@ -13,7 +13,7 @@ from lstm_lab.training import build
 FILES = sorted((Path(__file__).parent.parent / "conf").glob("*.yaml"))
 
 
-LARGE = {"imdb_lstm"}
+LARGE = {"imdb_lstm", "imdb_keras_lstm"}
 """Reading takes half a minute without a cache."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -36,3 +37,11 @@ def restore_state(tensors: Iterable[Tensor], form: EncoderState) -> EncoderState
     """
     stored = iter(tensors)
     return map_state(lambda _: next(stored), form)
+
+
+class StreamState(NamedTuple):
+    """What the last batch of a stream left for the next one."""
+
+    state: EncoderState
+    ends: Tensor
+    """(B,) int64 position in the stream behind each chunk."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from bisect import insort
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -55,6 +57,44 @@ class ClipByValue(Clipping):
         norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
         torch.nn.utils.clip_grad_value_(parameters, self.limit)
         return norm
+
+
+class AutoClip(Clipping):
+    """Seetharaman et al. (2020): the norm is limited by a percentile of the norms of all steps so far, with this one.
+
+    The norm is read off the device in each step.
+
+    Args:
+        percentile: between 0 and 100, with linear interpolation.
+        limit: on the norm besides; None: no other.
+    """
+
+    def __init__(self, percentile: float, limit: float | None = None) -> None:
+        self.percentile, self.limit = percentile, math.inf if limit is None else limit
+        self.norms: list[float] = []
+        """Of all steps whose gradient was finite, in order of size."""
+
+    def clip(self, parameters: Sequence[nn.Parameter]) -> Tensor:
+        norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], foreach=True)
+        if math.isfinite(value := float(norm)):
+            insort(self.norms, value)
+            limit = min(self.limit, self._norm_at_percentile())
+            torch.nn.utils.clip_grads_with_norm_(parameters, limit, norm, foreach=True)
+        return norm
+
+    def _norm_at_percentile(self) -> float:
+        position = (len(self.norms) - 1) * self.percentile / 100
+        below = math.floor(position)
+        above = min(below + 1, len(self.norms) - 1)
+        return self.norms[below] + (position - below) * (self.norms[above] - self.norms[below])
+
+    def state_dict(self) -> dict[str, object]:
+        return {"norms": torch.tensor(self.norms, dtype=torch.float64)}
+
+    def load_state_dict(self, state: Mapping[str, object]) -> None:
+        norms = state["norms"]
+        assert isinstance(norms, Tensor)
+        self.norms = norms.tolist()
 
 
 def clipping_of(value: float | None, algorithm: str | None) -> Clipping:

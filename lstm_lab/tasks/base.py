@@ -94,7 +94,7 @@ class Task(Registered, Generic[SplitT], kind="task"):
         return batch.x, batch.lengths
 
     def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:
-        """The model's logits before they are scored, same shape; unchanged for most tasks."""
+        """The model's logits before they are scored; unchanged for most tasks."""
         return logits
 
     def num_targets(self, batch: Batch) -> int | Tensor:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torchmetrics import MetricCollection
 from torchmetrics.classification import (
@@ -33,6 +33,7 @@ MAXIMISED = frozenset({"accuracy", "macro_f1", "auroc"})
 BINS = 15
 """Of confidence, for the calibration error."""
 
+LossName = Literal["cross_entropy", "binary_cross_entropy", "focal"]
 ClassWeights = Annotated[tuple[Annotated[float, Field(gt=0.0, strict=False)], ...], Field(strict=False)]
 
 
@@ -44,6 +45,24 @@ class ClassConfig(Task.Config):
     weight in training; or a number for each class, in the order of their names."""
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """Share of the target spread evenly over all classes (Szegedy et al. 2016)."""
+    loss: LossName = "cross_entropy"
+    """Of a target: cross-entropy over the classes; binary cross-entropy of two classes with one logit, as behind
+    Dense(1, sigmoid); or focal, (1 - p)^gamma times the cross-entropy, p the probability of the right class (Lin et al.
+    2017)."""
+    gamma: Annotated[float, Field(gt=0.0, le=100.0)] = 2.0
+    """Of the focal loss: how little a target counts that is predicted well."""
+
+    @model_validator(mode="after")
+    def _check_fields_of_the_loss(self) -> ClassConfig:
+        if self.loss != "focal" and self.gamma != 2.0:
+            raise ValueError(
+                f"gamma={self.gamma:g} would do nothing: loss is {self.loss}; leave it out, or choose focal"
+            )
+        if self.loss == "focal" and self.label_smoothing:
+            raise ValueError(
+                f"label_smoothing={self.label_smoothing:g}: the focal loss is of one right class; leave one of them out"
+            )
+        return self
 
 
 class CrossEntropy:
@@ -51,14 +70,25 @@ class CrossEntropy:
 
     Not divided by the weights of a batch, so that the mean over many targets is the same in batches of any size.
 
+    Args:
+        loss: `focal` is (1 - p)^gamma times it; `binary_cross_entropy` the same of one logit.
+
     Raises:
-        ConfigError: not one weight for each class.
+        ConfigError: not one weight for each class, or one logit for more than two classes.
     """
 
-    def __init__(self, info: ClassInfo, class_weights: str | tuple[float, ...], label_smoothing: float) -> None:
+    def __init__(
+        self, info: ClassInfo, class_weights: str | tuple[float, ...], label_smoothing: float,
+        loss: LossName = "cross_entropy", gamma: float = 2.0,
+    ) -> None:  # fmt: skip
         self.label_smoothing = label_smoothing
+        self.gamma = gamma if loss == "focal" else None
         self.weights: Tensor | None = None
         K, counts = len(info.classes), info.counts
+        self.num_logits = 1 if loss == "binary_cross_entropy" else K
+        """That a model predicts for a target."""
+        if self.num_logits == 1 and K != 2:
+            raise ConfigError(f"task.loss: binary_cross_entropy is for two classes, and there are {K}: choose another")
         if isinstance(class_weights, tuple):
             if len(class_weights) != K:
                 raise ConfigError(f"task.class_weights has {len(class_weights)} numbers, but there are {K} classes: "
@@ -68,10 +98,19 @@ class CrossEntropy:
             n = torch.tensor(counts, dtype=torch.float32)
             self.weights = n.sum() / (K * n.clamp(min=1))
 
+    def class_logits(self, logits: Tensor) -> Tensor:
+        """(..., num_logits) to (..., K): one logit z becomes (0, z), whose softmax is (1 - sigmoid(z), sigmoid(z))."""
+        return torch.cat([torch.zeros_like(logits), logits], -1) if self.num_logits == 1 else logits
+
     def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(logits)
         smoothing = self.label_smoothing
-        return F.cross_entropy(logits, y, weights, ignore_index=-1, reduction="none", label_smoothing=smoothing)
+        loss = F.cross_entropy(logits, y, weights, ignore_index=-1, reduction="none", label_smoothing=smoothing)
+        if self.gamma is None:
+            return loss
+        p = logits.softmax(-1).gather(-1, y.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+        # Rounding may leave p above 1, and at p = 1 the derivative of a power below 1 is infinite.
+        return (1 - p).clamp(min=torch.finfo(p.dtype).tiny) ** self.gamma * loss
 
 
 def class_columns(classes: Sequence[str]) -> tuple[str, ...]:

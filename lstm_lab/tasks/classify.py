@@ -17,6 +17,7 @@ from lstm_lab.tasks.classification import (
     ClassConfig,
     ClassificationMetrics,
     CrossEntropy,
+    LossName,
     class_columns,
     class_probabilities,
     class_rows,
@@ -42,9 +43,15 @@ class Classify(Task[ClassificationSplit], name="classify"):
         monitor: str,
         class_weights: str | tuple[float, ...] = "none",
         label_smoothing: float = 0.0,
+        loss: LossName = "cross_entropy",
+        gamma: float = 2.0,
     ) -> None:
-        self.classes, self.output_size, self.monitor = info.classes, len(info.classes), monitor
-        self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing)
+        self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing, loss, gamma)
+        self.classes, self.output_size, self.monitor = info.classes, self.cross_entropy.num_logits, monitor
+
+    def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:
+        """A logit for each class, where the model predicts one for two."""
+        return self.cross_entropy.class_logits(logits)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return self.cross_entropy(logits, batch.y).mean()
@@ -74,7 +81,7 @@ class Classify(Task[ClassificationSplit], name="classify"):
                 # A feature that is constant within each class, as of a mask without missing values, says nothing wrong.
                 warnings.filterwarnings("ignore", "self.within_class_std_dev_", UserWarning)
                 model.fit(inputs, train.labels.numpy())
-            log_probabilities = class_probabilities(model, test_inputs, self.output_size).log()
+            log_probabilities = class_probabilities(model, test_inputs, len(self.classes)).log()
             scores[name] = score(self.metrics(), log_probabilities, batch)
         return scores
 

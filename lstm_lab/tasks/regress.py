@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import torch
@@ -15,6 +16,7 @@ from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSp
 from lstm_lab.files import Row
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics, plain_values, score
 
+LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 MAX_EXAMPLES = 400
 """Targets and predictions that a report shows."""
 
@@ -43,15 +45,18 @@ class RegressionMetrics(Metric, TaskMetrics):
 
 
 class Regress(Task[RegressionSplit], name="regress"):
-    """Mean squared error of the values of a sequence, standardised where the data are."""
+    """Values of a sequence, standardised where the data are."""
 
     accepts = SequenceRegression
 
     class Config(Task.Config):
         monitor: Literal["mse", "mae"] = "mse"
-        """Metric that compares epochs and trials. The loss is the mse of standardised values."""
+        """Metric that compares epochs and trials."""
+        loss: Literal["mse", "mae", "huber"] = "mse"
+        """What training minimises, of standardised values; huber is quadratic within one standard deviation."""
 
-    def __init__(self, info: RegressionInfo, monitor: str) -> None:
+    def __init__(self, info: RegressionInfo, monitor: str, loss: str = "mse") -> None:
+        self.error = LOSSES[loss]
         self.targets, self.output_size, self.monitor = info.targets, len(info.targets), monitor
         self.scale: tuple[Tensor, Tensor] | None = None
         if info.target_std:  # In float64: a target of 1e9 that varies by 1 has no digit left for it in float32.
@@ -67,8 +72,9 @@ class Regress(Task[RegressionSplit], name="regress"):
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         if self.scale is None:
-            return F.mse_loss(logits, batch.y)
-        return ((logits - batch.y) / self.scale[1].to(logits.device)).square().mean().float()
+            return self.error(logits, batch.y)
+        difference = (logits - batch.y) / self.scale[1].to(logits.device)
+        return self.error(difference, torch.zeros_like(difference)).float()
 
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()

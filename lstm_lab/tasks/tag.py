@@ -19,6 +19,7 @@ from lstm_lab.tasks.classification import (
     ClassConfig,
     ClassificationMetrics,
     CrossEntropy,
+    LossName,
     class_columns,
     class_rows,
     mean_of_classes,
@@ -54,9 +55,15 @@ class Tag(Task[TaggedSplit], name="tag"):
         monitor: str,
         class_weights: str | tuple[float, ...] = "none",
         label_smoothing: float = 0.0,
+        loss: LossName = "cross_entropy",
+        gamma: float = 2.0,
     ) -> None:
-        self.classes, self.output_size, self.monitor = info.classes, len(info.classes), monitor
-        self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing)
+        self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing, loss, gamma)
+        self.classes, self.output_size, self.monitor = info.classes, self.cross_entropy.num_logits, monitor
+
+    def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:
+        """A logit for each class, where the model predicts one for two."""
+        return self.cross_entropy.class_logits(logits)
 
     def num_targets(self, batch: Batch) -> Tensor:
         return (batch.y >= 0).sum()

@@ -30,12 +30,18 @@ def train(
         bool,
         typer.Option("--dry-run", help="Print shapes, parameters, baselines and the time of an epoch; make no folder."),
     ] = False,
+    overfit_batches: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train on the first batches alone, and print their loss; make no folder."),
+    ] = None,
 ) -> None:
     """Train one experiment, or resume an interrupted run."""
     if (conf is None) == (resume is None):
         raise ConfigError("train: give either an experiment file, as conf/vowels_lstm.yaml, or --resume RUN")
     if dry_run and resume is not None:
         raise ConfigError("--dry-run: needs an experiment file; a resumed run was planned when it started")
+    if overfit_batches is not None and (dry_run or resume is not None):
+        raise ConfigError("--overfit-batches: needs an experiment file, without --dry-run and --resume")
     if resume is not None:
         return resume_run(resume, overrides, wandb)
     early.check_experiment(str(conf), overrides or ())
@@ -49,6 +55,14 @@ def train(
 
         for text in plan(experiment, experiment.data.build()):
             echo(text)
+        return None
+    if overfit_batches is not None:
+        from lstm_lab.out_of_memory import within_memory
+        from lstm_lab.overfit import overfit
+
+        with within_memory(experiment.data.batch_size):
+            for text in overfit(experiment, experiment.data.build(), overfit_batches):
+                echo(text)
         return None
     run, dataset = create_run(experiment, name=name, stem=Path(str(conf)).stem, command=command_line())
     for note in dataset.notes:

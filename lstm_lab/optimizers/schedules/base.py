@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from typing import ClassVar
 
 from lstm_lab.optimizers.base import Fraction
 from lstm_lab.registry import Named, Registered
@@ -15,9 +16,15 @@ from lstm_lab.registry import Named, Registered
 class Schedule(Registered, kind="schedule"):
     """Number of a step -> factor on the learning rate."""
 
+    may_roll_back: ClassVar[bool] = False
+    """Whether `rolls_back` is ever true."""
+
     class Config(Named):
         warmup_fraction: Fraction = 0.0
         """Share of all steps in which the rate grows linearly from zero."""
+
+        def check_patience(self, patience: int | None) -> None:
+            """Raise ValueError where early stopping after so many epochs (None: never) leaves it nothing to do."""
 
     def __init__(self, warmup_fraction: float = 0.0) -> None:
         self.warmup_fraction = warmup_fraction
@@ -41,6 +48,11 @@ class Schedule(Registered, kind="schedule"):
 
     def observe(self, improved: bool) -> None:
         """Called after each epoch with whether the monitored metric was the best so far; most schedules ignore it."""
+
+    @property
+    def rolls_back(self) -> bool:
+        """Whether weights and optimizer return to the best epoch, after the validation last observed."""
+        return False
 
     def state_dict(self) -> dict[str, float]:
         """What `load_state_dict` needs to resume; most schedules have no state."""

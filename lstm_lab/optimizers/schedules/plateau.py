@@ -19,6 +19,13 @@ class Plateau(Schedule, name="plateau"):
         factor: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.5
         """What the rate is multiplied with each time."""
 
+        def check_patience(self, patience: int | None) -> None:
+            if patience is not None and patience <= self.patience:
+                raise ValueError(
+                    f"schedule.patience={self.patience} would do nothing: training stops after trainer.patience="
+                    f"{patience} epochs without improvement; raise that, or lower this"
+                )
+
     def __init__(self, warmup_fraction: float = 0.0, patience: int = 5, factor: float = 0.5) -> None:
         super().__init__(warmup_fraction)
         self.patience, self.factor = patience, factor

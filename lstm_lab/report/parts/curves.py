@@ -151,6 +151,20 @@ def _best_epoch(name: str, best: Row, column: str) -> Row:
     }
 
 
+def _roll_backs(rows: list[Row], column: str) -> Row:
+    """A mark where weights and optimizer returned to the best epoch."""
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [row["epoch"] for row in rows],
+        "y": [row[column] for row in rows],
+        "text": [str(row["rolled_back_to"]) for row in rows],
+        "marker": {"symbol": "triangle-left", "size": 11, "color": "--text"},
+        "name": "rolled back",
+        "hovertemplate": "after epoch %{x} back to epoch %{text}<extra></extra>",
+    }
+
+
 def learning_rates(sweep: SweepRecord) -> Figure | None:
     """Learning rate by epoch of the best trials; None where it is constant in all of them."""
     drawn = [(trial, rows) for trial in drawn_trials(sweep)[:NUM_LEARNING_RATES] if (rows := _points(trial, "lr"))]
@@ -215,6 +229,10 @@ def _run_curves(record: RunRecord, name: str, title: str, lines: dict[str, list[
     ]
     if record.best and record.monitor in lines:
         traces.append(_best_epoch(record.name, record.best, record.monitor))
+    column = next(iter(lines))
+    returns = [row for row in record.rows if finite(row.get("rolled_back_to")) and finite(row.get(column))]
+    if returns:
+        traces.append(_roll_backs(returns, column))
     last = max(row["epoch"] for rows in lines.values() for row in rows)
     layout = base_layout(340, xaxis=epoch_axis(last), yaxis=axis(title, **scale), showlegend=len(traces) > 1)
     caption = f"{fmt.capitalized(title)} by epoch." + (CUT_OFF if cut else "")

@@ -7,24 +7,11 @@ from collections.abc import Callable
 import torch
 
 from lstm_lab import config
-from lstm_lab.config import DataError
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import EXPERIMENT, write_atomic
+from lstm_lab.out_of_memory import is_out_of_memory, out_of_memory
 from lstm_lab.run import Run
 from lstm_lab.training import Result
-
-
-class OutOfMemory(DataError):
-    """A batch that does not fit into memory."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that no memory was left, on the device or on the machine."""
-    # torch's CPU allocator raises a plain RuntimeError: only its message tells.
-    messages = ("can't allocate memory", "out of memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and any(message in str(error).lower() for message in messages)
-    )
 
 
 def train_within_memory(
@@ -48,8 +35,7 @@ def train_within_memory(
             size = experiment.data.batch_size
             if not halve_batch or size < 2:
                 way = "lower it" if halve_batch else "lower it, or write resources.halve_batch: true"
-                first = str(error).splitlines()[0][:120] if str(error) else type(error).__name__
-                raise OutOfMemory(f"data.batch_size {size} does not fit into memory ({first}); {way}") from error
+                raise out_of_memory(error, size, way) from error
         # Outside of the except clause: the traceback holds every tensor of the failed attempt.
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
