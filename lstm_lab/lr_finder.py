@@ -30,7 +30,7 @@ class RangeTest:
     """Of the batch of each step, before the step."""
     smoothed: list[float]
     suggestion: float | None
-    """The rate at which the smoothed loss falls fastest over the logarithm of the rate; None where it never falls."""
+    """As `suggest` chooses it; None where the loss never falls."""
     current: float
     """`optimizer.lr` of the experiment."""
 
@@ -58,15 +58,24 @@ def range_test(
 
 
 def suggest(lrs: list[float], smoothed: list[float], num_training: int) -> float | None:
-    """The rate at which the smoothed loss falls fastest; None where it never falls."""
-    first = math.ceil(SKIPPED * num_training)
-    slopes = {
-        i: (smoothed[i + 1] - smoothed[i - 1]) / math.log(lrs[i + 1] / lrs[i - 1])
-        for i in range(max(first, 1), len(lrs) - 1)
-        if math.isfinite(smoothed[i + 1])
-    }
-    steepest = min(slopes, key=slopes.__getitem__, default=None)
-    return lrs[steepest] if steepest is not None and slopes[steepest] < 0 else None
+    """The rate at which the smoothed loss falls fastest, or a tenth of that where it is least, whichever is lower.
+
+    A clipped adaptive optimizer may lower the loss at rates that no longer train beyond these steps: there the steepest
+    point alone lies far too high (Smith, 2017, takes the rate from before the minimum too).
+
+    Returns:
+        None where the loss never falls.
+    """
+    first = max(math.ceil(SKIPPED * num_training), 1)
+    known = [i for i in range(first, len(lrs) - 1) if math.isfinite(smoothed[i + 1])]
+    if not known:
+        return None
+    slopes = {i: (smoothed[i + 1] - smoothed[i - 1]) / math.log(lrs[i + 1] / lrs[i - 1]) for i in known}
+    steepest = min(known, key=lambda i: slopes[i])
+    if slopes[steepest] >= 0:
+        return None
+    least = min(known, key=lambda i: smoothed[i])
+    return min(lrs[steepest], lrs[least] / 10)
 
 
 def save(test: RangeTest, folder: Path, title: str) -> Path:

@@ -8,12 +8,11 @@ from itertools import islice
 import pytorch_lightning as pl
 import torch
 
+from lstm_lab.bare_loop import BareLoop
 from lstm_lab.config import parse_overrides
 from lstm_lab.data.base import Dataset
-from lstm_lab.data.loader import Loader
 from lstm_lab.experiment import Experiment
 from lstm_lab.explain.collect import evenly
-from lstm_lab.training import build
 
 STEPS, PROBED = 60, 256
 """Optimizer steps of a short training, and training samples that the loss is measured on, at most."""
@@ -47,25 +46,12 @@ class ShortTrainings:
 
     def _measure(self, overrides: tuple[str, ...], steps: int) -> float:
         changed = self.experiment.with_overrides(dict(parse_overrides(overrides)))
-        torch.set_num_threads(changed.trainer.num_threads)
         pl.seed_everything(changed.seed, verbose=False)
-        learner = build(changed, self.dataset)
-        optimizer = learner.configure_optimizers()
-        limit = changed.trainer.gradient_clip_val
-        batches = Loader(self.dataset.train, changed.data.batch_size, seed=changed.seed)
-        learner.train()
-        taken = 0
-        while taken < steps:
-            for batch in islice(batches, steps - taken):
-                optimizer.zero_grad()
-                loss = learner.task.loss(learner(batch).logits, batch)
-                if not math.isfinite(loss.item()):
-                    return math.inf
-                loss.backward()
-                if limit is not None:
-                    torch.nn.utils.clip_grad_norm_(learner.parameters(), limit)
-                optimizer.step()
-                taken += 1
+        loop = BareLoop(changed, self.dataset)
+        for batch in islice(loop.batches(), steps):
+            if not math.isfinite(loop.step(batch)):
+                return math.inf
+        learner = loop.learner
         learner.eval()
         learner.stream = None
         probe = self.dataset.train.take(torch.tensor(evenly(len(self.dataset.train), PROBED)))
