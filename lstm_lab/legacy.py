@@ -91,6 +91,9 @@ def experiment(content: Section) -> Content:
     task = found.get("task")
     if isinstance(task, dict) and task.get("monitor") in METRICS:
         found["task"] = {**task, "monitor": METRICS[task["monitor"]]}
+    optimizer = found.get("optimizer")
+    if isinstance(optimizer, dict) and optimizer.get("weight_decay") and "no_weight_decay" not in optimizer:
+        found["optimizer"] = {**optimizer, "no_weight_decay": []}  # Every parameter decayed then.
     return found
 
 

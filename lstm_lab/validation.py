@@ -110,7 +110,10 @@ def suggestion_for(key: str, siblings: Iterable[str], rows: Callable[[], Iterabl
     near = difflib.get_close_matches(key, siblings, n=1)
     if near:
         return f"; did you mean '{near[0]}'?"
-    elsewhere = {row.path.rsplit(".", 1)[-1]: row for row in reversed(list(rows()))}
+    known = list(rows())
+    chosen = {row.default for row in known}  # Of two classes with the same field, the default one.
+    known.sort(key=lambda row: row.of not in chosen)
+    elsewhere = {row.path.rsplit(".", 1)[-1]: row for row in reversed(known)}
     near = difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.7)
     if near:
         row = elsewhere[near[0]]

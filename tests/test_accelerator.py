@@ -57,7 +57,7 @@ def test_evaluation_and_examples_run_where_the_device_says(tmp_path, vowels, mon
         return learner
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(training.Learner, "to", moved)
+    monkeypatch.setattr(training.BlockLearner, "to", moved)
     assert evaluation.evaluate(run, "validation").model == expected
     assert compute_examples(run) is not None
     evaluation.evaluate(run, "validation", accelerator="cpu")

@@ -157,7 +157,7 @@ def test_intervals_have_their_nominal_coverage_and_scores_are_in_the_units_of_th
 
 @pytest.mark.parametrize("name", sorted(ForecastOutput.members))
 def test_missing_values_are_neither_trained_on_nor_scored(name):
-    info = SeriesInfo(2, 3, 4, ("a", "b"), ("a", "b"), (), (5.0, 5.0), (2.0, 1.0), (1.0, 1.0))
+    info = SeriesInfo(2, 3, 4, ("a", "b"), ("a", "b"), (), (5.0, 5.0), (2.0, 1.0), (1.0, 1.0), num_mask_channels=2)
     made = task(name, info)
     torch.manual_seed(0)
     z = torch.randn(6, made.output_size, requires_grad=True)

@@ -195,7 +195,7 @@ def test_a_checkpoint_that_is_no_zip_archive_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "where", ["lstm_lab.evaluate.scores_of", "lstm_lab.data.sources.arrays.LabelledArrays.test_split"]
+    "where", ["lstm_lab.evaluate.scores_of", "lstm_lab.data.kinds.labelled.LabelledSequences.test_split"]
 )
 def test_an_evaluation_that_crashes_is_counted_and_named(where, whole, tmp_path, monkeypatch):
     run = copy(whole, tmp_path)

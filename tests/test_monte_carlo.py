@@ -40,7 +40,7 @@ def test_samples_differ_and_are_functions_of_sample_and_seed(vowels):
 def test_noise_that_is_no_dropout_stays_off(vowels):
     learner, _, _ = sampler_of(vowels.with_overrides({"regularizers": [{"name": "gaussian_noise", "input": 0.5}]}))
     training = {type(part).__name__: part.training for _, part in keyed_parts(learner.model)}
-    assert training == {"Dropout": True, "Gaussian": False}
+    assert training == {"Dropout": True, "Recurrence": False, "Gaussian": False}
 
 
 @pytest.mark.parametrize("fixture", ["vowels", "reber", "demand"])

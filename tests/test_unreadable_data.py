@@ -43,7 +43,7 @@ KINDS = {
     "zip": ("a.zip", archive(), "a zip archive or an Excel sheet: unpack it"),
     "npy": ("a.csv", saved(np.save, np.zeros(3)), "a NumPy array: save it as X"),
     "npz": ("a.npz", saved(np.savez, X=np.zeros(3)), "has shape (3,), but must be (N, T, F)"),
-    "HDF5": ("a.csv", b"\x89HDF\r\n\x1a\n", "HDF5: save it as CSV or Parquet"),
+    "HDF5": ("a.csv", b"\x89HDF\r\n\x1a\n", "HDF5: name it .h5"),
     "SQLite": ("a.csv", b"SQLite format 3\0", "an SQLite database"),
     "JSON array named csv": ("a.csv", b'[\n {"load": 1}\n]', "JSON: write one object on each line"),
     "JSON of columns": ("a.json", b'{"load": [1, 2]}', "not rows but one JSON object: write an array"),
