@@ -186,6 +186,7 @@ def test_it_works_inside_a_running_event_loop_and_in_another_thread(vowels):
 # --- sweeps -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_sweep_from_a_script_without_a_main_guard_in_another_folder(sweep_file, tmp_path):
     script = tmp_path / "elsewhere" / "script.py"
     script.parent.mkdir()

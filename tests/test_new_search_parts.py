@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import lstm_lab
 
 SEARCHER = '''
@@ -170,6 +172,7 @@ print("swept")
 """
 
 
+@pytest.mark.slow
 def test_a_searcher_a_scheduler_and_a_domain_are_one_file_each(tmp_path, vowels):
     from lstm_lab import config
 

@@ -54,6 +54,7 @@ def synthetic(count, stop=False, seed=0, noise=0.02):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("stop", "seed"), [(False, 0), (True, 1), (True, 2)])
 def test_importance_recovers_the_order_of_what_mattered(stop, seed):
     found = importance.importance(synthetic(120, stop, seed))

@@ -250,6 +250,7 @@ def test_a_scheduler_that_refuses_ended_trials_starts_without_them(swept, monkey
 # --- population-based training ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
     folder, content, output = run_sweep(
         tmp_path / "pbt.yaml",

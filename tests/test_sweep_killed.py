@@ -57,6 +57,7 @@ def _lab(*words, cwd):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_failed_trials_do_not_stop_a_sweep(lab, tmp_path, vowels_experiment):
     experiment = vowels_experiment.with_overrides(
         {"optimizer": {"name": "sgd", "lr": 0.1}, "trainer.gradient_clip_val": None, "trainer.max_epochs": 2}

@@ -381,6 +381,7 @@ def test_fifty_runs_with_random_kills_are_on_the_server_as_in_the_record(stub, r
     killed_and_synced(stub, runs, 50, seed=1)
 
 
+@pytest.mark.slow
 def test_runs_with_random_kills_are_on_the_server_as_in_the_record(stub, runs):
     killed_and_synced(stub, runs, 3, seed=0)
 
@@ -477,6 +478,7 @@ print(json.dumps({"seconds": seconds, "warned": warned, "rows": len(run.rows()),
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     shutil.which("unshare") is None
     or subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode != 0,
