@@ -15,7 +15,6 @@ import argparse
 import json
 import os
 import shlex
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -250,6 +249,13 @@ def _cell(row: Row) -> str:
     return text + (f" ({', '.join(others)})" if others else "")
 
 
+def command(rows: list[Row]) -> str:
+    """What trains these rows."""
+    names = [name for name in SETS if any(row["set"] == name for row in rows)]
+    seeds = sorted({row["seed"] for row in rows})
+    return shlex.join(["python", "benchmarks/diagnosis.py", "--sets", *names, "--seeds", *map(str, seeds)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
@@ -277,7 +283,7 @@ def main() -> None:
                 print(json.dumps(row), flush=True)
     text = "\n".join([
         "# Planted faults, and what the diagnosis says", "",
-        f"`python benchmarks/diagnosis.py {shlex.join(sys.argv[1:])}`, {time.strftime('%Y-%m-%d')}, {processor()}.", "",
+        f"`{command(rows)}`, {time.strftime('%Y-%m-%d')}, {processor()}, {len(rows)} runs.", "",
         summary(rows),
     ])  # fmt: skip
     print(text)

@@ -239,6 +239,13 @@ def table(name: str, rows: list[Row]) -> list[str]:
     return [*lines, ""]
 
 
+def command(rows: list[Row]) -> str:
+    """What trains these rows."""
+    names = [name for name in KINDS if any(row["kind"] == name for row in rows)]
+    seeds = sorted({row["seed"] for row in rows})
+    return shlex.join(["python", "benchmarks/proposals.py", "--kinds", *names, "--seeds", *map(str, seeds)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
@@ -251,7 +258,7 @@ def main() -> None:
     rows = read_jsonl(options.results) if options.table else run_all(options.kinds, options.seeds, options.results)
     text = "\n".join([
         "# Which first experiment for which data?", "",
-        f"`python benchmarks/proposals.py {shlex.join(sys.argv[1:])}`, {time.strftime('%Y-%m-%d')}, {processor()}.", "",
+        f"`{command(rows)}`, {time.strftime('%Y-%m-%d')}, {processor()}.", "",
         *(line for name in KINDS for line in table(name, rows)),
     ])  # fmt: skip
     print(text)

@@ -56,7 +56,8 @@ def inspect_sequences(result: Inspection, data: Fields, channels: Sequence[str] 
         result.warnings.append(f"{channels[constant[0]]} is constant ({len(constant)} channels in total): it carries "
                                "no information")  # fmt: skip
     task = _describe_targets(result, files)
-    pooling: Fields = {} if task["name"] == "tag" else {"pooling": "mean"}
+    # Chosen by benchmarks/proposals.md.
+    pooling: Fields = {"classify": {"pooling": "max"}, "regress": {"pooling": "mean"}}.get(str(task["name"]), {})
     result.experiment = {
         "data": {"batch_size": 16 if len(read) < 1000 else 64, **data},
         "task": task if len(task) > 1 else task["name"],

@@ -128,6 +128,7 @@ def _finish(
         "task": classification_task(result.classes) if several is None else several.task,
         "model": {"bidirectional": True, "pooling": "max", "dropout": {"output": 0.3}},
         "optimizer": {"lr": 2e-3},
+        "schedule": "cosine",
         "trainer": {"max_epochs": 10, "patience": 3},
     }
     return result

@@ -14,6 +14,8 @@ SLOW = 0.15
 """Share of the progress of a tenfold rate below which the rate counts as too low."""
 SPIKE = 20.0
 """Largest gradient norm over the median one, by epoch, from which on gradients count as exploding."""
+LEARNED = 0.05
+"""Share of the first epoch's loss below which there is little left to learn."""
 FEW_STEPS = 150
 """Optimizer steps in all, below which training can hardly have begun."""
 
@@ -101,6 +103,8 @@ class StoppedTooEarly(Rule):
             return None
         epochs, steps = len(evidence.rows), evidence.rows[-1]["step"] + 1
         losses = evidence.curve("val/loss")
+        if len(losses) > 1 and 0 <= losses[-1] < LEARNED * losses[0]:
+            return None
         third = losses[-max(len(losses) // 3, 1) - 1 :] if len(losses) > 1 else losses
         improvement = (third[0] - third[-1]) / abs(third[0]) if len(third) > 1 and third[0] else 0.0
         if improvement < 0.08 and steps > FEW_STEPS:
