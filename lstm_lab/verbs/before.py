@@ -42,7 +42,7 @@ def find_lr(
     if test.suggestion is None:
         echo("no suggestion: the loss never falls; try other --min-lr and --max-lr, or more steps")
     else:
-        echo(f"suggestion: optimizer.lr={test.suggestion:.2g}, where the loss falls fastest")
+        echo(f"suggestion: optimizer.lr={test.suggestion:.2g}, where the loss falls fastest or below")
     echo(str(page))
 
 
