@@ -13,6 +13,7 @@ import lstm_lab as lab
 from lstm_lab import config
 from lstm_lab.diagnosis import Evidence, diagnose
 from lstm_lab.diagnosis.rules.data import LeakingSplit, ShiftedSplit, UnscaledInputs
+from lstm_lab.diagnosis.rules.memory import nothing_learned
 from lstm_lab.diagnosis.run import rule_types
 from lstm_lab.experiment import Experiment
 from lstm_lab.records import RunRecord
@@ -167,6 +168,13 @@ def test_a_shifted_and_a_leaking_validation_split_are_named():
     leaking = np.concatenate((X[:40], waves(40)[0])), np.concatenate((y[:40], waves(40)[1])).tolist()
     assert in_data(untrained(leaking)) == ["training samples in the validation split"]
     assert in_data(untrained(waves(80, shift=3.0))) == ["validation split from another distribution"]
+
+
+@pytest.mark.parametrize(
+    ("skills", "accused"), [({"last value": 0.6, "linear": -0.8}, False), ({"majority class": 0.01}, True), ({}, False)]
+)
+def test_only_a_network_that_learned_nothing_forgets_too_soon(skills, accused):
+    assert nothing_learned(told(epochs(FALLING, HEALTHY), validation={"skill": skills})) is accused
 
 
 def test_the_command_prints_what_to_do_next(lab, tmp_path):

@@ -65,7 +65,7 @@ class ForgetsTooSoon(Rule):
         top = found.layers[-1].gradient
         if found.median_length < MIN_STEPS or top.look_back is None or top.look_back > SHORT * found.median_length:
             return None
-        if not _nothing_learned(evidence):
+        if not nothing_learned(evidence):
             return None
         steps = int(found.median_length)
         model = evidence.section("model")
@@ -78,7 +78,7 @@ class ForgetsTooSoon(Rule):
         return self.found(
             3,
             f"the gradient of the last output falls below 1 % after {top.look_back} steps back, the sequences have "
-            f"{steps} in the median, and the loss is no better than without the inputs",
+            f"{steps} in the median, and nothing is learned: no better than the weakest baseline or the first epoch",
             *action,
             cost="none",
         )
@@ -138,8 +138,8 @@ def _init(evidence: Evidence, option: str) -> object:
     return init.get(option) if isinstance(init, dict) else None
 
 
-def _nothing_learned(evidence: Evidence) -> bool:
-    """Whether the model is no better than its best baseline, or hardly better than its own first epoch."""
+def nothing_learned(evidence: Evidence) -> bool:
+    """Whether the model is no better than its weakest baseline, or hardly better than its own first epoch."""
     losses = evidence.curve("val/loss")
     stuck = len(losses) > 2 and min(losses) > 0.9 * losses[0]
-    return stuck or any(skill < 0.05 for skill in evidence.skills.values())
+    return stuck or (bool(evidence.skills) and max(evidence.skills.values()) < 0.05)
