@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.loader import Loader
-from lstm_lab.optimizers.clipping import AutoClip
+from lstm_lab.optimizers.clipping import AutoClip, ClipByNorm
 from lstm_lab.run import Run
 from lstm_lab.training import build, train
 
@@ -71,3 +72,17 @@ def test_min_delta_ends_training_whose_gain_is_small(tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.patience": 1, "trainer.min_delta": 10.0, "trainer.max_epochs": 9})
     run = Run.create(tmp_path / "run", experiment.dump())
     assert train(experiment, run).epochs == 2
+
+
+@pytest.mark.parametrize("limit", [None, 0.5])
+def test_clipping_by_norm_does_without_torchs_own_functions(monkeypatch, limit):
+    def clipped():
+        torch.manual_seed(0)
+        parameters = [torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(2, 2))]
+        for parameter in parameters:
+            parameter.grad = torch.randn_like(parameter)
+        return ClipByNorm(limit).clip(parameters), [parameter.grad for parameter in parameters]
+
+    quick = clipped()
+    monkeypatch.delattr(torch, "_foreach_norm")
+    assert_close(clipped(), quick)

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lstm_lab.data.base import Batch, Dataset, Split
 from lstm_lab.diagnosis.short_training import ShortTrainings
@@ -126,7 +125,7 @@ class Evidence:
     @cached_property
     def short_trainings(self) -> ShortTrainings:
         """Short trainings from the weights before the first step."""
-        return ShortTrainings(self.experiment, self.dataset)
+        return ShortTrainings(self.experiment, self.dataset, self.lr)
 
     def sample(self, split: Split) -> Batch:
         """Samples spread evenly over a split."""
@@ -151,14 +150,3 @@ class Evidence:
     def reads_numbers(self) -> bool:
         """Whether its inputs are channels, not tokens."""
         return not self.dataset.tokens
-
-    def loss_of(self, batch: Batch) -> Tensor:
-        """Loss of the best epoch's weights on a batch."""
-        with torch.inference_mode():
-            return self.learner.task.loss(self.learner.logits(batch), batch)
-
-    @cached_property
-    def losses(self) -> tuple[float, float]:
-        """Loss of the best epoch's weights on samples of the training and of the validation split, without dropout."""
-        train, validation = self.sample(self.dataset.train), self.sample(self.dataset.validation)
-        return float(self.loss_of(train)), float(self.loss_of(validation))

@@ -19,11 +19,15 @@ STEPS, PROBED = 60, 256
 
 
 class ShortTrainings:
-    """Trainings of at most 60 steps from the weights that a run began with, each measured once."""
+    """Trainings of at most 60 steps from the weights that a run began with, each measured once.
 
-    def __init__(self, experiment: Experiment, dataset: Dataset) -> None:
+    Args:
+        lr: learning rate of the experiment.
+    """
+
+    def __init__(self, experiment: Experiment, dataset: Dataset, lr: float) -> None:
         self.experiment, self.dataset = experiment, dataset
-        self.lr = float(experiment.dump()["optimizer"]["lr"])  # type: ignore[index]
+        self.lr = lr
         self.known: dict[tuple[str, ...], float] = {}
 
     def loss_before(self) -> float:

@@ -40,10 +40,14 @@ class ClipByNorm(Clipping):
         gradients = [p.grad for p in parameters if p.grad is not None]
         if not gradients:
             return torch.zeros(())
+        try:
+            norms, scale = torch._foreach_norm, torch._foreach_mul_
+        except AttributeError:  # They are torch's own, and what it calls in these functions.
+            return torch.nn.utils.clip_grad_norm_(parameters, self.limit, foreach=False)
         # As `torch.nn.utils.clip_grad_norm_`, whose checks cost more than this does for a small model.
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(norms(gradients)))
         if self.limit < float("inf"):
-            torch._foreach_mul_(gradients, torch.clamp(self.limit / (norm + 1e-6), max=1.0))
+            scale(gradients, torch.clamp(self.limit / (norm + 1e-6), max=1.0))
         return norm
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 
-from lstm_lab.data.base import Batch
+from lstm_lab.data.base import Split
 from lstm_lab.diagnosis.base import Finding, Rule
 from lstm_lab.diagnosis.evidence import Evidence
 
@@ -15,6 +17,8 @@ SHIFT = 1.0
 """Difference of a channel's mean between the splits, in standard deviations, that counts as another distribution."""
 COPIES = 0.02
 """Share of validation samples that are training samples too, from which on scores are not to be believed."""
+PART = 1024
+"""Samples that are read at once."""
 MAJORITY = 0.8
 """Share of the largest class from which on classes are imbalanced."""
 FEW_BATCHES = 3
@@ -73,8 +77,8 @@ class LeakingSplit(Rule):
         train, validation = evidence.dataset.train, evidence.dataset.validation
         if train.stateful or max(len(train), len(validation)) > 50_000:
             return None
-        known = _fingerprints(train.take(torch.arange(len(train))))
-        copies = sum(each in known for each in _fingerprints_list(validation.take(torch.arange(len(validation)))))
+        known = set(_fingerprints(train))
+        copies = sum(each in known for each in _fingerprints(validation))
         share = copies / max(len(validation), 1)
         if share < COPIES:
             return None
@@ -86,12 +90,12 @@ class LeakingSplit(Rule):
         )
 
 
-def _fingerprints_list(batch: Batch) -> list[bytes]:
-    return [batch.x[row, : int(length)].numpy().tobytes() for row, length in enumerate(batch.lengths)]
-
-
-def _fingerprints(batch: Batch) -> set[bytes]:
-    return set(_fingerprints_list(batch))
+def _fingerprints(split: Split) -> Iterator[int]:
+    """A hash of each sample's inputs; a part of the split at a time, for windows overlap and would fill the memory."""
+    for index in torch.arange(len(split)).split(PART):
+        batch = split.take(index)
+        for row, length in enumerate(batch.lengths):
+            yield hash(batch.x[row, : int(length)].numpy().tobytes())
 
 
 class ImbalancedClasses(Rule):
