@@ -30,7 +30,7 @@ demo: $(READY) ## Tune LSTM against GRU on real speech and real electricity dema
 
 ##@ Developing
 
-test: $(READY) ## The tests and the checks, five to seven minutes on two cores
+test: $(READY) ## The tests and the checks, seven to eight minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(READY) ## The slow tests too, and those for a GPU where there is one; measures coverage
