@@ -30,11 +30,11 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.disk import unreadable, unwritable
 
 EXPERIMENT, RUN, METRICS, STATUS, TESTS = "experiment.yaml", "run.json", "metrics.jsonl", "status.json", "tests.jsonl"
-LINEAGE, EXAMPLES, EXPLANATION, TRIAL = "lineage.jsonl", "examples.json", "explanation.json", "trial.json"
+LINEAGE, EXAMPLES, EXPLANATION, DIAGNOSIS = "lineage.jsonl", "examples.json", "explanation.json", "diagnosis.json"
 CHECKPOINTS, BEST, LAST, PREVIOUS = "checkpoints", "best.ckpt", "last.ckpt", "previous.ckpt"
 SWEEP, ABOUT, TRIALS, EVENTS, SUMMARY = "sweep.yaml", "about.json", "trials.jsonl", "events.jsonl", "summary.json"
 POPULATION, REMOVED, WARM, BEST_EXPERIMENT = "population.jsonl", "removed.jsonl", "warm.jsonl", "best.yaml"
-REPORT, LOCK = "report.html", "lock"
+TRIAL, REPORT, LOCK = "trial.json", "report.html", "lock"
 
 Row = dict[str, Any]
 """A row of a record: column -> plain value."""

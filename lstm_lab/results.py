@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lstm_lab.data import SequenceDataModule
     from lstm_lab.data.readers.in_memory import NewData
+    from lstm_lab.diagnosis_records import Finding
     from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.explanation_records import Explanation
     from lstm_lab.learner import Learner
@@ -132,6 +133,20 @@ class TrainedRun(Run):
         from lstm_lab.explain.collect import explain
 
         return explain(self, sample=sample)
+
+    def diagnose(self, *, probes: bool = True) -> list[Finding]:
+        """What is wrong with the run, the gravest first; the page shows it from then on.
+
+        Args:
+            probes: whether to train shortly and look into the network too, which takes up to a minute; else the record
+                alone decides, at once.
+
+        Raises:
+            DataError: the data is not what the run was trained on.
+        """
+        from lstm_lab.diagnosis import diagnose
+
+        return diagnose(self, probes=probes)
 
     def learner(self) -> Learner:
         """The LightningModule with the weights of the best epoch, in evaluation mode; without a checkpoint, untrained.
@@ -255,6 +270,13 @@ class SweepResult:
     ) -> pd.DataFrame:
         """`TrainedRun.predict` of the best trial."""
         return self.best.predict(new, future, accelerator=accelerator, samples=samples)
+
+    def diagnose(self) -> list[Finding]:
+        """What is wrong with the sweep by its record, the gravest first; `best.diagnose()` looks at its best trial."""
+        from lstm_lab.diagnosis import diagnose_sweep
+        from lstm_lab.sweeps.store.record import read_sweep
+
+        return diagnose_sweep(read_sweep(self.path))
 
     def report(self, to: Literal["html", "markdown", "json"] = "html") -> Path:
         """Write the page of the sweep into its folder; its path."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from lstm_lab.data import Dataset
+    from lstm_lab.diagnosis_records import Finding
     from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.sweeps.spec import Sweep
     from lstm_lab.sweeps.store.folder import SweepFolder
@@ -44,6 +45,8 @@ class TrainingOutcome:
     validation: Scores
     """On the validation split, with the baselines."""
     report: Path
+    findings: list[Finding]
+    """What its record says is wrong with it, the gravest first."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class SweepOutcome:
     test: Scores | None
     """Of the best trial on the test split, if that was asked for."""
     report: Path
+    findings: list[Finding]
+    """What its record says is wrong with it, the gravest first."""
 
 
 def new_folder(name: str | None, stem: str) -> Path:
@@ -141,6 +146,7 @@ def run_experiment(
         Interrupted: it can be resumed.
         Fault: bad data, or a loss that is not a number.
     """
+    from lstm_lab.diagnosis import diagnose
     from lstm_lab.evaluate import evaluate
     from lstm_lab.out_of_memory import OutOfMemory, within_memory
     from lstm_lab.report import write_report
@@ -160,9 +166,10 @@ def run_experiment(
             raise
         scores = evaluate(run, "validation", dataset)
         run.describe(validation={**scores.dump(), "epoch": result.epoch})
+        findings = diagnose(run, probes=False)
         report = write_report(run.path)
         publish_best([run], mode=wandb)
-    return TrainingOutcome(run, result, scores, report)
+    return TrainingOutcome(run, result, scores, report, findings)
 
 
 @contextmanager
@@ -232,9 +239,11 @@ def run_sweep(
     """
     from rich.console import Console
 
+    from lstm_lab.diagnosis import diagnose_sweep
     from lstm_lab.report import write_report
     from lstm_lab.sweeps.execution import execute_sweep
     from lstm_lab.sweeps.store import summary
+    from lstm_lab.sweeps.store.record import read_sweep
     from lstm_lab.sweeps.store.remote import trial_storage
 
     links.check_links(folder.path)
@@ -248,7 +257,8 @@ def run_sweep(
         if folder.about.get("test") and content["winner"] and content["winner"]["test"] is None:
             scores = summary.evaluate_best(folder)
             content["wandb"] = summary.publish(folder, wandb, top=1)
-        return SweepOutcome(folder, content, scores, write_report(folder.path))
+        findings = diagnose_sweep(read_sweep(folder.path))
+        return SweepOutcome(folder, content, scores, write_report(folder.path), findings)
 
 
 def evaluate_folder(path: Path, accelerator: Accelerator | None = None, samples: int | None = None) -> Scores:

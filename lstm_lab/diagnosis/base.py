@@ -1,37 +1,14 @@
-"""The contract of a rule, and what it finds."""
+"""The contract of a rule."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from lstm_lab.files import Row
+from lstm_lab.diagnosis_records import Chart, Finding
 
 if TYPE_CHECKING:
     from lstm_lab.diagnosis.evidence import Evidence
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A cause that explains what a run does, and what to do next."""
-
-    rule: str
-    """Name of the rule, as "learning rate too high"."""
-    severity: int
-    """3: the run cannot be used; 2: it loses much; 1: it could be better."""
-    evidence: str
-    """What was measured, a sentence with its numbers."""
-    action: tuple[str, ...] = ()
-    """Overrides to train with next; empty where the remedy lies in the data."""
-    advice: str = ""
-    """What to do where no override does it."""
-    cost: str = ""
-    """What the action costs."""
-
-    def dump(self) -> Row:
-        """Plain values."""
-        return asdict(self)
 
 
 class Rule(ABC):
@@ -61,6 +38,9 @@ class Rule(ABC):
     def check(self, evidence: Evidence) -> Finding | None:
         """What this rule finds; None where the fault is not there, or cannot be told."""
 
-    def found(self, severity: int, evidence: str, *action: str, advice: str = "", cost: str = "") -> Finding:
+    def found(
+        self, severity: int, evidence: str, *action: str, advice: str = "", cost: str = "", chart: Chart | None = None
+    ) -> Finding:
         """A finding of this rule."""
-        return Finding(self.name, severity, evidence, action, advice, cost)
+        return Finding(rule=self.name, severity=severity, evidence=evidence, action=action, advice=advice, cost=cost,
+                       chart=chart)  # fmt: skip

@@ -1,16 +1,19 @@
-"""All rules over one run."""
+"""All rules over one run, or over a sweep and its best trial."""
 
 from __future__ import annotations
 
 from lstm_lab.config import DataError
-from lstm_lab.diagnosis.base import Finding, Rule
+from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.evidence import Evidence
+from lstm_lab.diagnosis.sweep import SweepRule
+from lstm_lab.diagnosis_records import Diagnosis, Finding, write_diagnosis
 from lstm_lab.registry import import_all
 from lstm_lab.run import Run
+from lstm_lab.sweeps.store.record import SweepRecord
 
 
 def diagnose(run: Run, *, probes: bool = True) -> list[Finding]:
-    """What is wrong with a run, the gravest first.
+    """What is wrong with a run, the gravest first; written to its diagnosis.json, which the page shows.
 
     Args:
         probes: whether to train shortly and look into the network too, which takes up to a minute; else the record
@@ -25,17 +28,30 @@ def diagnose(run: Run, *, probes: bool = True) -> list[Finding]:
             pass
         else:
             available |= {"data", "network"} if run.best_checkpoint.is_file() else {"data"}
-    findings = []
-    for rule in rule_types():
-        if rule.reads not in available:
-            continue
-        found = rule().check(evidence)
-        if found is not None:
-            findings.append(found)
-    return sorted(findings, key=lambda found: -found.severity)
+    rules = [rule() for rule in rule_types() if rule.reads in available]
+    findings = _gravest_first([rule.check(evidence) for rule in rules])
+    write_diagnosis(run.path, Diagnosis(epoch=evidence.best_epoch, probed="data" in available, findings=findings))
+    return findings
+
+
+def diagnose_sweep(sweep: SweepRecord) -> list[Finding]:
+    """What is wrong with a sweep, by its record; written to its diagnosis.json, which the page shows.
+
+    Returns:
+        The gravest first.
+    """
+    import_all("lstm_lab.diagnosis.rules")
+    rules = [SweepRule.registered[name]() for name in sorted(SweepRule.registered)]
+    findings = _gravest_first([rule.check(sweep) for rule in rules])
+    write_diagnosis(sweep.path, Diagnosis(epoch=None, probed=False, findings=findings))
+    return findings
+
+
+def _gravest_first(found: list[Finding | None]) -> list[Finding]:
+    return sorted((finding for finding in found if finding is not None), key=lambda finding: -finding.severity)
 
 
 def rule_types() -> list[type[Rule]]:
-    """Every rule, in the order of its name."""
+    """Every rule over runs, in the order of its name."""
     import_all("lstm_lab.diagnosis.rules")
     return [Rule.registered[name] for name in sorted(Rule.registered)]

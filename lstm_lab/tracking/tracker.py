@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lstm_lab.config import DataError
+from lstm_lab.diagnosis_records import read_diagnosis
 from lstm_lab.files import Row
 from lstm_lab.links import is_plain_name
 from lstm_lab.run import Run, State
@@ -87,7 +88,7 @@ class Tracker:
             fields = {
                 "state": state, "reason": run.status.get("reason"), "parameters": about.get("parameters"),
                 "seconds": rows[-1]["seconds"] if rows else 0.0, "exploits": len(self._hyperparameters.rows) or None,
-                "rank": about.get("rank"), **test_results(run), **summary,
+                "rank": about.get("rank"), **diagnosis(run), **test_results(run), **summary,
             }  # fmt: skip
             client.send("log_charts", folder=str(run.path.resolve()))
             client.send("finish", summary=fields, exit_code=1 if state in ("failed", "interrupted") else 0)
@@ -198,6 +199,18 @@ def test_results(run: Run) -> Row:
     """The scores of the last evaluation on the test split."""
     evaluations = [row for row in run.test_evaluations() if row["scores"]]
     return {f"test/{name}": value for name, value in evaluations[-1]["scores"].items()} if evaluations else {}
+
+
+def diagnosis(run: Run) -> Row:
+    """What rules found in a run: their names, and the overrides to train with next."""
+    found = read_diagnosis(run.path)
+    if found is None or not found.findings:
+        return {}
+    actions = [" ".join(finding.action) for finding in found.findings if finding.action]
+    return {
+        "diagnosis": ", ".join(finding.rule for finding in found.findings),
+        "diagnosis_action": actions[0] if actions else None,
+    }
 
 
 def wandb_config(run: Run) -> Row:

@@ -18,7 +18,7 @@ from lstm_lab.tracking.tracker import rewrite
 
 NUM_PARALLEL = 4
 """Runs that are uploaded at the same time: most of the time is waiting for replies."""
-RECORD = (files.EXPERIMENT, files.METRICS, files.STATUS, files.LINEAGE, files.EXAMPLES, files.TESTS)
+RECORD = (files.EXPERIMENT, files.METRICS, files.STATUS, files.LINEAGE, files.EXAMPLES, files.DIAGNOSIS, files.TESTS)
 """Files from which a W&B run is written."""
 
 

@@ -112,6 +112,8 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
     content, result = outcome.validation.dump(), outcome.result
     out.print(terminal.scores(content, f"Validation split, best epoch {result.epoch} of {result.epochs}"))
     out.print(terminal.verdict(content))
+    if outcome.findings:
+        out.print(terminal.next_step(outcome.findings, run.path))
     out.print(f"{outcome.report}\nNot evaluated on the test split yet: lstm-lab evaluate {run.path}")
 
 

@@ -132,6 +132,8 @@ def _print_outcome(outcome: SweepOutcome, out: Console) -> None:
         tested = ", ".join(trials) if isinstance(trials, list) else content["winner"]["trial"]
         out.print(terminal.scores(scores, f"Test split, best configuration: {tested}"))
         out.print(terminal.verdict(scores))
+    if outcome.findings:
+        out.print(terminal.next_step(outcome.findings, folder.path))
     if content["winner"]:
         out.print(f"Train it again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {outcome.report}")
 

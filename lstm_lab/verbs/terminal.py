@@ -12,6 +12,9 @@ from lstm_lab.report import fmt
 from lstm_lab.report import verdict as verdicts
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lstm_lab.diagnosis_records import Finding
     from lstm_lab.explanation_records import Explanation
     from lstm_lab.report.parts import tables as page
 
@@ -129,6 +132,14 @@ def _state(row: Row) -> str:
     exploits = row.get("lineage", {}).items()
     words += [f"{trial} continued from {rows[-1]['source']}" for trial, rows in exploits]
     return ", ".join(words) or "finished"
+
+
+def next_step(findings: list[Finding], folder: Path) -> str:
+    """The gravest finding with what to do about it, in a line, and where the others are."""
+    first, others = findings[0], len(findings) - 1
+    remedy = " ".join(first.action) or first.advice
+    more = f", and {others} more" if others else ""
+    return f"To try next: {first.rule}{f': {remedy}' if remedy else ''}{more} (lstm-lab diagnose {folder})"
 
 
 def explanation(found: Explanation) -> Iterator[Table | str]:

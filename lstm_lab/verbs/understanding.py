@@ -38,23 +38,31 @@ def explain(
 
 
 def diagnose(
-    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial too.")],
     quick: Annotated[bool, typer.Option("--quick", help="By the record alone, without short trainings.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Say what is wrong with a run: causes with what was measured, and the overrides to train with next."""
+    """Say what is wrong with a run or a sweep: causes with what was measured, and the overrides to go on with."""
     early.require_record(folder)
     from lstm_lab.diagnosis import diagnose as diagnosed
+    from lstm_lab.diagnosis import diagnose_sweep
+    from lstm_lab.report import write_report
+    from lstm_lab.sweeps.store.record import is_sweep, read_sweep
     from lstm_lab.workflow import best_run
 
-    findings = diagnosed(best_run(Path(folder)), probes=not quick)
+    run = best_run(Path(folder))
+    findings = diagnose_sweep(read_sweep(Path(folder))) if is_sweep(Path(folder)) else []
+    findings += diagnosed(run, probes=not quick)
+    page = write_report(folder)
     if as_json:
-        return echo_json([found.dump() for found in findings])
+        return echo_json([found.model_dump() for found in findings])
     for found in findings:
         echo(f"{found.rule}: {found.evidence}")
         for text in (" ".join(found.action), found.advice, f"cost: {found.cost}" if found.cost else ""):
             if text:
                 echo(f"    {text}")
     if not findings:
-        echo("nothing found" + (" in the record; without --quick, short trainings look further" if quick else ""))
-    return None
+        return echo(
+            "nothing found" + (" in the record; without --quick, short trainings look further" if quick else "")
+        )
+    return echo(f"{page}#what-to-try-next")

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 
 from lstm_lab.data.base import Split
-from lstm_lab.diagnosis.base import Finding, Rule
+from lstm_lab.diagnosis.base import Rule
+from lstm_lab.diagnosis.charts import bars, losses
 from lstm_lab.diagnosis.evidence import Evidence
+from lstm_lab.diagnosis_records import Finding
 
 LARGE = 10.0
 """Mean or standard deviation of a channel from which on it drowns the others and saturates the gates."""
@@ -43,6 +45,9 @@ class UnscaledInputs(Rule):
             f"input channel {worst + 1} has mean {mean[worst]:.3g} and standard deviation {std[worst]:.3g} as the "
             "network reads it",
             advice="standardise it by the training split; take the logarithm of a heavy tail",
+            chart=bars(
+                "channel", "as the network reads it", range(1, len(mean) + 1), mean=mean.tolist(), std=std.tolist()
+            ),
         )
 
 
@@ -65,6 +70,13 @@ class ShiftedSplit(Rule):
             f"the mean of input channel {worst + 1} is {train.mean[worst]:.3g} in the training split and "
             f"{validation.mean[worst]:.3g} in the validation split, {shift[worst]:.1f} standard deviations apart",
             advice="split at random or by groups, forecast differences (task.anchor), or train on more recent data",
+            chart=bars(
+                "channel",
+                "mean",
+                range(1, len(shift) + 1),
+                training=train.mean.tolist(),
+                validation=validation.mean.tolist(),
+            ),
         )
 
 
@@ -87,6 +99,7 @@ class LeakingSplit(Rule):
             f"{copies} of {len(validation)} validation samples ({100 * share:.0f} %) are equal to a training sample: "
             "the scores are too good",
             advice="remove the copies, or split by groups (data.group) so that they stay together",
+            chart=bars("validation samples", "count", ("copies", "others"), count=(copies, len(validation) - copies)),
         )
 
 
@@ -117,6 +130,7 @@ class ImbalancedClasses(Rule):
             "task.class_weights=balanced",
             "task.monitor=macro_f1",
             cost="accuracy may fall, for the largest class is preferred less",
+            chart=bars("class", "training samples", range(len(counts)), samples=counts),
         )
 
 
@@ -135,6 +149,7 @@ class BatchTooLarge(Rule):
             f"{evidence.rows[-1]['step'] + 1} in all",
             f"data.batch_size={max(16, size // 8)}",
             cost="more time for each epoch",
+            chart=losses(evidence),
         )
 
 
@@ -153,4 +168,5 @@ class BatchTooSmall(Rule):
             f"{'one sample' if size == 1 else 'two samples'}",
             "data.batch_size=32",
             cost="none: an epoch takes less time",
+            chart=losses(evidence),
         )

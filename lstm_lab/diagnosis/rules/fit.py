@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from lstm_lab.diagnosis.base import Finding, Rule
+from lstm_lab.diagnosis.base import Rule
+from lstm_lab.diagnosis.charts import bars, losses
 from lstm_lab.diagnosis.evidence import Evidence
+from lstm_lab.diagnosis_records import Finding
 
 AT_ENTROPY = 0.98
 """Share of the prior's entropy above which a loss says that nothing of the inputs is used."""
@@ -34,6 +36,7 @@ class Overfitting(Rule):
             *_dropout(evidence, dropout),
             "optimizer.weight_decay=0.01",
             cost="slower convergence, a few more epochs",
+            chart=losses(evidence),
         )
 
 
@@ -59,6 +62,7 @@ class NothingLearned(Rule):
             f"the validation loss is {min(validation):.4g} at best and the training loss {min(train):.4g}; predicting "
             f"the classes' shares alone gives {entropy:.4g}",
             advice="nothing of the inputs is used: another finding says why, or the labels do not belong to the inputs",
+            chart=losses(evidence),
         )
 
 
@@ -78,6 +82,7 @@ class LabelsWithoutSignal(Rule):
             f"the training loss falls to {min(train):.3g}, the validation loss is never below {min(validation):.3g}, "
             f"where predicting the classes' shares gives {entropy:.3g}",
             advice="check that labels and inputs are in the same order, and that both splits come from the same source",
+            chart=losses(evidence),
         )
 
 
@@ -105,6 +110,12 @@ class Underfitting(Rule):
             f"with {8 * size}",
             f"model.hidden_size={8 * size}",
             cost="more time and memory for each step",
+            chart=bars(
+                "after 60 steps",
+                "training loss",
+                ("before", f"{size} units", f"{8 * size} units"),
+                loss=(before, own, larger),
+            ),
         )
 
 
@@ -127,6 +138,9 @@ class TooRegularized(Rule):
             "and weight decay",
             *plain,
             cost="none",
+            chart=bars(
+                "after 60 steps", "training loss", ("before", "as it is", "without"), loss=(before, own, without)
+            ),
         )
 
 
@@ -157,4 +171,5 @@ class BaselineWins(Rule):
             1,
             f"on the validation split '{name}' has {100 / (1 - worse[name]):.0f} % of the model's error",
             advice=f"use '{name}' unless another finding is mended first",
+            chart=bars("baseline", "skill of the model", [*evidence.skills], skill=[*evidence.skills.values()]),
         )

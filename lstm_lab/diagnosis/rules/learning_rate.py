@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from statistics import median
 
-from lstm_lab.diagnosis.base import Finding, Rule
+from lstm_lab.diagnosis.base import Rule
+from lstm_lab.diagnosis.charts import by_rate, curves, losses
 from lstm_lab.diagnosis.evidence import Evidence
+from lstm_lab.diagnosis_records import Finding
+from lstm_lab.records import RunRecord, finite
 
 MARGIN = 0.9
 """A lower rate counts as better where its loss after the same steps is below this share."""
@@ -16,6 +19,8 @@ SPIKE = 20.0
 """Largest gradient norm over the median one, by epoch, from which on gradients count as exploding."""
 LEARNED = 0.05
 """Share of the first epoch's loss below which there is little left to learn."""
+FALLING = 0.08
+"""Share by which the validation loss falls over the last third of a run from which on it was stopped too early."""
 FEW_STEPS = 150
 """Optimizer steps in all, below which training can hardly have begun."""
 
@@ -45,6 +50,7 @@ class LearningRateTooHigh(Rule):
             f"{losses[best]:.3g} with {lr * best:.2g} (before: {before:.3g})",
             f"optimizer.lr={lr * best:.2g}",
             cost="none",
+            chart=by_rate(trainings, {1.0: own, **losses}),
         )
 
 
@@ -54,7 +60,7 @@ class LearningRateTooLow(Rule):
     name, reads = "learning rate too low", "data"
 
     def check(self, evidence: Evidence) -> Finding | None:
-        if evidence.dataset.train.stateful or not still_improving(evidence):
+        if evidence.dataset.train.stateful or not still_improving(evidence.record):
             return None
         trainings, lr = evidence.short_trainings, evidence.lr
         before, own = trainings.loss_before(), trainings.loss_at_rate(1.0)
@@ -69,6 +75,7 @@ class LearningRateTooLow(Rule):
             f"{losses[best]:.3g} with {lr * best:.2g}",
             f"optimizer.lr={lr * best:.2g}",
             cost="none",
+            chart=by_rate(trainings, {1.0: own, **losses}),
         )
 
 
@@ -89,8 +96,13 @@ class ExplodingGradients(Rule):
             f"the loss is no longer a number ({evidence.record.reason})" if diverged
             else f"the mean gradient norm of an epoch is up to {max(norms):.3g}, {ratio:.0f} times the median"
         )  # fmt: skip
-        return self.found(3, f"{measured}, and trainer.gradient_clip_val is null", "trainer.gradient_clip_val=1.0",
-                          cost="none")  # fmt: skip
+        return self.found(
+            3,
+            f"{measured}, and trainer.gradient_clip_val is null",
+            "trainer.gradient_clip_val=1.0",
+            cost="none",
+            chart=curves(evidence, "train/grad_norm", y="gradient norm", log_y=True) if norms else None,
+        )
 
 
 class StoppedTooEarly(Rule):
@@ -99,29 +111,40 @@ class StoppedTooEarly(Rule):
     name = "stopped too early"
 
     def check(self, evidence: Evidence) -> Finding | None:
-        if evidence.record.state != "finished" or not still_improving(evidence):
+        improvement = left_to_learn(evidence.record)
+        if improvement is None:
             return None
         epochs, steps = len(evidence.rows), evidence.rows[-1]["step"] + 1
-        losses = evidence.curve("val/loss")
-        if len(losses) > 1 and 0 <= losses[-1] < LEARNED * losses[0]:
-            return None
-        third = losses[-max(len(losses) // 3, 1) - 1 :] if len(losses) > 1 else losses
-        improvement = (third[0] - third[-1]) / abs(third[0]) if len(third) > 1 and third[0] else 0.0
-        if improvement < 0.08 and steps > FEW_STEPS:
-            return None
         return self.found(
             2,
             f"the best epoch is the last of {epochs} ({steps} optimizer steps); the validation loss fell by "
             f"{100 * improvement:.0f} % over the last third",
             f"trainer.max_epochs={4 * evidence.experiment.trainer.max_epochs}",
             cost="at most four times the time; trainer.patience ends it earlier",
+            chart=losses(evidence),
         )
 
 
-def still_improving(evidence: Evidence) -> bool:
+def left_to_learn(run: RunRecord) -> float | None:
+    """Share by which the validation loss fell over the last third of a finished run, whose last epoch is its best.
+
+    Returns:
+        None where training more epochs cannot be expected to bring much.
+    """
+    if run.state != "finished" or not still_improving(run):
+        return None
+    losses = [row["val/loss"] for row in run.rows if finite(row.get("val/loss"))]
+    if len(losses) > 1 and 0 <= losses[-1] < LEARNED * losses[0]:
+        return None
+    third = losses[-max(len(losses) // 3, 1) - 1 :]
+    improvement = (third[0] - third[-1]) / abs(third[0]) if len(third) > 1 and third[0] else 0.0
+    return improvement if improvement >= FALLING or run.rows[-1]["step"] < FEW_STEPS else None
+
+
+def still_improving(run: RunRecord) -> bool:
     """Whether the best epoch is the last one, and the learning rate did not end near zero by its schedule."""
-    if not evidence.rows or evidence.best_epoch is None:
+    if not run.rows or run.best is None:
         return False
-    rates = evidence.curve("lr")
+    rates = [row["lr"] for row in run.rows if finite(row.get("lr"))]
     annealed = bool(rates) and rates[-1] < 0.3 * max(rates)
-    return evidence.best_epoch == evidence.rows[-1]["epoch"] and not annealed
+    return bool(run.best["epoch"] == run.rows[-1]["epoch"]) and not annealed

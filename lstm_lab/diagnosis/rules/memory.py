@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from lstm_lab.diagnosis.base import Finding, Rule
+from lstm_lab.diagnosis.base import Rule
+from lstm_lab.diagnosis.charts import bars
 from lstm_lab.diagnosis.evidence import Evidence
+from lstm_lab.diagnosis_records import Chart, Finding, Series
 
 SATURATED = 0.85
 """Share of a gate's values on either side from which on it has stopped learning."""
@@ -35,6 +37,13 @@ class SaturatedGates(Rule):
             f"optimizer.lr={evidence.lr / 3:.2g}",
             *(("model.init.recurrent=default",) if _init(evidence, "chrono") else ()),
             advice="where the inputs are not standardised, mend that first",
+            chart=bars(
+                "gate",
+                "share of all values",
+                [f"{layer} {each.symbol}" for layer, each in gates],
+                closed=[each.closed for _, each in gates],
+                open=[each.open for _, each in gates],
+            ),
         )
 
 
@@ -52,6 +61,13 @@ class DeadUnits(Rule):
             f"{len(worst.dead)} of {worst.units} units of {worst.name} have the same output in every step",
             f"optimizer.lr={evidence.lr / 10:.2g}",
             advice="relu cells die at a high rate; a gated cell (model.cell=gru) does not",
+            chart=bars(
+                "layer",
+                "units",
+                [layer.name for layer in evidence.explanation.layers],
+                dead=[len(layer.dead) for layer in evidence.explanation.layers],
+                all=[layer.units for layer in evidence.explanation.layers],
+            ),
         )
 
 
@@ -81,6 +97,12 @@ class ForgetsTooSoon(Rule):
             f"{steps} in the median, and nothing is learned: no better than the weakest baseline or the first epoch",
             *action,
             cost="none",
+            chart=Chart(
+                x="steps back",
+                y="relative gradient",
+                series=[Series(name="median", x=[*top.lags], y=[value or None for value in top.median])],
+                log_y=True,
+            ),
         )
 
 
@@ -103,6 +125,7 @@ class ShortWindow(Rule):
             f"the oldest {oldest} of {len(lags)} steps have {100 * share:.0f} % of the attributions",
             f"data.window={2 * window}",
             cost="about twice the time of a step",
+            chart=Chart(x="steps back", y="share", series=[Series(name="attribution", x=[*range(len(lags))], y=lags)]),
         )
 
 
@@ -130,6 +153,12 @@ class UnusedInput(Rule):
             1,
             f"permuting {named} over the validation samples does not change the loss of {found.loss:.3g}",
             advice="leave it out of the data: fewer weights to learn",
+            chart=bars(
+                "channel",
+                "increase of the loss when permuted",
+                [channel.name for channel in found.channels],
+                increase=[channel.permuted for channel in found.channels],
+            ),
         )
 
 

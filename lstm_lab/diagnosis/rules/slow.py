@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lstm_lab.diagnosis.base import Finding, Rule
+from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.evidence import Evidence
+from lstm_lab.diagnosis_records import Finding
 
 
 class EngineNotUsed(Rule):
