@@ -3,6 +3,7 @@ read."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from functools import cached_property
 from typing import Any
 
@@ -136,6 +137,8 @@ class UserSequences(Dataset):
         """Where the sequences of the validation split are, written as those at `path`; null: among those at `path`."""
         test_path: FilePath | None = None
         """Where the sequences of the test split are, written as those at `path`; null: among those at `path`."""
+        target: Target = "class"
+        """What the data have of each sequence: a class, values, or a class for each step."""
         validation: Fraction = DEFAULT_FRACTIONS[0]
         """Fraction of the sequences, where the data name no validation split."""
         test: TestFraction = DEFAULT_FRACTIONS[1]
@@ -156,18 +159,13 @@ class UserSequences(Dataset):
             return given_splits(self.validation_path, self.test_path)
 
         @property
-        def target_kind(self) -> Target:
-            """What the data have of each sequence."""
-            return "class"
-
-        @property
+        @abstractmethod
         def reader(self) -> SequenceReader:
             """How the files are read."""
-            raise NotImplementedError(f"data '{self.name}' must say how its files are read")
 
         @property
         def dataset(self) -> type[LabelledFiles | RegressionFiles | TaggedFiles]:
-            return KINDS[self.target_kind]
+            return KINDS[self.target]
 
         def build(self, *info: Any, **more: Any) -> Any:
             options: UserOptions = {

@@ -1,4 +1,4 @@
-"""Tables with a row for each sequence: its targets, its split and its group."""
+"""Columns of tables with sequences: those of the steps, and those of what is known of a sequence."""
 
 from __future__ import annotations
 
@@ -14,6 +14,19 @@ from lstm_lab.data.readers.table import Table, read_numbers
 
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?(e[+-]?0+)?", re.IGNORECASE)
 """Matches a whole number as programs write it: 1.0000000e+00."""
+
+
+@dataclass(frozen=True)
+class StepColumns:
+    """Columns of what is read of each step."""
+
+    channels: tuple[str, ...]
+    words: str | None = None
+    """Column of words, in place of channels."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return self.channels if self.words is None else (self.words,)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import model_validator
 
-from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
+from lstm_lab.data.kinds.user_files import SequenceReader, no_frames
 from lstm_lab.data.kinds.user_sequences import UserSequences
 from lstm_lab.data.readers.array_file import read_array_file
 from lstm_lab.data.readers.columns import Sha256
@@ -45,8 +45,6 @@ class ArrayDataset(UserSequences, name="arrays"):
     """
 
     class Config(UserSequences.Config):
-        target: Target = "class"
-        """What y has: a class for each sequence, values for each sequence, or a class for each step."""
         y_path: FilePath | None = None
         """An .npy file of y, where `path` is an .npy file of X; null: y is in the .npz file."""
         validation_y_path: FilePath | None = None
@@ -63,10 +61,6 @@ class ArrayDataset(UserSequences, name="arrays"):
                     raise ValueError(f"{split}_y_path would have no effect without {split}_path: set it to the file of "
                                      "X")  # fmt: skip
             return self
-
-        @property
-        def target_kind(self) -> Target:
-            return self.target
 
         @property
         def reader(self) -> SequenceReader:

@@ -11,8 +11,8 @@ import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.config import DataError
+from lstm_lab.data.kinds.sequence_tables import SequenceTables
 from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
-from lstm_lab.data.kinds.user_sequences import UserSequences
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
 from lstm_lab.data.readers.columns import Column, Columns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat
@@ -124,11 +124,11 @@ def _rows_of_files(table: Table, id: str, files: Sequence[FolderFile], labels: s
     return table.rows(np.array(rows))
 
 
-class CSVFolder(UserSequences, name="csv_folder"):
+class CSVFolder(SequenceTables, name="csv_folder"):
     """A folder with one CSV, TSV, Parquet or JSONL file for each sequence, whose class is the name of the folder that
     it lies in, or whose class or value is in a table. Folders train, test and validation may stand above them."""
 
-    class Config(CSVFields, UserSequences.Config):
+    class Config(CSVFields, SequenceTables.Config):
         channels: Columns
         """Columns of numbers, in each of the files."""
         target: Target = "class"
@@ -160,10 +160,7 @@ class CSVFolder(UserSequences, name="csv_folder"):
             return self
 
         @property
-        def target_kind(self) -> Target:
-            return self.target
-
-        @property
         def reader(self) -> SequenceReader:
-            head = HeadColumns(self.label, self.target, self.id, self.split, self.group)
-            return FolderReader(self.channels, self.target, self.labels, head, self.format, self.missing != "error")
+            return FolderReader(
+                self.channels, self.target, self.labels, self.head, self.format, self.missing != "error"
+            )

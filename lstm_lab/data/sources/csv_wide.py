@@ -12,11 +12,11 @@ from pydantic import model_validator
 
 from lstm_lab.config import DataError
 from lstm_lab.data.kinds.new_samples import plain_ids
-from lstm_lab.data.kinds.user_files import SequenceReader, Target
-from lstm_lab.data.kinds.user_sequences import UserSequences
+from lstm_lab.data.kinds.sequence_tables import SequenceTables
+from lstm_lab.data.kinds.user_files import SequenceReader
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
 from lstm_lab.data.readers.cells import NUMBERS
-from lstm_lab.data.readers.columns import Column, Columns, check_distinct
+from lstm_lab.data.readers.columns import Columns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat, check_format
 from lstm_lab.data.readers.formats import frame_names, read_frame, read_number_rows, table_names
 from lstm_lab.data.readers.locate import find_file
@@ -104,24 +104,16 @@ class WideTable:
         return [np.ascontiguousarray(row[:length]) for row, length in zip(shaped, lengths.tolist(), strict=True)]
 
 
-class CSVWide(UserSequences, name="csv_wide"):
+class CSVWide(SequenceTables, name="csv_wide"):
     """A CSV, TSV, Parquet or JSONL file with a row for each sequence: its class or its value, and a column for each
     step, as the UCR archive writes them. A row ends with its last step that has a value."""
 
-    class Config(CSVFields, UserSequences.Config):
-        label: Column
-        """Column of the class or of the value to predict."""
+    class Config(CSVFields, SequenceTables.Config):
         target: Literal["class", "value"] = "class"
         """What the column `label` has."""
         channels: Columns = ()
         """Channels, whose steps are columns with their name and a number: ax for ax0, ax1 or ax_0, ax_1. Empty: one
         channel, and all columns that no other field names are its steps, in the order of the file."""
-        id: Column | None = None
-        """Column that names each sequence in predictions; null: they are counted."""
-        split: Column | None = None
-        """Column with train, validation or test; null: splits are drawn."""
-        group: Column | None = None
-        """Column whose groups stay in one split, such as the person; null: only equal sequences stay together."""
 
         @model_validator(mode="after")
         def _columns_are_distinct_and_marks_have_an_effect(self) -> CSVWide.Config:
@@ -131,10 +123,5 @@ class CSVWide(UserSequences, name="csv_wide"):
             return self
 
         @property
-        def target_kind(self) -> Target:
-            return self.target
-
-        @property
         def reader(self) -> SequenceReader:
-            head = HeadColumns(self.label, self.target, self.id, self.split, self.group)
-            return WideTable(head, self.channels, self.format, self.missing != "error")
+            return WideTable(self.head, self.channels, self.format, self.missing != "error")

@@ -10,16 +10,15 @@ import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.data.kinds.new_samples import plain_ids
-from lstm_lab.data.kinds.tagged_words import TaggedWordFiles, check_words
-from lstm_lab.data.kinds.user_files import SequenceReader, Target
-from lstm_lab.data.kinds.user_sequences import LabelledFiles, RegressionFiles, TaggedFiles, UserSequences
+from lstm_lab.data.kinds.sequence_tables import SequenceOrWordTables
+from lstm_lab.data.kinds.user_files import SequenceReader
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
 from lstm_lab.data.readers.cells import NUMBERS, as_text
 from lstm_lab.data.readers.columns import Column, Columns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.sequence_file import SequenceFile
-from lstm_lab.data.readers.sequence_heads import HeadColumns
+from lstm_lab.data.readers.sequence_heads import HeadColumns, StepColumns
 from lstm_lab.data.readers.table import LARGEST, Table
 from lstm_lab.data.readers.value_columns import ValueColumns, frame_values, read_values
 
@@ -32,19 +31,12 @@ class ListTable:
     """The columns of a table with a row for each sequence."""
 
     head: HeadColumns
-    channels: tuple[str, ...]
+    steps: StepColumns
     allow_missing: bool = False
-    words: str | None = None
-    """Column of lists of words, in place of channels."""
-
-    @property
-    def _of_steps(self) -> tuple[str, ...]:
-        """Columns with what is read of each step."""
-        return (self.words,) if self.words is not None else self.channels
 
     def read(self, path: str, split: str | None = None, labelled: bool = True) -> SequenceFile:
         more = self.head.wanted(split) if labelled else [name for name in (self.head.id,) if name]
-        values = read_values(find_file(path), [*self._of_steps, *more])
+        values = read_values(find_file(path), [*self.steps.names, *more])
         sequences = self._sequences(values)
         if not labelled:
             return self._named(values, sequences)
@@ -53,11 +45,11 @@ class ListTable:
         y = self._tags(values, sequences) if tags else self.head.targets(head, CSVFormat())
         return SequenceFile(
             values.path, sequences, y, self.head.groups(head), self.head.splits(head, split),
-            targets=(self.head.label,) if self.head.target == "value" else (), channels=self.channels,
+            targets=(self.head.label,) if self.head.target == "value" else (), channels=self.steps.channels,
         )  # fmt: skip
 
     def read_frame(self, frame: pd.DataFrame) -> SequenceFile:
-        values = frame_values(frame, [*self._of_steps, *(name for name in (self.head.id,) if name)])
+        values = frame_values(frame, [*self.steps.names, *(name for name in (self.head.id,) if name)])
         return self._named(values, self._sequences(values))
 
     def _named(self, values: ValueColumns, sequences: list[np.ndarray]) -> SequenceFile:
@@ -68,14 +60,15 @@ class ListTable:
 
     def _sequences(self, values: ValueColumns) -> list[np.ndarray]:
         """N arrays (T, F), or (T,) of words."""
-        if self.words is not None:
-            return [self._words(values, row, self.words) for row in range(len(values.lines))]
-        columns = [[self._steps(values, row, name) for row in range(len(values.lines))] for name in self.channels]
+        words, channels = self.steps.words, self.steps.channels
+        if words is not None:
+            return [self._words(values, row, words) for row in range(len(values.lines))]
+        columns = [[self._steps(values, row, name) for row in range(len(values.lines))] for name in channels]
         width = [steps[0].shape[1] for steps in columns]
         for row, parts in enumerate(zip(*columns, strict=True)):
-            for name, part, wanted in zip(self.channels, parts, width, strict=True):
+            for name, part, wanted in zip(channels, parts, width, strict=True):
                 if len(part) != len(parts[0]):
-                    raise values.error(row, name, f"has {len(part)} steps, but column {self.channels[0]!r} has "
+                    raise values.error(row, name, f"has {len(part)} steps, but column {channels[0]!r} has "
                                        f"{len(parts[0])}: give all channels of a sequence the same number")  # fmt: skip
                 if part.shape[1] != wanted:
                     raise values.error(row, name, f"has {part.shape[1]} numbers in each step, but the first row has "
@@ -131,45 +124,27 @@ def _texts(values: ValueColumns, names: Sequence[str]) -> Table:
     return table._replace(lines=[*values.lines], unit=values.unit)
 
 
-class ListColumns(UserSequences, name="list_columns"):
+class ListColumns(SequenceOrWordTables, name="list_columns"):
     """A Parquet or JSONL file with a row for each sequence, in whose cells are lists: a list of numbers is one channel,
     a list of equally long lists several."""
 
-    class Config(UserSequences.Config):
+    class Config(SequenceOrWordTables.Config):
         label: Column
         """Column of the target: a class or a value, or with target=tag a list with a class for each step."""
-        target: Target = "class"
-        """What the column `label` has."""
         channels: Columns = ()
         """Columns of lists of numbers."""
         words: Column | None = None
         """With target=tag, a column of lists of words in place of channels: each word of the training split that occurs
         there twice is embedded."""
-        id: Column | None = None
-        """Column that names each sequence in predictions; null: they are counted."""
-        split: Column | None = None
-        """Column with train, validation or test; null: splits are drawn."""
-        group: Column | None = None
-        """Column whose groups stay in one split, such as the person; null: only equal sequences stay together."""
 
         @model_validator(mode="after")
         def _columns_are_distinct(self) -> ListColumns.Config:
             if not self.channels and self.words is None:
                 raise ValueError("channels is empty: name at least one column of lists of numbers, or set words")
-            check_words(self.words, self.channels, self.target, self.missing)
             check_distinct([self.id, self.label, *self.channels, self.words, self.split, self.group],
                            "id, label, channels, words, split and group")  # fmt: skip
             return self
 
         @property
-        def target_kind(self) -> Target:
-            return self.target
-
-        @property
-        def dataset(self) -> type[LabelledFiles | RegressionFiles | TaggedFiles]:
-            return super().dataset if self.words is None else TaggedWordFiles
-
-        @property
         def reader(self) -> SequenceReader:
-            head = HeadColumns(self.label, self.target, self.id, self.split, self.group)
-            return ListTable(head, self.channels, self.missing != "error", self.words)
+            return ListTable(self.head, self.steps, self.missing != "error")

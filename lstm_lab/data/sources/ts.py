@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
+from lstm_lab.data.kinds.user_files import SequenceReader, no_frames
 from lstm_lab.data.kinds.user_sequences import UserSequences
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.sequence_file import SequenceFile
@@ -35,10 +35,6 @@ class TS(UserSequences, name="ts"):
     class Config(UserSequences.Config):
         target: Literal["class", "value"] = "class"
         """What is last on each line: a class (@classLabel true), or a value to predict (@targetLabel true)."""
-
-        @property
-        def target_kind(self) -> Target:
-            return self.target
 
         @property
         def reader(self) -> SequenceReader:
