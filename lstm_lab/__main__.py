@@ -18,7 +18,7 @@ from lstm_lab.disk import explain
 from lstm_lab.printable import printable
 from lstm_lab.startup import lazy_imports
 from lstm_lab.sweeps.execution.scratch import remove_leftovers
-from lstm_lab.verbs import about, before, data, runs, sweeps, understanding, views
+from lstm_lab.verbs import about, before, control, data, runs, sweeps, understanding, views
 from lstm_lab.verbs.options import echo
 
 app = typer.Typer(
@@ -57,6 +57,9 @@ app.command()(sweeps.sweep)
 app.command()(sweeps.resume)
 app.command()(sweeps.watch)
 app.command()(sweeps.leaderboard)
+app.command()(control.pause)
+app.command()(control.stop)
+app.command()(control.kill)
 app.command()(views.report)
 app.command()(views.compare)
 app.command()(views.sync)

@@ -11,6 +11,7 @@ lineage.jsonl    exploits of a trial    warm.jsonl        results of earlier swe
 examples.json    predictions on samples summary.json      leaderboard and best trial
 trial.json       its row of trials.jsonl  best.yaml       the best trial's experiment
 wandb/           files of W&B           trials/<id>/      one run folder per trial
+requests.jsonl   pause, stop, kill      requests.jsonl    pause, stop, kill
 report.html      the page               report.html       the page
 """
 
@@ -34,7 +35,7 @@ LINEAGE, EXAMPLES, EXPLANATION, DIAGNOSIS = "lineage.jsonl", "examples.json", "e
 CHECKPOINTS, BEST, LAST, PREVIOUS = "checkpoints", "best.ckpt", "last.ckpt", "previous.ckpt"
 SWEEP, ABOUT, TRIALS, EVENTS, SUMMARY = "sweep.yaml", "about.json", "trials.jsonl", "events.jsonl", "summary.json"
 POPULATION, REMOVED, WARM, BEST_EXPERIMENT = "population.jsonl", "removed.jsonl", "warm.jsonl", "best.yaml"
-TRIAL, REPORT, LOCK = "trial.json", "report.html", "lock"
+TRIAL, REPORT, LOCK, REQUESTS = "trial.json", "report.html", "lock", "requests.jsonl"
 
 Row = dict[str, Any]
 """A row of a record: column -> plain value."""

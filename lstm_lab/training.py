@@ -264,8 +264,12 @@ def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: BlockL
     )
 
 
-def conclude(experiment: Experiment, run: Run, state: State) -> Result:
-    """The result, computed from the record and written into status.json."""
+def conclude(experiment: Experiment, run: Run, state: State, reason: str | None = None) -> Result:
+    """The result, computed from the record and written into status.json.
+
+    Args:
+        reason: why the run was stopped.
+    """
     rows = run.rows()
     best: Row = {}
     for row in rows:
@@ -276,7 +280,7 @@ def conclude(experiment: Experiment, run: Run, state: State) -> Result:
     value, epoch = best.get(experiment.monitor), best.get("epoch")
     if state != "failed":
         found = {"epoch": epoch, "value": value} if best else None
-        run.mark(state, reason=None, epochs=len(rows), best=found, seconds=seconds)
+        run.mark(state, reason=reason, epochs=len(rows), best=found, seconds=seconds)
     return Result(
         state, experiment.monitor, experiment.mode, value, epoch, len(rows), seconds, run.best_checkpoint, best
     )

@@ -142,14 +142,18 @@ def run_experiment(
         on_epoch: called with each row of the record.
         stop: once set, everything is saved and `Interrupted` is raised. Ctrl-C sets it, in the main thread.
 
+    `lstm-lab pause|stop|kill` end it after the step in progress; stopped, it is evaluated as if it had ended itself.
+
     Raises:
         Interrupted: it can be resumed.
-        Fault: bad data, or a loss that is not a number.
+        Fault: bad data, a loss that is not a number, or somebody has killed it.
     """
+    from lstm_lab.control import watch
     from lstm_lab.diagnosis import diagnose
     from lstm_lab.evaluate import evaluate
     from lstm_lab.out_of_memory import OutOfMemory, within_memory
     from lstm_lab.report import write_report
+    from lstm_lab.requested_end import end_as_requested
     from lstm_lab.stop_signal import stop_on_signal
     from lstm_lab.tracking import publish_best
     from lstm_lab.training import train
@@ -157,13 +161,17 @@ def run_experiment(
     stop, again = stop or threading.Event(), f"lstm-lab train --resume {run.path}"
     with _resumable(again), disk.explained(run.path, again):
         try:
-            with stop_on_signal(stop), within_memory(experiment.data.batch_size):
+            with watch(run.path, stop) as asked, stop_on_signal(stop), within_memory(experiment.data.batch_size):
                 result = train(
                     experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress, on_epoch=on_epoch
                 )
         except OutOfMemory as error:
             run.mark_failed(error)
             raise
+        except Interrupted:
+            if asked.request is None:
+                raise
+            result = end_as_requested(experiment, run, asked.request, again)
         scores = evaluate(run, "validation", dataset)
         run.describe(validation={**scores.dump(), "epoch": result.epoch})
         findings = diagnose(run, probes=False)
@@ -307,8 +315,3 @@ def best_run(path: Path) -> Run:
     if winner is None:
         raise ConfigError(f"{path}: has no best trial yet: no trial has a value")
     return Run.open(trial_folder(path, winner.id))
-
-
-def as_records(header: list[str], rows: list[list[str | int | float]]) -> list[Row]:
-    """A table as one dict per row."""
-    return [dict(zip(header, row, strict=True)) for row in rows]

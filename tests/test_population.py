@@ -13,6 +13,7 @@ import torch
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.control import Requests
 from lstm_lab.files import read_jsonl
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import population
@@ -369,7 +370,7 @@ def test_a_population_that_does_not_fit_is_refused(tmp_path, demand, monkeypatch
     with pytest.raises(
         ConfigError, match=r"its 3 trials at the same time, and the CPUs are enough for 2: lower num_samples"
     ):
-        driver.run_phase(folder, asked, Console(quiet=True), tmp_path)
+        driver.run_phase(folder, asked, Console(quiet=True), tmp_path, Requests(folder.path))
 
 
 @pytest.mark.slow

@@ -13,6 +13,7 @@ import pytest
 
 from lstm_lab.code_state import PACKAGE, CodeState
 from lstm_lab.config import ConfigError, DataError, to_yaml
+from lstm_lab.control import Requests
 from lstm_lab.run import Run
 from lstm_lab.sweeps.execution import callback, node_check, ray_cluster
 from lstm_lab.sweeps.execution.node_check import NodeCheck, data_of
@@ -73,7 +74,7 @@ def test_a_worker_with_other_code_refuses_and_the_sweep_stops(folder):
     assert not folder.run("t0000").exists()
     view = SimpleNamespace(end_trial=lambda *_: None)
     trial = SimpleNamespace(config=config, last_result=result)
-    callback.SweepCallback(folder, source, view).on_trial_complete(0, [], trial)
+    callback.SweepCallback(folder, source, view, Requests(folder.path)).on_trial_complete(0, [], trial)
     assert source.interrupted.is_set()
     assert "other files of lstm_lab" in source.refusal
     # It can be resumed with the right code.

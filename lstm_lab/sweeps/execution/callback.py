@@ -14,9 +14,11 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from lstm_lab.control import Requests
 from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.node_check import cluster_nodes
 from lstm_lab.sweeps.execution.population import Population
+from lstm_lab.sweeps.execution.requested_ends import RequestedEnds
 from lstm_lab.sweeps.execution.trainable import AGAIN
 from lstm_lab.sweeps.execution.trial_source import NotPickled, TrialSource
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
@@ -33,15 +35,18 @@ class SweepCallback(NotPickled, tune.Callback):
     """How many times a trial's process may die without an epoch in between before the trial has failed."""
 
     def __init__(
-        self, folder: SweepFolder, source: TrialSource, view: SweepProgress, members: Population | None = None
-    ) -> None:
+        self, folder: SweepFolder, source: TrialSource, view: SweepProgress, requests: Requests,
+        members: Population | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.source, self.view, self.members = folder, source, view, members
+        self.requested = RequestedEnds(requests, source, view, end_process)
         self.last_report: dict[str, float] = {}
         """Trial that runs -> when it last reported an epoch, or started."""
         self.hang_reasons: dict[str, str] = {}
         self.storage = Storage(source.storage) if source.storage else None
 
     def on_step_begin(self, iteration: int, trials: list[TuneTrial], **info: object) -> None:
+        self.requested.obey(trials)
         timeout = self.source.sweep.timeout
         if timeout is None:
             return
@@ -69,7 +74,8 @@ class SweepCallback(NotPickled, tune.Callback):
         self.last_report[id] = time.monotonic()
         if AGAIN in result:
             return
-        trial.max_failures = trial.num_failures + self.MAX_DEATHS - 1
+        if id not in self.source.ends:
+            trial.max_failures = trial.num_failures + self.MAX_DEATHS - 1
         self.view.report_epoch(id, result)
         # Before Tune asks for the next epoch, which is to be trained from the clone.
         if self.members and not self.source.is_exhausted() and (event := self.members.on_epoch(id, result)):
@@ -100,9 +106,11 @@ class SweepCallback(NotPickled, tune.Callback):
                 self.view.end_trial(id, "interrupted", reason)
                 return
         elif ended is None:
-            reason = self.source.stop_reason
-            self.folder.decide(id, "stopped", self.source.trial_stop_reason(id))
-        self.view.end_trial(id, ended or "stopped", reason)
+            ended, why = self.source.end_of(id)
+            epochs = self.source.reported_epochs(id) if id in self.source.ends else None
+            self.folder.decide(id, ended, why, epochs)
+            reason = why if id in self.source.ends else self.source.stop_reason
+        self._show_end(trial, ended, reason)
         self.source.trial_ended(id)
 
     def on_trial_error(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
@@ -111,9 +119,19 @@ class SweepCallback(NotPickled, tune.Callback):
         self._synchronise(id)
         lines = str(trial.get_error() or "").strip().splitlines() or ["killed from outside"]
         reason = self.hang_reasons.get(id) or f"its process died {self.MAX_DEATHS} times: {lines[-1][:200]}"
-        self.folder.decide(id, "failed", reason)
-        self.view.end_trial(id, "failed", reason)
+        epochs = None
+        if id in self.source.ends:
+            _, reason = self.source.end_of(id)
+            epochs = self.source.reported_epochs(id)
+        self.folder.decide(id, "failed", reason, epochs)
+        self._show_end(trial, "failed", reason)
         self.source.trial_ended(id)
+
+    def _show_end(self, trial: TuneTrial, state: str, reason: str | None) -> None:
+        spec = TrialSpec.of(trial.config)
+        if spec.trial not in self.view.rows:  # It was ended while it waited for a place.
+            self.view.start_trial(spec.trial, spec.overrides, spec.seed)
+        self.view.end_trial(spec.trial, state, reason)
 
     def _synchronise(self, trial: str) -> None:
         """With nodes that share no disk: fetch what the trial has recorded, and copy the sweep's record there."""
@@ -131,7 +149,7 @@ class SweepStopper(NotPickled, tune.Stopper):
     def __call__(self, trial_id: str, result: Row) -> bool:
         if "epoch" in result and AGAIN not in result:
             self.source.epoch_ended()
-        return self.stop_all()
+        return self.stop_all() or str(result.get("config/trial")) in self.source.ends
 
     def stop_all(self) -> bool:
         return self.source.interrupted.is_set() or self.source.is_exhausted()

@@ -20,6 +20,7 @@ from rich.console import Console
 
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError, Interrupted
+from lstm_lab.control import Requests
 from lstm_lab.disk import DiskFull
 from lstm_lab.files import Row
 from lstm_lab.stop_signal import stop_on_signal
@@ -49,6 +50,7 @@ def run_phases(
     """`execute_sweep`, in a process in which Ray may be imported."""
     started = time.monotonic()
     with folder.lock():
+        requests = Requests(folder.path)
         before, interrupted = folder.about.get("seconds", 0.0), threading.Event()
 
         def clock() -> float:
@@ -66,11 +68,15 @@ def run_phases(
                         if scratch is None:
                             scratch = stack.enter_context(cluster(folder, address, storage))
                             print_warm_start(folder, console)
-                        run_phase(folder, source, console, scratch)
+                        run_phase(folder, source, console, scratch, requests)
                     if interrupted.is_set():
                         break
                     if reason := source.conclude():
-                        console.print(f"the search has ended: {reason}", highlight=False, markup=False, soft_wrap=True)
+                        console.print(
+                            f"the {source.phase} has ended: {reason}", highlight=False, markup=False, soft_wrap=True
+                        )
+                    if folder.about.get("stopped"):
+                        break
                 if not interrupted.is_set():
                     # The best trials are logged at the end: the writer's process starts while those of Ray end.
                     tracking.start_writer(wandb)
@@ -87,7 +93,8 @@ def run_phases(
         if source.refusal:
             raise ConfigError(f"{folder.path}: {source.refusal}; then: {resume_command(folder.path, address, storage)}")
         if interrupted.is_set():
-            raise Interrupted(f"interrupted; resume with: {resume_command(folder.path, address, storage)}")
+            why = source.paused_by.reason if source.paused_by else "interrupted"
+            raise Interrupted(f"{why}; resume with: {resume_command(folder.path, address, storage)}")
         content: Row = summary.write(folder, wandb)
         if remote is not None:
             remote.push(folder.path, "")
@@ -109,7 +116,7 @@ def print_warm_start(folder: SweepFolder, console: Console) -> None:
         )
 
 
-def run_phase(folder: SweepFolder, source: TrialSource, console: Console, scratch: Path) -> None:
+def run_phase(folder: SweepFolder, source: TrialSource, console: Console, scratch: Path, requests: Requests) -> None:
     """Run the trials of one phase.
 
     Raises:
@@ -135,7 +142,7 @@ def run_phase(folder: SweepFolder, source: TrialSource, console: Console, scratc
                 # The run folder is the checkpoint: a trial whose process died resumes from its last epoch.
                 failure_config=tune.FailureConfig(max_failures=SweepCallback.MAX_DEATHS - 1),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
-                callbacks=[SweepCallback(folder, source, view, members)],
+                callbacks=[SweepCallback(folder, source, view, requests, members)],
                 stop=SweepStopper(source),
             ),
         )

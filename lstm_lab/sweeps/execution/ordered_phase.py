@@ -36,6 +36,10 @@ class OrderedPhase(SearchPhase):
         """Number of a configuration -> its trials, of an earlier process."""
         for trial in trials:
             self.recorded.setdefault(trial.configuration, []).append(trial)
+        self.known_epochs = {
+            row["trial"]: row["epochs"] for row in self.folder.events() if row.get("epochs") is not None
+        }
+        """Trials that somebody has ended -> epochs that were known of each when it was."""
         self.planned: list[PendingTrial] = []
         self.numbers: dict[str, int] = {}
         """Trial -> its number on the clock."""
@@ -103,7 +107,8 @@ class OrderedPhase(SearchPhase):
         trial = self.known.get(pending.id)
         rows: Mapping[int, Report] = {}
         if trial is not None and trial.record is not None:
-            rows = {row["epoch"] + 1: row for row in trial.record.rows}
+            known = self.known_epochs.get(pending.id, epochs)
+            rows = {row["epoch"] + 1: row for row in trial.record.rows if row["epoch"] < known}
         return Planned(epochs, rows, trial is not None and trial.state in ENDED)
 
     def end(self, trial: int) -> None:
@@ -120,9 +125,10 @@ class OrderedPhase(SearchPhase):
         self._record_stops()
         if not self.has_room():
             return None
-        number = self.clock.take()
-        if number is not None:
-            return self.spec(self.planned[number]).config()
+        while (number := self.clock.take()) is not None:
+            if self.planned[number].id not in self.ends:
+                return self.spec(self.planned[number]).config()
+            self.end_unstarted(self.planned[number].id)
         return TuneSearcher.FINISHED if self.clock.is_over else None
 
     def report(self, trial: str, epochs: int, row: Row) -> None:
@@ -131,7 +137,7 @@ class OrderedPhase(SearchPhase):
 
     def answer(self, trial: str, epochs: int) -> Answer:
         """Whether a trial trains on after so many epochs."""
-        return self.clock.answer(self.numbers[trial], epochs)
+        return Answer.STOP if trial in self.ends else self.clock.answer(self.numbers[trial], epochs)
 
     def trial_ended(self, trial: str) -> None:
         self.waiting.discard(trial)
@@ -139,6 +145,13 @@ class OrderedPhase(SearchPhase):
 
     def is_waiting(self, trial: str) -> bool:
         return trial in self.waiting
+
+    def withdraw(self, trial: str) -> bool:
+        number = self.numbers.get(trial)
+        return number is not None and not self.clock.trials[number].started
+
+    def reported_epochs(self, trial: str) -> int | None:
+        return self.clock.trials[self.numbers[trial]].reached
 
     def _record_stops(self) -> None:
         """Trials that are stopped where an earlier process left them."""

@@ -59,6 +59,7 @@ class OrderedScheduler(NotPickled, FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> TuneTrial | None:
         self.controller = tune_controller
+        self._end_unstarted(tune_controller)
         for id, each in list(self.standing.items()):
             if (answer := self._settled(id, each, self.standing)) is Answer.CONTINUE:
                 self._train(id, each)
@@ -77,6 +78,18 @@ class OrderedScheduler(NotPickled, FIFOScheduler):
             return None
         self.phase.waiting.discard(chosen)
         return self.paused.pop(chosen).trial
+
+    def _end_unstarted(self, controller: Any) -> None:
+        """Trials that somebody has ended while they wait for a place."""
+        if self.phase.ends:
+            for trial in list(controller.get_live_trials()):
+                if trial.status == TuneTrial.PENDING and trial.config["trial"] in self.phase.ends:
+                    controller.stop_trial(trial)
+
+    def on_trial_error(self, tune_controller: Any, trial: TuneTrial) -> None:
+        id = str(trial.config["trial"])
+        self.standing.pop(id, None)
+        self.paused.pop(id, None)
 
     def _settled(self, id: str, each: Waiting, those: dict[str, Waiting]) -> Answer:
         answer = self.phase.answer(id, each.epochs)

@@ -8,7 +8,6 @@ from statistics import mean
 from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.trial_source import TrialSource
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
-from lstm_lab.sweeps.store.record import NEVER_STARTED
 from lstm_lab.sweeps.store.retention import CheckpointRetention
 from lstm_lab.tasks.base import better
 
@@ -150,9 +149,7 @@ class SearchPhase(TrialSource):
         if reason is None and self.num_configurations < possible:
             reason = f"budget.trials: {self.num_trials} of {possible * len(self.sweep.seeds)} possible trials are done"
         if reason is not None:
-            for trial in self.trials():
-                if trial.state not in ENDED:
-                    self.folder.decide(trial.id, "stopped", reason if trial.epochs else f"{reason}; {NEVER_STARTED}")
+            self.end_unfinished(reason)
             self.folder.describe(ended=reason)
         return reason
 

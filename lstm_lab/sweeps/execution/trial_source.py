@@ -17,13 +17,16 @@ from ray.tune.search import Searcher as TuneSearcher
 from lstm_lab import files
 from lstm_lab.code_state import CodeState
 from lstm_lab.config import DataError
+from lstm_lab.control import Request
 from lstm_lab.files import Row
 from lstm_lab.paths import environment_elsewhere
+from lstm_lab.run import State
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
+from lstm_lab.sweeps.store.record import NEVER_STARTED
 from lstm_lab.tracking import Mode
 
 
@@ -74,6 +77,9 @@ class TrialSource(NotPickled, TuneSearcher):
         """Why a worker did not start a trial, if its code is not that of this process."""
         self.disk_full: str | None = None
         """The error of the trial that found the disk full."""
+        self.paused_by: Request | None = None
+        self.ends: dict[str, Request] = {}
+        """Trials that somebody has asked to end."""
         self.num_trials, self.num_remaining = 0, 0
         """Trials in all, and those that have not ended."""
         trials = self.trials()
@@ -169,9 +175,62 @@ class TrialSource(NotPickled, TuneSearcher):
         """Recorded for a trial that Tune has stopped."""
         return self.stop_reason or f"{self.scheduler.name}: worse than the others"
 
+    # --- what people ask for ------------------------------------------------------------------------------------------
+
+    def pause(self, request: Request) -> None:
+        """End the process of the sweep, so that it can be resumed."""
+        self.paused_by = request
+        self.interrupted.set()
+
+    def end_sweep(self, request: Request) -> None:
+        """End the sweep with what there is: no trial is started any more, and no phase follows."""
+        self.stop_reason = self.stop_reason or request.reason
+        self.folder.describe(stopped={"action": request.action, "by": request.by, "at": request.at})
+
+    def end_trial(self, trial: str, request: Request) -> bool:
+        """End a trial at its next report; one that waits to be started, at once. Returns whether it has ended."""
+        self.ends.setdefault(trial, request)
+        is_waiting = self.withdraw(trial)
+        if is_waiting:
+            self.end_unstarted(trial)
+        return is_waiting
+
+    def end_unstarted(self, trial: str) -> None:
+        """End a trial that somebody has asked to end, and that no worker has."""
+        self.folder.decide(trial, *self.end_of(trial))
+        self.trial_ended(trial)
+
+    def withdraw(self, trial: str) -> bool:
+        """Whether a trial waited to be given to Tune; it is not given any more."""
+        waited = [each for each in self.pending if each.id == trial]
+        self.pending = [each for each in self.pending if each.id != trial]
+        return bool(waited)
+
+    def end_of(self, trial: str) -> tuple[State, str]:
+        """State and reason of a trial that did not end by itself."""
+        request = self.ends.get(trial)
+        if request is None:
+            return "stopped", self.trial_stop_reason(trial)
+        reason = request.reason if self.folder.run(trial).exists() else f"{request.reason}; {NEVER_STARTED}"
+        return "failed" if request.action == "kill" else "stopped", reason
+
+    def reported_epochs(self, trial: str) -> int | None:
+        """Epochs of a trial that its decisions rest on, where that is not all that its record holds."""
+        return None
+
+    # --- ends ---------------------------------------------------------------------------------------------------------
+
     def conclude(self) -> str | None:
         """Record the end of the phase; why it ended early, if it did."""
-        return None
+        if self.stop_reason is not None:
+            self.end_unfinished(self.stop_reason)
+        return self.stop_reason
+
+    def end_unfinished(self, reason: str) -> None:
+        """Record that the trials that have not ended are stopped."""
+        for trial in self.trials():
+            if trial.state not in ENDED:
+                self.folder.decide(trial.id, "stopped", reason if trial.epochs else f"{reason}; {NEVER_STARTED}")
 
     def save(self, checkpoint_path: str) -> None:
         """Nothing: the record is the memory."""

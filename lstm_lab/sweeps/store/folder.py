@@ -178,11 +178,14 @@ class SweepFolder:
         files.append_jsonl(self.path / files.TRIALS, row)
         return trial
 
-    def decide(self, trial: str, state: str, reason: str | None = None) -> None:
-        """Record the driver's decision about a trial."""
-        files.append_jsonl(
-            self.path / files.EVENTS, {"trial": trial, "state": state, "reason": reason, "at": files.now()}
-        )
+    def decide(self, trial: str, state: str, reason: str | None = None, epochs: int | None = None) -> None:
+        """Record the driver's decision about a trial.
+
+        Args:
+            epochs: of a trial that somebody has ended, how many its decisions rest on; None: all that it has trained.
+        """
+        row = {"trial": trial, "state": state, "reason": reason, "at": files.now()}
+        files.append_jsonl(self.path / files.EVENTS, row if epochs is None else {**row, "epochs": epochs})
 
     def trials(self, without: Container[str] = ()) -> list[Trial]:
         """Every trial but those named, as its own folder and the driver's decisions describe it."""

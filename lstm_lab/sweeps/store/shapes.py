@@ -26,6 +26,7 @@ class EventRow(Shape):
     trial: TrialId
     state: State
     reason: str | None
+    epochs: Index | None = None
 
 
 class PopulationRow(Shape):
@@ -61,6 +62,14 @@ class WarmStart(Shape):
     outside: int
 
 
+class StoppedBy(Shape):
+    """Who ended a sweep."""
+
+    action: str
+    by: str
+    at: Time
+
+
 class SweepAbout(Shape):
     """about.json."""
 
@@ -74,6 +83,7 @@ class SweepAbout(Shape):
     storage: str | None = None
     scratch: str | None = None
     ended: str | None = None
+    stopped: StoppedBy | None = None
     confirmed: list[int] | None = None
     warm_start: WarmStart | None = None
 
