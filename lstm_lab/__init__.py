@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from lstm_lab.config import ConfigError, DataError, Fault, Interrupted
     from lstm_lab.estimators import Forecaster, SequenceClassifier, SequenceRegressor
     from lstm_lab.experiment import Experiment
-    from lstm_lab.results import Comparison, SweepResult, TrainedRun
+    from lstm_lab.results import Comparison, SweepResult
     from lstm_lab.scores import Scores
     from lstm_lab.sweeps.spec import Sweep
+    from lstm_lab.trained_run import TrainedRun
 
 __version__ = "0.1.0"
 
@@ -28,9 +29,10 @@ _HOMES = {
     "lstm_lab.config": ("ConfigError", "DataError", "Fault", "Interrupted"),
     "lstm_lab.estimators": ("Forecaster", "SequenceClassifier", "SequenceRegressor"),
     "lstm_lab.experiment": ("Experiment",),
-    "lstm_lab.results": ("Comparison", "SweepResult", "TrainedRun"),
+    "lstm_lab.results": ("Comparison", "SweepResult"),
     "lstm_lab.scores": ("Scores",),
     "lstm_lab.sweeps.spec": ("Sweep",),
+    "lstm_lab.trained_run": ("TrainedRun",),
 }  # fmt: skip
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_lab.config import ConfigError
 from lstm_lab.progress import Progress, bar_or_lines, is_shown
-from lstm_lab.results import Comparison, SweepResult, TrainedRun
+from lstm_lab.results import Comparison, SweepResult
 from lstm_lab.run import Run, no_record
+from lstm_lab.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     from lstm_lab.experiment import Experiment

@@ -81,7 +81,7 @@ def test_training_brings_in_neither_ray_nor_wandb(vowels_file):
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
-@pytest.mark.parametrize("module", ["lstm_lab", "lstm_lab.api", "lstm_lab.results"])
+@pytest.mark.parametrize("module", ["lstm_lab", "lstm_lab.api", "lstm_lab.trained_run"])
 def test_examples_of_the_docstrings_run(module, demand, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     found = doctest.DocTestFinder(exclude_empty=True).find(

@@ -25,9 +25,9 @@ from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import Experiment
 from lstm_lab.progress import bar_or_lines
 from lstm_lab.provenance import command_line
-from lstm_lab.results import TrainedRun
 from lstm_lab.run import Run
 from lstm_lab.stop_signal import stop_on_signal
+from lstm_lab.trained_run import TrainedRun
 from lstm_lab.training import build_from, train
 
 if TYPE_CHECKING:

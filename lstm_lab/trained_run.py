@@ -1,0 +1,183 @@
+"""A trained run as the Python API returns it, read from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from lstm_lab.config import ConfigError
+from lstm_lab.files import Row
+from lstm_lab.records import RunRecord, read_run
+from lstm_lab.run import Run
+from lstm_lab.scores import Scores
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from lstm_lab.data import SequenceDataModule
+    from lstm_lab.data.readers.in_memory import NewData
+    from lstm_lab.diagnosis_records import Finding
+    from lstm_lab.experiment import Accelerator, Experiment
+    from lstm_lab.explanation_records import Explanation
+    from lstm_lab.learner import Learner
+
+
+class TrainedRun(Run):
+    """A run of `lab.train` or `lab.load_run`, and what can be done with it.
+
+    >>> import lstm_lab as lab
+    >>> run = lab.train(DEMAND, "trainer.max_epochs=1", progress=False)
+    >>> run.metrics.columns[:4].tolist()
+    ['epoch', 'step', 'train/loss', 'train/grad_norm']
+    >>> run.best["epoch"]
+    0
+    """
+
+    @property
+    def record(self) -> RunRecord:
+        """The run as its folder describes it now."""
+        return read_run(self.path)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """The metric record: one row per epoch; losses and metrics, learning rate, speed, memory and seconds."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows())
+
+    @property
+    def best(self) -> Row:
+        """The row of the best epoch, by the monitored metric.
+
+        Raises:
+            ConfigError: no epoch was completed.
+        """
+        row = self.record.best
+        if row is None:
+            raise ConfigError(f"{self.path}: has no best epoch yet: train at least one epoch")
+        return row
+
+    @property
+    def config(self) -> Experiment:
+        """The experiment, typed and resolved."""
+        from lstm_lab.experiment import recorded_experiment
+
+        return recorded_experiment(self, needs_data=False)
+
+    def evaluate(
+        self,
+        split: Literal["validation", "test"] = "test",
+        *,
+        accelerator: Accelerator | None = None,
+        samples: int | None = None,
+    ) -> Scores:
+        """Scores of the best epoch beside its baselines. An evaluation on the test split is recorded, and counted.
+
+        Args:
+            accelerator: None: that of the experiment, or the CPU where there is no GPU.
+            samples: predictions with dropout, whose mean is scored (Monte-Carlo dropout); None: one without dropout.
+
+        Raises:
+            DataError: the data is not what the run was trained on.
+        """
+        from lstm_lab.evaluate import evaluate
+
+        return evaluate(self, split, accelerator=accelerator, samples=samples)
+
+    def predict(
+        self,
+        new: NewData,
+        future: NewData | None = None,
+        *,
+        accelerator: Accelerator | None = None,
+        samples: int | None = None,
+    ) -> pd.DataFrame:
+        """Predictions of the best epoch for new data, in the units of the data: what `lstm-lab predict` prints.
+
+        Args:
+            new: a path, a pandas DataFrame with the columns of the training data, or arrays, as the run was trained on.
+            future: of a series, a path or a DataFrame with the time and the columns of `data.future` in the rows to
+                come; None: they are in rows of `new` whose targets are empty.
+            accelerator: None: that of the experiment, or the CPU where there is no GPU.
+            samples: predictions with dropout (Monte-Carlo dropout): their mean is returned, with the ends of the middle
+                90 % of them for each number and, of classes, the entropy of the mean; None: one without dropout.
+
+        Returns:
+            Of a forecaster, for each series the `horizon` rows after the last observed target, with the id, the time,
+            the steps ahead, and the targets; else one row per sequence or text, with its id or number, and the class
+            with the probability of each, or the values; of a task with a label per step, one row per step.
+
+        Raises:
+            DataError: the data cannot be read, lacks a column, is too short, or does not tell what must be known in
+                advance.
+            ConfigError: the run was trained on data that take no new samples.
+        """
+        from lstm_lab.predict import predict
+
+        return predict(self, new, future, accelerator, samples).to_frame(new)
+
+    def explain(self, *, sample: int | None = None) -> Explanation:
+        """What the network of the best epoch does with samples of the validation split; the page shows it from then on.
+
+        Args:
+            sample: number of the sequence that is shown, in the validation split; None: one of median length.
+
+        Returns:
+            Gates, gradients over the lag, half-lives of the units, and attributions of the inputs.
+
+        Raises:
+            ConfigError: there is no such sample, or no checkpoint.
+            DataError: the data is not what the run was trained on, or the model has no recurrent encoder.
+        """
+        from lstm_lab.explain.collect import explain
+
+        return explain(self, sample=sample)
+
+    def diagnose(self, *, probes: bool = True) -> list[Finding]:
+        """What is wrong with the run, the gravest first; the page shows it from then on.
+
+        Args:
+            probes: whether to train shortly and look into the network too, which takes up to a minute; else the record
+                alone decides, at once.
+
+        Raises:
+            DataError: the data is not what the run was trained on.
+        """
+        from lstm_lab.diagnosis import diagnose
+
+        return diagnose(self, probes=probes)
+
+    def learner(self) -> Learner:
+        """The LightningModule with the weights of the best epoch, in evaluation mode; without a checkpoint, untrained.
+
+        It can be trained further by any `pytorch_lightning.Trainer` on `run.datamodule()`.
+        """
+        from lstm_lab.evaluate import load_weights
+        from lstm_lab.training import build_from
+
+        experiment = self.config
+        dataset = experiment.data.build()
+        known = (self.about.get("data") or {}).get("info")
+        learner = build_from(experiment, dataset.restore_info(known) if known else dataset.info)
+        if self.best_checkpoint.is_file():
+            load_weights(learner, self)
+        return learner
+
+    def datamodule(self) -> SequenceDataModule:
+        """The LightningDataModule of the run: its batches, in the order that its seed gives."""
+        from lstm_lab.data import SequenceDataModule
+        from lstm_lab.experiment import recorded_experiment
+
+        experiment = recorded_experiment(self)
+        return SequenceDataModule(
+            experiment.data.build(), experiment.data.batch_size, experiment.seed, experiment.data.augment
+        )
+
+    def report(self, to: Literal["html", "markdown", "json"] = "html") -> Path:
+        """Write the page of the run into its folder; its path."""
+        from lstm_lab.report import write_report
+
+        return write_report(self.path, to)
+
+    def __repr__(self) -> str:
+        return f"TrainedRun({str(self.path)!r})"
