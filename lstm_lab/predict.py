@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from lstm_lab.data import Dataset
-from lstm_lab.data.base import PredictionRow
+from lstm_lab.data.base import DataInfo, PredictionRow
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.evaluate import load_weights
-from lstm_lab.experiment import Accelerator, recorded_experiment
+from lstm_lab.experiment import Accelerator, Experiment, recorded_experiment
 from lstm_lab.files import Row
+from lstm_lab.learner import Learner
 from lstm_lab.monte_carlo import DropoutSampler, sampled_columns, sampled_predictions
 from lstm_lab.run import Run
 from lstm_lab.training import build_from
@@ -93,6 +94,41 @@ def as_dtype(values: pd.Series, dtype: Any) -> pd.Series:
     return values
 
 
+class LoadedRun(NamedTuple):
+    """A trained run, ready to predict."""
+
+    experiment: Experiment
+    dataset: Dataset
+    """Not read: the data may be gone."""
+    info: DataInfo
+    """Of the data that it was trained on."""
+    learner: Learner
+    """With the weights of the best epoch, calibrated, in evaluation mode."""
+
+
+def load(run: Run, accelerator: Accelerator | None = None) -> LoadedRun:
+    """The best epoch of a run, on the device that predicts.
+
+    Args:
+        accelerator: None: that of the run's experiment, or the CPU where there is no GPU.
+
+    Raises:
+        ConfigError: the run has no checkpoint yet.
+        DataError: its folder is damaged.
+    """
+    experiment = recorded_experiment(run, needs_data=False)
+    dataset: Dataset = experiment.data.build()
+    info = dataset.restore_info(run.data["info"])
+    torch.set_num_threads(experiment.trainer.num_threads)
+    learner = build_from(experiment, info)
+    load_weights(learner, run)
+    learner.to(experiment.trainer.device(accelerator))
+    calibration = run.about.get("calibration")
+    if calibration is not None:
+        learner.task.load_calibration(calibration)
+    return LoadedRun(experiment, dataset, info, learner)
+
+
 def predict(
     run: Run,
     new: NewData,
@@ -123,17 +159,8 @@ def predict(
         ConfigError: the run was trained on data that read no new samples, has no checkpoint yet, or has no dropout to
             sample.
     """
-    experiment = recorded_experiment(run, needs_data=False)
-    dataset: Dataset = experiment.data.build()
-    info = dataset.restore_info(run.data["info"])
+    experiment, dataset, info, learner = load(run, accelerator)
     read = dataset.read_new(new, info) if future is None else dataset.read_with_future(new, future, info)
-    torch.set_num_threads(experiment.trainer.num_threads)
-    learner = build_from(experiment, info)
-    load_weights(learner, run)
-    learner.to(experiment.trainer.device(accelerator))
-    calibration = run.about.get("calibration")
-    if calibration is not None:
-        learner.task.load_calibration(calibration)
     task, found = learner.task, list[list[PredictionRow]]()
     sampler = None if samples is None else DropoutSampler(learner, samples, experiment.seed)
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
     from lstm_lab.data import SequenceDataModule
     from lstm_lab.data.readers.in_memory import NewData
+    from lstm_lab.deploy.generate import Generation
     from lstm_lab.diagnosis_records import Finding
     from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.explanation_records import Explanation
@@ -115,6 +117,48 @@ class TrainedRun(Run):
         from lstm_lab.predict import predict
 
         return predict(self, new, future, accelerator, samples).to_frame(new)
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        beams: int | None = None,
+        stop: Sequence[str] = (),
+        seed: int | None = None,
+        accelerator: Accelerator | None = None,
+    ) -> Generation:
+        """Continue a prompt, by a model of the next step (task `next_step`).
+
+        Args:
+            prompt: the beginning: a text; or frames, a line or a part between `|` for each, with the names of the
+                channels that are on.
+            length: steps to generate at most, tokens or frames.
+            temperature: logits are divided by it: below 1, likely steps become likelier; 0 takes the most likely one.
+            top_k: draw among this many of the most likely tokens.
+            top_p: draw among the fewest most likely tokens that have this probability together, after `top_k`.
+            beams: beam search of this width, instead of draws.
+            stop: texts that end the continuation, which does not have them.
+            seed: of the draws; None: 0.
+            accelerator: None: that of the experiment, or the CPU where there is no GPU.
+
+        Returns:
+            `text`: its `prompt` and `continuation`; the number of `steps`, their `log_likelihood` in nats, and whether
+            a stop text ended them.
+
+        Raises:
+            ConfigError: the run has another task, or an option is impossible or would have no effect.
+            DataError: the prompt names something that the model does not know.
+        """
+        from lstm_lab.deploy.generate import generate
+        from lstm_lab.deploy.sampling import Sampling
+
+        stop = (stop,) if isinstance(stop, str) else tuple(stop)
+        sampling = Sampling(length, temperature, top_k, top_p, beams, stop, seed)
+        return generate(self, prompt, sampling, accelerator)
 
     def explain(self, *, sample: int | None = None) -> Explanation:
         """What the network of the best epoch does with samples of the validation split; the page shows it from then on.

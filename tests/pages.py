@@ -106,6 +106,7 @@ def sandbox(folder: Path) -> Path:
                 [("time", "load"), *((t.isoformat(), 50 + 9 * math.sin(h / 3.82)) for t, h in span)]
             )
     pd.DataFrame(corpus(), columns=["text", "mood"]).to_parquet(folder / "reviews.parquet")
+    (folder / "book.txt").write_text("The cat sat on the mat. Then it slept. " * 40)
     finished(folder)
     return folder
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from lstm_lab.config import ConfigError
 from lstm_lab.printable import printable
-from lstm_lab.verbs import early
+from lstm_lab.verbs import early, generation
 from lstm_lab.verbs.options import Accelerator, Json, Name, Overrides, Samples, Wandb, WandbMode, echo, echo_json
 
 if TYPE_CHECKING:
@@ -140,22 +140,47 @@ def evaluate(
 
 def predict(
     folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
-    file: Annotated[str, typer.Argument(help="New data with the same columns; texts as CSV, JSONL, Parquet or TXT.")],
+    file: Annotated[
+        str | None, typer.Argument(help="New data with the same columns; texts as CSV, JSONL, Parquet or TXT.")
+    ] = None,
     future: Annotated[
         str | None,
         typer.Option(help="File with the time and the columns of data.future in the rows to come; without it, they are "
                           "in rows of FILE whose targets are empty."),
     ] = None,
     samples: Samples = None,
+    prompt: generation.Prompt = None,
+    length: generation.Length = None,
+    temperature: generation.Temperature = None,
+    top_k: generation.TopK = None,
+    top_p: generation.TopP = None,
+    beams: generation.Beams = None,
+    stop: generation.Stop = None,
+    seed: generation.Seed = None,
     accelerator: Accelerator = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Predict for new data: what follows each series, or the class of each sequence or text. CSV on standard output."""
+    """Predict for new data: what follows each series, or the class of each sequence or text. CSV on standard output.
+
+    With --prompt instead of FILE, what follows a text, by a model of the next step (task next_step).
+    """
     early.require_record(folder)
+    device: Literal["auto", "cpu", "gpu"] | None = accelerator.value if accelerator else None
+    chosen = {
+        "length": length, "temperature": temperature, "top_k": top_k, "top_p": top_p, "beams": beams,
+        "stop": tuple(stop) if stop else None, "seed": seed,
+    }  # fmt: skip
+    if prompt is not None:
+        generation.refuse_with_prompt(file=file, future=future, samples=samples)
+        generation.write_continuation(folder, prompt, chosen, device, as_json)
+        return
+    generation.refuse_without_prompt(chosen)
+    if file is None:
+        raise ConfigError("predict: give FILE with new data; or --prompt TEXT, where the model predicts the next step")
     from lstm_lab.predict import predict as predictions
     from lstm_lab.workflow import best_run
 
-    table = predictions(best_run(Path(folder)), file, future, accelerator.value if accelerator else None, samples)
+    table = predictions(best_run(Path(folder)), file, future, device, samples)
     if as_json:
         echo_json(table.to_records())
         return

@@ -15,6 +15,8 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.base import Batch, NewSamples, Split
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.kinds.pre_split import PreSplit, RawSplit
+from lstm_lab.data.kinds.step_text import NamedChannels, NamedTokens, StepText, TokenizedText
+from lstm_lab.data.preprocessing.tokenizer import Vocabulary
 from lstm_lab.data.readers.in_memory import NewData
 
 
@@ -35,6 +37,8 @@ class TokenInfo:
     """Size of the vocabulary, padding included."""
     tokens: tuple[str, ...]
     """Name of each token; number 0 is padding."""
+    tokenizer: str | None = None
+    """The fitted tokenizer as JSON text, where the tokens are those of a text."""
 
 
 class NextStepSplit(Split):
@@ -85,8 +89,18 @@ class NextStepSequences(PreSplit[FrameInfo | TokenInfo, None, NextStepSplit]):
         return info
 
     def read_new(self, source: NewData, info: FrameInfo | TokenInfo) -> NewSamples:
-        raise ConfigError(f"data '{self.name}' takes no new samples: its model predicts each step of these sequences; "
-                          "in Python, run.learner() is the model, and run.datamodule() has the sequences")  # fmt: skip
+        raise ConfigError(f"data '{self.name}' takes no new samples: its model predicts what follows a beginning, "
+                          "given as --prompt; in Python, run.generate(prompt)")  # fmt: skip
+
+    def step_text(self, info: FrameInfo | TokenInfo) -> StepText:
+        """How the steps of these sequences are written as text.
+
+        Args:
+            info: of the data that a model was trained on.
+        """
+        if isinstance(info, FrameInfo):
+            return NamedChannels(info.channels)
+        return NamedTokens(info.tokens) if info.tokenizer is None else TokenizedText(Vocabulary(info.tokenizer))
 
     @cached_property
     def info(self) -> FrameInfo | TokenInfo:

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset
-from lstm_lab.data.kinds.next_step import NextStepSequences, NextStepSplit
+from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, NextStepSplit, TokenInfo
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
+from lstm_lab.data.kinds.step_text import StepText, TokenizedText
 from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches, StreamLanes
 from lstm_lab.data.preprocessing.splits import Fraction, check_fractions
 from lstm_lab.data.preprocessing.tokenizer import Character, Tokenizer, Vocabulary
@@ -111,8 +112,8 @@ class TextStream(NextStepSequences):
         """The whole text, and where it came from, for messages."""
 
     @cached_property
-    def _encoded(self) -> tuple[list[np.ndarray], tuple[str, ...]]:
-        """Tokens (N,) of each split, and the names of the tokens."""
+    def _encoded(self) -> tuple[list[np.ndarray], Vocabulary]:
+        """Tokens (N,) of each split, and the vocabulary."""
         text, path = self.text()
         validation, test = self.fractions
         train_end, validation_end = (int(len(text) * share + 1e-9) for share in (1 - validation - test, 1 - test))
@@ -123,11 +124,24 @@ class TextStream(NextStepSequences):
             if len(stream) < 2:
                 raise DataError(f"{path}: {len(text)} characters leave {len(stream)} tokens for the {name} split: "
                                 "provide a longer text")  # fmt: skip
-        return streams, vocabulary.tokens
+        return streams, vocabulary
 
     @property
     def names(self) -> tuple[str, ...]:
-        return self._encoded[1]
+        return self._encoded[1].tokens
+
+    @cached_property
+    def info(self) -> TokenInfo:
+        return TokenInfo(len(self.names), self.names, self._encoded[1].fitted)
+
+    def step_text(self, info: FrameInfo | TokenInfo) -> StepText:
+        # Older runs have not recorded the tokenizer: it is fitted again.
+        assert isinstance(info, TokenInfo)
+        vocabulary = self._encoded[1] if info.tokenizer is None else Vocabulary(info.tokenizer)
+        if vocabulary.tokens != info.tokens:
+            raise DataError(f"data '{self.name}': the text has other tokens than the one that the run was trained on: "
+                            "restore that text")  # fmt: skip
+        return TokenizedText(vocabulary)
 
     def read(self) -> RawSplits[None]:
         return RawSplits(*(RawSplit([stream], [number], None) for number, stream in enumerate(self._encoded[0])))

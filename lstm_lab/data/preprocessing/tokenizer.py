@@ -163,6 +163,15 @@ class Vocabulary:
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         return (np.concatenate(rows) if rows else np.empty(0, np.int32)), lengths
 
+    def encode_beginning(self, text: str) -> np.ndarray:
+        """Tokens (T,) int64 of a text that goes on: white space at its end counts. Of an empty text, none."""
+        from tokenizers import Tokenizer
+
+        fitted = json.loads(self.fitted)
+        steps = fitted["normalizer"]["normalizers"]
+        fitted["normalizer"]["normalizers"] = [step for step in steps if step["type"] != "Strip"]
+        return np.array(Tokenizer.from_str(json.dumps(fitted)).encode(text, add_special_tokens=False).ids, np.int64)
+
     def decode(self, numbers: Sequence[int]) -> str:
         """The text of token numbers; words are joined by single spaces."""
         return self._tokenizer.decode(list(numbers), skip_special_tokens=False)

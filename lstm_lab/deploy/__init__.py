@@ -1,0 +1,1 @@
+"""A trained model in use, beside `predict`: one file for each way out."""
