@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 
 import pytest
@@ -147,3 +148,81 @@ def test_forget_gates_start_with_the_given_bias(name, rows):
     for bias in (-1.0, 2.5):
         assert (member.Config(forget_bias=bias).build(IN, H).b[rows] == bias).all()
     assert (member.Config().build(IN, H).b[rows] == 1.0).all()
+
+
+def sigmoid(z):
+    return 1 / (1 + math.exp(-z))
+
+
+def products(W, x):
+    return [sum(w * value for w, value in zip(row, x, strict=True)) for row in W]
+
+
+@pytest.mark.parametrize("width", [IN, H], ids=["projected", "as it is"])
+def test_an_sru_is_its_equations_in_plain_numbers(width):
+    cell, x, start = build("sru", width, highway_bias=-1.0), draw(1, T, width), reachable_state(build("sru", width), 1)
+    W, b = cell.W.tolist(), cell.b.tolist()
+    v_f, v_r, c = cell.v_f.tolist(), cell.v_r.tolist(), start.c[0].tolist()
+    alpha, outputs = math.sqrt(1 + 2 * math.exp(-1.0)), []
+    for x_t in x[0].tolist():
+        z = products(W, x_t)
+        s = [alpha * value for value in x_t] if width == H else products(cell.W_s.tolist(), x_t)
+        h, new = [], []
+        for u in range(H):
+            f = sigmoid(z[H + u] + v_f[u] * c[u] + b[u])
+            r = sigmoid(z[2 * H + u] + v_r[u] * c[u] + b[H + u])
+            new.append(f * c[u] + (1 - f) * z[u])
+            h.append(r * new[u] + (1 - r) * s[u])
+        c = new
+        outputs.append(h)
+    found, end = cell(x, torch.tensor([T]), start)
+    assert_close(found[0], torch.tensor(outputs, dtype=torch.float64))
+    assert_close(end.c[0], torch.tensor(c, dtype=torch.float64))
+
+
+def test_weights_of_an_sru_start_with_the_variances_of_the_authors():
+    torch.manual_seed(0)
+    cell = Cell.members["sru"].Config(highway_bias=-2.0, forget_bias=0.0).build(64, 400)
+    candidate, f, r = cell.W.chunk(3)
+    alpha = 1 + 2 * math.exp(-2.0)  # squared
+    for part, variance in ((candidate, 1 / 64), (f, 1 / 128), (r, 1 / 128), (cell.W_s, alpha / 64), (cell.v_f, 0.5)):
+        assert part.var().item() == pytest.approx(variance, rel=0.15)
+    assert cell.b.tolist() == [0.0] * 400 + [-2.0] * 400
+    assert Cell.members["sru"].Config().build(400, 400).W_s is None
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_qrnn_is_a_convolution_and_its_pooling(window):
+    cell, x = build("qrnn", window=window), draw(B, T, IN)
+    filters = cell.W.unsqueeze(2) if cell.V is None else torch.stack((cell.V, cell.W), 2)  # (3 H, I, window)
+    padded = torch.nn.functional.pad(x.transpose(1, 2), (window - 1, 0))
+    z, f, o = torch.nn.functional.conv1d(padded, filters, cell.b).transpose(1, 2).chunk(3, 2)  # (B, T, H) each
+    c, outputs = torch.zeros(B, H, dtype=torch.float64), []
+    for t in range(T):
+        f_t = torch.sigmoid(f[:, t])
+        c = f_t * c + (1 - f_t) * torch.tanh(z[:, t])
+        outputs.append(torch.sigmoid(o[:, t]) * c)
+    assert_close(cell(x, FULL)[0], torch.stack(outputs, 1))
+
+
+def test_the_lstm_of_1997_is_the_odyssey_without_forget_gate_and_its_peepholes():
+    cell, twin, x = build("lstm_1997"), build("odyssey", variant="nfg"), draw(B, T, IN)
+    start = LSTMState(draw(B, H), draw(B, H))
+    set_to(twin, W=cell.W, R=cell.U, b=cell.b, p=0 * twin.p)
+    found, expected = cell(x, RAGGED, start), twin(x, RAGGED, start)
+    assert_close((found[0], *found[1]), (expected[0], *expected[1]))
+    set_to(twin, p=[[0.5] * H] * 2)
+    assert (twin(x, RAGGED, start)[0] - found[0]).abs().max() > 1e-3
+
+
+def test_the_lstm_of_1997_with_the_squashing_functions_of_its_paper():
+    cell, x, h, c = build("lstm_1997"), draw(B, T, IN), draw(B, H), draw(B, H)
+    weights = [torch.cat((i, 2 * g, o)) for i, g, o in (part.chunk(3) for part in (cell.W, cell.U, cell.b))]
+    outputs, end = cell(x, FULL, LSTMState(h, c / 2))
+    for t in range(T):
+        i, g, o = (x[:, t] @ weights[0].T + h @ weights[1].T + weights[2]).chunk(3, 1)
+        c = c + torch.sigmoid(i) * (4 * torch.sigmoid(g) - 2)
+        h = torch.sigmoid(o) * (2 * torch.sigmoid(c) - 1)
+        assert_close(outputs[:, t], h)
+    assert_close(end.c, c / 2)
+    assert sum(parameter.numel() for parameter in cell.parameters()) == 3 * H * (IN + H + 1)

@@ -108,7 +108,7 @@ def test_the_group_of_each_parameter_of_a_cell(name):
     parameters = dict(encoder.named_parameters())
     assert sorted(key for group in groups.values() for key in group) == sorted(parameters)
     for key in [*groups[Group.RECURRENT], *groups[Group.INPUT]]:
-        assert parameters[key].dim() > 1 or key.endswith(".u")
+        assert parameters[key].dim() > 1 or key.endswith((".u", ".v_f", ".v_r"))
     encoder(torch.zeros(2, 5, 3), torch.tensor([5, 5])).outputs.sum().backward()
     for key, parameter in groups[Group.INPUT].items():
         if "QR" not in key:

@@ -180,13 +180,18 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
         if noise is not None:
             x, step, form = join_masks(self.noisy_step, x, noise, self.hidden_size)
         executed = kernels.execute(self, step, x, lengths, state, form)
+        if executed is None and noise is None:
+            return self.run_in_torch(x, lengths, state)
         if executed is None:
-            if noise is not None:
-                say_slow(x.device.type, kernels.status().reason)
+            say_slow(x.device.type, kernels.status().reason)
             return unroll(step, x, lengths, state)
         outputs, parts = executed
         build: Callable[..., S] = type(state)
         return outputs, build(*parts)
+
+    def run_in_torch(self, x: Tensor, lengths: Tensor, state: S) -> tuple[Tensor, S]:
+        """`forward` without noise where the engine cannot run the step; a cell may have something faster than steps."""
+        return unroll(self.step, x, lengths, state)
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         """Views (H, H) of the parameters that multiply h, one per gate."""
@@ -197,13 +202,10 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
         return None
 
     def parameter_role(self, name: str) -> Role:
-        """What a parameter does.
+        """What a parameter does, by its name in `named_parameters()`.
 
         As `roles` says; else a vector is added, a parameter that holds a recurrent block multiplies the state (and
         maybe the input too), and any other matrix multiplies the input.
-
-        Args:
-            name: as in `named_parameters()`.
         """
         if name in self.roles:
             return self.roles[name]

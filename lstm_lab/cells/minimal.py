@@ -1,4 +1,7 @@
-"""minGRU and minLSTM: gates that depend on the input alone, so that the state is a weighted sum of candidates."""
+"""minGRU and minLSTM: gates that depend on the input alone, so that the state is a weighted sum of candidates.
+
+Where the engine cannot run them, as on a GPU, whole sequences are computed by a parallel scan instead of step by step.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from torch.nn.functional import linear, logsigmoid
 
 from lstm_lab.cells.base import GateBiases, Hidden, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig
+from lstm_lab.cells.scan import scan_hidden
+from lstm_lab.kernels.lengths import mask_padding
 
 
 class MinGRU(TraceableCell[Hidden], name="min_gru"):
@@ -17,7 +22,8 @@ class MinGRU(TraceableCell[Hidden], name="min_gru"):
     h~ = W_h x + b_h
     h' = (1 - z) * h + z * h~
 
-    The candidate h~ is linear, of any sign: the map g that their logarithmic scan needs for h~ > 0 is not used.
+    The candidate h~ is linear, of any sign: the map g that makes h~ > 0 for their scan in logarithms is not used; the
+    scan here needs no logarithm.
     """
 
     gates = ("z",)
@@ -32,11 +38,19 @@ class MinGRU(TraceableCell[Hidden], name="min_gru"):
     def gate_biases(self) -> GateBiases:
         return GateBiases(forget=(), input=(self.b.chunk(2)[0],))
 
+    def gates_of(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """x (..., I) -> z and h~, (..., H) each."""
+        z, candidate = linear(x, self.W, self.b).chunk(2, -1)
+        return torch.sigmoid(z), candidate
+
     def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
-        z, candidate = linear(x, self.W, self.b).chunk(2, 1)  # (B, H) each
-        z = torch.sigmoid(z)
+        z, candidate = self.gates_of(x)  # (B, H) each
         h = (1 - z) * state.h + z * self.dropped_update(candidate)
         return {"z": z, "candidate": candidate, "h": h}
+
+    def run_in_torch(self, x: Tensor, lengths: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+        z, candidate = self.gates_of(mask_padding(x, lengths))
+        return scan_hidden(1 - z, z * candidate, lengths, state)
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:
         return 1 - activations["z"]
@@ -70,9 +84,17 @@ class MinLSTM(TraceableCell[Hidden], name="min_lstm"):
         f, i, _ = self.b.chunk(3)
         return GateBiases(forget=(f,), input=(i,))
 
+    def gates_of(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """x (..., I) -> f and i before their sigmoid, f / (f + i) after it, and h~; (..., H) each."""
+        f, i, candidate = linear(x, self.W, self.b).chunk(3, -1)
+        return f, i, torch.sigmoid(logsigmoid(f) - logsigmoid(i)), candidate
+
+    def run_in_torch(self, x: Tensor, lengths: Tensor, state: Hidden) -> tuple[Tensor, Hidden]:
+        _, _, keep, candidate = self.gates_of(mask_padding(x, lengths))
+        return scan_hidden(keep, (1 - keep) * candidate, lengths, state)
+
     def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
-        f, i, candidate = linear(x, self.W, self.b).chunk(3, 1)  # (B, H) each
-        keep = torch.sigmoid(logsigmoid(f) - logsigmoid(i))  # f / (f + i)
+        f, i, keep, candidate = self.gates_of(x)  # (B, H) each
         h = keep * state.h + (1 - keep) * self.dropped_update(candidate)
         return {"f": torch.sigmoid(f), "i": torch.sigmoid(i), "keep": keep, "candidate": candidate, "h": h}
 

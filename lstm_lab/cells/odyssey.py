@@ -46,8 +46,8 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
     z = tanh(W_z x + R_z y + b_z)                    c' = z * i + c * f
     o = sigmoid(W_o x + R_o y + p_o * c' + b_o)      y' = tanh(c') * o
 
-    nig, nfg, nog: no input, forget, output gate (it is 1). nfg has peepholes, so it is not the cell of Hochreiter &
-    Schmidhuber (1997), which has neither a forget gate nor peepholes.
+    nig, nfg, nog: no input, forget, output gate (it is 1). nfg keeps the peepholes of the other two gates; the cell of
+    Hochreiter & Schmidhuber (1997), with neither a forget gate nor peepholes, is `lstm_1997`.
     niaf, noaf: no tanh on z, on c'.  np: no peepholes.  cifg: coupled gates, f = 1 - i.
     fgr: full gate recurrence: each of i, f, o also reads all three of the previous step, R_ii i + R_fi f + R_oi o, ...
     """

@@ -78,22 +78,23 @@ def on_meta(cell: Named, hidden_size: int) -> Cell:
 
 
 class LearnedInitialState(nn.Module):
-    """Parameters added to a cell's own initial state; zero before training."""
+    """Parameters added to what a cell's step reads of its own initial state; zero before training."""
 
     def __init__(self, cell: Cell) -> None:
         super().__init__()
-        state = cell.initial_state(torch.zeros(1, cell.input_size))
         self.parts = nn.ParameterDict(
-            {name: nn.Parameter(torch.zeros_like(tensor[0])) for name, tensor in _float_tensors(state).items()}
+            {name: nn.Parameter(torch.zeros_like(tensor[0])) for name, tensor in _learnable(cell).items()}
         )
 
     @staticmethod
     def check(cell: Named, hidden_size: int) -> None:
         """Raise ValueError where nothing in the initial state of this cell can be learned."""
-        parts = _float_tensors(on_meta(cell, hidden_size).initial_state(torch.zeros(1, 1)))
-        if not parts:
+        built = on_meta(cell, hidden_size)
+        parts = _float_tensors(built.initial_state(torch.zeros(1, 1)))
+        if not _learnable(built):
             raise ValueError(
-                f"learn_initial_state would do nothing: the state of cell '{cell.name}' has no floating-point tensors"
+                f"learn_initial_state would do nothing: the step of cell '{cell.name}' reads no floating-point tensor "
+                "of its state; leave it out"
             )
         if any(tensor.any() for tensor in parts.values()):
             # An xLSTM starts with the weight e^m of its memory at 0: no learned value could be read.
@@ -108,6 +109,23 @@ class LearnedInitialState(nn.Module):
         build: Callable[..., CellState] = type(state)
         named: Iterable[tuple[str, Tensor]] = zip(state._fields, state, strict=True)
         return build(*(tensor + self.parts[name] if name in self.parts else tensor for name, tensor in named))
+
+
+def _learnable(cell: Cell) -> dict[str, Tensor]:
+    """Field -> initial tensor (1, width), of the parts of the state that the step reads: an SRU never reads its h."""
+    with torch.enable_grad():
+        x = next(cell.parameters(), torch.zeros(())).new_zeros(1, cell.input_size)
+        state = cell.initial_state(x)
+        found = {name: tensor.clone().requires_grad_() for name, tensor in _float_tensors(state).items()}
+        build: Callable[..., CellState] = type(state)
+        named: Iterable[tuple[str, Tensor]] = zip(state._fields, state, strict=True)
+        output, after = cell.step(x, build(*(found.get(name, tensor) for name, tensor in named)))
+        total = torch.stack([part.sum() for part in (output, *_float_tensors(after).values())]).sum()
+    if not found or not total.requires_grad:
+        return {}
+    gradients = torch.autograd.grad(total, list(found.values()), allow_unused=True)
+    read = zip(found.items(), gradients, strict=True)
+    return {name: tensor.detach() for (name, tensor), gradient in read if gradient is not None}
 
 
 def _float_tensors(state: CellState) -> dict[str, Tensor]:
