@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -21,7 +21,7 @@ WandbMode = Literal["auto", "online", "offline", "disabled"]
 
 
 def train(
-    experiment: str | Path | Experiment,
+    experiment: str | Path | Experiment | Mapping[str, object],
     *overrides: str,
     name: str | None = None,
     wandb: WandbMode = "auto",
@@ -30,7 +30,7 @@ def train(
     """Train one experiment.
 
     Args:
-        experiment: a file, as "conf/demand_lstm.yaml", or an `Experiment`.
+        experiment: a file, as "conf/demand_lstm.yaml", an `Experiment`, or a mapping of what such a file holds.
         overrides: `key=value`, as "model.cell=gru".
         name: of its folder below `runs/` (`LSTM_LAB_RUNS`); without one, a free number.
         wandb: where its W&B run goes; auto is online with an account, else offline.
@@ -54,7 +54,8 @@ def train(
     if isinstance(experiment, str | Path):
         found, stem = load_experiment(experiment, overrides), Path(experiment).stem
     else:
-        found, stem = _overridden(experiment, overrides), "_".join(experiment.tags[1:])
+        found = _overridden(_experiment(experiment), overrides)
+        stem = "_".join(found.tags[1:])
     run, dataset = create_run(found, name=name, stem=stem, command=command_line())
     bar, on_epoch = bar_or_lines(progress, found.monitor)
     run_experiment(found, run, dataset=dataset, wandb=_wandb(wandb), progress=bar, on_epoch=on_epoch)
@@ -102,7 +103,7 @@ def resume(
 
 
 def sweep(
-    file: str | Path | Sweep,
+    file: str | Path | Sweep | Mapping[str, object],
     *overrides: str,
     name: str | None = None,
     wandb: WandbMode = "auto",
@@ -113,7 +114,8 @@ def sweep(
     """Run a sweep on Ray Tune.
 
     Args:
-        file: a sweep file, as "sweeps/demand_cells.yaml", or a `Sweep`.
+        file: a sweep file, as "sweeps/demand_cells.yaml", a `Sweep`, or a mapping of what such a file holds, whose
+            `experiment` may be an `Experiment`.
         overrides: `key=value` of the sweep, and `experiment.key=value` of its experiment.
         name: of its folder below `runs/`; without one, a free number.
         wandb: where the W&B runs of its trials go.
@@ -135,7 +137,7 @@ def sweep(
     elif overrides:
         raise ConfigError(f"override '{overrides[0]}': goes with a sweep file; change the Sweep itself")
     else:
-        found, where = file.with_absolute_paths(), "sweep"
+        found, where = _sweep(file).with_absolute_paths(), "sweep"
     build_corners(found, where)
     stem = Path(file).stem if isinstance(file, str | Path) else "sweep"
     folder = create_sweep(found, name=name, stem=stem, command=command_line())
@@ -190,6 +192,42 @@ def compare(
     suffix = {"html": "html", "markdown": "md", "json": "json"}[to]
     path = Path(out) if out else Path(tempfile.mkdtemp(prefix="lstm-lab-")) / f"compare.{suffix}"
     return Comparison(write_comparison(folders, path, metric=metric, mode=mode, to=to))
+
+
+def _experiment(given: object) -> Experiment:
+    """An experiment as a script writes it.
+
+    Raises:
+        ConfigError: it is of another type, or a key or value is wrong.
+    """
+    from lstm_lab.experiment import Experiment
+
+    if isinstance(given, Experiment):
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"experiment: must be a file, an Experiment or a mapping, got {type(given).__name__}")
+    return Experiment.of(given)
+
+
+def _sweep(given: object) -> Sweep:
+    """A sweep as a script writes it: its experiment in any form, its space nested or with dotted keys.
+
+    Raises:
+        ConfigError: it is of another type, or a key or value is wrong.
+    """
+    from lstm_lab.experiment import load_experiment
+    from lstm_lab.sweeps.space.yaml import flatten_space
+    from lstm_lab.sweeps.spec import Sweep
+    from lstm_lab.validation import validate
+
+    if isinstance(given, Sweep):
+        return given
+    if not isinstance(given, Mapping):
+        raise ConfigError(f"sweep: must be a file, a Sweep or a mapping, got {type(given).__name__}")
+    written, space = given.get("experiment", {}), flatten_space(given.get("space"), "sweep")
+    experiment = load_experiment(written) if isinstance(written, str | Path) else _experiment(written)
+    titled = {"title": f"Sweep over {', '.join(space)}", **given}
+    return validate(Sweep, {**titled, "experiment": experiment.dump(), "space": space}, "sweep")
 
 
 def _overridden(experiment: Experiment, overrides: Sequence[str]) -> Experiment:

@@ -183,6 +183,27 @@ def test_it_works_inside_a_running_event_loop_and_in_another_thread(vowels):
     assert found[0].best["val/loss"] == first.best["val/loss"]
 
 
+def test_a_script_writes_an_experiment_and_a_sweep_as_mappings(vowels):
+    from lstm_lab import api
+
+    assert api._experiment(VOWELS) == vowels
+    nested = {"model": {"cell": {"grid": ["lstm", "gru"]}}}
+    for written in (vowels, VOWELS, vowels.dump()):
+        sweep = api._sweep({"experiment": written, "space": nested, "seeds": [0, 1]})
+        assert list(sweep.space) == ["model.cell"]
+        assert sweep.title == "Sweep over model.cell"
+        assert sweep.base == vowels
+    for wrong, message in (
+        (3, "must be a file, a Sweep or a mapping, got int"),
+        ({"experiment": VOWELS}, "space: must be a mapping"),
+        ({"experiment": 3, "space": nested}, "experiment: must be a file, an Experiment or a mapping, got int"),
+    ):
+        with pytest.raises(lab.ConfigError, match=message):
+            lab.sweep(wrong, **QUIET)
+    with pytest.raises(lab.ConfigError, match="got list"):
+        lab.train([VOWELS], **QUIET)
+
+
 # --- sweeps -----------------------------------------------------------------------------------------------------------
 
 

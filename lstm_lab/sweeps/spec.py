@@ -243,7 +243,7 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
             f"{path}: experiment.seed: has no effect beside seeds: {content['seeds']}; change seeds instead"
         )
     content["experiment"], folder = _load_experiment(content.get("experiment"), {**changes, **inside}, path)
-    content["space"] = flatten_space(content.get("space"), path)
+    content["space"] = flatten_space(content.get("space"), str(path))
     sweep = validate(Sweep, content, str(path), pairs)
     if sweep.base.seed and sweep.base.seed not in sweep.seeds:
         warnings.warn(f"{path}: the experiment has seed {sweep.base.seed}, its trials have seeds: {list(sweep.seeds)}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -71,17 +70,17 @@ class DomainInYaml:
         return {"anyOf": domains}
 
 
-def flatten_space(space: object, path: Path) -> dict[str, object]:
+def flatten_space(space: object, where: str) -> dict[str, object]:
     """Nested keys of a search space joined by dots, down to the domains.
 
     Args:
-        path: of the sweep file, for the message.
+        where: the sweep file, for the message.
 
     Raises:
         ConfigError: it is no mapping.
     """
     if not isinstance(space, dict):
-        raise ConfigError(f"{path}: space: must be a mapping of dotted keys to domains, got {space!r}")
+        raise ConfigError(f"{where}: space: must be a mapping of dotted keys to domains, got {space!r}")
 
     def section(key: str, value: object) -> dict[str, object] | None:
         if not (isinstance(value, dict) and value and all(isinstance(inner, dict) for inner in value.values())):
