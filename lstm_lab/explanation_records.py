@@ -91,6 +91,57 @@ class TokenAttribution(Plain):
     value: float
 
 
+class Slice(Plain):
+    """Samples that have something in common."""
+
+    by: str
+    """What they are grouped by, as "class"."""
+    name: str
+    n: int
+    loss: float
+    """Mean."""
+    error: float
+    """Standard error of the mean."""
+
+
+class TemperatureFit(Plain):
+    """What temperature scaling does to the probabilities of classes."""
+
+    temperature: float
+    """That makes the targets most likely; above 1 the model is too sure."""
+    ece_before: float
+    ece_after: float
+    """Expected calibration error: each half of the targets with the temperature of the other half."""
+    targets: int
+
+
+class SuspectedLabel(Plain):
+    """A sample whose label is probably wrong."""
+
+    sample: int
+    """Number in the split."""
+    label: str
+    suggestion: str
+    probability: float
+    """Of the label."""
+    suggested_probability: float
+    text: str | None = None
+
+
+class Errors(Plain):
+    """Where the model is wrong on the validation split."""
+
+    samples: int
+    """Whose loss was measured."""
+    loss: float
+    """Mean over them."""
+    slices: list[Slice]
+    calibration: TemperatureFit | None
+    """None where no classes are predicted."""
+    suspects: list[SuspectedLabel]
+    """The surest first."""
+
+
 class Explanation(Plain):
     """What a network does."""
 
@@ -115,6 +166,8 @@ class Explanation(Plain):
     """Largest relative difference between the sum of integrated gradients and what they must sum to."""
     loss: float | None
     """Loss on the samples that channels were permuted over."""
+    errors: Errors | None = None
+    """None for a stream."""
 
 
 def write_explanation(folder: Path, explanation: Explanation) -> None:

@@ -14,7 +14,8 @@ from lstm_lab.data.base import Batch, Dataset, Split
 from lstm_lab.diagnosis.short_training import ShortTrainings
 from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import Experiment, recorded_experiment
-from lstm_lab.explain.collect import evenly, explain
+from lstm_lab.explain.collect import explain
+from lstm_lab.explain.sampling import evenly
 from lstm_lab.explanation_records import Explanation, read_explanation
 from lstm_lab.files import Row
 from lstm_lab.learner import Learner

@@ -12,7 +12,7 @@ from lstm_lab.bare_loop import BareLoop
 from lstm_lab.config import parse_overrides
 from lstm_lab.data.base import Dataset
 from lstm_lab.experiment import Experiment
-from lstm_lab.explain.collect import evenly
+from lstm_lab.explain.sampling import evenly
 
 STEPS, PROBED = 60, 256
 """Optimizer steps of a short training, and training samples that the loss is measured on, at most."""

@@ -15,9 +15,11 @@ from lstm_lab.data.base import Batch, Dataset, NamedChannels, Split
 from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.explain.attribution import Attribution, integrated_gradients, permutation_importance
+from lstm_lab.explain.errors import observe_errors
 from lstm_lab.explain.gates import dead_units, gate_statistics
 from lstm_lab.explain.memory import Layer as ObservedLayer
 from lstm_lab.explain.memory import by_lag, half_lives, lag_profile, observe_layers
+from lstm_lab.explain.sampling import evenly
 from lstm_lab.explanation_records import Channel, Explanation, Layer, TokenAttribution, write_explanation
 from lstm_lab.learner import Learner
 from lstm_lab.models.base import TokenDataInfo
@@ -73,6 +75,7 @@ def explain(run: Run, *, sample: int | None = None, num_samples: int = SAMPLES) 
         tokens=_tokens(dataset.info, x[chosen.row, : lengths[chosen.row]], attribution.values[chosen.row]),
         integration_error=attribution.error,
         loss=loss,
+        errors=observe_errors(learner, dataset),
     )
     write_explanation(run.path, found)
     return found
@@ -99,11 +102,6 @@ def _chosen(split: Split, number: int, sample: int | None) -> Chosen:
     else:
         row = index.index(sample)
     return Chosen(batch, row, index[row])
-
-
-def evenly(count: int, number: int) -> list[int]:
-    """At most `number` indices, evenly spread over `count`."""
-    return sorted(set(torch.linspace(0, count - 1, min(count, number)).round().long().tolist()))
 
 
 def _inputs(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:

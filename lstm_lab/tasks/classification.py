@@ -25,13 +25,12 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.tasks.base import Task, TaskMetrics
+from lstm_lab.tasks.class_calibration import BINS, COVERAGE, in_sets
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 MAXIMISED = frozenset({"accuracy", "macro_f1", "auroc"})
-BINS = 15
-"""Of confidence, for the calibration error."""
 
 LossName = Literal["cross_entropy", "binary_cross_entropy", "focal"]
 ClassWeights = Annotated[tuple[Annotated[float, Field(gt=0.0, strict=False)], ...], Field(strict=False)]
@@ -140,9 +139,12 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
     `accuracy`; `macro_f1`, averaged over classes; `auroc`, of each class against the others, averaged over those that
     occur; `ece`, the expected calibration error (Naeini et al. 2015): the distance of confidence from accuracy,
     over 15 bins of confidence. `details` has the confusion matrix.
+
+    Args:
+        threshold: least probability of a class in a set, whose coverage `notes` then says; None: there are no sets.
     """
 
-    def __init__(self, classes: Sequence[str]) -> None:
+    def __init__(self, classes: Sequence[str], threshold: float | None = None) -> None:
         K: Any = len(classes)
         super().__init__(
             {
@@ -153,7 +155,8 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
                 "confusion": MulticlassConfusionMatrix(K, validate_args=False),
             }
         )
-        self.classes = tuple(classes)
+        self.classes, self.threshold = tuple(classes), threshold
+        self.num_targets = self.num_inside = self.num_listed = 0
 
     def update(self, logits: Tensor, batch: Batch) -> None:  # type: ignore[override]
         """Add logits (B, ..., K) of a batch whose y (B, ...) is below 0 where there is no target."""
@@ -161,6 +164,11 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
         mask = y >= 0
         if mask.any():
             super().update(logits[mask].float().softmax(-1), y[mask])
+        if self.threshold is not None and mask.any():
+            inside = in_sets(logits[mask], self.threshold)
+            self.num_targets += int(mask.sum())
+            self.num_inside += int(inside.gather(1, y[mask].unsqueeze(1)).sum())
+            self.num_listed += int(inside.sum())
 
     def compute(self) -> dict[str, Any]:
         """Metric -> its value; auroc is the mean over the classes that occur."""
@@ -178,11 +186,21 @@ class ClassificationMetrics(MetricCollection, TaskMetrics):
         return {"confusion": {"classes": list(self.classes), "counts": self._confusion.tolist()}}
 
     def notes(self) -> list[str]:
-        """Classes that a metric leaves out."""
+        """Classes that a metric leaves out, and the coverage of the sets of classes."""
         count, absent = len(self.classes), int((self._confusion.sum(1) == 0).sum())
         if absent == count - 1:
-            return ["auroc is not defined: one class alone occurs in this split"]
-        return [f"auroc leaves out {absent} of {count} classes, which do not occur in this split"] if absent else []
+            found = ["auroc is not defined: one class alone occurs in this split"]
+        elif absent:
+            found = [f"auroc leaves out {absent} of {count} classes, which do not occur in this split"]
+        else:
+            found = []
+        if self.num_targets:
+            share, size = self.num_inside / self.num_targets, self.num_listed / self.num_targets
+            found.append(
+                f"{100 * share:.1f} % of the sets of classes hold the target (nominal: {100 * COVERAGE:.0f} %), with "
+                f"{size:.2f} classes on average"
+            )
+        return found
 
     @property
     def _confusion(self) -> Tensor:

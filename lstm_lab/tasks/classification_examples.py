@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lstm_lab.files import Row
 from lstm_lab.tasks.base import Outputs, plain_values
-from lstm_lab.tasks.classification import BINS
+from lstm_lab.tasks.class_calibration import BINS
 
 MAX_WRONG, MAX_STEPS = 8, 120
 """Misclassified sequences, and steps of a labelled sequence that are kept."""

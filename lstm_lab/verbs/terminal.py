@@ -143,12 +143,17 @@ def next_step(findings: list[Finding], folder: Path) -> str:
 
 
 def explanation(found: Explanation) -> Iterator[Table | str]:
-    """Layers, gates and inputs of a network, a table each, then notes."""
+    """Layers, gates and inputs of a network, a table each, then its errors and notes."""
+    from lstm_lab.report.parts.errors import calibration_note, slices_table, suspects_table, worst_groups
     from lstm_lab.report.parts.network import gates_table, half_life_notes, inputs_table, layers_table, tokens_table
 
-    for table in (layers_table(found), gates_table(found), inputs_table(found), tokens_table(found)):
+    errors = found.errors
+    of_errors = (slices_table(errors), suspects_table(errors)) if errors else ()
+    for table in (layers_table(found), gates_table(found), inputs_table(found), tokens_table(found), *of_errors):
         if table is not None:
             yield _of_page(table)
+    if errors:
+        yield from (text for text in (worst_groups(errors), calibration_note(errors)) if text)
     yield from half_life_notes(found)
 
 
