@@ -13,9 +13,11 @@ import lstm_lab as lab
 from lstm_lab import config
 from lstm_lab.diagnosis import Evidence, diagnose
 from lstm_lab.diagnosis.rules.data import LeakingSplit, ShiftedSplit, UnscaledInputs
-from lstm_lab.diagnosis.rules.memory import nothing_learned
+from lstm_lab.diagnosis.rules.fit import Overfitting
+from lstm_lab.diagnosis.rules.memory import DeadUnits, SaturatedGates, nothing_learned
 from lstm_lab.diagnosis.run import rule_types
 from lstm_lab.experiment import Experiment
+from lstm_lab.explanation_records import Explanation, GateStatistics, LagProfile, Layer
 from lstm_lab.records import RunRecord
 from lstm_lab.run import Run
 from lstm_lab.training import build
@@ -146,14 +148,18 @@ def test_a_wrong_setting_is_named_and_the_action_mends_it(name, overrides):
     assert mended.best["val/loss"] < 0.5 * min(run.metrics["val/loss"])
 
 
-def untrained(validation):
-    """Evidence of data, with a network that was never trained."""
-    X, y = waves()
+def untrained(validation, train=None, losses=(0.5, 1.0)):
+    """Evidence of data, with a network that was never trained, and the losses of an epoch."""
+    X, y = train or waves()
     data = lab.data.arrays(X, y.tolist(), validation=validation, test=0)
     experiment = Experiment(data=data, task="classify", model={"hidden_size": 8})
     evidence = Evidence(Run(Path("nowhere")))
     vars(evidence)["experiment"], vars(evidence)["dataset"] = experiment, experiment.data.build()
     vars(evidence)["learner"] = build(experiment, evidence.dataset)
+    rows = epochs([losses[0]], [losses[1]])
+    vars(evidence)["record"] = RunRecord(
+        Path("nowhere"), {"monitor": "val/loss", "mode": "min"}, "finished", None, rows
+    )
     return evidence
 
 
@@ -168,6 +174,65 @@ def test_a_shifted_and_a_leaking_validation_split_are_named():
     leaking = np.concatenate((X[:40], waves(40)[0])), np.concatenate((y[:40], waves(40)[1])).tolist()
     assert in_data(untrained(leaking)) == ["training samples in the validation split"]
     assert in_data(untrained(waves(80, shift=3.0))) == ["validation split from another distribution"]
+
+
+def test_a_shift_that_costs_nothing_is_no_fault():
+    """As of a series whose level moves, and whose forecasts start from the last value."""
+    assert in_data(untrained(waves(80, shift=3.0), losses=(0.5, 0.55))) == []
+
+
+def test_data_that_repeat_themselves_leak_no_more_than_they_repeat():
+    X, y = waves(40)
+    often = np.concatenate([X] * 4), np.concatenate([y] * 4)
+    finding = LeakingSplit().check(untrained((X, y.tolist()), train=often))
+    assert finding.severity == 1
+    assert LeakingSplit().check(untrained((X, y.tolist()), train=(X, y))).severity == 3
+
+
+def test_sequences_without_any_change_are_no_copies():
+    still = np.zeros((40, 16, 2), np.float32), np.zeros(40, int)
+    X, y = waves(40)
+    mixed = np.concatenate((X, still[0])), np.concatenate((y, still[1]))
+    assert LeakingSplit().check(untrained((still[0], still[1].tolist()), train=mixed)) is None
+
+
+def network(evidence, closed=0.1, open=0.8, dead=()):
+    """The same evidence, with a layer of 8 units whose forget gate is nearly always on one side."""
+    gate = GateStatistics(symbol="f", mean=0.9, closed=closed, open=open, unit_means=[0.9], always_closed=[],
+                          always_open=[0])  # fmt: skip
+    lags = LagProfile(lags=[0, 1], low=[1, 1], median=[1, 1], high=[1, 1], look_back=None)
+    layer = Layer(name="layer 1", cell="lstm", units=8, gates=[gate], dead=list(dead), gradient=lags,
+                  gradient_at_start=None, half_lives=None, sequence=[])  # fmt: skip
+    vars(evidence)["explanation"] = Explanation(
+        epoch=0, split="validation", samples=1, sample=0, steps=2, median_length=2, layers=[layer], channels=[],
+        lags=[], tokens=[], integration_error=0, loss=None,
+    )  # fmt: skip
+    return evidence
+
+
+@pytest.mark.parametrize(("skill", "severity"), [(0.6, None), (0.01, 2)])
+def test_open_gates_of_a_network_that_learns_are_its_memory(skill, severity):
+    told_of = told(epochs(FALLING, HEALTHY), validation={"skill": {"majority class": skill}})
+    finding = SaturatedGates().check(network(told_of))
+    assert (finding and finding.severity) == severity
+
+
+@pytest.mark.parametrize(("skill", "severity"), [(0.6, 1), (0.01, 2)])
+def test_dead_units_weigh_less_in_a_network_that_learns(skill, severity):
+    told_of = told(epochs(FALLING, HEALTHY), validation={"skill": {"majority class": skill}})
+    assert DeadUnits().check(network(told_of, dead=(0, 1, 2))).severity == severity
+
+
+def test_norms_that_fall_as_a_run_converges_do_not_explode():
+    norms = [50.0, 8.0, 1.0, 0.3, 0.1, 0.05, 0.02, 0.01, 0.01, 0.01]
+    evidence = told(epochs(FALLING, HEALTHY, norms=norms), **{"trainer.gradient_clip_val": None})
+    assert "exploding gradients without clipping" not in found(evidence)
+
+
+def test_overfitting_after_a_best_epoch_that_beats_every_baseline_weighs_less():
+    rows = epochs([1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.01], [1, 0.7, 0.6, 0.7, 0.9, 1.1, 1.3, 1.5])
+    assert Overfitting().check(told(rows, validation={"skill": {"linear": 0.4}})).severity == 1
+    assert Overfitting().check(told(rows, validation={"skill": {"linear": -0.4}})).severity == 2
 
 
 @pytest.mark.parametrize(
@@ -187,6 +252,12 @@ def test_the_command_prints_what_to_do_next(lab, tmp_path):
     code, out, _ = lab("diagnose", "runs/v", "--quick", "--json")
     assert json.loads(out)[0]["action"] == ["trainer.max_epochs=4"]
     assert lab("diagnose", "nowhere")[0] == 2
+
+
+def test_a_first_epoch_that_learned_all_there_is_is_not_stuck():
+    rows = epochs([0.3, 0.29, 0.28], [0.3, 0.295, 0.291])
+    assert not nothing_learned(told(rows, validation={"skill": {"majority class": 0.7}}))
+    assert nothing_learned(told(rows))
 
 
 def test_the_tuning_guide_lists_every_rule():

@@ -10,10 +10,12 @@ from report_folders import page, write_json, write_sweep
 
 from lstm_lab import config
 from lstm_lab.diagnosis import SweepRule, diagnose_sweep
+from lstm_lab.diagnosis.rules import sweeps
 from lstm_lab.diagnosis.run import rule_types
 from lstm_lab.diagnosis_records import read_diagnosis
 from lstm_lab.experiment import Experiment
 from lstm_lab.records import RunRecord
+from lstm_lab.report.parts.importance import Importance
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.leaderboard import Trial, leaderboard
 from lstm_lab.sweeps.store.record import SweepRecord, read_sweep
@@ -105,11 +107,16 @@ def test_seeds_that_differ_more_than_configurations_are_named(tmp_path):
     assert set(found(record)) == {"seeds differ more than configurations", "sweep decided by noise"}
 
 
-def test_a_hyperparameter_that_explains_nothing_is_named(tmp_path):
-    record = drawn(lambda o, rng: healthy({**o, "model.dropout.output": 0.2}, rng), tmp_path, number=60)
-    (finding,) = diagnose_sweep(record)
-    assert finding.rule == "hyperparameter that does not matter"
-    assert "space.model.dropout.output" in finding.advice
+@pytest.mark.parametrize(("std", "named"), [(0.005, True), (0.03, False)])
+def test_a_hyperparameter_that_explains_nothing_is_named(tmp_path, monkeypatch, std, named):
+    shares = {"optimizer.lr": 0.7, "model.hidden_size": 0.29, "model.dropout.output": 0.01}
+    stds = dict.fromkeys(shares, std)
+    known = Importance(shares, stds, trials=40, configurations=40, epochs=3, max_epochs=3, left_out=[])
+    monkeypatch.setattr(sweeps, "importance", lambda sweep: known)
+    findings = diagnose_sweep(drawn(healthy, tmp_path, number=40))
+    assert [each.rule for each in findings] == ["hyperparameter that does not matter"] * named
+    if named:
+        assert "space.model.dropout.output" in findings[0].advice
 
 
 def test_trials_that_still_improve_at_their_end_are_named(tmp_path):

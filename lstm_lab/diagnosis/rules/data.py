@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,10 +12,14 @@ from lstm_lab.data.base import Split
 from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.charts import bars, losses
 from lstm_lab.diagnosis.evidence import Evidence
+from lstm_lab.diagnosis.rules.memory import nothing_learned
 from lstm_lab.diagnosis_records import Finding
+from lstm_lab.records import finite
 
 LARGE = 10.0
 """Mean or standard deviation of a channel from which on it drowns the others and saturates the gates."""
+WORSE = 1.5
+"""Validation over training loss in the best epoch from which on another distribution shows."""
 SHIFT = 1.0
 """Difference of a channel's mean between the splits, in standard deviations, that counts as another distribution."""
 COPIES = 0.02
@@ -52,7 +57,7 @@ class UnscaledInputs(Rule):
 
 
 class ShiftedSplit(Rule):
-    """Channels of the validation split are distributed otherwise than those of the training split."""
+    """Channels of the validation split are distributed otherwise than those of the training split, and it shows."""
 
     name, reads = "validation split from another distribution", "network"
 
@@ -63,7 +68,7 @@ class ShiftedSplit(Rule):
         scale = np.where(train.std > 1e-6, train.std, 1.0)
         shift = np.abs(train.mean - validation.mean) / scale
         worst = int(shift.argmax())
-        if shift[worst] < SHIFT:
+        if shift[worst] < SHIFT or not (worse_on_validation(evidence) or nothing_learned(evidence)):
             return None
         return self.found(
             2,
@@ -80,6 +85,13 @@ class ShiftedSplit(Rule):
         )
 
 
+def worse_on_validation(evidence: Evidence) -> bool:
+    """Whether the validation loss of the best epoch is far above its training loss."""
+    best = evidence.record.best or {}
+    train, validation = best.get("train/loss"), best.get("val/loss")
+    return finite(train) and finite(validation) and validation > WORSE * train > 0
+
+
 class LeakingSplit(Rule):
     """Validation samples that are training samples too."""
 
@@ -89,13 +101,15 @@ class LeakingSplit(Rule):
         train, validation = evidence.dataset.train, evidence.dataset.validation
         if train.stateful or max(len(train), len(validation)) > 50_000:
             return None
-        known = set(_fingerprints(train))
-        copies = sum(each in known for each in _fingerprints(validation))
+        counts = Counter(_fingerprints(train))
+        copies = sum(each in counts for each in _fingerprints(validation))
         share = copies / max(len(validation), 1)
         if share < COPIES:
             return None
+        repeated = sum(count for count in counts.values() if count > 1) / max(counts.total(), 1)
         return self.found(
-            3,
+            # Data that repeat themselves, as short or generated sequences do, are equal in any split.
+            3 if share > repeated + COPIES else 1,
             f"{copies} of {len(validation)} validation samples ({100 * share:.0f} %) are equal to a training sample: "
             "the scores are too good",
             advice="remove the copies, or split by groups (data.group) so that they stay together",
@@ -104,11 +118,14 @@ class LeakingSplit(Rule):
 
 
 def _fingerprints(split: Split) -> Iterator[int]:
-    """A hash of each sample's inputs; a part of the split at a time, for windows overlap and would fill the memory."""
+    """A hash of each sample's inputs, but of those without any change, as a constant series; in parts, for windows
+    overlap and would fill the memory."""
     for index in torch.arange(len(split)).split(PART):
         batch = split.take(index)
         for row, length in enumerate(batch.lengths):
-            yield hash(batch.x[row, : int(length)].numpy().tobytes())
+            x = batch.x[row, : int(length)]
+            if bool((x != x[:1]).any()):
+                yield hash(x.numpy().tobytes())
 
 
 class ImbalancedClasses(Rule):

@@ -29,8 +29,9 @@ class Overfitting(Rule):
         if gap < GAP or rise < RISE or best > len(validation) // 2 or train[-1] > 0.5 * train[best]:
             return None
         dropout = 0.5
+        beats_all = bool(evidence.skills) and min(evidence.skills.values()) > 0.1
         return self.found(
-            2,
+            1 if beats_all else 2,  # Its best epoch is from before.
             f"the validation loss is best in epoch {best} ({validation[best]:.3g}) and {validation[-1]:.3g} in epoch "
             f"{len(validation) - 1}, where the training loss is {train[-1]:.3g}",
             *_dropout(evidence, dropout),

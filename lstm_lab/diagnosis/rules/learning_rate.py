@@ -11,12 +11,12 @@ from lstm_lab.diagnosis.evidence import Evidence
 from lstm_lab.diagnosis_records import Finding
 from lstm_lab.records import RunRecord, finite
 
-MARGIN = 0.9
-"""A lower rate counts as better where its loss after the same steps is below this share."""
+CATCHES_UP = 0.5
+"""Share of the progress of a lower rate from which on later epochs decide."""
 SLOW = 0.15
 """Share of the progress of a tenfold rate below which the rate counts as too low."""
 SPIKE = 20.0
-"""Largest gradient norm over the median one, by epoch, from which on gradients count as exploding."""
+"""Gradient norm of an epoch over the median of those before it, from which on gradients count as exploding."""
 LEARNED = 0.05
 """Share of the first epoch's loss below which there is little left to learn."""
 FALLING = 0.08
@@ -35,15 +35,16 @@ class LearningRateTooHigh(Rule):
             return None
         trainings, lr = evidence.short_trainings, evidence.lr
         own = trainings.loss_at_rate(1.0)
-        losses = {factor: trainings.loss_at_rate(factor) for factor in (0.3, 0.1, 0.03, 0.01)}
+        losses = {factor: trainings.loss_at_rate(factor) for factor in (0.3, 0.1)}
+        if own <= min(losses.values()):
+            return None
+        losses |= {factor: trainings.loss_at_rate(factor) for factor in (0.03, 0.01)}
         best = min(losses, key=lambda factor: losses[factor])
         before = trainings.loss_before()
         # The loss itself may be small: what counts is the share of the way down.
         gained, possible = before - own, before - losses[best]
-        if possible <= 0 or (math.isfinite(own) and gained > MARGIN * possible):
+        if possible <= 0 or (math.isfinite(own) and gained > CATCHES_UP * possible):
             return None
-        if math.isfinite(own) and gained > 0.5 * possible and len(evidence.rows) > 3:
-            return None  # It catches up: later epochs decide.
         return self.found(
             3,
             f"60 steps from the first weights end at a training loss of {own:.3g} with optimizer.lr {lr:g}, and of "
@@ -89,12 +90,14 @@ class ExplodingGradients(Rule):
             return None
         norms = evidence.curve("train/grad_norm")
         diverged = evidence.record.state == "failed" and "loss is" in (evidence.record.reason or "")
-        ratio = max(norms) / median(norms) if norms and median(norms) > 0 else 0.0
+        # To those before: of a run that converges they fall, and the first one is far above the median of all.
+        before = [median(norms[:epoch]) for epoch in range(1, len(norms))]
+        ratio = max((norm / usual for norm, usual in zip(norms[1:], before, strict=True) if usual > 0), default=0.0)
         if not diverged and ratio < SPIKE and (not norms or max(norms) < 1e3):
             return None
         measured = (
             f"the loss is no longer a number ({evidence.record.reason})" if diverged
-            else f"the mean gradient norm of an epoch is up to {max(norms):.3g}, {ratio:.0f} times the median"
+            else f"the mean gradient norm of an epoch is up to {max(norms):.3g}, {ratio:.0f} times the median before it"
         )  # fmt: skip
         return self.found(
             3,

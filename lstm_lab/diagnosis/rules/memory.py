@@ -20,20 +20,23 @@ OLDEST, TOO_MUCH = 0.1, 0.25
 
 
 class SaturatedGates(Rule):
-    """A gate that is nearly always open or closed passes no gradient to its weights."""
+    """Nothing is learned, and a gate that is nearly always open or closed passes no gradient to its weights.
+
+    In a network that learns it is none: a forget gate that is open remembers.
+    """
 
     name, reads = "saturated gates", "network"
 
     def check(self, evidence: Evidence) -> Finding | None:
         gates = [(layer.name, gate) for layer in evidence.explanation.layers for gate in layer.gates]
         worst = max(gates, key=lambda pair: pair[1].closed + pair[1].open, default=None)
-        if worst is None or worst[1].closed + worst[1].open < SATURATED:
+        if worst is None or worst[1].closed + worst[1].open < SATURATED or not nothing_learned(evidence):
             return None
         name, gate = worst
         return self.found(
             2,
             f"gate {gate.symbol} of {name} is below 0.1 in {100 * gate.closed:.0f} % and above 0.9 in "
-            f"{100 * gate.open:.0f} % of all steps",
+            f"{100 * gate.open:.0f} % of all steps, and nothing is learned",
             f"optimizer.lr={evidence.lr / 3:.2g}",
             *(("model.init.recurrent=default",) if _init(evidence, "chrono") else ()),
             advice="where the inputs are not standardised, mend that first",
@@ -57,7 +60,7 @@ class DeadUnits(Rule):
         if len(worst.dead) < DEAD * worst.units:
             return None
         return self.found(
-            2,
+            2 if nothing_learned(evidence) else 1,
             f"{len(worst.dead)} of {worst.units} units of {worst.name} have the same output in every step",
             f"optimizer.lr={evidence.lr / 10:.2g}",
             advice="relu cells die at a high rate; a gated cell (model.cell=gru) does not",
@@ -168,7 +171,11 @@ def _init(evidence: Evidence, option: str) -> object:
 
 
 def nothing_learned(evidence: Evidence) -> bool:
-    """Whether the model is no better than its weakest baseline, or hardly better than its own first epoch."""
+    """Whether the model is no better than its weakest baseline; without any, hardly better than its first epoch.
+
+    A first epoch of many steps may have learned all there is: it says nothing where a baseline does.
+    """
+    if evidence.skills:
+        return max(evidence.skills.values()) < 0.05
     losses = evidence.curve("val/loss")
-    stuck = len(losses) > 2 and min(losses) > 0.9 * losses[0]
-    return stuck or (bool(evidence.skills) and max(evidence.skills.values()) < 0.05)
+    return len(losses) > 2 and min(losses) > 0.9 * losses[0]
