@@ -12,7 +12,9 @@ from torch import Tensor
 
 from lstm_lab.data.base import Batch
 from lstm_lab.data.loader import Block
+from lstm_lab.files import Row
 from lstm_lab.learner import Learner
+from lstm_lab.models.direct import DirectModel, obstacle
 from lstm_lab.models.sites import StepKey
 from lstm_lab.optimizers.clipping import Clipping
 from lstm_lab.optimizers.quick_step import quick_step
@@ -39,6 +41,8 @@ class BlockLearner(Learner):
     """
 
     stop: threading.Event | None = None
+    direct: DirectModel | None = None
+    """Computes gradients without autograd's graph, where nothing needs one."""
     _step_optimizer: Callable[[], object]
 
     def use_blocks(self, clipping: Clipping, stop: threading.Event | None = None) -> None:
@@ -54,6 +58,18 @@ class BlockLearner(Learner):
     def on_train_start(self) -> None:
         super().on_train_start()
         self._step_optimizer = quick_step(self.trainer.optimizers[0])
+        self.direct = DirectModel(self.model) if self._obstacle() is None else None
+
+    def _obstacle(self) -> str | None:
+        """Why steps need autograd's graph; None where they do not."""
+        return "a regularizer adds a term to the loss" if self.step.adds_to_loss else obstacle(self.model)
+
+    @property
+    def step_path(self) -> Row:
+        if self.automatic_optimization:
+            return super().step_path
+        reason = self._obstacle()
+        return {"path": "direct"} if reason is None else {"path": "blocks", "reason": reason}
 
     def on_train_batch_start(self, batch: Batch | Block, batch_idx: int) -> None:
         if isinstance(batch, Batch):
@@ -90,13 +106,23 @@ class BlockLearner(Learner):
         """One step of the optimizer, in the order in which Lightning takes it."""
         assert self.clipping is not None
         self.step.begin(key)
-        loss, _ = self.step.loss(self(batch), batch)
-        for parameter in self.step.parameters:
-            parameter.grad = None
-        loss.backward()
+        if self.direct is not None and batch.starts is None:
+            self._direct_gradient(self.direct, batch)
+        else:
+            loss, _ = self.step.loss(self(batch), batch)
+            for parameter in self.step.parameters:
+                parameter.grad = None
+            loss.backward()
         self.step.clip(self.clipping, optimizer)
         self._step_optimizer()
         self.step.end()
+
+    def _direct_gradient(self, model: DirectModel, batch: Batch) -> None:
+        """Loss and gradients of a batch without autograd's graph."""
+        logits = model.forward(*self.task.model_inputs(batch))
+        loss, gradient = self.task.loss_gradient(logits, batch)
+        self.step.count(loss, batch)
+        model.backward(gradient)
 
 
 def blocks_suffice(precision: str, callbacks: Sequence[Callback]) -> bool:

@@ -102,6 +102,11 @@ class RunCheckpoint(RankCheckpoint):
     def load_state_dict(self, state_dict: dict[str, int]) -> None:
         self.epochs = state_dict["epochs"]
 
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_start(trainer, pl_module)
+        assert isinstance(pl_module, Learner)
+        self.run.describe(steps=pl_module.step_path)
+
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         # After the last batch of an epoch comes validation, so that the epoch is saved as a whole.
         if self.stop is not None and self.stop.is_set() and not trainer.is_last_batch:

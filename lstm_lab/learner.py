@@ -18,6 +18,7 @@ from lstm_lab.data.base import Batch
 from lstm_lab.data.loader import SequenceDataModule
 from lstm_lab.diverged import Diverged as Diverged
 from lstm_lab.diverged import check_finite
+from lstm_lab.files import Row
 from lstm_lab.models import Model
 from lstm_lab.models.base import Output, StatefulModel
 from lstm_lab.models.sites import StepKey
@@ -73,6 +74,11 @@ class Learner(pl.LightningModule):
         self._resumed: dict[str, Any] | None = None
         self._logged_step = 0
         """Steps up to the last metrics."""
+
+    @property
+    def step_path(self) -> Row:
+        """How steps are taken, for run.json: `path`, and why not a faster one."""
+        return {"path": "single", "reason": "Lightning takes the steps"}
 
     def forward(self, batch: Batch) -> Output:
         """What the model computes for a batch; logits are those that the task scores.

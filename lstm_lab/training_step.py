@@ -28,6 +28,11 @@ class StepHook:
     `loss` are called for each of them, the others once.
     """
 
+    @property
+    def adds_to_loss(self) -> bool:
+        """Whether `loss` may return a term."""
+        return type(self).loss is not StepHook.loss
+
     def before(self, model: Model, key: StepKey) -> None:
         """Before the forward pass: change weights, or what the model is to draw in it."""
 
@@ -82,13 +87,23 @@ class TrainingStep:
     def loss(self, output: Output, batch: Batch) -> tuple[Tensor, int | Tensor]:
         """The loss to differentiate, a mean over targets, and their number. The sums get the task's own loss."""
         loss = self.task.loss(output.logits, batch)
-        num_targets = self.task.num_targets(batch)
-        self.sums["loss"] += loss.detach() * num_targets
-        self.sums["samples"] += num_targets
+        num_targets = self.count(loss.detach(), batch)
         for hook in self.hooks:
             term = hook.loss(self.model, output, batch)
             loss = loss if term is None else loss + term
         return loss, num_targets
+
+    def count(self, loss: Tensor, batch: Batch) -> int | Tensor:
+        """Add the task's mean loss of a batch to the sums; returns the number of its targets."""
+        num_targets = self.task.num_targets(batch)
+        self.sums["loss"] += loss * num_targets
+        self.sums["samples"] += num_targets
+        return num_targets
+
+    @property
+    def adds_to_loss(self) -> bool:
+        """Whether a hook adds a term to the loss."""
+        return any(hook.adds_to_loss for hook in self.hooks)
 
     def clip(self, clipping: Clipping, optimizer: torch.optim.Optimizer, scaler: GradScaler | None = None) -> None:
         """Between the backward pass and the optimizer's step.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol, cast
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from typing_extensions import TypeVar
 
 from lstm_lab import kernels
 from lstm_lab.cells.noise import apply_zoneout, join_masks
-from lstm_lab.kernels import RecurrentNoise
+from lstm_lab.kernels import EngineLayer, RecurrentNoise
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.kernels.noise import Kind, NoiseWeights, say_slow
 from lstm_lab.registry import Named, Registered
@@ -72,6 +72,7 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
       `supports_reverse = True`; any other is given reversed samples by the encoder.
     - `recurrent_blocks` and `gate_biases`: the parameters that `model.init` sets. Without them it refuses the
       cell by name.
+    - `engine_layer`: the layer of the engine that an override of `forward` calls.
     - `noises`: which noise in the recurrence it takes. For `state_dropout` its step reads h through `dropped_state`
       where weights multiply it, for `update_dropout` its candidate through `dropped_update`.
     - `roles`: what parameters do whose shape does not tell, so that penalties and weight decay act on the right ones.
@@ -100,10 +101,9 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
 
     def __init_subclass__(cls, **more: str | None) -> None:
         super().__init_subclass__(**more)
-        if "forward" in vars(cls) and "supports_reverse" not in vars(cls):
-            cls.supports_reverse = False
-        if "forward" in vars(cls) and "noises" not in vars(cls):
-            cls.noises = frozenset()
+        for name, value in (("supports_reverse", False), ("noises", frozenset()), ("engine_layer", Cell.engine_layer)):
+            if "forward" in vars(cls) and name not in vars(cls):
+                setattr(cls, name, value)
 
     @classmethod
     def check(cls, config: Cell.Config, hidden_size: int) -> None:
@@ -192,6 +192,10 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
     def run_in_torch(self, x: Tensor, lengths: Tensor, state: S) -> tuple[Tensor, S]:
         """`forward` without noise where the engine cannot run the step; a cell may have something faster than steps."""
         return unroll(self.step, x, lengths, state)
+
+    def engine_layer(self) -> EngineLayer | None:
+        """The layer of the engine that `forward` is from a zero state, so that training may leave autograd out."""
+        return None
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         """Views (H, H) of the parameters that multiply h, one per gate."""
@@ -309,10 +313,3 @@ def uniform_weight(hidden_size: int, *shape: int) -> nn.Parameter:
     """A parameter initialised as in torch's own layers: uniform within 1 / sqrt(H)."""
     bound = hidden_size**-0.5 if hidden_size else 0.0
     return nn.Parameter(torch.empty(*shape).uniform_(-bound, bound))
-
-
-def rnn_weights(layer: nn.RNNBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """W (G H, I), U (G H, H) and the two biases (G H,) of a one-layer torch RNN with G gates."""
-    # Read as attributes, which `torch.func.functional_call` can replace by tensors that are no parameters.
-    weights = (layer.weight_ih_l0, layer.weight_hh_l0, layer.bias_ih_l0, layer.bias_hh_l0)
-    return cast("tuple[Tensor, Tensor, Tensor, Tensor]", weights)

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import ALL_NOISES, GateBiases, Hidden, TraceableCell, rnn_weights
-from lstm_lab.kernels import RecurrentNoise
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, Hidden, TraceableCell
+from lstm_lab.cells.torch_layer import rnn_weights
+from lstm_lab.kernels import EngineLayer, RecurrentNoise
+from lstm_lab.kernels.native_layers import Family
 
 
 class GRU(TraceableCell[Hidden], name="gru"):
@@ -41,6 +43,9 @@ class GRU(TraceableCell[Hidden], name="gru"):
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:
         return activations["z"]
+
+    def engine_layer(self) -> EngineLayer:
+        return EngineLayer(Family.GRU, 3, *rnn_weights(self.layer))
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return rnn_weights(self.layer)[1].chunk(3)

@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import ALL_NOISES, Cell, GateBiases, TraceableCell, rnn_weights
-from lstm_lab.kernels import RecurrentNoise
+from lstm_lab.cells.base import ALL_NOISES, Cell, GateBiases, TraceableCell
+from lstm_lab.cells.torch_layer import rnn_weights
+from lstm_lab.kernels import EngineLayer, RecurrentNoise
+from lstm_lab.kernels.native_layers import Family
 
 
 class LSTMState(NamedTuple):
@@ -64,6 +66,9 @@ class LSTM(TraceableCell[LSTMState], name="lstm"):
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:
         return activations["f"]
+
+    def engine_layer(self) -> EngineLayer:
+        return EngineLayer(Family.LSTM, 4, *rnn_weights(self.layer))
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return rnn_weights(self.layer)[1].chunk(4)

@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import Hidden, TraceableCell, rnn_weights
-from lstm_lab.kernels import RecurrentNoise
+from lstm_lab.cells.base import Hidden, TraceableCell
+from lstm_lab.cells.torch_layer import rnn_weights
+from lstm_lab.kernels import EngineLayer, RecurrentNoise
+from lstm_lab.kernels.native_layers import Family
 
 
 class RNN(TraceableCell[Hidden], name="rnn"):
@@ -26,6 +28,9 @@ class RNN(TraceableCell[Hidden], name="rnn"):
         W, U, b, b_h = rnn_weights(self.layer)
         h = torch.tanh(x @ W.T + b + self.dropped_state(state.h) @ U.T + b_h)  # (B, H)
         return {"h": h}
+
+    def engine_layer(self) -> EngineLayer:
+        return EngineLayer(Family.RNN, 1, *rnn_weights(self.layer))
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return (rnn_weights(self.layer)[1],)

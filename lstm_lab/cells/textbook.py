@@ -15,8 +15,9 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from lstm_lab import kernels
-from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, rnn_weights, uniform_weight
+from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
+from lstm_lab.cells.torch_layer import rnn_weights
 from lstm_lab.kernels import RecurrentNoise
 
 

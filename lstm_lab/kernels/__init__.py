@@ -27,6 +27,7 @@ from torch import Tensor
 
 from lstm_lab.kernels import gpu, native, native_layers, reference
 from lstm_lab.kernels.executor import execute
+from lstm_lab.kernels.layer_pass import EngineLayer, LayerPass
 from lstm_lab.kernels.native import Status, disabled, reload, status, tune_memory
 from lstm_lab.kernels.native_layers import Family, Flag
 from lstm_lab.kernels.noise import RecurrentNoise, say_slow
@@ -36,6 +37,8 @@ from lstm_lab.kernels.reference import PLAIN, Variant
 
 __all__ = [
     "PLAIN",
+    "EngineLayer",
+    "LayerPass",
     "NoiseKey",
     "RecurrentNoise",
     "Status",

@@ -57,7 +57,7 @@ class Context(Protocol):
     def set_materialize_grads(self, value: bool) -> None: ...
 
 
-class _Options(NamedTuple):
+class Options(NamedTuple):
     engine: Engine
     family: Family
     flags: int
@@ -68,7 +68,7 @@ class _Options(NamedTuple):
     noise: DrawnNoise | None
 
 
-class _Inputs(NamedTuple):
+class Inputs(NamedTuple):
     """Shapes as in `struct LayerCall`."""
 
     x: Tensor
@@ -81,7 +81,7 @@ class _Inputs(NamedTuple):
     extra: Tensor | None
 
 
-class _Saved(NamedTuple):
+class Saved(NamedTuple):
     """What the backward pass reads, as in `struct LayerCall`."""
 
     rows: Tensor
@@ -126,10 +126,10 @@ def sequence(
     Returns:
         Outputs (B, T, H), final h (B, H), and final c, (B, 0) where there is none.
     """
-    inputs = _Inputs(x, h0, c0, W, U, b_ih, b_hh, extra)
+    inputs = Inputs(x, h0, c0, W, U, b_ih, b_hh, extra)
     lengths = lengths.to("cpu", torch.int64).contiguous()
     drawn = None if noise is None else noise_call.draw(noise, x.shape[1], U.shape[1])
-    options = _Options(require_engine(), family, flags, reverse, num_gates, torch.get_num_threads(), lengths, drawn)
+    options = Options(require_engine(), family, flags, reverse, num_gates, torch.get_num_threads(), lengths, drawn)
     # Without gradients nothing is saved: no gates, and two steps of rows and states.
     if torch.is_grad_enabled() and any(tensor is not None and tensor.requires_grad for tensor in inputs):
         apply: Callable[..., tuple[Tensor, Tensor, Tensor]] = _Sequence.apply
@@ -138,10 +138,21 @@ def sequence(
 
 
 def _forward(
-    options: _Options, inputs: _Inputs, training: bool
-) -> tuple[tuple[Tensor, Tensor, Tensor], _Saved, LayerCall]:
-    family, inputs = options.family, _dense_inputs(inputs)
-    x, U = inputs.x, inputs.U
+    options: Options, inputs: Inputs, training: bool
+) -> tuple[tuple[Tensor, Tensor, Tensor], Saved, LayerCall]:
+    inputs = _dense_inputs(inputs)
+    _, saved, call = prepared = prepare(options, inputs, training)
+    run(options.engine.forward[inputs.x.dtype], call, options, saved)
+    return prepared
+
+
+def prepare(options: Options, inputs: Inputs, training: bool) -> tuple[tuple[Tensor, Tensor, Tensor], Saved, LayerCall]:
+    """Memory for a forward pass over dense inputs, and the call that computes it.
+
+    Returns:
+        Outputs, final h and final c, as `sequence`; what the backward pass reads; the call, which reads the inputs.
+    """
+    family, x, U = options.family, inputs.x, inputs.U
     B, T, I = x.shape  # noqa: E741
     H = U.shape[1]
     size, has_c = x.element_size(), family in (Family.LSTM, Family.NORM)
@@ -151,7 +162,7 @@ def _forward(
     out, hT, cT = x.new_empty(B, T, H), x.new_empty(B, H), x.new_empty(B, H if has_c else 0)
     noise = options.noise
     copied = noise is not None and noise.masks_state and (family is Family.GRU or noise.reads_state)
-    saved = _Saved(
+    saved = Saved(
         rows=x.new_empty(rows, rows_stride),
         gates=x.new_empty(rows if training or family is Family.NORM else 0, gates_stride),
         cells=x.new_empty(rows if has_c else 0, padded),
@@ -162,33 +173,32 @@ def _forward(
     call.rows_stride, call.gates_stride = rows_stride, gates_stride
     _set_pointers(call, options.lengths, inputs, saved)
     call.out, call.hT, call.cT = out.data_ptr(), hT.data_ptr(), cT.data_ptr()
-    _run(options.engine.forward[x.dtype], call, options, saved)
     return (out, hT, cT), saved, call
 
 
-def _pointer(tensor: Tensor | None) -> int | None:
+def pointer(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _set_pointers(call: LayerCall, lengths: Tensor, inputs: _Inputs, saved: _Saved) -> None:
+def _set_pointers(call: LayerCall, lengths: Tensor, inputs: Inputs, saved: Saved) -> None:
     call.lengths = lengths.data_ptr()
-    call.x, call.h0, call.c0, call.W, call.U, call.b_ih, call.b_hh, call.extra = map(_pointer, inputs)
+    call.x, call.h0, call.c0, call.W, call.U, call.b_ih, call.b_hh, call.extra = map(pointer, inputs)
     call.x_stride_b, call.x_stride_t = inputs.x.stride(0), inputs.x.stride(1)
-    call.rows, call.gates, call.cells, call.tanhs = map(_pointer, saved[:4])
+    call.rows, call.gates, call.cells, call.tanhs = map(pointer, saved[:4])
 
 
-def _dense(tensor: Tensor) -> Tensor:
+def dense(tensor: Tensor) -> Tensor:
     """Contiguous, but for the first two dimensions of a batch."""
     if tensor.is_contiguous() or (tensor.dim() == 3 and tensor.stride(2) == 1):
         return tensor
     return tensor.contiguous()
 
 
-def _dense_inputs(inputs: _Inputs) -> _Inputs:
-    return _Inputs(*(None if tensor is None else _dense(tensor) for tensor in inputs))  # type: ignore[arg-type]
+def _dense_inputs(inputs: Inputs) -> Inputs:
+    return Inputs(*(None if tensor is None else dense(tensor) for tensor in inputs))  # type: ignore[arg-type]
 
 
-def _run(function: Callable[[LayerCall], int], call: LayerCall, options: _Options, saved: _Saved) -> None:
+def run(function: Callable[[LayerCall], int], call: LayerCall, options: Options, saved: Saved) -> None:
     noise: NoiseCall | None = None if options.noise is None else options.noise.to_call(saved.before)
     call.noise = None if noise is None else ctypes.addressof(noise)
     code = function(call)
@@ -209,7 +219,7 @@ def first_order_only(grads: tuple[Tensor | None, ...]) -> tuple[Tensor | None, .
 
 
 class _Context(Context, Protocol):
-    options: _Options
+    options: Options
     layer_call: LayerCall
     gates_overwritten: bool
 
@@ -217,10 +227,10 @@ class _Context(Context, Protocol):
 class _Sequence(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: _Context, options: _Options, x: Tensor, h0: Tensor | None, c0: Tensor | None, W: Tensor, U: Tensor,
+        ctx: _Context, options: Options, x: Tensor, h0: Tensor | None, c0: Tensor | None, W: Tensor, U: Tensor,
         b_ih: Tensor | None, b_hh: Tensor | None, extra: Tensor | None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
-        inputs = _Inputs(x, h0, c0, W, U, b_ih, b_hh, extra)
+        inputs = Inputs(x, h0, c0, W, U, b_ih, b_hh, extra)
         ctx.options, ctx.gates_overwritten = options, False
         outputs, saved, ctx.layer_call = _forward(options, inputs, training=True)
         ctx.save_for_backward(*inputs, outputs[2], *saved)
@@ -237,19 +247,19 @@ class _Sequence(torch.autograd.Function):
     def gradients(
         ctx: _Context, dout: Tensor | None, dhT: Tensor | None, dcT: Tensor | None
     ) -> tuple[Tensor | None, ...]:
-        """Gradients of `_Inputs`."""
+        """Gradients of `Inputs`."""
         options, call = ctx.options, ctx.layer_call
         *tensors, cT, rows, gates, cells, tanhs, before = ctx.saved_tensors
-        inputs, saved = _Inputs(*tensors), _Saved(rows, gates, cells, tanhs, before)
+        inputs, saved = Inputs(*tensors), Saved(rows, gates, cells, tanhs, before)
         if ctx.gates_overwritten:  # by the gradients of an earlier backward pass: compute them again
             (_, _, cT), saved, call = _forward(options, inputs, training=True)
         ctx.gates_overwritten = True
         inputs = _dense_inputs(inputs)
         x, extra = inputs.x, inputs.extra
-        dout, dhT, dcT = (None if grad is None else _dense(grad) for grad in (dout, dhT, dcT))
+        dout, dhT, dcT = (None if grad is None else dense(grad) for grad in (dout, dhT, dcT))
         _set_pointers(call, options.lengths, inputs, saved)
         call.cT = cT.data_ptr()
-        call.dout, call.dhT, call.dcT = _pointer(dout), _pointer(dhT), _pointer(dcT)
+        call.dout, call.dhT, call.dcT = pointer(dout), pointer(dhT), pointer(dcT)
         if dout is not None:
             call.dout_stride_b, call.dout_stride_t = dout.stride(0), dout.stride(1)
         needed = ctx.needs_input_grad[1:]
@@ -260,8 +270,8 @@ class _Sequence(torch.autograd.Function):
         ]
         if extra is not None and needed[7]:  # each thread adds up its own
             grads[7] = x.new_empty(options.engine.threads(call), *extra.shape)
-        call.dx, call.dh0, call.dc0, call.dW, call.dU, call.db_ih, call.db_hh, call.d_extra = map(_pointer, grads)
-        _run(options.engine.backward[x.dtype], call, options, saved)
+        call.dx, call.dh0, call.dc0, call.dW, call.dU, call.db_ih, call.db_hh, call.d_extra = map(pointer, grads)
+        run(options.engine.backward[x.dtype], call, options, saved)
         if (d_extra := grads[7]) is not None:
             grads[7] = d_extra.sum(0)
         return tuple(grad if needs else None for grad, needs in zip(grads, needed, strict=True))

@@ -13,7 +13,7 @@ from lstm_lab import config
 from lstm_lab.config import Count
 from lstm_lab.data.readers.vectors import read_vectors
 from lstm_lab.kernels import draws
-from lstm_lab.models.sites import Noise, Place, Site, rescaled
+from lstm_lab.models.sites import MaskNoise, Place, Site, rescaled
 from lstm_lab.paths import InitialFilePath
 
 
@@ -33,7 +33,7 @@ class TiedHead(nn.Module):
         return nn.functional.linear(features, vectors, self.bias)
 
 
-class WordDropout(Noise):
+class WordDropout(MaskNoise):
     """Zeroes the vectors (V, E) of a share p of the tokens, wherever they occur (Gal & Ghahramani 2016)."""
 
     is_dropout = True
@@ -42,9 +42,9 @@ class WordDropout(Noise):
         super().__init__()
         self.p = p
 
-    def noisy(self, x: Tensor) -> Tensor:
+    def factor(self, x: Tensor) -> Tensor:
         kept = draws.keep(self.noise_key(len(x), x.device, same=True, samples=False), self.p, 1, 1)  # (V, 1, 1)
-        return x * rescaled(kept.view(-1, 1), self.p, x)
+        return rescaled(kept.view(-1, 1), self.p, x)
 
 
 class TokenEmbedding(nn.Embedding):

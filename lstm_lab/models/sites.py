@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -127,7 +127,18 @@ class Noise(Keyed):
         """x (B, T, D) or (B, D), changed at random."""
 
 
-class Dropout(Noise):
+class MaskNoise(Noise):
+    """Multiplies values by random factors."""
+
+    def noisy(self, x: Tensor) -> Tensor:
+        return x * self.factor(x)
+
+    @abstractmethod
+    def factor(self, x: Tensor) -> Tensor:
+        """What x is multiplied by; of a shape that x takes."""
+
+
+class Dropout(MaskNoise):
     """Zeroes a share p of the values, each on its own, and divides the others by 1 - p (Srivastava et al. 2014)."""
 
     is_dropout = True
@@ -136,10 +147,10 @@ class Dropout(Noise):
         super().__init__()
         self.p = p
 
-    def noisy(self, x: Tensor) -> Tensor:
+    def factor(self, x: Tensor) -> Tensor:
         steps = x.shape[1] if x.dim() == 3 else 1
         kept = draws.keep(self.noise_key(len(x), x.device), self.p, steps, x.shape[-1])  # (B, T, D)
-        return x * rescaled(kept.view(x.shape), self.p, x)
+        return rescaled(kept.view(x.shape), self.p, x)
 
 
 def rescaled(kept: Tensor, p: float, x: Tensor) -> Tensor:
@@ -168,6 +179,14 @@ class Site(nn.Module):
         for noise in self.noises:
             x = noise(x)
         return x
+
+    def masked(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """`forward` in training, where every noise is a `MaskNoise`, and the factors in their order."""
+        factors = []
+        for noise in cast("Iterable[MaskNoise]", self.noises):
+            factors.append(noise.factor(x))
+            x = x * factors[-1]
+        return x, factors
 
 
 def sites(model: nn.Module, place: Place) -> list[Site]:

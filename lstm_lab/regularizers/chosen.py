@@ -37,6 +37,10 @@ class Regularizers(StepHook):
         self.unchanged: list[tuple[nn.Parameter, Tensor]] = []
         """Parameters that are changed for the current step, and the values that they had."""
 
+    @property
+    def adds_to_loss(self) -> bool:
+        return bool(self.at[Place.LOSS] or self.at[Place.ACTIVATIONS])
+
     def before(self, model: Model, key: StepKey) -> None:
         self._restore_weights()  # After a batch without a step: gradients are accumulated, or an exception ended it.
         with torch.no_grad():

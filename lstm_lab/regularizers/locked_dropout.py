@@ -9,11 +9,11 @@ from torch import Tensor
 
 from lstm_lab.kernels import draws
 from lstm_lab.models.base import Model
-from lstm_lab.models.sites import Noise, Place, rescaled, sites
+from lstm_lab.models.sites import MaskNoise, Place, rescaled, sites
 from lstm_lab.regularizers.base import Regularizer, Share
 
 
-class LockedNoise(Noise):
+class LockedNoise(MaskNoise):
     """Zeroes a share p of the units, the same at every step of a sample, and divides the others by 1 - p."""
 
     is_dropout: ClassVar[bool] = True
@@ -22,9 +22,9 @@ class LockedNoise(Noise):
         super().__init__()
         self.p = p
 
-    def noisy(self, x: Tensor) -> Tensor:
+    def factor(self, x: Tensor) -> Tensor:
         kept = draws.keep(self.noise_key(len(x), x.device, same=True), self.p, 1, x.shape[-1])  # (B, 1, D)
-        return x * rescaled(kept if x.dim() == 3 else kept.squeeze(1), self.p, x)
+        return rescaled(kept if x.dim() == 3 else kept.squeeze(1), self.p, x)
 
 
 class LockedDropout(Regularizer, name="locked_dropout"):

@@ -138,6 +138,20 @@ class Task(Registered, Generic[SplitT], kind="task"):
             logits: (B, output_size) or (B, T, output_size).
         """
 
+    def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The mean loss (), and its gradient in the model's logits, without a graph to differentiate further.
+
+        A task whose gradient has a closed form may compute it faster than autograd, to the same bits.
+
+        Args:
+            logits: as the model returned them: not postprocessed.
+        """
+        with torch.enable_grad():
+            leaf = logits.detach().requires_grad_()
+            loss = self.loss(self.postprocess(leaf, batch), batch)
+            (gradient,) = torch.autograd.grad(loss, leaf)
+        return loss.detach(), gradient
+
     @abstractmethod
     def metrics(self) -> TaskMetrics:
         """New, empty metrics."""

@@ -1,0 +1,111 @@
+"""One layer of the engine, forward and backward, without autograd: for training steps that need no graph."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lstm_lab.kernels.native import LayerCall, require_engine
+from lstm_lab.kernels.native_layers import Family, Inputs, Options, Saved, dense, pointer, prepare, run
+
+
+class EngineLayer(NamedTuple):
+    """What the engine computes a cell from, where the initial state is zero. Shapes as in `kernels.lstm`."""
+
+    family: Family
+    num_gates: int
+    W: Tensor
+    U: Tensor
+    b_ih: Tensor
+    b_hh: Tensor
+    flags: int = 0
+    """A combination of `Flag`."""
+
+    @property
+    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """W, U and both biases: parameters of the cell."""
+        return self.W, self.U, self.b_ih, self.b_hh
+
+
+class LayerPass:
+    """Computes what `native_layers.sequence` does, and its gradients, with memory that it keeps from call to call.
+
+    A forward pass overwrites what the one before it returned; each is followed by one backward pass at most.
+
+    Args:
+        layer: with the weights, whose gradients `backward` writes into their `.grad`.
+        reverse: read each sample from its last step to its first.
+    """
+
+    def __init__(self, layer: EngineLayer, reverse: bool = False) -> None:
+        self.layer, self.reverse, self.engine = layer, reverse, require_engine()
+        self.shape: tuple[int, ...] = ()
+        """Of the input that there is memory for."""
+        self.x = self.lengths = torch.empty(0)
+
+    def _allocate(self, x: Tensor, lengths: Tensor) -> None:
+        layer, options = self.layer, Options(
+            self.engine, self.layer.family, self.layer.flags, self.reverse, self.layer.num_gates,
+            torch.get_num_threads(), lengths, None,
+        )  # fmt: skip
+        inputs = Inputs(x, None, None, *layer.weights, None)
+        (self.outputs, self.h, self.c), self.saved, self.call = prepare(options, inputs, training=True)
+        self.options, self.shape = options, tuple(x.shape)
+
+    options: Options
+    saved: Saved
+    call: LayerCall
+    outputs: Tensor
+    h: Tensor
+    c: Tensor
+
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs (B, T, H), and the final h (B, H).
+
+        Args:
+            x: (B, T, I)
+            lengths: (B,) int64, on the CPU.
+
+        Raises:
+            ValueError: an input of another type or shape: the engine reads memory by these.
+        """
+        W = self.layer.W
+        if x.dim() != 3 or x.shape[2] != W.shape[1] or x.dtype is not W.dtype or lengths.shape != x.shape[:1]:
+            raise ValueError(
+                f"x: expected (B, T, {W.shape[1]}) {W.dtype} and lengths (B,), got {tuple(x.shape)} {x.dtype} "
+                f"and {tuple(lengths.shape)}"
+            )
+        self.x, self.lengths = x, lengths = (
+            dense(x),
+            lengths.to("cpu", torch.int64).contiguous(),
+        )  # Read in both passes.
+        if tuple(x.shape) != self.shape:
+            self._allocate(x, lengths)
+        call, (_, U, b_ih, b_hh) = self.call, self.layer.weights
+        call.x, call.lengths = x.data_ptr(), lengths.data_ptr()
+        call.x_stride_b, call.x_stride_t = x.stride(0), x.stride(1)
+        call.W, call.U, call.b_ih, call.b_hh = W.data_ptr(), U.data_ptr(), b_ih.data_ptr(), b_hh.data_ptr()
+        run(self.engine.forward[x.dtype], call, self.options, self.saved)
+        return self.outputs, self.h
+
+    def backward(self, d_outputs: Tensor | None, dh: Tensor | None, needs_dx: bool) -> Tensor | None:
+        """Write the gradients of the weights.
+
+        Args:
+            d_outputs: (B, T, H) gradient of the outputs; its padding is not read. None: zero.
+            dh: (B, H) of the final h; None: zero.
+
+        Returns:
+            That of x, (B, T, I); None where it is not needed.
+        """
+        call = self.call
+        d_outputs, dh = (None if grad is None else dense(grad) for grad in (d_outputs, dh))
+        dx = torch.empty_like(self.x) if needs_dx else None
+        call.dout, call.dhT, call.dx = pointer(d_outputs), pointer(dh), pointer(dx)
+        if d_outputs is not None:
+            call.dout_stride_b, call.dout_stride_t = d_outputs.stride(0), d_outputs.stride(1)
+        call.dW, call.dU, call.db_ih, call.db_hh = (pointer(p.grad) for p in self.layer.weights)
+        run(self.engine.backward[self.x.dtype], call, self.options, self.saved)
+        return dx
