@@ -69,6 +69,7 @@ class Experiment(Config):
             raise ValueError(f"task '{self.task.name}' does not go with data '{self.data.name}'; {way_out}")
         self.task.check(self.data)
         self.model.check(self.task, self.data)
+        self.trainer.check_steps(self.model.recurrent_steps(self.task, self.data))
         self.schedule.check_patience(self.trainer.patience)
         for regularizer in self.regularizers:
             regularizer.check_fits(self.model, self.data)

@@ -6,8 +6,11 @@ from typing import Annotated, Literal
 
 import torch
 from pydantic import Field, model_validator
+from torch import nn
 
 from lstm_lab.config import Config, ConfigError, Count
+from lstm_lab.models.encoder import Encoder
+from lstm_lab.models.segments import Segments
 from lstm_lab.optimizers.clipping import AutoClip, Clipping, clipping_of
 
 Accelerator = Literal["auto", "cpu", "gpu"]
@@ -30,6 +33,10 @@ class Trainer(Config):
     percentile of the norms of all steps so far (Seetharaman et al. 2020)."""
     gradient_clip_percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 10.0
     """That percentile."""
+    truncated_bptt_steps: Count | None = None
+    """Steps of a recurrence after which gradients end, while its state is carried on; null: none."""
+    checkpoint_steps: Count | None = None
+    """Steps of a recurrence that the backward pass computes again at once; null: it reads what was kept."""
     accelerator: Accelerator = "auto"
     """Device; `auto` is a GPU if there is one."""
     precision: Literal["32", "bf16-mixed", "16-mixed"] = "32"
@@ -50,6 +57,35 @@ class Trainer(Config):
         if self.min_delta and self.patience is None:
             raise ValueError(f"min_delta={self.min_delta:g} would do nothing: patience is null; leave one of them out")
         return self
+
+    def cut(self, model: nn.Module) -> None:
+        """Let the recurrences of a model read long sequences in segments, where the fields say so.
+
+        Raises:
+            ConfigError: it has no recurrence.
+        """
+        segments = Segments(self.truncated_bptt_steps, self.checkpoint_steps)
+        encoders = [module for module in model.modules() if isinstance(module, Encoder)]
+        for encoder in encoders:
+            encoder.cut(segments)
+        chosen = [name for name in ("truncated_bptt_steps", "checkpoint_steps") if vars(self)[name] is not None]
+        if chosen and not encoders:
+            raise ConfigError(
+                f"trainer.{chosen[0]} would do nothing: the model has no recurrence to cut; set it to null"
+            )
+
+    def check_steps(self, steps: int | None) -> None:
+        """Raise ValueError where a recurrence is too short to be cut.
+
+        Args:
+            steps: that it reads of each sequence; None: that depends on the data.
+        """
+        chosen = self.truncated_bptt_steps
+        if chosen is not None and steps is not None and chosen >= steps:
+            raise ValueError(
+                f"trainer.truncated_bptt_steps={chosen} would do nothing: the model reads {steps} steps; make it "
+                "smaller, or null"
+            )
 
     def clipping(self) -> Clipping:
         """The clipping of gradients that the fields mean."""

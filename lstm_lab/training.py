@@ -211,6 +211,7 @@ def build_from(experiment: Experiment, info: DataInfo) -> BlockLearner:
     torch.manual_seed(experiment.seed)
     task = experiment.task.build(info)
     model = experiment.model.build(info, task)
+    experiment.trainer.cut(model)
     chosen = [(each.build(), each.places()) for each in experiment.regularizers]
     hooks = [Regularizers(model, chosen)] if chosen else []
     return BlockLearner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks,

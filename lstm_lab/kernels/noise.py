@@ -47,6 +47,8 @@ class RecurrentNoise:
     zoneout_h: float = 0.0
     zoneout_c: float = 0.0
     """Of a cell without c: ignored."""
+    first: int = 0
+    """Steps of the sequences that were read before, in another call with the same key."""
 
     def __post_init__(self) -> None:
         for name in ("state_dropout", "update_dropout", "zoneout_h", "zoneout_c"):
@@ -129,12 +131,19 @@ def draw_weights(noise: RecurrentNoise, steps: int, like: Tensor) -> NoiseWeight
     def dropout(site: str, rate: float, steps: int) -> Tensor | None:
         return draws.keep(key.at(site), rate, steps, units).to(like.dtype) / (1 - rate) if rate else None
 
+    def dropout_by_step(site: str, rate: float) -> Tensor | None:
+        found = dropout(site, rate, noise.first + steps)
+        return None if found is None else found[:, noise.first :]
+
     def zoneout(site: str, rate: float) -> Tensor | float:
-        return (~draws.keep(key.at(site), rate, steps, units)).to(like.dtype) if rate else 0.0
+        kept = draws.keep(key.at(site), rate, noise.first + steps, units)[:, noise.first :] if rate else None
+        return 0.0 if kept is None else (~kept).to(like.dtype)
 
     return NoiseWeights(
         dropout(STATE, noise.state_dropout, 1),
-        dropout(UPDATE, noise.update_dropout, 1 if noise.update_locked else steps),
+        dropout(UPDATE, noise.update_dropout, 1)
+        if noise.update_locked
+        else dropout_by_step(UPDATE, noise.update_dropout),
         (zoneout(ZONEOUT_H, noise.zoneout_h), zoneout(ZONEOUT_C, noise.zoneout_c)),
     )
 

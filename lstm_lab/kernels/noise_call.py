@@ -38,8 +38,9 @@ class _Site(NamedTuple):
     def to_call(self) -> _Mask:
         if self.bits is None:
             return _Mask(None, 0, 0, self.one, self.zero)
-        _, T, words = self.bits.shape
-        return _Mask(self.bits.data_ptr(), T * words, words if T > 1 else 0, self.one, self.zero)
+        T = self.bits.shape[1]
+        stride_b, stride_t, _ = self.bits.stride()
+        return _Mask(self.bits.data_ptr(), stride_b, stride_t if T > 1 else 0, self.one, self.zero)
 
 
 class DrawnNoise(NamedTuple):
@@ -69,21 +70,22 @@ class DrawnNoise(NamedTuple):
 
 def draw(noise: RecurrentNoise, steps: int, units: int) -> DrawnNoise:
     """The masks of a batch of `noise.key.samples`."""
-    key = noise.key
+    key, first = noise.key, noise.first
 
-    def dropout(site: str, rate: float, steps: int) -> _Site:
+    def dropout(site: str, rate: float, locked: bool) -> _Site:
         if key is None or not rate:
             return _Site(None, 1.0)
-        return _Site(draws.draw_bits(key.at(site), threshold(rate), False, steps, units), 1 / (1 - rate))
+        begin, end = (0, 1) if locked else (first, first + steps)
+        return _Site(draws.draw_bits(key.at(site), threshold(rate), False, end, units)[:, begin:], 1 / (1 - rate))
 
     def zoneout(site: str, rate: float) -> _Site:
         if key is None or not rate:
             return _Site(None, rate)
-        return _Site(draws.draw_bits(key.at(site), threshold(rate), True, steps, units), 1.0)
+        return _Site(draws.draw_bits(key.at(site), threshold(rate), True, first + steps, units)[:, first:], 1.0)
 
     return DrawnNoise(
-        dropout(sites.STATE, noise.state_dropout, 1),
-        dropout(sites.UPDATE, noise.update_dropout, 1 if noise.update_locked else steps),
+        dropout(sites.STATE, noise.state_dropout, True),
+        dropout(sites.UPDATE, noise.update_dropout, noise.update_locked),
         zoneout(sites.ZONEOUT_H, noise.zoneout_h),
         zoneout(sites.ZONEOUT_C, noise.zoneout_c),
     )

@@ -83,6 +83,10 @@ class Model(Registered, nn.Module, kind="model"):
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
             """Raise ValueError where the sections do not go together, or a choice would have no effect."""
 
+        def recurrent_steps(self, task: TaskConfig, data: Dataset.Config) -> int | None:
+            """Steps of the recurrence for each sequence; None where that depends on the sequence."""
+            return task.input_steps(data)
+
         def places(self, data: Dataset.Config) -> frozenset[Place]:
             """Where regularizers can act in the model, for these data; those of SITES are `Site` modules of it."""
             return IN_EVERY_MODEL

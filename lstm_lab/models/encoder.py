@@ -15,6 +15,7 @@ from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models.dilation import dilated
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
 from lstm_lab.models.recurrence import Recurrence
+from lstm_lab.models.segments import Segments
 from lstm_lab.models.sites import Place, Site
 from lstm_lab.models.skip import NoSkip
 from lstm_lab.models.state import EncoderState, map_cell_state
@@ -126,6 +127,12 @@ class Encoder(nn.Module):
         state: CellState = cell.initial_state(x) if start is None else start(cell, x)
         return state if d == 1 else map_cell_state(lambda tensor: tensor.unflatten(0, (batch_size, d)), state)
 
+    def cut(self, segments: Segments) -> None:
+        """Read long sequences in segments in training, every layer and direction."""
+        for d, layer in zip(self.dilations, cast("list[list[Recurrence]]", self.recurrences), strict=True):
+            for recurrence in layer:
+                recurrence.segments = segments.folded(d)
+
     def cells(self, layer: int) -> Iterable[Cell]:
         """The cell of each direction."""
         return cast("Iterable[Cell]", self.layers[layer])
@@ -161,7 +168,7 @@ class Encoder(nn.Module):
         """One cell over whole sequences, in its direction."""
         if state is None and start is not None:
             state = start(cell, x)
-        if backward and not cell.supports_reverse:
+        if backward and (recurrence.reads_in_order or not cell.supports_reverse):
             outputs, end = recurrence(cell, reverse_padded(x, lengths), lengths, state, False)
             return reverse_padded(outputs, lengths), end
         outputs, end = recurrence(cell, x, lengths, state, backward)

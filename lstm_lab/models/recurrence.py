@@ -12,6 +12,7 @@ from torch.func import functional_call
 from lstm_lab.cells import Cell
 from lstm_lab.cells.base import CellState
 from lstm_lab.kernels import RecurrentNoise, draws
+from lstm_lab.models.segments import Segments
 from lstm_lab.models.sites import Keyed, rescaled
 
 
@@ -25,6 +26,8 @@ class Recurrence(Keyed):
         super().__init__()
         self.noise = RecurrentNoise()
         self.weight_drop = 0.0
+        self.segments = Segments()
+        """Of training."""
 
     @property
     def draws_masks(self) -> bool:
@@ -38,17 +41,33 @@ class Recurrence(Keyed):
         self, cell: Cell, x: Tensor, lengths: Tensor, state: CellState | None, reverse: bool
     ) -> tuple[Tensor, CellState]:
         """The cell over a padded batch, as `Cell.forward`; `reverse` is for cells that take it."""
-        options: dict[str, object] = {"reverse": True} if reverse else {}
-        if self.noise.kinds:
-            key = self.noise_key(len(x), torch.device("cpu")) if self.training else None
-            options["noise"] = dataclasses.replace(self.noise, key=key)
-        outputs: Tensor
-        end: CellState
-        if self.training and self.weight_drop:
-            outputs, end = functional_call(cell, dict(self._dropped(cell)), (x, lengths, state), options)
-        else:
-            outputs, end = cell(x, lengths, state, **options)
-        return outputs, end
+        noise, dropped = self._drawn(len(x)), dict(self._dropped(cell)) if self.training and self.weight_drop else {}
+
+        def run(x: Tensor, lengths: Tensor, state: CellState | None, first: int) -> tuple[Tensor, CellState]:
+            options: dict[str, object] = {"reverse": True} if reverse else {}
+            if noise is not None:
+                options["noise"] = dataclasses.replace(noise, first=first) if first else noise
+            outputs: Tensor
+            end: CellState
+            if dropped:
+                outputs, end = functional_call(cell, dropped, (x, lengths, state), options)
+            else:
+                outputs, end = cell(x, lengths, state, **options)
+            return outputs, end
+
+        return self.segments.run(run, x, lengths, state) if self.training else run(x, lengths, state, 0)
+
+    @property
+    def reads_in_order(self) -> bool:
+        """Whether it must be given what it reads backward already reversed, since it reads segments in turn."""
+        return self.training and self.segments != Segments()
+
+    def _drawn(self, batch_size: int) -> RecurrentNoise | None:
+        """The noise of a batch; None where there is none."""
+        if not self.noise.kinds:
+            return None
+        key = self.noise_key(batch_size, torch.device("cpu")) if self.training else None
+        return dataclasses.replace(self.noise, key=key)
 
     def _dropped(self, cell: Cell) -> Iterator[tuple[str, Tensor]]:
         """Each recurrent matrix of a cell times a mask of its elements, new for each batch (Merity et al. 2018)."""

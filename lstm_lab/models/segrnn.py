@@ -45,6 +45,10 @@ class SegRNN(Model, name="segrnn"):
             recurrence = {Place.RECURRENCE, Place.RECURRENT_WEIGHTS}
             return IN_EVERY_MODEL | recurrence | {Place.INPUT, Place.OUTPUT, Place.ACTIVATIONS}
 
+        def recurrent_steps(self, task: TaskConfig, data: Dataset.Config) -> int | None:
+            window = task.input_steps(data)
+            return None if window is None else window // self.segment_length
+
         def recurrent_cell(self) -> Named:
             return self.cell
 
