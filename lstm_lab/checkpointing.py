@@ -108,8 +108,12 @@ class RunCheckpoint(RankCheckpoint):
         self.run.describe(steps=pl_module.step_path)
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
-        # After the last batch of an epoch comes validation, so that the epoch is saved as a whole.
-        if self.stop is not None and self.stop.is_set() and not trainer.is_last_batch:
+        learner = trainer.lightning_module
+        assert isinstance(learner, Learner)
+        # After the last batch of an epoch comes validation, so that the epoch is saved as a whole. Gradients that wait
+        # for those of other batches are in no checkpoint.
+        is_between = not trainer.is_last_batch and not learner.step.is_accumulating
+        if self.stop is not None and self.stop.is_set() and is_between:
             self.save(trainer)
             raise self.interrupted()
 

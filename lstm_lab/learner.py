@@ -149,14 +149,17 @@ class Learner(pl.LightningModule):
         shard = self.shard(batch)
         index = self.trainer.fit_loop.total_batch_idx
         self.step.begin(StepKey(self._seed(), index, rank, count, size=len(shard.x)))
+        weight, num_batches = 1.0, self.trainer.accumulate_grad_batches
+        if num_batches > 1:  # Lightning divides by their number, whatever their sizes.
+            weight = num_batches * self.step.accumulate(self.task.num_targets(batch))
         if len(shard.x) == 0:  # More workers than samples: a sample of weight 0 keeps this one in step with the others.
             first = batch.select(slice(1))
             return 0.0 * self.task.loss(self(first).logits, first)
         loss, num_targets = self.step.loss(self(shard), shard)
-        if shard is batch:
-            return loss
-        # Gradients are averaged with equal weights over workers, so each loss is weighted by its targets.
-        return loss * self.trainer.world_size * num_targets / max(int(self.task.num_targets(batch)), 1)
+        if shard is not batch:
+            # Gradients are averaged with equal weights over workers, so each loss is weighted by its targets.
+            weight = weight * self.trainer.world_size * num_targets / max(int(self.task.num_targets(batch)), 1)
+        return loss if num_batches == 1 and shard is batch else loss * weight
 
     def configure_gradient_clipping(
         self,

@@ -33,6 +33,8 @@ class Trainer(Config):
     percentile of the norms of all steps so far (Seetharaman et al. 2020)."""
     gradient_clip_percentile: Annotated[float, Field(gt=0.0, lt=100.0)] = 10.0
     """That percentile."""
+    accumulate_grad_batches: Count | Literal["full"] = 1
+    """Batches whose gradients make a step of the optimizer; full: all of an epoch (gradient descent over all data)."""
     truncated_bptt_steps: Count | None = None
     """Steps of a recurrence after which gradients end, while its state is carried on; null: none."""
     checkpoint_steps: Count | None = None

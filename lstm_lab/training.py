@@ -114,7 +114,8 @@ def train(
                 run.describe(**learner.model.load_pretrained(dataset.info))
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group)
-            if rank is None and blocks_suffice(experiment.trainer.precision, callbacks):
+            accumulates = experiment.trainer.accumulate_grad_batches != 1
+            if rank is None and not accumulates and blocks_suffice(experiment.trainer.precision, callbacks):
                 learner.use_blocks(experiment.trainer.clipping(), stop)
             checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop)
             fit(experiment, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
@@ -178,7 +179,9 @@ def fit(
         data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment,
                                   blocks=blocks)  # fmt: skip
         with explained_fit(checkpoint) as start:
-            trainer = build_trainer(experiment, [*callbacks, start], progress, rank, blocks)
+            batches = experiment.trainer.accumulate_grad_batches
+            trainer = build_trainer(experiment, [*callbacks, start], progress, rank,
+                                    len(data.train_dataloader()) if batches == "full" else batches)  # fmt: skip
             with rank.broadcast_file(checkpoint) if rank else nullcontext(checkpoint) as path:
                 trainer.fit(learner, data, ckpt_path=path, weights_only=True)
 
@@ -223,7 +226,7 @@ def build_trainer(
     callbacks: list[Callback],
     progress: bool,
     rank: DistributedRank | None = None,
-    blocks: bool = False,
+    batches_of_step: int = 1,
 ) -> pl.Trainer:
     """Lightning's Trainer, without a logger or checkpoints, which `RunCheckpoint` writes."""
     settings = experiment.trainer
@@ -240,6 +243,7 @@ def build_trainer(
         strategy=rank.strategy() if rank else "auto",
         precision=settings.precision,
         max_epochs=settings.max_epochs,
+        accumulate_grad_batches=batches_of_step,
         callbacks=callbacks,
         plugins=[InPlaceCheckpoints()],
         logger=False,

@@ -75,6 +75,28 @@ class TrainingStep:
         self.sums = {"loss": torch.zeros(()), "grad_norm": torch.zeros(()), "samples": torch.zeros(())}
         self.key = StepKey(0, 0)
         """Of the step in progress, or the last one."""
+        self._first_targets: int | Tensor | None = None
+        """Of the first batch whose gradient waits for those of others; None where none does."""
+        self._weights: float | Tensor = 0.0
+
+    @property
+    def is_accumulating(self) -> bool:
+        """Whether gradients of batches wait for those of others."""
+        return self._first_targets is not None
+
+    def accumulate(self, num_targets: int | Tensor) -> float | Tensor:
+        """The weight of a batch's mean loss, where a step has the gradients of several batches.
+
+        `clip` divides by the sum of the weights: the gradient is that of the mean over the targets of all of them.
+
+        Args:
+            num_targets: of the whole batch, which workers share.
+        """
+        if self._first_targets is None:
+            self._first_targets, self._weights = num_targets, 0.0
+        weight = num_targets / self._first_targets  # About 1: half precision has no room for a number of targets.
+        self._weights = self._weights + weight
+        return weight
 
     def begin(self, key: StepKey) -> None:
         """Before the forward pass of a batch."""
@@ -115,6 +137,11 @@ class TrainingStep:
             # A fused optimizer removes the loss's scale within its step, and Lightning leaves that to it: too late, for
             # the limit is one on the gradient's own norm.
             scaler.unscale_(optimizer)
+        if self.is_accumulating:
+            for parameter in self.parameters:
+                if parameter.grad is not None:
+                    parameter.grad /= self._weights
+            self._first_targets = None
         for hook in self.hooks:
             hook.gradient(self.model, self.key)
         norm = clipping.clip(self.parameters)
@@ -131,6 +158,7 @@ class TrainingStep:
 
     def reset(self) -> None:
         """Count from zero again."""
+        self._first_targets = None
         for value in self.sums.values():
             value.zero_()
 
