@@ -149,7 +149,8 @@ class Learner(pl.LightningModule):
         shard = self.shard(batch)
         index = self.trainer.fit_loop.total_batch_idx
         self.step.begin(StepKey(self._seed(), index, rank, count, size=len(shard.x)))
-        weight, num_batches = 1.0, self.trainer.accumulate_grad_batches
+        weight: float | Tensor = 1.0
+        num_batches = self.trainer.accumulate_grad_batches
         if num_batches > 1:  # Lightning divides by their number, whatever their sizes.
             weight = num_batches * self.step.accumulate(self.task.num_targets(batch))
         if len(shard.x) == 0:  # More workers than samples: a sample of weight 0 keeps this one in step with the others.
