@@ -129,7 +129,8 @@ def sweep(
         Interrupted: after Ctrl-C, with everything saved; `lab.resume` continues.
     """
     from lstm_lab.provenance import command_line
-    from lstm_lab.sweeps.spec import build_corners, load_sweep
+    from lstm_lab.sweeps.corners import build_corners
+    from lstm_lab.sweeps.spec import load_sweep
     from lstm_lab.workflow import create_sweep, removed_if_not_started, run_sweep
 
     if isinstance(file, str | Path):

@@ -77,6 +77,7 @@ def _default(info: FieldInfo) -> str:
         return "required"
     if isinstance(value, Named):
         return value.name
-    if choice_of(info) is not None and not value:
+    choice = choice_of(info)
+    if choice is not None and not choice.optional and not value:
         return "none"
     return "null" if value is None else str(value)

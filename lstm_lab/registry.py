@@ -106,10 +106,11 @@ class OneOf:
 
     The member is looked up when a value is validated, so a class registered later is accepted at once, and an error
     inside it keeps its own path. A bare string is short for `{name: string}`; without a name, `default` is chosen.
+    With `optional`, the field may be None.
     """
 
-    def __init__(self, base: type[Registered], default: str | None = None):
-        self.base, self.default = base, default
+    def __init__(self, base: type[Registered], default: str | None = None, *, optional: bool = False):
+        self.base, self.default, self.optional = base, default, optional
 
     def validate(self, value: object) -> Named:
         """The config of the class that a value names, or of the default."""
@@ -132,12 +133,13 @@ class OneOf:
         return config
 
     def __get_pydantic_core_schema__(self, source: object, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
-        return core_schema.no_info_plain_validator_function(
+        one = core_schema.no_info_plain_validator_function(
             self.validate,
             serialization=core_schema.plain_serializer_function_ser_schema(
                 lambda config: config.model_dump(mode="json")
             ),
         )
+        return core_schema.nullable_schema(one) if self.optional else one
 
     def __get_pydantic_json_schema__(self, schema: object, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         configs = [member.Config for member in self.base.members.values()]
@@ -145,6 +147,7 @@ class OneOf:
             "anyOf": [
                 {"enum": sorted(self.base.members)},
                 *(config.__get_pydantic_json_schema__(config.__pydantic_core_schema__, handler) for config in configs),
+                *([{"type": "null"}] if self.optional else []),
             ]
         }
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lstm_lab.__main__ import main
 from lstm_lab.console import PlainConsole
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.verbs import terminal
 
@@ -58,7 +59,7 @@ def test_tables_of_scores_and_of_a_sweep_show_names_as_they_are(name):
 def test_the_progress_of_a_sweep_shows_values_as_they_are():
     out = io.StringIO()
     view = SweepProgress("val/[b]", "min", 2, 3, PlainConsole(file=out, width=200, force_terminal=True))
-    view.start_trial("t0000", {"data.path": "[red]a[/]\x1b[2J"}, 0)
+    view.start_trial("t0000", {"data.path": "[red]a[/]\x1b[2J"}, Repeat(0))
     view.console.print(view.table())
     text = out.getvalue()
     assert r"path=[red]a[/]\x1b[2J" in text

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from lstm_lab.config import DataError
 from lstm_lab.data import Batch, Dataset, SequenceDataModule
-from lstm_lab.data.base import Split, digest
+from lstm_lab.data.base import Split
 from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences, LabelledSplit
 from lstm_lab.data.kinds.series import Series, SeriesDataset
 from lstm_lab.data.loader import Loader
+from lstm_lab.data.readers.cache import digest
 from lstm_lab.data.sources.japanese_vowels import JapaneseVowels
 from lstm_lab.data.sources.taylor import Taylor
 

@@ -17,6 +17,7 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.evaluate import evaluate
 from lstm_lab.report import write_report
 from lstm_lab.run import Run
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -48,7 +49,7 @@ def foreign(tmp_path, vowels, victim):
         {"title": "t", "experiment": vowels.dump(), "space": {"optimizer.lr": {"grid": [0.01]}}}
     )
     folder = SweepFolder.create(tmp_path / "foreign", sweep, command="lstm-lab sweep s.yaml")
-    folder.add_trial(0, 0, {"optimizer.lr": 0.01})
+    folder.add_trial(0, Repeat(0), {"optimizer.lr": 0.01})
     before = content(victim)
     yield folder
     assert content(victim) == before

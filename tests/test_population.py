@@ -23,6 +23,7 @@ from lstm_lab.sweeps.schedulers.pb2 import PB2
 from lstm_lab.sweeps.schedulers.pbt import PBT as PBTScheduler
 from lstm_lab.sweeps.schedulers.pbt import is_mutable, optimizer_param_group
 from lstm_lab.sweeps.schedulers.population import Observation
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -230,7 +231,7 @@ def members(tmp_path, demand, monkeypatch):
     sweep = folder.sweep
     for number in range(4):
         point = sweep.search_space.sample((0, number))
-        trial = folder.add_trial(number, 0, point)
+        trial = folder.add_trial(number, Repeat(0), point)
         Run.create(folder.path / "trials" / trial, sweep.experiment_for(point, 0).dump(), command="", job_type="trial")
     monkeypatch.setattr(population, "prepare_clone", lambda source, run, experiment, row: {
         **row, "to": experiment, "from_epoch": row["epoch"]})  # fmt: skip

@@ -10,6 +10,7 @@ from lstm_lab.config import ConfigError, Interrupted, Notice, load, to_yaml
 from lstm_lab.scores import Scores
 from lstm_lab.sweeps import execution
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.sweeps.store import summary
 from lstm_lab.workflow import run_sweep
@@ -75,7 +76,7 @@ def test_a_search_of_an_older_version_is_resumed_with_its_own_configurations(tmp
     folder = make(tmp_path, demand, space=SPACE, num_samples=6, searcher=SEARCHERS["optuna"])
     source = phase(folder)
     recorded = {"optimizer.lr": 0.05, "model.hidden_size": 29, "model.cell": "gru"}
-    folder.add_trial(0, 0, recorded)
+    folder.add_trial(0, Repeat(0), recorded)
     resumed = phase(folder)
     complete(folder, resumed, resumed.suggest("a")["trial"], [0.1])
     assert source.proposer.ask(0) != recorded

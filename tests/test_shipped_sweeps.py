@@ -10,7 +10,8 @@ import torch
 from rich.console import Console
 
 from lstm_lab.data import SequenceDataModule
-from lstm_lab.sweeps.spec import build_corners, load_sweep
+from lstm_lab.sweeps.corners import build_corners
+from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.training import build
 

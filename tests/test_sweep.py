@@ -30,6 +30,7 @@ from lstm_lab.sweeps.execution import driver, execute_sweep, population
 from lstm_lab.sweeps.execution.callback import end_process
 from lstm_lab.sweeps.execution.ray_cluster import cluster
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.training import train
@@ -298,7 +299,8 @@ def ended_sweep(path, experiment, values):
     for number, (rate, value) in enumerate(values.items()):
         overrides = {"optimizer.lr": rate}
         run = Run.create(
-            folder.run(folder.add_trial(number, 0, overrides)).path, folder.sweep.experiment_for(overrides, 0).dump()
+            folder.run(folder.add_trial(number, Repeat(0), overrides)).path,
+            folder.sweep.experiment_for(overrides, 0).dump(),
         )
         run.describe(monitor=experiment.monitor, mode=experiment.mode)
         run.append({"epoch": 0, experiment.monitor: value, "seconds": 1.0})

@@ -6,8 +6,9 @@ import pytest
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.sweeps.corners import build_corners
 from lstm_lab.sweeps.searchers import Searcher
-from lstm_lab.sweeps.spec import Sweep, build_corners, load_sweep
+from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.validation import validate
 
 SPACE = {

@@ -11,6 +11,7 @@ from rich.console import Console
 from lstm_lab import config
 from lstm_lab.__main__ import app
 from lstm_lab.run import Run
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.view.progress import NotebookBar, SweepProgress
@@ -29,7 +30,7 @@ def trial(folder, values, state=None):
     """A trial with these values of the monitored metric; running without a state."""
     overrides = {"optimizer.lr": 0.01}
     run = Run.create(
-        folder.run(folder.add_trial(len(folder.trial_rows()), 0, overrides)).path,
+        folder.run(folder.add_trial(len(folder.trial_rows()), Repeat(0), overrides)).path,
         folder.sweep.experiment_for(overrides, 0).dump(),
     )
     run.describe(monitor=folder.sweep.base.monitor, mode=folder.sweep.base.mode)
@@ -120,7 +121,7 @@ def test_a_notebook_shows_one_bar_that_is_replaced(monkeypatch):
     monkeypatch.setattr(display, "display", first)
     monkeypatch.setattr(NotebookBar, "INTERVAL", 0.0)
     with SweepProgress("val/loss", "min", 2, 4, Console(force_jupyter=True)) as progress:
-        progress.start_trial("t0000", {"optimizer.lr": 0.01}, 0)
+        progress.start_trial("t0000", {"optimizer.lr": 0.01}, Repeat(0))
         progress.report_epoch("t0000", {"epoch": 0, "seconds": 1.0, "val/loss": 0.5})
         progress.end_trial("t0000", "finished")
     assert [line[:30].count("█") for line in shown] == [0, 0, 15, 15]

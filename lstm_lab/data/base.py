@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from pydantic import model_validator
 from torch import Tensor
@@ -16,6 +14,7 @@ from typing_extensions import TypeVar
 from lstm_lab.config import ConfigError, Count
 from lstm_lab.data.preprocessing.augment import Augment
 from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches
+from lstm_lab.data.preprocessing.cross_validation import Fold, Folds, cross_validations
 from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.registry import Named, Registered
 from lstm_lab.validation import restore
@@ -149,7 +148,12 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
     reads_new_files: ClassVar[bool] = False
     """Whether `read_new` takes a file and a DataFrame."""
 
+    folds_by: ClassVar[frozenset[Folds]] = frozenset()
+    """What a cross-validation can split the data by."""
+
     batch_size: int
+    fold: Fold | None = None
+    """Which samples are for training and for validation; None: the data set's own splits."""
 
     class Config(Named):
         owner: ClassVar[type[Dataset]]
@@ -158,10 +162,22 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         """Samples in one step."""
         augment: Augment = Augment()
         """Random changes to training batches."""
+        fold: Fold | None = None
+        """A fold of a cross-validation, whose samples are the validation split; null: the data set's own splits."""
 
         def options(self) -> dict[str, object]:
-            """Without augmentation, which changes batches and not the data."""
-            return {key: value for key, value in super().options().items() if key != "augment"}
+            """Without augmentation, which changes batches and not the data, and without the fold."""
+            return {key: value for key, value in super().options().items() if key not in ("augment", "fold")}
+
+        def build(self, *info: Any, **more: Any) -> Any:
+            """A data set, split as the fold says."""
+            dataset = self.make(*info, **more)
+            dataset.fold = self.fold
+            return dataset
+
+        def make(self, *info: Any, **more: Any) -> Any:
+            """A data set with its own splits."""
+            return super().build(*info, **more)
 
         @property
         def dataset(self) -> type[Dataset]:
@@ -176,6 +192,21 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
                 way_out = f"use {', '.join(sorted(allowed))}" if allowed else "remove it"
                 raise ValueError(f"augment.{wrong} does not go with data '{self.name}'; {way_out}")
             return self
+
+        @model_validator(mode="after")
+        def _fold_fits(self) -> Dataset.Config:
+            if self.fold is not None:
+                self.check_folds(self.fold)
+            return self
+
+        def check_folds(self, fold: Fold) -> None:
+            """Raise ValueError where the data cannot be split so."""
+            if fold.needs not in self.dataset.folds_by:
+                possible = " or ".join(cross_validations(self.dataset.folds_by))
+                way_out = f"write {possible}" if possible else "its splits are fixed, leave it out"
+                raise ValueError(
+                    f"cross_validation: {fold.cross_validation.name} does not go with data '{self.name}'; {way_out}"
+                )
 
     @property
     @abstractmethod
@@ -259,15 +290,3 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
 def readers_of_new_files() -> list[str]:
     """Names of the data sets that read new samples from files."""
     return sorted(name for name, member in Dataset.members.items() if member.reads_new_files)
-
-
-def digest(*parts: object) -> str:
-    """First 16 hex digits of the sha256 of arrays and plain values."""
-    sha = hashlib.sha256()
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            sha.update(str((part.dtype, part.shape)).encode())
-            sha.update(np.ascontiguousarray(part).tobytes())
-        else:
-            sha.update(repr(part).encode())
-    return sha.hexdigest()[:16]

@@ -74,7 +74,7 @@ def _first_grid(sweep: SweepRecord) -> str:
 
 def _scores(sweep: SweepRecord, best: Trial) -> list[Stat]:
     row = sweep.configuration_of(best)
-    seeds = fmt.plural(row.n, "seed")
+    seeds = fmt.plural(row.n, sweep.repeat_noun)
     std = fmt.mean_std(row.mean, row.std).partition(" ± ")[2]
     stats = [Stat(fmt.metric(sweep.metric), fmt.number(row.mean), f"± {std} over {seeds}" if std else seeds)]
     won = (sweep.summary or {}).get("winner") or {}
@@ -82,7 +82,7 @@ def _scores(sweep: SweepRecord, best: Trial) -> list[Stat]:
         metric = compared_metric(sweep.metric, test)
         if trials := won.get("test_trials"):
             spread = fmt.mean_std(test.get(metric), (won.get("test_std") or {}).get(metric)).partition(" ± ")[2]
-            note = f"± {spread} over {fmt.plural(len(trials), 'seed')}"
+            note = f"± {spread} over {fmt.plural(len(trials), sweep.repeat_noun)}"
         else:
             note = f"best trial, {best.id}, only"
         stats.append(Stat(f"test {fmt.metric(metric)}", fmt.number(test.get(metric)), note))
@@ -106,8 +106,10 @@ def _costs(sweep: SweepRecord) -> list[Stat]:
 def _notes(sweep: SweepRecord, best: Trial) -> list[str]:
     notes = []
     if best.epoch is not None:
-        text = f"Checkpoint: trial {best.id} (seed {best.seed}), epoch {best.epoch}, with {fmt.number(best.value)}."
-        if len(sweep.seeds) > 1:
+        text = f"Checkpoint: trial {best.id} (seed {best.repeat}), epoch {best.epoch}, with {fmt.number(best.value)}."
+        if best.fold is not None:
+            text += " Of all folds, its value is closest to their mean; best.yaml has the data set's own splits."
+        elif len(sweep.seeds) > 1:
             text += " It is the best of several seeds, so this value is optimistic; the mean is the fairer estimate."
         notes.append(text)
     if best.lineage:

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
 from lstm_lab.config import Config, Count
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
+
+
+class Repeat(NamedTuple):
+    """What the trials of one configuration differ in."""
+
+    seed: int
+    fold: int | None = None
+    """Number of the fold of a cross-validation; None: there is none."""
+
+    def __str__(self) -> str:
+        return str(self.seed) if self.fold is None else f"{self.seed}, fold {self.fold}"
+
+
+def repeat_noun(num_seeds: int, *, has_folds: bool) -> str:
+    """What the trials of a configuration are called: seed, fold, or trial where there are several of both."""
+    if not has_folds:
+        return "seed"
+    return "fold" if num_seeds == 1 else "trial"
 
 
 class Resources(Config):

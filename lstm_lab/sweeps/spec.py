@@ -7,22 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 from pydantic import Field, model_validator
 
 from lstm_lab import config
 from lstm_lab.config import Config, ConfigError, Count, Notice
-from lstm_lab.data import Dataset
+from lstm_lab.data.preprocessing.cross_validation import CrossValidation, Fold
 from lstm_lab.experiment import Experiment
 from lstm_lab.paths import search_folders
-from lstm_lab.registry import Named, OneOf, expand_choices
+from lstm_lab.registry import Named, OneOf
 from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
 from lstm_lab.sweeps.searchers import Searcher
-from lstm_lab.sweeps.sections import Budget, Confirm, Resources, Seeds
+from lstm_lab.sweeps.sections import Budget, Confirm, Repeat, Resources, Seeds, repeat_noun
 from lstm_lab.sweeps.space.constraints import Constraint
 from lstm_lab.sweeps.space.domains import Domain, Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace, format_overrides
 from lstm_lab.sweeps.space.yaml import DomainInYaml, flatten_space
+from lstm_lab.sweeps.sweep_file import first_comment, load_experiment_of
 from lstm_lab.validation import validate
 
 
@@ -42,6 +42,9 @@ class Sweep(Config):
     seeds: Seeds = (0,)
     """Every configuration is trained once with each seed, by default that of the experiment; no dimension of the
     search."""
+    cross_validation: Annotated[Named | None, OneOf(CrossValidation, default="k_fold", optional=True)] = None
+    """Every configuration is trained once on each fold, with each seed; their mean decides. The test split is in no
+    fold. null: on the data set's own splits."""
     searcher: Annotated[Named, OneOf(Searcher, default="random")] = Searcher.members["random"].Config()
     """Where configurations come from."""
     scheduler: Annotated[Named, OneOf(Scheduler, default="fifo")] = Scheduler.members["fifo"].Config()
@@ -78,25 +81,16 @@ class Sweep(Config):
 
     @model_validator(mode="after")
     def _searcher_fits_space(self) -> Sweep:
-        if not self.space:
+        if not self.space and self.cross_validation is None:
             raise ValueError("space is empty: give at least one key a domain, or use lstm-lab train")
         if "seed" in self.space:
             raise ValueError("space.seed: seeds are not a dimension of the search; write seeds: [0, 1, 2]")
         grids = [key for key, domain in self.space.items() if domain.exhaustive]
-        searcher = self.build_searcher()
-        if grids and not searcher.supports_grid:
-            raise ValueError(
-                f"space.{grids[0]}: every value of a grid is tried, but searcher '{searcher.name}' chooses the values; "
-                "write choice instead of grid, or searcher: random"
-            )
+        self.build_searcher().check(grids, is_warm_started=bool(self.warm_start))
         if len(grids) == len(self.space) and self.num_samples > 1:
             raise ValueError(
                 f"num_samples: {self.num_samples} would repeat every configuration, as all domains are grids; "
                 "write seeds to repeat with other seeds"
-            )
-        if self.warm_start and not searcher.learns_from_results:
-            raise ValueError(
-                f"warm_start: searcher '{searcher.name}' does not learn from results; write searcher: optuna"
             )
         self.search_space.grid()
         return self
@@ -107,10 +101,13 @@ class Sweep(Config):
             if len(set(seeds)) < len(seeds):
                 raise ValueError(f"{key}: {list(seeds)} contains a seed twice")
         limit = self.budget.trials if self.budget else None
-        if limit is not None and limit < len(self.seeds):
-            raise ValueError(f"budget.trials: {limit} is less than the {len(self.seeds)} seeds of one configuration")
+        if limit is not None and limit < len(self.repeats):
+            raise ValueError(f"budget.trials: {limit} is less than the {len(self.repeats)} {self.repeat_noun}s of one "
+                             "configuration")  # fmt: skip
         scheduler = self.build_scheduler()
         scheduler.check(self)
+        if self.cross_validation is not None:
+            self._check_folds(stops=scheduler.stops_trials)
         if self.confirm and not scheduler.stops_trials and set(self.confirm.seeds) <= set(self.seeds):
             raise ValueError(
                 f"confirm.seeds: {list(self.confirm.seeds)} are all trained to completion in the search; "
@@ -118,12 +115,42 @@ class Sweep(Config):
             )
         return self
 
+    def _check_folds(self, *, stops: bool) -> None:
+        if self.order == "arrival" and stops:
+            raise ValueError(
+                f"order: arrival with cross_validation and scheduler {self.scheduler.name}: each fold is compared with "
+                "the same fold of earlier configurations; write order: virtual, or scheduler: fifo"
+            )
+        if self.base.data.fold is not None:
+            raise ValueError("experiment.data.fold has no effect beside cross_validation: leave one of them out")
+        self.base.data.check_folds(self.fold(0))
+
+    def fold(self, number: int) -> Fold:
+        """A fold of the cross-validation, which there must be."""
+        assert self.cross_validation is not None
+        return Fold(cross_validation=self.cross_validation, number=number)
+
+    @property
+    def repeats(self) -> tuple[Repeat, ...]:
+        """What the trials of a configuration differ in: the seeds, each with every fold of the cross-validation."""
+        return self.repeats_of(self.seeds)
+
+    def repeats_of(self, seeds: Iterable[int]) -> tuple[Repeat, ...]:
+        """The same for other seeds."""
+        folds = range(self.fold(0).num_folds) if self.cross_validation is not None else (None,)
+        return tuple(Repeat(seed, fold) for seed in seeds for fold in folds)
+
+    @property
+    def repeat_noun(self) -> str:
+        """What a trial of a configuration is called, for messages."""
+        return repeat_noun(len(self.seeds), has_folds=self.cross_validation is not None)
+
     @property
     def num_configurations(self) -> int:
         """How many configurations the search tries at most."""
         count = self.num_samples * len(self.search_space.grid())
         limit = self.budget.trials if self.budget else None
-        return count if limit is None else min(count, limit // len(self.seeds))
+        return count if limit is None else min(count, limit // len(self.repeats))
 
     @property
     def num_kept_configurations(self) -> int | None:
@@ -171,14 +198,20 @@ class Sweep(Config):
         """Plain content, as in sweep.yaml."""
         return self.model_dump(mode="json")
 
-    def experiment_for(self, overrides: Overrides, seed: int) -> Experiment:
+    def experiment_for(self, overrides: Overrides, seed: int, fold: int | None = None) -> Experiment:
         """The experiment of one trial.
+
+        Args:
+            fold: number of the fold; None: on the data set's own splits.
 
         Raises:
             ConfigError: the configuration is invalid.
         """
         base = self.base
-        return base.with_overrides({**overrides, "seed": seed}, "space").with_known_paths(base.known_paths)
+        changes: Overrides = {**overrides, "seed": seed}
+        if fold is not None:
+            changes["data.fold"] = self.fold(fold).model_dump(mode="json")
+        return base.with_overrides(changes, "space").with_known_paths(base.known_paths)
 
     def with_absolute_paths(
         self,
@@ -231,7 +264,7 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
     path = Path(path)
     content = config.load(path)
     if "title" not in content:
-        content["title"] = _first_comment(path)
+        content["title"] = first_comment(path)
     pairs = config.parse_overrides(overrides)
     inside = {key.removeprefix("experiment."): value for key, value in pairs if _is_of_experiment(key)}
     content = config.merge(content, {key: value for key, value in pairs if not _is_of_experiment(key)})
@@ -242,8 +275,8 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
         raise ConfigError(
             f"{path}: experiment.seed: has no effect beside seeds: {content['seeds']}; change seeds instead"
         )
-    content["experiment"], folder = _load_experiment(content.get("experiment"), {**changes, **inside}, path)
-    content["space"] = flatten_space(content.get("space"), str(path))
+    content["experiment"], folder = load_experiment_of(content.get("experiment"), {**changes, **inside}, path)
+    content["space"] = flatten_space(content.get("space", {} if "cross_validation" in content else None), str(path))
     sweep = validate(Sweep, content, str(path), pairs)
     if sweep.base.seed and sweep.base.seed not in sweep.seeds:
         warnings.warn(f"{path}: the experiment has seed {sweep.base.seed}, its trials have seeds: {list(sweep.seeds)}",
@@ -259,6 +292,7 @@ def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
         ConfigError: a corner is invalid, or the constraints are.
     """
     base, search_space = sweep.base.dump(), sweep.search_space
+    fold = {} if sweep.cross_validation is None else {"data.fold": sweep.fold(0).model_dump(mode="json")}
     try:
         corners = list(search_space.corners())
         if not corners:
@@ -267,23 +301,11 @@ def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
     except (ValueError, ConfigError) as error:
         raise ConfigError(f"{where}: {error}") from None
     return [
-        validate(Experiment, config.merge(base, corner), f"{where}: with {format_overrides(corner)}").with_known_paths(
-            sweep.base.known_paths
-        )
+        validate(
+            Experiment, config.merge(base, {**corner, **fold}), f"{where}: with {format_overrides(corner)}"
+        ).with_known_paths(sweep.base.known_paths)
         for corner in corners
     ]
-
-
-def build_corners(sweep: Sweep, where: str) -> None:
-    """Build the model of every corner on the meta device, without memory for its weights, for the data of the sweep."""
-    datasets: dict[Dataset.Config, Dataset] = {}
-    for experiment in check_corners(sweep, where):
-        if experiment.data not in datasets:
-            datasets[experiment.data] = experiment.data.build()
-        info = datasets[experiment.data].info
-        task = experiment.task.build(info)
-        with torch.device("meta"):
-            experiment.model.build(info, task)
 
 
 def _is_of_experiment(key: str) -> bool:
@@ -292,29 +314,3 @@ def _is_of_experiment(key: str) -> bool:
     if first == "experiment":
         return bool(dot)
     return first in Experiment.model_fields and first not in Sweep.model_fields
-
-
-def _load_experiment(written: object, overrides: Mapping[str, object], path: Path) -> tuple[dict[str, object], Path]:
-    """The experiment of a sweep file as plain content, and the folder of the file that has it."""
-    folder = path.parent
-    if isinstance(written, str):
-        places = [Path(written), path.parent / written, path.parent.parent / written]
-        found = next((place for place in places if place.is_file()), places[0])
-        content, where, folder = config.load(found), str(found), found.parent
-    elif isinstance(written, dict):
-        content, where = written, f"{path}: experiment"
-    else:
-        raise ConfigError(
-            f"{path}: experiment: must be an experiment or the name of its file, as conf/vowels_lstm.yaml"
-        )
-    content = config.merge(expand_choices(Experiment, content), overrides)
-    return validate(Experiment, content, where, overrides.items()).dump(), folder
-
-
-def _first_comment(path: Path) -> str:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.startswith("#"):
-            return line.lstrip("# ").strip()
-        if line.strip():
-            break
-    raise ConfigError(f"{path}: title: missing; give the sweep a title, or write one as its first comment line")

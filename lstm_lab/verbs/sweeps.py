@@ -41,7 +41,8 @@ def sweep(
     for path in paths:
         early.check_sweep(path, overrides)
     from lstm_lab.provenance import command_line
-    from lstm_lab.sweeps.spec import build_corners, load_sweep
+    from lstm_lab.sweeps.corners import build_corners
+    from lstm_lab.sweeps.spec import load_sweep
     from lstm_lab.workflow import create_sweep, removed_if_not_started
 
     found = [(path, load_sweep(path, overrides)) for path in paths]
@@ -94,7 +95,7 @@ def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: st
     mode, reason = resolve_mode(wandb.value)
     for folder in folders:
         sweep = folder.sweep
-        trials = sweep.num_configurations * len(sweep.seeds)
+        trials = sweep.num_configurations * len(sweep.repeats)
         out.print(f"{sweep.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
         try:
             outcomes.append(run_sweep(folder, wandb=mode, console=out, address=address, storage=storage, test=test))

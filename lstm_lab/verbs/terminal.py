@@ -31,10 +31,11 @@ def scores(content: Row, title: str) -> Table:
     for name in metrics:
         table.add_column(name, justify="right")
     table.add_column("skill", justify="right")
-    label = f"mean of {len(content['trials'])} seeds" if content.get("trials") else "model"
+    noun = content.get("repeat", "seed")
+    label = f"mean of {fmt.plural(len(content['trials']), noun)}" if content.get("trials") else "model"
     table.add_row(label, *(fmt.number(content["scores"][name]) for name in metrics), "", style="bold")
     if std := content.get("std"):
-        table.add_row("std over seeds", *(fmt.number(std.get(name)) for name in metrics), "")
+        table.add_row(f"std over {noun}s", *(fmt.number(std.get(name)) for name in metrics), "")
     for baseline, row in content["baselines"].items():
         skill = fmt.signed(content["skill"].get(baseline))
         table.add_row(baseline, *(fmt.number(row.get(name)) for name in metrics), skill)
@@ -74,7 +75,7 @@ def leaderboard(summary: Row, width: int = 160, rows: int = 12) -> Table:
     }
     dropped = _drop_to_fit(columns, [*reversed(varying.values())], width)
     more = f" (best {rows} of {len(configurations)} configurations)" if len(configurations) > rows else ""
-    notes = _notes(shown, configurations)
+    notes = _notes(shown, configurations, summary.get("repeat", "seed"))
     notes += [f"Same in all: {fmt.configuration(same, fmt.short_names(same))}."] if same else []
     notes += [f"Left out, for a width of {width}: {fmt.join(dropped)}; report.html has all."] if dropped else []
     table = Table(
@@ -115,13 +116,13 @@ def _completed(row: Row) -> bool:
     return all(state == "finished" for state in row["states"])
 
 
-def _notes(shown: list[Row], configurations: list[Row]) -> list[str]:
+def _notes(shown: list[Row], configurations: list[Row], noun: str) -> list[str]:
     """What a reader must know of the order."""
     if not configurations or all(map(_completed, shown)):
         return []
     if not any(map(_completed, configurations)):
         return ["* No configuration was trained to completion: the best one might not have stayed best."]
-    return ["* Not trained to completion with every seed: ranked behind those that were."]
+    return [f"* Not trained to completion with every {noun}: ranked behind those that were."]
 
 
 def _state(row: Row) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.data.preprocessing.split_points import SplitRows
 
 if TYPE_CHECKING:
     from lstm_lab.data.base import Dataset
@@ -34,19 +35,17 @@ def check_targets(dataset: Dataset) -> None:
             )
 
 
-def count_known(series: Series, split_ends: Sequence[tuple[int, int, int]]) -> dict[str, np.ndarray]:
+def count_known(series: Series, split_rows: Sequence[SplitRows]) -> dict[str, np.ndarray]:
     """Split -> (series, targets) number of known values among the rows that it predicts.
 
     Args:
-        split_ends: of each series, row behind each split.
+        split_rows: of each series.
     """
     found: dict[str, list[np.ndarray]] = {split: [] for split in CONSEQUENCES}
     known = ~np.isnan(series.values[:, : series.num_targets])
-    for (first, _), ends in zip(series.spans, split_ends, strict=True):
-        start = 0
-        for split, split_end in zip(CONSEQUENCES, ends, strict=True):
-            found[split].append(known[first + start : first + split_end].sum(0))
-            start = split_end
+    for (start, _), rows in zip(series.spans, split_rows, strict=True):
+        for split, (first, end) in zip(CONSEQUENCES, rows, strict=True):
+            found[split].append(known[start + first : start + end].sum(0))
     return {split: np.stack(counts) for split, counts in found.items()}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lstm_lab.data.base import Batch, Dataset, InfoT, NewSamples, Split, digest
+from lstm_lab.data.base import Batch, Dataset, InfoT, NewSamples, Split
 from lstm_lab.data.kinds.new_samples import (
     NamedSequences,
     batches_of,
@@ -25,7 +25,7 @@ from lstm_lab.data.kinds.new_samples import (
 from lstm_lab.data.kinds.packed import PackedSequences
 from lstm_lab.data.preprocessing.scaling import check_resolution, standardization, standardized_sequences
 from lstm_lab.data.preprocessing.splits import class_indices, no_test_split, unlearnable_classes
-from lstm_lab.data.readers.cache import CacheEntry, cached
+from lstm_lab.data.readers.cache import CacheEntry, cached, digest
 from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.kernels.lengths import length_mask
 
@@ -145,6 +145,7 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
 
     Info = LabelledInfo
     augments = frozenset({"jitter", "scaling", "time_warp"})
+    folds_by = frozenset({"samples", "classes"})
 
     #: Whether missing values are zeros, and a mask of them is joined to the channels.
     masked = False
@@ -194,6 +195,18 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     @cached_property
     def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
         """Which of `data.train` are in the training and in the validation split."""
+        if self.fold is None:
+            return self._own_split()
+        mask = self.fold.is_validation(self._train_groups, self._indices(self.data.train[1]), f"data '{self.name}'")
+        return np.flatnonzero(~mask), np.flatnonzero(mask)
+
+    @property
+    def _train_groups(self) -> Sequence[Hashable]:
+        """(N,) group of each of `data.train`: those of one group stay in one fold."""
+        return [sequence.tobytes() for sequence in self.data.train[0]]
+
+    def _own_split(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same without a fold: the data set's own splits."""
         labels = self._indices(self.data.train[1])
 
         def split() -> CacheEntry:

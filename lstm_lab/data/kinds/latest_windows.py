@@ -7,7 +7,8 @@ import torch
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch
-from lstm_lab.data.kinds.series import Series, SeriesInfo, series_place
+from lstm_lab.data.kinds.series import Series, SeriesInfo
+from lstm_lab.data.kinds.series_values import series_place
 from lstm_lab.data.kinds.windows import visible
 from lstm_lab.data.preprocessing.scaling import series_scale, standardized
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lstm_lab.data.kinds.series import Series, WindowedDataset, frame_values
+from lstm_lab.data.kinds.series import Series, WindowedDataset
+from lstm_lab.data.kinds.series_values import frame_values
 
 if TYPE_CHECKING:
     import pandas as pd

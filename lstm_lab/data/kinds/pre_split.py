@@ -12,9 +12,11 @@ import numpy as np
 from typing_extensions import TypeVar
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import Dataset, InfoT, Split, digest
+from lstm_lab.data.base import Dataset, InfoT, Split
 from lstm_lab.data.kinds.new_samples import NamedSequences, new_sequences
+from lstm_lab.data.preprocessing.cross_validation import Fold
 from lstm_lab.data.preprocessing.splits import no_test_split
+from lstm_lab.data.readers.cache import digest
 from lstm_lab.data.readers.in_memory import NewData
 
 Targets = list[np.ndarray] | np.ndarray | None
@@ -38,13 +40,24 @@ class RawSplit(Generic[TargetsT]):
 
     def without_groups(self, groups: set[Hashable]) -> RawSplit[TargetsT]:
         """The sequences of all other groups."""
-        index = [i for i, group in enumerate(self.groups) if group not in groups]
+        return self.at([i for i, group in enumerate(self.groups) if group not in groups])
+
+    def at(self, index: Sequence[int]) -> RawSplit[TargetsT]:
+        """Some of the sequences."""
         targets: Targets = self.targets
         if isinstance(targets, np.ndarray):
             targets = targets[index]
         elif targets is not None:
             targets = [targets[i] for i in index]
         return RawSplit([self.sequences[i] for i in index], [self.groups[i] for i in index], targets)  # type: ignore[arg-type]
+
+    def __add__(self, other: RawSplit[TargetsT]) -> RawSplit[TargetsT]:
+        targets: Targets = None
+        if isinstance(self.targets, np.ndarray) and isinstance(other.targets, np.ndarray):
+            targets = np.concatenate([self.targets, other.targets])
+        elif isinstance(self.targets, list) and isinstance(other.targets, list):
+            targets = self.targets + other.targets
+        return RawSplit([*self.sequences, *other.sequences], [*self.groups, *other.groups], targets)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -65,9 +78,22 @@ class RawSplits(Generic[TargetsT]):
         validation = self.validation.without_groups(test)
         return RawSplits(self.train.without_groups(test | set(validation.groups)), validation, self.test)
 
+    def of_fold(self, fold: Fold, path: str) -> RawSplits[TargetsT]:
+        """With the training and the validation split as a fold has them; no group is in both.
+
+        Raises:
+            DataError: there are too few groups.
+        """
+        both = self.train + self.validation
+        mask = fold.is_validation(both.groups, None, path)
+        train, validation = (both.at(np.flatnonzero(part).tolist()) for part in (~mask, mask))
+        return RawSplits(train, validation, self.test)
+
 
 class PreSplit(Dataset[InfoT], Generic[InfoT, TargetsT, SplitT]):
     """Base of sources that come in three splits. A source writes `read`, a kind of target writes `make_split`."""
+
+    folds_by = frozenset({"samples"})
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
@@ -98,7 +124,7 @@ class PreSplit(Dataset[InfoT], Generic[InfoT, TargetsT, SplitT]):
                     raise DataError(f"{self.name}: {what} is in both the {split_of[group]} and the {name} split: the "
                                     "targets would leak")  # fmt: skip
                 split_of[group] = name
-        return raw
+        return raw if self.fold is None else raw.of_fold(self.fold, f"data '{self.name}'")
 
     def new_sequences(self, source: NewData) -> NamedSequences:
         """Sequences (T, I) of new samples."""

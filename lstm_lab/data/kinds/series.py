@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, NotRequired, TypedDict, Unpack
+from typing import Annotated, NotRequired, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -13,15 +13,14 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.config import Count, DataError
-from lstm_lab.data.base import Dataset, digest
+from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.known_values import check_known, count_known, known_notes, untrained
+from lstm_lab.data.kinds.series_values import series_place
 from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.preprocessing.scaling import check_resolution, fill_scale, series_scale, standardized
-from lstm_lab.data.preprocessing.split_points import SplitPoints, shortage
+from lstm_lab.data.preprocessing.split_points import SplitPoints, SplitRows, rows_of_splits, shortage
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, TestFraction, check_fractions, no_test_split
-
-if TYPE_CHECKING:
-    import pandas as pd
+from lstm_lab.data.readers.cache import digest
 
 
 @dataclass(frozen=True)
@@ -99,16 +98,6 @@ class Series:
         return list(zip([0, *ends[:-1]], ends, strict=True))
 
 
-def frame_values(frame: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Of a DataFrame of numbers: values (N, C) float64 and the names of its columns."""
-    return frame.to_numpy(np.float64), tuple(str(column) for column in frame.columns)
-
-
-def series_place(path: str, name: str) -> str:
-    """Start of a message about a series: where it is from, and its name where there are several."""
-    return f"{path}: series {name!r}" if name else path
-
-
 Steps = Count
 
 
@@ -135,6 +124,7 @@ class WindowedDataset(Dataset[SeriesInfo]):
 
     Info = SeriesInfo
     augments = frozenset({"jitter", "scaling"})
+    folds_by = frozenset({"time"})
 
     class Config(Dataset.Config):
         window: Steps = 96
@@ -179,6 +169,10 @@ class WindowedDataset(Dataset[SeriesInfo]):
         """Row behind the training, the validation and the test split of each series."""
         return list(series.split_ends) or [self._split_ends(end - first) for first, end in series.spans]
 
+    def split_rows(self, series: Series) -> list[SplitRows]:
+        """Rows of the training, the validation and the test split of each series, those of the fold if there is one."""
+        return [rows_of_splits(ends, self.fold) for ends in self.split_ends(series)]
+
     @cached_property
     def series(self) -> Series:
         """All rows, read once and checked."""
@@ -186,18 +180,19 @@ class WindowedDataset(Dataset[SeriesInfo]):
 
     def check(self, series: Series) -> Series:
         """Raise DataError where a series is too short for its splits; returns it otherwise."""
-        for name, (first, end), ends in zip(series.names, series.spans, self.split_ends(series), strict=True):
-            lacks = shortage(end - first, ends, self.window, self.horizon, self.has_test_split)
+        for name, (first, end), rows in zip(series.names, series.spans, self.split_rows(series), strict=True):
+            lacks = shortage(end - first, rows, self.window, self.horizon, self.has_test_split)
             if lacks is not None:
                 drop = ", or set data.short_series=drop" if name else ""
-                raise DataError(f"{series_place(series.path, name)}: {lacks}: shorten data.window or data.horizon, "
-                                f"provide more rows{drop}")  # fmt: skip
-        check_known(series, count_known(series, self.split_ends(series)))
+                folds = ", lower cross_validation.n_splits" if self.fold is not None else ""
+                raise DataError(f"{series_place(series.path, name)}: {lacks}: shorten data.window or data.horizon"
+                                f"{folds}, provide more rows{drop}")  # fmt: skip
+        check_known(series, count_known(series, self.split_rows(series)))
         return series
 
     @property
     def notes(self) -> tuple[str, ...]:
-        counts = count_known(self.series, self.split_ends(self.series))
+        counts = count_known(self.series, self.split_rows(self.series))
         return (*self.series.notes, *known_notes(self.series, counts, self.has_test_split))
 
     @cached_property
@@ -220,15 +215,18 @@ class WindowedDataset(Dataset[SeriesInfo]):
             num_mask_channels=num_mask_channels,
             step=series.step,
             num_unscaled=tuple((scales[:, 2, : series.num_targets] == 0).sum(0).tolist()),
-            untrained=untrained(series, count_known(series, self.split_ends(series))),
+            untrained=untrained(series, count_known(series, self.split_rows(series))),
         )
 
     @cached_property
     def _scales(self) -> np.ndarray:
         """(series, 3, C) `series_scale` of the training rows of each series."""
         series = self.series
-        ends = self.split_ends(series)
-        trains = [series.values[first : first + end[0]] for (first, _), end in zip(series.spans, ends, strict=True)]
+        rows = [each.train for each in self.split_rows(series)]
+        trains = [
+            series.values[start + first : start + end]
+            for (start, _), (first, end) in zip(series.spans, rows, strict=True)
+        ]
         for name, train in zip(series.names, trains, strict=True):
             check_resolution(train, series_place(series.path, name), series.columns)
         scales = fill_scale(np.stack([series_scale(train, self.seasons) for train in trains]))
@@ -250,9 +248,10 @@ class WindowedDataset(Dataset[SeriesInfo]):
     def _windows(self, split: int, stride: int = 1) -> Windows:
         series = self.series
         ranges = []
-        for (start, _), own in zip(series.spans, self.split_ends(series), strict=True):
-            ends = (0, *own)
-            ranges.append(RowRange(start, start + ends[split], start + ends[split + 1]))
+        for (start, _), rows in zip(series.spans, self.split_rows(series), strict=True):
+            first, end = rows[split]
+            # Rows before those of the training split are not read; those before the other splits are.
+            ranges.append(RowRange(start if split else start + first, start + first, start + end))
         # Later rows are cut off: no window of this split can reach them.
         values, K = self._scaled[: ranges[-1].end], series.num_targets
         scales = torch.from_numpy(self._scales[..., :K]) if len(ranges) > 1 else None
@@ -280,6 +279,8 @@ class WindowedDataset(Dataset[SeriesInfo]):
         # Of a single series without further columns: as earlier versions recorded it.
         details = (ends, series.names, series.num_known, series.shared, series.may_be_missing)
         plain = not (series.rows or series.num_known or series.shared or series.may_be_missing)
+        if self.fold is not None:
+            return digest(series.values, series.columns, details, self.split_rows(series))
         return digest(series.values, series.columns, ends[0] if plain else details)
 
 

@@ -19,6 +19,8 @@ class SyntheticDataset(PreSplit[InfoT, TargetsT, SplitT]):
     The random streams are independent: numpy spawns one for each split from the seed.
     """
 
+    folds_by = frozenset()  # As many samples as wanted can be drawn for every split.
+
     class Config(Dataset.Config):
         train_size: Count = 10_000
         """Sequences in the training split."""

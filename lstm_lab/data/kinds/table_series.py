@@ -14,8 +14,9 @@ from lstm_lab.config import ConfigError, DataError, Notice
 from lstm_lab.data.base import NewSamples
 from lstm_lab.data.kinds.latest_windows import latest_windows
 from lstm_lab.data.kinds.new_samples import plain_ids
-from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions, series_place
-from lstm_lab.data.preprocessing.split_points import ends_of_series, shortage
+from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions
+from lstm_lab.data.kinds.series_values import series_place
+from lstm_lab.data.preprocessing.split_points import ends_of_series, rows_of_splits, shortage
 from lstm_lab.data.readers import one_hot, timeline
 from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.calendars import calendar_of, times_after
@@ -119,14 +120,15 @@ class TableSeries(SeriesDataset):
         else:
             found = [*ends_of_series(self.split, table, self.time, times, [*rows_of.values()], self.gaps)]
         ends = dict(zip(rows_of, found, strict=True))
+        split_rows = {name: rows_of_splits(own, self.fold) for name, own in ends.items()}
         short = [
             name
             for name, rows in rows_of.items()
-            if shortage(len(rows), ends[name], self.window, self.horizon, self.has_test_split) is not None
+            if shortage(len(rows), split_rows[name], self.window, self.horizon, self.has_test_split) is not None
         ]
         if not self.drops_short_series or len(short) == len(rows_of):  # The latter is an error of `check`.
             short = []
-        train = [rows[: ends[name][0]] for name, rows in rows_of.items() if name not in short]
+        train = [rows[slice(*split_rows[name].train)] for name, rows in rows_of.items() if name not in short]
         levels = one_hot.learn_levels(table, self.categorical, np.concatenate(train))
         notes = one_hot.unknown_words(table, levels)
         if short:

@@ -48,6 +48,7 @@ class TextDataset(TokenizedTexts[TextInfo, TextSplit], ClassificationDataset[Tex
 
     Info = TextInfo
     split_type = TextSplit
+    folds_by = frozenset({"samples", "classes"})
 
     @cached_property
     def info(self) -> TextInfo:

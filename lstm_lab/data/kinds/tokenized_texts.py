@@ -14,7 +14,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from lstm_lab.config import Count, DataError
-from lstm_lab.data.base import Dataset, NewSamples, digest
+from lstm_lab.data.base import Dataset, NewSamples
 from lstm_lab.data.kinds.new_samples import batches_of, plain_ids
 from lstm_lab.data.kinds.text_split import Keep, TokenSplit
 from lstm_lab.data.preprocessing.label_codes import CodedLabels
@@ -26,7 +26,7 @@ from lstm_lab.data.preprocessing.splits import (
     count_leaks,
 )
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer, Vocabulary, Word
-from lstm_lab.data.readers.cache import CacheEntry, cached
+from lstm_lab.data.readers.cache import CacheEntry, cached, digest
 from lstm_lab.data.readers.cells import texts_of
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.formats import read_frame, read_rows
@@ -78,6 +78,7 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
     tokens = True
     split_type: type[TokenSplitT]
     augments = frozenset({"word_dropout"})
+    folds_by = frozenset({"samples"})
     reads_new_files = True
 
     #: Of the texts, for the validation and the test split. Fixed, so that runs with different seeds see the same ones.
@@ -147,7 +148,8 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
 
         files = [(path.parts[-3:], sha256_of(path)) for path in self.files()]
         tokenizer = self.tokenizer.model_dump()
-        key = (files, self.name, self.reading, self.fractions, tokenizer, __version__, self.cache_version)
+        fold = () if self.fold is None else (self.fold.model_dump(),)
+        key = (files, self.name, self.reading, self.fractions, tokenizer, __version__, self.cache_version, *fold)
         return cached(f"{self.name}-{digest(*key)}", self._prepare)
 
     def _prepare(self) -> CacheEntry:
@@ -155,6 +157,9 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
         classes, labels, strata = self.code_labels(found)
         groups = found.texts if found.groups is None else found.groups
         splits = assign_splits(strata, groups, found.splits, self.fractions, found.path, "texts")
+        if self.fold is not None:
+            rows = np.flatnonzero(splits < 2)
+            splits[rows] = self.fold.is_validation([groups[row] for row in rows], strata[rows], found.path)
         fitted = self.tokenizer.build().fit(found.texts[i] for i in np.flatnonzero(splits == 0))
         tokens, lengths = Vocabulary(fitted).encode(found.texts)
         texts = hashlib.sha256()

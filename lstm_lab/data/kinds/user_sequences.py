@@ -4,6 +4,7 @@ read."""
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -54,8 +55,11 @@ class LabelledFiles(UserFiles, LabelledSequences):
     def _at(self, mask: np.ndarray) -> LabelledArrays:
         return [self.sequences[row] for row in np.flatnonzero(mask)], self.labels[mask]
 
-    @cached_property
-    def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def _train_groups(self) -> Sequence[Hashable]:
+        return [self.groups[row] for row in np.flatnonzero(self.splits < 2)]
+
+    def _own_split(self) -> tuple[np.ndarray, np.ndarray]:
         validation = self.splits[self.splits < 2] == 1
         return np.flatnonzero(~validation), np.flatnonzero(validation)
 
@@ -167,7 +171,7 @@ class UserSequences(Dataset):
         def dataset(self) -> type[LabelledFiles | RegressionFiles | TaggedFiles]:
             return KINDS[self.target]
 
-        def build(self, *info: Any, **more: Any) -> Any:
+        def make(self, *info: Any, **more: Any) -> Any:
             options: UserOptions = {
                 "source": self.name, "path": self.path, "given": self.given, "missing": self.missing,
                 "fractions": (self.validation, self.test), "batch_size": self.batch_size, "reader": self.reader,

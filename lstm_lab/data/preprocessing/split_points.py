@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from pydantic import AfterValidator, model_validator
 
 from lstm_lab.config import Config, DataError
+from lstm_lab.data.preprocessing.cross_validation import Fold
 from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.table import Table
 from lstm_lab.data.readers.timeline import Gaps, step_numbers
@@ -116,20 +117,40 @@ def ends_of_series(
     return tuple(ends)
 
 
-def shortage(rows: int, ends: tuple[int, int, int], window: int, horizon: int, has_test: bool) -> str | None:
+class SplitRows(NamedTuple):
+    """Of a series: first row of each split, and the row behind its last."""
+
+    train: tuple[int, int]
+    validation: tuple[int, int]
+    test: tuple[int, int]
+
+
+def rows_of_splits(ends: tuple[int, int, int], fold: Fold | None) -> SplitRows:
+    """The rows of the splits of a series.
+
+    Args:
+        ends: row behind the training, the validation and the test split.
+        fold: which of the rows in front of the test split are for training and for validation; None: as `ends` says.
+    """
+    train_end, validation_end, test_end = ends
+    train, validation = fold.rows(validation_end) if fold else ((0, train_end), (train_end, validation_end))
+    return SplitRows(train, validation, (validation_end, test_end))
+
+
+def shortage(rows: int, splits: SplitRows, window: int, horizon: int, has_test: bool) -> str | None:
     """What a series lacks for its splits, as text; None where nothing.
 
     Args:
         rows: number of its rows.
-        ends: row behind the training, the validation and the test split.
+        splits: those of the series.
         has_test: whether there is a test split.
     """
-    train_end, validation_end, test_end = ends
-    for split, found, needed in (
-        ("training", train_end, window + horizon),
-        ("validation", validation_end - train_end, horizon),
-        ("test", test_end - validation_end, horizon if has_test else 0),
+    for split, (first, end), needed in (
+        ("training", splits.train, window + horizon),
+        ("validation", splits.validation, horizon),
+        ("test", splits.test, horizon if has_test else 0),
     ):
+        found = end - first
         if found < needed:
             return (f"{rows} rows leave {max(found, 0)} for the {split} split, but window {window} + horizon {horizon} "
                     f"need {needed}")  # fmt: skip

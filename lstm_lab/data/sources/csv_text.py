@@ -137,7 +137,7 @@ class CSVText(TextTableDataset[TextInfo, TextSplit], TextDataset, name="csv_text
             read = {*RowFields.model_fields, "separator", *TextTable.__dataclass_fields__}
             return {**{key: value for key, value in super().options().items() if key not in read}, "rows": self.rows}
 
-        def build(self, *info: Any, **more: Any) -> Any:
+        def make(self, *info: Any, **more: Any) -> Any:
             return self.dataset(*info, **more, **self.options())
 
 

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Unpack
 
 from pydantic import Field
 
-from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, WindowOptions, frame_values
+from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, WindowOptions
+from lstm_lab.data.kinds.series_values import frame_values
 from lstm_lab.data.readers.locate import locate
 
 ORIGIN = "ETT-small (github.com/zhouhaoyi/ETDataset, CC BY-ND 4.0) as Parquet"

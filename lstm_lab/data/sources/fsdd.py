@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
@@ -54,8 +55,14 @@ class FSDD(LabelledSequences, name="fsdd"):
 
         return LabelledData(train=arrays(False), test=arrays(True))
 
-    @cached_property
-    def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def _train_groups(self) -> Sequence[Hashable]:
+        if self.test_speaker is None:  # The official split has recordings of every speaker on both sides.
+            return super()._train_groups
+        table = self._table
+        return [str(speaker) for speaker in table["speaker"][table["split"] < 2]]
+
+    def _own_split(self) -> tuple[np.ndarray, np.ndarray]:
         split = self._table["split"].to_numpy()
         validation = split[split < 2] == 1
         return np.flatnonzero(~validation), np.flatnonzero(validation)

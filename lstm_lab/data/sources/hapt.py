@@ -102,9 +102,12 @@ class HAPTWindows(LabelledSequences, name="hapt_windows"):
         windows = values[starts[:, None] + np.arange(self.window)]
         return windows, label[starts] - 1, table["user"].to_numpy()[starts]
 
-    @cached_property
-    def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
+    @property
+    def _train_groups(self) -> list[int]:
         users = self._windows[2]
-        users = users[~np.isin(users, TEST_USERS)]
-        validation = np.isin(users, VALIDATION_USERS)
+        people: list[int] = users[~np.isin(users, TEST_USERS)].tolist()
+        return people
+
+    def _own_split(self) -> tuple[np.ndarray, np.ndarray]:
+        validation = np.isin(self._train_groups, VALIDATION_USERS)
         return np.flatnonzero(~validation), np.flatnonzero(validation)

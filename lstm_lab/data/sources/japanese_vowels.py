@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import DataError
-from lstm_lab.data.base import digest
 from lstm_lab.data.kinds.labelled import LabelledArrays, LabelledData, LabelledSequences
-from lstm_lab.data.readers.cache import CacheEntry, cached
+from lstm_lab.data.readers.cache import CacheEntry, cached, digest
 from lstm_lab.data.readers.locate import sha256_of
 
 

@@ -102,7 +102,7 @@ def _lines(sweep: SweepRecord, drawn: list[tuple[Trial, list[Row]]], column: str
         color = colors.get(canonical_json(value), "--faint") if key else "--faint"
         best = trial is sweep.winner
         label = "best trial" if best else fmt.value(value) if key in trial.overrides else "other trials"
-        hover = plain_text(f"{trial.id}: {fmt.configuration({**trial.overrides, 'seed': trial.seed}, names)}")
+        hover = plain_text(f"{trial.id}: {fmt.configuration({**trial.overrides, 'seed': str(trial.repeat)}, names)}")
         traces.append({
             "type": "scatter",
             "mode": "lines" if len(rows) > 1 else "markers",

@@ -191,13 +191,13 @@ def undecided(sweep: SweepRecord, key: str, values: list[object]) -> str:
 
 
 def lead(sweep: SweepRecord) -> statistics.Paired | None:
-    """By how much the best configuration is better than the second, paired over shared seeds; None without any."""
+    """By how much the best configuration is better than the second, paired over shared seeds or folds; None without."""
     ranked = [row for row in sweep.configurations if row.mean is not None]
     if len(ranked) < 2 or any(trial.lineage for trial in sweep.trials):
         return None
-    first, second = ({t.seed: t.value for t in row.trials if t.value is not None} for row in ranked[:2])
+    first, second = ({t.repeat: t.value for t in row.trials if t.value is not None} for row in ranked[:2])
     sign = -1 if sweep.mode == "max" else 1
-    differences = [sign * (second[seed] - first[seed]) for seed in first if seed in second]
+    differences = [sign * (second[repeat] - first[repeat]) for repeat in first if repeat in second]
     return statistics.paired(differences) if differences else None
 
 
@@ -209,14 +209,14 @@ def lead_over_second(sweep: SweepRecord) -> str:
     ranked = [row for row in sweep.configurations if row.mean is not None]
     other = fmt.configuration(ranked[1].overrides, fmt.short_names(varying(sweep)))
     better = "better" if found.mean > 0 else "worse"
-    equal = level(ranked[0].mean, ranked[1].mean)
+    equal, noun = level(ranked[0].mean, ranked[1].mean), sweep.repeat_noun
     size = "equal to" if equal else f"{fmt.number(abs(found.mean))} {better} than"
     if found.n == 1:
         return (
-            f"With the one shared seed, the best configuration is {size} the second one ({other}). How much of this is "
-            "due to the seed is not known."
+            f"With the one shared {noun}, the best configuration is {size} the second one ({other}). How much of this "
+            f"is due to the {noun} is not known."
         )
-    text = f"Over the {found.n} shared seeds, the best configuration is on average {size} the second one ({other}), "
+    text = f"Over the {found.n} shared {noun}s, the best configuration is on average {size} the second one ({other}), "
     text += f"95 % confidence interval of the difference {statistics.interval(found.low, found.high)}"
     if found.low is not None and found.low <= 0 <= (found.high or 0.0):
         text += ", which includes zero: the order of the two is not certain"

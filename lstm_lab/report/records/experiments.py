@@ -234,7 +234,7 @@ def _best_of_sweep(sweep: SweepRecord) -> ExperimentRecord | None:
     records = [replace(trial.record, state=trial.state) for trial in trials if trial.record]
     return ExperimentRecord(
         name=sweep.name, kind="sweep", config=_without_seed(_config_of(best.record)),
-        seeds=[trial.seed for trial in trials], records=records, digest=_digest(best.record), sweep=sweep,
+        seeds=[trial.repeat for trial in trials], records=records, digest=_digest(best.record), sweep=sweep,
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class Baselines(ReportSection):
         return [Subsection(remarks=remarks, tables=[
             scores_table(
                 f"{fmt.capitalized(split)} split", label, model, baselines, skills, sweep.metric,
-                ((sweep.summary or {}).get("winner") or {}).get(f"{split}_std"),
+                ((sweep.summary or {}).get("winner") or {}).get(f"{split}_std"), sweep.repeat_noun,
             )
             for label, split, model, baselines, skills in sweep_scores(sweep)
         ])]  # fmt: skip
@@ -50,7 +50,7 @@ def sweep_scores(sweep: SweepRecord) -> list[tuple[str, str, Row, dict[str, Row]
         baselines = (summary.get("baselines") or {}).get(split)
         if best.get(split) and baselines:
             trials = best.get(f"{split}_trials")
-            label = f"mean of {len(trials)} seeds" if trials else f"best trial {best['trial']}"
+            label = f"mean of {len(trials)} {sweep.repeat_noun}s" if trials else f"best trial {best['trial']}"
             found.append((label, split, best[split], baselines, (summary.get("skill") or {}).get(split) or {}))
     return found
 
@@ -68,18 +68,19 @@ def _run_table(row: Row, monitor: str) -> Table:
 
 def scores_table(
     caption: str, label: str, model: Metrics, baselines: Mapping[str, Metrics], skills: Row, monitor: str,
-    std: Metrics | None = None,
+    std: Metrics | None = None, noun: str = "seed",
 ) -> Table:  # fmt: skip
     """Model and baselines, one row each.
 
     Args:
         label: of the model's row.
         monitor: the monitored metric.
-        std: of the model's scores over seeds; None for one seed.
+        std: of the model's scores over its trials; None for one trial.
+        noun: what those are called, seed or fold.
     """
     metrics = [name for name in model if not baselines or any(name in row for row in baselines.values())]
     compared = compared_metric(monitor, model, baselines.values())
-    above = {label: model, **({"std over seeds": std} if std else {})}
+    above = {label: model, **({f"std over {noun}s": std} if std else {})}
     rows = {**above, **baselines}
     columns = [
         Column(""),

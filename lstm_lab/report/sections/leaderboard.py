@@ -19,7 +19,7 @@ from lstm_lab.sweeps.store.record import SweepRecord
 
 RANKING = (
     "Configurations are ranked by the number of their trials that were not trained to completion, because those were "
-    "given fewer epochs, and then by the mean over seeds of each trial's best epoch."
+    "given fewer epochs, and then by the mean over {noun}s of each trial's best epoch."
 )
 CONFIRMED = (
     "The best configurations of the search were trained again with other seeds to confirm them. They come first, "
@@ -34,7 +34,8 @@ class Leaderboard(ReportSection):
     wandb_panels = ("run_comparer",)
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
-        text = [RANKING, CONFIRMED] if sweep.about.get("confirmed") else [RANKING]
+        ranking = RANKING.format(noun=sweep.repeat_noun)
+        text = [ranking, CONFIRMED] if sweep.about.get("confirmed") else [ranking]
         return [Subsection("", text, [leaderboard_table(sweep)])] if sweep.configurations else []
 
     def of_comparison(self, groups: list[ComparisonGroup]) -> Subsections:
@@ -60,19 +61,19 @@ def _over_data_sets(groups: list[ComparisonGroup]) -> Subsection:
 def leaderboard_table(sweep: SweepRecord) -> Table:
     """Configurations, best first; hyperparameters that do not vary are left out."""
     keys, rows = varying(sweep), sweep.configurations
-    names = fmt.short_names(keys)
+    names, noun = fmt.short_names(keys), sweep.repeat_noun
     epochs = [[len(trial.record.rows) for trial in row.trials if trial.record] for row in rows]
     has_intervals = any(row.n > 2 for row in rows)
     columns = [
         Column("rank", True),
         *(Column(names[key], all(finite(row.overrides.get(key, 0)) for row in rows), key) for key in keys),
-        Column(fmt.metric(sweep.metric), True, f"{sweep.metric}: mean over seeds of each trial's best epoch"),
-        Column("std", True, "standard deviation over seeds"),
-        *([Column("95 % CI", True, "confidence interval of the mean over seeds")] if has_intervals else []),
-        Column("n", True, "seeds with a value"),
+        Column(fmt.metric(sweep.metric), True, f"{sweep.metric}: mean over {noun}s of each trial's best epoch"),
+        Column("std", True, f"standard deviation over {noun}s"),
+        *([Column("95 % CI", True, f"confidence interval of the mean over {noun}s")] if has_intervals else []),
+        Column("n", True, f"{noun}s with a value"),
         Column("parameters", True, "trainable parameters of the model"),
         Column("epochs", True, "epochs trained, from the shortest to the longest trial"),
-        Column("seconds", True, "of training, summed over seeds"),
+        Column("seconds", True, f"of training, summed over {noun}s"),
         Column("state"),
         Column("trials"),
     ]

@@ -44,7 +44,7 @@ def sweep_origin(sweep: SweepRecord) -> Items:
     spec, summary = sweep.spec, sweep.summary or {}
     about = {**run, **sweep.about}
     wandb = summary.get("wandb") or {}
-    digests = {digest for record in records if (digest := (record.about.get("data") or {}).get("digest"))}
+    digests = _digests(sweep)
     items = [
         ("command", summary.get("command") or about.get("command") or fmt.MISSING),
         ("code", _code(about.get("git"))),
@@ -58,6 +58,7 @@ def sweep_origin(sweep: SweepRecord) -> Items:
         ("search space", "; ".join(space)),
         ("samples", f"{spec.get('num_samples', 1)} per combination of the grids, seed {spec.get('seed', 0)}"),
         ("seeds", ", ".join(map(str, sweep.seeds))),
+        *([("cross-validation", fmt.value(folds))] if (folds := spec.get("cross_validation")) else []),
         ("searcher", fmt.value(spec.get("searcher") or fmt.MISSING)),
         ("scheduler", fmt.value(spec.get("scheduler") or fmt.MISSING)),
         ("resources", fmt.value(spec.get("resources") or fmt.MISSING) + " per trial"),
@@ -67,6 +68,15 @@ def sweep_origin(sweep: SweepRecord) -> Items:
     evaluations = [(trial.id, row) for trial in sweep.trials if trial.record for row in trial.record.test_evaluations]
     items.append(("test split", _evaluations([f"{id}, {_evaluation(row)}" for id, row in evaluations])))
     return items
+
+
+def _digests(sweep: SweepRecord) -> set[str]:
+    """Of the data of the trials: of each fold one, where nothing is wrong; then only the first fold's."""
+    by_fold: dict[int | None, set[str]] = {}
+    for trial in sweep.trials:
+        if trial.record and (digest := (trial.record.about.get("data") or {}).get("digest")):
+            by_fold.setdefault(trial.fold, set()).add(digest)
+    return max(by_fold.values(), key=len, default=set())
 
 
 def run_origin(run: RunRecord) -> Items:

@@ -49,7 +49,7 @@ def failures_table(sweep: SweepRecord) -> Table:
         [Column("trial"), Column("hyperparameters"), Column("epochs", True), Column("reason")],
         [
             [Cell(trial.id, trial.id, "ids") for trial in failed],
-            [Cell(fmt.configuration({**trial.overrides, "seed": trial.seed}, names)) for trial in failed],
+            [Cell(fmt.configuration({**trial.overrides, "seed": str(trial.repeat)}, names)) for trial in failed],
             [number_cell(len(trial.record.rows) if trial.record else 0) for trial in failed],
             [Cell(reasons.get(trial.id) or trial.reason or "no reason was recorded", None, "wide") for trial in failed],
         ],

@@ -22,6 +22,7 @@ from lstm_lab.sweeps.execution.requested_ends import RequestedEnds
 from lstm_lab.sweeps.execution.trainable import AGAIN
 from lstm_lab.sweeps.execution.trial_source import NotPickled, TrialSource
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.remote import RECORDS, Storage
 from lstm_lab.sweeps.store.retention import is_full
@@ -63,7 +64,7 @@ class SweepCallback(NotPickled, tune.Callback):
     def on_trial_start(self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, **info: object) -> None:
         spec = TrialSpec.of(trial.config)
         self.last_report[spec.trial] = time.monotonic()
-        self.view.start_trial(spec.trial, spec.overrides, spec.seed)
+        self.view.start_trial(spec.trial, spec.overrides, Repeat(spec.seed, spec.fold))
 
     def on_trial_result(
         self, iteration: int, trials: list[TuneTrial], trial: TuneTrial, result: Row, **info: object

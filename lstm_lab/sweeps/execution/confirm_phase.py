@@ -37,8 +37,8 @@ class ConfirmPhase(TrialSource):
             numbers = list(distinct.values())[: confirm.top]
             self.folder.describe(confirmed=numbers)
         for number in numbers:
-            known = {trial.seed for trial in confirmation(every, number, confirm.seeds)}
+            known = {trial.repeat for trial in confirmation(every, number, confirm.seeds)}
             overrides = next(trial.overrides for trial in every if trial.configuration == number)
-            self.add(number, overrides, [seed for seed in confirm.seeds if seed not in known])
+            self.add(number, overrides, [each for each in self.sweep.repeats_of(confirm.seeds) if each not in known])
         self.num_remaining = len(self.pending)
         self.num_trials = self.num_remaining + sum(trial.state in ENDED for trial in trials)

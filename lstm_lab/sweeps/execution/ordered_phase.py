@@ -11,7 +11,7 @@ from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.execution.trial_source import PendingTrial
-from lstm_lab.sweeps.execution.tune_decider import TuneDecider
+from lstm_lab.sweeps.execution.tune_decider import FoldDecider, TuneDecider
 from lstm_lab.sweeps.ordering import Answer, Decider, Planned, Report, VirtualClock
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
@@ -59,13 +59,16 @@ class OrderedPhase(SearchPhase):
     def _make_clock(self) -> VirtualClock:
         sweep, scheduler, max_epochs = self.sweep, self.scheduler, self.base.trainer.max_epochs
         limit = sweep.budget.epochs if sweep.budget else None
-        is_free = limit is None and sweep.patience_trials is None
+        is_free = limit is None and sweep.patience_trials is None and not self.stops_folds
         decider: Decider
         if isinstance(scheduler, PopulationScheduler):
             workers, decider = self.num_trials, PopulationDecider(self, Population(self.folder, scheduler))
         else:
             workers = sweep.max_concurrent_trials
-            decider = TuneDecider(scheduler, max_epochs, self.base.monitor, self.base.mode, sweep.seed)
+            decider = FoldDecider(
+                lambda: TuneDecider(scheduler, max_epochs, self.base.monitor, self.base.mode, sweep.seed),
+                lambda trial: self.planned[trial].repeat.fold,
+            )
         return VirtualClock(
             workers,
             self,
@@ -93,23 +96,39 @@ class OrderedPhase(SearchPhase):
             # Asked again only where it will be asked for more.
             if learns and len(self.recorded) < self.num_configurations:
                 self.proposer.replay(number, overrides)
-        self.pending = [PendingTrial(trial.id, trial.seed, overrides) for trial in known]
-        seeds = [seed for seed in self.sweep.seeds if seed not in {trial.seed for trial in known}]
-        self.add(number, overrides, seeds, told if learns else None)
-        return [self._plan_one(trial) for trial in self.pending]
+        self.pending = [PendingTrial(trial.id, trial.repeat, overrides) for trial in known]
+        missing = [repeat for repeat in self.sweep.repeats if repeat not in {trial.repeat for trial in known}]
+        self.add(number, overrides, missing, told if learns else None)
+        return [self._plan_one(trial, number) for trial in self.pending]
 
-    def _plan_one(self, pending: PendingTrial) -> Planned:
+    def _plan_one(self, pending: PendingTrial, configuration: int) -> Planned:
         self.numbers[pending.id] = len(self.planned)
         self.planned.append(pending)
         epochs = self.base.trainer.max_epochs
         if "trainer.max_epochs" in pending.overrides:
-            epochs = self.sweep.experiment_for(pending.overrides, pending.seed).trainer.max_epochs
+            epochs = self.sweep.experiment_for(pending.overrides, *pending.repeat).trainer.max_epochs
         trial = self.known.get(pending.id)
         rows: Mapping[int, Report] = {}
         if trial is not None and trial.record is not None:
             known = self.known_epochs.get(pending.id, epochs)
             rows = {row["epoch"] + 1: row for row in trial.record.rows if row["epoch"] < known}
-        return Planned(epochs, rows, trial is not None and trial.state in ENDED)
+        group = configuration if self.stops_folds else None
+        return Planned(epochs, rows, trial is not None and trial.state in ENDED, group)
+
+    @property
+    def stops_folds(self) -> bool:
+        """Whether a fold that is stopped stops the rest of its configuration."""
+        return self.sweep.cross_validation is not None and self.scheduler.stops_trials
+
+    def skip(self, trial: int, because: int) -> None:
+        """A trial is not started, because another fold of its configuration was stopped."""
+        id = self.planned[trial].id
+        if id not in self.known or self.known[id].state not in ENDED:
+            self.folder.decide(id, "stopped", f"{self._reason_of(because)}; {NEVER_STARTED}")
+
+    def _reason_of(self, because: int) -> str:
+        fold = self.planned[because]
+        return f"{self.scheduler.name}: fold {fold.repeat.fold} of its configuration was stopped ({fold.id})"
 
     def end(self, trial: int) -> None:
         """The clock has come to the end of a trial."""
@@ -172,6 +191,9 @@ class OrderedPhase(SearchPhase):
     def trial_stop_reason(self, trial: str) -> str:
         if self.stop_reason is None and self.clock.is_cut(self.numbers[trial]):
             return self._epochs_reason()
+        because = self.clock.trials[self.numbers[trial]].because
+        if self.stop_reason is None and because is not None:
+            return self._reason_of(because)
         return super().trial_stop_reason(trial)
 
     def _epochs_reason(self) -> str:

@@ -7,6 +7,7 @@ from statistics import mean
 
 from lstm_lab.files import Row
 from lstm_lab.sweeps.execution.trial_source import TrialSource
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.sweeps.store.retention import CheckpointRetention
 from lstm_lab.tasks.base import better
@@ -41,7 +42,7 @@ class SearchPhase(TrialSource):
         self.proposer = self.sweep.build_searcher()
         self.proposer.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
         self.num_configurations = self.sweep.num_configurations
-        self.num_trials = self.num_configurations * len(self.sweep.seeds)
+        self.num_trials = self.num_configurations * len(self.sweep.repeats)
         self.next_configuration = 0
         self.epochs = 0
         for number, row in enumerate(self.folder.warm_start()):
@@ -71,17 +72,17 @@ class SearchPhase(TrialSource):
             self._learn(rows)
 
     def _add_missing_seeds(self, trials: Sequence[Trial]) -> None:
-        """A kill between the first and the last seed of a configuration leaves seeds that were never recorded."""
-        seeds: dict[int, set[int]] = {}
+        """A kill between the first and the last trial of a configuration leaves some that were never recorded."""
+        repeats: dict[int, set[Repeat]] = {}
         for trial in trials:
-            seeds.setdefault(trial.configuration, set()).add(trial.seed)
+            repeats.setdefault(trial.configuration, set()).add(trial.repeat)
         overrides = {trial.configuration: trial.overrides for trial in trials}
-        for number, known in sorted(seeds.items()):
-            self.add(number, overrides[number], [seed for seed in self.sweep.seeds if seed not in known])
+        for number, known in sorted(repeats.items()):
+            self.add(number, overrides[number], [repeat for repeat in self.sweep.repeats if repeat not in known])
 
     def _learn(self, trials: Sequence[Trial]) -> None:
         """Tell the searcher the mean of a configuration whose trials have all ended."""
-        if len(trials) == len(self.sweep.seeds):
+        if len(trials) == len(self.sweep.repeats):
             values = [trial.value for trial in trials if trial.value is not None]
             first = trials[0]
             self.proposer.tell(first.configuration, first.overrides, mean(values) if values else None)
@@ -94,7 +95,7 @@ class SearchPhase(TrialSource):
             return False
         number, self.next_configuration = self.next_configuration, self.next_configuration + 1
         told, self.told = self.told, []
-        self.add(number, self.proposer.ask(number), self.sweep.seeds, told)
+        self.add(number, self.proposer.ask(number), self.sweep.repeats, told)
         return True
 
     def trial_ended(self, trial: str) -> None:
@@ -147,7 +148,9 @@ class SearchPhase(TrialSource):
         possible = self.sweep.num_samples * len(self.proposer.grid_combinations)
         reason = self.early_end()
         if reason is None and self.num_configurations < possible:
-            reason = f"budget.trials: {self.num_trials} of {possible * len(self.sweep.seeds)} possible trials are done"
+            reason = (
+                f"budget.trials: {self.num_trials} of {possible * len(self.sweep.repeats)} possible trials are done"
+            )
         if reason is not None:
             self.end_unfinished(reason)
             self.folder.describe(ended=reason)

@@ -24,6 +24,7 @@ from lstm_lab.run import State
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.schedulers.base import Scheduler
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.sweeps.store.record import NEVER_STARTED
@@ -41,7 +42,7 @@ class PendingTrial(NamedTuple):
     """A trial that is recorded and has not ended."""
 
     id: str
-    seed: int
+    repeat: Repeat
     overrides: Row
 
 
@@ -87,7 +88,7 @@ class TrialSource(NotPickled, TuneSearcher):
         if outside is not None:
             raise DataError(f"{folder.path / files.TRIALS}: {outside}: its overrides are not in the space of "
                             f"{files.SWEEP}: restore a copy of either file")  # fmt: skip
-        self.pending = [PendingTrial(t.id, t.seed, t.overrides) for t in trials if t.state not in ENDED]
+        self.pending = [PendingTrial(t.id, t.repeat, t.overrides) for t in trials if t.state not in ENDED]
         self.load(trials)
 
     @abstractmethod
@@ -108,15 +109,17 @@ class TrialSource(NotPickled, TuneSearcher):
         """The recorded trials of this phase."""
         return [trial for trial in self.folder.trials() if trial.phase == self.phase]
 
-    def add(self, configuration: int, overrides: Row, seeds: Iterable[int], told: Sequence[int] | None = None) -> None:
-        """Record a trial of a configuration for each seed, to be run.
+    def add(
+        self, configuration: int, overrides: Row, repeats: Iterable[Repeat], told: Sequence[int] | None = None
+    ) -> None:
+        """Record a trial of a configuration for each seed and fold, to be run.
 
         Args:
             told: as `SweepFolder.add_trial` has it.
         """
-        for seed in seeds:
-            trial = self.folder.add_trial(configuration, seed, overrides, self.phase, told)
-            self.pending.append(PendingTrial(trial, seed, overrides))
+        for repeat in repeats:
+            trial = self.folder.add_trial(configuration, repeat, overrides, self.phase, told)
+            self.pending.append(PendingTrial(trial, repeat, overrides))
 
     def add_next(self) -> bool:
         """Add the trials of a further configuration; False where there is none."""
@@ -134,9 +137,10 @@ class TrialSource(NotPickled, TuneSearcher):
             trial=trial.id,
             folder=str(self.folder.path.resolve()),
             group=self.folder.name,
-            experiment_json=json.dumps(self.sweep.experiment_for(trial.overrides, trial.seed).dump()),
+            experiment_json=json.dumps(self.sweep.experiment_for(trial.overrides, *trial.repeat).dump()),
             overrides_json=json.dumps(trial.overrides),
-            seed=trial.seed,
+            seed=trial.repeat.seed,
+            fold=trial.repeat.fold,
             wandb=self.wandb,
             command=self.command,
             resources=self.sweep.resources.model_dump(),

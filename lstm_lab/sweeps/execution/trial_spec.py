@@ -31,6 +31,8 @@ class TrialSpec:
     experiment_json: str
     overrides_json: str
     seed: int
+    fold: int | None
+    """Of a cross-validation; None: there is none."""
     wandb: Mode
     command: str
     """Recorded in run.json."""

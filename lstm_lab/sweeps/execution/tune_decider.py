@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from ray.tune.schedulers import TrialScheduler
 
-from lstm_lab.sweeps.ordering import Report
+from lstm_lab.sweeps.ordering import Decider, Report
 from lstm_lab.sweeps.schedulers.base import Scheduler
 
 
@@ -55,6 +55,28 @@ class TuneDecider:
 
     def compare(self, epochs: int, rows: Mapping[int, Report]) -> None:
         raise NotImplementedError("no scheduler of Tune compares a population here")
+
+
+class FoldDecider:
+    """A decider for each fold of a cross-validation: a fold is compared with the same fold of other configurations.
+
+    Args:
+        make: a new decider.
+        fold_of: number of a trial -> its fold.
+    """
+
+    def __init__(self, make: Callable[[], Decider], fold_of: Callable[[int], int | None]) -> None:
+        self.make, self.fold_of = make, fold_of
+        self.deciders: dict[int | None, Decider] = {}
+
+    def decide(self, trial: int, epochs: int, row: Report) -> bool:
+        fold = self.fold_of(trial)
+        if fold not in self.deciders:
+            self.deciders[fold] = self.make()
+        return self.deciders[fold].decide(trial, epochs, row)
+
+    def compare(self, epochs: int, rows: Mapping[int, Report]) -> None:
+        raise NotImplementedError("the trials of a population are not compared by folds")
 
 
 @contextlib.contextmanager

@@ -49,6 +49,9 @@ class Planned(NamedTuple):
     rows: Mapping[int, Report] = {}
     """Epochs -> the row that was recorded after so many."""
     ended: bool = False
+    group: int | None = None
+    """Once a trial of a group is stopped, those behind it in the group are not started, or stopped at their next
+    decision; None: it depends on no other trial."""
 
 
 class Trials(Protocol):
@@ -56,6 +59,9 @@ class Trials(Protocol):
 
     def plan(self) -> Sequence[Planned]:
         """The trials of a further configuration; none if there is no further one."""
+
+    def skip(self, trial: int, because: int) -> None:
+        """The clock has come to a trial that is not started, because another one of its group was stopped."""
 
     def end(self, trial: int) -> None:
         """The clock has come to the end of a trial: a searcher may learn from it."""

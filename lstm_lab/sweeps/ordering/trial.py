@@ -16,12 +16,17 @@ class Trial:
     milestones: Sequence[int]
     rows: dict[int, Report]
     ended: bool
+    group: int | None = None
     passed: int = 0
     """How many milestones lie behind it."""
     start: int | None = None
     """Tick at which a virtual worker takes it."""
     stop: int | None = None
     """Epochs after which it is stopped."""
+    because: int | None = None
+    """Trial of its group for whose stop it is stopped too."""
+    is_past: bool = False
+    """Whether the clock has come to its end."""
     reached: int = field(init=False)
     """Epochs that it has trained, as far as is known."""
     started: bool = field(init=False)

@@ -61,6 +61,7 @@ class VirtualClock:
         self._first = 0
         """All trials before it have been given to real workers."""
         self._limits: dict[int, Sequence[int]] = {}
+        self._groups: dict[int, list[Trial]] = {}
         self._advance()
 
     # --- from and to real workers -------------------------------------------------------------------------------------
@@ -159,12 +160,18 @@ class VirtualClock:
         """Ask the decider about a trial at its next milestone."""
         epochs = trial.next
         goes_on = self.decider.decide(trial.number, epochs, trial.rows[epochs])
+        # Those of its group behind it start no earlier: what they do after so many epochs comes later on the clock.
+        before = [each for each in self._group(trial) if each.number < trial.number]
+        cause = next((each for each in before if each.stop is not None and each.stop <= epochs), None)
         # What the record holds stays: a trial that went on then was not stopped.
-        if goes_on or any(later > epochs for later in trial.rows):
+        if (goes_on and cause is None) or any(later > epochs for later in trial.rows):
             self._pass(trial)
         else:
-            trial.stop = epochs
+            trial.stop, trial.because = epochs, cause.number if goes_on and cause is not None else None
             self._stopped.append(trial)
+
+    def _group(self, trial: Trial) -> Sequence[Trial]:
+        return () if trial.group is None else self._groups[trial.group]
 
     def _pass(self, trial: Trial) -> None:
         trial.passed += 1
@@ -193,8 +200,10 @@ class VirtualClock:
         planned = [] if self._is_planned else self.source.plan()
         self._is_planned = not planned
         for each in planned:
-            trial = Trial(len(self.trials), self._milestones(each.epochs), dict(each.rows), each.ended)
+            trial = Trial(len(self.trials), self._milestones(each.epochs), dict(each.rows), each.ended, each.group)
             self.trials.append(trial)
+            if each.group is not None:
+                self._groups.setdefault(each.group, []).append(trial)
             self._queue.append(trial)
         return bool(planned)
 
@@ -212,6 +221,13 @@ class VirtualClock:
             return False
         trial = self._queue.popleft()
         trial.start = self.now
+        cause = next((each for each in self._group(trial) if each.is_past and each.stop is not None), None)
+        if cause is not None:
+            trial.stop, trial.because = 0, cause.number
+            trial.started = trial.ended = trial.is_past = True
+            self.source.skip(trial.number, cause.number)
+            self.source.end(trial.number)
+            return True
         self._starts += self.now
         self._push(trial)
         return True
@@ -241,6 +257,7 @@ class VirtualClock:
         self.now = tick
         self._done += epochs
         self._starts -= trial.start
+        trial.is_past = True
         self.source.end(number)
         return True
 

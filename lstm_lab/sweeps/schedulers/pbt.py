@@ -41,7 +41,10 @@ class PBT(PopulationScheduler, name="pbt"):
             raise ValueError(
                 f"searcher: all trials of {self.name} start at once, with no results to learn from; write random"
             )
-        for key, value in (("confirm", sweep.confirm), ("patience_trials", sweep.patience_trials)):
+        for key, value in (
+            ("confirm", sweep.confirm), ("patience_trials", sweep.patience_trials),
+            ("cross_validation", sweep.cross_validation),
+        ):  # fmt: skip
             if value is not None:
                 raise ValueError(
                     f"{key}: has no meaning for {self.name}, where configurations change during training; leave it out"

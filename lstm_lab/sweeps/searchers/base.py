@@ -7,6 +7,7 @@ record in the same order, so that it goes on as if it had not been interrupted.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import ClassVar
 
 from lstm_lab.registry import Registered
@@ -27,6 +28,24 @@ class Searcher(Registered, kind="searcher"):
     def learns_from_results(self) -> bool:
         """Whether the results it is told change what it proposes."""
         return False
+
+    def check(self, grids: Sequence[str], *, is_warm_started: bool) -> None:
+        """Refuse a sweep that this searcher cannot run.
+
+        Args:
+            grids: keys of the space of which every value is tried.
+            is_warm_started: whether it is told the results of earlier sweeps.
+
+        Raises:
+            ValueError: with the key, the value and the way out.
+        """
+        if grids and not self.supports_grid:
+            raise ValueError(
+                f"space.{grids[0]}: every value of a grid is tried, but searcher '{self.name}' chooses the values; "
+                "write choice instead of grid, or searcher: random"
+            )
+        if is_warm_started and not self.learns_from_results:
+            raise ValueError(f"warm_start: searcher '{self.name}' does not learn from results; write searcher: optuna")
 
     def setup(self, search_space: SearchSpace, num_samples: int, seed: int, mode: str) -> None:
         """Called once before the first `ask`.

@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
     """One row per trial, in the order in which they were added.
 
-    Columns: trial, configuration (its number), seed, phase (search or confirm), state, reason, the monitored metric at
-    its best epoch under its own name (`val/loss`; NaN where there is none), epoch (that epoch, from 0), epochs,
-    seconds, parameters, exploits and exploited (pbt: how often it continued from another trial, and from which last),
-    then one for each key of the space (`optimizer.lr`): the value it started with, empty where the key was not there.
+    Columns: trial, configuration (its number), seed, fold (from 0; only with cross-validation), phase (search or
+    confirm), state, reason, the monitored metric at its best epoch under its own name (`val/loss`; NaN where there is
+    none), epoch (that epoch, from 0), epochs, seconds, parameters, exploits and exploited (pbt: how often it continued
+    from another trial, and from which last), then one for each key of the space (`optimizer.lr`): the value it started
+    with, empty where the key was not there.
 
     Raises:
         ConfigError: there is no sweep in the folder.
@@ -32,6 +33,7 @@ def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
             "trial": trial.id,
             "configuration": trial.configuration,
             "seed": trial.seed,
+            **({} if sweep.cross_validation is None else {"fold": trial.fold}),
             "phase": trial.phase,
             "state": trial.state,
             "reason": trial.reason,
@@ -46,6 +48,19 @@ def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
         }
         for trial in opened.trials()
     ]
-    columns = ["trial", "configuration", "seed", "phase", "state", "reason", metric, "epoch", "epochs", "seconds"]
+    fold = [] if sweep.cross_validation is None else ["fold"]
+    columns = [
+        "trial",
+        "configuration",
+        "seed",
+        *fold,
+        "phase",
+        "state",
+        "reason",
+        metric,
+        "epoch",
+        "epochs",
+        "seconds",
+    ]
     columns += ["parameters", "exploits", "exploited"]
     return pandas.DataFrame(rows, columns=[*columns, *keys])

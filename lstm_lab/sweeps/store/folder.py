@@ -12,6 +12,7 @@ from lstm_lab.files import Row
 from lstm_lab.provenance import git_state, versions
 from lstm_lab.record_shapes import Shape, fits
 from lstm_lab.run import Run, read_yaml
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
 from lstm_lab.sweeps.store.record import is_sweep, no_sweep, rank, read_about, read_rows, read_trial, trial_folder
@@ -158,7 +159,12 @@ class SweepFolder:
         ]
 
     def add_trial(
-        self, configuration: int, seed: int, overrides: Row, phase: str = "search", told: Sequence[int] | None = None
+        self,
+        configuration: int,
+        repeat: Repeat,
+        overrides: Row,
+        phase: str = "search",
+        told: Sequence[int] | None = None,
     ) -> str:
         """Record a trial before anything of it runs; returns its id.
 
@@ -169,7 +175,8 @@ class SweepFolder:
         rows = self.trial_rows()
         trial = f"t{int(rows[-1]['trial'].removeprefix('t')) + 1 if rows else 0:04d}"
         row = {
-            "trial": trial, "configuration": configuration, "seed": seed, "overrides": overrides, "phase": phase,
+            "trial": trial, "configuration": configuration, "seed": repeat.seed, "overrides": overrides,
+            "phase": phase, **({} if repeat.fold is None else {"fold": repeat.fold}),
             **({} if told is None else {"told": list(told)}),
         }  # fmt: skip
         # In two files, because either may be incomplete after a crash.

@@ -8,6 +8,7 @@ from statistics import mean, stdev
 
 from lstm_lab.files import Row
 from lstm_lab.records import RunRecord
+from lstm_lab.sweeps.sections import Repeat
 
 ENDED = ("finished", "stopped", "failed")
 """States in which nothing of a trial is left to train."""
@@ -30,8 +31,15 @@ class Trial:
     """Its run; None where nothing has run yet."""
     phase: str = "search"
     """search, or confirm: added once the search had ended."""
+    fold: int | None = None
+    """Of a cross-validation, counted from 0; None: there is none."""
     lineage: tuple[Row, ...] = ()
     """Each time it continued from another trial: which one, at which epochs, and what changed (old, source, new)."""
+
+    @property
+    def repeat(self) -> Repeat:
+        """What it differs in from the other trials of its configuration."""
+        return Repeat(self.seed, self.fold)
 
     @property
     def config(self) -> Row:
@@ -66,7 +74,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Configuration:
-    """One setting of the hyperparameters, over its seeds."""
+    """One setting of the hyperparameters, over its seeds and folds."""
 
     number: int
     overrides: Row
@@ -75,7 +83,7 @@ class Configuration:
     mean: float | None
     """Of the monitored metric at each trial's best epoch; None where no trial has one."""
     std: float | None
-    """Standard deviation over seeds; None for one seed."""
+    """Standard deviation over seeds and folds; None for one trial."""
     n: int
     """Trials with a value."""
 
@@ -118,7 +126,7 @@ class Configuration:
 
 
 def leaderboard(trials: Iterable[Trial], mode: str) -> list[Configuration]:
-    """Configurations, best first: by the mean over seeds of each trial's best epoch.
+    """Configurations, best first: by the mean over seeds and folds of each trial's best epoch.
 
     A configuration that was stopped early with any of its seeds ranks behind all that were trained to completion: it
     was not given the same chance, and its experiment, trained again, would not stop where the scheduler stopped it.
@@ -139,17 +147,23 @@ def leaderboard(trials: Iterable[Trial], mode: str) -> list[Configuration]:
 
 
 def confirmation(trials: Iterable[Trial], configuration: int, seeds: Sequence[int]) -> list[Trial]:
-    """Trials that confirm a configuration: one per seed, trained to completion in the search or added afterwards."""
-    found: dict[int, Trial] = {}
+    """Trials that confirm a configuration: one per seed and fold, trained to completion in the search or added
+    afterwards."""
+    found: dict[Repeat, Trial] = {}
     for trial in trials:
         counts = trial.state == "finished" or trial.phase == "confirm"
         if counts and trial.configuration == configuration and trial.seed in seeds:
-            found[trial.seed] = trial
-    return [found[seed] for seed in seeds if seed in found]
+            found[trial.repeat] = trial
+    return sorted(found.values(), key=lambda trial: (seeds.index(trial.seed), trial.fold or 0))
 
 
 def best_trial(ranked: Sequence[Configuration], mode: str) -> Trial | None:
-    """The best seed of the best configuration; None where no trial has a value."""
+    """The best seed of the best configuration, of several folds the one closest to their mean; None where no trial has
+    a value."""
     scored = [trial for trial in ranked[0].trials if trial.value is not None] if ranked else []
+    if scored and scored[0].fold is not None:
+        # Folds differ in difficulty: the best one is the easiest.
+        mean = ranked[0].mean or 0.0
+        return min(scored, key=lambda trial: abs((trial.value or 0.0) - mean))
     best = max if mode == "max" else min
     return best(scored, key=lambda trial: trial.value or 0.0) if scored else None

@@ -15,6 +15,7 @@ from lstm_lab.files import Row
 from lstm_lab.record_shapes import Shape, check, fits
 from lstm_lab.records import read_run
 from lstm_lab.run import Run, read_yaml
+from lstm_lab.sweeps.sections import repeat_noun
 from lstm_lab.sweeps.store.leaderboard import (
     ENDED,
     Configuration,
@@ -65,6 +66,7 @@ def read_trial(sweep: Path, row: Row, event: Row | None) -> Trial:
         id=row["trial"],
         configuration=row["configuration"],
         seed=row["seed"],
+        fold=row.get("fold"),
         overrides=row["overrides"],
         state=state,
         reason=reason,
@@ -111,6 +113,11 @@ class SweepRecord:
     @property
     def seeds(self) -> list[int]:
         return list(self.spec.get("seeds") or [0])
+
+    @property
+    def repeat_noun(self) -> str:
+        """What a trial of a configuration is called: seed, fold, or trial where there are several of both."""
+        return repeat_noun(len(self.seeds), has_folds=self.spec.get("cross_validation") is not None)
 
     def count(self, state: str) -> int:
         """Trials in a state."""

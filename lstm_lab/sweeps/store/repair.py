@@ -138,7 +138,7 @@ def _experiment(sweep: Sweep, run: Run, row: Row) -> Iterator[str]:
         pass
     lineage = run.lineage()
     overrides = lineage[-1]["overrides"] if lineage else row["overrides"]
-    files.write_atomic(path, config.to_yaml(sweep.experiment_for(overrides, row["seed"]).dump()))
+    files.write_atomic(path, config.to_yaml(sweep.experiment_for(overrides, row["seed"], row.get("fold")).dump()))
     yield "experiment.yaml: incomplete or missing; written again from the sweep"
 
 

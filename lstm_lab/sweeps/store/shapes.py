@@ -17,6 +17,7 @@ class TrialRow(Shape):
     seed: Annotated[int, Field(ge=0)]
     overrides: Content
     phase: str = "search"
+    fold: Annotated[int, Field(ge=0)] | None = None
     told: list[int] | None = None
 
 
@@ -108,6 +109,7 @@ class SweepFile(Shape):
     experiment: Content
     space: dict[str, Annotated[Content, Field(min_length=1)]]
     seeds: list[int] | None = None
+    cross_validation: Named | None = None
     searcher: Named | None = None
     scheduler: Named | None = None
     resources: Content | None = None
@@ -171,6 +173,8 @@ class SummaryFile(Shape):
     failures: list[Failure]
     confirmed: list[int] | None = None
     order: str | None = None
+    repeat: str = "seed"
+    """What a trial of a configuration is called: seed, fold or trial."""
     seconds: float | None = None
     command: str | None = None
     wandb: Content | None = None

@@ -15,7 +15,7 @@ from lstm_lab.files import Row
 from lstm_lab.scores import Scores
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.leaderboard import Trial, best_trial
+from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial
 from lstm_lab.sweeps.store.record import read_summary
 from lstm_lab.sweeps.store.retention import removed
 from lstm_lab.tracking import Mode
@@ -40,6 +40,7 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
         "metric": base.monitor,
         "mode": base.mode,
         "order": sweep.order,
+        "repeat": sweep.repeat_noun,
         "trials": {
             "total": len(trials),
             **{state: sum(t.state == state for t in trials) for state in ("finished", "stopped", "failed")},
@@ -59,14 +60,14 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
     if won is not None:
         content["winner"] = {
             "trial": won.id,
-            "config": {**won.config, "seed": won.seed},
+            "config": {**won.config, "seed": won.seed, **({} if won.fold is None else {"fold": won.fold})},
             "epoch": won.epoch,
             "validation": {},
             "test": None,
         }
         _keep_test_scores(folder, content)
         _enter(content, evaluate(folder.run(won.id), "validation"))
-        write_best(folder, sweep, won, base.monitor)
+        write_best(folder, sweep, ranked[0], won)
     sending.join()
     content["wandb"] = audit(folder, wandb)
     files.write_json(folder.path / files.SUMMARY, content)
@@ -77,12 +78,16 @@ def ranking(folder: SweepFolder) -> Row:
     """What of a summary is known before the sweep has ended: title, metric and configurations, best first."""
     sweep = folder.sweep
     rows = [row.dump() for row in folder.leaderboard()]
-    return {"title": sweep.title, "metric": sweep.base.monitor, "configurations": rows}
+    return {
+        "title": sweep.title, "metric": sweep.base.monitor, "repeat": sweep.repeat_noun, "configurations": rows,
+    }  # fmt: skip
 
 
 def audit(folder: SweepFolder, wandb: Mode) -> Row:
     """How many trials have a W&B run, and how many of those are ended and hold every row."""
-    runs = [run for trial in folder.trials() if tracking.has_files(run := folder.run(trial.id))]
+    every = [folder.run(trial.id) for trial in folder.trials()]
+    # A trial that was never started has no run.
+    runs = [run for run in every if run.exists() and tracking.has_files(run)]
     return {"mode": wandb, "runs": len(runs), "ended": sum(map(tracking.is_complete, runs))}
 
 
@@ -116,10 +121,12 @@ def _enter(content: Row, scores: Scores) -> None:
         content.setdefault("notes", {})[scores.split] = notes
 
 
-def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> None:
-    """Write best.yaml: the experiment of the best trial, with a note where training it again would differ."""
-    experiment = sweep.experiment_for(won.config, won.seed)
-    note = ""
+def write_best(folder: SweepFolder, sweep: Sweep, best: Configuration, won: Trial) -> None:
+    """Write best.yaml: the experiment of the best trial, with a note where training it again would differ.
+
+    After a cross-validation, it is on the data set's own splits.
+    """
+    experiment, metric, note = sweep.experiment_for(won.config, won.seed), sweep.base.monitor, ""
     if won.lineage:
         note = (
             "# Its hyperparameters changed during training (lineage.jsonl); trained with the last ones alone, the "
@@ -129,7 +136,12 @@ def write_best(folder: SweepFolder, sweep: Sweep, won: Trial, metric: str) -> No
         # Trained to completion the result would differ; up to the epoch where it was stopped it is the same run.
         experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
         note += f"# No configuration was trained to completion: this one was stopped after {won.epochs} epochs.\n"
-    head = f"# {printable.message(sweep.title)}\n# Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}.\n{note}"
+    source = f"Trial {won.id}: {metric} {won.value!r} at epoch {won.epoch}."
+    if won.fold is not None:
+        spread = "" if best.std is None else f", standard deviation {best.std!r}"
+        source = f"Mean {metric} over {best.n} {sweep.repeat_noun}s: {best.mean!r}{spread}."
+        note += "# It has the data set's own training and validation split, which none of these trials had.\n"
+    head = f"# {printable.message(sweep.title)}\n# {source}\n{note}"
     files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
 
 
@@ -159,19 +171,24 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, s
     found = {
         trial: evaluate(folder.run(trial), "test", accelerator=accelerator, samples=samples) for trial in (best, *seeds)
     }
-    scores = over_seeds(found) if seeds else found[best]
+    scores = over_seeds(found, folder.sweep.repeat_noun) if seeds else found[best]
     _enter(content, scores)
     files.write_json(folder.path / files.SUMMARY, content)
     return scores
 
 
-def over_seeds(scores: dict[str, Scores]) -> Scores:
-    """Means of the scores of several trials of a configuration, the best trial first; `details` has their std."""
+def over_seeds(scores: dict[str, Scores], noun: str) -> Scores:
+    """Means of the scores of several trials of a configuration, the best trial first; `details` has their std.
+
+    Args:
+        noun: what the trials are called, seed or fold.
+    """
     rows = [each.model for each in scores.values()]
     columns = {name: [row[name] for row in rows if name in row] for name in rows[0]}
     first = next(iter(scores.values()))
     details: Row = {
         "trials": [*scores],
+        "repeat": noun,
         "std": {name: stdev(values) for name, values in columns.items() if len(values) > 1},
     }
     if notes := first.details.get("notes"):

@@ -21,10 +21,10 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         storage: URI that the trials write to, where nodes share no disk.
     """
     experiment, resources = sweep.base, sweep.resources
-    configurations, seeds = sweep.num_configurations, len(sweep.seeds)
+    configurations, repeats = sweep.num_configurations, len(sweep.repeats)
     yield sweep.title
     yield (
-        f"trials     {configurations * seeds}: {configurations} configurations x {seeds} seeds, at most "
+        f"trials     {configurations * repeats}: {configurations} configurations x {_repeats(sweep)}, at most "
         f"{experiment.trainer.max_epochs} epochs each; searcher {sweep.searcher.name}, scheduler {sweep.scheduler.name}"
     )
     yield f"example    {format_overrides(next(iter(sweep.search_space.corners())))}"
@@ -50,6 +50,13 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
     yield f"folder     {folder} ({free:.0f} GiB free)" + (f", each trial to {storage}" if storage else "")
 
 
+def _repeats(sweep: Sweep) -> str:
+    if sweep.cross_validation is None:
+        return f"{len(sweep.seeds)} seeds"
+    folds = f"{sweep.fold(0).num_folds} folds ({sweep.cross_validation.name})"
+    return folds if len(sweep.seeds) == 1 else f"{folds} x {len(sweep.seeds)} seeds"
+
+
 def _local_capacity(sweep: Sweep) -> Iterator[str]:
     """How many trials run at once on this machine, and what prevents them."""
     import torch
@@ -59,7 +66,7 @@ def _local_capacity(sweep: Sweep) -> Iterator[str]:
     capacity = int(cpus / resources.cpus / resources.workers)
     if resources.gpus:
         capacity = min(capacity, int(gpus / resources.gpus / resources.workers))
-    trials = sweep.num_configurations * len(sweep.seeds)
+    trials = sweep.num_configurations * len(sweep.repeats)
     yield f"at once    {min(capacity, trials)}, on {cpus} CPUs and {gpus} GPUs of this machine"
     if capacity == 0:
         yield "problem    no trial fits on this machine: lower resources, or give --address of a cluster"

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lab.files import Row
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.space.search_space import format_value
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.tasks.base import better
@@ -28,7 +29,8 @@ class TrialProgress:
 
     config: str
     """Its hyperparameters in a few characters."""
-    seed: int
+    repeat: Repeat
+    """Its seed, and its fold where there is one."""
     state: str = "running"
     epochs: int = 0
     seconds: float = 0.0
@@ -71,16 +73,16 @@ class SweepProgress:
 
     # --- events -------------------------------------------------------------------------------------------------------
 
-    def start_trial(self, trial: str, overrides: Mapping[str, object], seed: int) -> None:
+    def start_trial(self, trial: str, overrides: Mapping[str, object], repeat: Repeat) -> None:
         """A trial runs, for the first time or again."""
-        row = self.rows.setdefault(trial, TrialProgress(format_config(overrides), seed))
+        row = self.rows.setdefault(trial, TrialProgress(format_config(overrides), repeat))
         row.state = "running"
         self.running[trial] = row
         self._refresh()
 
     def add_ended(self, trial: Trial) -> None:
         """A trial that had ended before, without a line for it."""
-        self.start_trial(trial.id, trial.config, trial.seed)
+        self.start_trial(trial.id, trial.config, trial.repeat)
         row = self.rows[trial.id]
         row.epochs, row.seconds = trial.epochs, trial.seconds
         self._update_best(trial.id, trial.value)
@@ -163,7 +165,7 @@ class SweepProgress:
             value = "" if row.value is None else f"{row.value:.4g}"
             star = " *" if self.best and self.best[1] == trial else ""
             state = Text(row.state, style=COLOURS.get(row.state, "white"))
-            table.add_row(trial, row.config, str(row.seed), f"{row.epochs}/{self.max_epochs}", value + star, state)
+            table.add_row(trial, row.config, str(row.repeat), f"{row.epochs}/{self.max_epochs}", value + star, state)
         summary = f"{self.summary()}, best {self._best_text()}"
         return Group(Text(summary, no_wrap=True, overflow="ellipsis"), table)
 

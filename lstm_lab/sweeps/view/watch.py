@@ -29,7 +29,7 @@ class FolderProgress:
         confirming = len([row for row in rows if row.get("phase") == "confirm"])
         if "ended" in self.folder.about:
             return len(rows)
-        return self.sweep.num_configurations * len(self.sweep.seeds) + confirming
+        return self.sweep.num_configurations * len(self.sweep.repeats) + confirming
 
     def poll(self, print_ended: bool) -> None:
         """Read the record.
@@ -52,7 +52,7 @@ class FolderProgress:
                 self.view.suspend_trial(trial.id, trial.state)
 
     def _update(self, trial: Trial) -> None:
-        self.view.start_trial(trial.id, trial.config, trial.seed)
+        self.view.start_trial(trial.id, trial.config, trial.repeat)
         if trial.epochs:
             # The value is that of the best epoch so far.
             row = {"epoch": trial.epochs - 1, "seconds": trial.seconds, self.view.metric: trial.value}

@@ -1,0 +1,20 @@
+"""What is built before a sweep starts, so that an error is found before Ray starts."""
+
+from __future__ import annotations
+
+import torch
+
+from lstm_lab.data import Dataset
+from lstm_lab.sweeps.spec import Sweep, check_corners
+
+
+def build_corners(sweep: Sweep, where: str) -> None:
+    """Build the model of every corner on the meta device, without memory for its weights, for the data of the sweep."""
+    datasets: dict[Dataset.Config, Dataset] = {}
+    for experiment in check_corners(sweep, where):
+        if experiment.data not in datasets:
+            datasets[experiment.data] = experiment.data.build()
+        info = datasets[experiment.data].info
+        task = experiment.task.build(info)
+        with torch.device("meta"):
+            experiment.model.build(info, task)
