@@ -131,7 +131,7 @@ class SweepCallback(NotPickled, tune.Callback):
     def _show_end(self, trial: TuneTrial, state: str, reason: str | None) -> None:
         spec = TrialSpec.of(trial.config)
         if spec.trial not in self.view.rows:  # It was ended while it waited for a place.
-            self.view.start_trial(spec.trial, spec.overrides, spec.seed)
+            self.view.start_trial(spec.trial, spec.overrides, Repeat(spec.seed, spec.fold))
         self.view.end_trial(spec.trial, state, reason)
 
     def _synchronise(self, trial: str) -> None:

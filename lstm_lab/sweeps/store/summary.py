@@ -177,7 +177,7 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, s
     return scores
 
 
-def over_seeds(scores: dict[str, Scores], noun: str) -> Scores:
+def over_seeds(scores: dict[str, Scores], noun: str = "seed") -> Scores:
     """Means of the scores of several trials of a configuration, the best trial first; `details` has their std.
 
     Args:
