@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -110,6 +110,7 @@ def sweep(
     address: str | None = None,
     test: bool = False,
     progress: Progress = "auto",
+    on_event: Callable[[dict[str, Any]], None] | None = None,
 ) -> SweepResult:
     """Run a sweep on Ray Tune.
 
@@ -123,6 +124,7 @@ def sweep(
         test: evaluate the best trial on the test split at the end.
         progress: whether it is shown, as a live table on a terminal, as one line per trial elsewhere; auto: in the main
             thread.
+        on_event: called with each event, as `lstm-lab sweep --json` prints them; then no progress is shown.
 
     Raises:
         ConfigError: a wrong file, key or value, or an impossible corner of the space.
@@ -143,7 +145,8 @@ def sweep(
     stem = Path(file).stem if isinstance(file, str | Path) else "sweep"
     folder = create_sweep(found, name=name, stem=stem, command=command_line())
     with removed_if_not_started([folder]):
-        run_sweep(folder, wandb=_wandb(wandb), console=_console(progress), address=address, test=test)
+        run_sweep(folder, wandb=_wandb(wandb), console=_console(progress), address=address, test=test,
+                  on_event=on_event)  # fmt: skip
     return SweepResult(folder.path)
 
 

@@ -24,6 +24,7 @@ from lstm_lab.printable import printable
 from lstm_lab.record_shapes import Shape, Time, TrialId, fits
 
 Action = Literal["pause", "stop", "kill"]
+ACTIONS: tuple[Action, ...] = ("pause", "stop", "kill")
 PAST: dict[Action, str] = {"pause": "paused", "stop": "stopped", "kill": "killed"}
 
 

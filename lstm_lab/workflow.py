@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.sweeps.spec import Sweep
     from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.view.events import OnEvent
     from lstm_lab.tracking import Mode
     from lstm_lab.training import Result
 
@@ -229,6 +230,7 @@ def run_sweep(
     address: str | None = None,
     storage: str | None = None,
     test: bool = False,
+    on_event: OnEvent | None = None,
 ) -> SweepOutcome:
     """Run what is missing of a sweep, summarise it, and write its report.
 
@@ -239,6 +241,7 @@ def run_sweep(
         storage: URI that its trials write to, as it was given to `create_sweep`.
         test: evaluate the best trial on the test split at the end, once; the sweep's record remembers it, so that a
             resumed sweep does so too.
+        on_event: called with each event (`sweeps.view.events`), in place of a progress on the console.
 
     Raises:
         Interrupted: everything is saved; calling again resumes.
@@ -260,7 +263,7 @@ def run_sweep(
         if test:
             folder.describe(test=True)
         console = console or Console(quiet=True)
-        content = execute_sweep(folder, wandb=wandb, console=console, address=address, storage=uri)
+        content = execute_sweep(folder, wandb=wandb, console=console, address=address, storage=uri, on_event=on_event)
         scores = None
         if folder.about.get("test") and content["winner"] and content["winner"]["test"] is None:
             scores = summary.evaluate_best(folder)

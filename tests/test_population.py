@@ -371,7 +371,7 @@ def test_a_population_that_does_not_fit_is_refused(tmp_path, demand, monkeypatch
     with pytest.raises(
         ConfigError, match=r"its 3 trials at the same time, and the CPUs are enough for 2: lower num_samples"
     ):
-        driver.run_phase(folder, asked, Console(quiet=True), tmp_path, Requests(folder.path))
+        driver.run_phase(folder, asked, driver.show(asked, Console(quiet=True), None), tmp_path, Requests(folder.path))
 
 
 @pytest.mark.slow

@@ -109,9 +109,7 @@ def test_a_trial_that_was_stopped_by_hand_counts_as_far_as_it_was_known(tmp_path
     more = {"space": SPACE, **SWEEPS[name]}
     whole = record(ByHand(make(tmp_path, experiment, "whole", **more), 1, 0, 0).run())
     assert ("t0000", "stopped", 3, f"stopped by ada@lab at {NOW}") in whole[1]
-    for seed, (places, kills) in enumerate(((2, 3), (5, 2))):
-        folder = make(tmp_path, experiment, f"on-{places}", **more)
-        assert record(ByHand(folder, places, seed, kills).run()) == whole
+    assert record(ByHand(make(tmp_path, experiment, "on-3", **more), 3, 0, 3).run()) == whole
 
 
 def test_a_trial_that_waits_is_ended_at_once_and_a_stopped_sweep_confirms_nothing(tmp_path, demand):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lstm_lab.config import ConfigError
+from lstm_lab.files import Row, to_json
 from lstm_lab.verbs import early
 from lstm_lab.verbs.options import Address, Json, Name, Storage, Wandb, WandbMode, echo, echo_json
 from lstm_lab.verbs.runs import resume_run
@@ -17,6 +19,10 @@ if TYPE_CHECKING:
 
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.workflow import SweepOutcome
+
+Events = Annotated[
+    bool, typer.Option("--json", help="Print each event as JSON on a line of standard output, and nothing else there.")
+]
 
 
 def sweep(
@@ -30,12 +36,15 @@ def sweep(
     address: Address = None,
     storage: Storage = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and start nothing.")] = False,
+    as_json: Events = False,
 ) -> None:
     """Run the sweep of each file: hyperparameter search with Ray Tune."""
     paths = [file for file in files if "=" not in file]
     overrides = [file for file in files if "=" in file]
     if not paths:
         raise ConfigError("sweep: give a sweep file, as sweeps/vowels_cells.yaml")
+    if as_json and dry_run:
+        raise ConfigError("--json: a plan has no events: leave out --dry-run, or --json")
     if name is not None and len(paths) > 1:
         raise ConfigError(f"--name {name}: needs one sweep file, got {len(paths)}")
     for path in paths:
@@ -57,7 +66,7 @@ def sweep(
         for path, each in found
     ]
     with removed_if_not_started(folders):
-        return _sweep(folders, wandb, test, address, storage)
+        return _sweep(folders, wandb, test, address, storage, as_json)
 
 
 def resume(
@@ -65,6 +74,7 @@ def resume(
     wandb: Wandb = WandbMode.auto,
     address: Address = None,
     storage: Storage = None,
+    as_json: Events = False,
 ) -> None:
     """Resume an interrupted or killed sweep or run; a damaged sweep is repaired first."""
     from lstm_lab import files
@@ -72,6 +82,8 @@ def resume(
     from lstm_lab.sweeps.store.record import is_sweep
 
     if not is_sweep(Path(folder)) and Run(folder).exists():
+        if as_json:
+            raise ConfigError(f"--json: {folder} is a run; events are those of a sweep: leave it out")
         return resume_run(folder, None, wandb)
     if not is_sweep(Path(folder)) and not (Path(folder) / files.ABOUT).is_file():
         raise no_record(Path(folder))
@@ -79,11 +91,13 @@ def resume(
     from lstm_lab.sweeps.store.repair import repair
 
     for line in repair(folder):
-        echo(f"repaired {line}")
-    return _sweep([SweepFolder.open(folder)], wandb, False, address, storage)
+        echo(f"repaired {line}", err=as_json)
+    return _sweep([SweepFolder.open(folder)], wandb, False, address, storage, as_json)
 
 
-def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None) -> None:
+def _sweep(
+    folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None, as_json: bool
+) -> None:
     from lstm_lab.console import plain_console
     from lstm_lab.disk import DiskFull
     from lstm_lab.sweeps.store.summary import ranking
@@ -92,13 +106,19 @@ def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: st
     from lstm_lab.workflow import run_sweep
 
     out, outcomes = plain_console(), []
+    out.quiet = as_json
     mode, reason = resolve_mode(wandb.value)
     for folder in folders:
         sweep = folder.sweep
         trials = sweep.num_configurations * len(sweep.repeats)
         out.print(f"{sweep.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
         try:
-            outcomes.append(run_sweep(folder, wandb=mode, console=out, address=address, storage=storage, test=test))
+            outcomes.append(
+                run_sweep(
+                    folder, wandb=mode, console=out, address=address, storage=storage, test=test,
+                    on_event=_print_event if as_json else None,
+                )
+            )  # fmt: skip
         except DiskFull:
             for outcome in outcomes:
                 _print_outcome(outcome, out)
@@ -109,6 +129,12 @@ def _sweep(folders: list[SweepFolder], wandb: WandbMode, test: bool, address: st
         _print_outcome(outcome, out)
     if any(outcome.summary["trials"]["failed"] for outcome in outcomes):
         raise SystemExit(4)
+
+
+def _print_event(event: Row) -> None:
+    """An event as JSON on a line of its own, at once."""
+    sys.stdout.write(f"{to_json(event)}\n")
+    sys.stdout.flush()
 
 
 def _print_outcome(outcome: SweepOutcome, out: Console) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from lstm_lab.config import ConfigError
+from lstm_lab.verbs import early
 from lstm_lab.verbs.options import Form, Target, To, echo
 
 OUTCOMES = {
@@ -32,6 +33,21 @@ def report(
     from lstm_lab.report import write_report
 
     return echo(str(write_report(Path(folder), to.value)))
+
+
+def serve_page(
+    folder: Annotated[str, typer.Argument(help="A run or a sweep, running or not.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on this machine; 0 is a free one.")] = 0,
+) -> None:
+    """Show a run or sweep in a browser on this machine, refreshed while it runs, with buttons to stop; until Ctrl-C."""
+    early.require_record(folder)
+    from lstm_lab.links import check_links
+    from lstm_lab.report.server import LiveServer
+
+    check_links(Path(folder))
+    with LiveServer(Path(folder), port) as server:
+        echo(f"{server.url}\nCtrl-C ends it.")
+        server.serve_forever()
 
 
 def compare(

@@ -27,21 +27,22 @@ VERSION = 2
 
 def to_html(page: Page) -> str:
     """The page as one file, with its style sheet, script and plotly.js inside."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup
     from plotly.offline import get_plotlyjs
 
     templates = resources.files(__package__)
 
-    def file(name: str) -> Markup:
-        return Markup(templates.joinpath(name).read_text(encoding="utf-8"))
+    def read(name: str) -> str:
+        return templates.joinpath(name).read_text(encoding="utf-8")
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+                              loader=FunctionLoader(read))  # fmt: skip
     environment.filters["script"] = in_script
-    template = environment.from_string(templates.joinpath("page.html.jinja").read_text(encoding="utf-8"))
+    template = environment.get_template("page.html.jinja")
     has_figures = any(subsection.figures for section in page.sections for subsection in section.subsections)
     plotly = Markup(get_plotlyjs()) if has_figures else ""
-    return template.render(page=page, style=file("style.css"), script=file("page.js"), plotly=plotly)
+    return template.render(page=page, style=Markup(read("style.css")), script=Markup(read("page.js")), plotly=plotly)
 
 
 def in_script(content: str) -> Any:

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
     from lstm_lab.files import Row
     from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.view.events import OnEvent
     from lstm_lab.tracking import Mode
 
 
 def execute_sweep(
-    folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None, storage: str | None = None
-) -> Row:
+    folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None, storage: str | None = None,
+    on_event: OnEvent | None = None,
+) -> Row:  # fmt: skip
     """Run what is missing of a sweep, and write its summary.
 
     Args:
@@ -25,6 +27,7 @@ def execute_sweep(
         console: shows the progress.
         address: of a Ray cluster, `auto` or `host:port`; None: Ray runs on this machine for as long as the sweep does.
         storage: URI that the trials write to, where nodes share no disk.
+        on_event: called with each event (`sweeps.view.events`), in place of a progress on the console.
 
     Returns:
         The content of summary.json.
@@ -36,5 +39,7 @@ def execute_sweep(
     """
     with ray_environment.auth_mode_set(address):
         from lstm_lab.sweeps.execution.driver import run_phases
+        from lstm_lab.sweeps.view.events import told
 
-        return run_phases(folder, wandb=wandb, console=console, address=address, storage=storage)
+        with told(folder, on_event):
+            return run_phases(folder, wandb=wandb, console=console, address=address, storage=storage, on_event=on_event)

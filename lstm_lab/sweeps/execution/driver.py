@@ -40,13 +40,15 @@ from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.sweeps.store.remote import RECORDS, Storage, resume_command
+from lstm_lab.sweeps.view.events import EventProgress, OnEvent, event
 from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.tracking import Mode
 
 
 def run_phases(
-    folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None, storage: str | None = None
-) -> Row:
+    folder: SweepFolder, *, wandb: Mode, console: Console, address: str | None = None, storage: str | None = None,
+    on_event: OnEvent | None = None,
+) -> Row:  # fmt: skip
     """`execute_sweep`, in a process in which Ray may be imported."""
     started = time.monotonic()
     with folder.lock():
@@ -68,7 +70,7 @@ def run_phases(
                         if scratch is None:
                             scratch = stack.enter_context(cluster(folder, address, storage))
                             print_warm_start(folder, console)
-                        run_phase(folder, source, console, scratch, requests)
+                        run_phase(folder, source, show(source, console, on_event), scratch, requests)
                     if interrupted.is_set():
                         break
                     if reason := source.conclude():
@@ -116,16 +118,23 @@ def print_warm_start(folder: SweepFolder, console: Console) -> None:
         )
 
 
-def run_phase(folder: SweepFolder, source: TrialSource, console: Console, scratch: Path, requests: Requests) -> None:
+def show(source: TrialSource, console: Console, on_event: OnEvent | None) -> SweepProgress:
+    """The progress of a phase, on a console or as events."""
+    metric, mode, max_epochs = source.base.monitor, source.base.mode, source.base.trainer.max_epochs
+    if on_event is None:
+        return SweepProgress(metric, mode, source.num_trials, max_epochs, console)
+    on_event(event("phase_started", phase=source.phase, trials=source.num_trials))
+    return EventProgress(metric, mode, source.num_trials, max_epochs, on_event)
+
+
+def run_phase(folder: SweepFolder, source: TrialSource, view: SweepProgress, scratch: Path, requests: Requests) -> None:
     """Run the trials of one phase.
 
     Raises:
         ConfigError: a population is larger than the cluster.
     """
-    experiment, resources = source.base, source.sweep.resources
-    metric, mode, max_epochs = experiment.monitor, experiment.mode, experiment.trainer.max_epochs
+    resources = source.sweep.resources
     members = None if source.is_ordered else start_population(folder, source)
-    view = SweepProgress(metric, mode, source.num_trials, max_epochs, console)
     with stop_on_signal(source.interrupted), view:
         tuner = tune.Tuner(
             tune.with_resources(TrialTrainable, placement_group(resources)),
