@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 
 from lstm_lab.bare_loop import BareLoop
-from lstm_lab.checkpointing import peak_memory
 from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
 from lstm_lab.out_of_memory import is_out_of_memory
+from lstm_lab.peak_memory import peak_memory, reset_peak_memory
 
 SECONDS = 0.5
 """For how long each size is timed."""
@@ -37,6 +37,7 @@ def batch_sizes(experiment: Experiment, dataset: Dataset, *, start: int = 8) -> 
 
     On a CPU a size is not tried where the sizes before say that it needs more than is free.
     """
+    reset_peak_memory()
     size, before = start, peak_memory()
     while True:
         size = min(size, len(dataset.train))

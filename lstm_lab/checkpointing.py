@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import resource
-import sys
 import threading
 import time
 import warnings
@@ -24,6 +22,7 @@ from lstm_lab.config import DataError, Interrupted
 from lstm_lab.files import Row
 from lstm_lab.integrity import verify_checkpoint
 from lstm_lab.learner import Learner
+from lstm_lab.peak_memory import peak_memory
 from lstm_lab.records import finite
 from lstm_lab.run import Run
 from lstm_lab.scores import level
@@ -168,14 +167,6 @@ class RunCheckpoint(RankCheckpoint):
         return Interrupted(
             f"interrupted after {self.epochs} epochs; resume with: lstm-lab train --resume {self.run.path}"
         )
-
-
-def peak_memory() -> int:
-    """Peak memory in bytes: of the accelerator where there is one, else of this process so far."""
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        return torch.cuda.max_memory_allocated()
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return resident if sys.platform == "darwin" else resident * 1024
 
 
 class Resumable(NamedTuple):

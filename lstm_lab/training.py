@@ -29,6 +29,7 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
 from lstm_lab.fit_errors import explained_fit
 from lstm_lab.notebook_bar import NotebookBar
+from lstm_lab.peak_memory import reset_peak_memory
 from lstm_lab.progress import in_notebook
 from lstm_lab.records import finite
 from lstm_lab.regularizers import Regularizers
@@ -101,6 +102,7 @@ def train(
         try:
             torch.set_num_threads(experiment.trainer.num_threads)
             kernels.tune_memory()
+            reset_peak_memory()
             pl.seed_everything(experiment.seed, workers=True, verbose=False)
             dataset = dataset or experiment.data.build()
             if run.rows():

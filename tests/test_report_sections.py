@@ -17,6 +17,7 @@ from lstm_lab.example_records import LabelledSequence, parse_examples
 from lstm_lab.experiment import Experiment
 from lstm_lab.report import sections, statistics, write_comparison
 from lstm_lab.report.parts.classification import calibration, confusion_matrix, label_sequence
+from lstm_lab.report.parts.experiments import shared_ranks
 from lstm_lab.report.parts.figures import epoch_axis
 from lstm_lab.report.parts.forecasts import error_by_step, future_forecast
 from lstm_lab.report.parts.population import lineage
@@ -69,6 +70,14 @@ def test_ranks_and_critical_difference_are_those_of_demsar():
     assert found.p == pytest.approx(chi2.sf(9.28 / (1 - 78 / 840), 3), abs=3e-4)
     assert statistics.ranks(["a", "b"], [[1, 2]] * 5, "min") is None
     assert statistics.ranks(["a", "b", "c"], [[1, 1, 1]] * 5, "min") is None
+
+
+def test_ranks_are_shared_where_values_differ_by_rounding_alone():
+    noise = [[0.3, 0.1 + 0.2, 0.5], [0.1 + 0.2, 0.3, 0.4], [0.3, 0.1 + 0.2, 0.6]]
+    found = statistics.ranks(["a", "b", "c"], noise, "min")
+    assert found.ranks == [1.5, 1.5, 3.0]
+    assert statistics.ranks(["a", "b", "c"], [[0.3, 0.1 + 0.2, 0.3]] * 3, "min") is None
+    assert shared_ranks([0.3, 0.1 + 0.2, 0.5, None, None]) == [1, 1, 3, 4, 5]
 
 
 def test_the_summary_has_differences_with_their_uncertainty(tmp_path):

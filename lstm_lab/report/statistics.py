@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 
 from lstm_lab.report import fmt
+from lstm_lab.scores import level
 
 MIN_PAIRS = 6
 """Fewest pairs with which the two-sided signed-rank test can reach p < 0.05."""
@@ -116,7 +117,7 @@ def ranks(names: Sequence[str], blocks: Sequence[Sequence[float]], mode: str) ->
 
     if len(names) < 3 or len(blocks) < 3:
         return None
-    values = np.asarray(blocks) * (-1 if mode == "max" else 1)  # (N, k)
+    values = np.array([_tied(block) for block in blocks]) * (-1 if mode == "max" else 1)  # (N, k)
     N, k = values.shape
     average = stats.rankdata(values, axis=1).mean(0)
     if (values == values[:, :1]).all():
@@ -125,6 +126,17 @@ def ranks(names: Sequence[str], blocks: Sequence[Sequence[float]], mode: str) ->
     order = np.argsort(average, kind="stable")
     p = float(stats.friedmanchisquare(*values.T).pvalue)
     return Ranks([names[index] for index in order], [float(average[index]) for index in order], N, p, critical)
+
+
+def _tied(values: Sequence[float]) -> list[float]:
+    """The same, with those that are level but for rounding made equal, so that they share a rank."""
+    found: dict[int, float] = {}
+    last: float | None = None
+    for index in sorted(range(len(values)), key=lambda index: values[index]):
+        if last is None or not level(values[index], last):
+            last = values[index]
+        found[index] = last
+    return [found[index] for index in range(len(values))]
 
 
 def p_value(p: float | None) -> str:

@@ -20,6 +20,7 @@ from lstm_lab.report.parts.figures import (
 )
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell
 from lstm_lab.report.records.experiments import ComparisonGroup, ExperimentRecord
+from lstm_lab.scores import level
 
 MAX_COLUMNS = 8
 """Experiments up to which their settings are columns."""
@@ -40,7 +41,7 @@ def experiments_table(group: ComparisonGroup, number: int) -> Table:
         Column("parameters", True), Column("epochs", True), Column("seconds", True, "of training, summed over seeds"),
     ]  # fmt: skip
     cells = [
-        [number_cell(rank) for rank in range(1, len(rows) + 1)],
+        [number_cell(rank) for rank in shared_ranks([row.mean for row in rows])],
         [Cell(row.name, row.name) for row in rows],
         [Cell(row.kind, row.kind) for row in rows],
         aligned(row.mean for row in rows),
@@ -57,6 +58,14 @@ def experiments_table(group: ComparisonGroup, number: int) -> Table:
     caption = f"{fmt.plural(len(rows), 'experiment')}, best first by {fmt.metric(group.metric)}"
     best = [0] if group.ranked else []
     return Table.of_columns(caption, columns, cells, sortable=True, highlighted=best, id=f"experiments-{number}")
+
+
+def shared_ranks(means: list[float | None]) -> list[int]:
+    """Rank of each mean, best first; those that are level but for rounding share one: 1, 1, 3."""
+    found: list[int] = []
+    for number, mean in enumerate(means):
+        found.append(found[-1] if number and level(mean, means[number - 1]) else number + 1)
+    return found
 
 
 def interval_cell(values: list[float]) -> Cell:
