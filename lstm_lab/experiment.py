@@ -18,7 +18,7 @@ from lstm_lab.optimizers import Averaging, Optimizer, Schedule
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.averaging.none import NoAveraging
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.registry import ManyOf, Named, OneOf, expand_choices
+from lstm_lab.registry import ManyOf, OneOf, expand_choices
 from lstm_lab.regularizers import Regularizer
 from lstm_lab.run import Run
 from lstm_lab.tasks import Task
@@ -45,7 +45,7 @@ class Experiment(Config):
     """What is predicted: head, loss and metrics."""
     model: Annotated[Model.Config, OneOf(Model, default="sequence")] = SequenceModel.Config()
     """The network."""
-    optimizer: Annotated[Named, OneOf(Optimizer, default="adam")] = Adam.Config()
+    optimizer: Annotated[Optimizer.Config, OneOf(Optimizer, default="adam")] = Adam.Config()
     """The optimiser."""
     schedule: Annotated[Schedule.Config, OneOf(Schedule, default="constant")] = Constant.Config()
     """The learning rate over the steps."""
@@ -70,6 +70,7 @@ class Experiment(Config):
         self.task.check(self.data)
         self.model.check(self.task, self.data)
         self.trainer.check_steps(self.model.recurrent_steps(self.task, self.data))
+        self.optimizer.check_fits(self.schedule, self.averaging)
         self.schedule.check_patience(self.trainer.patience)
         for regularizer in self.regularizers:
             regularizer.check_fits(self.model, self.data)

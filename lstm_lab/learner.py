@@ -62,7 +62,8 @@ class Learner(pl.LightningModule):
         super().__init__()
         self.model, self.task, self.optimizer, self.schedule = model, task, optimizer, schedule
         self.scores = task.metrics()
-        self.averaged = AveragedWeights(averaging, model) if averaging and averaging.is_used else None
+        averaging = averaging if averaging and averaging.is_used else optimizer.averaging()
+        self.averaged = None if averaging is None else AveragedWeights(averaging, model)
         self.step = TrainingStep(model, task, hooks if self.averaged is None else (*hooks, self.averaged))
         self.clipping = clipping
         self.validation_sums = torch.zeros(2)
@@ -304,6 +305,8 @@ class Learner(pl.LightningModule):
             raise ConfigError(f"averaging '{name}' needs the number of epochs: give the Trainer max_epochs")
         if self.schedule.may_roll_back and not self.takes_roll_backs:
             raise ConfigError(f"schedule '{self.schedule.name}' needs the checkpoints of lstm_lab.train: train by that")
+        if self.averaged is not None:
+            self.averaged.averaging.begin(self.trainer.optimizers[0])
         resumed, self._resumed = self._resumed, None
         if resumed is None:
             self._logged_step = self.trainer.global_step

@@ -75,26 +75,27 @@ class TrainingStep:
         self.sums = {"loss": torch.zeros(()), "grad_norm": torch.zeros(()), "samples": torch.zeros(())}
         self.key = StepKey(0, 0)
         """Of the step in progress, or the last one."""
-        self._first_targets: int | Tensor | None = None
+        self._first_targets: Tensor | None = None
         """Of the first batch whose gradient waits for those of others; None where none does."""
-        self._weights: float | Tensor = 0.0
+        self._weights = torch.zeros(())
 
     @property
     def is_accumulating(self) -> bool:
         """Whether gradients of batches wait for those of others."""
         return self._first_targets is not None
 
-    def accumulate(self, num_targets: int | Tensor) -> float | Tensor:
-        """The weight of a batch's mean loss, where a step has the gradients of several batches.
+    def accumulate(self, num_targets: int | Tensor) -> Tensor:
+        """The weight () of a batch's mean loss, where a step has the gradients of several batches.
 
         `clip` divides by the sum of the weights: the gradient is that of the mean over the targets of all of them.
 
         Args:
-            num_targets: of the whole batch, which workers share.
+            num_targets: of the whole batch, which workers share; it may have none.
         """
+        count = torch.as_tensor(num_targets, device=self.sums["loss"].device)
         if self._first_targets is None:
-            self._first_targets, self._weights = num_targets, 0.0
-        weight = num_targets / self._first_targets  # About 1: half precision has no room for a number of targets.
+            self._first_targets, self._weights = count.clamp(min=1), torch.zeros_like(self.sums["loss"])
+        weight = count / self._first_targets  # About 1: half precision has no room for a number of targets.
         self._weights = self._weights + weight
         return weight
 
@@ -140,7 +141,7 @@ class TrainingStep:
         if self.is_accumulating:
             for parameter in self.parameters:
                 if parameter.grad is not None:
-                    parameter.grad /= self._weights
+                    parameter.grad /= self._weights.clamp(min=torch.finfo(self._weights.dtype).tiny)
             self._first_targets = None
         for hook in self.hooks:
             hook.gradient(self.model, self.key)

@@ -63,6 +63,12 @@ def test_batches_weigh_as_many_targets_as_they_have():
     assert not step.is_accumulating
     (expected,) = torch.autograd.grad(model(x).square().mean(), model.weight)
     assert_close(model.weight.grad, expected)
+    # A batch without targets, whose loss is 0, weighs nothing.
+    model.zero_grad()
+    (model(x[:1]).sum() * 0 * step.accumulate(0)).backward()
+    (step.loss(Output(model(x)), x)[0] * step.accumulate(torch.tensor(7))).backward()
+    step.clip(ClipByNorm(), torch.optim.SGD(model.parameters(), 0.1))
+    assert_close(model.weight.grad, expected)
 
 
 @pytest.mark.parametrize(("looks", "steps"), [(0, 1), (4, 2)])

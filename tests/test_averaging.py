@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interruption import StopAt
+from test_optimizers import SCHEDULE_FREE, needs_schedulefree
 from test_training import assert_same, start, uninterrupted, weights
 from torch.testing import assert_close
 
@@ -14,7 +15,7 @@ from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.evaluate import evaluate
 from lstm_lab.experiment import Experiment
-from lstm_lab.optimizers import Averaging
+from lstm_lab.optimizers import Averaging, schedule_free
 from lstm_lab.optimizers.averaging.nt_asgd import NTASGD
 from lstm_lab.training import train
 
@@ -112,6 +113,48 @@ def test_resumed_equals_uninterrupted(tmp_path, vowels, monkeypatch, name):
     assert_same(run, whole)
     again = read_checkpoint(run.checkpoints / "last.ckpt")["learner"]["averaging"]["trained"]
     assert all(torch.equal(value, again[key]) for key, value in trained.items())
+
+
+@pytest.mark.parametrize("name", SCHEDULE_FREE)
+@needs_schedulefree
+def test_a_schedule_free_optimizer_is_validated_by_its_average(tmp_path, vowels, name):
+    experiment = vowels.with_overrides({"optimizer": {"name": name, "lr": 0.02}, "trainer.max_epochs": 3})
+    whole, result = uninterrupted(tmp_path, experiment)
+    content = read_checkpoint(whole.checkpoints / "last.ckpt")
+    trained, (state,) = content["learner"]["averaging"]["trained"], content["optimizer_states"]
+    names = state["param_groups"][0]["param_names"]
+    assert len(names) == len(trained)
+    for number, key in enumerate(names):
+        # y = 0.9 x + 0.1 z, of the weights x that are validated and y at which gradients are taken.
+        x, y, z = content["state_dict"][f"model.{key}"], trained[f"model.{key}"], state["state"][number]["z"]
+        assert_close(y, 0.9 * x + 0.1 * z)
+        assert not torch.equal(x, y)
+    assert evaluate(whole, "validation").model["loss"] == pytest.approx(result.value, rel=1e-4)
+    run = start(tmp_path / "cut", experiment)
+    for looks in (3, 8):
+        with pytest.raises(Interrupted):
+            train(experiment, run, stop=StopAt(looks))
+    train(experiment, run)
+    assert_same(run, whole)
+    again = read_checkpoint(run.checkpoints / "last.ckpt")["learner"]["averaging"]["trained"]
+    assert all(torch.equal(value, again[key]) for key, value in trained.items())
+
+
+@needs_schedulefree
+def test_a_schedule_free_optimizer_takes_no_schedule_and_no_average(vowels):
+    chosen = vowels.with_overrides({"optimizer": "schedule_free_adamw", "schedule.warmup_fraction": 0.1})
+    with pytest.raises(ConfigError, match=r"schedule=cosine: optimizer 'schedule_free_adamw' takes the place of a"):
+        chosen.with_overrides({"schedule": "cosine"})
+    with pytest.raises(ConfigError, match=r"averaging=ema: optimizer 'schedule_free_adamw' averages the weights its"):
+        chosen.with_overrides({"averaging": "ema"})
+    with pytest.raises(ConfigError, match=r"betas\[0\]=0: the weights would have no share"):
+        chosen.with_overrides({"optimizer.betas": [0.0, 0.9]})
+
+
+def test_without_the_package_a_schedule_free_optimizer_is_refused(vowels, monkeypatch):
+    monkeypatch.setattr(schedule_free.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"needs the package schedulefree: pip install schedulefree, or use adamw"):
+        vowels.with_overrides({"optimizer": "schedule_free_sgd"})
 
 
 def test_training_goes_on_with_the_weights_themselves(tmp_path, vowels):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from itertools import pairwise
 
@@ -35,7 +36,15 @@ CURVATURE = torch.tensor([1.0, 3.0, 0.3])
 totals = st.integers(1, 80)
 warmups = st.floats(0, 1)
 each_schedule = pytest.mark.parametrize("name", sorted(Schedule.members))
-each_optimizer = pytest.mark.parametrize("name", sorted(Optimizer.members))
+needs_schedulefree = pytest.mark.skipif(
+    importlib.util.find_spec("schedulefree") is None, reason="needs the package schedulefree"
+)
+SCHEDULE_FREE = ["schedule_free_adamw", "schedule_free_sgd"]
+each_optimizer = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=needs_schedulefree) if name in SCHEDULE_FREE else name
+     for name in sorted(Optimizer.members)],
+)  # fmt: skip
 
 
 def descend(make, steps):

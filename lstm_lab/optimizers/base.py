@@ -12,6 +12,7 @@ from torch.optim.optimizer import ParamsT
 
 from lstm_lab.files import Row
 from lstm_lab.models.groups import DECAYED, Group, parameter_groups
+from lstm_lab.optimizers.averaging import Averaging
 from lstm_lab.registry import Named, Registered
 
 Rate = Annotated[float, Field(gt=0.0)]
@@ -53,6 +54,9 @@ class Optimizer(Registered, kind="optimizer"):
                     "no_weight_decay out"
                 )
             return self
+
+        def check_fits(self, schedule: Named, averaging: Named) -> None:
+            """Raise ValueError where the optimizer does not go together with the schedule, or an averaging."""
 
     def __init__(self, no_weight_decay: tuple[Group, ...] = UNDECAYED, **options: Any) -> None:
         self.no_weight_decay, self.options = frozenset(no_weight_decay), options
@@ -96,6 +100,10 @@ class Optimizer(Registered, kind="optimizer"):
                 if before[name][1] in state["state"]:
                     kept[index] = state["state"][before[name][1]]
         return {**state, "state": kept, "param_groups": now}
+
+    def averaging(self) -> Averaging | None:
+        """The average of the weights that the optimizer itself keeps; None for most."""
+        return None
 
     @abstractmethod
     def build_torch(self, parameters: Parameters) -> torch.optim.Optimizer:

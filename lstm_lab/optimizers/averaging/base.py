@@ -36,6 +36,9 @@ class Averaging(Registered, kind="averaging"):
         self.count = 0
         """Weights that it is an average of."""
 
+    def begin(self, optimizer: torch.optim.Optimizer) -> None:
+        """Called before the first step, of a resumed run too, with the torch optimizer that takes the steps."""
+
     def after_step(self, weights: Sequence[Tensor]) -> None:
         """Called after each step of the optimizer with the parameters, in the order of the model."""
 
