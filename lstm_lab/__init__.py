@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from lstm_lab import data, nn
-    from lstm_lab.api import compare, load_run, load_sweep, resume, sweep, train
+    from lstm_lab.api import ask_tell, compare, load_run, load_sweep, resume, sweep, train
     from lstm_lab.config import ConfigError, DataError, Fault, Interrupted
     from lstm_lab.estimators import Forecaster, SequenceClassifier, SequenceRegressor
     from lstm_lab.experiment import Experiment
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "lstm_lab.api": ("compare", "load_run", "load_sweep", "resume", "sweep", "train"),
+    "lstm_lab.api": ("ask_tell", "compare", "load_run", "load_sweep", "resume", "sweep", "train"),
     "lstm_lab.config": ("ConfigError", "DataError", "Fault", "Interrupted"),
     "lstm_lab.estimators": ("Forecaster", "SequenceClassifier", "SequenceRegressor"),
     "lstm_lab.experiment": ("Experiment",),
@@ -38,8 +38,8 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Comparison", "ConfigError", "DataError", "Experiment", "Fault", "Forecaster", "Interrupted", "Scores",
-    "SequenceClassifier", "SequenceRegressor", "Sweep", "SweepResult", "TrainedRun", "compare", "data", "load_run",
-    "load_sweep", "nn", "resume", "sweep", "train",
+    "SequenceClassifier", "SequenceRegressor", "Sweep", "SweepResult", "TrainedRun", "ask_tell", "compare", "data",
+    "load_run", "load_sweep", "nn", "resume", "sweep", "train",
 ]  # fmt: skip
 
 

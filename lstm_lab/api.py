@@ -15,6 +15,7 @@ from lstm_lab.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     from lstm_lab.experiment import Experiment
+    from lstm_lab.sweeps.ask_tell import AskTell
     from lstm_lab.sweeps.spec import Sweep
 
 WandbMode = Literal["auto", "online", "offline", "disabled"]
@@ -148,6 +149,46 @@ def sweep(
         run_sweep(folder, wandb=_wandb(wandb), console=_console(progress), address=address, test=test,
                   on_event=on_event)  # fmt: skip
     return SweepResult(folder.path)
+
+
+def ask_tell(file: str | Path | Sweep, *overrides: str, name: str | None = None) -> AskTell:
+    """A sweep for your own training code: it is asked for experiments, and told what came of them. Ray takes no part.
+
+    Searchers, seeds, constraints, `budget.trials` and `warm_start` work as in any sweep, and so do records, leaderboard
+    and page; schedulers, which look at epochs, do not. Given the folder of such a sweep, it goes on where it was.
+
+    Args:
+        file: a sweep file, a `Sweep`, or the folder of a sweep that was begun so.
+        overrides: as of `sweep`.
+        name: of its folder below `runs/`; without one, a free number.
+
+    Raises:
+        ConfigError: a wrong file, key or value, a section that ask and tell do not serve, or a sweep that another
+            process works on.
+
+    >>> import lstm_lab as lab
+    >>> rates = lab.Sweep(title="Rates", experiment=DEMAND.dump(), space={"optimizer.lr": {"grid": [0.001, 0.01]}})
+    >>> with lab.ask_tell(rates) as sweep:
+    ...     while trial := sweep.ask():
+    ...         sweep.tell(trial, abs(trial.experiment.optimizer.lr - 0.01))
+    >>> sweep.best.overrides
+    {'optimizer.lr': 0.01}
+    """
+    from lstm_lab.provenance import command_line
+    from lstm_lab.sweeps.ask_tell import AskTell, check
+    from lstm_lab.sweeps.spec import load_sweep as read_sweep_file
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.store.record import is_sweep
+    from lstm_lab.workflow import create_sweep
+
+    if isinstance(file, str | Path) and is_sweep(Path(file)):
+        if overrides:
+            raise ConfigError(f"override '{overrides[0]}': a sweep that was begun keeps its file")
+        return AskTell(SweepFolder.open(file))
+    found = read_sweep_file(file, overrides) if isinstance(file, str | Path) else file.with_absolute_paths()
+    check(found)
+    stem = Path(file).stem if isinstance(file, str | Path) else "sweep"
+    return AskTell(create_sweep(found, name=name, stem=stem, command=command_line()))
 
 
 def load_run(path: str | Path) -> TrainedRun:

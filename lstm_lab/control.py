@@ -60,6 +60,12 @@ class Request:
         return printable(f"{PAST[self.action]} by {self.by} at {self.at}")
 
 
+def requests_of(folder: Path) -> list[Request]:
+    """Every request that was made for a run or sweep, obeyed or not, oldest first."""
+    rows = [row for row in files.read_jsonl(folder / files.REQUESTS) if fits(row, RequestRow)]
+    return [Request(row["action"], row["by"], row["at"], row.get("trial")) for row in rows]
+
+
 class Requests:
     """The requests since this was made, for the process that holds the lock on a folder."""
 
@@ -77,9 +83,9 @@ class Requests:
             return []
         if size == self._size:
             return []
-        rows = [row for row in files.read_jsonl(self.path) if fits(row, RequestRow)]
-        seen, self._num_seen, self._size = self._num_seen, len(rows), size
-        return [Request(row["action"], row["by"], row["at"], row.get("trial")) for row in rows[seen:]]
+        made = requests_of(self.path.parent)
+        seen, self._num_seen, self._size = self._num_seen, len(made), size
+        return made[seen:]
 
 
 def request(folder: Path, action: Action, trial: str | None = None) -> Request:

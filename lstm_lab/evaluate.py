@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
 
 import torch
 
@@ -45,13 +45,37 @@ def load_weights(learner: Learner, run: Run) -> int:
     return epochs_in(content) - 1
 
 
+class MeanPrediction(Protocol):
+    """Predictions that are means: over dropout, or over models."""
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """(B, ...) logits of the mean prediction for the next batch of a split."""
+
+    def details(self) -> dict[str, object]:
+        """Plain values for the record of an evaluation."""
+
+
+class Ensemble:
+    """The mean prediction of several learners of one experiment, trained with other seeds."""
+
+    def __init__(self, learners: Sequence[Learner]) -> None:
+        self.learners = learners
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        found = torch.stack([learner.logits(batch) for learner in self.learners])
+        return self.learners[0].task.mean_logits(found)
+
+    def details(self) -> dict[str, object]:
+        return {}
+
+
 def scores_of(
-    learner: Learner, split: Split, batch_size: int, sampler: DropoutSampler | None = None
+    learner: Learner, split: Split, batch_size: int, sampler: MeanPrediction | None = None
 ) -> tuple[dict[str, float], dict[str, object]]:
     """Loss and every metric of a learner over a whole split, and the details that its metrics add.
 
     Args:
-        sampler: of the learner, whose mean predictions are scored; None: its predictions without dropout.
+        sampler: whose mean predictions are scored; None: those of the learner, without dropout.
     """
     logits_of = learner.logits if sampler is None else sampler.logits
     metrics, total, count = learner.task.metrics(), 0.0, 0.0
@@ -135,4 +159,29 @@ def evaluate(
     )
     if split == "test":
         run.complete_test_evaluation(number, scores.dump())
+    return scores
+
+
+def score_ensemble(runs: Sequence[Run], accelerator: Accelerator | None = None) -> dict[str, float]:
+    """Score the mean prediction of several runs on the test split, beside the evaluation of each, which counts it.
+
+    Args:
+        runs: of one experiment, trained with different seeds on the same data, and evaluated already.
+        accelerator: as of `evaluate`.
+    """
+    experiment = recorded_experiment(runs[0])
+    dataset, batch_size, learners = experiment.data.build(), 4 * experiment.data.batch_size, []
+    for run in runs:
+        links.check_links(run.path)
+        check_same_data(run, dataset)
+        learner = build(recorded_experiment(run), dataset)
+        load_weights(learner, run)
+        learners.append(learner.to(experiment.trainer.device(accelerator)))
+    first, ensemble = learners[0], Ensemble(learners)
+    with torch.inference_mode():
+        validation = ((ensemble.logits(batch), batch) for batch in Loader(dataset.validation, batch_size))
+        calibration = first.task.calibrate(validation)
+    if calibration is not None:
+        first.task.load_calibration(calibration)
+    scores, _ = scores_of(first, dataset.test_split(), batch_size, ensemble)
     return scores

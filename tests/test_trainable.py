@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from lstm_lab.experiment import Experiment
 from lstm_lab.sweeps.execution import trainable
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
+from lstm_lab.sweeps.execution.tune_decider import OrderedTrial
 from lstm_lab.sweeps.schedulers import Scheduler
 
 
@@ -47,6 +48,16 @@ def test_the_median_decides_at_any_epoch_and_a_population_is_compared_at_its_int
     assert Scheduler.members["median"].Config().build().decision_epochs(20) is None
     for name in ("pbt", "pb2"):
         assert Scheduler.members[name].Config().build().decision_epochs(20) == [5, 10, 15]
+
+
+def test_the_median_never_asks_tune_to_pause_a_trial():
+    """A pause needs a checkpoint of Tune's, which our trials do not write."""
+    tunes = Scheduler.members["median"].Config().build().tune_scheduler(20, "m", "min")
+    trial, waiting = OrderedTrial(0), SimpleNamespace(trial_id="b", status="PENDING")
+    controller = SimpleNamespace(get_live_trials=lambda: [trial, waiting])
+    tunes.on_trial_add(controller, trial)
+    answers = [tunes.on_trial_result(controller, trial, {"epochs": n, "m": 1.0}) for n in range(1, 9)]
+    assert set(answers) == {"CONTINUE"}
 
 
 @pytest.fixture

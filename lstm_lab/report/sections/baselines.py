@@ -32,10 +32,14 @@ class Baselines(ReportSection):
         return [Subsection(remarks=remarks, tables=[
             scores_table(
                 f"{fmt.capitalized(split)} split", label, model, baselines, skills, sweep.metric,
-                ((sweep.summary or {}).get("winner") or {}).get(f"{split}_std"), sweep.repeat_noun,
+                _winner(sweep).get(f"{split}_std"), sweep.repeat_noun, _winner(sweep).get(f"{split}_ensemble"),
             )
             for label, split, model, baselines, skills in sweep_scores(sweep)
         ])]  # fmt: skip
+
+
+def _winner(sweep: SweepRecord) -> Row:
+    return (sweep.summary or {}).get("winner") or {}
 
 
 def sweep_scores(sweep: SweepRecord) -> list[tuple[str, str, Row, dict[str, Row], Row]]:
@@ -68,7 +72,7 @@ def _run_table(row: Row, monitor: str) -> Table:
 
 def scores_table(
     caption: str, label: str, model: Metrics, baselines: Mapping[str, Metrics], skills: Row, monitor: str,
-    std: Metrics | None = None, noun: str = "seed",
+    std: Metrics | None = None, noun: str = "seed", ensemble: Metrics | None = None,
 ) -> Table:  # fmt: skip
     """Model and baselines, one row each.
 
@@ -77,10 +81,12 @@ def scores_table(
         monitor: the monitored metric.
         std: of the model's scores over its trials; None for one trial.
         noun: what those are called, seed or fold.
+        ensemble: scores of the mean prediction of several seeds.
     """
     metrics = [name for name in model if not baselines or any(name in row for row in baselines.values())]
     compared = compared_metric(monitor, model, baselines.values())
     above = {label: model, **({f"std over {noun}s": std} if std else {})}
+    above |= {f"ensemble of the {noun}s": ensemble} if ensemble else {}
     rows = {**above, **baselines}
     columns = [
         Column(""),

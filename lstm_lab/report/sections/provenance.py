@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from lstm_lab.control import requests_of
 from lstm_lab.example_records import AnyExamples
 from lstm_lab.files import Row
 from lstm_lab.records import RunRecord
@@ -62,6 +63,8 @@ def sweep_origin(sweep: SweepRecord) -> Items:
         ("searcher", fmt.value(spec.get("searcher") or fmt.MISSING)),
         ("scheduler", fmt.value(spec.get("scheduler") or fmt.MISSING)),
         ("resources", fmt.value(spec.get("resources") or fmt.MISSING) + " per trial"),
+        ("decisions", _order(spec)),
+        *_by_hand(sweep),
     ]
     if wandb:
         items.append(("W&B", f"{wandb.get('mode')}, {fmt.plural(wandb.get('runs') or 0, 'run')}"))
@@ -77,6 +80,20 @@ def _digests(sweep: SweepRecord) -> set[str]:
         if trial.record and (digest := (trial.record.about.get("data") or {}).get("digest")):
             by_fold.setdefault(trial.fold, set()).add(digest)
     return max(by_fold.values(), key=len, default=set())
+
+
+def _order(spec: Row) -> str:
+    """In which order configurations were suggested and trials were stopped."""
+    if spec.get("order") != "virtual":
+        return "as results arrived: another machine, or another run, may decide otherwise"
+    return f"on the virtual clock, {spec.get('max_concurrent_trials')} trials at once: the same on any machine"
+
+
+def _by_hand(sweep: SweepRecord) -> Items:
+    """What people asked for while it ran: the sweep is then no function of its file alone."""
+    made = requests_of(sweep.path)
+    texts = (f"{each.action} {each.trial or 'the sweep'}: {each.by}, {fmt.timestamp(each.at)}" for each in made)
+    return [("by hand", "; ".join(texts))] if made else []
 
 
 def run_origin(run: RunRecord) -> Items:

@@ -51,6 +51,11 @@ def run_phases(
 ) -> Row:  # fmt: skip
     """`execute_sweep`, in a process in which Ray may be imported."""
     started = time.monotonic()
+    if folder.about.get("ask_tell"):
+        raise ConfigError(
+            f"{folder.path}: its trials are trained by other code; go on in Python: "
+            f"lstm_lab.ask_tell({str(folder.path)!r})"
+        )
     with folder.lock():
         requests = Requests(folder.path)
         before, interrupted = folder.about.get("seconds", 0.0), threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
@@ -38,6 +39,9 @@ class Median(Scheduler, name="median"):
             mode=mode,
             grace_period=self.grace_period,
             min_samples_required=self.min_samples_required,
+            # Else it pauses a trial for one that waits, while there are too few for a median. That needs one of Tune's
+            # checkpoints, and ours are in the run folder.
+            min_time_slice=math.inf,  # type: ignore[arg-type]  # It is only compared.
         )
 
     def to_wandb(self) -> WandbEarlyStopping:

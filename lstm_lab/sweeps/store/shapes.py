@@ -85,6 +85,7 @@ class SweepAbout(Shape):
     scratch: str | None = None
     ended: str | None = None
     stopped: StoppedBy | None = None
+    ask_tell: bool | None = None
     confirmed: list[int] | None = None
     warm_start: WarmStart | None = None
 
@@ -140,6 +141,8 @@ class Winner(Shape):
     test: Metrics | None = None
     """Of several seeds of its configuration the mean."""
     test_std: Metrics | None = None
+    test_ensemble: Metrics | None = None
+    """Scores of the mean prediction of the seeds."""
     test_trials: list[TrialId] | None = None
 
 

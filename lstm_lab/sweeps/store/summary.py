@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 from lstm_lab import config, files, printable, tracking
 from lstm_lab.config import Fault
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluate import evaluate, score_ensemble
 from lstm_lab.experiment import Accelerator
 from lstm_lab.files import Row
 from lstm_lab.scores import Scores
@@ -66,7 +66,10 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
             "test": None,
         }
         _keep_test_scores(folder, content)
-        _enter(content, evaluate(folder.run(won.id), "validation"))
+        if folder.about.get("ask_tell"):  # Other code has trained it: there is no checkpoint to evaluate.
+            content["winner"]["validation"] = {base.monitor.removeprefix("val/"): won.value}
+        else:
+            _enter(content, evaluate(folder.run(won.id), "validation"))
         write_best(folder, sweep, ranked[0], won)
     sending.join()
     content["wandb"] = audit(folder, wandb)
@@ -106,7 +109,8 @@ def _keep_test_scores(folder: SweepFolder, content: Row) -> None:
         before = read_summary(folder.path) or {}
     won = before.get("winner") or {}
     if won.get("test") is not None and won.get("trial") == content["winner"]["trial"]:
-        content["winner"] |= {key: won[key] for key in ("test", "test_std", "test_trials") if key in won}
+        kept = ("test", "test_std", "test_trials", "test_ensemble")
+        content["winner"] |= {key: won[key] for key in kept if key in won}
         for name in ("baselines", "skill"):
             content[name]["test"] = (before.get(name) or {}).get("test")
 
@@ -115,6 +119,7 @@ def _enter(content: Row, scores: Scores) -> None:
     content["winner"][scores.split] = scores.model
     if trials := scores.details.get("trials"):
         content["winner"] |= {f"{scores.split}_trials": trials, f"{scores.split}_std": scores.details["std"]}
+        content["winner"][f"{scores.split}_ensemble"] = scores.details.get("ensemble")
     content["baselines"][scores.split] = scores.baselines
     content["skill"][scores.split] = scores.skill
     if notes := scores.details.get("notes"):
@@ -149,7 +154,7 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, s
     """Evaluate the best configuration on the test split, and enter the scores into summary.json.
 
     Of several seeds each is evaluated and the scores are their means: the best seed on the validation split alone would
-    be the luckiest. Their std and the trials are in `details`.
+    be the luckiest. Their std, the trials and the scores of their ensemble, the mean prediction, are in `details`.
 
     Args:
         accelerator: None: that of the trial's experiment, or the CPU where there is no GPU.
@@ -171,7 +176,12 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, s
     found = {
         trial: evaluate(folder.run(trial), "test", accelerator=accelerator, samples=samples) for trial in (best, *seeds)
     }
-    scores = over_seeds(found, folder.sweep.repeat_noun) if seeds else found[best]
+    scores = found[best]
+    if seeds:
+        scores = over_seeds(found, folder.sweep.repeat_noun)
+        runs = [folder.run(trial) for trial in found]
+        if len({config.canonical_json(run.experiment["data"]) for run in runs}) == 1:  # Not folds.
+            scores.details["ensemble"] = score_ensemble(runs, accelerator)
     _enter(content, scores)
     files.write_json(folder.path / files.SUMMARY, content)
     return scores
