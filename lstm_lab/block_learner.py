@@ -91,6 +91,8 @@ class BlockLearner(Learner):
         steps, optimizer = loop.manual_optimization.optim_step_progress, self.trainer.optimizers[0]
         seed, total, last = self._seed(), self._total_steps(), int(self.trainer.num_training_batches) - 1
         end = time.monotonic() + BLOCK_SECONDS
+        if self.direct is not None:
+            self.direct.begin_block()
         for number, batch in enumerate(block, first):
             if number > first:
                 loop.batch_progress.increment_by(1)
@@ -119,10 +121,11 @@ class BlockLearner(Learner):
 
     def _direct_gradient(self, model: DirectModel, batch: Batch) -> None:
         """Loss and gradients of a batch without autograd's graph."""
-        logits = model.forward(*self.task.model_inputs(batch))
-        loss, gradient = self.task.loss_gradient(logits, batch)
-        self.step.count(loss, batch)
-        model.backward(gradient)
+        with torch.no_grad():
+            logits = model.forward(*self.task.model_inputs(batch))
+            loss, gradient = self.task.loss_gradient(logits, batch)
+            self.step.count(loss, batch)
+            model.backward(gradient)
 
 
 def blocks_suffice(precision: str, callbacks: Sequence[Callback]) -> bool:

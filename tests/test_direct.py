@@ -41,9 +41,11 @@ def gradients(learner, batch, direct):
     learner.zero_grad()
     if direct:
         model = DirectModel(learner.model)
-        logits = model.forward(*learner.task.model_inputs(batch))
-        loss, gradient = learner.task.loss_gradient(logits, batch)
-        model.backward(gradient)
+        model.begin_block()
+        with torch.no_grad():
+            logits = model.forward(*learner.task.model_inputs(batch))
+            loss, gradient = learner.task.loss_gradient(logits, batch)
+            model.backward(gradient)
     else:
         output = learner.model(*learner.task.model_inputs(batch))
         logits = output.logits
@@ -88,7 +90,10 @@ def test_in_double_precision_gradients_are_those_of_torchs_layers():
     expected = torch.autograd.grad(loss, list(model.parameters()))
     learner.step.begin(StepKey(3, 7))
     direct = DirectModel(model)
-    logits = direct.forward(x, batch.lengths).requires_grad_()
+    direct.begin_block()
+    with torch.no_grad():
+        logits = direct.forward(x, batch.lengths)
+    logits.requires_grad_()
     direct.backward(torch.autograd.grad(cross_entropy(logits, y), logits)[0])
     for parameter, gradient in zip(model.parameters(), expected, strict=True):
         torch.testing.assert_close(parameter.grad, gradient, rtol=1e-10, atol=1e-12)

@@ -35,13 +35,13 @@ class LayerPass:
     A forward pass overwrites what the one before it returned; each is followed by one backward pass at most.
 
     Args:
-        layer: with the weights, whose gradients `backward` writes into their `.grad`.
+        layer: with the weights, whose gradients `backward` writes into their `.grad`, which must be there.
         reverse: read each sample from its last step to its first.
     """
 
     def __init__(self, layer: EngineLayer, reverse: bool = False) -> None:
         self.layer, self.reverse, self.engine = layer, reverse, require_engine()
-        self.shape: tuple[int, ...] = ()
+        self.shape = torch.Size()
         """Of the input that there is memory for."""
         self.x = self.lengths = torch.empty(0)
 
@@ -52,7 +52,15 @@ class LayerPass:
         )  # fmt: skip
         inputs = Inputs(x, None, None, *layer.weights, None)
         (self.outputs, self.h, self.c), self.saved, self.call = prepare(options, inputs, training=True)
-        self.options, self.shape = options, tuple(x.shape)
+        self.options, self.shape = options, x.shape
+        self.bind()
+
+    def bind(self) -> None:
+        """Look up where weights and their gradients are, after either may have been given another place in memory."""
+        if self.shape:
+            call, weights = self.call, self.layer.weights
+            call.W, call.U, call.b_ih, call.b_hh = (weight.data_ptr() for weight in weights)
+            call.dW, call.dU, call.db_ih, call.db_hh = (pointer(weight.grad) for weight in weights)
 
     options: Options
     saved: Saved
@@ -81,17 +89,16 @@ class LayerPass:
             dense(x),
             lengths.to("cpu", torch.int64).contiguous(),
         )  # Read in both passes.
-        if tuple(x.shape) != self.shape:
+        if x.shape != self.shape:
             self._allocate(x, lengths)
-        call, (_, U, b_ih, b_hh) = self.call, self.layer.weights
+        call = self.call
         call.x, call.lengths = x.data_ptr(), lengths.data_ptr()
         call.x_stride_b, call.x_stride_t = x.stride(0), x.stride(1)
-        call.W, call.U, call.b_ih, call.b_hh = W.data_ptr(), U.data_ptr(), b_ih.data_ptr(), b_hh.data_ptr()
         run(self.engine.forward[x.dtype], call, self.options, self.saved)
         return self.outputs, self.h
 
     def backward(self, d_outputs: Tensor | None, dh: Tensor | None, needs_dx: bool) -> Tensor | None:
-        """Write the gradients of the weights.
+        """Write the gradients of the weights to where `bind` found them.
 
         Args:
             d_outputs: (B, T, H) gradient of the outputs; its padding is not read. None: zero.
@@ -101,11 +108,10 @@ class LayerPass:
             That of x, (B, T, I); None where it is not needed.
         """
         call = self.call
-        d_outputs, dh = (None if grad is None else dense(grad) for grad in (d_outputs, dh))
+        d_outputs, dh = None if d_outputs is None else dense(d_outputs), None if dh is None else dense(dh)
         dx = torch.empty_like(self.x) if needs_dx else None
         call.dout, call.dhT, call.dx = pointer(d_outputs), pointer(dh), pointer(dx)
         if d_outputs is not None:
             call.dout_stride_b, call.dout_stride_t = d_outputs.stride(0), d_outputs.stride(1)
-        call.dW, call.dU, call.db_ih, call.db_hh = (pointer(p.grad) for p in self.layer.weights)
         run(self.engine.backward[self.x.dtype], call, self.options, self.saved)
         return dx

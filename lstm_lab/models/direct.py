@@ -8,6 +8,7 @@ small model it takes less than half of the time, most of which autograd spends a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import cast
 
 import torch
@@ -66,7 +67,7 @@ def _has_hooks(module: nn.Module) -> bool:
 
 
 class DirectModel:
-    """The passes of one model, with memory that is kept from batch to batch.
+    """The passes of one model, with memory that is kept from batch to batch; to be called under `torch.no_grad()`.
 
     Args:
         model: without an `obstacle`. It stays in training mode while this is used.
@@ -74,20 +75,32 @@ class DirectModel:
 
     def __init__(self, model: Model) -> None:
         assert isinstance(model, SequenceModel)
-        self.model, self.encoder = model, model.encoder
-        self.head = cast("nn.Linear", model.head)
+        # Attributes of this object: those of a module take longer to look up than some operations to run.
+        self.embedding, self.pooling, self.hidden_size = model.embedding, model.pooling, model.encoder.hidden_size
+        head, encoder = cast("nn.Linear", model.head), model.encoder
+        self.weight, self.bias = head.weight, head.bias
         self.layers = [
-            [LayerPass(cast("EngineLayer", cell.engine_layer()), bool(direction))
-             for direction, cell in enumerate(self.encoder.cells(layer))]
-            for layer in range(len(self.encoder.layers))
-        ]  # fmt: skip
-        self.sites = [cast("Site", site) for site in self.encoder.sites]
+            [LayerPass(cast("EngineLayer", cell.engine_layer()), bool(k)) for k, cell in enumerate(encoder.cells(i))]
+            for i in range(len(encoder.layers))
+        ]
+        sites = [*cast("Iterable[Site]", encoder.sites), model.output_site]
+        *self.sites, self.output_site = (site if len(site.noises) else None for site in sites)
         self.masks: list[list[Tensor]] = [[] for _ in self.sites]
         """Factors at each site, of the batch in progress."""
         self.embedding_masks: list[Tensor] = []
         self.output_masks: list[Tensor] = []
 
-    @torch.no_grad()
+    def begin_block(self) -> None:
+        """Before batches between which nobody else gives parameters or gradients another place in memory."""
+        for layer in (layer for directions in self.layers for layer in directions):
+            for weight in layer.layer.weights:
+                gradient_of(weight)
+            layer.bind()
+        self.weight_gradient, self.bias_gradient = gradient_of(self.weight), gradient_of(self.bias)
+
+    weight_gradient: Tensor
+    bias_gradient: Tensor
+
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """Logits, as `Model.forward` computes them from a zero state.
 
@@ -95,20 +108,22 @@ class DirectModel:
             x: (B, T, I), or token numbers (B, T).
             lengths: (B,) valid steps, on the CPU.
         """
-        if self.model.embedding is not None:
+        if self.embedding is not None:
             self.tokens = x
-            x = self._embedded(self.model.embedding, x)
+            x = self._embedded(self.embedding, x)
         ends: list[Tensor] = []
-        for i, (site, directions) in enumerate(zip(self.sites, self.layers, strict=True)):
-            x, self.masks[i] = site.masked(x)
+        for i, directions in enumerate(self.layers):
+            site = self.sites[i]
+            if site is not None:
+                x, self.masks[i] = site.masked(x)
             passed = [layer.forward(x, lengths) for layer in directions]
             outputs, ends = [output for output, _ in passed], [end for _, end in passed]
             x = outputs[0] if len(outputs) == 1 else torch.cat(outputs, -1)
         self.encoded = Encoded(x, ends[0] if len(ends) == 1 else torch.cat(ends, -1), (), lengths)
-        pooling = self.model.pooling
-        self.pooled = x if pooling is None else pooling(self.encoded, lengths)[0]
-        self.features, self.output_masks = self.model.output_site.masked(self.pooled)
-        return nn.functional.linear(self.features, self.head.weight, self.head.bias)
+        self.pooled = self.features = x if self.pooling is None else self.pooling.forward(self.encoded, lengths)[0]
+        if self.output_site is not None:
+            self.features, self.output_masks = self.output_site.masked(self.pooled)
+        return nn.functional.linear(self.features, self.weight, self.bias)
 
     tokens: Tensor
     encoded: Encoded
@@ -119,51 +134,47 @@ class DirectModel:
         vectors, self.embedding_masks = embedding.site.masked(embedding.weight)
         return nn.functional.embedding(tokens, vectors, embedding.padding_idx)
 
-    @torch.no_grad()
     def backward(self, gradient: Tensor) -> None:
-        """Write the gradient of every parameter into its `.grad`, in place where there is one.
+        """Write the gradient of every parameter into its `.grad`, in place but for that of the embedding.
 
         Args:
             gradient: of the logits that `forward` returned last.
         """
         d = self._head_backward(gradient)
-        d_outputs, d_final = self._pooling_backward(d)
+        d_outputs, d_final = (d, None) if self.pooling is None else self.pooling.backward(d, self.encoded, self.pooled)
         for i in reversed(range(len(self.layers))):
-            needs_dx = i > 0 or self.model.embedding is not None
+            needs_dx = i > 0 or self.embedding is not None
             dx = self._layer_backward(self.layers[i], d_outputs, d_final, needs_dx)
             d_outputs, d_final = None if dx is None else _times(dx, self.masks[i]), None
-        if self.model.embedding is not None and d_outputs is not None:
-            self._embedding_backward(self.model.embedding, d_outputs)
+        if self.embedding is not None and d_outputs is not None:
+            self._embedding_backward(self.embedding, d_outputs)
 
     def _head_backward(self, gradient: Tensor) -> Tensor:
         """The gradient of what the pooling returned."""
-        weight, bias = self.head.weight, self.head.bias
-        flat, features = gradient.reshape(-1, len(weight)), self.features.reshape(-1, weight.shape[1])
-        torch.mm(flat.t(), features, out=gradient_of(weight))
-        torch.sum(flat, 0, out=gradient_of(bias))
-        return _times((flat @ weight).view(self.features.shape), self.output_masks)
-
-    def _pooling_backward(self, d: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """The gradients of `Encoded.outputs` and `Encoded.final`."""
-        pooling = self.model.pooling
-        return (d, None) if pooling is None else pooling.backward(d, self.encoded, self.pooled)
+        features = self.features
+        if features.dim() == 3:  # A target at each step.
+            gradient, features = gradient.flatten(0, 1), features.flatten(0, 1)
+        torch.mm(gradient.t(), features, out=self.weight_gradient)
+        torch.sum(gradient, 0, out=self.bias_gradient)
+        d = torch.mm(gradient, self.weight)
+        return _times(d if features is self.features else d.view_as(self.features), self.output_masks)
 
     def _layer_backward(
         self, directions: list[LayerPass], d_outputs: Tensor | None, d_final: Tensor | None, needs_dx: bool
     ) -> Tensor | None:
         """The gradient of a layer's input; None where it is not needed."""
-        H, total = self.encoder.hidden_size, None
+        if len(directions) == 1:
+            return directions[0].backward(d_outputs, d_final, needs_dx)
+        H, parts = self.hidden_size, []
         for k, layer in enumerate(directions):
-            own_outputs, own_final = (None if d is None else d.narrow(-1, k * H, H) for d in (d_outputs, d_final))
-            for parameter in layer.layer.weights:
-                gradient_of(parameter)
-            dx = layer.backward(own_outputs, own_final, needs_dx)
-            total = dx if total is None or dx is None else total + dx
-        return total
+            own = [None if d is None else d.narrow(-1, k * H, H) for d in (d_outputs, d_final)]
+            parts.append(layer.backward(own[0], own[1], needs_dx))
+        first, second = parts
+        return None if first is None or second is None else first + second
 
     def _embedding_backward(self, embedding: TokenEmbedding, d: Tensor) -> None:
         count, padding = embedding.num_embeddings, embedding.padding_idx
-        vectors = torch.ops.aten.embedding_dense_backward(d, self.tokens, count, padding, False)
+        vectors = torch.ops.aten.embedding_dense_backward.default(d, self.tokens, count, padding, False)
         embedding.weight.grad = _times(vectors, self.embedding_masks)
 
 

@@ -47,7 +47,7 @@ class ClipByNorm(Clipping):
         # As `torch.nn.utils.clip_grad_norm_`, whose checks cost more than this does for a small model.
         norm: Tensor = torch.linalg.vector_norm(torch.stack(norms(gradients)))
         if self.limit < float("inf"):
-            scale(gradients, torch.clamp(self.limit / (norm + 1e-6), max=1.0))
+            scale(gradients, (norm + 1e-6).reciprocal_().mul_(self.limit).clamp_(max=1.0))
         return norm
 
 
