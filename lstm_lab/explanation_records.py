@@ -82,6 +82,8 @@ class Channel(Plain):
     """Mean increase of the loss when it is permuted over samples; None where that was left out."""
     std: float | None
     """Standard deviation over repetitions."""
+    occluded: float | None = None
+    """Share of the change of the prediction when it is put to zero; None where that was left out."""
 
 
 class TokenAttribution(Plain):
@@ -162,6 +164,10 @@ class Explanation(Plain):
     """Share of the absolute integrated gradients by lag from the last step, 0 first."""
     tokens: list[TokenAttribution]
     """Of the shown text; empty for numbers."""
+    occlusion: list[float] = []
+    """Share of the change of the prediction when a tenth of the steps is put to zero, the last ones first."""
+    attention: list[float] = []
+    """Mean attention weight by lag from the last step, 0 first; empty for a model without attention."""
     integration_error: float
     """Largest relative difference between the sum of integrated gradients and what they must sum to."""
     loss: float | None

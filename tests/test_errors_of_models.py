@@ -40,6 +40,15 @@ def test_the_temperature_is_that_of_the_labels(temperature):
     assert fit_temperature(logits, torch.full_like(y, -1)) == 1.0
 
 
+def test_few_correct_predictions_do_not_make_a_model_certain():
+    y = torch.arange(30) % 2
+    logits = 4.0 * torch.nn.functional.one_hot(y, 2) + 0.1 * torch.randn(
+        30, 2, generator=torch.Generator().manual_seed(0)
+    )
+    p = (logits / fit_temperature(logits, y)).softmax(1).max(1).values
+    assert 0.9 < p.mean() < 0.999
+
+
 def test_sets_of_classes_hold_the_target_as_often_as_they_say():
     logits, y = drawn(2.0)
     threshold = fit_threshold(logits, y)

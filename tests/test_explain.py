@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,13 +16,17 @@ from lstm_lab.cells import Cell
 from lstm_lab.config import to_yaml
 from lstm_lab.data.base import Batch
 from lstm_lab.experiment import Experiment
-from lstm_lab.explain.attribution import integrated_gradients, permutation_importance
+from lstm_lab.explain.attribution import integrated_gradients, occlusion, permutation_importance
+from lstm_lab.explain.collect import attention_by_lag
 from lstm_lab.explain.gates import dead_units, gate_statistics
 from lstm_lab.explain.memory import by_lag, exponential_fit, half_lives, lag_profile, observe_layers
 from lstm_lab.explain.observe import observed
-from lstm_lab.explanation_records import read_explanation
+from lstm_lab.explanation_records import TokenAttribution, read_explanation
 from lstm_lab.models.base import Model, Output
 from lstm_lab.models.encoder import Encoder
+from lstm_lab.report.parts.content import Page, Section, Subsection, Summary
+from lstm_lab.report.parts.network import marked_tokens
+from lstm_lab.report.parts.render import to_html, to_markdown
 
 B, T, IN, H = 5, 40, 3, 4
 LENGTHS = torch.tensor([T, 31, T, 17, T])
@@ -160,6 +165,40 @@ def test_integrated_gradients_of_a_linear_model_are_its_terms():
     close(found.values[rows, last], terms * terms.sum(1, keepdim=True).sign())
     found.values[rows, last] = 0.0
     assert not found.values.any()
+
+
+def test_occlusion_of_a_linear_model_is_the_size_of_its_terms():
+    """f reads the last step alone, channel 1 twice as strongly as channel 0, and channel 2 not at all."""
+    x = torch.ones(B, T, IN)
+    found = occlusion(Linear([1.0, -2.0, 0.0]), x, LENGTHS, max_channels=8)
+    assert found.windows == [1.0] + [0.0] * 9  # The last tenth of each sequence, whatever its length.
+    assert found.channels == pytest.approx([1 / 3, 2 / 3, 0.0])
+    assert occlusion(Linear([1.0, -2.0, 0.0]), x, LENGTHS, max_channels=2).channels == []
+
+
+class Attends(Model):
+    """Attention on three observed steps; a step known in advance follows."""
+
+    def forward(self, x, lengths):
+        weights = torch.tensor([0.5, 0.3, 0.2]).expand(len(x), 3)
+        return Output(x.sum((1, 2)), None, weights.unsqueeze(1).expand(-1, 4, -1))
+
+
+def test_attention_counts_lags_from_the_last_step_that_it_weights():
+    x, lengths = torch.ones(2, 4, 1), torch.tensor([4, 4])
+    assert attention_by_lag(Attends(), x, lengths) == pytest.approx([0.2, 0.3, 0.5])
+    assert attention_by_lag(Linear([1.0]), x, lengths) == []
+
+
+def test_words_are_marked_relative_to_the_strongest():
+    tokens = [TokenAttribution(token="good", value=0.4), TokenAttribution(token="<film>", value=-0.1)]
+    marked = marked_tokens(SimpleNamespace(tokens=tokens))
+    assert marked == [("good", 1.0), ("<film>", -0.25)]
+    page = Page("t", "", "", Summary("h"), (), [Section("n", "N", [Subsection(marked=marked)])]).without_empty()
+    html = to_html(page)
+    assert 'class="for" style="--share:70%"' in html
+    assert "&lt;film&gt;" in html
+    assert "**good**" in to_markdown(page)
 
 
 @pytest.mark.parametrize("cell", ["lstm", "gru", "slstm"])

@@ -78,8 +78,12 @@ class _Inputs:
         self._original: Tensor | None = None
 
     @contextmanager
-    def scaled(self, factor: float) -> Iterator[Tensor]:
-        """What to pass to the model."""
+    def scaled(self, factor: float | Tensor) -> Iterator[Tensor]:
+        """What to pass to the model.
+
+        Args:
+            factor: one number, or one for each step (B, T, 1) or channel (1, 1, I).
+        """
         if self.x.is_floating_point():
             self._original = self.x
             self._leaf = (self.x * factor).requires_grad_()
@@ -107,6 +111,49 @@ class _Inputs:
         """The same for a factor of 1."""
         assert self._original is not None
         return self._original
+
+
+WINDOWS = 10
+"""Parts of a sequence, by distance from its last step, that are occluded one after another."""
+
+
+class Occlusion(NamedTuple):
+    """How far the prediction moves when a part of the input is put to zero (Zeiler & Fergus, 2014)."""
+
+    windows: list[float]
+    """Share of each tenth of the steps, the last ones first."""
+    channels: list[float]
+    """Share of each channel; empty for tokens, and for more than `MAX_CHANNELS`."""
+
+
+def occlusion(model: Model, x: Tensor, lengths: Tensor, max_channels: int) -> Occlusion:
+    """|f(x) - f(x without the part)|, the mean over samples, as shares of the sum over parts.
+
+    Args:
+        model: in evaluation mode.
+        x, lengths: as `Model.forward` takes them.
+        max_channels: above which no channel is occluded.
+    """
+    inputs = _Inputs(model, x)
+    back = lengths.unsqueeze(1) - 1 - torch.arange(x.shape[1])  # (B, T) steps back from the last one
+    tenth = (WINDOWS * back / lengths.unsqueeze(1)).floor().unsqueeze(2)
+    with torch.no_grad():
+        whole = model(x, lengths).logits.flatten(1)
+
+        def moved(factor: Tensor) -> float:
+            with inputs.scaled(factor) as passed:
+                return float((model(passed, lengths).logits.flatten(1) - whole).norm(dim=1).mean())
+
+        windows = [moved((tenth != part).to(whole)) for part in range(WINDOWS)]
+        channels = []
+        if x.is_floating_point() and x.shape[2] <= max_channels:
+            channels = [moved((torch.arange(x.shape[2]) != channel).to(whole)) for channel in range(x.shape[2])]
+    return Occlusion(_shares(windows), _shares(channels))
+
+
+def _shares(values: list[float]) -> list[float]:
+    total = sum(values)
+    return [value / total for value in values] if total > 0 else [0.0] * len(values)
 
 
 def permutation_importance(learner: Learner, batch: Batch, channel: int, repeats: int, seed: int = 0) -> list[float]:

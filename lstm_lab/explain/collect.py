@@ -14,7 +14,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, Dataset, NamedChannels, Split
 from lstm_lab.evaluate import load_weights
 from lstm_lab.experiment import recorded_experiment
-from lstm_lab.explain.attribution import Attribution, integrated_gradients, permutation_importance
+from lstm_lab.explain.attribution import Attribution, Occlusion, integrated_gradients, occlusion, permutation_importance
 from lstm_lab.explain.errors import observe_errors
 from lstm_lab.explain.gates import dead_units, gate_statistics
 from lstm_lab.explain.memory import Layer as ObservedLayer
@@ -22,7 +22,7 @@ from lstm_lab.explain.memory import by_lag, half_lives, lag_profile, observe_lay
 from lstm_lab.explain.sampling import evenly
 from lstm_lab.explanation_records import Channel, Explanation, Layer, TokenAttribution, write_explanation
 from lstm_lab.learner import Learner
-from lstm_lab.models.base import TokenDataInfo
+from lstm_lab.models.base import Model, TokenDataInfo
 from lstm_lab.run import Run
 from lstm_lab.training import build, check_same_data
 
@@ -61,7 +61,8 @@ def explain(run: Run, *, sample: int | None = None, num_samples: int = SAMPLES) 
     layers = observe_layers(learner.model, x, lengths)
     initial = observe_layers(start.model, x, lengths)
     attribution = integrated_gradients(learner.model, x, lengths)
-    channels, loss = _channels(learner, dataset, attribution, split)
+    occluded = occlusion(learner.model, x, lengths, MAX_CHANNELS)
+    channels, loss = _channels(learner, dataset, attribution, occluded, split)
     found = Explanation(
         epoch=epoch,
         split="validation",
@@ -73,6 +74,8 @@ def explain(run: Run, *, sample: int | None = None, num_samples: int = SAMPLES) 
         channels=channels,
         lags=_lags(attribution, lengths),
         tokens=_tokens(dataset.info, x[chosen.row, : lengths[chosen.row]], attribution.values[chosen.row]),
+        occlusion=occluded.windows,
+        attention=attention_by_lag(learner.model, x, lengths),
         integration_error=attribution.error,
         loss=loss,
         errors=observe_errors(learner, dataset),
@@ -129,7 +132,7 @@ def _layer(layer: ObservedLayer, before: ObservedLayer, row: int) -> Layer:
 
 
 def _channels(
-    learner: Learner, dataset: Dataset, attribution: Attribution, split: Split
+    learner: Learner, dataset: Dataset, attribution: Attribution, occluded: Occlusion, split: Split
 ) -> tuple[list[Channel], float | None]:
     """Every channel, and the loss that permuting is compared with; none for tokens and streams."""
     size = attribution.values.shape[2]
@@ -152,6 +155,7 @@ def _channels(
                 attribution=shares[channel],
                 permuted=mean(increases) if increases else None,
                 std=stdev(increases) if increases else None,
+                occluded=occluded.channels[channel] if occluded.channels else None,
             )
         )
     return channels, loss
@@ -161,6 +165,18 @@ def _lags(attribution: Attribution, lengths: Tensor) -> list[float]:
     """Share of the absolute attributions by lag from the last step."""
     by_step = torch.from_numpy(by_lag(attribution.values.abs().sum(2), lengths)).nansum(0)
     return (by_step / by_step.sum().clamp(min=1e-12)).tolist()
+
+
+def attention_by_lag(model: Model, x: Tensor, lengths: Tensor) -> list[float]:
+    """Mean weight by lag from the last step that is weighted, over samples and, of a decoder, over the steps ahead."""
+    with torch.no_grad():
+        weights = model(x, lengths).attention
+    if weights is None:
+        return []
+    weights = weights.mean(1) if weights.dim() == 3 else weights
+    steps = (lengths - (x.shape[1] - weights.shape[1])).clamp(min=1)
+    by_step = torch.from_numpy(by_lag(weights, steps)).nanmean(0)
+    return (by_step / by_step.nansum().clamp(min=1e-12)).nan_to_num(0.0).tolist()
 
 
 def _tokens(info: object, tokens: Tensor, values: Tensor) -> Sequence[TokenAttribution]:

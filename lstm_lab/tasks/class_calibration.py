@@ -36,6 +36,8 @@ class ClassCalibration(BaseModel):
 def fit_temperature(logits: Tensor, y: Tensor) -> float:
     """T that minimises the cross-entropy of logits (N, K) / T; 1 without targets.
 
+    Targets are smoothed by 1 / (N + 2), as Platt (1999) does: N correct predictions do not show that none is wrong.
+
     Args:
         y: (N,) classes, below 0 where there is no target.
     """
@@ -44,8 +46,11 @@ def fit_temperature(logits: Tensor, y: Tensor) -> float:
     logits, y = with_target(logits.double(), y)
     if not len(y):
         return 1.0
+    smoothing = 1 / (len(y) + 2)
     found = minimize_scalar(
-        lambda log: float(F.cross_entropy(logits / math.exp(log), y)), bounds=(LOW, HIGH), method="bounded"
+        lambda log: float(F.cross_entropy(logits / math.exp(log), y, label_smoothing=smoothing)),
+        bounds=(LOW, HIGH),
+        method="bounded",
     )
     return math.exp(float(found.x))
 

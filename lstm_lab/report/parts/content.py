@@ -45,10 +45,12 @@ class Subsection:
     code: str = ""
     items: Sequence[tuple[str, str]] = ()
     """Name and value."""
+    marked: Sequence[tuple[str, float]] = ()
+    """Words of a text, and how strongly each is marked: from -1 to 1, in two colours."""
 
     def __bool__(self) -> bool:
         """Text alone makes no subsection: it describes what stands beside it."""
-        return bool(self.tables or self.figures or self.code or self.items)
+        return bool(self.tables or self.figures or self.code or self.items or self.marked)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import math
 from itertools import accumulate
 
 from lstm_lab.explanation_records import Explanation, Layer
+from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLORS, Figure, axis, base_layout, plain_text, to_json
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell, percentages
 
-MAX_NAMED, MAX_ROWS = 12, 20
-"""Units that are named, and channels or tokens that are listed, at most."""
+MAX_NAMED, MAX_ROWS, MAX_MARKED = 12, 20, 400
+"""Units that are named, channels or tokens that are listed, and tokens of a text that are marked, at most."""
 
 
 def gradient_figure(found: Explanation) -> Figure:
@@ -186,12 +187,14 @@ def inputs_table(found: Explanation) -> Table | None:
         [
             Column("channel"),
             Column("attribution", True, "share of the absolute integrated gradients"),
+            Column("occlusion", True, "share of the change of the prediction when it is put to zero"),
             Column("loss when permuted", True, "increase, mean over repetitions"),
             Column("std", True),
         ],
         [
             [Cell(row.name) for row in rows],
             percentages([row.attribution for row in rows]),
+            percentages([row.occluded for row in rows]),
             aligned([row.permuted for row in rows]),
             aligned([row.std for row in rows]),
         ],
@@ -222,12 +225,51 @@ def lag_attribution(found: Explanation) -> Figure | None:
         return None
     shown = found.lags[:200]
     half = next((lag for lag, total in enumerate(accumulate(found.lags)) if total >= 0.5), len(found.lags) - 1)
-    trace = {"type": "bar", "x": list(range(len(shown))), "y": shown, "marker": {"color": "--c1"},
-             "hovertemplate": "%{x} steps back: %{y:.1%}<extra></extra>"}  # fmt: skip
+    trace: Row = {"type": "bar", "x": list(range(len(shown))), "y": shown, "marker": {"color": "--c1"},
+             "name": "integrated gradients", "hovertemplate": "%{x} steps back: %{y:.1%}<extra></extra>"}  # fmt: skip
+    traces = [trace, *([_attention_trace(found.attention[: len(shown)])] if found.attention else [])]
     caption = (
         "Share of the absolute integrated gradients by distance from the last step: half of it lies in the last "
         f"{fmt.plural(half + 1, 'step')}."
         + (f" The first {len(shown)} of {len(found.lags)} are shown." if len(shown) < len(found.lags) else "")
     )
+    caption += " The line is the mean attention weight." if found.attention else ""
     layout = base_layout(260, xaxis=axis("steps back"), yaxis=axis("share", tickformat=".0%"))
-    return Figure("lag-attribution", "attribution over the lag", caption, caption, to_json([trace], layout), 260)
+    return Figure("lag-attribution", "attribution over the lag", caption, caption, to_json(traces, layout), 260)
+
+
+def _attention_trace(weights: list[float]) -> Row:
+    return {"type": "scatter", "mode": "lines", "x": list(range(len(weights))), "y": weights, "name": "attention",
+            "line": {"color": "--c2", "width": 2},
+            "hovertemplate": "%{x} steps back: %{y:.1%}<extra>attention</extra>"}  # fmt: skip
+
+
+def occlusion_figure(found: Explanation) -> Figure | None:
+    """Occlusion of each tenth of the steps beside the attributions in it; None where it was not measured."""
+    if not found.occlusion or len(found.lags) < len(found.occlusion):
+        return None
+    parts = len(found.occlusion)
+    sums = [0.0] * parts
+    for lag, share in enumerate(found.lags):
+        sums[lag * parts // len(found.lags)] += share
+    names = [f"{100 * n // parts} to {100 * (n + 1) // parts} %" for n in range(parts)]
+    traces: list[Row] = [
+        {"type": "bar", "x": names, "y": values, "name": name, "marker": {"color": color},
+         "hovertemplate": f"%{{x}}: %{{y:.1%}}<extra>{name}</extra>"}
+        for name, values, color in (("occlusion", found.occlusion, "--c1"), ("integrated gradients", sums, "--c2"))
+    ]  # fmt: skip
+    caption = (
+        "Share of the change of the prediction when a tenth of the steps is put to zero, beside the share of the "
+        "integrated gradients in it; the last steps are on the left. Where the two differ much, steps act together."
+    )
+    layout = base_layout(260, xaxis=axis("part of the sequence, from its end"), yaxis=axis("share", tickformat=".0%"),
+                         barmode="group")  # fmt: skip
+    return Figure("occlusion", "occlusion", caption, caption, to_json(traces, layout), 260)
+
+
+def marked_tokens(found: Explanation) -> list[tuple[str, float]]:
+    """The shown text, each token marked by its attribution relative to the largest one; empty for numbers."""
+    largest = max((abs(token.value) for token in found.tokens), default=0.0)
+    if largest <= 0:
+        return []
+    return [(token.token, round(token.value / largest, 3)) for token in found.tokens[:MAX_MARKED]]

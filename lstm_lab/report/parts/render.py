@@ -23,6 +23,8 @@ PIPE = "\\|"
 """A vertical bar within a cell of Markdown."""
 VERSION = 2
 """Of the JSON: raised when a field is renamed or changes its meaning."""
+STRONG = 0.5
+"""Marks from which on a word is bold where there are no colours."""
 
 
 def to_html(page: Page) -> str:
@@ -65,7 +67,7 @@ def to_dict(page: Page) -> Row:
                 figure["data"] = asdict(figure_data(whole))
             for table in subsection["tables"]:
                 table["highlighted"] = sorted(table["highlighted"])
-            for name in ("text", "tables", "remarks", "figures", "items"):
+            for name in ("text", "tables", "remarks", "figures", "items", "marked"):
                 subsection[name] = list(subsection[name])
     return content
 
@@ -99,6 +101,9 @@ def to_markdown(page: Page) -> str:
 def _subsection(content: Subsection) -> list[str]:
     lines = [f"### {_escaped(content.title)}"] if content.title else []
     lines += [_escaped(text) for text in content.text]
+    if content.marked:
+        words = [f"**{_escaped(word)}**" if abs(share) >= STRONG else _escaped(word) for word, share in content.marked]
+        lines.append(" ".join(words))
     lines += [table_to_markdown(table) for table in content.tables]
     lines += [_escaped(text) for text in content.remarks]
     for figure in content.figures:

@@ -14,11 +14,18 @@ from lstm_lab.report.parts.network import (
     lag_attribution,
     layers_table,
     look_back,
+    marked_tokens,
+    occlusion_figure,
     sequence_figures,
     tokens_table,
 )
 from lstm_lab.report.sections.base import ReportSection, Subsections
 from lstm_lab.sweeps.store.record import SweepRecord
+
+MARKED = (
+    "The shown text: in blue what moves its prediction from that for an empty text, in orange what moves it back, the "
+    "stronger the more."
+)
 
 
 class Network(ReportSection):
@@ -39,10 +46,17 @@ class Network(ReportSection):
 def network_subsections(found: Explanation) -> Subsections:
     """Everything that an explanation holds."""
     gates, inputs, tokens, lags = gates_table(found), inputs_table(found), tokens_table(found), lag_attribution(found)
+    marked = marked_tokens(found)
     tables = [table for table in (inputs, tokens) if table]
     return [
         Subsection("Memory", look_back(found), [layers_table(found)], half_life_notes(found), [gradient_figure(found)]),
         Subsection("Gates", (), [gates] if gates else []),
         Subsection("Units", figures=sequence_figures(found)),
-        Subsection("Inputs", (), tables, figures=[lags] if lags else []),
+        Subsection(
+            "Inputs",
+            [MARKED] * bool(marked),
+            tables,
+            figures=[figure for figure in (lags, occlusion_figure(found)) if figure],
+            marked=marked,
+        ),
     ]
