@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tables import CALENDARS, FILES, data, series, table
 
 from lstm_lab.config import DataError
-from lstm_lab.data.kinds.series import SeriesDataset
+from lstm_lab.data.kinds.split_series import SeriesDataset
 from lstm_lab.data.sources.csv_series import CSV
 
 

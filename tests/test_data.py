@@ -17,7 +17,8 @@ from lstm_lab.config import DataError
 from lstm_lab.data import Batch, Dataset, SequenceDataModule
 from lstm_lab.data.base import Split
 from lstm_lab.data.kinds.labelled import LabelledData, LabelledSequences, LabelledSplit
-from lstm_lab.data.kinds.series import Series, SeriesDataset
+from lstm_lab.data.kinds.series import Series
+from lstm_lab.data.kinds.split_series import SeriesDataset
 from lstm_lab.data.loader import Loader
 from lstm_lab.data.readers.cache import digest
 from lstm_lab.data.sources.japanese_vowels import JapaneseVowels
@@ -297,6 +298,9 @@ def dataset(request, tmp_path, readable):
     (tmp_path / "wide.csv").write_text(
         "kind,a,b,c\n" + "".join(f"k{i % 2},{i % 7},{i},{'' if i % 3 else i}\n" for i in range(40))
     )
+    steps = [[t % (7 + s) for t in range(60)] for s in range(2)]
+    lines = [["s", *range(60)], *([f"k{s}", *values] for s, values in enumerate(steps))]
+    (tmp_path / "series.csv").write_text("\n".join(",".join(map(str, line)) for line in lines))
     (tmp_path / "lists.jsonl").write_text(
         "".join(f'{{"kind": "k{i % 2}", "a": {[i + t for t in range(2 + i % 5)]}}}\n' for i in range(40))
     )
@@ -312,6 +316,7 @@ def dataset(request, tmp_path, readable):
         "text_folder": {"path": str(tmp_path / "texts")},
         "csv_sequences": {"path": str(tmp_path / "long.csv"), "id": "s", "label": "kind", "channels": ["a", "b"]},
         "csv_wide": {"path": str(tmp_path / "wide.csv"), "label": "kind"},
+        "csv_wide_series": {"path": str(tmp_path / "series.csv"), "id": "s", "window": 9, "horizon": 3},
         "list_columns": {"path": str(tmp_path / "lists.jsonl"), "label": "kind", "channels": ["a"]},
         "csv_folder": {"path": str(tmp_path / "tables"), "channels": ["a"]},
         "ts": {"path": str(tmp_path / "rows.ts")},

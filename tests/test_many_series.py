@@ -15,6 +15,7 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.experiment import Experiment
+from lstm_lab.models.seq2seq import Seq2Seq
 from lstm_lab.predict import predict
 from lstm_lab.run import Run
 from lstm_lab.tasks.base import score
@@ -231,12 +232,24 @@ def test_fields_that_do_not_fit_are_refused(choices, said):
 
 def test_anchors_that_are_not_possible_are_refused():
     content = {"name": "csv", "path": "x", "time": "day", "targets": "sales", "seasons": [7]}
-    for more, anchor, said in (
-        ({"missing": "mask"}, "last", "needs a value in every row"),
-        ({"future": "holiday"}, "season", "cannot be taken of data.future"),
-    ):
-        with pytest.raises(ConfigError, match=said):
-            Experiment.of({"data": {**content, **more}, "task": {"name": "forecast", "anchor": anchor}})
+    task = {"name": "forecast", "anchor": "last"}
+    with pytest.raises(ConfigError, match="needs a value in every row"):
+        Experiment.of({"data": {**content, "missing": "mask"}, "task": task})
+
+
+def test_a_seasonal_anchor_leaves_columns_that_are_known_ahead_as_they_are(tmp_path):
+    found = data(tmp_path, future="holiday", window=10, seasons=[7])
+    task, batch = Forecast.Config(anchor="season").build(found.info), everything(found.train)
+    x, lengths = task.model_inputs(batch)
+    assert x.shape[1] == 10 - 7 + HORIZON
+    assert (lengths == x.shape[1]).all()
+    assert_close(x[:, :3, 0], batch.x[:, 7:10, 0] - batch.x[:, :3, 0])
+    assert_close(x[..., 1:], batch.x[:, 7:, 1:])
+    assert (x[:, 3:, 0] == 0).all()
+    naive = task.postprocess(torch.zeros(len(x), HORIZON), batch)
+    assert_close(naive, batch.x[:, 3 : 3 + HORIZON, 0])
+    model = Seq2Seq.Config(hidden_size=3).build(found.info, task)  # It reads the rows ahead, which the window ends at.
+    assert model(x, lengths).logits.shape == (len(x), HORIZON)
 
 
 def test_errors_of_many_series_name_the_line_and_the_series(tmp_path):

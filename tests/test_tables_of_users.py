@@ -104,7 +104,7 @@ def test_a_format_that_cannot_be_is_refused(fields, message):
 
 
 def test_sequences_have_the_same_fields(tmp_path):
-    (tmp_path / "a.csv").write_text("# a\nr;c;k\n1;1.000,5;x\n1;?;x\n")
+    (tmp_path / "a.csv").write_text("# a\nr;c;k\n1;1.000,5;x\nSum;?;x\n")
     fields = {"path": str(tmp_path / "a.csv"), "id": "r", "label": "k", "channels": "c", "skiprows": 1,
               "separator": ";", "decimal": ",", "thousands": ".", "skipfooter": 1}  # fmt: skip
     read = validate(CSVSequences.Config, fields, "x.yaml").build()
@@ -322,3 +322,8 @@ def test_short_series_are_left_out_by_choice(tmp_path):
         _ = data(tmp_path / "a.csv", id="i", window=100, short_series="drop").series
     with pytest.raises(ConfigError, match="short_series=drop would have no effect"):
         validate(CSV.Config, {"path": "a.csv", "time": "t", "targets": "y", "short_series": "drop"}, "x.yaml")
+
+
+def test_a_row_of_data_that_skipfooter_leaves_out_is_said(tmp_path):
+    with pytest.warns(Notice, match=r"line 4 is written as the rows above it, but data.skipfooter=1 leaves it out"):
+        _ = series(tmp_path / "x.csv", PLAIN, skipfooter=1)

@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch, Dataset
 from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit, summary_features
-from lstm_lab.data.kinds.series import Series, SeriesDataset
+from lstm_lab.data.kinds.series import Series
+from lstm_lab.data.kinds.split_series import SeriesDataset
 from lstm_lab.data.kinds.text import MultiLabelTextDataset, MultiLabelTextInfo
 from lstm_lab.data.kinds.text_split import MultiLabelTextSplit
 from lstm_lab.fields import fields

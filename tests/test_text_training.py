@@ -101,7 +101,7 @@ def test_a_run_on_a_published_data_set_reads_no_file(vowels, tmp_path):
     run.describe(data={"digest": "0", "info": {"input_size": 12, "classes": ["a"]}})
     with pytest.raises(
         ConfigError,
-        match=r"japanese_vowels' takes no new samples.*csv, csv_folder, csv_sequences, csv_text, csv_wide, hugging",
+        match=r"japanese_vowels' takes no new samples.*csv, csv_folder, csv_sequences, csv_text, csv_wide, csv_wide_",
     ):
         predict(run, "new.csv")
 

@@ -73,11 +73,6 @@ class Forecast(Task[Windows], name="forecast"):
                     f"task.anchor={self.anchor} needs a value in every row: set data.missing to forward_fill, or leave "
                     "the anchor out"
                 )
-            if self.anchor == "season" and data.known_ahead:
-                raise ValueError(
-                    f"task.anchor: season cannot be taken of data.{data.known_ahead[0]}, which is known ahead; anchor "
-                    "on the last value"
-                )
 
         def input_steps(self, data: Dataset.Config) -> int | None:
             if not isinstance(data, WindowedDataset.Config):
@@ -123,15 +118,21 @@ class Forecast(Task[Windows], name="forecast"):
         Columns that are known ahead, and the mask of missing values, are left as they are.
         """
         x, T = batch.x, self.info.window
+        measured = len(self.info.columns) - len(self.info.known)  # Columns that are blank in the rows ahead.
         if self.anchor == "last":
-            measured = len(self.info.columns) - len(self.info.known)  # Columns that are blank in the rows ahead.
             if x.shape[1] == T and measured == x.shape[2]:
                 x = x - x[:, -1:]
             else:
                 x = x.clone()
                 x[:, :T, :measured] -= batch.x[:, T - 1 : T, :measured]
         elif self.anchor == "season":
-            x = x[:, self._season :] - x[:, : -self._season]
+            season, before = self._season, x[:, : T - self._season, :measured]
+            x = x[:, season:]
+            if x.shape[1] == T - season and measured == x.shape[2]:
+                x = x - before
+            else:
+                x = x.clone()
+                x[:, : T - season, :measured] -= before
         return x, batch.lengths - (batch.x.shape[1] - x.shape[1])
 
     def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:

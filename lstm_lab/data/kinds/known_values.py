@@ -36,7 +36,7 @@ def check_targets(dataset: Dataset) -> None:
 
 
 def count_known(series: Series, split_rows: Sequence[SplitRows]) -> dict[str, np.ndarray]:
-    """Split -> (series, targets) number of known values among the rows that it predicts.
+    """Split -> (series, targets) number of known values among the rows that it predicts, -1 where it has no rows.
 
     Args:
         split_rows: of each series.
@@ -45,7 +45,8 @@ def count_known(series: Series, split_rows: Sequence[SplitRows]) -> dict[str, np
     known = ~np.isnan(series.values[:, : series.num_targets])
     for (start, _), rows in zip(series.spans, split_rows, strict=True):
         for split, (first, end) in zip(CONSEQUENCES, rows, strict=True):
-            found[split].append(known[start + first : start + end].sum(0))
+            own = known[start + first : start + end]
+            found[split].append(own.sum(0) if len(own) else np.full(own.shape[1], -1))
     return {split: np.stack(counts) for split, counts in found.items()}
 
 
@@ -56,7 +57,7 @@ def check_known(series: Series, counts: dict[str, np.ndarray]) -> None:
         DataError: the training or the validation split has no value of any target.
     """
     for split in ("training", "validation"):
-        if not counts[split].any():
+        if not (counts[split] > 0).any():
             names = ", ".join(series.columns[: series.num_targets])
             raise DataError(
                 f"{series.path}: no value of {names} in the {split} split: provide values there, choose other targets, "
@@ -77,5 +78,5 @@ def known_notes(series: Series, counts: dict[str, np.ndarray], has_test_split: b
 
 def untrained(series: Series, counts: dict[str, np.ndarray]) -> tuple[str, ...]:
     """Targets without a value in the training split of any series."""
-    empty = (counts["training"] == 0).all(0).tolist()
+    empty = np.all(counts["training"] <= 0, axis=0).tolist()
     return tuple(name for name, is_empty in zip(series.columns, empty, strict=False) if is_empty)

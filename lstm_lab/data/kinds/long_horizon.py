@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lstm_lab.data.kinds.series import Series, WindowedDataset
+from lstm_lab.data.kinds.published_series import PublishedSeries
+from lstm_lab.data.kinds.series import Series
 from lstm_lab.data.kinds.series_values import frame_values
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ SUITE = "of the Autoformer suite (github.com/thuml/Autoformer)"
 """Origin of the files, for messages."""
 
 
-class LongHorizon(WindowedDataset):
+class LongHorizon(PublishedSeries):
     """All columns are read and predicted; 70, 10 and 20 % of the rows in the order of time."""
 
     def _split_ends(self, rows: int) -> tuple[int, int, int]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, NotRequired, TypedDict, Unpack
+from typing import Annotated, NotRequired, TypedDict
 
 import numpy as np
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor
 
 from lstm_lab.config import Count, DataError
@@ -18,8 +18,8 @@ from lstm_lab.data.kinds.known_values import check_known, count_known, known_not
 from lstm_lab.data.kinds.series_values import series_place
 from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.preprocessing.scaling import check_resolution, fill_scale, series_scale, standardized
-from lstm_lab.data.preprocessing.split_points import SplitPoints, SplitRows, rows_of_splits, shortage
-from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, Fraction, TestFraction, check_fractions, no_test_split
+from lstm_lab.data.preprocessing.split_points import SplitRows, rows_of_splits, shortage
+from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.data.readers.cache import digest
 
 
@@ -111,14 +111,6 @@ class WindowOptions(TypedDict):
     batch_size: NotRequired[int]
 
 
-class SeriesOptions(WindowOptions):
-    """Arguments of a `SeriesDataset`."""
-
-    validation: float
-    test: float
-    split: NotRequired[SplitPoints | None]
-
-
 class WindowedDataset(Dataset[SeriesInfo]):
     """Base of the sources of series that are split by time. A source writes `read` and `_split_ends`."""
 
@@ -178,10 +170,14 @@ class WindowedDataset(Dataset[SeriesInfo]):
         """All rows, read once and checked."""
         return self.check(self.read())
 
+    def lacks(self, rows: int, splits: SplitRows) -> str | None:
+        """What a series of so many rows lacks for its splits, as text; None where nothing."""
+        return shortage(rows, splits, self.window, self.horizon, self.has_test_split)
+
     def check(self, series: Series) -> Series:
         """Raise DataError where a series is too short for its splits; returns it otherwise."""
         for name, (first, end), rows in zip(series.names, series.spans, self.split_rows(series), strict=True):
-            lacks = shortage(end - first, rows, self.window, self.horizon, self.has_test_split)
+            lacks = self.lacks(end - first, rows)
             if lacks is not None:
                 drop = ", or set data.short_series=drop" if name else ""
                 folds = ", lower cross_validation.n_splits" if self.fold is not None else ""
@@ -222,7 +218,8 @@ class WindowedDataset(Dataset[SeriesInfo]):
     def _scales(self) -> np.ndarray:
         """(series, 3, C) `series_scale` of the training rows of each series."""
         series = self.series
-        rows = [each.train for each in self.split_rows(series)]
+        # A series without training rows has the scale of its first window, which is read and never predicted.
+        rows = [each.train if each.train[1] else (0, self.window) for each in self.split_rows(series)]
         trains = [
             series.values[start + first : start + end]
             for (start, _), (first, end) in zip(series.spans, rows, strict=True)
@@ -282,38 +279,3 @@ class WindowedDataset(Dataset[SeriesInfo]):
         if self.fold is not None:
             return digest(series.values, series.columns, details, self.split_rows(series))
         return digest(series.values, series.columns, ends[0] if plain else details)
-
-
-class SeriesDataset(WindowedDataset):
-    """Base of the sources of series that are split by fractions, or at given times or rows. A source writes `read`."""
-
-    class Config(WindowedDataset.Config):
-        validation: Fraction = DEFAULT_FRACTIONS[0]
-        """Fraction of the rows, before those of the test split."""
-        test: TestFraction = DEFAULT_FRACTIONS[1]
-        """Fraction of the rows, at the end; 0: no test split."""
-        split: SplitPoints | None = None
-        """Dates or numbers of rows at which the splits begin, instead of fractions."""
-
-        @model_validator(mode="after")
-        def _training_rows_are_left(self) -> SeriesDataset.Config:
-            check_fractions(self.validation, self.test)
-            if self.split is not None and (self.validation, self.test) != DEFAULT_FRACTIONS:
-                raise ValueError("validation and test, which are fractions, have no effect beside split: remove them")
-            return self
-
-    def __init__(
-        self, *, validation: float, test: float, split: SplitPoints | None = None, **options: Unpack[WindowOptions]
-    ) -> None:
-        super().__init__(**options)
-        self.fractions, self.split = (validation, test), split
-
-    @property
-    def has_test_split(self) -> bool:
-        return self.fractions[1] > 0 if self.split is None else self.split.test_from is not None
-
-    def _split_ends(self, rows: int) -> tuple[int, int, int]:
-        if self.split is not None:
-            return self.split.ends(rows, None, None, self.name)
-        validation, test = self.fractions
-        return int(rows * (1 - validation - test) + 1e-9), int(rows * (1 - test) + 1e-9), rows

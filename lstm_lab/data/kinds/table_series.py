@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Unpack
 
@@ -14,9 +14,17 @@ from lstm_lab.config import ConfigError, DataError, Notice
 from lstm_lab.data.base import NewSamples
 from lstm_lab.data.kinds.latest_windows import latest_windows
 from lstm_lab.data.kinds.new_samples import plain_ids
-from lstm_lab.data.kinds.series import Series, SeriesDataset, SeriesInfo, SeriesOptions
+from lstm_lab.data.kinds.series import Series, SeriesInfo
 from lstm_lab.data.kinds.series_values import series_place
-from lstm_lab.data.preprocessing.split_points import ends_of_series, rows_of_splits, shortage
+from lstm_lab.data.kinds.split_series import SeriesDataset, SeriesOptions
+from lstm_lab.data.preprocessing.split_points import (
+    SplitPoints,
+    SplitRows,
+    ends_of_named_splits,
+    ends_of_series,
+    rows_of_splits,
+    shortage,
+)
 from lstm_lab.data.readers import one_hot, timeline
 from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.calendars import calendar_of, times_after
@@ -37,6 +45,9 @@ from lstm_lab.data.readers.table import Table, fill_forward, list_names, read_nu
 
 Missing = Literal["error", "forward_fill", "mask"]
 
+SPLIT_OF_FILE = "split of the file"
+"""Column with the split of each row, where splits have files of their own."""
+
 
 class TableSeries(SeriesDataset):
     """Base of the series of a table."""
@@ -47,9 +58,12 @@ class TableSeries(SeriesDataset):
         self, *, path: str, time: str | None, targets: tuple[str, ...], features: tuple[str, ...],
         future: tuple[str, ...], calendar: tuple[timeline.Cycle, ...], id: str | None, static: tuple[str, ...],
         missing: Missing, gaps: timeline.Gaps, format: CSVFormat, sha256: str | None, categorical: tuple[str, ...],
-        short_series: Literal["error", "drop"], **options: Unpack[SeriesOptions],
+        short_series: Literal["error", "drop"], given: Mapping[str, str] | None = None,
+        **options: Unpack[SeriesOptions],
     ) -> None:  # fmt: skip
         super().__init__(**options)
+        #: Split -> path of the file of it.
+        self.given = given or {}
         self.path, self.sha256, self.time, self.id = path, sha256, time or ROW, id
         self.counts_rows = time is None
         self.roles, self.categorical = one_hot.ColumnRoles(targets, features, static, future), categorical
@@ -61,7 +75,26 @@ class TableSeries(SeriesDataset):
         path = find_file(self.path)
         if self.sha256 is not None:
             check_sha256(path, self.sha256, "is not the file of this configuration", "restore it, or set data.sha256")
-        return self.split_series_of(self._new_table(str(path), self._beside_time))
+        return self.split_series_of(self._new_table(str(path), self.wanted[1:]))
+
+    def _with_given_files(self, table: Table) -> Table:
+        """The rows of the file at `path`, and below them those of the splits that have a file of their own."""
+        if not self.given:
+            return table
+        others = [self._new_table(path, self._beside_time) for path in self.given.values()]
+        parts = [("train", table), *zip(self.given, others, strict=True)]
+        cells = [split for split, part in parts for _ in part.lines]
+        table = table.with_rows_of(others)
+        return table._replace(columns={**table.columns, SPLIT_OF_FILE: cells})
+
+    def lacks(self, rows: int, splits: SplitRows) -> str | None:
+        are_named = self._split_column is not None
+        return shortage(rows, splits, self.window, self.horizon, self.has_test_split, are_named)
+
+    @property
+    def _split_column(self) -> str | None:
+        """Column of the split of each row; None where there is none."""
+        return SPLIT_OF_FILE if self.given else self.split if isinstance(self.split, str) else None
 
     @property
     def _beside_time(self) -> tuple[str, ...]:
@@ -70,8 +103,9 @@ class TableSeries(SeriesDataset):
 
     @property
     def wanted(self) -> tuple[str, ...]:
-        """All columns that are read, the time as one."""
-        return (self.time, *self._beside_time)
+        """All columns that are read for training, the time as one, which is the first."""
+        split = (self.split,) if isinstance(self.split, str) else ()
+        return (self.time, *self._beside_time, *split)
 
     def _numbers(self, table: Table, columns: Sequence[str], allow_missing: bool) -> np.ndarray:
         one_hot.check_words(table, [name for name in columns if name not in self.roles.targets])
@@ -113,19 +147,20 @@ class TableSeries(SeriesDataset):
     def split_series_of(self, table: Table) -> Series:
         """The series to train on: with the words of the training rows and the rows at which `data.split` begins its
         splits, and without short series if they are to be left out."""
+        table = self._with_given_files(table)
         times = self._times(table)
         rows_of = rows_by_series(table, self.id, times)[0]
-        if self.split is None:
+        if self._split_column is not None:
+            found = ends_of_named_splits(
+                self._split_column, table, self.time, times, [*rows_of.values()], self.gaps, self.fractions
+            )
+        elif not isinstance(self.split, SplitPoints):
             found = [self._split_ends(len(rows)) for rows in rows_of.values()]
         else:
             found = [*ends_of_series(self.split, table, self.time, times, [*rows_of.values()], self.gaps)]
         ends = dict(zip(rows_of, found, strict=True))
         split_rows = {name: rows_of_splits(own, self.fold) for name, own in ends.items()}
-        short = [
-            name
-            for name, rows in rows_of.items()
-            if shortage(len(rows), split_rows[name], self.window, self.horizon, self.has_test_split) is not None
-        ]
+        short = [name for name, rows in rows_of.items() if self.lacks(len(rows), split_rows[name]) is not None]
         if not self.drops_short_series or len(short) == len(rows_of):  # The latter is an error of `check`.
             short = []
         train = [rows[slice(*split_rows[name].train)] for name, rows in rows_of.items() if name not in short]
@@ -136,7 +171,8 @@ class TableSeries(SeriesDataset):
                          f"{list_names(short)}")  # fmt: skip
             table = table.rows(np.sort(np.concatenate([rows_of[name] for name in rows_of if name not in short])))
         series = self.series_of(table, levels)
-        split_ends = () if self.split is None else tuple(ends[name] for name in series.names)
+        by_fractions = self._split_column is None and self.split is None
+        split_ends = () if by_fractions else tuple(ends[name] for name in series.names)
         return replace(series, split_ends=split_ends, notes=(*notes, *series.notes))
 
     def _rows(self, table: Table, times: Times, values: np.ndarray, roles: one_hot.ColumnRoles) -> np.ndarray:
@@ -176,7 +212,7 @@ class TableSeries(SeriesDataset):
         return read_new_table(source, self.time, beside_time, self.format, name)
 
     def latest(self) -> NewSamples | None:
-        return self.read_new(find_file(self.path), self.info)
+        return self.read_new(find_file([self.path, *self.given.values()][-1]), self.info)
 
     def _forecast_input(self, source: NewData, future: NewData | None, info: SeriesInfo) -> NewSamples:
         levels = one_hot.levels_in(info.columns, self.categorical)

@@ -66,9 +66,9 @@ class Windows(Split):
     def _starts(self, stride: int) -> list[Tensor]:
         """First rows of the windows of each range."""
         return [
-            torch.arange(max(rows.series_start, rows.first - self.window), rows.end - self.window - self.horizon + 1,
-                         stride)
+            torch.arange(first, max(first, rows.end - self.window - self.horizon + 1), stride)
             for rows in self.ranges
+            for first in (max(rows.series_start, rows.first - self.window),)
         ]  # fmt: skip
 
     @property

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, NamedTuple
 
 import numpy as np
-from pydantic import AfterValidator, model_validator
+from pydantic import AfterValidator, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 
 from lstm_lab.config import Config, DataError
 from lstm_lab.data.preprocessing.cross_validation import Fold
+from lstm_lab.data.preprocessing.splits import SPLITS, SplitFractions, check_named_fractions
 from lstm_lab.data.readers.calendar_kinds import Times
+from lstm_lab.data.readers.cells import splits_of
+from lstm_lab.data.readers.columns import Column
 from lstm_lab.data.readers.table import Table
 from lstm_lab.data.readers.timeline import Gaps, step_numbers
 
@@ -97,6 +100,19 @@ class SplitPoints(Config):
         return row
 
 
+def _column_or_points(given: object, validate: ValidatorFunctionWrapHandler) -> object:
+    """The name of a column, or points, whose errors name the field of the point."""
+    if isinstance(given, Mapping):
+        return SplitPoints.model_validate(given)
+    if not isinstance(given, str | int | SplitPoints | None):
+        raise ValueError(f"must be validation_from, test_from and until, or the name of a column, got {given!r}")
+    return validate(given)
+
+
+SeriesSplit = Annotated[SplitPoints | Column | None, WrapValidator(_column_or_points)]
+"""Points, or the column that names the split of each row."""
+
+
 def ends_of_series(
     points: SplitPoints, table: Table, time: str, times: Times, rows: Sequence[np.ndarray], gaps: Gaps
 ) -> tuple[tuple[int, int, int], ...]:
@@ -115,6 +131,41 @@ def ends_of_series(
         dates = None if own_times.local is None else own_times.local.to_numpy()
         ends.append(points.ends(int(steps[-1]) + 1, dates, steps, str(table.path)))
     return tuple(ends)
+
+
+def ends_of_named_splits(
+    column: str, table: Table, time: str, times: Times, rows: Sequence[np.ndarray], gaps: Gaps,
+    fractions: SplitFractions,
+) -> list[tuple[int, int, int]]:  # fmt: skip
+    """The same, where a column of the table names the split of each row. A validation split that it does not name is
+    the last part of the training rows of each series.
+
+    Args:
+        fractions: for the validation split, of the training rows; for the test split, 0 where there is none.
+
+    Raises:
+        DataError: a cell that is no split, no training or test rows, or splits that are out of order.
+    """
+    names, path = splits_of(table, column), str(table.path)
+    check_named_fractions(set(names.tolist()), fractions, path)
+    for split, is_needed, way_out in (("train", True, ""), ("test", fractions[1] > 0, ", or set data.test=0")):
+        if is_needed and split not in names:
+            raise DataError(f"{path}: column {column!r} names no {split} split: write one{way_out}")
+    number = {split: i for i, split in enumerate(SPLITS)}
+    order = np.array([number[name] for name in names.tolist()])
+    held_out = 0.0 if (order == 1).any() else fractions[0]
+    ends = []
+    for own in rows:
+        steps = np.append(step_numbers(table.rows(own), time, times.rows(own), gaps), 0)
+        steps[-1] = steps[-2] + 1
+        back = np.flatnonzero(np.diff(order[own]) < 0)
+        if len(back):
+            row, before = int(own[back[0] + 1]), int(own[back[0]])
+            raise table.error(row, column, f"{names[row]} follows {names[before]}: of each series, the rows of train, "
+                              "validation and test follow each other in the order of time")  # fmt: skip
+        train_end, validation_end = (int(steps[np.searchsorted(order[own], split)]) for split in (1, 2))
+        ends.append((train_end - int(train_end * held_out), validation_end, int(steps[-1])))
+    return ends
 
 
 class SplitRows(NamedTuple):
@@ -137,14 +188,23 @@ def rows_of_splits(ends: tuple[int, int, int], fold: Fold | None) -> SplitRows:
     return SplitRows(train, validation, (validation_end, test_end))
 
 
-def shortage(rows: int, splits: SplitRows, window: int, horizon: int, has_test: bool) -> str | None:
+def shortage(
+    rows: int, splits: SplitRows, window: int, horizon: int, has_test: bool, are_named: bool = False
+) -> str | None:
     """What a series lacks for its splits, as text; None where nothing.
 
     Args:
         rows: number of its rows.
         splits: those of the series.
         has_test: whether there is a test split.
+        are_named: whether the data name the splits: a series may then be in one of them alone.
     """
+    if are_named:
+        for name, (first, end) in zip(SPLITS, splits, strict=True):
+            if first < end < max(first, window) + horizon:
+                return (f"the rows up to the end of its {name} split are {end}, but window {window} + horizon "
+                        f"{horizon} need {max(first, window) + horizon}")  # fmt: skip
+        return None
     for split, (first, end), needed in (
         ("training", splits.train, window + horizon),
         ("validation", splits.validation, horizon),

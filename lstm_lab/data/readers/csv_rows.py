@@ -6,10 +6,11 @@ import csv
 import difflib
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from lstm_lab.config import DataError
+from lstm_lab.config import DataError, Notice
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.table import Table, list_names
 
@@ -36,7 +37,9 @@ def parse_csv(text: str, path: Path, format: CSVFormat, wanted: Sequence[str] | 
     if format.header:
         del rows[0]
     if format.skipfooter:
+        left_out = rows[-format.skipfooter :]
         del rows[-format.skipfooter :]
+        _warn_of_data(left_out, rows, positions[0], path)
     for line, row in rows:
         if len(row) != len(header):
             raise _row_error(path, line, row, header, first_line, format)
@@ -44,6 +47,21 @@ def parse_csv(text: str, path: Path, format: CSVFormat, wanted: Sequence[str] | 
         raise DataError(f"{path}: has a header but no rows: add them below it")
     columns = {name: [row[i].strip() for _, row in rows] for name, i in zip(wanted, positions, strict=True)}
     return Table(path, columns, [line for line, _ in rows])
+
+
+def _warn_of_data(
+    left_out: Sequence[tuple[int, list[str]]], rows: Sequence[tuple[int, list[str]]], first: int, path: Path
+) -> None:
+    """Say where a row that is left out is written as those above it, as in a newer file without a row of totals.
+
+    Args:
+        first: position of the first column that is read.
+    """
+    forms = [re.sub(r"\d", "0", row[first]) if len(row) > first else "" for _, row in (*rows[-1:], *left_out)]
+    same = [line for (line, _), form in zip(left_out, forms[1:], strict=False) if form and form == forms[0]]
+    if same and rows:
+        warnings.warn(f"{path}: line {same[0]} is written as the rows above it, but data.skipfooter={len(left_out)} "
+                      "leaves it out", Notice, stacklevel=3)  # fmt: skip
 
 
 def _check_first_line(

@@ -104,16 +104,27 @@ class Table(NamedTuple):
     """What `lines` count, for messages: "line" or "row"."""
     typed: bool = False
     """Whether the source distinguishes numbers from texts."""
+    paths: Sequence[Path] = ()
+    """(N,) file of each row, where they are from several; empty: all are from `path`."""
 
     def rows(self, index: np.ndarray) -> Table:
         """The rows at `index`."""
         picked = index.tolist()
         columns = {name: [cells[row] for row in picked] for name, cells in self.columns.items()}
-        return self._replace(columns=columns, lines=[self.lines[row] for row in picked])
+        lines, paths = [self.lines[row] for row in picked], [self.paths[row] for row in picked if self.paths]
+        return self._replace(columns=columns, lines=lines, paths=paths)
+
+    def with_rows_of(self, others: Sequence[Table]) -> Table:
+        """The rows of this table, and below them those of others with the same columns."""
+        every = (self, *others)
+        columns = {name: [cell for table in every for cell in table.columns[name]] for name in self.columns}
+        lines = [line for table in every for line in table.lines]
+        return self._replace(columns=columns, lines=lines, paths=[table.path for table in every for _ in table.lines])
 
     def error(self, row: int, column: str, text: str) -> DataError:
         """An error whose message starts with file, line and column."""
-        return DataError(f"{self.path}: {self.unit} {self.lines[row]}, column {column!r}: {text}")
+        path = self.paths[row] if self.paths else self.path
+        return DataError(f"{path}: {self.unit} {self.lines[row]}, column {column!r}: {text}")
 
     def group_rows(self, column: str, what: str) -> dict[str, np.ndarray]:
         """Cell -> its rows, in the order of the first ones.

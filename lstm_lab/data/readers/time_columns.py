@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import re
 from collections.abc import Sequence
 from typing import Annotated
@@ -80,8 +81,14 @@ def _calendar_times(table: Table, found: dict[str, str]) -> list[str]:
 
 
 def _whole_numbers(table: Table, column: str, part: str) -> list[int]:
+    """Numbers of a column; a month may be a name."""
     numbers = []
+    months = {name.lower(): number for names in (calendar.month_name, calendar.month_abbr)
+              for number, name in enumerate(names) if name} if part == "month" else {}  # fmt: skip
     for row, cell in enumerate(table.columns[column]):
+        if cell.lower() in months:
+            numbers.append(months[cell.lower()])
+            continue
         if not re.fullmatch(r"\d+(\.0+)?", cell):
             raise table.error(row, column, f"{quoted(cell)} is not a {part}: write a whole number")
         numbers.append(int(cell.partition(".")[0]))

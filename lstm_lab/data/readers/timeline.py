@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from itertools import product
 from typing import TYPE_CHECKING, Literal
 
@@ -124,6 +124,18 @@ _PERIOD = re.compile(r"(?P<year>\d{4})[- ]?(Q(?P<quarter>[1-4])|M(?P<month>0?[1-
                      r"|Q(?P<quarter_first>[1-4])[-/ ]?(?P<year_last>\d{4})", re.IGNORECASE)  # fmt: skip
 
 
+_WEEK = re.compile(r"(?P<year>\d{4})-?W(?P<week>\d{2})(-?(?P<day>[1-7]))?")
+
+
+def _first_day(cell: str) -> str:
+    """The Monday, or the day that is written, of a week as 2020-W01 or 2020-W01-1; other cells as they are."""
+    found = _WEEK.fullmatch(cell)
+    try:
+        return cell if found is None else f"{date.fromisocalendar(*(int(part or 1) for part in found.group(1, 2, 4)))}"
+    except ValueError:  # A year without a week 53.
+        return cell
+
+
 def _first_month(cell: str) -> str:
     """The first month of a quarter or month that is written as 1960Q1, Q1 1960 or 1960M01; other cells as they are."""
     found = _PERIOD.fullmatch(cell)
@@ -148,14 +160,16 @@ def _parse_dates(cells: list[str], form: str) -> pd.DatetimeIndex:
     import pandas as pd
 
     cells = ["" if cell.lower() in ("now", "today") else cell for cell in cells]  # pandas would read the clock.
-    cells = [_first_month(cell) for cell in cells] if cells and _PERIOD.fullmatch(cells[0]) else cells
+    for pattern, first in ((_PERIOD, _first_month), (_WEEK, _first_day)):
+        if cells and pattern.fullmatch(cells[0]):
+            cells = [*map(first, cells)]
     return pd.DatetimeIndex(pd.to_datetime(cells, format=form, utc=True, errors="coerce")).tz_convert(None)
 
 
 def _formats(cell: str) -> Iterator[str]:
     """The formats other than ISO 8601 that a cell may have."""
-    orders = ("dmY", "mdY", "dmy", "mdy", "ymd", "dbY", "dby", "bdY", "bY", "by", "mY")
-    days = [mark.join(order) for order in orders for mark in "/.- "] + ["b d, Y", "d. b Y"]
+    orders = ("dmY", "mdY", "dmy", "mdy", "ymd", "dbY", "dby", "bdY", "bY", "by", "mY", "dBY", "BdY", "BY")
+    days = [mark.join(order) for order in orders for mark in "/.- "] + ["b d, Y", "d. b Y", "B d, Y"]
     for day, clock in product(days, ("", " H:M", " H:M:S", " H:M:S.f", " I:M p", " I:M:S p")):
         form = re.sub(r"([a-zA-Z])", r"%\1", day + clock)
         try:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from lstm_lab.data.kinds.series import SeriesDataset
+from lstm_lab.data.kinds.split_series import SeriesDataset
 from lstm_lab.data.kinds.table_series import Missing, TableSeries
+from lstm_lab.data.preprocessing.split_points import SeriesSplit
+from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS, check_given_fractions, given_splits
 from lstm_lab.data.readers import timeline
 from lstm_lab.data.readers.columns import Column, Columns, Sha256, check_distinct
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, check_format
@@ -54,8 +56,19 @@ class CSV(TableSeries, name="csv"):
         gaps: timeline.Gaps = "error"
         """Rows that are missing between two steps: an error, or inserted as empty rows, which `missing` then treats, or
         ignored: the next row is the next step, as over holidays and the nights between sessions of trade."""
+        split: SeriesSplit = None
+        """Dates or numbers of rows at which the splits begin, or the column with train, validation or test for each
+        row, instead of fractions. A series may be in one split alone; one without training rows has the scale of its
+        first window."""
+        validation_path: FilePath | None = None
+        """A file with the rows of the validation split, written as the one at `path`, whose rows they follow; null: the
+        last of the training rows."""
+        test_path: FilePath | None = None
+        """A file with the rows of the test split, which follow all others; null: as `test` says."""
         sha256: Sha256 | None = None
-        """Of the file, as hex digits, where no other content is accepted; null: not checked."""
+        """Of the file at `path`, as hex digits, where no other content is accepted; null: not checked."""
+
+        names_splits: ClassVar[bool] = True
 
         @property
         def covariates(self) -> tuple[str, ...]:
@@ -74,8 +87,9 @@ class CSV(TableSeries, name="csv"):
         def _columns_are_distinct_and_fields_have_an_effect(self) -> CSV.Config:
             if not self.targets:
                 raise ValueError("targets is empty: name at least one column to predict")
-            names = (self.time or ROW, *self.targets, *self.features, *self.static, *self.future, self.id)
-            check_distinct(names, "time, targets, features, static, future and id")
+            split = self.split if isinstance(self.split, str) else None
+            names = (self.time or ROW, *self.targets, *self.features, *self.static, *self.future, self.id, split)
+            check_distinct(names, "time, targets, features, static, future, id and split")
             if self.static and self.id is None:
                 raise ValueError(f"static={list(self.static)} would have no effect: there is one series; set id to the "
                                  "column of the series")  # fmt: skip
@@ -95,8 +109,17 @@ class CSV(TableSeries, name="csv"):
             if len(set(self.calendar)) < len(self.calendar):
                 raise ValueError(f"calendar={list(self.calendar)} names a cycle twice: name each once")
             check_format(self.path, self.format)
+            given = given_splits(self.validation_path, self.test_path)
+            check_given_fractions(given, (self.validation, self.test or DEFAULT_FRACTIONS[1]))
+            if given and self.split is not None:
+                raise ValueError(f"split has no effect beside {next(iter(given))}_path: remove one of them")
+            if given and (self.test_path is None) != (self.test == 0):
+                raise ValueError("validation_path without test_path leaves no test split: set test_path, or test=0"
+                                 if self.test_path is None else "test=0 has no effect beside test_path: remove one of "
+                                 "them")  # fmt: skip
             return self
 
         def options(self) -> dict[str, object]:
-            options = {key: value for key, value in super().options().items() if key not in FORMAT_FIELDS}
-            return {**options, "format": self.format}
+            left_out = {*FORMAT_FIELDS, "validation_path", "test_path"}
+            options = {key: value for key, value in super().options().items() if key not in left_out}
+            return {**options, "format": self.format, "given": given_splits(self.validation_path, self.test_path)}

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, Unpack
 
 from pydantic import Field
 
-from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, WindowOptions
+from lstm_lab.data.kinds.published_series import PublishedSeries
+from lstm_lab.data.kinds.series import Series, Steps, WindowOptions
 from lstm_lab.data.kinds.series_values import frame_values
 from lstm_lab.data.readers.locate import locate
 
@@ -19,13 +20,13 @@ SHA256 = {
 ROWS_A_DAY = {"ETTh1": 24, "ETTh2": 24, "ETTm1": 96}
 
 
-class ETT(WindowedDataset, name="ett"):
+class ETT(PublishedSeries, name="ett"):
     """Six loads and the oil temperature, all of them read and all of them predicted, as in every paper on them.
 
     Months of 30 days: twelve for training, four for validation, four for test; later rows are not used.
     """
 
-    class Config(WindowedDataset.Config):
+    class Config(PublishedSeries.Config):
         subset: Literal["ETTh1", "ETTh2", "ETTm1"] = "ETTh1"
         """Hourly readings of the first or second transformer, or readings of the first every quarter of an hour."""
         horizon: Steps = 96

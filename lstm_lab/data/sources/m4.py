@@ -7,13 +7,14 @@ from typing import Annotated, Literal, Unpack
 import numpy as np
 from pydantic import Field, model_validator
 
-from lstm_lab.data.kinds.series import Series, Steps, WindowedDataset, WindowOptions
+from lstm_lab.data.kinds.published_series import PublishedSeries
+from lstm_lab.data.kinds.series import Series, Steps, WindowOptions
 from lstm_lab.data.readers.locate import locate
 
 HORIZONS = {"hourly": 48, "weekly": 13}
 
 
-class M4(WindowedDataset, name="m4"):
+class M4(PublishedSeries, name="m4"):
     """One model for many series, 414 hourly or 359 weekly ones, each with its own scale.
 
     The competition's test rows are the test split: one forecast for each series. The horizon before them is for
@@ -21,7 +22,7 @@ class M4(WindowedDataset, name="m4"):
     denominator includes the latter.
     """
 
-    class Config(WindowedDataset.Config):
+    class Config(PublishedSeries.Config):
         subset: Literal["hourly", "weekly"] = "hourly"
         """Which of the competition's six frequencies."""
         horizon: Steps = 48
@@ -35,6 +36,9 @@ class M4(WindowedDataset, name="m4"):
                 raise ValueError(f"horizon={self.horizon}: the {self.subset} series are tested on "
                                  f"{HORIZONS[self.subset]} rows: set it to that")  # fmt: skip
             return self
+
+    time_column = None
+    id_column = "id"
 
     def __init__(self, *, subset: str, **options: Unpack[WindowOptions]) -> None:
         super().__init__(**options)

