@@ -158,3 +158,21 @@ def test_fields_without_effect_are_refused(content, message):
     with pytest.raises(ConfigError) as fault:
         Experiment.of({"task": "classify", **content})
     assert message in str(fault.value)
+
+
+def test_new_texts_may_be_the_files_of_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for i in range(20):
+        (tmp_path / "mails" / "hs"[i % 2]).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mails" / "hs"[i % 2] / f"{i}.txt").write_text(f"{'hi you' if i % 2 else 'buy now'} {i}")
+    data = Dataset.members["text_folder"].Config(path="mails").build()
+    (tmp_path / "new" / "sub").mkdir(parents=True)
+    (tmp_path / "new" / "sub" / "b.txt").write_text("hi")
+    (tmp_path / "new" / "a.txt").write_text("buy you")
+    found = data.read_new("new", data.info)
+    assert (found.columns, found.keys) == (("file",), [[("a.txt",)], [("sub/b.txt",)]])
+    assert next(found.batches).lengths.tolist() == [2, 1]
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match=r"none: has no .txt file: provide one for each text"):
+        data.read_new("none", data.info)
+    assert data.read_new(["hi you"], data.info).columns == ("text",)

@@ -66,7 +66,8 @@ def arrays(
         classes: labels in the order of their indices; None: sorted. Where y has indices instead of labels: the names
             of the classes.
         targets: names of the K values of "regress"; None: y, or y1, y2, ...
-        target: "class", "value" or "tag", where y leaves it open, as integers to be predicted as values do.
+        target: "class", "value", "tag" or "labels", where y leaves it open, as integers to be predicted as values do.
+            For "multi_label" it is "labels": y is (N, K) of 0 and 1, and `classes` names the K labels.
         validation, test: fraction of the sequences, stratified by class; or sequences of their own, as (X, y).
         folder: where the file is written; None: `arrays` below the folder that LSTM_LAB_CACHE names.
         batch_size: sequences in one step.
@@ -183,6 +184,8 @@ def _joined_targets(
         if other is not None:
             raise DataError(f"{other.y_name}: has another number of values than {sets[0].y_name}")
         return np.concatenate(values), ()
+    if kind == "labels":
+        return np.concatenate([samples.values() for samples in sets]), tuple(map(str, classes or ()))
     of_steps = kind == "tag"
     labels = [label for samples in sets for label in (samples.step_labels() if of_steps else samples.y)]
     missing = [label is None or (of_steps and isinstance(label, int) and label < 0) for label in labels]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydantic import model_validator
 
 from lstm_lab.data.kinds.tagged_words import TaggedWordFiles, check_words
-from lstm_lab.data.kinds.user_sequences import LabelledFiles, RegressionFiles, TaggedFiles, UserSequences
-from lstm_lab.data.readers.columns import Column, Columns
+from lstm_lab.data.kinds.user_sequences import Kind, UserSequences
+from lstm_lab.data.readers.columns import Column, Columns, Separator, TargetColumns
 from lstm_lab.data.readers.sequence_heads import HeadColumns, StepColumns
 
 
@@ -14,8 +14,11 @@ class SequenceTables(UserSequences):
     """Base of the sources whose targets, splits and groups are columns of a table."""
 
     class Config(UserSequences.Config):
-        label: Column
-        """Column of the class or of the value to predict."""
+        label: TargetColumns
+        """Column of the class; with target=value, of the value to predict, or several; with target=labels, of all
+        labels of a sequence, or a column of 0 and 1 for each label."""
+        label_separator: Separator | None = None
+        """With target=labels, the character between the labels of a cell; null: a cell is a JSON list."""
         id: Column | None = None
         """Column that names each sequence in predictions; null: they are counted."""
         split: Column | None = None
@@ -26,7 +29,19 @@ class SequenceTables(UserSequences):
         @property
         def head(self) -> HeadColumns:
             """The columns of what is known of a sequence."""
-            return HeadColumns(self.label, self.target, self.id, self.split, self.group)
+            names = (self.label,) if isinstance(self.label, str) else self.label
+            return HeadColumns(names, self.target, self.id, self.split, self.group, self.label_separator)
+
+        @model_validator(mode="after")
+        def _labels_go_with_the_target(self) -> SequenceTables.Config:
+            names = self.head.labels
+            if not names or (len(names) > 1 and self.target not in ("value", "labels")):
+                raise ValueError(f"label={list(names)} names {len(names)} columns, but target={self.target} needs one: "
+                                 "set target to value or labels, or name one column")  # fmt: skip
+            if self.label_separator is not None and (self.target != "labels" or len(names) > 1):
+                raise ValueError(f"label_separator={self.label_separator!r} would have no effect: it needs "
+                                 "target=labels and one column with all labels of a sequence")  # fmt: skip
+            return self
 
 
 class SequenceOrWordTables(SequenceTables):
@@ -50,5 +65,5 @@ class SequenceOrWordTables(SequenceTables):
             return StepColumns(self.channels, self.words)
 
         @property
-        def dataset(self) -> type[LabelledFiles | RegressionFiles | TaggedFiles]:
+        def dataset(self) -> Kind:
             return super().dataset if self.words is None else TaggedWordFiles

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, ClassVar, Generic, TypedDict, TypeVar
@@ -239,10 +240,13 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
             torch.from_numpy(tokens), lengths.cumsum() - lengths, lengths, self.no_labels(len(lengths), info),
             max_length=self.max_length, keep=self.keep,
         )  # fmt: skip
-        ids = table.columns.get(self.id or "")
-        names = range(1, len(texts) + 1) if ids is None else plain_ids(ids)
-        column = "text" if ids is None else str(self.id)
+        column, names = self._names(table)
         return NewSamples(batches_of(split, self.batch_size), (column,), [[(name,)] for name in names])
+
+    def _names(self, table: Table) -> tuple[str, Sequence[str | int]]:
+        """What names new texts: what it is called, and that of each."""
+        ids = table.columns.get(self.id or "")
+        return ("text", range(1, len(table.lines) + 1)) if ids is None else (str(self.id), plain_ids(ids))
 
     def _new_table(self, source: NewData) -> Table:
         wanted = (self.column,) if self.id is None else (self.column, self.id)

@@ -23,8 +23,8 @@ from lstm_lab.data.preprocessing.splits import (
 from lstm_lab.data.readers.in_memory import NewData, as_sequences, is_frame
 from lstm_lab.data.readers.sequence_file import SequenceFile
 
-Target = Literal["class", "value", "tag"]
-"""What is known of a sequence: a class, values, or a class for each step."""
+Target = Literal["class", "value", "tag", "labels"]
+"""What is known of a sequence: a class, values, a class for each step, or any number of labels."""
 
 
 class SequenceReader(Protocol):

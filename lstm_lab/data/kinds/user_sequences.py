@@ -1,5 +1,5 @@
-"""Sequences of a user: with a class, with values, or with a class for each step. A source says how its files are
-read."""
+"""Sequences of a user: with a class, values, a class for each step, or any number of labels. A source says how its
+files are read."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ from pydantic import model_validator
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.labelled import LabelledArrays, LabelledData, LabelledSequences
+from lstm_lab.data.kinds.multi_label_sequences import MultiLabelSequences
 from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
 from lstm_lab.data.kinds.sequence_regression import SequenceRegression
 from lstm_lab.data.kinds.tagged import TaggedSequences
 from lstm_lab.data.kinds.user_files import SequenceReader, Target, UserFiles, UserOptions, groups_of_splits, in_order
+from lstm_lab.data.preprocessing.label_codes import CodedLabels, coded_labels
 from lstm_lab.data.preprocessing.missing import Missing
 from lstm_lab.data.preprocessing.splits import (
     DEFAULT_FRACTIONS,
@@ -123,8 +125,31 @@ class TaggedFiles(UserFiles, TaggedSequences):
         ))  # fmt: skip
 
 
-KINDS: dict[Target, type[LabelledFiles | RegressionFiles | TaggedFiles]] = {
-    "class": LabelledFiles, "value": RegressionFiles, "tag": TaggedFiles,
+class MultiLabelFiles(UserFiles, MultiLabelSequences):
+    """Sequences of a user with any number of labels each."""
+
+    @cached_property
+    def coded(self) -> CodedLabels:
+        """The labels of all sequences."""
+        found = [file.label_sets() for file in self.files]
+        names = dict.fromkeys(name for _, own in found for name in own)
+        return coded_labels([labels for sets, _ in found for labels in sets], [*names], self.path)
+
+    @property
+    def labels(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.coded.names
+
+    def read(self) -> RawSplits[np.ndarray]:
+        splits, groups = self.assigned(self.coded.strata), groups_of_splits(self)
+        return RawSplits(*(
+            RawSplit([self.sequences[i] for i in index], [groups[i] for i in index], self.coded.targets[index])
+            for index in (np.flatnonzero(splits == number) for number in range(3))
+        ))  # fmt: skip
+
+
+Kind = type[LabelledFiles | RegressionFiles | TaggedFiles | MultiLabelFiles]
+KINDS: dict[Target, Kind] = {
+    "class": LabelledFiles, "value": RegressionFiles, "tag": TaggedFiles, "labels": MultiLabelFiles,
 }  # fmt: skip
 
 
@@ -142,7 +167,7 @@ class UserSequences(Dataset):
         test_path: FilePath | None = None
         """Where the sequences of the test split are, written as those at `path`; null: among those at `path`."""
         target: Target = "class"
-        """What the data have of each sequence: a class, values, or a class for each step."""
+        """What the data have of each sequence: a class, values, a class for each step, or any number of labels."""
         validation: Fraction = DEFAULT_FRACTIONS[0]
         """Fraction of the sequences, where the data name no validation split."""
         test: TestFraction = DEFAULT_FRACTIONS[1]
@@ -168,7 +193,7 @@ class UserSequences(Dataset):
             """How the files are read."""
 
         @property
-        def dataset(self) -> type[LabelledFiles | RegressionFiles | TaggedFiles]:
+        def dataset(self) -> Kind:
             return KINDS[self.target]
 
         def make(self, *info: Any, **more: Any) -> Any:

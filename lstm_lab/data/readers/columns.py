@@ -34,6 +34,19 @@ Column = Annotated[str, BeforeValidator(_column_name)]
 Columns = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(column_names)]
 """Names of columns; a single name needs no list, nor do several between commas: promo,holiday."""
 
+
+def _targets(given: object) -> object:
+    if isinstance(given, list | tuple):
+        return tuple(_column_name(name) for name in given)
+    name = _column_name(given)
+    if not isinstance(name, str):
+        raise ValueError(f"must be the name of a column, or a list of names, got {given!r}")
+    return name
+
+
+TargetColumns = Annotated[str | tuple[str, ...], BeforeValidator(_targets)]
+"""Name of the column of the targets, or a list of several."""
+
 Separator = Annotated[str, BeforeValidator(lambda mark: "\t" if mark == r"\t" else mark)]
 r"""A character; a tab is written \t."""
 

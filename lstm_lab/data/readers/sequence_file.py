@@ -20,7 +20,8 @@ class SequenceFile:
     sequences: list[np.ndarray]
     """N arrays (T, F) float64, or (T,) of words."""
     y: np.ndarray | None = None
-    """Targets: (N,) classes, (N, K) or (N,) values, or (sum of T,) or (N, T) classes of the steps."""
+    """Targets: (N,) classes, (N, K) or (N,) values, (sum of T,) or (N, T) classes of the steps, or of labels (N,)
+    tuples of names, or (N, K), 1 where a sequence has one."""
     groups: np.ndarray | None = None
     """(N,) sequences of one group stay in one split."""
     splits: np.ndarray | None = None
@@ -68,6 +69,23 @@ class SequenceFile:
             raise DataError(f"{self.path}: y has shape {y.shape}, but {len(self.sequences)} sequences need one class "
                             "each")  # fmt: skip
         return self._names(y)
+
+    def label_sets(self) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
+        """Labels of each sequence, and all of them in the order of their indices, empty: those that occur, sorted.
+
+        Raises:
+            DataError: no y, or of another shape or type.
+        """
+        y = self._targets()
+        if y.dtype == object:
+            return [*y.tolist()], self.classes
+        if y.ndim != 2 or len(y) != len(self.sequences) or not np.isin(y, (0, 1)).all():
+            raise DataError(f"{self.path}: y has shape {y.shape} and type {y.dtype}, but labels are rows of 0 and 1, "
+                            f"one for each of {len(self.sequences)} sequences")  # fmt: skip
+        names = self.classes or tuple(f"y{k + 1}" for k in range(y.shape[1]))
+        if len(names) != y.shape[1]:
+            raise DataError(f"{self.path}: classes names {len(names)} labels, but y has {y.shape[1]} columns")
+        return [tuple(name for name, has in zip(names, row, strict=True) if has) for row in y.tolist()], names
 
     def step_labels(self) -> list[np.ndarray]:
         """N arrays (T,) of class names, "" at steps without a target: those that are "" or negative in y.

@@ -10,6 +10,7 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.readers.cells import check_classes, labels_of, splits_of
 from lstm_lab.data.readers.csv_format import CSVFormat
+from lstm_lab.data.readers.label_sets import label_sets
 from lstm_lab.data.readers.table import Table, read_numbers
 
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?(e[+-]?0+)?", re.IGNORECASE)
@@ -33,12 +34,25 @@ class StepColumns:
 class HeadColumns:
     """Columns of what is known of a sequence."""
 
-    label: str
+    labels: tuple[str, ...]
+    """One column; of values and of labels also several."""
     target: str
-    """What the label is: "class", "value", or "tag", which a row for each sequence does not have."""
+    """What they have: "class", "value", "labels", or "tag", which a row for each sequence does not have."""
     id: str | None = None
     split: str | None = None
     group: str | None = None
+    separator: str | None = None
+    """Character between the labels of a cell; None: a cell is a JSON list."""
+
+    @property
+    def label(self) -> str:
+        """The column, where there is one."""
+        return self.labels[0]
+
+    @property
+    def value_names(self) -> tuple[str, ...]:
+        """Names of the values to predict."""
+        return self.labels if self.target == "value" else ()
 
     def wanted(self, split: str | None) -> list[str]:
         """Columns that are read with targets.
@@ -46,19 +60,28 @@ class HeadColumns:
         Args:
             split: to which all sequences belong, whatever the column says; None: as the column says.
         """
-        names = (self.label, self.split if split is None else None, self.group)
+        names = (*self.labels, self.split if split is None else None, self.group)
         return [name for name in names if name is not None]
 
     def targets(self, head: Table, format: CSVFormat) -> np.ndarray:
-        """(N,) classes or (N, 1) values."""
+        """(N,) classes, (N, K) values, or (N,) tuples of labels."""
         if self.target == "value":
-            return read_numbers(format.plain(head, [self.label]), [self.label], format.decimal)
+            return read_numbers(format.plain(head, self.labels), self.labels, format.decimal)
+        if self.target == "labels":
+            found = np.empty(len(head.lines), object)
+            found[:] = label_sets(head, self.labels, self.separator).sets
+            return found
         labels = labels_of(head, self.label)
         check_classes(labels, head.path, self.label, "sequences")
         whole = [_WHOLE.fullmatch(label) for label in labels.tolist()]
         if all(whole) and any("." in label for label in labels.tolist()):
             return np.array([found[1] for found in whole if found])
         return labels
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in the order of their columns, where each has a column."""
+        return self.labels if self.target == "labels" and len(self.labels) > 1 else ()
 
     def splits(self, head: Table, split: str | None) -> np.ndarray | None:
         """(N,) names of SPLITS; None where the data name none.

@@ -14,7 +14,7 @@ from lstm_lab.config import DataError
 from lstm_lab.data.kinds.sequence_tables import SequenceTables
 from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
-from lstm_lab.data.readers.columns import Column, Columns, check_distinct
+from lstm_lab.data.readers.columns import Column, Columns, TargetColumns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat
 from lstm_lab.data.readers.csv_rows import parse_csv
 from lstm_lab.data.readers.folders import FolderFile, files_of_folder, find_sample_folder
@@ -53,7 +53,7 @@ class FolderReader:
                 self.head.targets(head, CSVFormat()),
             )
             return SequenceFile(root, [self._sequence(file.path) for file in files], y, groups, splits,
-                                targets=(self.head.label,) if self.target == "value" else (),
+                                targets=self.head.value_names, classes=self.head.classes,
                                 channels=self.channels)  # fmt: skip
         named = np.array([file.split for file in files]) if any(file.split for file in files) else None
         if named is not None and split is not None:
@@ -132,14 +132,15 @@ class CSVFolder(SequenceTables, name="csv_folder"):
         channels: Columns
         """Columns of numbers, in each of the files."""
         target: Target = "class"
-        """A class for each sequence, a value for each (from `labels`), or a class for each step (a column)."""
+        """A class for each sequence, values or any number of labels for each (from `labels`), or a class for each step
+        (a column)."""
         labels: FilePath | None = None
         """A table with a row for each file; null: a class is the name of the folder that the file lies in."""
         id: Column = "file"
         """Column of `labels` that names the file, with or without its ending."""
-        label: Column = "label"
-        """Column of `labels` with the class or the value; with target=tag the column of each file that has the classes
-        of the steps."""
+        label: TargetColumns = "label"
+        """Column of `labels` with the class, the value or all labels; several values, or a column of 0 and 1 for each
+        label; with target=tag the column of each file that has the classes of the steps."""
         split: Column | None = None
         """Column of `labels` with train, validation or test; null: splits are drawn, or folders of these names."""
         group: Column | None = None
@@ -150,9 +151,9 @@ class CSVFolder(SequenceTables, name="csv_folder"):
         def _fields_have_an_effect(self) -> CSVFolder.Config:
             if not self.channels:
                 raise ValueError("channels is empty: name at least one column of numbers")
-            check_distinct([self.id, self.label, self.split, self.group], "id, label, split and group")
-            if self.labels is None and self.target == "value":
-                raise ValueError("target=value needs labels: set it to a table with the value of each file")
+            check_distinct([self.id, *self.head.labels, self.split, self.group], "id, label, split and group")
+            if self.labels is None and self.target in ("value", "labels"):
+                raise ValueError(f"target={self.target} needs labels: set it to a table with a row for each file")
             if self.labels is not None and self.target == "tag":
                 raise ValueError("target=tag reads the classes of steps from each file: remove labels")
             if self.labels is None and (self.split or self.group):

@@ -14,7 +14,7 @@ from lstm_lab.data.kinds.sequence_tables import SequenceOrWordTables
 from lstm_lab.data.kinds.user_files import SequenceReader
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
 from lstm_lab.data.readers.cells import NUMBERS
-from lstm_lab.data.readers.columns import Column, check_distinct
+from lstm_lab.data.readers.columns import Column, TargetColumns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat, check_format
 from lstm_lab.data.readers.formats import read_frame, read_number_rows
 from lstm_lab.data.readers.locate import find_file
@@ -55,7 +55,7 @@ class SequenceTable:
         tags = np.array(table.columns[columns.label])[np.concatenate(rows)] if has_tags else None
         return SequenceFile(
             table.path, sequences, columns.targets(head, self.format) if tags is None else tags, columns.groups(head),
-            columns.splits(head, split), targets=(columns.label,) if columns.target == "value" else (),
+            columns.splits(head, split), targets=columns.value_names, classes=columns.classes,
             channels=self.steps.channels,
         )  # fmt: skip
 
@@ -84,7 +84,7 @@ class SequenceTable:
             first = int(index[0])
             other = next((int(row) for row in index if cells[row] != cells[first]), None)
             if other is not None:
-                way_out = "; a class for each step is data.target=tag" if name == self.head.label else ""
+                way_out = "; a class for each step is data.target=tag" if name in self.head.labels else ""
                 raise table.error(other, name, f"{quoted(cells[other])} differs from {table.unit} {table.lines[first]} "
                                   f"of the same sequence {quoted(table.columns[self.id][first])}: write one value in "
                                   f"all of its rows{way_out}")  # fmt: skip
@@ -96,16 +96,17 @@ class CSVSequences(SequenceOrWordTables, name="csv_sequences"):
     class Config(CSVFields, SequenceOrWordTables.Config):
         id: Column
         """Column of the sequence that a row belongs to."""
-        label: Column
-        """Column of the target: the class or the value of a sequence, the same in all of its rows; or with target=tag
-        the class of each row, empty where it has none."""
+        label: TargetColumns
+        """Column of the class of a sequence, the same in all of its rows; with target=value, of the value to predict,
+        or several; with target=labels, of all labels of a sequence, or a column of 0 and 1 for each; with target=tag,
+        of the class of each row, empty where it has none."""
 
         @model_validator(mode="after")
         def _columns_are_distinct_and_marks_have_an_effect(self) -> CSVSequences.Config:
             if not self.channels and self.words is None:
                 raise ValueError("channels is empty: name at least one column of numbers, or set words to a column of "
                                  "words")  # fmt: skip
-            names = [self.id, self.label, *self.channels, self.words, self.split, self.group]
+            names = [self.id, *self.head.labels, *self.channels, self.words, self.split, self.group]
             check_distinct(names, "id, label, channels, words, split and group")
             check_format(self.path, self.format)
             return self

@@ -43,7 +43,7 @@ class WideTable:
         Raises:
             DataError: a channel without any, or with another number than the first.
         """
-        head = {self.head.label, self.head.id, self.head.split, self.head.group}
+        head = {*self.head.labels, self.head.id, self.head.split, self.head.group}
         if not self.channels:
             steps = [[name for name in names if name and name not in head]]
         else:
@@ -66,7 +66,7 @@ class WideTable:
             return self._named(table, sequences)
         return SequenceFile(
             file, sequences, self.head.targets(table, self.format), self.head.groups(table),
-            self.head.splits(table, split), targets=(self.head.label,) if self.head.target == "value" else (),
+            self.head.splits(table, split), targets=self.head.value_names, classes=self.head.classes,
             channels=self.channels,
         )  # fmt: skip
 
@@ -109,15 +109,15 @@ class CSVWide(SequenceTables, name="csv_wide"):
     step, as the UCR archive writes them. A row ends with its last step that has a value."""
 
     class Config(CSVFields, SequenceTables.Config):
-        target: Literal["class", "value"] = "class"
-        """What the column `label` has."""
+        target: Literal["class", "value", "labels"] = "class"
+        """What `label` has: a class, values, or any number of labels."""
         channels: Columns = ()
         """Channels, whose steps are columns with their name and a number: ax for ax0, ax1 or ax_0, ax_1. Empty: one
         channel, and all columns that no other field names are its steps, in the order of the file."""
 
         @model_validator(mode="after")
         def _columns_are_distinct_and_marks_have_an_effect(self) -> CSVWide.Config:
-            check_distinct([self.id, self.label, *self.channels, self.split, self.group],
+            check_distinct([self.id, *self.head.labels, *self.channels, self.split, self.group],
                            "id, label, channels, split and group")  # fmt: skip
             check_format(self.path, self.format)
             return self

@@ -13,8 +13,8 @@ from lstm_lab.data.kinds.new_samples import plain_ids
 from lstm_lab.data.kinds.sequence_tables import SequenceOrWordTables
 from lstm_lab.data.kinds.user_files import SequenceReader
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
-from lstm_lab.data.readers.cells import NUMBERS, as_text
-from lstm_lab.data.readers.columns import Column, Columns, check_distinct
+from lstm_lab.data.readers.cells import CellTypes, as_text
+from lstm_lab.data.readers.columns import Column, Columns, TargetColumns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.sequence_file import SequenceFile
@@ -41,11 +41,12 @@ class ListTable:
         if not labelled:
             return self._named(values, sequences)
         tags = self.head.label if self.head.target == "tag" else None
-        head = _texts(values, [name for name in more if name != tags])
+        lists = self.head.labels if self.head.target == "labels" else ()
+        head = _texts(values, [name for name in more if name != tags], lists)
         y = self._tags(values, sequences) if tags else self.head.targets(head, CSVFormat())
         return SequenceFile(
             values.path, sequences, y, self.head.groups(head), self.head.splits(head, split),
-            targets=(self.head.label,) if self.head.target == "value" else (), channels=self.steps.channels,
+            targets=self.head.value_names, classes=self.head.classes, channels=self.steps.channels,
         )  # fmt: skip
 
     def read_frame(self, frame: pd.DataFrame) -> SequenceFile:
@@ -116,11 +117,15 @@ class ListTable:
         return np.array(labels)
 
 
-def _texts(values: ValueColumns, names: Sequence[str]) -> Table:
-    """Columns of numbers and texts as a table."""
+def _texts(values: ValueColumns, names: Sequence[str], lists: tuple[str, ...] = ()) -> Table:
+    """Columns of numbers and texts as a table.
+
+    Args:
+        lists: columns that may have lists of texts.
+    """
     if not names:
         return Table(values.path, {}, [*values.lines], values.unit, typed=True)
-    table = as_text(values.path, {name: values.columns[name] for name in names}, NUMBERS)
+    table = as_text(values.path, {name: values.columns[name] for name in names}, CellTypes(True, lists))
     return table._replace(lines=[*values.lines], unit=values.unit)
 
 
@@ -129,8 +134,10 @@ class ListColumns(SequenceOrWordTables, name="list_columns"):
     a list of equally long lists several."""
 
     class Config(SequenceOrWordTables.Config):
-        label: Column
-        """Column of the target: a class or a value, or with target=tag a list with a class for each step."""
+        label: TargetColumns
+        """Column of the class; with target=value, of the value to predict, or several; with target=labels, of all
+        labels of a sequence (lists, or joined), or a column of 0 and 1 for each; with target=tag, of lists with a class
+        for each step."""
         channels: Columns = ()
         """Columns of lists of numbers."""
         words: Column | None = None
@@ -141,7 +148,7 @@ class ListColumns(SequenceOrWordTables, name="list_columns"):
         def _columns_are_distinct(self) -> ListColumns.Config:
             if not self.channels and self.words is None:
                 raise ValueError("channels is empty: name at least one column of lists of numbers, or set words")
-            check_distinct([self.id, self.label, *self.channels, self.words, self.split, self.group],
+            check_distinct([self.id, *self.head.labels, *self.channels, self.words, self.split, self.group],
                            "id, label, channels, words, split and group")  # fmt: skip
             return self
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,12 @@ from lstm_lab.data.kinds.text import TextDataset, TextInfo
 from lstm_lab.data.kinds.text_split import TextSplit
 from lstm_lab.data.kinds.user_text import UserTextFiles
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
+from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.data.readers.locate import candidates, find_folder
-from lstm_lab.data.readers.table import read_text
+from lstm_lab.data.readers.table import Table, read_text
+
+FILE = "file"
+"""What names new texts that are files of a folder."""
 
 
 class TextFolder(UserTextFiles[TextInfo, TextSplit], TextDataset, name="text_folder"):
@@ -57,6 +62,21 @@ class TextFolder(UserTextFiles[TextInfo, TextSplit], TextDataset, name="text_fol
         if any(splits) and "train" not in splits:
             raise DataError(f"{root}: has a folder for {splits[0]} but none for train: make one")
         return Texts(texts, np.array(labels), root, np.array(splits) if any(splits) else None)
+
+    def _new_table(self, source: NewData) -> Table:
+        """Of a folder, every .txt file in it and below it is a text."""
+        folder = find_folder(str(source)) if isinstance(source, str | Path) else None
+        if folder is None:
+            return super()._new_table(source)
+        files = sorted(folder.rglob("*.txt"))
+        if not files:
+            raise DataError(f"{folder}: has no .txt file: provide one for each text")
+        texts = [read_text(file, "text", "the text") for file in files]
+        names = [file.relative_to(folder).as_posix() for file in files]
+        return Table(folder, {self.column: texts, FILE: names}, [*range(1, len(files) + 1)], "file")
+
+    def _names(self, table: Table) -> tuple[str, Sequence[str | int]]:
+        return (FILE, table.columns[FILE]) if FILE in table.columns else super()._names(table)
 
 
 def _folders(path: Path) -> list[Path]:
