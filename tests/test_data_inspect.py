@@ -149,12 +149,23 @@ def test_gaps_empty_cells_and_sentinels_are_counted(tmp_path):
     found = look(tmp_path, frame)
     assert found.statistics["gaps"] == 2
     assert found.statistics["missing rows"] == 3
-    assert found.statistics["empty cells"] == 3
+    assert found.statistics["empty cells"] == 4  # That of -9999 is one.
     assert found.statistics["longest run of empty cells"] == 3
     assert found.experiment["data"]["missing"] == "forward_fill"
     warnings = "\n".join(found.warnings)
     for part in ("2 gaps with 3 missing rows", "'wind' has values of -9999", "'still' is constant"):
         assert part in warnings
+    assert found.experiment["data"]["na_values"] == ["-9999"]
+    frame["count"] = np.where(np.arange(len(frame)) % 50 == 0, -9999, -np.arange(len(frame)) * 40)
+    found = look(tmp_path, frame)  # Another column has the number among its values.
+    assert "na_values" not in found.experiment["data"]
+    assert any("set na_values=-9999" in warning for warning in found.warnings)
+
+
+def test_rows_with_the_time_of_another_row_are_counted(tmp_path):
+    frame = hours(300)
+    found = look(tmp_path, pd.concat([frame[:200], frame[195:]]))
+    assert any("5 have the time of another row" in warning for warning in found.warnings)
 
 
 def test_many_series_are_recognised_by_their_column(tmp_path):

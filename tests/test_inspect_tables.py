@@ -88,7 +88,7 @@ TABLES = {
         "series 'daily' has a step of 1 day, but series 'weekly' one of 7 days"),
     "a sentinel": (
         "a.csv", "date,y\n" + rows(DAYS, ["-200" if i in (5, 9, 11) else y[:5] for i, y in enumerate(Y)]),
-        {"time": "date", "targets": ["y"]}, "set na_values=-200"),
+        {"time": "date", "targets": ["y"], "na_values": ["-200"]}, "it is read as missing (na_values)"),
 }  # fmt: skip
 
 
@@ -170,3 +170,67 @@ def test_air_quality_as_it_is_published(tmp_path):
     assert found.experiment["data"]["targets"] == ["CO(GT)", "NOx(GT)"]
     assert found.statistics["empty cells"] == 5
     assert data.series.values[:, 0].min() >= 1
+
+
+def test_stays_of_patients_are_sequences_with_groups(tmp_path):
+    rows = [f"st{stay},{stay // 2},{hour},{80 + stay % 7 + hour}.5,{'sepsis' if stay % 4 < 2 else 'none'}"
+            for stay in range(40) for hour in range(6)]  # fmt: skip
+    (tmp_path / "icu.csv").write_text("\n".join(["stay_id,patient_id,hour,heart_rate,outcome", *rows]))
+    data = inspect(str(tmp_path / "icu.csv")).experiment["data"]
+    wanted = {"name": "csv_sequences", "id": "stay_id", "label": "outcome", "group": "patient_id"}
+    assert data.items() >= {**wanted, "channels": ["heart_rate"]}.items()
+
+
+def test_a_column_that_counts_the_rows_of_each_machine_is_the_time(tmp_path):
+    rows = [f"{name},{cycle},{cycle % 7}.5" for name in ("lathe", "mill", "saw") for cycle in range(0, 160, 2)]
+    (tmp_path / "machines.csv").write_text("\n".join(["machine,cycle,vibration", *rows]))
+    data = inspect(str(tmp_path / "machines.csv")).experiment["data"]
+    assert data.items() >= {"name": "csv", "id": "machine", "time": "cycle", "targets": ["vibration"]}.items()
+
+
+def test_weeks_and_names_of_months_are_times(tmp_path):
+    weeks = pd.date_range("2018-01-01", periods=150, freq="7D")
+    written = {
+        "%G-W%V": "7 days", "%GW%V-%u": "7 days", "%B %d, %Y": "7 days", "%d %B %Y": "7 days",
+    }  # fmt: skip
+    for form, step in written.items():
+        rows = [f'"{week:{form}}",{i % 7}.5' for i, week in enumerate(weeks)]
+        (tmp_path / "w.csv").write_text("\n".join(["week,cases", *rows]))
+        found = inspect(str(tmp_path / "w.csv"))
+        assert (found.experiment["data"]["time"], found.statistics["step"]) == ("week", step)
+    (tmp_path / "w.csv").write_text("week,cases\n" + "".join(f"2019-W{week:02d},1\n" for week in (51, 52, 53)))
+    with pytest.raises(DataError, match="'2019-W53' is not a time"):
+        inspect(str(tmp_path / "w.csv"), {"time": "week", "targets": ["cases"]})
+
+
+@pytest.mark.parametrize("mark", ["N/D", "n/v", "k.A.", "#DIV/0!", "无"])
+def test_marks_of_missing_values_in_other_languages(tmp_path, mark):
+    rows = [f"2020-{1 + i // 28:02d}-{1 + i % 28:02d};{mark if i in (7, 90) else f'{i % 9},5'}" for i in range(140)]
+    (tmp_path / "a.csv").write_text("\n".join(["Tag;Wert", *rows]))
+    data = inspect(str(tmp_path / "a.csv")).experiment["data"]
+    assert (data["targets"], data["na_values"]) == (["Wert"], [mark])
+
+
+def test_texts_without_a_header(tmp_path):
+    rows = [f'{i % 2},"a {["dull", "fine"][i % 2]} film, number {i} of the year"' for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(rows))
+    data = inspect(str(tmp_path / "a.csv")).experiment["data"]
+    assert data.items() >= {"name": "csv_text", "header": False, "text": "1", "label": "0"}.items()
+
+
+def test_names_of_months_beside_years_and_totals_in_other_languages(tmp_path):
+    months = pd.date_range("2000-01-01", periods=150, freq="MS")
+    rows = [f"{month:%Y;%B},{i % 9}.5".replace(",", ";") for i, month in enumerate(months)]
+    (tmp_path / "a.csv").write_text("\n".join(["Year;Month;Sales", *rows]))
+    found = inspect(str(tmp_path / "a.csv"))
+    assert (found.experiment["data"]["time"], found.statistics["step"]) == ("Year+Month", "1 month")
+    rows = [f"{day:%d.%m.%Y};{i % 9}" for i, day in enumerate(pd.date_range("2020-01-01", periods=150))]
+    for total in ("Итого", "合计", "Totaux"):
+        (tmp_path / "a.csv").write_text("\n".join(["Дата;Сумма", *rows, f"{total};600"]))
+        assert inspect(str(tmp_path / "a.csv")).experiment["data"]["skipfooter"] == 1
+
+
+def test_one_column_of_few_numbers_beside_texts_has_the_classes(tmp_path):
+    rows = [f"a {['dull', 'fine'][i % 2]} film number {i} of the year,{[1.0, 5.0][i % 2]}" for i in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["review,points", *rows]))
+    assert inspect(str(tmp_path / "a.csv")).experiment["data"]["label"] == "points"

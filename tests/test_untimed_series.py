@@ -93,16 +93,16 @@ def test_none_is_the_name_of_a_series_and_no_empty_cell(tmp_path):
     assert data.series.names == ("a", "none")
 
 
-def test_a_series_that_is_far_shorter_than_the_others_is_said(tmp_path):
+def test_a_series_that_is_far_shorter_than_the_others_is_left_out(tmp_path):
     days = pd.date_range("2020-01-01", periods=300).strftime("%Y-%m-%d")
     rows = [f"{name},{days[i]},{i % 7}.5" for name, n in (("a", 300), ("b", 300), ("c", 30)) for i in range(n)]
     (tmp_path / "a.csv").write_text("\n".join(["unique_id,ds,y", *rows]))
-    found, _ = opened(tmp_path / "a.csv")
-    line = next(line for line in found.warnings if "short_series=drop" in line)
-    assert "the shortest series has 30 rows" in line
-    choices = dict(word.split("=") for word in line.rpartition(": ")[2].split(" ")[:3])
-    choices = {name: int(value) if value.isdecimal() else value for name, value in choices.items()}
-    assert opened(tmp_path / "a.csv", choices)[1].series.names == ("a", "b")
+    found, data = opened(tmp_path / "a.csv")
+    assert found.experiment["data"].items() >= {"short_series": "drop", "window": 96, "horizon": 7}.items()
+    assert data.series.names == ("a", "b")
+    line = next(line for line in found.warnings if "short_series: drop" in line)
+    assert line.startswith("1 of 3 series have too few rows for window=96")
+    assert opened(tmp_path / "a.csv", {"window": 10, "horizon": 3})[1].series.names == ("a", "b", "c")
 
 
 def test_columns_of_a_table_without_a_header_are_chosen_by_number(tmp_path):

@@ -199,3 +199,38 @@ def test_a_run_with_masks_predicts_sequences_with_and_without_missing_values(tmp
     assert first[2] != again[2]
     with pytest.raises(DataError, match="has 4 channels, but the model was trained on 2"):
         predict(run, np.zeros((1, 6, 4)))
+
+
+def test_inspect_finds_the_test_texts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = {"good": "a fine and happy film of the year", "bad": "a sad and dull film of the year"}
+
+    def write(name, count, classes=("good", "bad")):
+        table = [{"text": f"{words.get(label, 'so so, no more')} {name} {i}", "label": label}
+                 for i in range(count) for label in classes]  # fmt: skip
+        pd.DataFrame(table).to_csv(f"{name}.csv", index=False)
+
+    write("train", 20)
+    write("test", 5, ("good", "mixed"))
+    found = inspect("train.csv")
+    assert found.experiment["data"]["test_path"] == "test.csv"
+    assert found.statistics["test texts"] == 10
+    data = Experiment.of(found.experiment).data.build()
+    assert len(data.test_split()) == 10
+    assert "class 'mixed' is not in the training split: samples of it count as errors" in data.notes
+    pd.read_csv("test.csv").drop(columns="label").to_csv("test.csv", index=False)
+    found = inspect("train.csv")
+    assert "test_path" not in found.experiment["data"]
+    assert any("test.csv looks like the test split and is not used" in text for text in found.warnings)
+
+
+def test_inspect_finds_the_test_folder_of_texts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for split, count in (("train", 9), ("test", 4)):
+        for label in ("ham", "spam"):
+            (tmp_path / split / label).mkdir(parents=True)
+            for i in range(count):
+                (tmp_path / split / label / f"{i}.txt").write_text(f"{split} {label} {i}")
+    found = inspect("train")
+    assert found.experiment["data"].items() >= {"name": "text_folder", "test_path": "test"}.items()
+    assert found.statistics["files"] == 26

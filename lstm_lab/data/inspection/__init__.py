@@ -65,6 +65,11 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
 
     columns = read_columns(path, choices)
     kind = columns.data_kind(choices)
+    from lstm_lab.data.inspection.series_rows import inspect_series_rows, step_prefix
+
+    if kind == "csv_wide_series" or ("name" not in choices and _may_be_wide(choices) and "text" not in choices
+                                     and step_prefix(columns, choices) is not None):  # fmt: skip
+        return inspect_series_rows(columns, choices)
     if kind == "csv_wide" or (kind in ("csv", "csv_sequences") and "name" not in choices and _may_be_wide(choices)
                               and wide_columns(columns, choices)):  # fmt: skip
         return inspect_wide(columns, choices)

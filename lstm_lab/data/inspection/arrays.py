@@ -29,6 +29,10 @@ def inspect_arrays(path: str, choices: Fields) -> Inspection:
 def _target(y: np.ndarray, file: SequenceFile) -> str:
     """What y has, by its shape and type."""
     steps = int(file.lengths.sum())
+    if y.ndim == 2 and len(y) == len(file.sequences) and y.shape[1] > 1 and y.dtype.kind in "fiub":
+        short = y.shape[1] < file.lengths.max()
+        if short and np.isin(y, (0, 1)).all() and (y.sum(1) != 1).any():  # One 1 in each row would be a class.
+            return "labels"
     of_steps = y.ndim == 2 and len(y) == len(file.sequences) and y.shape[1] >= file.lengths.max() > 1
     if y.dtype.kind == "f":
         return "value"

@@ -36,8 +36,19 @@ from lstm_lab.data.readers.timeline import read_times
 TIME_NAMES = ("time", "date", "datetime", "timestamp", "ds", "t", "day", "month", "year", "step")
 ID_NAMES = ("id", "unique_id", "series", "series_id", "item_id", "sequence", "recording", "case", "sensor")
 INDEX_NAMES = re.compile(r"unnamed: ?\d+|__index_level_\d+__|level_\d+|index|row|row_?(id|number)", re.IGNORECASE)
+ID_ENDING = re.compile(r".+[ _.\-](?i:id|nr|no)|.*[a-z](Id|ID|Nr)")
+"""Matches other names of ids: stay_id, StayId, Kunden-Nr."""
+GROUP_NAMES = ("group", "subject", "patient", "person", "user", "participant", "speaker", "author", "rider", "driver")
+"""Names of columns of those that several sequences are of, in lower case, also with id behind them."""
 LABEL_NAMES = ("label", "class", "category", "sentiment", "activity", "kind", "intent", "topic", "target", "y")
+MORE_LABEL_NAMES = (
+    "outcome", "diagnosis", "gesture", "fault", "species", "emotion", "genre", "disease", "condition", "status",
+    "result", "klasse", "etikett", "kategorie", "classe", "etiquette", "clase", "etiqueta", "标签", "类别",
+)  # fmt: skip
+"""Names that columns of classes have too, in lower case."""
 TARGET_NAMES = ("y", "target", "value", "OT")
+TABLES = ("csv", "csv_text", "csv_sequences", "csv_wide", "csv_wide_series")
+"""Data sets that read a table."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +126,15 @@ class Columns:
         lower = {name.lower(): name for name in reversed(columns)}
         return next((lower[name.lower()] for name in wanted if name.lower() in lower), None)
 
+    def ids(self, columns: Iterable[str]) -> list[str]:
+        """Those of the columns whose names say that they are ids, the most usual names first."""
+        named = [name for name in columns if name.lower() in ID_NAMES or ID_ENDING.fullmatch(name)]
+        return sorted(named, key=lambda name: name.lower() not in ID_NAMES)
+
+    def groups(self, columns: Iterable[str]) -> list[str]:
+        """Those of the columns whose names say that they are persons or the like."""
+        return [name for name in columns if re.sub(r"[ _.\-]?id$", "", name.lower()) in GROUP_NAMES]
+
     def check(self, key: str, names: str | Iterable[str] | None) -> None:
         """Raise ConfigError where the table lacks a column that a field names."""
         if not isinstance(names, str | list | tuple | None):
@@ -136,8 +156,10 @@ class Columns:
         rows = len(self.table.lines)
         few = [name for name in candidates if 2 <= len(set(self.cells(name))) <= max(2, min(200, rows // 2))]
         categories = [name for name in few if self.kinds[name] == "category"]
+        if not self.format.header and not categories:  # Numbers have no name that would tell.
+            categories = few
         fewest = min(categories, key=lambda name: len(set(self.cells(name))), default=None)
-        return self.first_named(LABEL_NAMES, few) or fewest
+        return self.first_named((*LABEL_NAMES, *MORE_LABEL_NAMES), few) or fewest
 
     def is_index(self, name: str) -> bool:
         """Whether a column counts rows under a name that pandas gives to an index, and is no measurement."""
@@ -157,8 +179,8 @@ class Columns:
         """Name of the data set that reads the table, or why there is none."""
         if "name" in choices:
             name = str(choices["name"])
-            if name not in ("csv", "csv_text", "csv_sequences", "csv_wide"):
-                raise ConfigError(f"name={name}: must be csv, csv_text, csv_sequences or csv_wide")
+            if name not in TABLES:
+                raise ConfigError(f"name={name}: must be one of {', '.join(TABLES)}")
             return name
         if "text" in choices or (not {"time", "targets", "channels"} & set(choices) and self.of_kind("text")):
             return "csv_text"
@@ -170,11 +192,10 @@ class Columns:
 
     def sequence_columns(self) -> tuple[str, str] | None:
         """Columns of the sequence and of its class, where each sequence has one class."""
-        named = [
-            name for name in self.names if name.lower() in LABEL_NAMES and name not in self.of_kind("time", "text")
-        ]
+        names = {*LABEL_NAMES, *MORE_LABEL_NAMES}
+        named = [name for name in self.names if name.lower() in names and name not in self.of_kind("time", "text")]
         for label in named:
-            for id_ in (name for name in self.names if name != label and name.lower() in ID_NAMES):
+            for id_ in self.ids(name for name in self.names if name != label):
                 ids, classes = len(set(self.cells(id_))), len(set(self.cells(label)))
                 if self.is_constant(label, id_) and 2 <= classes <= ids / 2 and ids < len(self.table.lines) / 2:
                     return id_, label
@@ -185,7 +206,7 @@ class Columns:
         numbers = self.of_kind("number")
         named = [name for name in numbers if name.lower() in {*LABEL_NAMES, *map(str.lower, TARGET_NAMES)}]
         for value in named:
-            for id_ in (name for name in self.names if name != value and name.lower() in ID_NAMES):
+            for id_ in self.ids(name for name in self.names if name != value):
                 ids, values = len(set(self.cells(id_))), len(set(self.cells(value)))
                 others = [name for name in numbers if name not in (value, id_) and name.lower() not in TIME_NAMES]
                 varies = any(not self.is_constant(name, id_) for name in others)

@@ -26,11 +26,17 @@ MAX_PREAMBLE = 40
 """Lines above a header at most."""
 MAX_FOOTER = 5
 """Rows of totals at most."""
-TOTAL = re.compile(r"(grand )?(total|sum|average|mean|gesamt|summe)s?\b.*", re.IGNORECASE)
+TOTAL = re.compile(
+    r"(grand )?(total|totale|totaux|sum|suma|somme|average|mean|gesamt|summe|итого|всего|合计|合計|总计)s?\b.*",
+    re.IGNORECASE,
+)
 """Matches the first cell of a row that is not data."""
-NO_VALUE = re.compile(r"[^\w\s]{1,3}|missing|n\.?[avd]\.?|none|unknown|error|bad|ovf|no ?data|(not|un)available",
-                      re.IGNORECASE)  # fmt: skip
-"""Matches a cell that stands for a missing value where all others are numbers: ?, -, --, n.a."""
+NO_VALUE = re.compile(
+    r"[^\w\s]{1,3}|missing|n[./]?\s?[avd]\.?|k\.?\s?a\.?|s/d|none|unknown|error|bad|ovf|no ?data|(not|un)available"
+    r"|#(n/a|value!|ref!|div/0!|name\?|null!|num!)|fehlt|нет( данных)?|无|缺失",
+    re.IGNORECASE,
+)
+"""Matches a cell that stands for a missing value where all others are numbers: ?, -, --, n.a., N/D, #N/A."""
 
 
 def guess_format(path: Path, text: str, choices: Mapping[str, object]) -> CSVFormat:
@@ -156,7 +162,8 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
         return not any(sum(row[at : at + 1] == [cell] for row in others) > 1 for at, cell in enumerate(first) if cell)
     repeated = [any(len(row) > at and row[at] == cell for row in others) for at, cell in enumerate(first)]
     return not any(values) or not all(
-        value or again or not cell.strip() for value, again, cell in zip(values, repeated, first, strict=True)
+        value or again or not cell.strip() or len(cell.split()) > 3  # The last is a text, and no name.
+        for value, again, cell in zip(values, repeated, first, strict=True)
     )
 
 

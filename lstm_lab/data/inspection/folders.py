@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import LABEL_NAMES, TIME_NAMES, Columns, read_columns
+from lstm_lab.data.inspection.labels import label_fields
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.inspection.sequences import inspect_sequences
 from lstm_lab.data.readers.folders import FolderFile, files_of_folder
@@ -80,6 +81,7 @@ def _columns_of_labels(table: Columns, files: list[FolderFile]) -> Fields:
         return {}
     values = table.numbers.get(label)
     continuous = values is not None and bool((values % 1 != 0).any())
-    fields: Fields = {"id": id_, "label": label, **({"target": "value"} if continuous else {})}
+    fields: Fields = {"id": id_, "label": label}
+    fields |= {"target": "value"} if continuous else label_fields(table.cells(label))
     split = table.split_column()
     return fields | ({"split": split} if split else {})

@@ -79,6 +79,14 @@ def several_labels(columns: Columns, choices: Fields, taken: Collection[str | No
     return None
 
 
+def label_fields(cells: list[str]) -> Fields:
+    """Fields of sequences whose column of labels has several in a cell; empty where it has classes."""
+    if _are_lists(cells):
+        return {"target": "labels"}
+    joined = joined_labels(cells)
+    return {} if joined is None else {"target": "labels", "label_separator": joined[1]}
+
+
 def _by_name(columns: Columns, free: list[str]) -> list[str]:
     """Columns that may have all labels of a row, those that are called so first."""
     rows = len(columns.table.lines)

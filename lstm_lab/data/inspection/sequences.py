@@ -10,11 +10,11 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.base import Dataset
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
-from lstm_lab.data.inspection.given_files import given_files, not_used, targets_beside
+from lstm_lab.data.inspection.given_files import given_fields, not_used
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
 from lstm_lab.data.kinds.tagged_words import TaggedWordFiles
 from lstm_lab.data.kinds.user_files import UserFiles
-from lstm_lab.data.kinds.user_sequences import LabelledFiles, RegressionFiles, TaggedFiles
+from lstm_lab.data.kinds.user_sequences import LabelledFiles, MultiLabelFiles, RegressionFiles, TaggedFiles
 from lstm_lab.data.preprocessing.splits import SPLITS, unlearnable_classes
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.ts_file import ts_target
@@ -46,7 +46,9 @@ def inspect_sequences(result: Inspection, data: Fields, channels: Sequence[str] 
     splits = files.named_splits
     if splits is not None:
         result.statistics |= {f"{split} sequences": count for split, count in Counter(splits.tolist()).items()}
-    labels = [str(label) for label in files.labels] if isinstance(files, LabelledFiles) else [""] * len(read)
+    labels = [""] * len(read)
+    if isinstance(files, LabelledFiles):
+        labels = [str(label) for label in files.labels]
     keys = group_numbers([sequence.tobytes() for sequence in read])
     statistics, warnings = copy_statistics(keys, similar_sequences(read), labels, splits, "sequences")
     result.statistics |= statistics
@@ -57,9 +59,13 @@ def inspect_sequences(result: Inspection, data: Fields, channels: Sequence[str] 
                                "no information")  # fmt: skip
     task = _describe_targets(result, files)
     # Chosen by benchmarks/proposals.md.
-    pooling: Fields = {"classify": {"pooling": "max"}, "regress": {"pooling": "mean"}}.get(str(task["name"]), {})
+    pooling: Fields = {
+        "classify": {"pooling": "max"},
+        "multi_label": {"pooling": "max"},
+        "regress": {"pooling": "mean"},
+    }.get(str(task["name"]), {})
     result.experiment = {
-        "data": {"batch_size": 16 if len(read) < 1000 else 64, **data},
+        "data": {**data, "batch_size": data.get("batch_size", 16 if len(read) < 1000 else 64)},
         "task": task if len(task) > 1 else task["name"],
         "model": {"bidirectional": True, **pooling, "dropout": {"output": 0.2}},
         "optimizer": {"lr": 5e-3},
@@ -81,7 +87,7 @@ def _inspect_words(result: Inspection, files: TaggedWordFiles, data: Fields) -> 
     _describe_targets(result, files)
     result.title = f"One of {len(result.classes)} classes for each word"
     result.experiment = {
-        "data": {"batch_size": 16 if len(files.sequences) < 1000 else 64, **data},
+        "data": {**data, "batch_size": data.get("batch_size", 16 if len(files.sequences) < 1000 else 64)},
         "task": "tag",
         "model": {"bidirectional": True, "embedding": {"dim": 64}, "dropout": {"output": 0.3}},
         "optimizer": {"lr": 5e-3},
@@ -92,7 +98,7 @@ def _inspect_words(result: Inspection, files: TaggedWordFiles, data: Fields) -> 
 
 def _read(result: Inspection, data: Fields) -> tuple[UserFiles, Fields]:
     """All sequences, with missing values as NaN where they may be masked; and the fields, completed."""
-    given = _given_fields(data)
+    given = given_fields(data)
     trial = data if "words" in data else {"missing": "mask", **data}
     try:
         files = _build({**trial, **given}, result.path)
@@ -100,8 +106,7 @@ def _read(result: Inspection, data: Fields) -> tuple[UserFiles, Fields]:
         if not given:
             raise
         files = _build(trial, result.path)  # The file itself may be the one that cannot be read.
-        split, path = next((key.removesuffix("_path"), path) for key, path in given.items() if key.count("_") == 1)
-        result.warnings.append(not_used(split, path, error))
+        result.warnings.append(not_used(given, error))
         given = {}
     data = {**data, **given}
     if isinstance(files, TaggedWordFiles):
@@ -125,20 +130,6 @@ def _build(data: Fields, where: str) -> UserFiles:
     return files
 
 
-def _given_fields(data: Fields) -> Fields:
-    """Fields of the files of other splits beside the one at `path`, unless splits were chosen."""
-    chosen = {"split", "test_path", "validation_path", "validation", "test"}
-    if chosen & set(data):
-        return {}
-    given: Fields = {}
-    for split, path in given_files(str(data["path"])).items():
-        y = targets_beside(path) if "y_path" in data else None
-        if y is None and "y_path" in data:
-            continue
-        given |= {f"{split}_path": path} | ({f"{split}_y_path": y} if y else {})
-    return given
-
-
 def _without_missing(sequence: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(sequence), 0.0, sequence)
 
@@ -157,6 +148,13 @@ def _describe_targets(result: Inspection, files: UserFiles) -> dict[str, str]:
         result.classes = dict(Counter(names).most_common())
         result.title = f"One of {len(result.classes)} classes for each step of a sequence"
         return {"name": "tag"}
+    if isinstance(files, MultiLabelFiles):
+        counts = files.coded.targets.sum(0, dtype=np.int64).tolist()
+        order = sorted(zip(counts, files.coded.names, strict=True), reverse=True)
+        result.classes = {name: count for count, name in order}
+        result.statistics["sequences without a label"] = int((~files.coded.targets.any(1)).sum())
+        result.title = f"Which of {len(result.classes)} labels a sequence has, any number of them"
+        return {"name": "multi_label", "monitor": "loss"}
     assert isinstance(files, LabelledFiles)
     result.classes = {str(name): count for name, count in Counter(files.labels.tolist()).most_common()}
     result.statistics["classes"] = len(result.classes)

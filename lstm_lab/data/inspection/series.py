@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 
+from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import Columns
+from lstm_lab.data.inspection.given_files import given_fields, not_used
 from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
 from lstm_lab.data.inspection.series_columns import column_fields, names_of, with_time
+from lstm_lab.data.inspection.series_sizes import sizes_of_series, split_fields, split_rows
 from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.series_table import ROW, rows_by_series
 from lstm_lab.data.readers.timeline import epoch_unit, notes_of_times, read_times, regularity
+from lstm_lab.data.sources.csv_series import CSV
+from lstm_lab.validation import validate
 
-DAY = 86400
 SENTINELS = (-9999.0, -999.0, -99.0, -200.0, -9.99e8, 9999.0, 99999.0, 999999.0)
 """Numbers that often stand for a missing value."""
 
@@ -21,7 +26,10 @@ SENTINELS = (-9999.0, -999.0, -99.0, -200.0, -9.99e8, 9999.0, 99999.0, 999999.0)
 def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     """A table with a row for each time step."""
     columns, parts = with_time(columns, choices)
-    data = {"name": "csv", "path": columns.path, **columns.marks, **column_fields(columns, choices, parts)}
+    split = choices.get("split", columns.split_column())
+    split = split if isinstance(split, str) else None
+    columns.check("split", split)
+    data = {"name": "csv", "path": columns.path, **columns.marks, **column_fields(columns, choices, parts, split)}
     result = Inspection(str(columns.table.path), "series", "", warnings=[*columns.remarks])
     times = read_times(columns.table, data["time"], columns.format.decimal)
     rows, newest_first = rows_by_series(columns.table, data.get("id"), times)
@@ -33,16 +41,17 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     if choices.get("time", "") is None:
         data["time"] = None
         result.warnings.append("there is no column of times: each row is one step after the row before (time: null)")
+    columns = _without_sentinels(result, columns, read, choices)
+    data |= columns.marks
     data |= _missing_fields(result, columns, read, rows)
     _inspect_values(result, columns, read, rows)
-    lengths = sorted(len(index) for index in rows.values())
-    data |= _sizes(lengths[0], step)
-    usual = _sizes(lengths[len(lengths) // 2], step)
-    if usual["window"] >= 2 * data["window"] and "short_series" not in choices:
-        way_out = f"window={usual['window']} horizon={usual['horizon']} short_series=drop leaves the short ones out"
-        result.warnings.append(f"the shortest series has {lengths[0]} rows, half of them more than "
-                               f"{lengths[len(lengths) // 2] - 1}: {way_out}")  # fmt: skip
+    if split is not None:
+        data |= split_fields(result, columns, split)
+    sizes = [split_rows(columns, split, index) for index in rows.values()]
+    data |= sizes_of_series(result, sizes, step, choices, may_drop=split is None)
     data |= {key: value for key, value in choices.items() if key not in data or data[key] != value}
+    if split is None and "split" not in choices:
+        data |= _given_files(result, data)
     # A difference to the last value needs that value.
     task = {"name": "forecast", **({} if data.get("missing") == "mask" else {"anchor": "last"})}
     result.experiment = {"data": data, "task": task, "optimizer": {"lr": 3e-3}, "trainer": {"max_epochs": 30}}
@@ -53,8 +62,26 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     for field, use in (("features", "feature"), ("future", "future"), ("static", "static"), ("targets", "target"),
                        ("categorical", "words")):  # fmt: skip
         used |= dict.fromkeys(names_of(columns, data.get(field)), use)
+    used |= {split: "split"} if split is not None else {}
     result.columns = columns.describe(used | ({data["id"]: "series"} if data.get("id") else {}))
     return result
+
+
+def _given_files(result: Inspection, data: Fields) -> Fields:
+    """Fields of the files of other splits beside the one at `path`, whose rows follow its rows."""
+    given = given_fields(data)
+    if not given:
+        return {}
+    sizes = {"test": 0} if "test_path" not in given else {}
+    try:
+        dataset = validate(CSV.Config, {**data, **given, **sizes}, result.path).build()
+        ends = dataset.split_ends(dataset.series)
+    except DataError as error:
+        result.warnings.append(not_used(given, error))
+        return {}
+    rows = {"validation": sum(end[1] - end[0] for end in ends), "test": sum(end[2] - end[1] for end in ends)}
+    result.statistics |= {f"{split} rows": count for split, count in rows.items() if f"{split}_path" in given}
+    return given | sizes
 
 
 def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]) -> str:
@@ -72,7 +99,7 @@ def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]
         own = times.rows(index)
         changes = np.diff(own.ticks)
         zero = changes - changes
-        repeated += int((changes == zero).sum())
+        repeated += len(own.ticks) - len(set(own.ticks.tolist()))
         early += int((changes < zero).sum())
         ahead = regularity(own)[1]
         whole = np.isfinite(ahead)
@@ -88,8 +115,9 @@ def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]
         result.warnings.append(f"{gaps} gaps with {missing} missing rows, {irregular} irregular steps: every step "
                                f"needs a row; {fix}")  # fmt: skip
     if early or repeated:
-        result.warnings.append(f"{early} rows are earlier than the row before, {repeated} have the same time: sort the "
-                               "rows and keep one for each time, or set id to the column of the series")  # fmt: skip
+        result.warnings.append(f"{early} rows are earlier than the row before, {repeated} have the time of another "
+                               "row: sort the rows and keep one for each time, or set id to the column of the "
+                               "series")  # fmt: skip
     return step
 
 
@@ -107,6 +135,26 @@ def _inspect_times(result: Inspection, cells: list[str], times: Times, rows: dic
         result.statistics["time zone"] = f"UTC ({units[unit]} since 1970)"
     else:
         result.statistics["time zone"] = "UTC offsets of the file" if times.has_offset else "none written: local time"
+
+
+def _without_sentinels(result: Inspection, columns: Columns, read: list[str], choices: Fields) -> Columns:
+    """The columns without numbers that stand for missing values, which are said. A number that another column has among
+    its values is left to the user."""
+    found = {name: mark for name in read for mark in SENTINELS if _is_sentinel(columns.numbers[name], mark)}
+    if "na_values" in choices or not found:
+        return columns
+    clear = []
+    for mark in dict.fromkeys(found.values()):
+        names = [name for name in read if (columns.numbers[name] == mark).any()]
+        if all(found.get(name) == mark for name in names):
+            clear.append(f"{mark:g}")
+            consequence = "it is read as missing (na_values)"
+        else:
+            consequence = f"if it stands for a missing value, set na_values={mark:g}"
+        first = next(name for name in names if found.get(name) == mark)
+        result.warnings.append(f"column {first!r} has values of {mark:g}, unlike all others ({len(names)} columns have "
+                               f"it): {consequence}")  # fmt: skip
+    return replace(columns, format=replace(columns.format, na_values=(*columns.format.na_values, *clear)))
 
 
 def _missing_fields(
@@ -132,12 +180,7 @@ def _missing_fields(
 
 
 def _inspect_values(result: Inspection, columns: Columns, read: list[str], rows: dict[str, np.ndarray]) -> None:
-    """Warnings about sentinels, constant columns, and columns or series that are equal."""
-    sentinels = {name: mark for name in read for mark in SENTINELS if _is_sentinel(columns.numbers[name], mark)}
-    if sentinels:
-        name, mark = next(iter(sentinels.items()))
-        result.warnings.append(f"column {name!r} has values of {mark:g}, unlike all others ({len(sentinels)} columns "
-                               f"in total): if it stands for a missing value, set na_values={mark:g}")  # fmt: skip
+    """Warnings about constant columns, and columns or series that are equal."""
     constant = [name for name in read if np.nanstd(columns.numbers[name]) == 0]
     if constant:
         result.warnings.append(f"column {constant[0]!r} is constant ({len(constant)} columns in total): it carries no "
@@ -164,36 +207,3 @@ def _is_sentinel(values: np.ndarray, mark: float) -> bool:
 def _longest_run(empty: np.ndarray) -> int:
     edges = np.flatnonzero(np.diff(np.concatenate([[0], empty.astype(np.int8), [0]])))
     return int((edges[1::2] - edges[::2]).max(initial=0))
-
-
-SEASONS = {"1 day": [7], "7 days": [52], "1 business day": [5], "1 month": [12], "3 months": [4]}
-
-
-def seasons(step: str) -> list[int]:
-    """Season lengths in steps: a day and a week of shorter steps, a week of days, a year of weeks, months, quarters."""
-    import pandas as pd
-
-    if step in SEASONS:
-        return SEASONS[step]
-    session = re.search(r" in sessions of (\d+) rows", step)
-    if session:
-        return [int(session[1]), 5 * int(session[1])]
-    try:
-        seconds = pd.Timedelta(step).total_seconds() if ":" in step else 0.0
-    except ValueError:
-        seconds = 0.0
-    divides_a_day = 60 <= seconds < DAY and DAY % seconds == 0
-    return [int(DAY / seconds), int(7 * DAY / seconds)] if divides_a_day else []
-
-
-def _sizes(rows: int, step: str) -> Fields:
-    """Window, horizon and seasons that the shortest series has room for: 70 % of it are for training, 10 % for
-    validation."""
-    train, validation = int(rows * 0.7 + 1e-9), int(rows * 0.8 + 1e-9) - int(rows * 0.7 + 1e-9)
-    fitting = [season for season in seasons(step) if 2 * season < train]
-    wanted = fitting[0] if fitting and fitting[0] <= 192 else 24
-    horizon = max(1, min(wanted, validation, train // 4))
-    window = max(1, min(max(4 * horizon, 96), train // 2, train - horizon))
-    sizes: Fields = {"window": window, "horizon": horizon}
-    windows = train - window - horizon + 1
-    return sizes | ({"seasons": fitting} if fitting else {}) | ({"batch_size": 128} if windows > 5000 else {})

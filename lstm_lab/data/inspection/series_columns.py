@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -88,11 +89,12 @@ def _has_hours(name: str, cells: list[str]) -> bool:
     return CALENDAR_PARTS.get(name.lower()) == "hour" and all(re.fullmatch("[01]?[0-9]|2[0-3]", cell) for cell in cells)
 
 
-def column_fields(columns: Columns, choices: Fields, parts: list[str]) -> Fields:
+def column_fields(columns: Columns, choices: Fields, parts: list[str], split: str | None = None) -> Fields:
     """Fields of the configuration that name columns: as chosen, else as names and values suggest.
 
     Args:
         parts: columns that make up the time; empty: it is one column.
+        split: column of the splits, which is nothing else.
 
     Raises:
         ConfigError: a choice that names no column.
@@ -103,7 +105,7 @@ def column_fields(columns: Columns, choices: Fields, parts: list[str]) -> Fields
         if choices.get(field) is not None:
             columns.check(field, names_of(columns, choices[field]))
     taken = {name for field in ("targets", "features", "static", "future")
-             for name in names_of(columns, choices.get(field))}  # fmt: skip
+             for name in names_of(columns, choices.get(field))} | ({split} if split is not None else set())  # fmt: skip
     fields["time"], id_ = _time_and_id(columns, choices, taken, parts)
     if "id" in choices or id_ is not None:
         fields["id"] = id_
@@ -167,13 +169,26 @@ def _time_and_id(columns: Columns, choices: Fields, taken: set[str], parts: list
 
 
 def _unnamed_series(columns: Columns, taken: set[str]) -> tuple[str, str] | None:
-    """Columns of time and series of a table whose first column numbers series, and its second the rows of each."""
-    if len(columns.names) < 3 or set(columns.names[:2]) & taken or not set(columns.names[:2]) <= set(columns.numbers):
-        return None
-    id_, time = columns.names[:2]
-    ids = columns.numbers[id_]
-    ascending = bool((np.diff(ids) >= 0).all()) and len(set(ids.tolist())) * 2 < len(ids)
-    return (time, id_) if ascending and _rises(columns, time, id_) else None
+    """Columns of time and series of a table in which a column of numbers counts the rows of each series, and another
+    names the series, whose rows are one below the other."""
+    free = [name for name in columns.of_kind("category", "number") if name not in taken]
+    for id_ in free[: len(columns.names) - 2]:
+        cells = columns.cells(id_)
+        series = len({*cells})
+        changes = sum(a != b for a, b in pairwise(cells))
+        if not 1 <= changes == series - 1 < len(cells) / 2 or "" in cells:
+            continue
+        rising = [name for name in free if name in columns.numbers and name != id_ and _counts(columns, name, id_)]
+        if rising:
+            return columns.first_named(TIME_NAMES, rising) or rising[0], id_
+    return None
+
+
+def _counts(columns: Columns, name: str, id_: str) -> bool:
+    """Whether a column rises by the same number from row to row, in all series."""
+    changes = [np.diff(columns.numbers[name][index]) for index in _rows(columns, id_).values()]
+    joined = np.concatenate(changes)
+    return len(joined) > 0 and bool((joined > 0).all() and np.ptp(joined) < 1e-9 * joined[0])
 
 
 def _time_column(columns: Columns, id_: str | None, taken: set[str]) -> str:

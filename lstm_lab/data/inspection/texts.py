@@ -12,11 +12,13 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_texts
+from lstm_lab.data.inspection.given_files import given_fields, not_used
 from lstm_lab.data.inspection.labels import SeveralLabels, several_labels
 from lstm_lab.data.inspection.languages import without_spaces
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task, length_statistics
 from lstm_lab.data.inspection.series_columns import names_of
-from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
+from lstm_lab.data.kinds.user_text import UserTextFiles
+from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
 from lstm_lab.data.readers.cells import one_spelling
 from lstm_lab.data.readers.csv_format import RowFields
 from lstm_lab.data.readers.table import TYPED, ending_of
@@ -27,12 +29,27 @@ from lstm_lab.validation import validate
 
 def inspect_folder(path: str, choices: Fields) -> Inspection:
     """A folder with one sub-folder for each class, or with train and test above them."""
-    found = validate(TextFolder.Config, {"path": path, **choices}, path).build().read()
+    data: Fields = {"name": "text_folder", "path": path, **choices}
+    found = validate(TextFolder.Config, data, path).build().read()
     result = Inspection(found.path, "texts", "")
+    found, data = _with_given_files(result, found, data, TextFolder.Config)
     result.statistics["files"] = len(found.texts)
-    data = {"name": "text_folder", "path": path}
     splits = found.splits if found.splits is not None and (found.splits != "").any() else None
-    return _finish(result, found.texts, found.labels.tolist(), splits, {**data, **choices})
+    return _finish(result, found.texts, found.labels.tolist(), splits, data)
+
+
+def _with_given_files(
+    result: Inspection, found: Texts, data: Fields, config: type[UserTextFiles.Config]
+) -> tuple[Texts, Fields]:
+    """The texts and the fields with those of the files of other splits beside the one at `path`, if there are any."""
+    given = given_fields(data)
+    if not given:
+        return found, data
+    try:
+        return validate(config, {**data, **given}, result.path).build().read(), {**data, **given}
+    except DataError as error:
+        result.warnings.append(not_used(given, error))
+        return found, data
 
 
 def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
@@ -55,6 +72,11 @@ def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
         data["label"] = label
     if split:
         data["split"] = split
+    if "id" not in choices:
+        rows = len(columns.table.lines)
+        distinct = [name for name in columns.names if name not in data.values() and len({*columns.cells(name)}) == rows]
+        ids = columns.ids(distinct)
+        data |= {"id": ids[0]} if ids else {}
     data |= _row_format(columns)
     result = Inspection(str(columns.table.path), "texts", "", warnings=[*columns.remarks])
     result.statistics["rows"] = len(columns.table.lines)
@@ -64,9 +86,16 @@ def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
     if labels != cells:
         result.warnings.append(f"labels such as {cells[0]!r} say true or false in several spellings: they are read as "
                                "true and false")  # fmt: skip
-    result = _finish(result, columns.cells(text), labels, splits, {**data, **choices}, found)
+    own = Texts(columns.cells(text), np.array(labels), str(columns.table.path), splits)
+    every, data = _with_given_files(result, own, {**data, **choices}, CSVText.Config)
+    if found:
+        labels = [label if isinstance(label, str) else ", ".join(label) for label in every.labels.tolist()]
+    else:
+        labels = every.labels.tolist()
+    result = _finish(result, every.texts, labels, every.splits, data, found)
     used = {text: "text", **({label: "class"} if label else {}), **({split: "split"} if split else {})}
     used |= dict.fromkeys(found.fields["labels"], "labels") if found else {}
+    used |= {data["id"]: "id"} if data.get("id") else {}
     result.columns = columns.describe(used | ({choices["group"]: "group"} if choices.get("group") else {}))
     return result
 
@@ -74,7 +103,8 @@ def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
 def _label(columns: Columns, choices: Fields, text: str, split: str | None) -> str:
     """The column of the classes."""
     others = [name for name in columns.of_kind("category", "number") if name not in (text, split)]
-    label = choices.get("label") or columns.class_column(others)
+    few = [name for name in others if 2 <= len({*columns.cells(name)}) <= 20]
+    label = choices.get("label") or columns.class_column(others) or (few[0] if len(few) == 1 else None)
     if label is None:
         raise DataError(f"{columns.path}: no column of classes was found beside {text!r}: set it by label=COLUMN, or "
                         "by labels=[COLUMN, ...] where a text has several")  # fmt: skip
@@ -88,6 +118,12 @@ def _row_format(columns: Columns) -> Fields:
     usual = {".csv": ",", ".tsv": "\t"}.get(ending)
     is_csv = ending not in TYPED
     return marks | ({"separator": columns.format.separator} if is_csv and columns.format.separator != usual else {})
+
+
+def _max_length(usual: int, longest: int) -> int:
+    """Tokens to keep of a text: of a few outliers not all, if they are much longer than the others."""
+    kept = longest if longest <= 2 * usual else usual
+    return min(400, max(10, -(-kept // 10) * 10))
 
 
 def _finish(
@@ -119,7 +155,7 @@ def _finish(
         result.warnings += several.warnings()
     elif len(result.classes) > 1:
         result.warnings += balance_warnings(result.classes)
-    data.setdefault("max_length", min(400, max(10, -(-lengths[f"{unit}, 95th percentile"] // 10) * 10)))
+    data.setdefault("max_length", _max_length(lengths[f"{unit}, 95th percentile"], lengths[f"{unit}, maximum"]))
     result.title = f"Classification of texts into {len(result.classes)} classes"
     if several is not None:
         result.title = f"Which of {len(result.classes)} labels a text has, any number of them"

@@ -10,6 +10,7 @@ import numpy as np
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.inspection.columns import ID_NAMES, LABEL_NAMES, TARGET_NAMES, Columns
+from lstm_lab.data.inspection.labels import label_fields
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.inspection.sequences import inspect_sequences
 
@@ -39,7 +40,7 @@ def wide_columns(columns: Columns, choices: Fields) -> WideColumns | None:
     if label is None or label not in columns.names:
         return None
     numbers = [name for name in columns.of_kind("number") if name != label and not columns.is_index(name)]
-    groups = _numbered(numbers)
+    groups = numbered(numbers)
     sizes = {len(steps) for steps in groups.values()}
     if not columns.format.header:
         steps = [name for name in columns.names if name != label]
@@ -83,7 +84,7 @@ def _counts(columns: Columns, name: str) -> bool:
     return len(values) > 2 and float(np.mean(np.diff(values) == 1)) > 0.8
 
 
-def _numbered(names: Sequence[str]) -> dict[str, list[int]]:
+def numbered(names: Sequence[str]) -> dict[str, list[int]]:
     """What names begin with -> the numbers behind it, of those that count without a gap."""
     groups: dict[str, list[int]] = {}
     for name in names:
@@ -107,7 +108,7 @@ def inspect_wide(columns: Columns, choices: Fields) -> Inspection:
         raise ConfigError(f"name=csv_wide: {columns.path} has no column of classes: set it by label=COLUMN")
     label, target, channels = found or WideColumns(choices["label"], choices.get("target", "class"), ())
     data: Fields = {"name": "csv_wide", "path": columns.path, "label": label}
-    data |= {"target": target} if target != "class" else {}
+    data |= {"target": target} if target != "class" else label_fields(columns.cells(label))
     data |= {"channels": list(channels)} if channels else {}
     split, id_ = columns.split_column(), columns.first_named(ID_NAMES, columns.of_kind("category", "number"))
     data |= {"split": split} if split else {}
