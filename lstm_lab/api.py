@@ -269,9 +269,10 @@ def _sweep(given: object) -> Sweep:
         return given
     if not isinstance(given, Mapping):
         raise ConfigError(f"sweep: must be a file, a Sweep or a mapping, got {type(given).__name__}")
-    written, space = given.get("experiment", {}), flatten_space(given.get("space"), "sweep")
+    no_space: dict[str, object] | None = {} if "cross_validation" in given else None
+    written, space = given.get("experiment", {}), flatten_space(given.get("space", no_space), "sweep")
     experiment = load_experiment(written) if isinstance(written, str | Path) else _experiment(written)
-    titled = {"title": f"Sweep over {', '.join(space)}", **given}
+    titled = {"title": f"Sweep over {', '.join(space)}" if space else "Cross-validation", **given}
     return validate(Sweep, {**titled, "experiment": experiment.dump(), "space": space}, "sweep")
 
 

@@ -95,6 +95,44 @@ def resume(
     return _sweep([SweepFolder.open(folder)], wandb, False, address, storage, as_json)
 
 
+def extend(
+    folder: Annotated[str, typer.Argument(help="Folder of a sweep.")],
+    limits: Annotated[
+        list[str] | None, typer.Argument(help="New limits, as in budget.trials=80 patience_trials=20")
+    ] = None,
+    samples: Annotated[
+        int | None, typer.Option(min=1, help="More configurations, for each combination of the grids.")
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="More seeds for the best configurations, as 3,4,5; their mean then decides.")
+    ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="How many of the best get the seeds; 3, or as many as before.")
+    ] = None,
+    wandb: Wandb = WandbMode.auto,
+    address: Address = None,
+    storage: Storage = None,
+    as_json: Events = False,
+) -> None:
+    """Extend a sweep by samples, or by seeds for its best configurations, and run what is new."""
+    early.require_sweep(folder)
+    from lstm_lab import config
+    from lstm_lab.provenance import command_line
+    from lstm_lab.sweeps.store import extension
+    from lstm_lab.sweeps.store.folder import SweepFolder
+    from lstm_lab.sweeps.store.repair import repair
+
+    given = config.parse_overrides([f"seeds=[{seeds}]"])[0][1] if seeds else []
+    if not isinstance(given, list) or not all(type(seed) is int and seed >= 0 for seed in given):
+        raise ConfigError(f"--seeds {seeds}: must be whole numbers of at least 0, as 3,4,5")
+    for line in repair(folder):
+        echo(f"repaired {line}", err=as_json)
+    opened, changes = SweepFolder.open(folder), dict(config.parse_overrides(limits or ()))
+    row = extension.extend(opened, extension.Addition(samples, given, top, changes), command_line())
+    echo(f"version {row['version']}: {extension.describe_changes(row)}", err=as_json)
+    return _sweep([opened], wandb, False, address, storage, as_json)
+
+
 def _sweep(
     folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None, as_json: bool
 ) -> None:

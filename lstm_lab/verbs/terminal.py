@@ -10,6 +10,7 @@ from rich.table import Table
 from lstm_lab.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report import verdict as verdicts
+from lstm_lab.sweeps.store.extension import describe_changes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,11 +74,13 @@ def leaderboard(summary: Row, width: int = 160, rows: int = 12) -> Table:
         metric: [fmt.mean_std(row["mean"], row["std"]) for row in shown],
         "n": [str(row["n"]) for row in shown],
         "parameters": [fmt.number(row["parameters"]) for row in shown],
+        **({"version": [str(row["version"]) for row in shown]} if summary.get("extensions") else {}),
         "state": [_state(row) for row in shown],
     }
     dropped = _drop_to_fit(columns, [*reversed(varying.values())], width)
     more = f" (best {rows} of {len(configurations)} configurations)" if len(configurations) > rows else ""
     notes = _notes(shown, configurations, summary.get("repeat", "seed"))
+    notes += [f"Version {each['version']}: {describe_changes(each)}." for each in summary.get("extensions") or []]
     notes += [f"Same in all: {fmt.configuration(same, fmt.short_names(same))}."] if same else []
     notes += [f"Left out, for a width of {width}: {fmt.join(dropped)}; report.html has all."] if dropped else []
     table = Table(

@@ -63,7 +63,7 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
     keys, rows = varying(sweep), sweep.configurations
     names, noun = fmt.short_names(keys), sweep.repeat_noun
     epochs = [[len(trial.record.rows) for trial in row.trials if trial.record] for row in rows]
-    has_intervals = any(row.n > 2 for row in rows)
+    has_intervals, extended = any(row.n > 2 for row in rows), bool(sweep.about.get("extensions"))
     columns = [
         Column("rank", True),
         *(Column(names[key], all(finite(row.overrides.get(key, 0)) for row in rows), key) for key in keys),
@@ -74,6 +74,7 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
         Column("parameters", True, "trainable parameters of the model"),
         Column("epochs", True, "epochs trained, from the shortest to the longest trial"),
         Column("seconds", True, f"of training, summed over {noun}s"),
+        *([Column("version", True, "which extension of the sweep added it; 0: none")] if extended else []),
         Column("state"),
         Column("trials"),
     ]
@@ -88,6 +89,7 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
         aligned(row.parameters for row in rows),
         [Cell(fmt.number_range(counts), max(counts, default=None), "number") for counts in epochs],
         aligned((sum(trial.seconds for trial in row.trials) for row in rows), lambda value: f"{value:,.1f}"),
+        *([[number_cell(row.version) for row in rows]] if extended else []),
         [Cell(state := states(row), state, row.trials[0].state) for row in rows],
         [Cell(" ".join(trial.id for trial in row.trials), row.trials[0].id, "ids") for row in rows],
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from lstm_lab.report.records.experiments import ComparisonGroup, ExperimentRecor
 from lstm_lab.report.records.read import experiment_text, shown_path
 from lstm_lab.report.sections.base import ReportSection, Subsections
 from lstm_lab.run import Run
+from lstm_lab.sweeps.store.extension import describe_changes
 from lstm_lab.sweeps.store.record import SweepRecord
 
 Items = list[tuple[str, str]]
@@ -66,6 +67,8 @@ def sweep_origin(sweep: SweepRecord) -> Items:
         ("decisions", _order(spec)),
         *_by_hand(sweep),
     ]
+    for each in about.get("extensions") or []:
+        items.append((f"version {each['version']}", f"{fmt.timestamp(each['at'])}: {describe_changes(each)}"))
     if wandb:
         items.append(("W&B", f"{wandb.get('mode')}, {fmt.plural(wandb.get('runs') or 0, 'run')}"))
     evaluations = [(trial.id, row) for trial in sweep.trials if trial.record for row in trial.record.test_evaluations]

@@ -71,7 +71,7 @@ class TrialSource(NotPickled, TuneSearcher):
         self.interrupted, self.seconds = interrupted, clock
         self.base = self.sweep.base
         super().__init__(metric=self.base.monitor, mode=self.base.mode)
-        self.command = folder.about.get("command", "")
+        self.command, self.version = folder.about.get("command", ""), folder.version
         self.stop_reason: str | None = None
         """Why all trials of the phase are stopped, if they are: its budget is used up."""
         self.refusal: str | None = None
@@ -118,7 +118,7 @@ class TrialSource(NotPickled, TuneSearcher):
             told: as `SweepFolder.add_trial` has it.
         """
         for repeat in repeats:
-            trial = self.folder.add_trial(configuration, repeat, overrides, self.phase, told)
+            trial = self.folder.add_trial(configuration, repeat, overrides, self.phase, told, self.version)
             self.pending.append(PendingTrial(trial, repeat, overrides))
 
     def add_next(self) -> bool:

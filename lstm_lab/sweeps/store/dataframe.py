@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
     """One row per trial, in the order in which they were added.
 
-    Columns: trial, configuration (its number), seed, fold (from 0; only with cross-validation), phase (search or
-    confirm), state, reason, the monitored metric at its best epoch under its own name (`val/loss`; NaN where there is
-    none), epoch (that epoch, from 0), epochs, seconds, parameters, exploits and exploited (pbt: how often it continued
-    from another trial, and from which last), then one for each key of the space (`optimizer.lr`): the value it started
-    with, empty where the key was not there.
+    Columns: trial, configuration (its number), seed, fold (from 0; only with cross-validation), version (which
+    extension added it, 0: none; only where there is one), phase (search or confirm), state, reason, the monitored
+    metric at its best epoch under its own name (`val/loss`; NaN where there is none), epoch (that epoch, from 0),
+    epochs, seconds, parameters, exploits and exploited (pbt: how often it continued from another trial, and from which
+    last), then one for each key of the space (`optimizer.lr`): the value it started with, empty where the key was not
+    there.
 
     Raises:
         ConfigError: there is no sweep in the folder.
@@ -34,6 +35,7 @@ def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
             "configuration": trial.configuration,
             "seed": trial.seed,
             **({} if sweep.cross_validation is None else {"fold": trial.fold}),
+            **({"version": trial.version} if opened.version else {}),
             "phase": trial.phase,
             "state": trial.state,
             "reason": trial.reason,
@@ -48,19 +50,8 @@ def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
         }
         for trial in opened.trials()
     ]
-    fold = [] if sweep.cross_validation is None else ["fold"]
-    columns = [
-        "trial",
-        "configuration",
-        "seed",
-        *fold,
-        "phase",
-        "state",
-        "reason",
-        metric,
-        "epoch",
-        "epochs",
-        "seconds",
-    ]
-    columns += ["parameters", "exploits", "exploited"]
+    more = ["fold"] if sweep.cross_validation is not None else []
+    more += ["version"] if opened.version else []
+    columns = ["trial", "configuration", "seed", *more, "phase", "state", "reason", metric, "epoch", "epochs"]
+    columns += ["seconds", "parameters", "exploits", "exploited"]
     return pandas.DataFrame(rows, columns=[*columns, *keys])

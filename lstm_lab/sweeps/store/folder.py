@@ -120,6 +120,11 @@ class SweepFolder:
         """about.json: command, code state, versions, and the sweep as it started; empty where there is none."""
         return read_about(self.path)
 
+    @property
+    def version(self) -> int:
+        """How often the sweep was extended."""
+        return len(self.about.get("extensions") or [])
+
     def describe(self, **fields: object) -> None:
         """Add fields to about.json."""
         files.write_json(self.path / files.ABOUT, {**self.about, **fields})
@@ -165,19 +170,21 @@ class SweepFolder:
         overrides: Row,
         phase: str = "search",
         told: Sequence[int] | None = None,
+        version: int = 0,
     ) -> str:
         """Record a trial before anything of it runs; returns its id.
 
         Args:
             told: configurations whose results the searcher had been told since it was asked before; None where it was
                 not asked for this trial.
+            version: which extension of the sweep it belongs to; 0: none.
         """
         rows = self.trial_rows()
         trial = f"t{int(rows[-1]['trial'].removeprefix('t')) + 1 if rows else 0:04d}"
         row = {
             "trial": trial, "configuration": configuration, "seed": repeat.seed, "overrides": overrides,
             "phase": phase, **({} if repeat.fold is None else {"fold": repeat.fold}),
-            **({} if told is None else {"told": list(told)}),
+            **({} if told is None else {"told": list(told)}), **({"version": version} if version else {}),
         }  # fmt: skip
         # In two files, because either may be incomplete after a crash.
         files.make_folder(self.run(trial).path)

@@ -33,6 +33,8 @@ class Trial:
     """search, or confirm: added once the search had ended."""
     fold: int | None = None
     """Of a cross-validation, counted from 0; None: there is none."""
+    version: int = 0
+    """Which extension of the sweep added it; 0: it is of the sweep as it was started."""
     lineage: tuple[Row, ...] = ()
     """Each time it continued from another trial: which one, at which epochs, and what changed (old, source, new)."""
 
@@ -106,6 +108,11 @@ class Configuration:
         return next((trial.parameters for trial in self.trials if trial.parameters), None)
 
     @property
+    def version(self) -> int:
+        """Which extension of the sweep added it; 0: none."""
+        return min(trial.version for trial in self.trials)
+
+    @property
     def completed(self) -> bool:
         """Whether it was trained to completion with every seed."""
         return all(trial.state == "finished" for trial in self.trials)
@@ -121,6 +128,7 @@ class Configuration:
             "n": self.n,
             "states": [trial.state for trial in self.trials],
             "parameters": self.parameters,
+            "version": self.version,
             "lineage": {trial.id: list(trial.lineage) for trial in self.trials if trial.lineage},
         }
 

@@ -67,6 +67,7 @@ def read_trial(sweep: Path, row: Row, event: Row | None) -> Trial:
         configuration=row["configuration"],
         seed=row["seed"],
         fold=row.get("fold"),
+        version=row.get("version", 0),
         overrides=row["overrides"],
         state=state,
         reason=reason,

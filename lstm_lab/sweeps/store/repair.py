@@ -19,6 +19,7 @@ from lstm_lab.provenance import git_state, versions
 from lstm_lab.record_shapes import RunFile, Shape, StatusFile, fits
 from lstm_lab.run import Run, read_yaml
 from lstm_lab.sweeps.spec import Sweep
+from lstm_lab.sweeps.store.extension import is_before
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.record import NEVER_STARTED, TRIAL_ID, is_sweep
@@ -81,6 +82,10 @@ def _sweep(folder: SweepFolder) -> Iterator[str]:
         yield "sweep.yaml: incomplete or missing; written again from about.json"
         return
     before = validate(Sweep, copy, files.ABOUT).dump()
+    if is_before(written, folder.about):
+        files.write_atomic(path, config.to_yaml(before))
+        yield "sweep.yaml: an extension was interrupted; completed from about.json"
+        return
     changed = [key for key in written if written[key] != before[key] and key not in MAY_CHANGE]
     if changed:
         raise ConfigError(

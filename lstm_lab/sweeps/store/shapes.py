@@ -19,6 +19,8 @@ class TrialRow(Shape):
     phase: str = "search"
     fold: Annotated[int, Field(ge=0)] | None = None
     told: list[int] | None = None
+    version: Annotated[int, Field(ge=0)] = 0
+    """Which extension of the sweep added it; 0: it is of the sweep as it was started."""
 
 
 class EventRow(Shape):
@@ -71,6 +73,22 @@ class StoppedBy(Shape):
     at: Time
 
 
+class Change(Shape):
+    """What a key of a sweep was, and what it is."""
+
+    old: object
+    new: object
+
+
+class Extension(Shape):
+    """How a sweep was extended."""
+
+    version: Annotated[int, Field(ge=1)]
+    at: Time
+    command: str = ""
+    changes: dict[str, Change]
+
+
 class SweepAbout(Shape):
     """about.json."""
 
@@ -88,6 +106,7 @@ class SweepAbout(Shape):
     ask_tell: bool | None = None
     confirmed: list[int] | None = None
     warm_start: WarmStart | None = None
+    extensions: list[Extension] = []
 
 
 class ConfirmSection(Shape):
@@ -128,6 +147,7 @@ class ConfigurationRow(Shape):
     n: int
     states: list[str] = []
     parameters: int | None = None
+    version: int = 0
     lineage: dict[str, list[LineageRow]] = {}
 
 
@@ -180,5 +200,6 @@ class SummaryFile(Shape):
     """What a trial of a configuration is called: seed, fold or trial."""
     seconds: float | None = None
     command: str | None = None
+    extensions: list[Extension] = []
     wandb: Content | None = None
     removed: dict[str, int] | None = None

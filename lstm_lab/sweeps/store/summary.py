@@ -47,6 +47,7 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
         },
         # Why the search ended before all of its configurations were tried; null where it did not.
         "ended": about.get("ended"),
+        "extensions": about.get("extensions") or [],
         "confirmed": about.get("confirmed") or [],
         "winner": None,
         "configurations": [row.dump() for row in ranked],
@@ -83,6 +84,7 @@ def ranking(folder: SweepFolder) -> Row:
     rows = [row.dump() for row in folder.leaderboard()]
     return {
         "title": sweep.title, "metric": sweep.base.monitor, "repeat": sweep.repeat_noun, "configurations": rows,
+        "extensions": folder.about.get("extensions") or [],
     }  # fmt: skip
 
 
