@@ -64,6 +64,29 @@ class SweepResult:
         return pd.DataFrame(rows, columns=columns)
 
     @property
+    def importance(self) -> pd.DataFrame | None:
+        """Share of the metric's variance that each hyperparameter explains (fANOVA), the largest first.
+
+        Columns: hyperparameter, share, low and high (the middle 90 % over resamples of the configurations), place: its
+        rank, missing where it is not known yet because intervals overlap or nothing can be predicted. None with fewer
+        than four configurations or two hyperparameters, and of a population.
+        """
+        import pandas as pd
+
+        from lstm_lab.report.parts.importance import importance
+        from lstm_lab.sweeps.store.record import read_sweep
+
+        found = importance(read_sweep(self.path))
+        if found is None:
+            return None
+        rows = [
+            (key, share, *found.intervals[key], place if found.is_known(key) else None)
+            for place, (key, share) in enumerate(found.shares.items(), 1)
+        ]
+        table = pd.DataFrame(rows, columns=["hyperparameter", "share", "low", "high", "place"])
+        return table.astype({"place": "Int64"})
+
+    @property
     def best(self) -> TrainedRun:
         """The best trial: of the best configuration, the best seed.
 

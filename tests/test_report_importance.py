@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from lstm_lab.records import RunRecord
-from lstm_lab.report.parts import importance
+from lstm_lab.report.parts import importance, importance_view
 from lstm_lab.report.parts.expected_best import expected_best
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial
 from lstm_lab.sweeps.store.record import SweepRecord
@@ -117,7 +117,9 @@ def test_importance_recovers_the_order_where_curves_cross_and_halving_stopped_th
     assert list(found.shares) == ["strong", "weak", "none"]
     assert found.shares["strong"] > 2 * found.shares["weak"]
     assert (found.trials, found.epochs, found.max_epochs) == (120, 4, 36)
-    assert "hyperparameters that speed up training count" in importance.importance_figure(found, "val/loss").caption
+    assert (
+        "hyperparameters that speed up training count" in importance_view.importance_figure(found, "val/loss").caption
+    )
 
 
 def two_arms(count):
@@ -142,7 +144,7 @@ def test_each_arm_of_a_grid_has_an_importance_of_its_own():
     assert (key, set(found)) == ("cell", {"lstm", "gru"})
     assert found["lstm"].shares["lr"] > 0.9
     assert found["gru"].shares["b"] > 0.9
-    shown = importance.importance_by_value_table(key, found)
+    shown = importance_view.importance_by_value_table(key, found)
     assert [column.name for column in shown.columns][:2] == ["cell", "trials"]
     assert len(shown.rows) == 2
     assert importance.importance_by_value(two_arms(2 * importance.MIN_TRIALS - 1)) is None
@@ -177,12 +179,38 @@ def test_values_at_the_end_would_name_the_wrong_one_where_trials_were_stopped():
     assert min(t.record.best_within(4) for t in stopped) > min(t.record.best_within(4) for t in finished)
 
 
-def test_importance_is_shown_from_20_trials_on_and_never_of_a_population():
-    assert importance.importance(synthetic(19)) is None
-    assert importance.importance(synthetic(20)) is not None
+def test_importance_is_shown_from_four_configurations_on_and_never_of_a_population():
+    assert importance.importance(synthetic(3)) is None
+    few = importance.importance(synthetic(4))
+    assert not any(map(few.is_known, few.shares))
+    assert importance_view.importance_text(few).endswith("not known yet: there are too few configurations.")
     sweep = synthetic(30)
     sweep.trials[3] = replace(sweep.trials[3], lineage=({"source": "t0001", "epoch": 4},))
     assert importance.importance(sweep) is None
+
+
+def test_importance_that_may_be_believed():
+    """What decides is known; of noise nothing is, although a forest always finds something in it."""
+    found = importance.importance(raced(120, seed=1)[0])
+    text = importance_view.importance_text(found)
+    assert text == "What matters most is strong: its interval overlaps with no other one."
+    for key, (low, high) in found.intervals.items():
+        assert 0 <= low <= found.shares[key] <= high <= 1
+    assert importance_view.importance_table(found).rows[0][-1].text == "1"
+    # The true shares are 0.67 and 0.27; the forests of these trials put the second one first.
+    level = importance.importance(synthetic(60))
+    text = "What matters most is not known yet: the intervals of cell and a overlap."
+    assert importance_view.importance_text(level) == text
+    assert importance_view.importance_table(level).rows[0][-1].text == "not known yet"
+    noise = synthetic(60)
+    rng = random.Random(1)
+    for trial in noise.trials:
+        shift = rng.gauss(0, 1)
+        for row in trial.record.rows:
+            row["val/loss"] = shift + 1 / (row["epoch"] + 1)
+    found = importance.importance(noise)
+    assert not any(map(found.is_known, found.shares))
+    assert "is not known yet" in importance_view.importance_text(found)
 
 
 def test_what_only_some_trials_have_is_left_out_and_named():
@@ -191,7 +219,9 @@ def test_what_only_some_trials_have_is_left_out_and_named():
         trial.overrides["d"] = trial.configuration
     found = importance.importance(sweep)
     assert found.left_out == ["d"]
-    assert "Left out, because not every trial has them: d." in importance.importance_figure(found, "val/loss").caption
+    assert (
+        "Left out, because not every trial has them: d." in importance_view.importance_figure(found, "val/loss").caption
+    )
 
 
 # --- expected best ----------------------------------------------------------------------------------------------------

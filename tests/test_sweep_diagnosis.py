@@ -111,7 +111,9 @@ def test_seeds_that_differ_more_than_configurations_are_named(tmp_path):
 def test_a_hyperparameter_that_explains_nothing_is_named(tmp_path, monkeypatch, std, named):
     shares = {"optimizer.lr": 0.7, "model.hidden_size": 0.29, "model.dropout.output": 0.01}
     stds = dict.fromkeys(shares, std)
-    known = Importance(shares, stds, trials=40, configurations=40, epochs=3, max_epochs=3, left_out=[])
+    known = Importance(
+        shares, stds, {}, predicts=0.5, trials=40, configurations=40, epochs=3, max_epochs=3, left_out=[]
+    )
     monkeypatch.setattr(sweeps, "importance", lambda sweep: known)
     findings = diagnose_sweep(drawn(healthy, tmp_path, number=40))
     assert [each.rule for each in findings] == ["hyperparameter that does not matter"] * named

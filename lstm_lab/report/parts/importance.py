@@ -2,10 +2,15 @@
 
 Trials are compared by their best value within the epochs that every trial was given. So a trial that was stopped early
 counts with its value at the epoch at which the others were compared with it.
+
+Each share has an interval from a bootstrap over configurations (Efron 1979): a forest is fitted to each resample. Where
+intervals overlap, or a forest does not predict the configurations that it was not fitted to, the order of what matters
+is not known yet: forests find something in noise too, and more in numbers than in a choice of two.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,11 +19,11 @@ from statistics import mean, quantiles, stdev
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from lstm_lab.config import canonical_json
 from lstm_lab.records import finite
 from lstm_lab.report import fmt
-from lstm_lab.report.parts.figures import Figure, axis, base_layout, plain_text, to_json
-from lstm_lab.report.parts.tables import Cell, Column, Table, number_cell, percentages
 from lstm_lab.report.records.hyperparameters import is_grid, is_logarithmic, varying
 from lstm_lab.sweeps.store.leaderboard import Trial
 from lstm_lab.sweeps.store.record import SweepRecord
@@ -26,10 +31,16 @@ from lstm_lab.sweeps.store.record import SweepRecord
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
+MIN_CONFIGURATIONS = 4
+"""Distinct ones, below which there is nothing to resample."""
 MIN_TRIALS = 20
-"""Trials below which the estimate is noise."""
+"""Trials with each value of a grid, below which the other hyperparameters are not compared between its values."""
 NUM_FORESTS, NUM_TREES, MAX_TRIALS = 4, 24, 96
 """Random forests that are averaged, their trees, and trials that one is fitted to: its time grows with their square."""
+NUM_RESAMPLES, RESAMPLE_TREES, RESAMPLE_TRIALS = 16, 6, 64
+"""The same of the forests that the intervals come from, one for each resample."""
+ENDS = (0.05, 0.95)
+"""Quantiles at the ends of an interval."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,10 @@ class Importance:
     """Hyperparameter -> share of the variance, the largest first; they sum to 1."""
     stds: dict[str, float]
     """Standard deviation over forests."""
+    intervals: dict[str, tuple[float, float]]
+    """The middle 90 % of the share over resamples."""
+    predicts: float | None
+    """R^2 of a forest for configurations that it was not fitted to; None where there are too few to tell."""
     trials: int
     configurations: int
     epochs: int
@@ -48,6 +63,12 @@ class Importance:
     """Epochs of the longest trial."""
     left_out: list[str]
     """Hyperparameters that not every trial has, or that do not vary."""
+
+    def is_known(self, key: str) -> bool:
+        """Whether the place of a hyperparameter is known: its interval overlaps with no other one."""
+        low, high = self.intervals[key]
+        others = [ends for other, ends in self.intervals.items() if other != key]
+        return (self.predicts or 0.0) > 0.0 and all(high < below or above < low for below, above in others)
 
 
 def shared_epochs(trials: list[Trial]) -> int:
@@ -60,7 +81,7 @@ def importance(sweep: SweepRecord) -> Importance | None:
     """Importance over all trials.
 
     Returns:
-        None for fewer than 20 trials, fewer than two hyperparameters, or hyperparameters that changed during training.
+        None for fewer than 4 configurations, fewer than two hyperparameters, or some that changed during training.
     """
     return _importance(sweep, sweep.trials)
 
@@ -78,7 +99,11 @@ def importance_by_value(sweep: SweepRecord) -> tuple[str, dict[str, Importance]]
         for trial in sweep.trials:
             if key in trial.overrides:
                 groups.setdefault(fmt.value(trial.overrides[key]), []).append(trial)
-        found = {value: one for value, trials in groups.items() if (one := _importance(sweep, trials)) is not None}
+        found = {
+            value: one
+            for value, trials in groups.items()
+            if len(trials) >= MIN_TRIALS and (one := _importance(sweep, trials)) and one.trials >= MIN_TRIALS
+        }
         if len(found) == len(groups) > 1:
             return key, found
     return None
@@ -96,30 +121,84 @@ def _importance(sweep: SweepRecord, trials: list[Trial]) -> Importance | None:
         if all(key in trial.overrides for trial, _ in scored)
         and len({canonical_json(trial.overrides[key]) for trial, _ in scored}) > 1
     ]
-    if len(scored) < MIN_TRIALS or len(keys) < 2 or len({value for _, value in scored}) < 2:
+    by_number: dict[int, list[tuple[Trial, float]]] = {}
+    for trial, value in scored:
+        by_number.setdefault(trial.configuration, []).append((trial, value))
+    if len(by_number) < MIN_CONFIGURATIONS or len(keys) < 2 or len({value for _, value in scored}) < 2:
         return None
-    forests = [_shares(sweep, scored, keys, seed) for seed in range(NUM_FORESTS)]
+    distributions = {key: _distribution(sweep, key, [trial.overrides[key] for trial, _ in scored]) for key in keys}
+    forests = [
+        _shares(random.Random(seed).sample(scored, min(MAX_TRIALS, len(scored))), distributions, seed, NUM_TREES)
+        for seed in range(NUM_FORESTS)
+    ]
+    resampled = [
+        _shares(_resampled(by_number, seed), distributions, seed, RESAMPLE_TREES) for seed in range(NUM_RESAMPLES)
+    ]
     means = {key: mean(shares[key] for shares in forests) for key in keys}
     order = sorted(keys, key=lambda key: -means[key])
+    # A resample of fewer trials varies more than one of all would.
+    scale = math.sqrt(min(1.0, RESAMPLE_TRIALS / len(scored)))
     return Importance(
         shares={key: means[key] for key in order},
         stds={key: stdev(shares[key] for shares in forests) for key in order},
+        intervals={key: _interval(means[key], [shares[key] for shares in resampled], scale) for key in order},
+        predicts=_prediction(by_number, distributions),
         trials=len(scored),
-        configurations=len({trial.configuration for trial, _ in scored}),
+        configurations=len(by_number),
         epochs=epochs,
         max_epochs=max(len(record.rows) for _, record in long_enough),
         left_out=[key for key in varying(sweep) if key not in keys],
     )
 
 
-def _shares(sweep: SweepRecord, scored: list[tuple[Trial, float]], keys: list[str], seed: int) -> dict[str, float]:
+Scored = list[tuple[Trial, float]]
+
+
+def _resampled(by_number: dict[int, Scored], seed: int) -> Scored:
+    """Trials of as many configurations as there are, drawn with replacement: their seeds belong together."""
+    rng = random.Random(seed)
+    numbers = sorted(by_number)
+    while True:
+        drawn = [each for number in rng.choices(numbers, k=len(numbers)) for each in by_number[number]][
+            :RESAMPLE_TRIALS
+        ]
+        if len({value for _, value in drawn}) > 1:
+            return drawn
+
+
+def _interval(share: float, resampled: list[float], scale: float) -> tuple[float, float]:
+    """The ends of the middle 90 % of resampled shares around that of all trials.
+
+    Their distance from their own mean counts, scaled: a forest for a resample, in which trials are missing, is biased.
+    """
+    low, high = (scale * (float(np.quantile(resampled, end)) - mean(resampled)) for end in ENDS)
+    return max(0.0, min(share, share + low)), min(1.0, max(share, share + high))
+
+
+def _prediction(by_number: dict[int, Scored], distributions: dict[str, BaseDistribution]) -> float | None:
+    """R^2 of a random forest for the means of configurations that its trees have not seen."""
+    from sklearn.ensemble import RandomForestRegressor
+
+    rows, values = [], []
+    for each in by_number.values():
+        overrides = each[0][0].overrides
+        rows.append([float(d.to_internal_repr(_parameter(overrides[key], d))) for key, d in distributions.items()])
+        values.append(mean(value for _, value in each))
+    if len(values) < 2 * MIN_CONFIGURATIONS:
+        return None
+    low, high = outlier_bounds(values)
+    forest = RandomForestRegressor(64, oob_score=True, random_state=0)
+    forest.fit(np.array(rows), np.clip(values, low, high))
+    return float(forest.oob_score_)
+
+
+def _shares(drawn: Scored, distributions: dict[str, BaseDistribution], seed: int, trees: int) -> dict[str, float]:
     """Importance by one forest."""
     import optuna
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
-    drawn = random.Random(seed).sample(scored, min(MAX_TRIALS, len(scored)))
+    keys = list(distributions)
     low, high = outlier_bounds([value for _, value in drawn])
-    distributions = {key: _distribution(sweep, key, [trial.overrides[key] for trial, _ in scored]) for key in keys}
     with _quiet(optuna):
         study = optuna.create_study()
         study.add_trials([
@@ -129,7 +208,7 @@ def _shares(sweep: SweepRecord, scored: list[tuple[Trial, float]], keys: list[st
             )
             for trial, value in drawn
         ])  # fmt: skip
-        evaluator = FanovaImportanceEvaluator(n_trees=NUM_TREES, seed=seed)
+        evaluator = FanovaImportanceEvaluator(n_trees=trees, seed=seed)
         found = get_param_importances(study, evaluator=evaluator, params=keys)
     return {key: float(found.get(key, 0.0)) for key in keys}
 
@@ -164,65 +243,3 @@ def _parameter(value: object, distribution: BaseDistribution) -> object:
     from optuna.distributions import FloatDistribution
 
     return float(value) if isinstance(distribution, FloatDistribution) and finite(value) else canonical_json(value)
-
-
-def importance_figure(found: Importance, metric: str) -> Figure:
-    """Bars with their standard deviation, the largest on top."""
-    names = fmt.short_names(found.shares)
-    keys = list(found.shares)[::-1]
-    height = 96 + 34 * len(keys)
-    trace = {
-        "type": "bar", "orientation": "h", "y": [plain_text(names[key]) for key in keys],
-        "x": [found.shares[key] for key in keys], "marker": {"color": "--c1"},
-        "error_x": {"type": "data", "array": [found.stds[key] for key in keys], "color": "--text", "thickness": 1.4},
-        "hovertemplate": "%{y}: %{x:.0%}<extra></extra>",
-    }  # fmt: skip
-    layout = base_layout(
-        height, xaxis=axis("share of the variance explained", range=[0, 1.02], tickformat=".0%"),
-        yaxis=axis("", ticks="", showgrid=False, tickfont={"color": "--text"}), bargap=0.45,
-    )  # fmt: skip
-    of = f" of {found.configurations} configurations" if found.configurations < found.trials else ""
-    caption = (
-        f"Share of the variance of {fmt.metric(metric)} that each hyperparameter explains by itself (fANOVA), from "
-        f"{found.trials} trials{of}, each with the best of its first {fmt.plural(found.epochs, 'epoch')}, which all "
-        f"were given. Mean and standard deviation over {NUM_FORESTS} random forests."
-    )
-    if found.epochs < found.max_epochs:
-        caption += " So hyperparameters that speed up training count as well as those that improve its result."
-    if found.configurations < MIN_TRIALS:
-        caption += f" With fewer than {MIN_TRIALS} distinct configurations the estimate is weak."
-    if found.left_out:
-        caption += f" Left out, because not every trial has them: {fmt.join(found.left_out)}."
-    shares = [f"{names[key]} {100 * share:.0f} %" for key, share in found.shares.items()]
-    alt = f"Bar chart of hyperparameter importance for {fmt.metric(metric)}: {fmt.join(shares)}."
-    return Figure("importance", "hyperparameter importance", caption, alt, to_json([trace], layout), height)
-
-
-def importance_table(found: Importance) -> Table:
-    """The same as numbers."""
-    names = fmt.short_names(found.shares)
-    return Table.of_columns(
-        "Hyperparameter importance",
-        [Column("hyperparameter"), Column("share", True, "of the variance"), Column("std", True, "over forests")],
-        [
-            [Cell(names[key]) for key in found.shares],
-            percentages(found.shares.values()),
-            percentages(found.stds.values()),
-        ],
-    )
-
-
-def importance_by_value_table(key: str, found: dict[str, Importance]) -> Table:
-    """A row per value of the grid, a column per hyperparameter, the most important ones on average first."""
-    keys = {other for one in found.values() for other in one.shares}
-    order = sorted(keys, key=lambda other: (-mean(one.shares.get(other, 0.0) for one in found.values()), other))
-    names = fmt.short_names([key, *order])
-    return Table.of_columns(
-        f"Share of the variance that each hyperparameter explains for each {names[key]}",
-        [Column(names[key]), Column("trials", True), *(Column(names[other], True) for other in order)],
-        [
-            [Cell(value) for value in found],
-            [number_cell(one.trials) for one in found.values()],
-            *(percentages((one.shares.get(other) for one in found.values()), 0) for other in order),
-        ],
-    )
