@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import mean
 
 import numpy as np
 import torch
@@ -71,6 +72,16 @@ class DropoutSampler:
         """Plain values for the record of an evaluation."""
         share = self.coverage.share
         return {"dropout_samples": self.count, **({} if share is None else {"dropout_coverage_90": share})}
+
+
+def mean_details(details: Sequence[Mapping[str, object]]) -> dict[str, object]:
+    """`DropoutSampler.details` of several evaluations with one number of samples: the mean coverage; empty without."""
+    shares = [share for each in details if isinstance(share := each.get("dropout_coverage_90"), float)]
+    count = details[0].get("dropout_samples")
+    return {
+        **({} if count is None else {"dropout_samples": count}),
+        **({"dropout_coverage_90": mean(shares)} if shares else {}),
+    }
 
 
 def sampled_columns(task: Task) -> list[str]:

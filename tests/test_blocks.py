@@ -26,6 +26,7 @@ CASES = {
     "classes, augmented, dropout": (VOWELS, {"data.augment.jitter": 0.1, "model.dropout.output": 0.3}),
     "forecast": (DEMAND, {"optimizer": "adamw"}),
     "next step": (REBER, {}),
+    "truncated": (REBER, {"trainer.truncated_bptt_steps": 3}),
 }
 
 

@@ -64,7 +64,7 @@ def pair(tmp_path, vowels):
     """A source with three epochs, and a trial with two."""
     made = []
     for name, lr, epochs in (("t0000", 0.01, 3), ("t0001", 0.002, 2)):
-        experiment = vowels.with_overrides({"optimizer.lr": lr, "trainer.max_epochs": 6})
+        experiment = vowels.with_overrides({"optimizer.lr": lr, "trainer.max_epochs": 6, "regularizers": ["ar"]})
         run = Run.create(tmp_path / name, experiment.dump(), command="", job_type="trial")
         train_to(experiment, run, epochs)
         made.append((experiment, run))
@@ -75,7 +75,9 @@ def weights(run, name="last.ckpt"):
     return torch.load(run.checkpoints / name, weights_only=True)
 
 
-NEW = {"optimizer.lr": 0.03, "optimizer.weight_decay": 0.004, "model.dropout.output": 0.1}
+NEW = {
+    "optimizer.lr": 0.03, "optimizer.weight_decay": 0.004, "model.dropout.output": 0.1, "regularizers.ar.alpha": 9.0,
+}  # fmt: skip
 
 
 def clone(pair):
@@ -347,8 +349,12 @@ def test_only_values_that_act_in_the_next_step_may_change(vowels, optimizer):
     assert is_mutable(found, "optimizer.lr")
     assert is_mutable(found, "optimizer.weight_decay")
     assert is_mutable(found, "optimizer.momentum") == (optimizer in ("sgd", "rmsprop"))
-    for key in ("optimizer", "optimizer.name", "model.hidden_size", "model.num_layers", "model.cell", "data.batch_size",
-                "trainer.max_epochs", "schedule", "schedule.warmup_fraction", "optimizer.lrr"):  # fmt: skip
+    for key in ("regularizers.zoneout.h", "regularizers.l2.strength", "regularizers.l1.head", "regularizers.ar.alpha"):
+        assert is_mutable(found, key)
+    for key in ("regularizers", "regularizers.ar", "regularizers.recurrent_dropout.update_locked",
+                "regularizers.arr.alpha", "optimizer", "optimizer.name", "model.hidden_size", "model.num_layers",
+                "model.cell", "data.batch_size", "trainer.max_epochs", "schedule", "schedule.warmup_fraction",
+                "optimizer.lrr"):  # fmt: skip
         assert not is_mutable(found, key)
 
 

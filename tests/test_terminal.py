@@ -64,10 +64,11 @@ def test_columns_that_do_not_fit_are_named(width):
 def test_test_scores_of_several_seeds_are_their_mean():
     found = {
         trial: Scores("test", "accuracy", "max", {"loss": 1.0, "accuracy": value}, {"naive": {"accuracy": 0.75}}, 1,
-                      maximised=frozenset({"accuracy"}))
+                      details={"dropout_samples": 50, "dropout_coverage_90": value}, maximised=frozenset({"accuracy"}))
         for trial, value in (("t1", 0.9), ("t0", 0.7), ("t2", 0.5))
     }  # fmt: skip
     scores = over_seeds(found)
+    assert (scores.details["dropout_samples"], scores.details["dropout_coverage_90"]) == (50, pytest.approx(0.7))
     assert scores.model["accuracy"] == pytest.approx(0.7)
     assert scores.winner == "naive", "the luckiest seed would have won"
     assert scores.details["trials"] == ["t1", "t0", "t2"]

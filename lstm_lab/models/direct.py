@@ -19,6 +19,7 @@ from lstm_lab.models.base import Model
 from lstm_lab.models.embedding import TokenEmbedding
 from lstm_lab.models.encoder import Encoded
 from lstm_lab.models.recurrence import recurrences
+from lstm_lab.models.segments import Segments
 from lstm_lab.models.sequence import SequenceModel
 from lstm_lab.models.sites import MaskNoise, Site
 
@@ -50,6 +51,8 @@ def _parts_without_backward(model: SequenceModel) -> str | None:
             return f"cell '{cell.name}' is not computed by one layer of the engine"
     if any(recurrence.noise.kinds or recurrence.weight_drop for recurrence in recurrences(model)):
         return "there is noise in the recurrence"
+    if any(recurrence.segments != Segments() for recurrence in recurrences(model)):
+        return "long sequences are read in segments"
     if model.pooling is not None and not model.pooling.has_backward:
         return f"pooling '{model.pooling.name}' has no backward pass of its own"
     if type(model.head) is not nn.Linear:

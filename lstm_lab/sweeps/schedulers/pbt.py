@@ -11,6 +11,7 @@ from pydantic import Field
 
 from lstm_lab.experiment import Experiment
 from lstm_lab.files import Row
+from lstm_lab.regularizers import Regularizer
 from lstm_lab.sweeps.schedulers.base import SweepSettings
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
@@ -63,7 +64,8 @@ class PBT(PopulationScheduler, name="pbt"):
             if not is_mutable(sweep.base, key):
                 raise ValueError(
                     f"space.{key}: {self.name} copies weights between trials, and this may change their shape or "
-                    "meaning; it takes numbers of the optimizer, model.dropout.* and trainer.gradient_clip_val"
+                    "meaning; it takes numbers of the optimizer and of regularizers, model.dropout.* and "
+                    "trainer.gradient_clip_val"
                 )
         if sweep.num_configurations < 2:
             raise ValueError(
@@ -102,5 +104,15 @@ def is_mutable(experiment: Experiment, key: str) -> bool:
     if key == "trainer.gradient_clip_val" or key.startswith("model.dropout."):
         return True
     section, _, name = key.partition(".")
+    if section == "regularizers":
+        return _is_number_of_regularizer(*name.partition(".")[::2])
     value = experiment.optimizer.options().get(name) if section == "optimizer" else None
     return isinstance(value, float) and optimizer_param_group(experiment).get(name) == value
+
+
+def _is_number_of_regularizer(name: str, field: str) -> bool:
+    """Whether a field of a regularizer is a number: rates, strengths and limits, which the next step uses."""
+    if name not in Regularizer.members:
+        return False
+    schema = Regularizer.members[name].Config.model_json_schema()["properties"].get(field, {})
+    return "number" in {schema.get("type"), *(each.get("type") for each in schema.get("anyOf", ()))}

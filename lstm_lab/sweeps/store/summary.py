@@ -12,6 +12,7 @@ from lstm_lab.config import Fault
 from lstm_lab.evaluate import evaluate, score_ensemble
 from lstm_lab.experiment import Accelerator
 from lstm_lab.files import Row
+from lstm_lab.monte_carlo import mean_details
 from lstm_lab.scores import Scores
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -202,6 +203,7 @@ def over_seeds(scores: dict[str, Scores], noun: str = "seed") -> Scores:
         "trials": [*scores],
         "repeat": noun,
         "std": {name: stdev(values) for name, values in columns.items() if len(values) > 1},
+        **mean_details([each.details for each in scores.values()]),
     }
     if notes := first.details.get("notes"):
         details["notes"] = notes
