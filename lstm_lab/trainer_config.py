@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from torch import nn
 
 from lstm_lab.config import Config, ConfigError, Count
@@ -45,6 +45,13 @@ class Trainer(Config):
     """Floating-point precision of the forward and backward pass."""
     num_threads: Count = 1
     """CPU threads: part of the experiment, because sums over more threads are rounded differently."""
+
+    @field_validator("accumulate_grad_batches", mode="before")
+    @classmethod
+    def _is_number_or_full(cls, value: object) -> object:
+        if value != "full" and not (type(value) is int and value > 0):
+            raise ValueError(f"must be a number of batches, or full, got {value!r}")
+        return value
 
     @model_validator(mode="after")
     def _check_fields_have_an_effect(self) -> Trainer:

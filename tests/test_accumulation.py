@@ -93,7 +93,8 @@ def test_two_workers_equal_one(tmp_path):
 
 
 def test_a_wrong_number_is_refused(vowels):
-    with pytest.raises(ConfigError, match=r"trainer\.accumulate_grad_batches"):
-        vowels.with_overrides({"trainer.accumulate_grad_batches": 0})
-    with pytest.raises(ConfigError, match=r"trainer\.accumulate_grad_batches"):
-        vowels.with_overrides({"trainer.accumulate_grad_batches": "all"})
+    for wrong in (0, "all", 1.5):
+        with pytest.raises(ConfigError, match=r"accumulate_grad_batches: must be a number of batches, or full, got"):
+            vowels.with_overrides({"trainer.accumulate_grad_batches": wrong})
+    with pytest.raises(ConfigError, match=r"batch_size: a step from all samples is trainer\.accumulate_grad_batches"):
+        vowels.with_overrides({"data.batch_size": "full"})

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Generic, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 from torch import Tensor
 from typing_extensions import TypeVar
 
@@ -183,6 +183,13 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         def dataset(self) -> type[Dataset]:
             """Class of what `build` returns; it may depend on the other fields."""
             return self.owner
+
+        @field_validator("batch_size", mode="before")
+        @classmethod
+        def _full_is_a_field_of_the_trainer(cls, value: object) -> object:
+            if value == "full":
+                raise ValueError("a step from all samples is trainer.accumulate_grad_batches=full; give a number here")
+            return value
 
         @model_validator(mode="after")
         def _augmentations_keep_targets_correct(self) -> Dataset.Config:
