@@ -18,7 +18,7 @@ from lstm_lab.disk import explain
 from lstm_lab.printable import printable
 from lstm_lab.startup import lazy_imports
 from lstm_lab.sweeps.execution.scratch import remove_leftovers
-from lstm_lab.verbs import about, before, control, data, runs, sweeps, understanding, views
+from lstm_lab.verbs import about, before, control, data, deploy, runs, sweeps, understanding, views
 from lstm_lab.verbs.options import echo
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command()(before.find_lr)
 app.command()(before.find_batch_size)
 app.command()(runs.evaluate)
 app.command()(runs.predict)
+app.command()(deploy.export)
 app.command()(understanding.explain)
 app.command()(understanding.diagnose)
 app.command()(sweeps.sweep)

@@ -155,14 +155,15 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write all of the text or none of it, whenever the process dies."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write all of the content or none of it, whenever the process dies."""
+    # A path that is not UTF-8 is written with escapes.
+    content = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     try:
-        # Through no link that was there before. A path that is not UTF-8 is written with escapes.
-        with temporary.open("x", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
+        with temporary.open("xb") as file:  # Through no link that was there before.
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from lstm_lab.data import SequenceDataModule
     from lstm_lab.data.readers.in_memory import NewData
+    from lstm_lab.deploy.export import Export
     from lstm_lab.deploy.generate import Generation
     from lstm_lab.diagnosis_records import Finding
     from lstm_lab.experiment import Accelerator, Experiment
@@ -159,6 +160,27 @@ class TrainedRun(Run):
         stop = (stop,) if isinstance(stop, str) else tuple(stop)
         sampling = Sampling(length, temperature, top_k, top_p, beams, stop, seed)
         return generate(self, prompt, sampling, accelerator)
+
+    def export(
+        self, to: Literal["onnx", "torch", "folder"], out: str | Path | None = None, *, length: int | None = None
+    ) -> Export:
+        """Write the best epoch for use without this package, and compare it with the run on random batches.
+
+        Args:
+            to: `onnx`: a file with scales, model and head, for any batch and length; `torch`: a program of
+                torch.export; `folder`: weights in safetensors, facts, tokenizer, ONNX file and model card.
+            out: the file or folder; None: `model.onnx`, `model.pt2` or `export/` in the folder of the run.
+            length: of `torch`, steps of the longest sequence; series have their window.
+
+        Returns:
+            Its `path`, the largest `difference` from the run, and `notes`.
+
+        Raises:
+            ConfigError: a package is missing, the model has no such form, or the difference is more than 1e-5.
+        """
+        from lstm_lab.deploy.export import export
+
+        return export(self, to, out, length)
 
     def explain(self, *, sample: int | None = None) -> Explanation:
         """What the network of the best epoch does with samples of the validation split; the page shows it from then on.

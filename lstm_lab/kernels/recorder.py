@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from torch._ops import OpOverload
 
 
-class _CallRecorder(TorchDispatchMode):
+class CallRecorder(TorchDispatchMode):
+    """As a context: records every operation of torch, in order.
+
+    Raises:
+        UnsupportedOp: an operation that draws random numbers, or that writes into its argument.
+    """
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         return False  # torch would import its whole compiler, a second or two, only to exclude it here.
@@ -68,7 +74,7 @@ def record(
     dtype = next(iter(leaves.values())).dtype if leaves else torch.get_default_dtype()
     for rows in ROWS:
         x, *parts = (torch.linspace(-0.9, 0.7, rows * n, dtype=dtype).reshape(rows, n) for n in (input_size, *widths))
-        recorder = _CallRecorder()
+        recorder = CallRecorder()
         try:
             with torch.no_grad(), recorder:
                 output, new_state = step(x, build_state(*parts))

@@ -179,7 +179,7 @@ class Encoder(nn.Module):
         if not x.shape[1]:
             return x.new_zeros(x.shape[0], x.shape[2])
         last = (lengths.to(x.device) - 1).clamp(min=0)
-        end = x[torch.arange(len(x), device=x.device), last]
+        end = x[torch.arange(x.shape[0], device=x.device), last]
         H = self.hidden_size
         return torch.cat((end[:, :H], x[:, 0, H:]), 1) if self.bidirectional else end
 

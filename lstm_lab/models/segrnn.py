@@ -87,13 +87,17 @@ class SegRNN(Model, name="segrnn"):
         self.head = nn.Linear(d, w * self.numbers)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Output:
-        B, K, m, w, P = len(x), self.channels, self.ahead, self.segment_length, self.numbers
+        B, K, m, w, P = x.shape[0], self.channels, self.ahead, self.segment_length, self.numbers
         s = x[..., :K].transpose(1, 2).reshape(B * K, -1, w)  # (B K, n, w)
         n = torch.full((B * K,), s.shape[1])
         encoded = self.encoder(torch.relu(self.read(s)), n)  # of B K sequences
         state = map_state(lambda tensor: tensor.repeat_interleave(m, 0), encoded.state)
-        query = torch.cat([self.position.expand(K, m, -1), self.channel.unsqueeze(1).expand(K, m, -1)], -1)  # (K, m, d)
-        query = query.expand(B, -1, -1, -1).reshape(B * K * m, 1, -1)
-        h = self.encoder(query, torch.ones(len(query), dtype=torch.int64), state).final  # (B K m, d)
+        query = self.queries().expand(B, -1, -1, -1).reshape(B * K * m, 1, -1)
+        h = self.encoder(query, torch.ones(query.shape[0], dtype=torch.int64), state).final  # (B K m, d)
         y = self.head(self.output_site(h)).view(B, K, m * w, P)
         return Output(y.transpose(1, 2).flatten(1), encoded)
+
+    def queries(self) -> Tensor:
+        """(K, m, d) what decodes each segment ahead of each channel: [p_j; c]."""
+        K, m = self.channels, self.ahead
+        return torch.cat([self.position.expand(K, m, -1), self.channel.unsqueeze(1).expand(K, m, -1)], -1)

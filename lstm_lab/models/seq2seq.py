@@ -11,6 +11,7 @@ from torch import Tensor, nn
 import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
+from lstm_lab.cells.base import CellState
 from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.models.base import Model, Output, TaskConfig, TaskInfo
@@ -63,16 +64,28 @@ class Seq2Seq(Model, name="seq2seq"):
     def forward(self, x: Tensor, lengths: Tensor) -> Output:
         T = x.shape[1] - (self.horizon if self.known else 0)
         encoded = self.encoder(x[:, :T].contiguous(), lengths - (x.shape[1] - T))
+        forecasts, weights = self.decode(x, T, encoded.outputs, encoded.state[0][0])
+        return Output(forecasts, encoded, weights)
+
+    def decode(self, x: Tensor, T: int, outputs: Tensor, state: CellState) -> tuple[Tensor, Tensor | None]:
+        """The forecasts (B, horizon K P), and of an attention its weights (B, horizon, T).
+
+        Args:
+            x: (B, T, I), or (B, T + horizon, I) where columns are known ahead.
+            T: steps of the window.
+            outputs: (B, T, H) of the encoder.
+            state: after its last step.
+        """
         end = x.shape[2] - self.num_mask_channels
         known = x[:, T:, end - self.known : end].unbind(1) if self.known else ()  # (B, known) for each step ahead
         y = x[:, T - 1, : self.targets].repeat_interleave(self.numbers // self.targets, 1)  # (B, K P)
-        state, forecasts, weights = encoded.state[0][0], [], []
+        forecasts, weights = [], []
         for t in range(self.horizon):
             h, state = self.decoder.step(torch.cat([y, known[t]], 1) if self.known else y, state)
             if self.attention is not None:
-                a = torch.softmax((encoded.outputs @ self.attention(h).unsqueeze(2)).squeeze(2), 1)  # (B, T)
-                h = torch.cat([h, (a.unsqueeze(1) @ encoded.outputs).squeeze(1)], 1)
+                a = torch.softmax((outputs @ self.attention(h).unsqueeze(2)).squeeze(2), 1)  # (B, T)
+                h = torch.cat([h, (a.unsqueeze(1) @ outputs).squeeze(1)], 1)
                 weights.append(a)
             y = self.head(self.output_site(h))
             forecasts.append(y)
-        return Output(torch.cat(forecasts, 1), encoded, torch.stack(weights, 1) if weights else None)
+        return torch.cat(forecasts, 1), torch.stack(weights, 1) if weights else None

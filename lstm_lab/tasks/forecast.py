@@ -123,8 +123,8 @@ class Forecast(Task[Windows], name="forecast"):
             if x.shape[1] == T and measured == x.shape[2]:
                 x = x - x[:, -1:]
             else:
-                x = x.clone()
-                x[:, :T, :measured] -= batch.x[:, T - 1 : T, :measured]
+                change = x[:, :T, :measured] - x[:, T - 1 : T, :measured]
+                x = torch.cat([torch.cat([change, x[:, :T, measured:]], 2), x[:, T:]], 1)
         elif self.anchor == "season":
             season, before = self._season, x[:, : T - self._season, :measured]
             x = x[:, season:]
@@ -145,7 +145,7 @@ class Forecast(Task[Windows], name="forecast"):
         return self.output.shift(self._shaped(logits), anchor).flatten(1)
 
     def _shaped(self, logits: Tensor) -> Tensor:
-        return logits.view(len(logits), *self.shape, self.output.num_parameters)
+        return torch.unflatten(logits, 1, (*self.shape, self.output.num_parameters))
 
     def num_targets(self, batch: Batch) -> int | Tensor:
         if self.complete:
@@ -210,19 +210,27 @@ class Forecast(Task[Windows], name="forecast"):
     def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
         """A row for each step ahead, in the units of the data; of distributions, for each target the median and the
         ends of its 90 and 80 % intervals."""
+        rows: list[list[PredictionRow]] = (
+            self.values(logits.cpu(), prediction_scale(self.info, batch)).flatten(2).tolist()
+        )
+        return rows
+
+    def values(self, logits: Tensor, scale: Scale) -> Tensor:
+        """(B, horizon, K, numbers of each target in `prediction_columns`), float64, in the units of the data.
+
+        Args:
+            logits: of the task, (B, output_size).
+            scale: of each sample's series.
+        """
         # In float64: a target of 1e9 that varies by 1 has no digit left for it in float32.
-        scale, z = prediction_scale(self.info, batch), self._shaped(logits.double().cpu())
-        order = (MEDIAN, *INTERVAL_ENDS)
+        z, order = self._shaped(logits.double()), (MEDIAN, *INTERVAL_ENDS)
         if self.margins is not None:
             found = conformal.quantiles(self.output, z, self.margins, scale)[..., order]
         elif self.output.is_point:
             found = self.output.quantiles(z, (0.5,), scale)
         else:
             found = self.output.quantiles(z, LEVELS, scale)[..., order]  # (B, horizon, K, levels)
-        rows: list[list[PredictionRow]] = (
-            (found * scale.std.unsqueeze(-1) + scale.mean.unsqueeze(-1)).flatten(2).tolist()
-        )
-        return rows
+        return found * scale.std.unsqueeze(-1) + scale.mean.unsqueeze(-1)
 
     def baselines(self, train: Windows, split: Windows) -> dict[str, dict[str, float]]:
         """The last value, a season before, a linear map of the window; with `task.classical` also ETS and Theta."""

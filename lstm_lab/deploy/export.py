@@ -1,0 +1,104 @@
+"""A trained run written for use elsewhere: as ONNX, as a program of torch.export, or as a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from lstm_lab import files
+from lstm_lab.config import ConfigError
+from lstm_lab.predict import LoadedRun, load
+from lstm_lab.run import Run
+
+if TYPE_CHECKING:
+    from lstm_lab.deploy.comparison import Compared
+
+Form = Literal["onnx", "torch", "folder"]
+NAMES: dict[Form, str] = {"onnx": "model.onnx", "torch": "model.pt2", "folder": "export"}
+"""Where each is written in the folder of a run."""
+
+
+class Export(NamedTuple):
+    """What was written."""
+
+    path: Path
+    difference: float | None
+    """The largest difference from torch on random batches, of logits and predictions, relative to values above 1; None
+    of a folder without ONNX file."""
+    notes: tuple[str, ...]
+    """What to know of it, a sentence each."""
+
+
+def export(run: Run, to: Form, out: str | Path | None = None, length: int | None = None) -> Export:
+    """Write the best epoch of a run.
+
+    Args:
+        to: `onnx`; `torch`, a program of torch.export; `folder`.
+        out: the file or folder; None: `model.onnx`, `model.pt2` or `export/` in the folder of the run.
+        length: of `torch`, steps of the longest sequence.
+
+    Raises:
+        ConfigError: a package is missing, the model has no such form, or differs from torch by more than 1e-5.
+        OSError: the path cannot be written.
+    """
+    if length is not None and to != "torch":
+        raise ConfigError(f"--length {length} would do nothing: --to {to} takes sequences of any length; leave it out")
+    path = run.path / NAMES[to] if out is None else Path(out)
+    if to != "folder" and path.is_dir():
+        raise ConfigError(f"{path}: is a folder: name the file")
+    if not path.parent.is_dir():
+        raise ConfigError(f"{path}: there is no folder {path.parent}: make it first")
+    loaded = load(run, "cpu")
+    if to == "torch":
+        return _torch(loaded, path, length)
+    return _folder(run, loaded, path) if to == "folder" else _onnx(loaded, path)
+
+
+def _onnx(loaded: LoadedRun, path: Path) -> Export:
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"export --to onnx needs the package {error.name}: pip install 'lstm-lab[export]'") from None
+    from lstm_lab.deploy import to_onnx
+
+    model = to_onnx.write_onnx(loaded.learner, loaded.info)
+    compared = to_onnx.compare(model, loaded.learner, loaded.info)
+    content = model.SerializeToString()
+    files.write_atomic(path, content)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in to_onnx.operators(model).items())
+    return Export(path, compared.difference, (f"{len(content):,} bytes; {kinds}", _said(compared, "onnxruntime")))
+
+
+def _torch(loaded: LoadedRun, path: Path, length: int | None) -> Export:
+    import io
+
+    import torch
+
+    from lstm_lab.deploy.to_torch import write_torch
+
+    found = write_torch(loaded.learner, loaded.info, length)
+    content = io.BytesIO()
+    torch.export.save(found.program, content)
+    files.write_atomic(path, content.getvalue())
+    steps = f"any batch, sequences of up to {found.compared.max_length} steps"
+    notes = (f"{len(content.getvalue()):,} bytes; {steps}", _said(found.compared, "torch.export"))
+    return Export(path, found.compared.difference, notes)
+
+
+def _folder(run: Run, loaded: LoadedRun, path: Path) -> Export:
+    from lstm_lab.deploy.to_folder import write_folder
+
+    names = write_folder(run, loaded, path)
+    try:
+        inside = _onnx(loaded, path / NAMES["onnx"])
+    except ConfigError as reason:
+        return Export(path, None, (", ".join(names), f"without {NAMES['onnx']}: {reason}"))
+    return Export(path, inside.difference, (", ".join([*names, inside.path.name]), inside.notes[1]))
+
+
+def _said(compared: Compared, runtime: str) -> str:
+    return (
+        f"{runtime} differs from the run by at most {compared.difference:.1e} on {compared.batches} random batches "
+        f"(up to {compared.max_batch} sequences of {compared.max_length} steps)"
+    )
