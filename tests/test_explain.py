@@ -271,6 +271,7 @@ def test_every_kind_of_model_is_explained(lab, tmp_path):
         ("vowels", VOWELS, ["model.bidirectional=true", "model.cell=mlstm"]),
         ("segrnn", DEMAND, ["model=segrnn", "model.segment_length=8", "model.hidden_size=8", "data.stride=64"]),
         ("seq2seq", DEMAND, ["model=seq2seq", "data.stride=64"]),
+        ("lstm_fcn", VOWELS, ["model=lstm_fcn", "model.pooling=additive"]),
     ):
         (tmp_path / f"{name}.yaml").write_text(to_yaml(Experiment.of(content).dump()))
         assert lab("train", f"{name}.yaml", "--name", name, "trainer.max_epochs=1", *more)[0] == 0, name

@@ -87,7 +87,7 @@ def test_every_regularizer_has_fields_with_a_docstring():
 def test_models_have_the_sites_that_their_configuration_promises(vowels, demand, reber):
     changes = [
         (vowels, {}), (vowels, {"model.num_layers": 2}), (reber, {}), (demand, {"model": {"name": "seq2seq"}}),
-        (demand, {"model": {"name": "segrnn", "segment_length": 8}}),
+        (demand, {"model": {"name": "segrnn", "segment_length": 8}}), (vowels, {"model": {"name": "lstm_fcn"}}),
     ]  # fmt: skip
     for experiment, overrides in changes:
         experiment = experiment.with_overrides(overrides)

@@ -132,7 +132,8 @@ template <class T> void backward_shard(Work<T> &w) {
   T *cells = (T *)j.cells, *cT = (T *)j.cT, *dout = (T *)j.dout;
   const BackwardScratch<T> s = start_backward<T>(w);
   T z[TILE_SIZE] __attribute__((aligned(64)));
-  const auto norm = j.noise ? norm_backward<T, true> : norm_backward<T, false>;
+  const auto several = j.noise ? norm_backward<T, true, NORM_ROWS> : norm_backward<T, false, NORM_ROWS>;
+  const auto one = j.noise ? norm_backward<T, true, 1> : norm_backward<T, false, 1>;
   i64 summed = shard.base + shard.offset[shard.steps];  // rows from here on are in the weights' gradients
   for (i64 t = shard.steps - 1; t >= 0; t--) {
     const i64 n = shard.batch_sizes[t], alive = shard.batch_sizes[t + 1];
@@ -143,9 +144,12 @@ template <class T> void backward_shard(Work<T> &w) {
       s.after[r] = r < alive ? cells + (next + r) * Hp : cT + b * H;
     }
     backward_step<T>(w, s, t, n, z);
-    for (i64 r = 0; j.family == NORM && r < n; r++)
-      norm(j, row + r, s.dh_now + r * Hp, dout ? s.dout[r] : 0, s.dh_carry + r * Hp, s.dc_carry + r * Hp, s.d_extra, Hp,
-           shard.ids[r], t);
+    for (i64 r = 0; j.family == NORM && r < n;) {
+      const bool whole = r + NORM_ROWS <= n;
+      (whole ? several : one)(j, row + r, s.dh_now + r * Hp, dout ? s.dout + r : 0, s.dh_carry + r * Hp,
+                              s.dc_carry + r * Hp, s.d_extra, Hp, shard.ids + r, t);
+      r += whole ? NORM_ROWS : 1;
+    }
     if (j.dx) input_gradient<T>(w, t, z);
     if (j.dW && (summed - row >= BLOCK || t == 0)) {  // rows of a few steps, while they are still in the cache
       for_blocks(summed - row, BLOCK, [&](i64 r, int n) { add_rows<T>(j, row + r, n, w.pack, w.sums); });

@@ -92,8 +92,13 @@ template <class T> void norm_rows(const Work<T> &w, i64 n, i64 row, const Destin
     });
     panel += H * 4 * N, panel_x += I * 4 * N;
   }
-  const auto norm = j.noise ? norm_forward<T, true> : norm_forward<T, false>;
-  for (i64 r = 0; r < n; r++) norm(j, row + r, to.h[r], to.c[r], to.out[r], Hp, step.ids[r], step.t);
+  const auto several = j.noise ? norm_forward<T, true, NORM_ROWS> : norm_forward<T, false, NORM_ROWS>;
+  const auto one = j.noise ? norm_forward<T, true, 1> : norm_forward<T, false, 1>;
+  for (i64 r = 0; r < n;) {
+    const bool whole = r + NORM_ROWS <= n;
+    (whole ? several : one)(j, row + r, to.h + r, to.c + r, to.out + r, Hp, step.ids + r, step.t);
+    r += whole ? NORM_ROWS : 1;
+  }
 }
 template <class T> void lstm_or_rnn_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to, const Step &step) {
   enum { N = Lanes<T>::N };

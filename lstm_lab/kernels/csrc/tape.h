@@ -40,10 +40,15 @@ template <class T> struct TapeWorker {
   i64 from, to;      // its samples
   i64 number;
   T *scratch;
+  T *rows;           // waiting for the products of OUTER
+  i64 waiting;       // how many they are, the same of each product
 };
 
-// One instruction on n rows; base[k] is the first row of buffer k.
-template <class T> void execute(const TapeWorker<T> &w, const Instruction &m, i64 n, T *const *base) {
+// Rows of the gradient of a matrix (k, n); backward, where OUTER is, it is transposed.
+INLINE i64 outer_rows(const TapeCall &p, const Instruction &m) { return p.matrices[m.matrix].n; }
+
+// One instruction on n rows; base[k] is the first row of buffer k, and OUTER appends to `rows`.
+template <class T> void execute(const TapeWorker<T> &w, const Instruction &m, i64 n, T *const *base, T *rows) {
   typedef typename Lanes<T>::V V;
   const Buffer *B = w.call->buffers;
   T *to = base[m.to] + m.to_at;
@@ -94,8 +99,7 @@ template <class T> void execute(const TapeWorker<T> &w, const Instruction &m, i6
     case Operation::D_NORMALIZE: return d_normalize<T>(n, m, to, ts, a, as, b, bs, c, cs);
     case Operation::SUM_ROWS: return sum_rows<T, false>(n, m, to, a, as, a, as);
     case Operation::SUM_PRODUCTS: return sum_rows<T, true>(n, m, to, a, as, b, bs);
-    case Operation::OUTER:  // backward, where the matrix is transposed: (n, k)
-      return outer<T>(n, w.call->matrices[m.matrix].n, m.width, to, a, as, b, bs);
+    case Operation::OUTER: return append_rows<T>(n, outer_rows(*w.call, m), m.width, w.waiting, rows, a, as, b, bs);
   }
 #undef MAP
 }
@@ -118,6 +122,27 @@ template <class T> T *locate(const TapeWorker<T> &w, const Buffer &buffer, i64 t
   return start + row * buffer.stride + t * buffer.step;
 }
 
+// Elements of all rows that wait for products.
+template <class T> i64 all_waiting(const TapeCall &p) {
+  i64 size = 0;
+  for (i64 k = 0; k < p.n_instructions; k++) {
+    const Instruction &m = p.instructions[k];
+    if ((Operation)m.operation == Operation::OUTER) size += waiting_size<T>(outer_rows(p, m), m.width);
+  }
+  return size;
+}
+template <class T> void add_products(TapeWorker<T> &w) {
+  const TapeCall &p = *w.call;
+  T *rows = w.rows;
+  for (i64 k = 0; k < p.n_instructions && w.waiting; k++) {
+    const Instruction &m = p.instructions[k];
+    if ((Operation)m.operation != Operation::OUTER) continue;
+    add_outer<T>(w.waiting, outer_rows(p, m), m.width, locate<T>(w, p.buffers[m.to], 0, 0) + m.to_at, rows);
+    rows += waiting_size<T>(outer_rows(p, m), m.width);
+  }
+  w.waiting = 0;
+}
+
 template <class T> void run_samples(TapeWorker<T> &w) {
   const TapeCall &p = *w.call;
   T *base[MAX_BUFFERS];
@@ -125,16 +150,25 @@ template <class T> void run_samples(TapeWorker<T> &w) {
     const i64 t = p.backward ? p.T - 1 - i : i, end = w.to < p.batch_sizes[t] ? w.to : p.batch_sizes[t];
     for (i64 r = w.from; r < end; r += p.block) {
       const i64 n = end - r < p.block ? end - r : p.block;
+      if (w.waiting + n > WAITING_ROWS) add_products<T>(w);
       for (i64 k = 0; k < p.n_buffers; k++) base[k] = locate<T>(w, p.buffers[k], t, r);
-      for (i64 k = 0; k < p.n_instructions; k++) execute<T>(w, p.instructions[k], n, base);
+      T *rows = w.rows;
+      for (i64 k = 0; k < p.n_instructions; k++) {
+        const Instruction &m = p.instructions[k];
+        execute<T>(w, m, n, base, rows);
+        if ((Operation)m.operation == Operation::OUTER) rows += waiting_size<T>(outer_rows(p, m), m.width);
+      }
+      w.waiting += n;
     }
   }
+  add_products<T>(w);
 }
 
 // 0; or -2, no memory; or -3, more than MAX_BUFFERS buffers.
 template <class T> i64 run_tape(const TapeCall &p) {
   if (p.n_buffers > MAX_BUFFERS || p.threads > MAX_THREADS) return -3;
-  i64 size = p.threads * p.block * p.scratch, packed = 0;
+  const i64 waiting = all_waiting<T>(p), own = p.block * p.scratch;
+  i64 size = p.threads * (own + waiting), packed = 0;
   for (i64 k = 0; k < p.n_matrices; k++) packed += p.matrices[k].k * padded<T>(p.matrices[k].n);
   T *memory = aligned<T>(size + packed + 64);
   T **panels = (T **)malloc((p.n_matrices + 1) * sizeof(T *));
@@ -149,7 +183,8 @@ template <class T> i64 run_tape(const TapeCall &p) {
       to += p.matrices[k].k * padded<T>(p.matrices[k].n);
     }
     for (i64 k = 0; k < p.threads; k++)
-      workers[k] = {&p, panels, k * p.B / p.threads, (k + 1) * p.B / p.threads, k, memory + k * p.block * p.scratch};
+      workers[k] = {&p, panels, k * p.B / p.threads, (k + 1) * p.B / p.threads, k, memory + k * own,
+                    memory + p.threads * own + k * waiting, 0};
     run_threads<TapeWorker<T>, run_samples<T>>(workers, p.threads);
   }
   free(memory), free(panels), free(workers);

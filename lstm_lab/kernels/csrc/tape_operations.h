@@ -136,21 +136,49 @@ template <class T, int MR, int NV> void outer_tile(i64 n, T *to, i64 ld, const T
       if (j < NV - 1) store(to + i * ld + j * N, sum[i][j]);
       else store_n(to + i * ld + j * N, sum[i][j], last);
 }
-template <class T, int NV> void outer_columns(i64 n, i64 k, T *to, i64 ld, const T *a, i64 as, const T *b, i64 bs, int last) {
-  enum { MR = NV == 4 && VB == 64 ? 6 : 4 };
-  i64 i = 0;
-  for (; i + MR <= k; i += MR) outer_tile<T, MR, NV>(n, to + i * ld, ld, a + i, as, b, bs, last);
-  for (; i < k; i++) outer_tile<T, 1, NV>(n, to + i * ld, ld, a + i, as, b, bs, last);
+// Rows of a and b wait until there are enough for a product that reads and writes the sums once: those of a few steps.
+const i64 WAITING_ROWS = 192;
+enum { OUTER_ROWS = VB == 64 ? 6 : 4, OUTER_VECTORS = VB == 64 ? 4 : 2 };  // of a tile of the sums
+
+// Elements of the waiting rows of a (k wide) and b; a in blocks [row][OUTER_ROWS], b in panels [row][OUTER_VECTORS * N].
+template <class T> i64 waiting_a(i64 k) { return WAITING_ROWS * ((k + 15) / 16 * 16); }
+template <class T> i64 waiting_size(i64 k, i64 width) {
+  const i64 panel = OUTER_VECTORS * Lanes<T>::N;
+  return waiting_a<T>(k) + WAITING_ROWS * ((width + panel - 1) / panel * panel);
 }
-template <class T> void outer(i64 n, i64 k, i64 width, T *to, const T *a, i64 as, const T *b, i64 bs) {
-  enum { N = Lanes<T>::N, MAX_NV = VB == 64 ? 4 : 2 };
-  for (i64 u = 0; u < width; u += MAX_NV * N) {
-    const i64 left = width - u < MAX_NV * N ? width - u : MAX_NV * N;
+template <class T> void append_rows(i64 n, i64 k, i64 width, i64 waiting, T *to, const T *a, i64 as, const T *b, i64 bs) {
+  const i64 panel = OUTER_VECTORS * Lanes<T>::N;
+  T *to_b = to + waiting_a<T>(k);
+  for (i64 q = 0; q < n; q++, a += as, b += bs) {
+    const i64 row = waiting + q;
+    for (i64 i = 0; i < k; i += OUTER_ROWS) {
+      const i64 rows = k - i < OUTER_ROWS ? k - i : OUTER_ROWS;
+      for (i64 j = 0; j < rows; j++) to[i * WAITING_ROWS + row * rows + j] = a[i + j];
+    }
+    for (i64 u = 0; u < width; u += panel)
+      memcpy(to_b + u * WAITING_ROWS + row * panel, b + u, (width - u < panel ? width - u : panel) * sizeof(T));
+  }
+}
+template <class T, int NV> void outer_columns(i64 n, i64 k, T *to, i64 ld, const T *a, const T *b, int last) {
+  const i64 panel = OUTER_VECTORS * Lanes<T>::N, rest = k % OUTER_ROWS, whole = k - rest;
+  for (i64 i = 0; i < whole; i += OUTER_ROWS)
+    outer_tile<T, OUTER_ROWS, NV>(n, to + i * ld, ld, a + i * WAITING_ROWS, OUTER_ROWS, b, panel, last);
+  for (i64 i = 0; i < rest; i++)
+    outer_tile<T, 1, NV>(n, to + (whole + i) * ld, ld, a + whole * WAITING_ROWS + i, rest, b, panel, last);
+}
+// to (k, width) += a^T b, over n waiting rows.
+template <class T> void add_outer(i64 n, i64 k, i64 width, T *to, const T *waiting) {
+  enum { N = Lanes<T>::N };
+  for (i64 u = 0; u < width; u += OUTER_VECTORS * N) {
+    const T *b = waiting + waiting_a<T>(k) + u * WAITING_ROWS;
+    const i64 left = width - u < OUTER_VECTORS * N ? width - u : OUTER_VECTORS * N;
     const int NV = (int)((left + N - 1) / N), last = (int)(left - (NV - 1) * N);
-    if (NV == 1) outer_columns<T, 1>(n, k, to + u, width, a, as, b + u, bs, last);
-    else if (NV == 2) outer_columns<T, 2>(n, k, to + u, width, a, as, b + u, bs, last);
-    else if (NV == 3) outer_columns<T, 3>(n, k, to + u, width, a, as, b + u, bs, last);
-    else outer_columns<T, 4>(n, k, to + u, width, a, as, b + u, bs, last);
+    if (NV == 1) outer_columns<T, 1>(n, k, to + u, width, waiting, b, last);
+    else if (NV == 2) outer_columns<T, 2>(n, k, to + u, width, waiting, b, last);
+#if VB == 64
+    else if (NV == 3) outer_columns<T, 3>(n, k, to + u, width, waiting, b, last);
+    else outer_columns<T, 4>(n, k, to + u, width, waiting, b, last);
+#endif
   }
 }
 template <class T> void pack_matrix(const Matrix &M, T *to) {
