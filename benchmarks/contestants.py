@@ -220,6 +220,12 @@ def neuralforecast(shape: Shape, turn: Turn) -> None:
             if trainer.global_step and trainer.global_step % steps == 0:
                 turn()
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            return str, ()  # Its checkpoints hold the arguments of the model, and would pickle it.
+
+        def __deepcopy__(self, memo: object) -> Any:
+            return self
+
     settings = options(turn)
     settings["callbacks"] = [settings["callbacks"][0], Turns()]
     del settings["max_epochs"]
