@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from lstm_lab import kernels
 from lstm_lab.cells import Cell
 from lstm_lab.cells.base import unroll
-from lstm_lab.registry import Named
+from lstm_lab.config.registry import Named
 
 SHAPES = [(32, 50, 8, 32), (64, 100, 16, 64), (64, 100, 32, 128), (128, 200, 64, 256), (32, 400, 128, 512)]
 MIN_TURN = 0.005

@@ -46,8 +46,8 @@ def windows(shape: Shape) -> tuple[Any, Any]:
 
 def train_experiment(experiment: Any, turn: Turn) -> None:
     """`lstm_lab.train`, an epoch at a time."""
-    from lstm_lab.run import Run
-    from lstm_lab.training import train
+    from lstm_lab.records.run import Run
+    from lstm_lab.training.train import train
 
     run = Run.create("run", experiment.dump(), command="", job_type="train")
     train(experiment, run, on_epoch=lambda row: turn())
@@ -82,7 +82,7 @@ def with_autograd(trains: Callable[[Any, Turn], None]) -> Callable[[Any, Turn], 
     """This library as it trains where a step needs autograd's graph."""
 
     def run(shape: Any, turn: Turn) -> None:
-        block_learner = importlib.import_module("lstm_lab.block_learner")
+        block_learner = importlib.import_module("lstm_lab.training.block_learner")
         block_learner.obstacle = lambda model: "switched off"  # type: ignore[attr-defined]
         trains(shape, turn)
 

@@ -31,7 +31,7 @@ from lstm_lab import config
 from lstm_lab.config import Fault
 from lstm_lab.diagnosis import diagnose
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row, read_jsonl
+from lstm_lab.records.files import Row, read_jsonl
 
 ROOT = Path(__file__).parent.parent
 SCORE = "macro_f1"
@@ -185,7 +185,7 @@ def measure(set_name: str, fault: str, seed: int) -> Row:
     run, score = trained(experiment)
     seconds = time.perf_counter() - started
     if run is None:
-        from lstm_lab.files import runs_folder
+        from lstm_lab.records.files import runs_folder
 
         run = lab.load_run(max(runs_folder().iterdir(), key=lambda path: path.stat().st_mtime))
     started = time.perf_counter()

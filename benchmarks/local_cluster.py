@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from lstm_lab.config import ConfigError, Fault
-from lstm_lab.files import read_json, write_atomic
+from lstm_lab.records.files import read_json, write_atomic
 
 FILE = "nodes.json"
 OBJECT_STORE_BYTES = 100 * 1024**2

@@ -26,9 +26,9 @@ import torch
 
 from lstm_lab.config import ConfigError, Fault, Interrupted, parse_overrides
 from lstm_lab.experiment import Experiment
-from lstm_lab.learner import Diverged
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.learner import Diverged
+from lstm_lab.training.train import train
 
 CANDIDATES = [
     "model.cell=lstm",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lstm_lab.config import Notice
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.execution.tune_decider import TuneDecider
 from lstm_lab.sweeps.ordering import Answer, Planned, Report, VirtualClock
 from lstm_lab.sweeps.spec import Sweep, load_sweep

@@ -191,7 +191,7 @@ def many(trials: int) -> None:
     save("many", {"trials": trials, "finished": ended, "table": table})
 
 
-IMPORT = "from lstm_lab.startup import lazy_imports\n{}\nlazy_imports.install()\nimport lstm_lab.training"
+IMPORT = "from lstm_lab.startup import lazy_imports\n{}\nlazy_imports.install()\nimport lstm_lab.training.train"
 RAY = """
 import pathlib, tempfile
 scratch = pathlib.Path(tempfile.mkdtemp(prefix="ov-", dir="/tmp"))

@@ -27,12 +27,12 @@ from proposals import bundled
 
 from lstm_lab import config
 from lstm_lab.config import DataError
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row, read_jsonl
+from lstm_lab.records.files import Row, read_jsonl
+from lstm_lab.records.run import Run
 from lstm_lab.report.statistics import confidence_interval
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 ROOT = Path(__file__).parent.parent
 SWEEP = ROOT / "sweeps" / "regularisers.yaml"

@@ -25,12 +25,12 @@ from cells import processor
 from torch import Tensor
 
 from lstm_lab.config import DataError
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.models import SequenceModel
 from lstm_lab.models.base import Output
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 
 ROOT = Path(__file__).parent.parent
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from lstm_lab.config import ConfigError, DataError, Fault, Interrupted
     from lstm_lab.estimators import Forecaster, SequenceClassifier, SequenceRegressor
     from lstm_lab.experiment import Experiment
+    from lstm_lab.records.scores import Scores
     from lstm_lab.results import Comparison, SweepResult
-    from lstm_lab.scores import Scores
     from lstm_lab.sweeps.spec import Sweep
     from lstm_lab.trained_run import TrainedRun
 
@@ -30,7 +30,7 @@ _HOMES = {
     "lstm_lab.estimators": ("Forecaster", "SequenceClassifier", "SequenceRegressor"),
     "lstm_lab.experiment": ("Experiment",),
     "lstm_lab.results": ("Comparison", "SweepResult"),
-    "lstm_lab.scores": ("Scores",),
+    "lstm_lab.records.scores": ("Scores",),
     "lstm_lab.sweeps.spec": ("Sweep",),
     "lstm_lab.trained_run": ("TrainedRun",),
 }  # fmt: skip

@@ -14,10 +14,10 @@ import typer
 
 from lstm_lab import __version__
 from lstm_lab.config import Fault, Interrupted, Notice
-from lstm_lab.disk import explain
-from lstm_lab.printable import printable
+from lstm_lab.display.printable import printable
 from lstm_lab.startup import lazy_imports
 from lstm_lab.sweeps.execution.scratch import remove_leftovers
+from lstm_lab.system.disk import explain
 from lstm_lab.verbs import about, before, control, data, deploy, runs, sweeps, understanding, views
 from lstm_lab.verbs.options import echo
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from lstm_lab.config import ConfigError
-from lstm_lab.progress import Progress, bar_or_lines, is_shown
+from lstm_lab.display.progress import Progress, bar_or_lines, is_shown
+from lstm_lab.records.run import Run, no_record
 from lstm_lab.results import Comparison, SweepResult
-from lstm_lab.run import Run, no_record
 from lstm_lab.trained_run import TrainedRun
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def train(
     ['last value', 'linear']
     """
     from lstm_lab.experiment import load_experiment
-    from lstm_lab.provenance import command_line
+    from lstm_lab.records.provenance import command_line
     from lstm_lab.workflow import create_run, run_experiment
 
     if isinstance(experiment, str | Path):
@@ -131,7 +131,7 @@ def sweep(
         ConfigError: a wrong file, key or value, or an impossible corner of the space.
         Interrupted: after Ctrl-C, with everything saved; `lab.resume` continues.
     """
-    from lstm_lab.provenance import command_line
+    from lstm_lab.records.provenance import command_line
     from lstm_lab.sweeps.corners import build_corners
     from lstm_lab.sweeps.spec import load_sweep
     from lstm_lab.workflow import create_sweep, removed_if_not_started, run_sweep
@@ -174,7 +174,7 @@ def ask_tell(file: str | Path | Sweep, *overrides: str, name: str | None = None)
     >>> sweep.best.overrides
     {'optimizer.lr': 0.01}
     """
-    from lstm_lab.provenance import command_line
+    from lstm_lab.records.provenance import command_line
     from lstm_lab.sweeps.ask_tell import AskTell, check
     from lstm_lab.sweeps.spec import load_sweep as read_sweep_file
     from lstm_lab.sweeps.store.folder import SweepFolder
@@ -260,10 +260,10 @@ def _sweep(given: object) -> Sweep:
     Raises:
         ConfigError: it is of another type, or a key or value is wrong.
     """
+    from lstm_lab.config.validation import validate
     from lstm_lab.experiment import load_experiment
     from lstm_lab.sweeps.space.yaml import flatten_space
     from lstm_lab.sweeps.spec import Sweep
-    from lstm_lab.validation import validate
 
     if isinstance(given, Sweep):
         return given
@@ -294,6 +294,6 @@ def _wandb(mode: WandbMode) -> Any:
 
 def _console(progress: Progress) -> Any:
     """Where a sweep shows its progress; None: nowhere."""
-    from lstm_lab.console import plain_console
+    from lstm_lab.display.console import plain_console
 
     return plain_console() if is_shown(progress) else None

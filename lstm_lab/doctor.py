@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TypedDict
 
 from lstm_lab import kernels, startup
-from lstm_lab.files import Row, runs_folder
-from lstm_lab.provenance import git_state, versions
+from lstm_lab.records.files import Row, runs_folder
+from lstm_lab.records.provenance import git_state, versions
 from lstm_lab.tracking import resolve_mode
 
 MIN_SHARED_GIB = 0.25

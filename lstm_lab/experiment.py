@@ -9,22 +9,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from lstm_lab import config, files, paths
+from lstm_lab import config
 from lstm_lab.cells import Cell
-from lstm_lab.config import Config, DataError
+from lstm_lab.config import Config, DataError, paths
+from lstm_lab.config.registry import ManyOf, OneOf, expand_choices
+from lstm_lab.config.validation import validate
 from lstm_lab.data import Dataset
 from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Averaging, Optimizer, Schedule
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.averaging.none import NoAveraging
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.registry import ManyOf, OneOf, expand_choices
+from lstm_lab.records import files
+from lstm_lab.records.run import Run
 from lstm_lab.regularizers import Regularizer
-from lstm_lab.run import Run
 from lstm_lab.tasks import Task
 from lstm_lab.trainer_config import Accelerator as Accelerator
 from lstm_lab.trainer_config import Trainer as Trainer
-from lstm_lab.validation import validate
 
 
 class WrittenPath(Config):

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from lstm_lab.files import Row
-from lstm_lab.scores import Scores
+from lstm_lab.records.files import Row
+from lstm_lab.records.scores import Scores
 from lstm_lab.trained_run import TrainedRun
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from lstm_lab.data.readers.in_memory import NewData
-    from lstm_lab.diagnosis_records import Finding
     from lstm_lab.experiment import Accelerator
+    from lstm_lab.records.diagnosis import Finding
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lstm_lab.config import ConfigError
-from lstm_lab.files import Row
-from lstm_lab.records import RunRecord, read_run
-from lstm_lab.run import Run
-from lstm_lab.scores import Scores
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import RunRecord, read_run
+from lstm_lab.records.scores import Scores
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from lstm_lab.data.readers.in_memory import NewData
     from lstm_lab.deploy.export import Export
     from lstm_lab.deploy.generate import Generation
-    from lstm_lab.diagnosis_records import Finding
     from lstm_lab.experiment import Accelerator, Experiment
-    from lstm_lab.explanation_records import Explanation
-    from lstm_lab.learner import Learner
+    from lstm_lab.records.diagnosis import Finding
+    from lstm_lab.records.explanation import Explanation
+    from lstm_lab.training.learner import Learner
 
 
 class TrainedRun(Run):
@@ -83,7 +83,7 @@ class TrainedRun(Run):
         Raises:
             DataError: the data is not what the run was trained on.
         """
-        from lstm_lab.evaluate import evaluate
+        from lstm_lab.evaluation.evaluate import evaluate
 
         return evaluate(self, split, accelerator=accelerator, samples=samples)
 
@@ -115,7 +115,7 @@ class TrainedRun(Run):
                 advance.
             ConfigError: the run was trained on data that take no new samples.
         """
-        from lstm_lab.predict import predict
+        from lstm_lab.evaluation.predict import predict
 
         return predict(self, new, future, accelerator, samples).to_frame(new)
 
@@ -218,8 +218,8 @@ class TrainedRun(Run):
 
         It can be trained further by any `pytorch_lightning.Trainer` on `run.datamodule()`.
         """
-        from lstm_lab.evaluate import load_weights
-        from lstm_lab.training import build_from
+        from lstm_lab.evaluation.evaluate import load_weights
+        from lstm_lab.training.train import build_from
 
         experiment = self.config
         dataset = experiment.data.build()

@@ -14,23 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lstm_lab import disk, files, links
 from lstm_lab.config import ConfigError, DataError, Interrupted
-from lstm_lab.files import Row
-from lstm_lab.run import Run, no_record
-from lstm_lab.scores import Scores
+from lstm_lab.records import files, links
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run, no_record
+from lstm_lab.records.scores import Scores
+from lstm_lab.system import disk
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from lstm_lab.data import Dataset
-    from lstm_lab.diagnosis_records import Finding
     from lstm_lab.experiment import Accelerator, Experiment
+    from lstm_lab.records.diagnosis import Finding
     from lstm_lab.sweeps.spec import Sweep
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.view.events import OnEvent
     from lstm_lab.tracking import Mode
-    from lstm_lab.training import Result
+    from lstm_lab.training.train import Result
 
 
 MAX_NAME = 200
@@ -87,7 +88,7 @@ def create_run(experiment: Experiment, *, name: str | None = None, stem: str, co
         DataError: the data cannot be read.
         ConfigError: the name is taken.
     """
-    from lstm_lab.training import check_machine
+    from lstm_lab.training.train import check_machine
 
     dataset = experiment.data.build()
     read_splits(dataset)
@@ -149,15 +150,15 @@ def run_experiment(
         Interrupted: it can be resumed.
         Fault: bad data, a loss that is not a number, or somebody has killed it.
     """
-    from lstm_lab.control import watch
     from lstm_lab.diagnosis import diagnose
-    from lstm_lab.evaluate import evaluate
-    from lstm_lab.out_of_memory import OutOfMemory, within_memory
+    from lstm_lab.evaluation.evaluate import evaluate
+    from lstm_lab.records.requests import watch
     from lstm_lab.report import write_report
-    from lstm_lab.requested_end import end_as_requested
-    from lstm_lab.stop_signal import stop_on_signal
+    from lstm_lab.system.out_of_memory import OutOfMemory, within_memory
+    from lstm_lab.system.stop_signal import stop_on_signal
     from lstm_lab.tracking import publish_best
-    from lstm_lab.training import train
+    from lstm_lab.training.requested_end import end_as_requested
+    from lstm_lab.training.train import train
 
     stop, again = stop or threading.Event(), f"lstm-lab train --resume {run.path}"
     with _resumable(again), disk.explained(run.path, again):
@@ -283,7 +284,7 @@ def evaluate_folder(path: Path, accelerator: Accelerator | None = None, samples:
     Raises:
         ConfigError: neither a run nor a sweep, or nothing to evaluate yet.
     """
-    from lstm_lab.evaluate import evaluate
+    from lstm_lab.evaluation.evaluate import evaluate
     from lstm_lab.report import write_report
     from lstm_lab.sweeps.store import summary
     from lstm_lab.sweeps.store.folder import SweepFolder

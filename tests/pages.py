@@ -16,8 +16,8 @@ from texts import corpus
 
 from lstm_lab import config, tracking
 from lstm_lab.experiment import load_experiment
+from lstm_lab.records.run import Run
 from lstm_lab.report import write_report
-from lstm_lab.run import Run
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder

@@ -7,11 +7,11 @@ import threading
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 
 def write(path, experiment, **more):

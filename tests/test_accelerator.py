@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from lstm_lab import evaluate as evaluation
-from lstm_lab import training
 from lstm_lab.__main__ import main
 from lstm_lab.config import ConfigError
+from lstm_lab.evaluation import evaluate as evaluation
 from lstm_lab.examples.collect import compute_examples
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training import train as training
+from lstm_lab.training.train import train
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.experiment import Experiment
 from lstm_lab.models.base import Output
 from lstm_lab.optimizers.clipping import ClipByNorm
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 from lstm_lab.training_step import TrainingStep
 
 SGD = {"optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.9}, "schedule": "cosine", "trainer.max_epochs": 2}

@@ -12,11 +12,11 @@ from lstm_lab.data import Dataset, arrays
 from lstm_lab.data.kinds.labelled import LabelledSequences
 from lstm_lab.data.kinds.sequence_regression import SequenceRegression
 from lstm_lab.data.kinds.tagged import TaggedSequences
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.experiment import Experiment, load_experiment
-from lstm_lab.predict import predict
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 
 
 def sequences(n=40, seed=0):

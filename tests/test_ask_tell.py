@@ -8,8 +8,8 @@ import pytest
 from test_sweep_budget import make
 
 import lstm_lab as lab
-from lstm_lab import files
 from lstm_lab.config import ConfigError
+from lstm_lab.records import files
 from lstm_lab.sweeps.ask_tell import AskTell
 from lstm_lab.sweeps.execution import driver
 from lstm_lab.sweeps.store.folder import SweepFolder

@@ -13,8 +13,8 @@ from lstm_lab.data.loader import Loader
 from lstm_lab.data.preprocessing.augment import Augment, warp_time
 from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 
 ALL = {
     "jitter": ("japanese_vowels", Augment(jitter=0.1)),

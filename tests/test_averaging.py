@@ -11,13 +11,13 @@ from test_optimizers import SCHEDULE_FREE, needs_schedulefree
 from test_training import assert_same, start, uninterrupted, weights
 from torch.testing import assert_close
 
-from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import ConfigError, Interrupted
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.experiment import Experiment
 from lstm_lab.optimizers import Averaging, schedule_free
 from lstm_lab.optimizers.averaging.nt_asgd import NTASGD
-from lstm_lab.training import train
+from lstm_lab.training.checkpointing import read_checkpoint
+from lstm_lab.training.train import train
 
 walks = st.lists(st.floats(-3, 3, allow_subnormal=False, width=32), min_size=1, max_size=30)
 

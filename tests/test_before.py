@@ -10,15 +10,16 @@ import pytest
 import torch
 from conftest import VOWELS
 
-from lstm_lab import batch_size, workflow
-from lstm_lab.bare_loop import BareLoop
-from lstm_lab.batch_size import batch_sizes
+from lstm_lab import workflow
 from lstm_lab.config import to_yaml
+from lstm_lab.display.svg import line_chart
 from lstm_lab.experiment import Experiment
-from lstm_lab.lr_finder import range_test, suggest
-from lstm_lab.out_of_memory import OutOfMemory
-from lstm_lab.run import Run
-from lstm_lab.svg import line_chart
+from lstm_lab.preflight import batch_size
+from lstm_lab.preflight.bare_loop import BareLoop
+from lstm_lab.preflight.batch_size import batch_sizes
+from lstm_lab.preflight.lr_finder import range_test, suggest
+from lstm_lab.records.run import Run
+from lstm_lab.system.out_of_memory import OutOfMemory
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_a_batch_that_does_not_fit_is_one_line(lab, conf, runs, monkeypatch):
     def fit(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80 GiB\nmore lines")
 
-    monkeypatch.setattr("lstm_lab.training.fit", fit)
+    monkeypatch.setattr("lstm_lab.training.train.fit", fit)
     code, _, err = lab("train", conf, "--name", "big")
     assert code == OutOfMemory.exit_code == 4
     assert err.strip().count("\n") == 0
@@ -128,6 +129,8 @@ def test_a_batch_that_does_not_fit_is_one_line(lab, conf, runs, monkeypatch):
     assert "find-batch-size" in err
     assert Run(runs / "big").status["reason"].startswith("OutOfMemory: data.batch_size 32")
     run = Run.create(runs / "other", VOWELS)
-    monkeypatch.setattr("lstm_lab.training.fit", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("another fault")))
+    monkeypatch.setattr(
+        "lstm_lab.training.train.fit", lambda *_, **__: (_ for _ in ()).throw(RuntimeError("another fault"))
+    )
     with pytest.raises(RuntimeError, match="another fault"):
         workflow.run_experiment(Experiment.of(VOWELS), run)

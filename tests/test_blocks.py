@@ -11,15 +11,15 @@ from conftest import DEMAND, REBER, VOWELS
 from interruption import StopAt
 from pytorch_lightning.callbacks import Callback
 
-from lstm_lab import block_learner
-from lstm_lab.block_learner import BlockLearner, blocks_suffice
 from lstm_lab.config import Interrupted
 from lstm_lab.data import loader
 from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.loader import Loader
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training import block_learner
+from lstm_lab.training.block_learner import BlockLearner, blocks_suffice
+from lstm_lab.training.train import train
 
 SETTINGS = {"trainer.max_epochs": 2, "trainer.gradient_clip_val": 0.3, "schedule": "cosine"}
 CASES = {

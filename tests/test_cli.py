@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from lstm_lab import config
-from lstm_lab.run import Run
-from lstm_lab.training import train as fit
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train as fit
 
 ROOT = Path(__file__).parent.parent
 

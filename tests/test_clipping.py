@@ -10,8 +10,8 @@ from torch.testing import assert_close
 from lstm_lab.config import ConfigError
 from lstm_lab.data.loader import Loader
 from lstm_lab.optimizers.clipping import AutoClip, ClipByNorm
-from lstm_lab.run import Run
-from lstm_lab.training import build, train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import build, train
 
 
 def test_autoclip_is_a_percentile_of_all_norms_so_far():

@@ -13,7 +13,7 @@ from report_folders import EXPERIMENT, Parsed, rows_of, write_json, write_run, w
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.records import RunRecord
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report import write_comparison
 from lstm_lab.report.parts import critical_difference
 from lstm_lab.report.records import wandb_offline

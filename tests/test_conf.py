@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lstm_lab.experiment import load_experiment
-from lstm_lab.training import build
+from lstm_lab.training.train import build
 
 FILES = sorted((Path(__file__).parent.parent / "conf").glob("*.yaml"))
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lstm_lab.config import Config, ConfigError, load, merge, parse_overrides, to_yaml
+from lstm_lab.config.fields import fields
+from lstm_lab.config.registry import Named, all_kinds, expand_choices
 from lstm_lab.experiment import Experiment, load_experiment
-from lstm_lab.fields import fields
-from lstm_lab.registry import Named, all_kinds, expand_choices
 
 CONF = Path(__file__).parent.parent / "conf"
 FILES = sorted(CONF.glob("*.yaml"))

@@ -11,13 +11,13 @@ import torch
 from torch.testing import assert_close
 
 from lstm_lab.data import Batch
-from lstm_lab.evaluate import evaluate
-from lstm_lab.predict import predict
-from lstm_lab.run import Run
+from lstm_lab.evaluation.evaluate import evaluate
+from lstm_lab.evaluation.predict import predict
+from lstm_lab.records.run import Run
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.outputs import LEVELS, Normal, Point, Quantile
 from lstm_lab.tasks.forecasting.scale import Scale
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 ONE = Scale(torch.zeros(1, 1, 1), torch.ones(1, 1, 1))
 INFO = SimpleNamespace(targets=("a", "b"), mean=(0.0, 0.0), std=(1.0, 1.0), naive_mae=(1.0, 1.0))

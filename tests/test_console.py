@@ -10,7 +10,7 @@ import pytest
 from rich.table import Table
 
 from lstm_lab.__main__ import main
-from lstm_lab.console import PlainConsole
+from lstm_lab.display.console import PlainConsole
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.view.progress import SweepProgress
 from lstm_lab.verbs import terminal

@@ -9,10 +9,10 @@ import pytest
 from test_ordered_phase import SPACE, Workers
 from test_sweep_budget import make
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError, DataError, to_yaml
 from lstm_lab.data.preprocessing.cross_validation import Fold
 from lstm_lab.experiment import Experiment
+from lstm_lab.records import files
 from lstm_lab.sweeps.execution.tune_decider import FoldDecider
 from lstm_lab.sweeps.ordering import Planned, VirtualClock
 from lstm_lab.sweeps.sections import Repeat

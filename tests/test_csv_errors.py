@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from tables import CALENDARS, FILES, data, series, table
 
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.config.validation import validate
 from lstm_lab.data.sources.csv_series import CSV
-from lstm_lab.validation import validate
 
 
 @pytest.fixture(autouse=True)

@@ -20,13 +20,13 @@ from sweeping import run_trials, write
 
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
+from lstm_lab.records.run import Run
 from lstm_lab.report import write_report
-from lstm_lab.run import Run
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.store import retention, summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.repair import repair
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 DOCS = Path(__file__).parent.parent / "docs" / "damage.md"
 EPOCHS = 3

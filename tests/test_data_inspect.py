@@ -15,8 +15,8 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection import inspect
 from lstm_lab.data.inspection.copies import similar_sequences, similar_texts
 from lstm_lab.experiment import load_experiment
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 
 NAMES = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau"
 WORDS = NAMES.split()

@@ -17,10 +17,10 @@ from lstm_lab.diagnosis.rules.fit import Overfitting
 from lstm_lab.diagnosis.rules.memory import DeadUnits, SaturatedGates, nothing_learned
 from lstm_lab.diagnosis.run import rule_types
 from lstm_lab.experiment import Experiment
-from lstm_lab.explanation_records import Explanation, GateStatistics, LagProfile, Layer
-from lstm_lab.records import RunRecord
-from lstm_lab.run import Run
-from lstm_lab.training import build
+from lstm_lab.records.explanation import Explanation, GateStatistics, LagProfile, Layer
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import RunRecord
+from lstm_lab.training.train import build
 
 COUNTS = [50, 50, 50]
 

@@ -14,8 +14,8 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.kernels.layer_pass import LayerPass
 from lstm_lab.models.direct import DirectModel, obstacle
 from lstm_lab.models.sites import StepKey
-from lstm_lab.run import Run
-from lstm_lab.training import build, train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import build, train
 from lstm_lab.training_step import TrainingStep
 
 needs_engine = pytest.mark.skipif(not kernels.status().active, reason="no native engine")

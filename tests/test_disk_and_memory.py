@@ -8,13 +8,13 @@ import pytest
 from sweeping import run_trials, write
 
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import read_json
-from lstm_lab.out_of_memory import OutOfMemory
-from lstm_lab.run import Run
+from lstm_lab.records.files import read_json
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution.out_of_memory import train_within_memory
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.repair import repair
-from lstm_lab.training import train
+from lstm_lab.system.out_of_memory import OutOfMemory
+from lstm_lab.training.train import train
 
 # --- disk space -------------------------------------------------------------------------------------------------------
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from shops import SHOPS
 
-from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import Interrupted
 from lstm_lab.data.loader import Loader
-from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
-from lstm_lab.training import build, train, train_rank
+from lstm_lab.records.run import Run
+from lstm_lab.training.checkpointing import read_checkpoint
+from lstm_lab.training.distributed import DistributedRank, is_lost_rank
+from lstm_lab.training.train import build, train, train_rank
 
 REGULARIZERS = [
     {"name": "locked_dropout", "input": 0.2}, {"name": "gaussian_noise", "output": 0.1}, "ar", "tar", "l1", "l2",

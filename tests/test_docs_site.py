@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lstm_lab import legacy
+from lstm_lab.config import legacy
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -10,8 +10,8 @@ import torch
 
 import lstm_lab.__main__ as cli
 from lstm_lab import config
-from lstm_lab.run import Run
-from lstm_lab.training import build, train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import build, train
 
 
 def test_it_says_what_a_training_would_do_and_makes_nothing(tmp_path, monkeypatch, capsys, vowels, runs):

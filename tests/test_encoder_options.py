@@ -14,6 +14,7 @@ from torch.testing import assert_close as close
 from lstm_lab import kernels
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
+from lstm_lab.config.validation import validate
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models import Encoder, Pooling, SequenceModel
 from lstm_lab.models.attention import Attention
@@ -21,7 +22,6 @@ from lstm_lab.models.encoder import Encoded
 from lstm_lab.models.initialization import LearnedInitialState
 from lstm_lab.models.skip import Highway, Skip
 from lstm_lab.models.state import restore_state, state_tensors
-from lstm_lab.validation import validate
 
 B, T, IN, H, OUT = 4, 11, 3, 4, 2
 INFO, TASK = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)

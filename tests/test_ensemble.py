@@ -7,8 +7,8 @@ from statistics import mean
 import pytest
 import sweeping
 
-from lstm_lab.evaluate import score_ensemble
-from lstm_lab.files import read_json
+from lstm_lab.evaluation.evaluate import score_ensemble
+from lstm_lab.records.files import read_json
 from lstm_lab.report import write_report
 from lstm_lab.sweeps.store import summary
 from lstm_lab.verbs import terminal

@@ -21,10 +21,10 @@ from lstm_lab.cells.base import unroll as step_by_step
 from lstm_lab.cells.lstm import LSTM
 from lstm_lab.config import ConfigError
 from lstm_lab.data.kinds.labelled import LabelledData
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.models.encoder import Encoder
-from lstm_lab.run import MEASURED, Run
-from lstm_lab.training import train
+from lstm_lab.records.run import MEASURED, Run
+from lstm_lab.training.train import train
 
 # ---- 3. Batch size and speed ----
 

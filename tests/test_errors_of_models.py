@@ -15,11 +15,11 @@ from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.experiment import Experiment
 from lstm_lab.explain.errors import confident_errors, observe_errors
-from lstm_lab.explanation_records import Errors, Slice
+from lstm_lab.records.explanation import Errors, Slice
 from lstm_lab.report.parts.errors import is_worse, worst_groups
 from lstm_lab.tasks.class_calibration import calibration_error, fit_temperature, fit_threshold, in_sets, set_texts
 from lstm_lab.tasks.classification import ClassificationMetrics
-from lstm_lab.training import build
+from lstm_lab.training.train import build
 
 K, N = 4, 4000
 

@@ -21,9 +21,9 @@ from lstm_lab.explain.collect import attention_by_lag
 from lstm_lab.explain.gates import dead_units, gate_statistics
 from lstm_lab.explain.memory import by_lag, exponential_fit, half_lives, lag_profile, observe_layers
 from lstm_lab.explain.observe import observed
-from lstm_lab.explanation_records import TokenAttribution, read_explanation
 from lstm_lab.models.base import Model, Output
 from lstm_lab.models.encoder import Encoder
+from lstm_lab.records.explanation import TokenAttribution, read_explanation
 from lstm_lab.report.parts.content import Page, Section, Subsection, Summary
 from lstm_lab.report.parts.network import marked_tokens
 from lstm_lab.report.parts.render import to_html, to_markdown

@@ -18,17 +18,17 @@ from lstm_lab.data.kinds.next_step import FrameInfo, TokenInfo
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo
 from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.experiment import Experiment
-from lstm_lab.learner import Learner
 from lstm_lab.models import SequenceModel
 from lstm_lab.models.recurrence import recurrences
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.tasks.classify import Classify
 from lstm_lab.tasks.next_step import NextStep
 from lstm_lab.tasks.regress import Regress
 from lstm_lab.tasks.tag import Tag
-from lstm_lab.training import build_from, train
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import build_from, train
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -6,9 +6,9 @@ import pytest
 from test_ordered_phase import EPOCHS, SPACE, SWEEPS, Workers
 from test_sweep_budget import make
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError, to_yaml
-from lstm_lab.files import read_json, write_atomic
+from lstm_lab.records import files
+from lstm_lab.records.files import read_json, write_atomic
 from lstm_lab.sweeps.store.dataframe import trials_dataframe
 from lstm_lab.sweeps.store.extension import Addition, describe_changes, extend
 from lstm_lab.sweeps.store.folder import SweepFolder

@@ -13,14 +13,14 @@ from torch.testing import assert_close
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.series import SeriesInfo
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput
 from lstm_lab.tasks.forecasting.scale import Scale
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 N, K = 4000, 1
 UNIT = Scale(torch.zeros(1), torch.ones(1))

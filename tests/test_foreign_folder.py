@@ -10,13 +10,13 @@ import pytest
 import torch
 from pyarrow import fs
 
-from lstm_lab import config, files, links
+from lstm_lab import config
 from lstm_lab.__main__ import app
-from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
+from lstm_lab.records import files, links
+from lstm_lab.records.run import Run
 from lstm_lab.report import write_report
-from lstm_lab.run import Run
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store import summary
@@ -25,6 +25,7 @@ from lstm_lab.sweeps.store.record import read_sweep
 from lstm_lab.sweeps.store.remote import Storage, node_folder, trial_storage
 from lstm_lab.sweeps.store.repair import repair
 from lstm_lab.tracking.tracker import Tracker, hyperparameter_history, wandb_id
+from lstm_lab.training.checkpointing import read_checkpoint
 from lstm_lab.workflow import run_sweep
 
 
@@ -286,7 +287,7 @@ class Attack:
 
 @pytest.mark.parametrize("write", [torch.save, lambda what, path: path.write_bytes(pickle.dumps(what))])
 def test_no_pickle_in_a_checkpoint_is_executed(write, tmp_path):
-    from lstm_lab.checkpointing import newest_checkpoint
+    from lstm_lab.training.checkpointing import newest_checkpoint
 
     run = Run(tmp_path / "run")
     run.checkpoints.mkdir(parents=True)

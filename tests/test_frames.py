@@ -10,8 +10,8 @@ from test_arrays import trained
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset, frame
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.experiment import Experiment
-from lstm_lab.predict import predict
 
 
 def hours(n=120, **more):

@@ -18,13 +18,13 @@ from lstm_lab.data.kinds.step_text import NamedChannels, NamedTokens, TokenizedT
 from lstm_lab.data.preprocessing.tokenizer import BPE, Character, Vocabulary, Word
 from lstm_lab.deploy.generate import StepReader, _beam_search, _draw
 from lstm_lab.deploy.sampling import Sampling
-from lstm_lab.learner import Learner
 from lstm_lab.models import SequenceModel
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.tasks.next_step import NextStep
-from lstm_lab.training import train
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import train
 
 V = 5
 

@@ -31,7 +31,7 @@ def test_only_evaluate_opens_the_test_part():
         for path in (ROOT / "lstm_lab").rglob("*.py")
         if re.search(r"\.test_split\(\)", path.read_text())
     ]
-    assert callers == ["lstm_lab/evaluate.py"]
+    assert callers == ["lstm_lab/evaluation/evaluate.py"]
 
 
 def test_make_without_a_target_prints_every_target():
@@ -71,7 +71,7 @@ def test_no_file_is_longer_than_320_lines():
 def test_nobody_but_its_owner_asks_whether_something_has_a_registered_name():
     import lstm_lab.experiment
     import lstm_lab.sweeps.spec  # noqa: F401 - fills the registries
-    from lstm_lab.registry import all_kinds
+    from lstm_lab.config.registry import all_kinds
 
     owners: dict[str, set[str]] = {}
     for base in all_kinds().values():
@@ -113,7 +113,7 @@ def test_contracts_are_declared_and_not_probed():
     allowed = {
         "lstm_lab/__init__.py": "names are imported when they are used",
         "lstm_lab/startup/": "a module that is not loaded yet has no attributes to declare",
-        "lstm_lab/registry.py": "annotations of the standard library",
+        "lstm_lab/config/registry.py": "annotations of the standard library",
         "lstm_lab/__main__.py": "typer raises two families of usage errors",
     }
     found = []

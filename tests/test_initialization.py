@@ -13,11 +13,11 @@ from lstm_lab.cells import Cell
 from lstm_lab.cells.base import Hidden
 from lstm_lab.cells.lstm import ForgetBiasConfig
 from lstm_lab.config import ConfigError
+from lstm_lab.config.registry import Named
+from lstm_lab.config.validation import validate
 from lstm_lab.experiment import Experiment
 from lstm_lab.models import SequenceModel
 from lstm_lab.models.initialization import WeightInit
-from lstm_lab.registry import Named
-from lstm_lab.validation import validate
 
 B, T, IN, H, OUT = 3, 6, 3, 5, 2
 INFO, TASK = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)

@@ -14,14 +14,14 @@ from typer.testing import CliRunner
 
 import lstm_lab as lab
 from lstm_lab.__main__ import app
-from lstm_lab.checkpointing import find_checkpoint, newest_checkpoint, read_checkpoint
 from lstm_lab.config import DataError, Fault
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.experiment import Experiment
-from lstm_lab.integrity import lost_best, lost_rows, verify_checkpoint
+from lstm_lab.records.integrity import lost_best, lost_rows, verify_checkpoint
+from lstm_lab.records.run import Run
 from lstm_lab.report import write_report
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.training.checkpointing import find_checkpoint, newest_checkpoint, read_checkpoint
+from lstm_lab.training.train import train
 
 X = np.random.default_rng(0).normal(size=(60, 6, 2)).astype(np.float32)
 Y = (X.mean((1, 2)) > 0).astype(int)
@@ -195,7 +195,7 @@ def test_a_checkpoint_that_is_no_zip_archive_is_refused_in_one_line(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "where", ["lstm_lab.evaluate.scores_of", "lstm_lab.data.kinds.labelled.LabelledSequences.test_split"]
+    "where", ["lstm_lab.evaluation.evaluate.scores_of", "lstm_lab.data.kinds.labelled.LabelledSequences.test_split"]
 )
 def test_an_evaluation_that_crashes_is_counted_and_named(where, whole, tmp_path, monkeypatch):
     run = copy(whole, tmp_path)
@@ -235,7 +235,7 @@ def test_what_cannot_be_counted_is_not_evaluated(whole, tmp_path, monkeypatch):
     def read_only(*_):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr("lstm_lab.files.append_jsonl", read_only)
-    monkeypatch.setattr("lstm_lab.evaluate.scores_of", read_only)
+    monkeypatch.setattr("lstm_lab.records.files.append_jsonl", read_only)
+    monkeypatch.setattr("lstm_lab.evaluation.evaluate.scores_of", read_only)
     with pytest.raises(Fault, match="cannot be written: Read-only file system"):
         evaluate(run)

@@ -9,10 +9,10 @@ from random import Random
 
 import pytest
 
-from lstm_lab import files
+from lstm_lab.records import files
+from lstm_lab.records.run import Run
 from lstm_lab.report.parts.content import Page, Summary
 from lstm_lab.report.parts.render import to_json
-from lstm_lab.run import Run
 from lstm_lab.verbs.options import echo_json
 
 

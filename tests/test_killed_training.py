@@ -14,8 +14,8 @@ from test_blocks import assert_same
 from test_training import start
 
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 
 KILLS = int(os.environ.get("LSTM_LAB_KILLS", "3"))
 """Of each case."""

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 from sweeping import run_trials
 
-from lstm_lab import config, legacy, load_sweep
-from lstm_lab.config import ConfigError
-from lstm_lab.evaluate import evaluate
+from lstm_lab import config, load_sweep
+from lstm_lab.config import ConfigError, legacy
+from lstm_lab.evaluation.evaluate import evaluate
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.experiment import Experiment, load_experiment
-from lstm_lab.predict import predict
+from lstm_lab.records.run import MEASURED, Run
 from lstm_lab.report import write_report
-from lstm_lab.run import MEASURED, Run
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.spec import load_sweep as read_sweep_file
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import read_sweep
 from lstm_lab.sweeps.store.repair import repair
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 GOLDEN = Path(__file__).parent / "golden" / "format_1"
 FOLDERS = GOLDEN / "folders"
@@ -121,7 +121,7 @@ def _new_names(table):
 
 @pytest.mark.parametrize(("section", "old", "new"), _new_names(legacy.EXPERIMENT) + _new_names(legacy.SWEEP))
 def test_every_successor_is_a_key_of_today(section, old, new):
-    from lstm_lab.fields import fields
+    from lstm_lab.config.fields import fields
 
     known = {row.path for model in (Experiment, Sweep) for row in fields(model)}
     assert (f"{section}.{new}" if section else new) in known

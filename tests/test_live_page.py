@@ -15,8 +15,8 @@ from browser import CHROMIUM, FLAGS, inspect_pages, needs_browser
 from markupsafe import Markup
 from test_watch import folder, trial
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError
+from lstm_lab.records import files
 from lstm_lab.report.server import LiveServer
 
 __all__ = ["folder"]

@@ -10,10 +10,10 @@ from torch.testing import assert_close
 
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
+from lstm_lab.config.validation import validate
 from lstm_lab.experiment import Experiment
 from lstm_lab.kernels.lengths import length_mask
 from lstm_lab.models.lstm_fcn import LSTMFCN
-from lstm_lab.validation import validate
 
 B, T, IN, H, OUT = 4, 9, 3, 4, 5
 LENGTHS = torch.tensor([9, 4, 1, 6])

@@ -14,13 +14,13 @@ from torch.testing import assert_close
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.kinds.windows import RowRange, Windows
 from lstm_lab.data.sources.csv_series import CSV
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.experiment import Experiment
 from lstm_lab.models.seq2seq import Seq2Seq
-from lstm_lab.predict import predict
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.forecast import Forecast
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 
 def test_every_window_is_in_one_series_and_its_horizon_in_one_split(tmp_path):

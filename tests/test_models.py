@@ -12,13 +12,13 @@ from torch.testing import assert_close as close
 
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
+from lstm_lab.config.validation import validate
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models import Encoder, Pooling, SequenceModel
 from lstm_lab.models.encoder import Encoded
 from lstm_lab.models.pooling import Last
 from lstm_lab.models.sequence import Dropout
 from lstm_lab.models.sites import Noise
-from lstm_lab.validation import validate
 
 
 def assert_close(*arguments, rtol=1e-9, atol=1e-12):

@@ -13,12 +13,12 @@ from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch
-from lstm_lab.evaluate import scores_of
+from lstm_lab.evaluation.evaluate import scores_of
+from lstm_lab.evaluation.monte_carlo import Coverage, DropoutSampler, sampled_columns, sampled_predictions
 from lstm_lab.models.sites import keyed_parts
-from lstm_lab.monte_carlo import Coverage, DropoutSampler, sampled_columns, sampled_predictions
 from lstm_lab.tasks.forecasting.outputs import Normal
 from lstm_lab.tasks.next_step import Frames
-from lstm_lab.training import build
+from lstm_lab.training.train import build
 
 
 def sampler_of(experiment, samples=8, seed=0):

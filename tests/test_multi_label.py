@@ -17,12 +17,12 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.inspection import inspect
 from lstm_lab.data.inspection.languages import joined_labels
-from lstm_lab.example_records import LabelExamples
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.experiment import Experiment
-from lstm_lab.predict import predict
+from lstm_lab.records.examples import LabelExamples
+from lstm_lab.records.run import Run
 from lstm_lab.report import write_report
 from lstm_lab.report.parts.multi_label import per_label
-from lstm_lab.run import Run
 from lstm_lab.tasks.multi_label_metrics import MultiLabelMetrics
 
 NAMES = ("politics", "sport", "weather")

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from lstm_lab.cells.base import Cell, Hidden
-from lstm_lab.registry import Named
+from lstm_lab.config.registry import Named
 
 
 class MGU(Cell, name="my_cell"):
@@ -52,7 +52,7 @@ from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
 from lstm_lab.data.loader import Loader
 from lstm_lab.experiment import Experiment
-from lstm_lab.fields import fields
+from lstm_lab.config.fields import fields
 
 assert lstm_lab.__file__.startswith(sys.argv[1]), lstm_lab.__file__
 assert Cell.members["my_cell"].__name__ == "MGU"

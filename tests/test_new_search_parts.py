@@ -19,7 +19,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lstm_lab.registry import Named
+from lstm_lab.config.registry import Named
 from lstm_lab.sweeps.searchers.base import Searcher
 
 
@@ -49,7 +49,7 @@ SCHEDULER = '''
 """A limit on the metric."""
 
 from lstm_lab.config import Count
-from lstm_lab.registry import Named
+from lstm_lab.config.registry import Named
 from lstm_lab.sweeps.schedulers.base import Scheduler
 
 
@@ -115,8 +115,8 @@ assert "ray" not in sys.modules
 import lstm_lab
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.registry import all_kinds
-from lstm_lab.fields import fields
+from lstm_lab.config.registry import all_kinds
+from lstm_lab.config.fields import fields
 from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.sweeps.view.wandb_convert import to_wandb
 

@@ -8,8 +8,8 @@ import signal
 import pytest
 from test_sweep_killed import alive, children, lab, title, wait_for, write_sweep
 
-from lstm_lab import files
-from lstm_lab.files import read_json
+from lstm_lab.records import files
+from lstm_lab.records.files import read_json
 from lstm_lab.sweeps.store.folder import SweepFolder
 
 __all__ = ["lab"]

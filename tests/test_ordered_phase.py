@@ -10,9 +10,9 @@ import threading
 import pytest
 from test_sweep_budget import make
 
-from lstm_lab import files
 from lstm_lab.config import to_yaml
-from lstm_lab.run import Run
+from lstm_lab.records import files
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution.driver import phases
 from lstm_lab.sweeps.execution.ordered_phase import OrderedPhase
 from lstm_lab.sweeps.execution.search_phase import SearchPhase

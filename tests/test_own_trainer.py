@@ -17,8 +17,8 @@ import lstm_lab as lab
 from lstm_lab.config import ConfigError
 from lstm_lab.data import SequenceDataModule
 from lstm_lab.experiment import Experiment
-from lstm_lab.learner import Learner
-from lstm_lab.training import build
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import build
 
 METRICS = {"train/loss", "train/grad_norm", "val/loss", "val/accuracy", "lr"}
 

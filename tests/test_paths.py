@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from sweeping import run_trials
 
-from lstm_lab import config, paths
+from lstm_lab import config
 from lstm_lab.__main__ import main
-from lstm_lab.config import DataError, Notice
+from lstm_lab.config import DataError, Notice, paths
+from lstm_lab.config.paths import environment_elsewhere, path_fields, search_folders
 from lstm_lab.data import Dataset
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.examples.collect import compute_examples
 from lstm_lab.experiment import Experiment, load_experiment, recorded_experiment
-from lstm_lab.paths import environment_elsewhere, path_fields, search_folders
-from lstm_lab.predict import predict
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 from lstm_lab.workflow import best_run, create_run
 
 DATA = {"name": "csv", "path": "t.csv", "time": "i", "targets": ["y"], "window": 6, "horizon": 2}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from lstm_lab import peak_memory as module
-from lstm_lab.peak_memory import peak_memory, reset_peak_memory
+from lstm_lab.system import peak_memory as module
+from lstm_lab.system.peak_memory import peak_memory, reset_peak_memory
 
 MIB = 2**20
 

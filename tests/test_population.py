@@ -13,9 +13,9 @@ import torch
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.control import Requests
-from lstm_lab.files import read_jsonl
-from lstm_lab.run import Run
+from lstm_lab.records.files import read_jsonl
+from lstm_lab.records.requests import Requests
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution import population
 from lstm_lab.sweeps.execution.population import Population, exploit, prepare_clone
 from lstm_lab.sweeps.schedulers import gaussian_process
@@ -27,7 +27,7 @@ from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 SPACE = {
     "optimizer.lr": {"loguniform": [1e-3, 0.1]},

@@ -17,11 +17,11 @@ from interruption import StopAt
 from pytorch_lightning.plugins import MixedPrecision
 
 from lstm_lab.config import Interrupted
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.experiment import Experiment
-from lstm_lab.predict import predict
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 
 NUMBERS = ("train/loss", "train/grad_norm", "val/loss")
 ROUNDING = {"bf16-mixed": 0.1, "16-mixed": 0.02}

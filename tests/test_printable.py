@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lstm_lab import printable
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.display import printable
 
 
 @pytest.mark.parametrize(

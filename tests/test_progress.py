@@ -12,9 +12,9 @@ import pytest
 from conftest import VOWELS
 
 import lstm_lab as lab
-import lstm_lab.progress
+import lstm_lab.display.progress
+from lstm_lab.display.progress import NotebookDisplay, bar, bar_or_lines, in_notebook, on_terminal
 from lstm_lab.experiment import Experiment
-from lstm_lab.progress import NotebookDisplay, bar, bar_or_lines, in_notebook, on_terminal
 
 SMALL = Experiment.of({**VOWELS, "trainer": {"max_epochs": 2, "patience": None}})
 
@@ -105,5 +105,5 @@ def test_a_real_kernel_shows_the_bar(runs):
 
 
 def test_the_examples_run():
-    failed, attempted = doctest.testmod(lstm_lab.progress)
+    failed, attempted = doctest.testmod(lstm_lab.display.progress)
     assert (failed, attempted > 1) == (0, True)

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from report_folders import evaluation_row, write_run, write_sweep
 
-from lstm_lab.checkpointing import read_checkpoint
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.records import read_run
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import read_run
 from lstm_lab.report.records.read import read
-from lstm_lab.run import Run
 from lstm_lab.sweeps.store.record import read_about, read_summary, read_sweep
+from lstm_lab.training.checkpointing import read_checkpoint
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.recurrence import recurrences
 from lstm_lab.models.sites import StepKey, dropouts, keyed_parts
-from lstm_lab.training import build
+from lstm_lab.training.train import build
 
 B, T, INPUTS, H = 6, 9, 3, 8
 

@@ -13,14 +13,18 @@ import pytest
 from conftest import VOWELS
 
 from lstm_lab import __main__ as program
-from lstm_lab import checkpointing, config, disk, files, tracking, training, workflow
+from lstm_lab import config, tracking, workflow
 from lstm_lab.config import ConfigError, DataError, Interrupted
-from lstm_lab.disk import DiskFull
-from lstm_lab.example_records import parse_examples
+from lstm_lab.config.validation import validate
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
+from lstm_lab.records import files
+from lstm_lab.records.examples import parse_examples
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.spec import load_sweep
-from lstm_lab.validation import validate
+from lstm_lab.system import disk
+from lstm_lab.system.disk import DiskFull
+from lstm_lab.training import checkpointing
+from lstm_lab.training import train as training
 from lstm_lab.workflow import create_run, create_sweep, run_experiment
 
 SMALL = {

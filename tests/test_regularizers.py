@@ -11,8 +11,8 @@ from torch.testing import assert_close
 
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
+from lstm_lab.config.fields import fields
 from lstm_lab.experiment import Experiment
-from lstm_lab.fields import fields
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.groups import DECAYED, Group, parameter_groups
 from lstm_lab.models.sites import SITES, Dropout, Noise, Place, StepKey, keyed_parts, sites
@@ -21,7 +21,7 @@ from lstm_lab.regularizers import Regularizer
 from lstm_lab.regularizers.base import Activations
 from lstm_lab.regularizers.gaussian_noise import Gaussian
 from lstm_lab.regularizers.locked_dropout import LockedNoise
-from lstm_lab.training import build
+from lstm_lab.training.train import build
 
 B, T, H = 5, 7, 6
 LENGTHS = torch.tensor([7, 1, 4, 7, 2])

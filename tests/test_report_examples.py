@@ -11,17 +11,17 @@ import torch
 from report_folders import evaluation_row, page, write_rows, write_sweep
 from test_report_browser import CLASSES, FORECAST, with_examples
 
-from lstm_lab.evaluate import evaluate
-from lstm_lab.example_records import parse_examples, read_examples
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.examples.collect import examples_of
+from lstm_lab.records.examples import parse_examples, read_examples
 from lstm_lab.report import write_report
 from lstm_lab.report.parts.forecasts import interval_coverage
 from lstm_lab.report.sections.predictions import prediction_subsection
 
 
 def trained(experiment, runs):
-    from lstm_lab.run import Run
-    from lstm_lab.training import train
+    from lstm_lab.records.run import Run
+    from lstm_lab.training.train import train
 
     run = Run.create(runs / "run", experiment.dump(), command="", job_type="train")
     train(experiment, run, wandb="disabled")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import kendalltau
 
-from lstm_lab.records import RunRecord
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report.parts import importance, importance_view
 from lstm_lab.report.parts.expected_best import expected_best
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial

@@ -12,16 +12,16 @@ from test_report_browser import check_layout, with_examples
 
 from lstm_lab.data import Batch
 from lstm_lab.data.kinds.next_step import FrameInfo, TokenInfo
-from lstm_lab.evaluate import evaluate
-from lstm_lab.example_records import parse_examples
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.examples import collect
 from lstm_lab.experiment import Experiment
+from lstm_lab.records.examples import parse_examples
+from lstm_lab.records.run import Run
 from lstm_lab.report import write_report
 from lstm_lab.report.parts import next_step
 from lstm_lab.report.sections.predictions import source
-from lstm_lab.run import Run
 from lstm_lab.tasks.next_step import NextStep
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 TEXT = "the cat sat on the mat, and the dog sat on the log; " * 60
 

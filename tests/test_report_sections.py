@@ -13,8 +13,8 @@ from scipy.stats import chi2
 from test_report_browser import with_exploits
 
 from lstm_lab.data.base import Batch
-from lstm_lab.example_records import LabelledSequence, parse_examples
 from lstm_lab.experiment import Experiment
+from lstm_lab.records.examples import LabelledSequence, parse_examples
 from lstm_lab.report import sections, statistics, write_comparison
 from lstm_lab.report.parts.classification import calibration, confusion_matrix, label_sequence
 from lstm_lab.report.parts.experiments import shared_ranks

@@ -15,8 +15,8 @@ import pytest
 from report_folders import evaluation_row, page, write_json, write_rows, write_run, write_sweep
 
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.records.run import no_record
 from lstm_lab.report import write_report
-from lstm_lab.run import no_record
 from lstm_lab.sweeps.store.record import no_sweep
 
 

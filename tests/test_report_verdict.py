@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from lstm_lab.records.scores import Scores, compared_metric, skill, standing
 from lstm_lab.report.verdict import verdict
-from lstm_lab.scores import Scores, compared_metric, skill, standing
 from lstm_lab.verbs import terminal
 
 CASES = [

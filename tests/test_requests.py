@@ -9,10 +9,10 @@ from test_ordered_phase import EPOCHS, SPACE, SWEEPS, Workers, record
 from test_sweep_budget import make, phase
 from test_sweep_killed import lab, wait_for, write_sweep
 
-from lstm_lab import control, files
 from lstm_lab.config import ConfigError, Interrupted
-from lstm_lab.control import Killed, Request, Requests
-from lstm_lab.run import Run
+from lstm_lab.records import files, requests
+from lstm_lab.records.requests import Killed, Request, Requests
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import NEVER_STARTED
 from lstm_lab.sweeps.view.requests import ask
@@ -24,17 +24,17 @@ NOW = "2026-11-30T10:00:00+00:00"
 
 def test_a_request_of_before_is_not_obeyed(tmp_path):
     with files.folder_lock(tmp_path, "run"):
-        control.request(tmp_path, "kill")
-        requests = Requests(tmp_path)
-        assert requests.new() == []
-        made = control.request(tmp_path, "stop", "t0001")
+        requests.request(tmp_path, "kill")
+        seen = Requests(tmp_path)
+        assert seen.new() == []
+        made = requests.request(tmp_path, "stop", "t0001")
         with (tmp_path / files.REQUESTS).open("a") as file:
             file.write('{"action": "explode", "by": "x", "at": "now"}\n{"action": "st')
-        assert requests.new() == [made]
-        assert requests.new() == []
+        assert seen.new() == [made]
+        assert seen.new() == []
     assert made.reason.startswith("stopped by ")
     with pytest.raises(ConfigError, match="no process is working on it: there is nothing to pause"):
-        control.request(tmp_path, "pause")
+        requests.request(tmp_path, "pause")
 
 
 def test_what_cannot_be_asked_is_refused_in_one_line(tmp_path, demand):
@@ -72,21 +72,21 @@ def test_a_training_obeys(tmp_path, monkeypatch, demand, action, state, raises):
     def on_epoch(row):
         if not asked.is_set():
             asked.set()
-            control.request(run.path, action)
+            requests.request(run.path, action)
 
     def train():
         return run_experiment(demand.with_overrides({"trainer.max_epochs": 500}), run, dataset=dataset,
                               on_epoch=on_epoch)  # fmt: skip
 
     if raises:
-        with pytest.raises(raises, match=f"{control.PAST[action]} by "):
+        with pytest.raises(raises, match=f"{requests.PAST[action]} by "):
             train()
     else:
         assert train().result.state == "stopped"
         assert run.about["validation"]["scores"]
     assert run.status["state"] == state
     if action != "pause":
-        assert run.status["reason"].startswith(f"{control.PAST[action]} by ")
+        assert run.status["reason"].startswith(f"{requests.PAST[action]} by ")
     assert 0 < len(run.rows()) < 500
 
 

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from lstm_lab.code_state import PACKAGE, CodeState
 from lstm_lab.config import ConfigError, DataError, to_yaml
-from lstm_lab.control import Requests
-from lstm_lab.run import Run
+from lstm_lab.records.code_state import PACKAGE, CodeState
+from lstm_lab.records.requests import Requests
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution import callback, node_check, ray_cluster
 from lstm_lab.sweeps.execution.node_check import NodeCheck, data_of
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
@@ -22,7 +22,7 @@ from lstm_lab.sweeps.execution.trainable import TrialTrainable, WorkerLost
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 OURS = CodeState.of_this_process()
 

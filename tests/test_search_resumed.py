@@ -5,9 +5,9 @@ import math
 import pytest
 from test_sweep_budget import complete, make, phase
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError, Interrupted, Notice, load, to_yaml
-from lstm_lab.scores import Scores
+from lstm_lab.records import files
+from lstm_lab.records.scores import Scores
 from lstm_lab.sweeps import execution
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.sections import Repeat

@@ -14,7 +14,7 @@ from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.experiment import Experiment
 from lstm_lab.models.segments import Segments
 from lstm_lab.models.sites import dropouts
-from lstm_lab.training import build, train
+from lstm_lab.training.train import build, train
 
 LENGTHS = torch.tensor([9, 4, 9, 7, 1, 9])
 OPTIONS = {

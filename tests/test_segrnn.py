@@ -14,7 +14,7 @@ from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.experiment import Experiment
 from lstm_lab.models.segrnn import SegRNN
 from lstm_lab.tasks.forecast import Forecast
-from lstm_lab.training import build_from
+from lstm_lab.training.train import build_from
 
 B, K, T, HORIZON, W, D = 3, 4, 12, 8, 4, 6
 NAMES = tuple("abcd")

@@ -13,7 +13,7 @@ from lstm_lab.data import SequenceDataModule
 from lstm_lab.sweeps.corners import build_corners
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.training import build
+from lstm_lab.training.train import build
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))

@@ -10,13 +10,13 @@ from torch import nn
 
 from lstm_lab.cells import Cell
 from lstm_lab.config import ConfigError
+from lstm_lab.config.validation import validate
 from lstm_lab.experiment import Experiment, load_experiment
 from lstm_lab.models import SequenceModel
 from lstm_lab.models.size_budget import largest_hidden_size, num_parameters
 from lstm_lab.sweeps.corners import build_corners
 from lstm_lab.sweeps.spec import load_sweep
-from lstm_lab.training import build
-from lstm_lab.validation import validate
+from lstm_lab.training.train import build
 
 IN, OUT = 3, 2
 INFO, TASK = SimpleNamespace(input_size=IN), SimpleNamespace(output_size=OUT, per_step=False)

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lstm_lab.config import DataError
+from lstm_lab.config.fields import fields
 from lstm_lab.data import Dataset
 from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
 from lstm_lab.data.kinds.tagged import TaggedSequences
@@ -16,7 +17,6 @@ from lstm_lab.data.readers.locate import locate
 from lstm_lab.data.sources.hapt import TEST_USERS, VALIDATION_USERS
 from lstm_lab.data.sources.protein_ss import one_hot
 from lstm_lab.data.sources.reber import END, GRAMMAR
-from lstm_lab.fields import fields
 
 
 def made(name, **choices):

@@ -23,8 +23,8 @@ def run(code, **environment):
 
 TRAIN = """
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 content = {"data": {"name": "japanese_vowels"}, "task": {"name": "classify"}, "model": {"hidden_size": 8},
            "trainer": {"max_epochs": 2}}
 experiment = Experiment.of(content)
@@ -53,7 +53,7 @@ print(lazy, [type(each).__name__ for each in sys.meta_path if type(each).__name_
 
 def test_importing_the_package_leaves_other_imports_as_they_are():
     code = """
-import sys, lstm_lab.sweeps.store.dataframe, lstm_lab.sweeps.execution.driver, lstm_lab.training
+import sys, lstm_lab.sweeps.store.dataframe, lstm_lab.sweeps.execution.driver, lstm_lab.training.train
 changed = [type(each).__name__ for each in sys.meta_path if type(each).__module__ == "lstm_lab.startup.lazy_imports"]
 print(changed, [name for name, module in sys.modules.items() if type(module).__name__ == "LazyModule"])
 """

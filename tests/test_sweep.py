@@ -25,7 +25,7 @@ from rich.console import Console
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment, load_experiment
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution import driver, execute_sweep, population
 from lstm_lab.sweeps.execution.callback import end_process
 from lstm_lab.sweeps.execution.ray_cluster import cluster
@@ -33,7 +33,7 @@ from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 
 class RayFolder:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 import lstm_lab
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.records import RunRecord
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.execution.search_phase import SearchPhase, trials_since_best
 from lstm_lab.sweeps.spec import load_sweep

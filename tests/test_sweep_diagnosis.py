@@ -12,9 +12,9 @@ from lstm_lab import config
 from lstm_lab.diagnosis import SweepRule, diagnose_sweep
 from lstm_lab.diagnosis.rules import sweeps
 from lstm_lab.diagnosis.run import rule_types
-from lstm_lab.diagnosis_records import read_diagnosis
 from lstm_lab.experiment import Experiment
-from lstm_lab.records import RunRecord
+from lstm_lab.records.diagnosis import read_diagnosis
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report.parts.importance import Importance
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.leaderboard import Trial, leaderboard

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.records import RunRecord
+from lstm_lab.config.validation import validate
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.sweeps.schedulers import Scheduler
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.space.domains import Domain
@@ -22,7 +23,6 @@ from lstm_lab.sweeps.space.search_space import SearchSpace
 from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Trial, best_trial, leaderboard
-from lstm_lab.validation import validate
 
 ROOT = Path(__file__).parent.parent
 SPACE = """

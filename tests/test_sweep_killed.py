@@ -15,9 +15,9 @@ import pytest
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 
 
 def write_sweep(path, experiment, **more):

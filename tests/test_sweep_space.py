@@ -6,10 +6,10 @@ import pytest
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.config.validation import validate
 from lstm_lab.sweeps.corners import build_corners
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.spec import Sweep, load_sweep
-from lstm_lab.validation import validate
 
 SPACE = {
     "model.cell": {"choice": ["lstm", "gru"]},

@@ -13,9 +13,9 @@ import pytest
 from tables import data, series
 
 from lstm_lab.config import ConfigError, DataError, Notice
+from lstm_lab.config.validation import validate
 from lstm_lab.data.sources.csv_sequences import CSVSequences
 from lstm_lab.data.sources.csv_series import CSV
-from lstm_lab.validation import validate
 
 ROWS = "0,1.5\n1,-2\n2,3\n"
 PLAIN = "t,y\n" + ROWS

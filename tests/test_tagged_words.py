@@ -13,10 +13,10 @@ import torch
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection import inspect
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.experiment import Experiment
-from lstm_lab.predict import predict
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 
 VERBS, NOUNS = ["runs", "sits", "eats"], ["cat", "dog", "bird", "cow"]
 

@@ -11,14 +11,14 @@ from sklearn.metrics import roc_auc_score
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
+from lstm_lab.config.fields import fields
 from lstm_lab.data import Batch, Dataset
 from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit, summary_features
 from lstm_lab.data.kinds.series import Series
 from lstm_lab.data.kinds.split_series import SeriesDataset
 from lstm_lab.data.kinds.text import MultiLabelTextDataset, MultiLabelTextInfo
 from lstm_lab.data.kinds.text_split import MultiLabelTextSplit
-from lstm_lab.fields import fields
-from lstm_lab.scores import skill
+from lstm_lab.records.scores import skill
 from lstm_lab.tasks import Task
 from lstm_lab.tasks.base import better, score
 from lstm_lab.tasks.classification import ClassificationMetrics

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from lstm_lab.console import PlainConsole
-from lstm_lab.scores import Scores
+from lstm_lab.display.console import PlainConsole
+from lstm_lab.records.scores import Scores
 from lstm_lab.sweeps.store.summary import over_seeds
 from lstm_lab.verbs import terminal
 

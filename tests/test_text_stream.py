@@ -13,15 +13,15 @@ from lstm_lab.data.kinds.next_step import TokenInfo
 from lstm_lab.data.kinds.text_stream import StreamSplit
 from lstm_lab.data.loader import Loader
 from lstm_lab.data.preprocessing.batching import StreamLanes
-from lstm_lab.evaluate import scores_of
+from lstm_lab.evaluation.evaluate import scores_of
 from lstm_lab.experiment import Experiment
-from lstm_lab.learner import Learner
 from lstm_lab.models import SequenceModel
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.run import MEASURED, Run
+from lstm_lab.records.run import MEASURED, Run
 from lstm_lab.tasks.next_step import NextStep
-from lstm_lab.training import train
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import train
 
 TOKENS = ("<pad>", *"abcde")
 CELLS = [{"cell": "lstm"}, {"cell": "gru", "num_layers": 2}, {"cell": "lstm", "num_layers": 2, "dilation": 2},

@@ -14,10 +14,10 @@ from texts import corpus, write
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data.loader import Loader
 from lstm_lab.data.readers.vectors import read_vectors
-from lstm_lab.evaluate import evaluate
-from lstm_lab.predict import predict
-from lstm_lab.run import MEASURED, Run
-from lstm_lab.training import train
+from lstm_lab.evaluation.evaluate import evaluate
+from lstm_lab.evaluation.predict import predict
+from lstm_lab.records.run import MEASURED, Run
+from lstm_lab.training.train import train
 
 # ---- through model and training ----
 

@@ -13,14 +13,14 @@ from interruption import StopAt
 from packaging.version import Version
 
 from lstm_lab import tracking
-from lstm_lab.checkpointing import newest_checkpoint
 from lstm_lab.config import ConfigError, DataError, Interrupted
-from lstm_lab.evaluate import evaluate
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.experiment import Experiment
-from lstm_lab.learner import Diverged
-from lstm_lab.run import MEASURED, Run
+from lstm_lab.records.run import MEASURED, Run
 from lstm_lab.tracking import client
-from lstm_lab.training import train
+from lstm_lab.training.checkpointing import newest_checkpoint
+from lstm_lab.training.learner import Diverged
+from lstm_lab.training.train import train
 
 
 def start(path, experiment):

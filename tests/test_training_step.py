@@ -9,13 +9,13 @@ from conftest import VOWELS
 from test_step_tasks import build_task, draw, random_logits
 
 from lstm_lab.data import SequenceDataModule
-from lstm_lab.evaluate import load_weights, scores_of
+from lstm_lab.evaluation.evaluate import load_weights, scores_of
 from lstm_lab.experiment import Experiment
-from lstm_lab.learner import Learner
 from lstm_lab.models.base import Output
 from lstm_lab.optimizers.clipping import ClipByNorm, ClipByValue
-from lstm_lab.run import Run
-from lstm_lab.training import build, train
+from lstm_lab.records.run import Run
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import build, train
 from lstm_lab.training_step import StepHook, TrainingStep
 
 

@@ -12,10 +12,10 @@ import torch
 
 from lstm_lab import __main__ as cli
 from lstm_lab.config import ConfigError
+from lstm_lab.evaluation.predict import predict
 from lstm_lab.experiment import Experiment
-from lstm_lab.predict import predict
-from lstm_lab.run import Run
-from lstm_lab.training import train
+from lstm_lab.records.run import Run
+from lstm_lab.training.train import train
 
 
 def waves(n=30, seed=0):

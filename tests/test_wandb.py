@@ -19,13 +19,13 @@ from wandb_stub import KEY, Stub
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError
 from lstm_lab.examples.collect import examples_of
-from lstm_lab.files import append_jsonl
-from lstm_lab.run import Run
+from lstm_lab.records.files import append_jsonl
+from lstm_lab.records.run import Run
 from lstm_lab.tracking import client, tracker, upload
 from lstm_lab.tracking.server import find_server
 from lstm_lab.tracking.terminal import link_runs
 from lstm_lab.tracking.tracker import hyperparameter_history, wandb_id
-from lstm_lab.training import train
+from lstm_lab.training.train import train
 from lstm_lab.workflow import create_run
 
 MAX_SECONDS = 60.0
@@ -326,7 +326,7 @@ def test_a_server_that_stops_answering_ends_the_sync(stub, runs, monkeypatch):
 TRAINING = """
 import sys, time
 from pathlib import Path
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.tracking import Tracker
 
 run, epochs = Run(sys.argv[1]), int(sys.argv[2])

@@ -9,7 +9,7 @@ from rich.console import Console
 from wandb_stub import KEY, Stub
 
 from lstm_lab import config
-from lstm_lab.files import read_jsonl
+from lstm_lab.records.files import read_jsonl
 from lstm_lab.sweeps.execution import execute_sweep
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder

@@ -13,11 +13,11 @@ from wandb_stub import ENTITY, KEY, Stub
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
-from lstm_lab.files import append_jsonl
+from lstm_lab.records.files import append_jsonl
+from lstm_lab.records.run import Run
 from lstm_lab.report import wandb_report
 from lstm_lab.report.page import build_page
 from lstm_lab.report.records.read import read
-from lstm_lab.run import Run
 from lstm_lab.tracking import client
 from lstm_lab.tracking.tracker import wandb_config
 from lstm_lab.tracking.upload import Unreachable

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from lstm_lab import config
 from lstm_lab.__main__ import app
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder

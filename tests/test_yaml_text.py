@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_lab import config, yaml_text
-from lstm_lab.config import ConfigError
+from lstm_lab import config
+from lstm_lab.config import ConfigError, yaml_text
 from lstm_lab.data.inspection import inspect
 from lstm_lab.experiment import load_experiment
 from lstm_lab.sweeps.spec import load_sweep

@@ -7,8 +7,8 @@ from typing import Any
 
 from ray import tune
 
-from lstm_lab import files
-from lstm_lab.run import Run
+from lstm_lab.records import files
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.store.record import trial_folder
 

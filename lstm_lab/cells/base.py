@@ -15,10 +15,10 @@ from typing_extensions import TypeVar
 
 from lstm_lab import kernels
 from lstm_lab.cells.noise import apply_zoneout, join_masks
+from lstm_lab.config.registry import Named, Registered
 from lstm_lab.kernels import EngineLayer, RecurrentNoise
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.kernels.noise import Kind, NoiseWeights, say_slow
-from lstm_lab.registry import Named, Registered
 
 
 class Hidden(NamedTuple):

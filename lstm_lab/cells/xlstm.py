@@ -16,9 +16,9 @@ from torch.nn.functional import linear, logsigmoid, pad
 from lstm_lab.cells.base import ALL_NOISES, Cell, S, TraceableCell, uniform_weight
 from lstm_lab.cells.mlstm_chunks import normalizer, retrieve_in_chunks
 from lstm_lab.config import Count
+from lstm_lab.config.registry import Named
 from lstm_lab.kernels import RecurrentNoise
 from lstm_lab.kernels.lengths import length_mask, mask_padding
-from lstm_lab.registry import Named
 
 CHUNK_SIZE = 20
 """Steps that an mLSTM computes at once."""

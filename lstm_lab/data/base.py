@@ -12,12 +12,12 @@ from torch import Tensor
 from typing_extensions import TypeVar
 
 from lstm_lab.config import ConfigError, Count
+from lstm_lab.config.registry import Named, Registered
+from lstm_lab.config.validation import restore
 from lstm_lab.data.preprocessing.augment import Augment
 from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches
 from lstm_lab.data.preprocessing.cross_validation import Fold, Folds, cross_validations
 from lstm_lab.data.readers.in_memory import NewData
-from lstm_lab.registry import Named, Registered
-from lstm_lab.validation import restore
 
 
 class Batch(NamedTuple):

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.config.paths import cache_folder
+from lstm_lab.config.validation import validate
 from lstm_lab.data.kinds.user_files import Target
 from lstm_lab.data.preprocessing.augment import Augment
 from lstm_lab.data.preprocessing.splits import DEFAULT_FRACTIONS
@@ -21,8 +23,6 @@ from lstm_lab.data.readers.in_memory import Arrays, as_sequences, is_frame, is_s
 from lstm_lab.data.readers.sequence_file import SequenceFile
 from lstm_lab.data.sources.arrays import ArrayDataset
 from lstm_lab.data.sources.csv_series import CSV
-from lstm_lab.paths import cache_folder
-from lstm_lab.validation import validate
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,9 +12,9 @@ import torch
 from lstm_lab.data.base import Batch, DataInfo
 from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.deploy.predictions import answer, forecast
-from lstm_lab.learner import Learner
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.forecasting.scale import Scale
+from lstm_lab.training.learner import Learner
 
 TOLERANCE = 1e-5
 """Largest difference from torch, relative to values above 1."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError
-from lstm_lab.predict import LoadedRun, load
-from lstm_lab.run import Run
+from lstm_lab.evaluation.predict import LoadedRun, load
+from lstm_lab.records import files
+from lstm_lab.records.run import Run
 
 if TYPE_CHECKING:
     from lstm_lab.deploy.comparison import Compared

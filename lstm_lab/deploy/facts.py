@@ -8,7 +8,7 @@ from lstm_lab.data.base import DataInfo
 from lstm_lab.data.kinds.next_step import TokenInfo
 from lstm_lab.data.kinds.tokenized_texts import FittedTokenizer
 from lstm_lab.deploy.predictions import names
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Task
 
 

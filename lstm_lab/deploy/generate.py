@@ -13,14 +13,14 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, TokenInfo
 from lstm_lab.data.kinds.step_text import StepText
 from lstm_lab.deploy.sampling import Sampling
+from lstm_lab.evaluation.predict import load
 from lstm_lab.experiment import Accelerator
-from lstm_lab.files import Row
-from lstm_lab.learner import Learner
 from lstm_lab.models.base import StatefulModel
 from lstm_lab.models.state import EncoderState, map_state
-from lstm_lab.predict import load
-from lstm_lab.run import Run
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
 from lstm_lab.tasks.next_step import NextStep, Tokens
+from lstm_lab.training.learner import Learner
 
 
 class Generation(NamedTuple):

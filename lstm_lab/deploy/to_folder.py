@@ -9,13 +9,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError, to_yaml
 from lstm_lab.deploy.facts import model_facts, tokenizer_of
-from lstm_lab.files import Row
-from lstm_lab.learner import Learner
-from lstm_lab.predict import LoadedRun
-from lstm_lab.run import Run
+from lstm_lab.evaluation.predict import LoadedRun
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
+from lstm_lab.training.learner import Learner
 
 FORMAT = 1
 """Of facts.json."""

@@ -25,9 +25,9 @@ from lstm_lab.deploy.onnx_writer.models import write_model
 from lstm_lab.deploy.onnx_writer.rows import Rows, write_rows
 from lstm_lab.deploy.predictions import answer, forecast
 from lstm_lab.kernels.tape import UnsupportedOp
-from lstm_lab.learner import Learner
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.forecasting.scale import Scale
+from lstm_lab.training.learner import Learner
 
 CHECKED = 5
 """Random batches that a graph is compared with torch on."""

@@ -22,9 +22,9 @@ from lstm_lab.deploy.predictions import answer, forecast
 from lstm_lab.kernels import RecurrentNoise
 from lstm_lab.kernels.lengths import length_mask, reverse_padded
 from lstm_lab.kernels.noise import NoiseWeights
-from lstm_lab.learner import Learner
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.forecasting.scale import Scale
+from lstm_lab.training.learner import Learner
 
 CHECKED = 3
 """Random batches that a program is compared with the run on."""

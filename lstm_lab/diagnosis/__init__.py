@@ -7,6 +7,6 @@ from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.evidence import Evidence
 from lstm_lab.diagnosis.run import diagnose, diagnose_sweep
 from lstm_lab.diagnosis.sweep import SweepRule
-from lstm_lab.diagnosis_records import Finding
+from lstm_lab.records.diagnosis import Finding
 
 __all__ = ["Evidence", "Finding", "Rule", "SweepRule", "diagnose", "diagnose_sweep"]

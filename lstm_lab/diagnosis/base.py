@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from lstm_lab.diagnosis_records import Chart, Finding
+from lstm_lab.records.diagnosis import Chart, Finding
 
 if TYPE_CHECKING:
     from lstm_lab.diagnosis.evidence import Evidence

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from lstm_lab.diagnosis_records import Chart, Series
-from lstm_lab.records import finite
+from lstm_lab.records.diagnosis import Chart, Series
+from lstm_lab.records.run_record import finite
 
 if TYPE_CHECKING:
     from lstm_lab.diagnosis.evidence import Evidence

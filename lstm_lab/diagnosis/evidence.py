@@ -12,16 +12,16 @@ import torch
 
 from lstm_lab.data.base import Batch, Dataset, Split
 from lstm_lab.diagnosis.short_training import ShortTrainings
-from lstm_lab.evaluate import load_weights
+from lstm_lab.evaluation.evaluate import load_weights
 from lstm_lab.experiment import Experiment, recorded_experiment
 from lstm_lab.explain.collect import explain
 from lstm_lab.explain.sampling import evenly
-from lstm_lab.explanation_records import Explanation, read_explanation
-from lstm_lab.files import Row
-from lstm_lab.learner import Learner
-from lstm_lab.records import RunRecord, finite, read_run
-from lstm_lab.run import Run
-from lstm_lab.training import build, check_same_data
+from lstm_lab.records.explanation import Explanation, read_explanation
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import RunRecord, finite, read_run
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import build, check_same_data
 
 SAMPLED = 1024
 """Samples of a split that statistics are taken from, at most."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from lstm_lab.config import DataError
+from lstm_lab.config.registry import import_all
 from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.evidence import Evidence
 from lstm_lab.diagnosis.sweep import SweepRule
-from lstm_lab.diagnosis_records import Diagnosis, Finding, write_diagnosis
-from lstm_lab.registry import import_all
-from lstm_lab.run import Run
+from lstm_lab.records.diagnosis import Diagnosis, Finding, write_diagnosis
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.store.record import SweepRecord
 
 

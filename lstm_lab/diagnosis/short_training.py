@@ -8,11 +8,11 @@ from itertools import islice
 import pytorch_lightning as pl
 import torch
 
-from lstm_lab.bare_loop import BareLoop
 from lstm_lab.config import parse_overrides
 from lstm_lab.data.base import Dataset
 from lstm_lab.experiment import Experiment
 from lstm_lab.explain.sampling import evenly
+from lstm_lab.preflight.bare_loop import BareLoop
 
 STEPS, PROBED = 60, 256
 """Optimizer steps of a short training, and training samples that the loss is measured on, at most."""

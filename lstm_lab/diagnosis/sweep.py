@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from lstm_lab.diagnosis_records import Chart, Finding
+from lstm_lab.records.diagnosis import Chart, Finding
 from lstm_lab.sweeps.store.record import SweepRecord
 
 

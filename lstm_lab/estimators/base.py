@@ -18,22 +18,22 @@ import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.data import Dataset
-from lstm_lab.evaluate import load_weights
+from lstm_lab.display.progress import bar_or_lines
+from lstm_lab.evaluation.evaluate import load_weights
 from lstm_lab.experiment import Experiment
-from lstm_lab.progress import bar_or_lines
-from lstm_lab.provenance import command_line
-from lstm_lab.run import Run
-from lstm_lab.stop_signal import stop_on_signal
+from lstm_lab.records import files
+from lstm_lab.records.provenance import command_line
+from lstm_lab.records.run import Run
+from lstm_lab.system.stop_signal import stop_on_signal
 from lstm_lab.trained_run import TrainedRun
-from lstm_lab.training import build_from, train
+from lstm_lab.training.train import build_from, train
 
 if TYPE_CHECKING:
+    from lstm_lab.config.registry import Named
     from lstm_lab.data.base import Batch, DataInfo
-    from lstm_lab.learner import Learner
-    from lstm_lab.registry import Named
+    from lstm_lab.training.learner import Learner
 
 _ONE_FIT = threading.Lock()
 """Training seeds the generators of the process, which threads share."""

@@ -15,17 +15,17 @@ from lstm_lab.data import frame
 from lstm_lab.data.base import Batch
 from lstm_lab.estimators.base import RecurrentEstimator, predictions, value_errors
 from lstm_lab.estimators.time_column import one_or_more, with_time_column
-from lstm_lab.predict import as_dtype
+from lstm_lab.evaluation.predict import as_dtype
 from lstm_lab.tasks.forecast import Forecast
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.outputs import ForecastOutput, Quantile
 from lstm_lab.tasks.forecasting.scale import Scale, prediction_scale
 
 if TYPE_CHECKING:
+    from lstm_lab.config.registry import Named
     from lstm_lab.data import Dataset
     from lstm_lab.data.kinds.series import SeriesInfo
     from lstm_lab.data.sources.csv_series import CSV
-    from lstm_lab.registry import Named
 
 MOST_WINDOWS = 2000
 """Validation windows that intervals are calibrated on; of more, evenly spaced ones."""

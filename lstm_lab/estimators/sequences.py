@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, DTypeLike
     from sklearn.utils import Tags
 
+    from lstm_lab.config.registry import Named
     from lstm_lab.data.kinds.user_files import Target
-    from lstm_lab.registry import Named
 
 
 Lengths = Sequence[int] | np.ndarray | None

@@ -12,13 +12,13 @@ from torch import Tensor
 
 from lstm_lab.config import DataError, Fault
 from lstm_lab.data.base import Batch, Dataset, Split
-from lstm_lab.evaluate import load_weights
-from lstm_lab.example_records import AnyExamples, parse_examples, read_examples, write_examples
+from lstm_lab.evaluation.evaluate import load_weights
 from lstm_lab.experiment import recorded_experiment
-from lstm_lab.files import Row
-from lstm_lab.learner import Learner
-from lstm_lab.run import Run
-from lstm_lab.training import build
+from lstm_lab.records.examples import AnyExamples, parse_examples, read_examples, write_examples
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import build
 
 MAX_SAMPLES, BATCH_SIZE, MAX_TEXT = 2048, 64, 400
 """Samples predicted at most and at once, and characters that are kept of a text."""

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from lstm_lab.data.base import Batch
-from lstm_lab.learner import Learner
 from lstm_lab.models import Model
 from lstm_lab.models.embedding import TokenEmbedding
+from lstm_lab.training.learner import Learner
 
 STEPS, MAX_STEPS, TOLERANCE = 32, 256, 0.01
 """Points of the path from the empty input to the sample, at first and at most; error at which they are enough."""

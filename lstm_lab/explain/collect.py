@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, Dataset, NamedChannels, Split
-from lstm_lab.evaluate import load_weights
+from lstm_lab.evaluation.evaluate import load_weights
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.explain.attribution import Attribution, Occlusion, integrated_gradients, occlusion, permutation_importance
 from lstm_lab.explain.errors import observe_errors
@@ -20,11 +20,11 @@ from lstm_lab.explain.gates import dead_units, gate_statistics
 from lstm_lab.explain.memory import Layer as ObservedLayer
 from lstm_lab.explain.memory import by_lag, half_lives, lag_profile, observe_layers
 from lstm_lab.explain.sampling import evenly
-from lstm_lab.explanation_records import Channel, Explanation, Layer, TokenAttribution, write_explanation
-from lstm_lab.learner import Learner
 from lstm_lab.models.base import Model, TokenDataInfo
-from lstm_lab.run import Run
-from lstm_lab.training import build, check_same_data
+from lstm_lab.records.explanation import Channel, Explanation, Layer, TokenAttribution, write_explanation
+from lstm_lab.records.run import Run
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import build, check_same_data
 
 SAMPLES, PERMUTED = 48, 512
 """Sequences that are looked into, and over which channels are permuted, at most."""

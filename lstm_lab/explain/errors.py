@@ -13,12 +13,12 @@ from lstm_lab.data.base import Batch, Dataset, Split
 from lstm_lab.data.kinds.series import WindowedDataset
 from lstm_lab.data.kinds.windows import Windows
 from lstm_lab.explain.sampling import evenly
-from lstm_lab.explanation_records import Errors, SuspectedLabel, TemperatureFit
-from lstm_lab.explanation_records import Slice as ErrorSlice
-from lstm_lab.learner import Learner
+from lstm_lab.records.explanation import Errors, SuspectedLabel, TemperatureFit
+from lstm_lab.records.explanation import Slice as ErrorSlice
 from lstm_lab.tasks.class_calibration import calibration_error, fit_temperature, with_target
 from lstm_lab.tasks.classify import Classify
 from lstm_lab.tasks.tag import Tag
+from lstm_lab.training.learner import Learner
 
 SAMPLES, BATCH = 1024, 64
 """Samples of the validation split whose loss is measured, at most, and at once."""

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from lstm_lab.cells.base import TraceableCell
 from lstm_lab.explain.observe import ObservedCell
-from lstm_lab.explanation_records import GateStatistics
 from lstm_lab.kernels.lengths import length_mask
+from lstm_lab.records.explanation import GateStatistics
 
 CLOSED, OPEN = 0.1, 0.9
 """A gate below, or above, is saturated: its derivative is less than 0.09, of 0.25 at most."""

@@ -12,8 +12,8 @@ from lstm_lab.cells.base import TraceableCell
 from lstm_lab.config import DataError
 from lstm_lab.explain.gates import valid_steps
 from lstm_lab.explain.observe import ObservedCell, observed
-from lstm_lab.explanation_records import HalfLives, LagProfile
 from lstm_lab.models import Model
+from lstm_lab.records.explanation import HalfLives, LagProfile
 
 MAX_LAGS = 120
 """Lags of a profile at most, evenly spread."""

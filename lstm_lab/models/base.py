@@ -7,12 +7,12 @@ from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from lstm_lab.config.registry import Named, Registered
 from lstm_lab.data.base import DataInfo, Dataset
-from lstm_lab.files import Row
 from lstm_lab.models.encoder import Encoded
 from lstm_lab.models.sites import IN_EVERY_MODEL, Place
 from lstm_lab.models.state import EncoderState
-from lstm_lab.registry import Named, Registered
+from lstm_lab.records.files import Row
 
 
 @runtime_checkable

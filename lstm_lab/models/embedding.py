@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from lstm_lab import config
 from lstm_lab.config import Count
+from lstm_lab.config.paths import InitialFilePath
 from lstm_lab.data.readers.vectors import read_vectors
 from lstm_lab.kernels import draws
 from lstm_lab.models.sites import MaskNoise, Place, Site, rescaled
-from lstm_lab.paths import InitialFilePath
 
 
 class TiedHead(nn.Module):

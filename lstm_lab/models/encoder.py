@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lstm_lab.cells import Cell
 from lstm_lab.cells.base import CellState
+from lstm_lab.config.registry import Named
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.models.dilation import dilated
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
@@ -19,7 +20,6 @@ from lstm_lab.models.segments import Segments
 from lstm_lab.models.sites import Place, Site
 from lstm_lab.models.skip import NoSkip
 from lstm_lab.models.state import EncoderState, map_cell_state
-from lstm_lab.registry import Named
 
 
 class Encoded(NamedTuple):

@@ -13,7 +13,7 @@ from lstm_lab import config
 from lstm_lab.cells import Cell
 from lstm_lab.cells.base import CellState
 from lstm_lab.cells.lstm import ForgetBiasConfig
-from lstm_lab.registry import Named
+from lstm_lab.config.registry import Named
 
 
 class WeightInit(config.Config):

@@ -12,13 +12,13 @@ from torch.nn.functional import pad
 import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
+from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.data.base import DataInfo, Dataset
 from lstm_lab.kernels.lengths import length_mask, mask_padding
 from lstm_lab.models.base import Model, Output, TaskConfig, TaskInfo
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.pooling import Last, Pooling
 from lstm_lab.models.sites import IN_EVERY_MODEL, Dropout, Place, Site
-from lstm_lab.registry import Named, OneOf
 
 Counts = Annotated[tuple[config.Count, ...], Field(min_length=1, strict=False)]
 

@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from lstm_lab.config.registry import Registered
 from lstm_lab.kernels.lengths import length_mask
 from lstm_lab.models.encoder import Encoded
-from lstm_lab.registry import Registered
 
 
 class Pooling(Registered, nn.Module, kind="pooling"):

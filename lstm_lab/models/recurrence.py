@@ -41,7 +41,8 @@ class Recurrence(Keyed):
         self, cell: Cell, x: Tensor, lengths: Tensor, state: CellState | None, reverse: bool
     ) -> tuple[Tensor, CellState]:
         """The cell over a padded batch, as `Cell.forward`; `reverse` is for cells that take it."""
-        noise, dropped = self._drawn(x.shape[0]), dict(self._dropped(cell)) if self.training and self.weight_drop else {}
+        noise = self._drawn(x.shape[0])
+        dropped = dict(self._dropped(cell)) if self.training and self.weight_drop else {}
 
         def run(x: Tensor, lengths: Tensor, state: CellState | None, first: int) -> tuple[Tensor, CellState]:
             options: dict[str, object] = {"reverse": True} if reverse else {}

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 import lstm_lab.cells.gru
 from lstm_lab import config
 from lstm_lab.cells import Cell
+from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.models.base import Model, Output, TaskConfig, TaskInfo
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.sites import IN_EVERY_MODEL, Place, Site
 from lstm_lab.models.state import map_state
-from lstm_lab.registry import Named, OneOf
 
 
 class SegRNN(Model, name="segrnn"):

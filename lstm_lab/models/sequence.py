@@ -11,8 +11,8 @@ from torch import Tensor, nn
 import lstm_lab.cells.lstm
 from lstm_lab import config
 from lstm_lab.cells import Cell
+from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.data.base import DataInfo, Dataset
-from lstm_lab.files import Row
 from lstm_lab.models.base import Output, StatefulModel, TaskConfig, TaskInfo, TokenDataInfo
 from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
@@ -22,7 +22,7 @@ from lstm_lab.models.sites import IN_EVERY_MODEL, Place, Site
 from lstm_lab.models.size_budget import largest_hidden_size
 from lstm_lab.models.skip import NoSkip, Skip
 from lstm_lab.models.state import EncoderState
-from lstm_lab.registry import Named, OneOf
+from lstm_lab.records.files import Row
 
 Fraction = Annotated[float, Field(ge=0.0, lt=1.0)]
 DEFAULT_HIDDEN_SIZE = 64

@@ -7,7 +7,7 @@ from abc import abstractmethod
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.registry import Named, Registered
+from lstm_lab.config.registry import Named, Registered
 
 
 class Skip(Registered, nn.Module, kind="skip"):

@@ -16,9 +16,9 @@ import lstm_lab.cells.rnn
 from lstm_lab.cells import Cell
 from lstm_lab.cells.base import CellState
 from lstm_lab.config import Config
+from lstm_lab.config.registry import Named, OneOf
+from lstm_lab.config.validation import validate
 from lstm_lab.kernels.lengths import reverse_padded
-from lstm_lab.registry import Named, OneOf
-from lstm_lab.validation import validate
 
 CellChoice = str | Mapping[str, object] | Named
 """A registered cell: its name, a mapping with `name` and its options, or its Config."""

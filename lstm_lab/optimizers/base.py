@@ -10,10 +10,10 @@ from pydantic import Field, WithJsonSchema, model_validator
 from torch import nn
 from torch.optim.optimizer import ParamsT
 
-from lstm_lab.files import Row
+from lstm_lab.config.registry import Named, Registered
 from lstm_lab.models.groups import DECAYED, Group, parameter_groups
 from lstm_lab.optimizers.averaging import Averaging
-from lstm_lab.registry import Named, Registered
+from lstm_lab.records.files import Row
 
 Rate = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 
 
 def quick_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:

@@ -11,11 +11,11 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
+from lstm_lab.config.registry import Named
 from lstm_lab.optimizers.averaging import Averaging
 from lstm_lab.optimizers.averaging.none import NoAveraging
 from lstm_lab.optimizers.base import Betas, NonNegative, Optimizer, Parameters, Rate
 from lstm_lab.optimizers.schedules.constant import Constant
-from lstm_lab.registry import Named
 
 Momentum = Annotated[float, Field(gt=0.0, lt=1.0)]
 

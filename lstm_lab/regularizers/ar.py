@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from lstm_lab.config.registry import Named
 from lstm_lab.models.sites import Place
-from lstm_lab.registry import Named
 from lstm_lab.regularizers.base import Activations, NonNegative, Regularizer
 
 

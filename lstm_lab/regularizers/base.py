@@ -10,13 +10,13 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from lstm_lab.cells import Cell
+from lstm_lab.config.registry import Named, Registered
 from lstm_lab.data.base import Dataset
 from lstm_lab.kernels import draws
 from lstm_lab.kernels.noise import Kind
 from lstm_lab.kernels.philox import NoiseKey
 from lstm_lab.models.base import Model, Output
 from lstm_lab.models.sites import Place, StepKey
-from lstm_lab.registry import Named, Registered
 
 NonNegative = Annotated[float, Field(ge=0.0)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from lstm_lab.config.registry import Named
 from lstm_lab.models.base import Model
 from lstm_lab.models.sites import Place, StepKey
-from lstm_lab.registry import Named
 from lstm_lab.regularizers.base import NonNegative, Regularizer, normal_like
 
 

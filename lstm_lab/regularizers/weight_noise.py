@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
+from lstm_lab.config.registry import Named
 from lstm_lab.models.base import Model
 from lstm_lab.models.groups import Group, parameter_groups
 from lstm_lab.models.sites import Place, StepKey
-from lstm_lab.registry import Named
 from lstm_lab.regularizers.base import NonNegative, Regularizer, normal_like
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lstm_lab.example_records import AnyExamples
-    from lstm_lab.records import RunRecord
+    from lstm_lab.records.examples import AnyExamples
+    from lstm_lab.records.run_record import RunRecord
     from lstm_lab.sweeps.store.record import SweepRecord
 
 __all__ = ["write_comparison", "write_report"]
@@ -30,7 +30,7 @@ def write_report(folder: str | Path, to: str = "html") -> Path:
         ConfigError: the folder holds neither a run nor a sweep, or a symbolic link in it leads out of it.
         DataError: its files are incomplete, or the page cannot be written.
     """
-    from lstm_lab.links import check_links
+    from lstm_lab.records.links import check_links
     from lstm_lab.report.page import build_page
     from lstm_lab.report.parts.render import FORMATS
     from lstm_lab.report.records.read import read
@@ -64,7 +64,7 @@ def write_comparison(
         DataError: files are incomplete, or the page cannot be written.
     """
     from lstm_lab.config import ConfigError
-    from lstm_lab.files import make_folder
+    from lstm_lab.records.files import make_folder
     from lstm_lab.report.compare_page import compare_command, compare_page
     from lstm_lab.report.parts.render import FORMATS
     from lstm_lab.report.records.read import read
@@ -81,8 +81,8 @@ def write_comparison(
 
 def _write(path: Path, text: str, again: str) -> Path:
     """Write a page, whole or not at all; `again` writes it once there is room."""
-    from lstm_lab.disk import explained
-    from lstm_lab.files import write_atomic
+    from lstm_lab.records.files import write_atomic
+    from lstm_lab.system.disk import explained
 
     with explained(path, again):
         write_atomic(path, text)
@@ -95,7 +95,7 @@ def _examples(record: RunRecord | SweepRecord) -> AnyExamples | None:
     A page is written in any case.
     """
     from lstm_lab.config import Fault
-    from lstm_lab.run import Run
+    from lstm_lab.records.run import Run
     from lstm_lab.sweeps.store.record import SweepRecord
 
     if isinstance(record, SweepRecord):

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from lstm_lab.records import RunRecord
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Page
 from lstm_lab.report.parts.critical_difference import ranked, treatments

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lstm_lab import files
-from lstm_lab.records import RunRecord, read_run
+from lstm_lab.records import files
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import RunRecord, read_run
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Summary
 from lstm_lab.report.parts.tables import Table
 from lstm_lab.report.sections.leaderboard import leaderboard_table
 from lstm_lab.report.summary import run_summary, sweep_summary
-from lstm_lab.run import Run
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import SweepRecord, is_sweep, read_sweep
 from lstm_lab.sweeps.view.progress import TrialProgress

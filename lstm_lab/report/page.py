@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shlex
 
-from lstm_lab import files
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.integrity import lost_best, lost_rows
-from lstm_lab.records import RunRecord
+from lstm_lab.records import files
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.integrity import lost_best, lost_rows
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Page
 from lstm_lab.report.records.read import shown_path
 from lstm_lab.report.sections.base import build_sections
 from lstm_lab.report.summary import run_summary, sweep_summary
-from lstm_lab.run import Run
 from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.record import NEVER_STARTED, TRIAL_ID, SweepRecord
 

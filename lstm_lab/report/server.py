@@ -21,7 +21,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from lstm_lab.config import ConfigError, Fault
-from lstm_lab.control import ACTIONS
+from lstm_lab.records.requests import ACTIONS
 from lstm_lab.report import parts, write_report
 from lstm_lab.report.live import LiveState
 from lstm_lab.sweeps.view.requests import ask

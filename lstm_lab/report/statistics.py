@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
+from lstm_lab.records.scores import level
 from lstm_lab.report import fmt
-from lstm_lab.scores import level
 
 MIN_PAIRS = 6
 """Fewest pairs with which the two-sided signed-rank test can reach p < 0.05."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lstm_lab.files import Row
-from lstm_lab.records import RunRecord
+from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import RunRecord
+from lstm_lab.records.scores import compared_metric, level
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.content import Stat, Summary
 from lstm_lab.report.parts.experiments import lead_over_second as lead_of_experiment
@@ -12,7 +13,6 @@ from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.records.hyperparameters import categorical, is_grid, varying
 from lstm_lab.report.sections.baselines import sweep_scores
 from lstm_lab.report.verdict import Verdict, verdict
-from lstm_lab.scores import compared_metric, level
 from lstm_lab.sweeps.store.leaderboard import Trial
 from lstm_lab.sweeps.store.record import SweepRecord
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lstm_lab.records.scores import Metrics, compared_metric, standing
 from lstm_lab.report import fmt
-from lstm_lab.scores import Metrics, compared_metric, standing
 
 
 @dataclass(frozen=True)

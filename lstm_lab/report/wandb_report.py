@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.records.run import Run
 from lstm_lab.report import fmt
 from lstm_lab.report.page import build_page
 from lstm_lab.report.parts.content import Page, Stat, Subsection
@@ -25,7 +26,6 @@ from lstm_lab.report.parts.render import table_to_markdown
 from lstm_lab.report.records.hyperparameters import is_logarithmic, varying
 from lstm_lab.report.records.read import read
 from lstm_lab.report.sections.base import section_types
-from lstm_lab.run import Run
 from lstm_lab.sweeps.store.record import SweepRecord
 from lstm_lab.tracking import project as wandb_project
 from lstm_lab.tracking.server import find_server

@@ -17,7 +17,7 @@ from types import TracebackType
 
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
-from lstm_lab.run import Run
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store import summary

@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 
 from lstm_lab import config
 from lstm_lab.config import Config, ConfigError, Count, Notice
+from lstm_lab.config.paths import search_folders
+from lstm_lab.config.registry import Named, OneOf
+from lstm_lab.config.validation import validate
 from lstm_lab.data.preprocessing.cross_validation import CrossValidation, Fold
 from lstm_lab.experiment import Experiment
-from lstm_lab.paths import search_folders
-from lstm_lab.registry import Named, OneOf
 from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.sections import Budget, Confirm, Repeat, Resources, Seeds, repeat_noun
@@ -23,7 +24,6 @@ from lstm_lab.sweeps.space.domains import Domain, Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace, format_overrides
 from lstm_lab.sweeps.space.yaml import DomainInYaml, flatten_space
 from lstm_lab.sweeps.sweep_file import first_comment, load_experiment_of
-from lstm_lab.validation import validate
 
 
 class Sweep(Config):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
+from lstm_lab.config.registry import expand_choices
+from lstm_lab.config.validation import validate
 from lstm_lab.experiment import Experiment
-from lstm_lab.registry import expand_choices
-from lstm_lab.validation import validate
 
 
 def load_experiment_of(written: object, overrides: Mapping[str, object], path: Path) -> tuple[dict[str, object], Path]:

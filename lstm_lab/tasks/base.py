@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
+from lstm_lab.config.registry import Named, Registered
 from lstm_lab.data.base import Batch, Dataset, NewSamples, PredictionRow, Split
-from lstm_lab.files import Row
-from lstm_lab.registry import Named, Registered
+from lstm_lab.records.files import Row
 
 Mode = Literal["min", "max"]
 Outputs = Iterable[tuple[Tensor, Batch]]
@@ -176,7 +176,7 @@ class Task(Registered, Generic[SplitT], kind="task"):
             outputs: of samples of the validation split.
 
         Returns:
-            The fields of one of `lstm_lab.example_records`, its `kind` among them, without those that `Examples` adds
+            The fields of one of `lstm_lab.records.examples`, its `kind` among them, without those that `Examples` adds
             of the run; empty for a task without examples.
         """
         return {}

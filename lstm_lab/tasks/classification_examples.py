@@ -1,6 +1,6 @@
 """Examples of classified sequences and of classified steps: confusion, calibration, precision, and mistakes.
 
-The plain values become the typed records of `lstm_lab.example_records`.
+The plain values become the typed records of `lstm_lab.records.examples`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, plain_values
 from lstm_lab.tasks.class_calibration import BINS
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassificationDataset, ClassificationSplit, ClassInfo
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task, score
 from lstm_lab.tasks.class_calibration import COVERAGE, ClassCalibration, fit_temperature, fit_threshold, set_texts
 from lstm_lab.tasks.classification import (

@@ -11,11 +11,11 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.config import ConfigError
+from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.data.base import Batch, Dataset, NewSamples, PredictionRow
 from lstm_lab.data.kinds.series import SeriesInfo, WindowedDataset
 from lstm_lab.data.kinds.windows import Windows
-from lstm_lab.files import Row
-from lstm_lab.registry import Named, OneOf
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task
 from lstm_lab.tasks.forecasting import conformal
 from lstm_lab.tasks.forecasting.baselines import all_baselines

@@ -13,7 +13,7 @@ from torch import Tensor
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.multi_label import MultiLabelDataset, MultiLabelInfo, MultiLabelSplit
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task, score
 from lstm_lab.tasks.classification import mean_of_binary
 from lstm_lab.tasks.multi_label_metrics import METRICS, MultiLabelMetrics, label_examples

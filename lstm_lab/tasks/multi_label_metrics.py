@@ -19,7 +19,7 @@ from torchmetrics.classification import (
 )
 
 from lstm_lab.data.base import Batch
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, TaskMetrics, plain_values
 
 METRICS = ("mean_average_precision", "micro_f1", "macro_f1", "auroc", "subset_accuracy")

@@ -12,8 +12,8 @@ from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, NextStepSplit, TokenInfo
-from lstm_lab.files import Row
 from lstm_lab.kernels.lengths import length_mask
+from lstm_lab.records.files import Row
 from lstm_lab.tasks import next_step_baselines
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics
 from lstm_lab.tasks.classification import mean_of_binary, mean_of_classes

@@ -1,6 +1,6 @@
 """Examples of a model of the next step: loss by position and by token, excerpts, and continuations.
 
-The plain values become the typed records of `lstm_lab.example_records`.
+The plain values become the typed records of `lstm_lab.records.examples`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, plain_values
 from lstm_lab.tasks.next_step import NextStep, Tokens, target_mask
 

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import summary_features
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics, plain_values, score
 
 LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}

@@ -12,7 +12,7 @@ from torch import Tensor
 from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task, score
 from lstm_lab.tasks.classification import (
     MAXIMISED,

@@ -9,8 +9,9 @@ from functools import singledispatch
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lstm_lab import files
-from lstm_lab.example_records import (
+from lstm_lab.records import files
+from lstm_lab.records.example_shapes import Examples
+from lstm_lab.records.examples import (
     ClassExamples,
     Classification,
     ForecastExamples,
@@ -21,10 +22,9 @@ from lstm_lab.example_records import (
     ValueExamples,
     read_examples,
 )
-from lstm_lab.example_shapes import Examples
-from lstm_lab.files import Row
-from lstm_lab.integrity import lost_best
-from lstm_lab.run import Run
+from lstm_lab.records.files import Row
+from lstm_lab.records.integrity import lost_best
+from lstm_lab.records.run import Run
 
 if TYPE_CHECKING:
     import wandb

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypedDict
 
-from lstm_lab.files import runs_folder
+from lstm_lab.records.files import runs_folder
 
 REPLY_TIMEOUT = 2.5
 """Seconds without a reply before it is checked whether one can come at all."""

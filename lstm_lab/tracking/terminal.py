@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lstm_lab.config import ConfigError
-from lstm_lab.files import runs_folder
+from lstm_lab.records.files import runs_folder
 from lstm_lab.tracking.tracker import files_folder
 from lstm_lab.tracking.upload import runs_below
 

@@ -12,10 +12,10 @@ from datetime import datetime
 from pathlib import Path
 
 from lstm_lab.config import DataError
-from lstm_lab.diagnosis_records import read_diagnosis
-from lstm_lab.files import Row
-from lstm_lab.links import is_plain_name
-from lstm_lab.run import Run, State
+from lstm_lab.records.diagnosis import read_diagnosis
+from lstm_lab.records.files import Row
+from lstm_lab.records.links import is_plain_name
+from lstm_lab.records.run import Run, State
 from lstm_lab.tracking.client import Reply, WriterClient, acquire_client, has_space, release_client
 from lstm_lab.tracking.server import Mode, find_server, project
 

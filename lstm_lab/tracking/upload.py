@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from lstm_lab import files, links
 from lstm_lab.config import ConfigError, Fault
-from lstm_lab.run import Run, no_record
+from lstm_lab.records import files, links
+from lstm_lab.records.run import Run, no_record
 from lstm_lab.tracking.server import find_server
 from lstm_lab.tracking.tracker import rewrite
 

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tracking import charts
 from lstm_lab.tracking.client import Reply
 

@@ -43,7 +43,7 @@ def fields(
     elif section is None:
         echo(sections.overview(found))
     else:
-        from lstm_lab.console import plain_console
+        from lstm_lab.display.console import plain_console
 
         plain_console().print(*sections.tables(found, section), sep="\n")
 

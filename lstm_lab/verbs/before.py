@@ -29,8 +29,8 @@ def find_lr(
         raise ConfigError(f"find-lr: --num-training {num_training}: must be at least 10")
     early.check_experiment(conf, overrides or ())
     from lstm_lab.experiment import load_experiment
-    from lstm_lab.lr_finder import range_test, save
-    from lstm_lab.out_of_memory import within_memory
+    from lstm_lab.preflight.lr_finder import range_test, save
+    from lstm_lab.system.out_of_memory import within_memory
     from lstm_lab.workflow import new_folder
 
     experiment = load_experiment(conf, overrides or ())
@@ -49,8 +49,8 @@ def find_lr(
 def find_batch_size(conf: Conf, overrides: Overrides = None) -> None:
     """Find a batch size: samples a second and memory of 8, 16, ..., up to the first that does not fit."""
     early.check_experiment(conf, overrides or ())
-    from lstm_lab.batch_size import batch_sizes
     from lstm_lab.experiment import load_experiment
+    from lstm_lab.preflight.batch_size import batch_sizes
 
     experiment = load_experiment(conf, overrides or ())
     rows = []

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lstm_lab.control import Action
+from lstm_lab.records.requests import Action
 from lstm_lab.verbs.options import echo
 
 Folder = Annotated[str, typer.Argument(help="A run or a sweep that another process executes.")]

@@ -24,9 +24,9 @@ def inspect(
 ) -> None:
     """Show what a file contains and what is wrong with it, and write an experiment that trains on it."""
     from lstm_lab.config import DataError, merge, parse_overrides
+    from lstm_lab.config.paths import paths_beside
     from lstm_lab.data.inspection import inspect
     from lstm_lab.experiment import Experiment
-    from lstm_lab.paths import paths_beside
 
     if force and write is None:
         raise ConfigError("--force has no effect without --write FILE")

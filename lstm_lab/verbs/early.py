@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from lstm_lab import config, legacy
-from lstm_lab.config import ConfigError
-from lstm_lab.fields import Field
-from lstm_lab.validation import suggestion_for
+from lstm_lab import config
+from lstm_lab.config import ConfigError, legacy
+from lstm_lab.config.fields import Field
+from lstm_lab.config.validation import suggestion_for
 from lstm_lab.verbs.known_fields import is_imported, known
 
 
@@ -18,7 +18,7 @@ def require_record(folder: str) -> None:
     Raises:
         ConfigError: it is neither.
     """
-    from lstm_lab.run import Run, no_record
+    from lstm_lab.records.run import Run, no_record
     from lstm_lab.sweeps.store.record import is_sweep
 
     if not is_sweep(Path(folder)) and not Run(folder).exists():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.printable import printable
+from lstm_lab.display.printable import printable
 from lstm_lab.verbs.options import echo_json
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from lstm_lab.fields import Field
-from lstm_lab.files import write_atomic
-from lstm_lab.paths import cache_folder
+from lstm_lab.config.fields import Field
+from lstm_lab.config.paths import cache_folder
+from lstm_lab.records.files import write_atomic
 
 PACKAGE = Path(__file__).parent.parent
 
@@ -59,9 +59,9 @@ def known() -> Known:
 def _from_classes() -> Known:
     import inspect
 
+    from lstm_lab.config.fields import fields
+    from lstm_lab.config.registry import all_kinds
     from lstm_lab.experiment import Experiment
-    from lstm_lab.fields import fields
-    from lstm_lab.registry import all_kinds
     from lstm_lab.sweeps.spec import Sweep
 
     kinds = {

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from lstm_lab.files import to_json
-from lstm_lab.printable import printable
+from lstm_lab.display.printable import printable
+from lstm_lab.records.files import to_json
 
 
 class WandbMode(StrEnum):

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.printable import printable
+from lstm_lab.display.printable import printable
 from lstm_lab.verbs import early, generation
 from lstm_lab.verbs.options import Accelerator, Json, Name, Overrides, Samples, Wandb, WandbMode, echo, echo_json
 
 if TYPE_CHECKING:
     from lstm_lab.data import Dataset
     from lstm_lab.experiment import Experiment
-    from lstm_lab.files import Row
-    from lstm_lab.run import Run
+    from lstm_lab.records.files import Row
+    from lstm_lab.records.run import Run
 
 
 def train(
@@ -46,19 +46,19 @@ def train(
         return resume_run(resume, overrides, wandb)
     early.check_experiment(str(conf), overrides or ())
     from lstm_lab.experiment import load_experiment
-    from lstm_lab.provenance import command_line
+    from lstm_lab.records.provenance import command_line
     from lstm_lab.workflow import create_run
 
     experiment = load_experiment(str(conf), overrides or ())
     if dry_run:
-        from lstm_lab.dry_run import plan
+        from lstm_lab.preflight.dry_run import plan
 
         for text in plan(experiment, experiment.data.build()):
             echo(text)
         return None
     if overfit_batches is not None:
-        from lstm_lab.out_of_memory import within_memory
-        from lstm_lab.overfit import overfit
+        from lstm_lab.preflight.overfit import overfit
+        from lstm_lab.system.out_of_memory import within_memory
 
         with within_memory(experiment.data.batch_size):
             for text in overfit(experiment, experiment.data.build(), overfit_batches):
@@ -76,11 +76,11 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
         raise ConfigError(
             f"override '{overrides[0]}': a resumed run keeps its experiment; train a new one to change it"
         )
-    from lstm_lab.run import Run
+    from lstm_lab.records.run import Run
 
     run = Run.open(path)
     if run.status["state"] == "finished":
-        from lstm_lab.integrity import lost_best, lost_rows, start_over
+        from lstm_lab.records.integrity import lost_best, lost_rows, start_over
 
         damaged = lost_rows(run) or lost_best(run)
         if damaged is None:
@@ -94,8 +94,8 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
 
 
 def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset | None) -> None:
-    from lstm_lab.console import plain_console
-    from lstm_lab.progress import epoch_line
+    from lstm_lab.display.console import plain_console
+    from lstm_lab.display.progress import epoch_line
     from lstm_lab.tracking import resolve_mode
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_experiment
@@ -125,7 +125,7 @@ def evaluate(
 ) -> None:
     """Evaluate on the held-out test split, and record that it was done."""
     early.require_record(folder)
-    from lstm_lab.console import plain_console
+    from lstm_lab.display.console import plain_console
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import evaluate_folder
 
@@ -177,7 +177,7 @@ def predict(
     generation.refuse_without_prompt(chosen)
     if file is None:
         raise ConfigError("predict: give FILE with new data; or --prompt TEXT, where the model predicts the next step")
-    from lstm_lab.predict import predict as predictions
+    from lstm_lab.evaluation.predict import predict as predictions
     from lstm_lab.workflow import best_run
 
     table = predictions(best_run(Path(folder)), file, future, device, samples)

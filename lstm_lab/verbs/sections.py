@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lab.config import ConfigError
-from lstm_lab.fields import Field
+from lstm_lab.config.fields import Field
 from lstm_lab.verbs.known_fields import Known
 
 MANY = 40

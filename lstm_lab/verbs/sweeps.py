@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.files import Row, to_json
+from lstm_lab.records.files import Row, to_json
 from lstm_lab.verbs import early
 from lstm_lab.verbs.options import Address, Json, Name, Storage, Wandb, WandbMode, echo, echo_json
 from lstm_lab.verbs.runs import resume_run
@@ -49,7 +49,7 @@ def sweep(
         raise ConfigError(f"--name {name}: needs one sweep file, got {len(paths)}")
     for path in paths:
         early.check_sweep(path, overrides)
-    from lstm_lab.provenance import command_line
+    from lstm_lab.records.provenance import command_line
     from lstm_lab.sweeps.corners import build_corners
     from lstm_lab.sweeps.spec import load_sweep
     from lstm_lab.workflow import create_sweep, removed_if_not_started
@@ -77,8 +77,8 @@ def resume(
     as_json: Events = False,
 ) -> None:
     """Resume an interrupted or killed sweep or run; a damaged sweep is repaired first."""
-    from lstm_lab import files
-    from lstm_lab.run import Run, no_record
+    from lstm_lab.records import files
+    from lstm_lab.records.run import Run, no_record
     from lstm_lab.sweeps.store.record import is_sweep
 
     if not is_sweep(Path(folder)) and Run(folder).exists():
@@ -117,7 +117,7 @@ def extend(
     """Extend a sweep by samples, or by seeds for its best configurations, and run what is new."""
     early.require_sweep(folder)
     from lstm_lab import config
-    from lstm_lab.provenance import command_line
+    from lstm_lab.records.provenance import command_line
     from lstm_lab.sweeps.store import extension
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.store.repair import repair
@@ -136,9 +136,9 @@ def extend(
 def _sweep(
     folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None, as_json: bool
 ) -> None:
-    from lstm_lab.console import plain_console
-    from lstm_lab.disk import DiskFull
+    from lstm_lab.display.console import plain_console
     from lstm_lab.sweeps.store.summary import ranking
+    from lstm_lab.system.disk import DiskFull
     from lstm_lab.tracking import resolve_mode
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_sweep
@@ -209,7 +209,7 @@ def watch(
 ) -> None:
     """Show the progress of a sweep, from another shell, until it ends."""
     early.require_sweep(folder)
-    from lstm_lab.console import plain_console
+    from lstm_lab.display.console import plain_console
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.view import watch as watching
 
@@ -222,7 +222,7 @@ def leaderboard(
 ) -> None:
     """Show the configurations of a sweep, best first: mean and std over seeds, parameters, state."""
     early.require_sweep(folder)
-    from lstm_lab.console import plain_console
+    from lstm_lab.display.console import plain_console
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.store.summary import ranking
     from lstm_lab.verbs import terminal

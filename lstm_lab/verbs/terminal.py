@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report import verdict as verdicts
 from lstm_lab.sweeps.store.extension import describe_changes
@@ -15,8 +15,8 @@ from lstm_lab.sweeps.store.extension import describe_changes
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lstm_lab.diagnosis_records import Finding
-    from lstm_lab.explanation_records import Explanation
+    from lstm_lab.records.diagnosis import Finding
+    from lstm_lab.records.explanation import Explanation
     from lstm_lab.report.parts import tables as page
 
 

@@ -20,7 +20,7 @@ def explain(
 ) -> None:
     """Show what a network does: how far it remembers, its gates, and which inputs its predictions rest on."""
     early.require_record(folder)
-    from lstm_lab.console import plain_console
+    from lstm_lab.display.console import plain_console
     from lstm_lab.explain.collect import explain as explained
     from lstm_lab.report import write_report
     from lstm_lab.verbs import terminal

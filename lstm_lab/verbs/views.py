@@ -41,7 +41,7 @@ def serve_page(
 ) -> None:
     """Show a run or sweep in a browser on this machine, refreshed while it runs, with buttons to stop; until Ctrl-C."""
     early.require_record(folder)
-    from lstm_lab.links import check_links
+    from lstm_lab.records.links import check_links
     from lstm_lab.report.server import LiveServer
 
     check_links(Path(folder))
@@ -59,7 +59,7 @@ def compare(
     out: Annotated[str | None, typer.Option(help="File to write; default: compare.html below runs/.")] = None,
 ) -> None:
     """Compare runs and sweeps on one page, with statistics."""
-    from lstm_lab.files import runs_folder
+    from lstm_lab.records.files import runs_folder
     from lstm_lab.report import write_comparison
 
     if mode not in (None, "min", "max"):

@@ -38,8 +38,8 @@ VERBS = (
 
 @cache
 def _keys() -> list[str]:
+    from lstm_lab.config.fields import fields
     from lstm_lab.experiment import Experiment
-    from lstm_lab.fields import fields
 
     return sorted({row.path for row in fields(Experiment)})
 

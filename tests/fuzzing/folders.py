@@ -23,10 +23,10 @@ def make_shared(folder: Path) -> None:
     """Data files, trained runs, and sweeps that have ended or not; made once."""
     from sweeping import run_trials
 
-    from lstm_lab.evaluate import evaluate
+    from lstm_lab.evaluation.evaluate import evaluate
     from lstm_lab.experiment import Experiment
+    from lstm_lab.records.run import Run
     from lstm_lab.report import write_report
-    from lstm_lab.run import Run
     from lstm_lab.sweeps.spec import Sweep
     from lstm_lab.sweeps.store import summary
     from lstm_lab.sweeps.store.folder import SweepFolder

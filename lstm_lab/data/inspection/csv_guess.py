@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.config.validation import validate
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format, is_decorated
 from lstm_lab.data.readers.csv_rows import csv_rows, separator_line
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.table import MISSING, Table, grouped_cell, parse_floats, quoted, read_text
-from lstm_lab.validation import validate
 
 LINES = 200
 """Lines that separator and header are guessed from."""

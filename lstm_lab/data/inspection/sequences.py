@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.config.validation import validate
 from lstm_lab.data.base import Dataset
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
 from lstm_lab.data.inspection.given_files import given_fields, not_used
@@ -18,7 +19,6 @@ from lstm_lab.data.kinds.user_sequences import LabelledFiles, MultiLabelFiles, R
 from lstm_lab.data.preprocessing.splits import SPLITS, unlearnable_classes
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.ts_file import ts_target
-from lstm_lab.validation import validate
 
 
 def inspect_ts(path: str, choices: Fields) -> Inspection:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.config.validation import validate
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.given_files import given_fields, not_used
 from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
@@ -17,7 +18,6 @@ from lstm_lab.data.readers.calendar_kinds import Times
 from lstm_lab.data.readers.series_table import ROW, rows_by_series
 from lstm_lab.data.readers.timeline import epoch_unit, notes_of_times, read_times, regularity
 from lstm_lab.data.sources.csv_series import CSV
-from lstm_lab.validation import validate
 
 SENTINELS = (-9999.0, -999.0, -99.0, -200.0, -9.99e8, 9999.0, 99999.0, 999999.0)
 """Numbers that often stand for a missing value."""

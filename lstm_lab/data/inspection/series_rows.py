@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from lstm_lab.config.validation import validate
 from lstm_lab.data.inspection.columns import ID_NAMES, LABEL_NAMES, TARGET_NAMES, Columns
 from lstm_lab.data.inspection.result import Fields, Inspection, length_statistics
 from lstm_lab.data.inspection.series_sizes import sizes_of_series, split_rows
@@ -11,7 +12,6 @@ from lstm_lab.data.inspection.wide_tables import MIN_STEPS, numbered, wide_colum
 from lstm_lab.data.readers.timeline import read_times, regularity
 from lstm_lab.data.readers.wide_series import TIME, VALUE, date_columns, read_wide_series
 from lstm_lab.data.sources.csv_wide_series import CSVWideSeries
-from lstm_lab.validation import validate
 
 TIME_PREFIXES = ("d", "day", "w", "week", "m", "month", "q", "quarter", "y", "year", "h", "hour", "v")
 """What the names of steps in time begin with, in lower case."""

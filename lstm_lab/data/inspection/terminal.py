@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.table import Table
 
-from lstm_lab.console import plain_console
 from lstm_lab.data.inspection.result import Inspection
+from lstm_lab.display.console import plain_console
 
 
 def print_inspection(inspection: Inspection, error: str | None) -> None:

@@ -6,9 +6,9 @@ from collections import Counter
 
 import numpy as np
 
+from lstm_lab.config.validation import validate
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.sources.text_stream import TextFileStream
-from lstm_lab.validation import validate
 
 LONG_LINE = 40
 """Characters from which on a repeated line counts as a copy."""

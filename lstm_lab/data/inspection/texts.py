@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.config.validation import validate
 from lstm_lab.data.inspection.columns import Columns
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_texts
 from lstm_lab.data.inspection.given_files import given_fields, not_used
@@ -24,7 +25,6 @@ from lstm_lab.data.readers.csv_format import RowFields
 from lstm_lab.data.readers.table import TYPED, ending_of
 from lstm_lab.data.sources.csv_text import CSVText
 from lstm_lab.data.sources.text_folder import TextFolder
-from lstm_lab.validation import validate
 
 
 def inspect_folder(path: str, choices: Fields) -> Inspection:

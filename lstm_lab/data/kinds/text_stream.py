@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from lstm_lab.config import DataError
+from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.data.base import Batch, Dataset
 from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, NextStepSplit, TokenInfo
 from lstm_lab.data.kinds.packed import PackedSequences
@@ -21,7 +22,6 @@ from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches, Stream
 from lstm_lab.data.preprocessing.splits import Fraction, check_fractions
 from lstm_lab.data.preprocessing.tokenizer import Character, Tokenizer, Vocabulary
 from lstm_lab.kernels.lengths import length_mask
-from lstm_lab.registry import Named, OneOf
 
 
 class StreamSplit(NextStepSplit):

@@ -15,6 +15,7 @@ from pydantic import model_validator
 from torch import Tensor
 
 from lstm_lab.config import Count, DataError
+from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.data.base import Dataset, NewSamples
 from lstm_lab.data.kinds.new_samples import batches_of, plain_ids
 from lstm_lab.data.kinds.text_split import Keep, TokenSplit
@@ -34,7 +35,6 @@ from lstm_lab.data.readers.formats import read_frame, read_rows
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.data.readers.locate import find_file, sha256_of
 from lstm_lab.data.readers.table import Table, read_text
-from lstm_lab.registry import Named, OneOf
 
 
 class FittedTokenizer:

@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.config import DataError
+from lstm_lab.config.paths import FilePath
 from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.labelled import LabelledArrays, LabelledData, LabelledSequences
 from lstm_lab.data.kinds.multi_label_sequences import MultiLabelSequences
@@ -31,7 +32,6 @@ from lstm_lab.data.preprocessing.splits import (
     given_splits,
     unlearnable_classes,
 )
-from lstm_lab.paths import FilePath
 
 
 class LabelledFiles(UserFiles, LabelledSequences):

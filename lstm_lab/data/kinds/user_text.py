@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from pydantic import model_validator
 
+from lstm_lab.config.paths import FilePath
+from lstm_lab.config.registry import Named
 from lstm_lab.data.kinds.text_split import Keep
 from lstm_lab.data.kinds.tokenized_texts import TextInfoT, TextOptions, TokenizedTexts, TokenSplitT
 from lstm_lab.data.preprocessing.splits import (
@@ -21,8 +23,6 @@ from lstm_lab.data.preprocessing.splits import (
     check_named_fractions,
     given_splits,
 )
-from lstm_lab.paths import FilePath
-from lstm_lab.registry import Named
 
 
 class UserTextOptions(TextOptions):

@@ -12,8 +12,8 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from lstm_lab.config import Config, Count, DataError
+from lstm_lab.config.registry import Named, OneOf, Registered
 from lstm_lab.data.readers.cache import CacheEntry, cached, digest
-from lstm_lab.registry import Named, OneOf, Registered
 
 Folds = Literal["samples", "classes", "time"]
 """What data can be split by: single samples, samples of which each has one class, or points in time."""

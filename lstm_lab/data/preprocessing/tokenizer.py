@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 import numpy as np
 from pydantic import Field
 
-from lstm_lab.registry import Named, Registered
+from lstm_lab.config.registry import Named, Registered
 
 if TYPE_CHECKING:
     import tokenizers

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.config.paths import cache_folder
 from lstm_lab.data.preprocessing.splits import SPLITS
 from lstm_lab.data.readers.cache import write_bytes_atomic
 from lstm_lab.data.readers.in_memory import as_sequences
 from lstm_lab.data.readers.locate import check_sha256, find_file
 from lstm_lab.data.readers.sequence_file import SequenceFile
 from lstm_lab.data.readers.table import list_names
-from lstm_lab.paths import cache_folder
 
 FIELDS = ("X", "lengths", "y", "groups", "splits", "classes", "targets")
 """Arrays that a file may have; only X is required, and y for training."""

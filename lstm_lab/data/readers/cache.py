@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lstm_lab.paths import cache_folder
+from lstm_lab.config.paths import cache_folder
 
 FORMAT = 3
 """Part of every file's name, so that versions that share a folder never read each other's entries: one more whenever

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from lstm_lab.config import DataError
-from lstm_lab.paths import DATA_FOLDER, near_name
+from lstm_lab.config.paths import DATA_FOLDER, near_name
 
 
 def candidates(path: str) -> list[Path]:

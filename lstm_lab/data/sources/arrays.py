@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import model_validator
 
+from lstm_lab.config.paths import FilePath
 from lstm_lab.data.kinds.user_files import SequenceReader, no_frames
 from lstm_lab.data.kinds.user_sequences import UserSequences
 from lstm_lab.data.readers.array_file import read_array_file
 from lstm_lab.data.readers.columns import Sha256
 from lstm_lab.data.readers.sequence_file import SequenceFile
-from lstm_lab.paths import FilePath
 
 
 @dataclass(frozen=True)

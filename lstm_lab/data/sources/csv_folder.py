@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.config import DataError
+from lstm_lab.config.paths import FilePath
 from lstm_lab.data.kinds.sequence_tables import SequenceTables
 from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
@@ -23,7 +24,6 @@ from lstm_lab.data.readers.locate import find_file, find_folder
 from lstm_lab.data.readers.sequence_file import SequenceFile
 from lstm_lab.data.readers.sequence_heads import HeadColumns
 from lstm_lab.data.readers.table import TYPED, Table, ending_of, list_names, quoted, read_numbers, read_text
-from lstm_lab.paths import FilePath
 
 
 @dataclass(frozen=True)

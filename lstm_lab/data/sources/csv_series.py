@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from lstm_lab.config.paths import FilePath
 from lstm_lab.data.kinds.split_series import SeriesDataset
 from lstm_lab.data.kinds.table_series import Missing, TableSeries
 from lstm_lab.data.preprocessing.split_points import SeriesSplit
@@ -15,7 +16,6 @@ from lstm_lab.data.readers.columns import Column, Columns, Sha256, check_distinc
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, check_format
 from lstm_lab.data.readers.series_table import ROW
 from lstm_lab.data.readers.time_columns import TimeColumn
-from lstm_lab.paths import FilePath
 
 
 class CSV(TableSeries, name="csv"):

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Unpack
 
 from pydantic import Field, model_validator
 
+from lstm_lab.config.paths import FilePath
 from lstm_lab.data.kinds.split_series import SeriesDataset, SeriesOptions
 from lstm_lab.data.kinds.table_series import Missing, TableSeries
 from lstm_lab.data.readers import timeline
@@ -15,7 +16,6 @@ from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat
 from lstm_lab.data.readers.in_memory import NewData
 from lstm_lab.data.readers.table import Table
 from lstm_lab.data.readers.wide_series import SERIES, TIME, VALUE, read_wide_series
-from lstm_lab.paths import FilePath
 
 
 class CSVWideSeries(TableSeries, name="csv_wide_series"):

@@ -9,13 +9,13 @@ from typing import Any, Unpack
 import numpy as np
 
 from lstm_lab.config import DataError
+from lstm_lab.config.paths import FilePathOrName
 from lstm_lab.data.kinds.text import TextDataset, TextInfo
 from lstm_lab.data.kinds.text_split import TextSplit
 from lstm_lab.data.kinds.user_text import UserText, UserTextOptions
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
 from lstm_lab.data.readers.cells import cell_text, labels_of, texts_of
 from lstm_lab.data.readers.table import Table
-from lstm_lab.paths import FilePathOrName
 
 
 class HuggingFace(UserText[TextInfo, TextSplit], TextDataset, name="huggingface"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Unpack
 
 from lstm_lab.config import DataError
+from lstm_lab.config.paths import FilePath
 from lstm_lab.data.kinds.text_stream import StreamOptions, TextStream
 from lstm_lab.data.readers.locate import find_file, find_folder
 from lstm_lab.data.readers.table import read_text
-from lstm_lab.paths import FilePath
 
 
 class TextFileStream(TextStream, name="text_stream"):

@@ -13,8 +13,8 @@ from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.charts import bars, losses
 from lstm_lab.diagnosis.evidence import Evidence
 from lstm_lab.diagnosis.rules.memory import nothing_learned
-from lstm_lab.diagnosis_records import Finding
-from lstm_lab.records import finite
+from lstm_lab.records.diagnosis import Finding
+from lstm_lab.records.run_record import finite
 
 LARGE = 10.0
 """Mean or standard deviation of a channel from which on it drowns the others and saturates the gates."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.charts import bars, losses
 from lstm_lab.diagnosis.evidence import Evidence
-from lstm_lab.diagnosis_records import Finding
+from lstm_lab.records.diagnosis import Finding
 
 AT_ENTROPY = 0.98
 """Share of the prior's entropy above which a loss says that nothing of the inputs is used."""

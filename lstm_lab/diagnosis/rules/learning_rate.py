@@ -8,8 +8,8 @@ from statistics import median
 from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.charts import by_rate, curves, losses
 from lstm_lab.diagnosis.evidence import Evidence
-from lstm_lab.diagnosis_records import Finding
-from lstm_lab.records import RunRecord, finite
+from lstm_lab.records.diagnosis import Finding
+from lstm_lab.records.run_record import RunRecord, finite
 
 CATCHES_UP = 0.5
 """Share of the progress of a lower rate from which on later epochs decide."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.charts import bars
 from lstm_lab.diagnosis.evidence import Evidence
-from lstm_lab.diagnosis_records import Chart, Finding, Series
+from lstm_lab.records.diagnosis import Chart, Finding, Series
 
 SATURATED = 0.85
 """Share of a gate's values on either side from which on it has stopped learning."""

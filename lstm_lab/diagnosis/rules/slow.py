@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.evidence import Evidence
-from lstm_lab.diagnosis_records import Finding
+from lstm_lab.records.diagnosis import Finding
 
 
 class EngineNotUsed(Rule):

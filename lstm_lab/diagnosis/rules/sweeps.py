@@ -9,8 +9,8 @@ from statistics import fmean, variance
 from lstm_lab.config import ConfigError
 from lstm_lab.diagnosis.rules.learning_rate import left_to_learn
 from lstm_lab.diagnosis.sweep import SweepRule
-from lstm_lab.diagnosis_records import Chart, Finding, Series
-from lstm_lab.records import finite
+from lstm_lab.records.diagnosis import Chart, Finding, Series
+from lstm_lab.records.run_record import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.importance import importance
 from lstm_lab.report.parts.paired import lead

@@ -3,8 +3,8 @@
 An operator without a rule, or whose rule raises `UnsupportedOp`, sends the whole step through torch.
 """
 
+from lstm_lab.config.registry import import_all
 from lstm_lab.kernels.rules.registry import RULES
-from lstm_lab.registry import import_all
 
 import_all(__name__)
 

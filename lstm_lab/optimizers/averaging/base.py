@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from lstm_lab.registry import Named, Registered
+from lstm_lab.config.registry import Named, Registered
 
 
 class Averaging(Registered, kind="averaging"):

@@ -9,8 +9,8 @@ import math
 from abc import abstractmethod
 from typing import ClassVar
 
+from lstm_lab.config.registry import Named, Registered
 from lstm_lab.optimizers.base import Fraction
-from lstm_lab.registry import Named, Registered
 
 
 class Schedule(Registered, kind="schedule"):

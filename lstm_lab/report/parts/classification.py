@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstm_lab.example_records import ClassExamples, Classification, LabelledSequence
-from lstm_lab.files import Row
+from lstm_lab.records.examples import ClassExamples, Classification, LabelledSequence
+from lstm_lab.records.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLORS, Figure, axis, base_layout, plain_text, to_json
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell, percentages

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lstm_lab.config import canonical_json
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.figures import Figure, axis, base_layout, plain_text, to_json
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lstm_lab.explanation_records import Errors, Slice
+from lstm_lab.records.explanation import Errors, Slice
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell
 

@@ -6,7 +6,7 @@ import random
 from statistics import mean, quantiles
 
 from lstm_lab.config import canonical_json
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLORS, Figure, axis, base_layout, plain_text, to_json, value_axis
 from lstm_lab.report.records.hyperparameters import categorical

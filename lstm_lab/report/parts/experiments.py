@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from lstm_lab.files import Row
-from lstm_lab.records import finite
+from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import finite
+from lstm_lab.records.scores import level
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.critical_difference import differing_keys
 from lstm_lab.report.parts.figures import (
@@ -20,7 +21,6 @@ from lstm_lab.report.parts.figures import (
 )
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell
 from lstm_lab.report.records.experiments import ComparisonGroup, ExperimentRecord
-from lstm_lab.scores import level
 
 MAX_COLUMNS = 8
 """Experiments up to which their settings are columns."""

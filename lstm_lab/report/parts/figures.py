@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 
 POINTS_PER_CURVE = 300
 COLORS = [f"--c{number}" for number in range(1, 7)]

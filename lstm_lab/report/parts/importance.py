@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lstm_lab.config import canonical_json
-from lstm_lab.records import finite
+from lstm_lab.records.run_record import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.records.hyperparameters import is_grid, is_logarithmic, varying
 from lstm_lab.sweeps.store.leaderboard import Trial

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstm_lab.example_records import LabelExamples, LabelScores
+from lstm_lab.records.examples import LabelExamples, LabelScores
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell, percentages
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from itertools import accumulate
 
-from lstm_lab.explanation_records import Explanation, Layer
-from lstm_lab.files import Row
+from lstm_lab.records.explanation import Explanation, Layer
+from lstm_lab.records.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLORS, Figure, axis, base_layout, plain_text, to_json
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell, percentages

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from lstm_lab.example_records import (
+from lstm_lab.records.examples import (
     FrameExamples,
     FrameExcerpt,
     LossShare,
@@ -15,7 +15,7 @@ from lstm_lab.example_records import (
     TokenExamples,
     TokenExcerpt,
 )
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, axis, base_layout, plain_text, to_json
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, percentages

@@ -5,11 +5,11 @@ from __future__ import annotations
 from statistics import mean, stdev
 
 from lstm_lab.config import canonical_json
+from lstm_lab.records.scores import level
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell
 from lstm_lab.report.records.hyperparameters import varying
 from lstm_lab.report.statistics import MIN_PAIRS
-from lstm_lab.scores import level
 from lstm_lab.sweeps.store.leaderboard import Configuration
 from lstm_lab.sweeps.store.record import SweepRecord
 

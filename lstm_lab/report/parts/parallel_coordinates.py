@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from lstm_lab.config import canonical_json
-from lstm_lab.files import Row
-from lstm_lab.records import finite
+from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, base_layout, log_ticks, plain_text, to_json, value_axis
 from lstm_lab.report.records.hyperparameters import is_listed, is_logarithmic, varying

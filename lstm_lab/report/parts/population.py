@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import COLORS, Figure, axis, base_layout, plain_text, to_json
 from lstm_lab.report.parts.tables import Cell, Column, Table, number_cell

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from importlib import resources
 from typing import Any
 
-from lstm_lab.files import Row
-from lstm_lab.files import to_json as to_json_text
+from lstm_lab.records.files import Row
+from lstm_lab.records.files import to_json as to_json_text
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Page, Subsection
 from lstm_lab.report.parts.figure_data import figure_data

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from lstm_lab.config import canonical_json
-from lstm_lab.files import Row
-from lstm_lab.records import finite
+from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import (
     CUT_OFF,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from lstm_lab.records import finite
+from lstm_lab.records.run_record import finite
 from lstm_lab.report import fmt
 
 FIGURE_SPACE, PUNCTUATION_SPACE = "\u2007", "\u2008"

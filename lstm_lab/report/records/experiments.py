@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError, canonical_json, flatten
-from lstm_lab.files import Row
-from lstm_lab.records import RunRecord, finite
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.records.wandb_offline import by_epoch
-from lstm_lab.run import Run
 from lstm_lab.sweeps.store.record import SweepRecord
 
 MAXIMISED = ("acc", "accuracy", "f1", "auc", "auroc", "precision", "recall", "r2", "bleu", "iou", "dice", "score")

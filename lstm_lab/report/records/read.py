@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lstm_lab import files
 from lstm_lab.config import DataError
-from lstm_lab.records import RunRecord, read_run
-from lstm_lab.run import Run, no_record
+from lstm_lab.records import files
+from lstm_lab.records.run import Run, no_record
+from lstm_lab.records.run_record import RunRecord, read_run
 from lstm_lab.sweeps.store.record import SweepRecord, is_sweep, read_sweep
 
 

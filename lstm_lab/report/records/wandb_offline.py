@@ -10,8 +10,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from lstm_lab.config import DataError
-from lstm_lab.files import Row
-from lstm_lab.records import RunRecord, finite
+from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import RunRecord, finite
 
 TIMEOUT_SECONDS, MAX_WORKERS = 120, 4
 

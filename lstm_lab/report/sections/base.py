@@ -6,9 +6,9 @@ from abc import ABC
 from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.records import RunRecord
-from lstm_lab.registry import import_all
+from lstm_lab.config.registry import import_all
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report.parts.content import Section, Subsection
 from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.sweeps.store.record import SweepRecord

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.files import Row
-from lstm_lab.records import RunRecord
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import RunRecord
+from lstm_lab.records.scores import Metrics, compared_metric
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned
 from lstm_lab.report.sections.base import ReportSection, Subsections
-from lstm_lab.scores import Metrics, compared_metric
 from lstm_lab.sweeps.store.record import SweepRecord
 
 

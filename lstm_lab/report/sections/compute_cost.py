@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.records import RunRecord, finite
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.run_record import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.experiments import costs_table

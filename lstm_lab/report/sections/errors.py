@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.explanation_records import read_explanation
-from lstm_lab.records import RunRecord
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.explanation import read_explanation
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.errors import calibration_note, slices_table, suspects_table, worst_groups
 from lstm_lab.report.sections.base import ReportSection, Subsections

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lstm_lab.example_records import AnyExamples
+from lstm_lab.records.examples import AnyExamples
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.importance import MIN_TRIALS, importance, importance_by_value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.records import finite
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.run_record import finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts import critical_difference as cd
 from lstm_lab.report.parts.content import Subsection

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.explanation_records import Explanation, read_explanation
-from lstm_lab.records import RunRecord
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.explanation import Explanation, read_explanation
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.network import (
     gates_table,

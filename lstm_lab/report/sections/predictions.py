@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import singledispatch
 
-from lstm_lab.example_records import (
+from lstm_lab.records.example_shapes import Examples
+from lstm_lab.records.examples import (
     AnyExamples,
     ClassExamples,
     ForecastExamples,
@@ -14,8 +15,7 @@ from lstm_lab.example_records import (
     TokenExamples,
     ValueExamples,
 )
-from lstm_lab.example_shapes import Examples
-from lstm_lab.records import RunRecord
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report.parts.classification import classification_figures, label_sequence, per_class, worst_samples
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.figures import Figure

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from lstm_lab.control import requests_of
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.files import Row
-from lstm_lab.records import RunRecord
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.files import Row
+from lstm_lab.records.requests import requests_of
+from lstm_lab.records.run import Run
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.tables import Cell, Column, Table
 from lstm_lab.report.records.experiments import ComparisonGroup, ExperimentRecord
 from lstm_lab.report.records.read import experiment_text, shown_path
 from lstm_lab.report.sections.base import ReportSection, Subsections
-from lstm_lab.run import Run
 from lstm_lab.sweeps.store.extension import describe_changes
 from lstm_lab.sweeps.store.record import SweepRecord
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from lstm_lab.example_records import AnyExamples, LabelScores
-from lstm_lab.files import Row
-from lstm_lab.records import RunRecord, finite
+from lstm_lab.records.examples import AnyExamples, LabelScores
+from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.classification import confusion_matrix, per_class
 from lstm_lab.report.parts.content import Subsection

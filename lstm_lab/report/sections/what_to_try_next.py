@@ -5,10 +5,10 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from lstm_lab import files
-from lstm_lab.diagnosis_records import Diagnosis, Finding, read_diagnosis
-from lstm_lab.example_records import AnyExamples
-from lstm_lab.records import RunRecord
+from lstm_lab.records import files
+from lstm_lab.records.diagnosis import Diagnosis, Finding, read_diagnosis
+from lstm_lab.records.examples import AnyExamples
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.evidence import evidence_figure

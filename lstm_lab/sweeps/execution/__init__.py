@@ -9,7 +9,7 @@ from lstm_lab.sweeps.execution import ray_environment
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lstm_lab.files import Row
+    from lstm_lab.records.files import Row
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.view.events import OnEvent
     from lstm_lab.tracking import Mode

@@ -14,8 +14,8 @@ from ray import tune
 from ray.tune.experiment import Trial as TuneTrial
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lstm_lab.control import Requests
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
+from lstm_lab.records.requests import Requests
 from lstm_lab.sweeps.execution.node_check import cluster_nodes
 from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.execution.requested_ends import RequestedEnds

@@ -17,14 +17,14 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
 
 from lstm_lab.config import ConfigError
+from lstm_lab.config.registry import Named
 from lstm_lab.data import Dataset
-from lstm_lab.distributed import DistributedRank, is_lost_rank
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row
-from lstm_lab.registry import Named
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.sections import Resources
-from lstm_lab.training import train_rank
+from lstm_lab.training.distributed import DistributedRank, is_lost_rank
+from lstm_lab.training.train import train_rank
 
 node_ip_address: Callable[[], str] = ray.util.get_node_ip_address
 """Ray's function, with its type."""

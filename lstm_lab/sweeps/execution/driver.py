@@ -20,10 +20,8 @@ from rich.console import Console
 
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError, Interrupted
-from lstm_lab.control import Requests
-from lstm_lab.disk import DiskFull
-from lstm_lab.files import Row
-from lstm_lab.stop_signal import stop_on_signal
+from lstm_lab.records.files import Row
+from lstm_lab.records.requests import Requests
 from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.execution.ddp_workers import placement_group
@@ -42,6 +40,8 @@ from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.sweeps.store.remote import RECORDS, Storage, resume_command
 from lstm_lab.sweeps.view.events import EventProgress, OnEvent, event
 from lstm_lab.sweeps.view.progress import SweepProgress
+from lstm_lab.system.disk import DiskFull
+from lstm_lab.system.stop_signal import stop_on_signal
 from lstm_lab.tracking import Mode
 
 

@@ -11,12 +11,12 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from lstm_lab.code_state import CodeState
 from lstm_lab.config import ConfigError, DataError, Fault
+from lstm_lab.config.paths import environment_elsewhere, path_fields
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row
-from lstm_lab.paths import environment_elsewhere, path_fields
-from lstm_lab.provenance import versions
+from lstm_lab.records.code_state import CodeState
+from lstm_lab.records.files import Row
+from lstm_lab.records.provenance import versions
 from lstm_lab.sweeps.spec import Sweep, check_corners
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.remote import Storage

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune.search import Searcher as TuneSearcher
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.execution.trial_source import PendingTrial

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.execution.ordered_phase import OrderedPhase
 from lstm_lab.sweeps.execution.trial_source import NotPickled
 from lstm_lab.sweeps.ordering import Answer

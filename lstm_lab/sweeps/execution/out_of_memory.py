@@ -8,10 +8,10 @@ import torch
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import EXPERIMENT, write_atomic
-from lstm_lab.out_of_memory import is_out_of_memory, out_of_memory
-from lstm_lab.run import Run
-from lstm_lab.training import Result
+from lstm_lab.records.files import EXPERIMENT, write_atomic
+from lstm_lab.records.run import Run
+from lstm_lab.system.out_of_memory import is_out_of_memory, out_of_memory
+from lstm_lab.training.train import Result
 
 
 def train_within_memory(

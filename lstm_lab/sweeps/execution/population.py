@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from lstm_lab import config, files, legacy
-from lstm_lab.checkpointing import epochs_in, read_checkpoint
-from lstm_lab.config import DataError
+from lstm_lab import config
+from lstm_lab.config import DataError, legacy
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row
-from lstm_lab.run import Run
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.ordering import Report
 from lstm_lab.sweeps.schedulers.pbt import optimizer_param_group
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
@@ -30,6 +30,7 @@ from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import read_rows
 from lstm_lab.sweeps.store.shapes import PopulationRow
+from lstm_lab.training.checkpointing import epochs_in, read_checkpoint
 
 CLONE = "clone"
 """Folder of a run: a clone that is complete, and not taken over yet."""

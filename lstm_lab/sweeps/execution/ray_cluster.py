@@ -16,8 +16,8 @@ from pathlib import Path
 import ray
 from ray.exceptions import RayError
 
-from lstm_lab.code_state import PACKAGE
 from lstm_lab.config import ConfigError, Interrupted
+from lstm_lab.records.code_state import PACKAGE
 from lstm_lab.startup import ray_head
 from lstm_lab.sweeps.execution.node_check import check_nodes
 from lstm_lab.sweeps.execution.ray_environment import (

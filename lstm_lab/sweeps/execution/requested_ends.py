@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ray.tune.experiment import Trial as TuneTrial
 
-from lstm_lab.control import Request, Requests
+from lstm_lab.records.requests import Request, Requests
 from lstm_lab.sweeps.execution.trial_source import TrialSource
 from lstm_lab.sweeps.view.progress import SweepProgress
 

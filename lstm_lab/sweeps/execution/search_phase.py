@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from statistics import mean
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.execution.trial_source import TrialSource
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial

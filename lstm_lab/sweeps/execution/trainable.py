@@ -18,19 +18,19 @@ from typing import Literal
 from ray import tune
 from ray.exceptions import RayError
 
-from lstm_lab import files
 from lstm_lab.config import Interrupted
-from lstm_lab.distributed import DistributedRank
+from lstm_lab.config.paths import path_fields
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row
-from lstm_lab.paths import path_fields
-from lstm_lab.run import Run
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution import population
 from lstm_lab.sweeps.execution.ddp_workers import CLOSE_TIMEOUT, DDPWorkers, build_dataset, limit_gpu_memory
 from lstm_lab.sweeps.execution.out_of_memory import train_within_memory
 from lstm_lab.sweeps.execution.trial_spec import OtherCode, TrialSpec
 from lstm_lab.sweeps.store.remote import Storage, node_folder
-from lstm_lab.training import Result, train
+from lstm_lab.training.distributed import DistributedRank
+from lstm_lab.training.train import Result, train
 
 LOCK_TIMEOUT = 100.0
 """Seconds that a trial waits for an unreachable process to lose its lock on the run: a file server's lease is 90."""

@@ -14,13 +14,13 @@ from typing import Any, ClassVar, NamedTuple
 
 from ray.tune.search import Searcher as TuneSearcher
 
-from lstm_lab import files
-from lstm_lab.code_state import CodeState
 from lstm_lab.config import DataError
-from lstm_lab.control import Request
-from lstm_lab.files import Row
-from lstm_lab.paths import environment_elsewhere
-from lstm_lab.run import State
+from lstm_lab.config.paths import environment_elsewhere
+from lstm_lab.records import files
+from lstm_lab.records.code_state import CodeState
+from lstm_lab.records.files import Row
+from lstm_lab.records.requests import Request
+from lstm_lab.records.run import State
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.schedulers.base import Scheduler

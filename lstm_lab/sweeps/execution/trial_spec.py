@@ -6,10 +6,10 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lstm_lab.code_state import CodeState
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row
+from lstm_lab.records.code_state import CodeState
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.sections import Resources
 from lstm_lab.tracking import Mode
 

@@ -9,8 +9,8 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
+from lstm_lab.config.registry import Registered
 from lstm_lab.experiment import Experiment
-from lstm_lab.registry import Registered
 from lstm_lab.sweeps.ordering import Compares
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.wandb_format import NoWandbEquivalent, Reader, WandbEarlyStopping

@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.regularizers import Regularizer
 from lstm_lab.sweeps.schedulers.base import SweepSettings
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler

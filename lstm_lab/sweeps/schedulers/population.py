@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from lstm_lab.config import Count
-from lstm_lab.registry import Named
+from lstm_lab.config.registry import Named
 from lstm_lab.sweeps.ordering import Compares
 from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.schedulers.fifo import FIFO

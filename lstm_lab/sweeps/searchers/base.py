@@ -10,7 +10,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
-from lstm_lab.registry import Registered
+from lstm_lab.config.registry import Registered
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace
 from lstm_lab.sweeps.wandb_format import NoWandbEquivalent, WandbSearch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from lstm_lab.config import canonical_json
-from lstm_lab.registry import Named
+from lstm_lab.config.registry import Named
 from lstm_lab.sweeps.searchers.base import Searcher
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from lstm_lab import config, files
+from lstm_lab import config
 from lstm_lab.config import ConfigError, canonical_json
-from lstm_lab.files import Row
+from lstm_lab.config.validation import validate
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.validation import validate
 
 LIMITS = ("budget", "patience_trials")
 """Sections of a sweep that an extension may change besides: what ends the search."""

@@ -6,18 +6,20 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lstm_lab import config, disk, files, legacy
-from lstm_lab.config import ConfigError
-from lstm_lab.files import Row
-from lstm_lab.provenance import git_state, versions
-from lstm_lab.record_shapes import Shape, fits
-from lstm_lab.run import Run, read_yaml
+from lstm_lab import config
+from lstm_lab.config import ConfigError, legacy
+from lstm_lab.config.validation import validate
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
+from lstm_lab.records.provenance import git_state, versions
+from lstm_lab.records.run import Run, read_yaml
+from lstm_lab.records.shapes import Shape, fits
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
 from lstm_lab.sweeps.store.record import is_sweep, no_sweep, rank, read_about, read_rows, read_trial, trial_folder
 from lstm_lab.sweeps.store.shapes import EventRow, TrialRow, WarmRow
-from lstm_lab.validation import validate
+from lstm_lab.system import disk
 
 
 class Rows:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from lstm_lab.files import Row
-from lstm_lab.records import RunRecord
+from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import RunRecord
 from lstm_lab.sweeps.sections import Repeat
 
 ENDED = ("finished", "stopped", "failed")

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_lab import disk, files, legacy
-from lstm_lab.config import ConfigError, DataError
-from lstm_lab.files import Row
-from lstm_lab.record_shapes import Shape, check, fits
-from lstm_lab.records import read_run
-from lstm_lab.run import Run, read_yaml
+from lstm_lab.config import ConfigError, DataError, legacy
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run, read_yaml
+from lstm_lab.records.run_record import read_run
+from lstm_lab.records.shapes import Shape, check, fits
 from lstm_lab.sweeps.sections import repeat_noun
 from lstm_lab.sweeps.store.leaderboard import (
     ENDED,
@@ -25,6 +25,7 @@ from lstm_lab.sweeps.store.leaderboard import (
     leaderboard,
 )
 from lstm_lab.sweeps.store.shapes import EventRow, SummaryFile, SweepAbout, SweepFile, TrialRow
+from lstm_lab.system import disk
 
 TRIAL_ID = re.compile("t[0-9]{1,9}")
 NEVER_STARTED = "it never started"

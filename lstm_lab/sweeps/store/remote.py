@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from pyarrow import ArrowException, fs
 
-from lstm_lab import files
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.records import files
 from lstm_lab.sweeps.spec import Sweep
 
 if TYPE_CHECKING:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from lstm_lab import config, files, legacy, links
-from lstm_lab.checkpointing import find_checkpoint
-from lstm_lab.config import ConfigError, DataError, Fault
+from lstm_lab import config
+from lstm_lab.config import ConfigError, DataError, Fault, legacy
+from lstm_lab.config.validation import validate
 from lstm_lab.experiment import Experiment
-from lstm_lab.files import Row
-from lstm_lab.integrity import lost_best, lost_rows, set_aside, start_over
-from lstm_lab.provenance import git_state, versions
-from lstm_lab.record_shapes import RunFile, Shape, StatusFile, fits
-from lstm_lab.run import Run, read_yaml
+from lstm_lab.records import files, links
+from lstm_lab.records.files import Row
+from lstm_lab.records.integrity import lost_best, lost_rows, set_aside, start_over
+from lstm_lab.records.provenance import git_state, versions
+from lstm_lab.records.run import Run, read_yaml
+from lstm_lab.records.shapes import RunFile, Shape, StatusFile, fits
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.extension import is_before
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -25,7 +26,7 @@ from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.record import NEVER_STARTED, TRIAL_ID, is_sweep
 from lstm_lab.sweeps.store.retention import is_full, pruned
 from lstm_lab.sweeps.store.shapes import SweepAbout, TrialRow
-from lstm_lab.validation import validate
+from lstm_lab.training.checkpointing import find_checkpoint
 
 MAY_CHANGE = ("num_samples", "budget", "resources", "patience_trials", "keep_checkpoints")
 """Keys of a sweep that may be edited before it is resumed: how long it runs and on what, not what it compares."""

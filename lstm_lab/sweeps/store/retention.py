@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lstm_lab import disk, files
+from lstm_lab.records import files
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
 from lstm_lab.sweeps.store.record import read_rows
 from lstm_lab.sweeps.store.shapes import RemovedRow
+from lstm_lab.system import disk
 
 
 class CheckpointRetention:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lstm_lab.record_shapes import Content, Git, Index, LineageRow, Metrics, Mode, Shape, State, Time, TrialId
+from lstm_lab.records.shapes import Content, Git, Index, LineageRow, Metrics, Mode, Shape, State, Time, TrialId
 
 
 class TrialRow(Shape):

@@ -7,13 +7,15 @@ import threading
 from dataclasses import replace
 from statistics import mean, stdev
 
-from lstm_lab import config, files, printable, tracking
+from lstm_lab import config, tracking
 from lstm_lab.config import Fault
-from lstm_lab.evaluate import evaluate, score_ensemble
+from lstm_lab.display import printable
+from lstm_lab.evaluation.evaluate import evaluate, score_ensemble
+from lstm_lab.evaluation.monte_carlo import mean_details
 from lstm_lab.experiment import Accelerator
-from lstm_lab.files import Row
-from lstm_lab.monte_carlo import mean_details
-from lstm_lab.scores import Scores
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
+from lstm_lab.records.scores import Scores
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from lstm_lab.files import runs_folder
+from lstm_lab.records.files import runs_folder
 from lstm_lab.sweeps.space.search_space import format_overrides
 from lstm_lab.sweeps.spec import Sweep
 

@@ -22,9 +22,9 @@ from io import StringIO
 
 from rich.console import Console
 
-from lstm_lab import files
 from lstm_lab.config import Fault, Interrupted
-from lstm_lab.files import Row
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Trial

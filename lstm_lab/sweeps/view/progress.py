@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.space.search_space import format_value
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial

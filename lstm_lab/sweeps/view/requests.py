@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from lstm_lab import control, files
 from lstm_lab.config import ConfigError
-from lstm_lab.control import Action
-from lstm_lab.run import Run, no_record
+from lstm_lab.records import files, requests
+from lstm_lab.records.requests import Action
+from lstm_lab.records.run import Run, no_record
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.record import TRIAL_ID, is_sweep
@@ -47,7 +47,7 @@ def ask(path: Path, action: Action, trial: str | None = None) -> str:
         raise no_record(path)
     if trial is None:
         follows = (OF_SWEEP if is_sweep(path) else OF_RUN)[action]
-        control.request(path, action)
+        requests.request(path, action)
         return f"{path}: asked to {action}: {follows.format(path=path)}"
     if action == "pause":
         raise ConfigError(
@@ -55,7 +55,7 @@ def ask(path: Path, action: Action, trial: str | None = None) -> str:
             f"sweep, or stop the trial: lstm-lab stop {path} {trial}"
         )
     _check_trial(path, trial)
-    control.request(path, action, trial)
+    requests.request(path, action, trial)
     return f"{path}: {trial} asked to {action}: {OF_TRIAL[action]}"
 
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from lstm_lab import files
-from lstm_lab.files import Row
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
 from lstm_lab.sweeps.view.progress import SweepProgress

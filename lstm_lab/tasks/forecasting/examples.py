@@ -1,6 +1,6 @@
 """Examples of forecasts: windows from the median to the worst error, error by step ahead, and coverage of intervals.
 
-The plain values become the typed records of `lstm_lab.example_records`.
+The plain values become the typed records of `lstm_lab.records.examples`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from lstm_lab.data.base import Batch, NewSamples
-from lstm_lab.files import Row
+from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, plain_values
 from lstm_lab.tasks.forecasting.outputs import LEVELS
 from lstm_lab.tasks.forecasting.scale import scale_of

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor
 
-from lstm_lab.registry import Named, Registered
+from lstm_lab.config.registry import Named, Registered
 from lstm_lab.tasks.forecasting.scale import Scale
 
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)

@@ -3,7 +3,7 @@
 A domain is found by being written into a file of this folder.
 """
 
-from lstm_lab.registry import import_all
+from lstm_lab.config.registry import import_all
 from lstm_lab.sweeps.space.domains.base import Domain, Overrides
 
 import_all(__name__)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from lstm_lab.registry import Registered
+from lstm_lab.config.registry import Registered
 from lstm_lab.sweeps.wandb_format import NoWandbEquivalent, Reader
 
 if TYPE_CHECKING:

@@ -1,0 +1,187 @@
+"""Evaluation of a trained run. The held-out test split is read here and nowhere else, and each time is recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal, Protocol
+
+import torch
+
+from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data import Dataset
+from lstm_lab.data.base import Batch, Split
+from lstm_lab.data.loader import Loader
+from lstm_lab.data.preprocessing.splits import no_test_split
+from lstm_lab.evaluation.monte_carlo import DropoutSampler
+from lstm_lab.experiment import Accelerator, recorded_experiment
+from lstm_lab.records import links
+from lstm_lab.records.run import Run
+from lstm_lab.records.scores import Scores
+from lstm_lab.training.checkpointing import epochs_in, read_checkpoint
+from lstm_lab.training.learner import Learner
+from lstm_lab.training.train import build, check_same_data
+
+
+def load_weights(learner: Learner, run: Run) -> int:
+    """Load the weights of a run's best epoch into a learner. Nothing is unpickled.
+
+    Returns:
+        That epoch.
+
+    Raises:
+        ConfigError: the run has no checkpoint yet.
+        DataError: the checkpoint is incomplete, or holds the weights of another model.
+    """
+    if not run.best_checkpoint.is_file():
+        raise ConfigError(f"{run.path}: has no best.ckpt yet: train at least one epoch")
+    content = read_checkpoint(run.best_checkpoint)
+    try:
+        learner.load_state_dict(content["state_dict"])
+    except RuntimeError:
+        raise DataError(
+            f"{run.best_checkpoint}: holds the weights of another model than {run.path}/experiment.yaml"
+        ) from None
+    learner.eval()
+    return epochs_in(content) - 1
+
+
+class MeanPrediction(Protocol):
+    """Predictions that are means: over dropout, or over models."""
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """(B, ...) logits of the mean prediction for the next batch of a split."""
+
+    def details(self) -> dict[str, object]:
+        """Plain values for the record of an evaluation."""
+
+
+class Ensemble:
+    """The mean prediction of several learners of one experiment, trained with other seeds."""
+
+    def __init__(self, learners: Sequence[Learner]) -> None:
+        self.learners = learners
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        found = torch.stack([learner.logits(batch) for learner in self.learners])
+        return self.learners[0].task.mean_logits(found)
+
+    def details(self) -> dict[str, object]:
+        return {}
+
+
+def scores_of(
+    learner: Learner, split: Split, batch_size: int, sampler: MeanPrediction | None = None
+) -> tuple[dict[str, float], dict[str, object]]:
+    """Loss and every metric of a learner over a whole split, and the details that its metrics add.
+
+    Args:
+        sampler: whose mean predictions are scored; None: those of the learner, without dropout.
+    """
+    logits_of = learner.logits if sampler is None else sampler.logits
+    metrics, total, count = learner.task.metrics(), 0.0, 0.0
+    with torch.inference_mode():
+        for batch in Loader(split, batch_size):
+            logits = logits_of(batch)
+            n = float(learner.task.num_targets(batch))  # Of a forecast with unknown values, a fraction of a sample.
+            total += float(learner.task.loss(logits, batch)) * n
+            count += n
+            metrics.update(logits, batch)
+    whole = {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
+    notes = metrics.notes()
+    sampled = {} if sampler is None else sampler.details()
+    return whole, {**metrics.details(), **sampled, **({"notes": notes} if notes else {})}
+
+
+def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, split: str) -> None:
+    """Calibrate the task on the validation split, record the calibration, and use it for scores of the test split."""
+
+    def outputs() -> Iterator[tuple[torch.Tensor, Batch]]:
+        for batch in Loader(dataset.validation, batch_size):
+            yield learner.logits(batch), batch
+
+    with torch.inference_mode():
+        calibration = learner.task.calibrate(outputs())
+    if calibration is not None:
+        run.describe(calibration=calibration)
+        if split == "test":  # On the split that it was fitted to, its scores would be too good.
+            learner.task.load_calibration(calibration)
+
+
+def evaluate(
+    run: Run,
+    split: Literal["validation", "test"] = "test",
+    dataset: Dataset | None = None,
+    accelerator: Accelerator | None = None,
+    samples: int | None = None,
+) -> Scores:
+    """Score the best epoch of a run, with the baselines beside it.
+
+    An evaluation on the test split is counted in the run's tests.jsonl before the split is read, so that one that fails
+    is counted too; its scores are added when they are known.
+
+    Args:
+        dataset: already read, when the caller has it.
+        accelerator: None: that of the run's experiment, or the CPU where there is no GPU.
+        samples: predictions with dropout, whose mean is scored (Monte-Carlo dropout); None: one without dropout.
+
+    Raises:
+        DataError: the data is not what the run was trained on.
+        ConfigError: the run has no checkpoint yet.
+    """
+    links.check_links(run.path)
+    experiment = recorded_experiment(run, needs_data=dataset is None)
+    torch.set_num_threads(experiment.trainer.num_threads)
+    dataset = dataset or experiment.data.build()
+    check_same_data(run, dataset)
+    learner = build(experiment, dataset)
+    epoch = load_weights(learner, run)
+    learner.to(experiment.trainer.device(accelerator))
+    calibrate(learner, run, dataset, 4 * experiment.data.batch_size, split)
+    sampler = None if samples is None else DropoutSampler(learner, samples, experiment.seed)
+    number = len(run.test_evaluations())
+    if split == "test":
+        if not dataset.has_test_split:
+            raise no_test_split(dataset.name)
+        number = run.start_test_evaluation(epoch)
+    scored = dataset.test_split() if split == "test" else dataset.validation
+    if not scored.has_targets:
+        raise DataError(f"{run.path}: the {split} split has no target to score: provide labels or values there")
+    model, details = scores_of(learner, scored, 4 * experiment.data.batch_size, sampler)
+    scores = Scores(
+        split=split,
+        monitor=learner.task.monitor,
+        mode=learner.task.mode,
+        model=model,
+        baselines=learner.task.baselines(dataset.train, scored),
+        test_evaluations=number,
+        details=details,
+        maximised=learner.task.maximised,
+    )
+    if split == "test":
+        run.complete_test_evaluation(number, scores.dump())
+    return scores
+
+
+def score_ensemble(runs: Sequence[Run], accelerator: Accelerator | None = None) -> dict[str, float]:
+    """Score the mean prediction of several runs on the test split, beside the evaluation of each, which counts it.
+
+    Args:
+        runs: of one experiment, trained with different seeds on the same data, and evaluated already.
+        accelerator: as of `evaluate`.
+    """
+    experiment = recorded_experiment(runs[0])
+    dataset, batch_size, learners = experiment.data.build(), 4 * experiment.data.batch_size, []
+    for run in runs:
+        links.check_links(run.path)
+        check_same_data(run, dataset)
+        learner = build(recorded_experiment(run), dataset)
+        load_weights(learner, run)
+        learners.append(learner.to(experiment.trainer.device(accelerator)))
+    first, ensemble = learners[0], Ensemble(learners)
+    with torch.inference_mode():
+        validation = ((ensemble.logits(batch), batch) for batch in Loader(dataset.validation, batch_size))
+        calibration = first.task.calibrate(validation)
+    if calibration is not None:
+        first.task.load_calibration(calibration)
+    scores, _ = scores_of(first, dataset.test_split(), batch_size, ensemble)
+    return scores

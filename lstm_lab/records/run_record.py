@@ -1,0 +1,114 @@
+"""A run as its folder describes it, read once: what leaderboards, reports and comparisons look at."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TypeGuard
+
+from lstm_lab.records import files
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """A run as its folder describes it."""
+
+    path: Path
+    about: Row
+    """run.json"""
+    state: str
+    reason: str | None
+    rows: list[Row]
+    """One per epoch."""
+    ended: str | None = None
+    """When its state was last written."""
+
+    @property
+    def name(self) -> str:
+        return self.path.resolve().name
+
+    @property
+    def monitor(self) -> str | None:
+        """The monitored metric as the record names it; None where the run died before it was known."""
+        return self.about.get("monitor")
+
+    @property
+    def mode(self) -> str:
+        """min or max: which end of the monitored metric is better."""
+        return self.about.get("mode") or "min"
+
+    @cached_property
+    def best(self) -> Row | None:
+        """The row of the best epoch; ties go to the first."""
+        metric = self.monitor
+        scored = [row for row in self.rows if metric and finite(row.get(metric))]
+        if not scored or metric is None:
+            return None
+        return (max if self.mode == "max" else min)(scored, key=lambda row: float(row[metric]))
+
+    @property
+    def value(self) -> float | None:
+        """The monitored metric at the best epoch."""
+        return self.best[self.monitor] if self.best and self.monitor else None
+
+    def best_within(self, epochs: int) -> float | None:
+        """The monitored metric at the best of the first `epochs` epochs."""
+        metric = self.monitor or ""
+        values = [row[metric] for row in self.rows[:epochs] if finite(row.get(metric))]
+        return (max if self.mode == "max" else min)(values) if values else None
+
+    @property
+    def seconds(self) -> float:
+        """Training time, over interruptions."""
+        return next((row["seconds"] for row in reversed(self.rows) if finite(row.get("seconds"))), 0.0)
+
+    @property
+    def wall_seconds(self) -> float | None:
+        """Seconds from creation to end, training and everything around it; None where they are not known."""
+        try:
+            created, ended = (datetime.fromisoformat(str(text)) for text in (self.about["created"], self.ended))
+            return (ended - created).total_seconds()
+        except (ValueError, KeyError, TypeError):
+            return None
+
+    @cached_property
+    def test_evaluations(self) -> list[Row]:
+        """Each evaluation on the test split, oldest first."""
+        return Run(self.path).test_evaluations()
+
+    @property
+    def test_results(self) -> list[Row]:
+        """Those of them that were completed, and so have scores."""
+        return [row for row in self.test_evaluations if row["scores"]]
+
+
+def read_run(folder: Path) -> RunRecord:
+    """The record of a run.
+
+    Raises:
+        DataError: a file of it is incomplete.
+    """
+    run = Run(folder)
+    status = run.status
+    return RunRecord(
+        path=folder,
+        about=run.about,
+        state=status["state"],
+        reason=status.get("reason"),
+        # A folder in its place holds no row: what is lost is named by whoever reads the record, as of a missing file.
+        rows=[] if os.path.isdir(run.path / files.METRICS) else run.rows(),
+        ended=status.get("at"),
+    )
+
+
+def finite(value: object) -> TypeGuard[float]:
+    """Whether a value is a number that can be compared and drawn."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 2**1023  # A larger one is no float.
+    return isinstance(value, float) and math.isfinite(value)

@@ -1,0 +1,1 @@
+"""What the machine refuses or asks: a full disk, no memory, a signal to stop."""

@@ -1,0 +1,314 @@
+"""train(experiment, run) -> Result: the one path that every run and every trial takes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, EarlyStopping
+
+from lstm_lab import kernels
+from lstm_lab.config import ConfigError, DataError, Interrupted
+from lstm_lab.data import Dataset, SequenceDataModule
+from lstm_lab.data.base import DataInfo
+from lstm_lab.data.kinds.known_values import check_targets
+from lstm_lab.display.notebook_bar import NotebookBar
+from lstm_lab.display.progress import in_notebook
+from lstm_lab.display.terminal_bar import TerminalBar
+from lstm_lab.experiment import Experiment
+from lstm_lab.records import links
+from lstm_lab.records.code_state import CodeState
+from lstm_lab.records.files import Row
+from lstm_lab.records.run import Run, State
+from lstm_lab.records.run_record import finite
+from lstm_lab.regularizers import Regularizers
+from lstm_lab.system.peak_memory import reset_peak_memory
+from lstm_lab.tasks.base import better
+from lstm_lab.tracking import Mode, Tracker
+from lstm_lab.training.block_learner import BlockLearner, blocks_suffice
+from lstm_lab.training.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, newest_checkpoint
+from lstm_lab.training.distributed import DistributedRank, is_lost_rank
+from lstm_lab.training.fit_errors import explained_fit
+
+BYTES_PER_PARAMETER = 8
+"""A weight and its gradient, the least that training takes; most optimizers take as much again."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of a run."""
+
+    state: State
+    metric: str
+    mode: str
+    value: float | None
+    """The monitored metric at its best epoch; None before the first epoch."""
+    epoch: int | None
+    """That epoch, counted from 0."""
+    epochs: int
+    """Epochs run in all."""
+    seconds: float
+    checkpoint: Path
+    row: Row
+    """The whole record of the best epoch."""
+
+
+def train(
+    experiment: Experiment,
+    run: Run,
+    *,
+    dataset: Dataset | None = None,
+    wandb: Mode = "disabled",
+    group: str | None = None,
+    callbacks: Sequence[Callback] = (),
+    on_epoch: Callable[[Row], None] | None = None,
+    stop: threading.Event | None = None,
+    progress: bool = False,
+    rank: DistributedRank | None = None,
+) -> Result:
+    """Train, or resume from the run's newest complete checkpoint.
+
+    Args:
+        experiment: what to train.
+        run: the folder that is written.
+        dataset: already read, where several runs share it.
+        wandb: resolved mode of the W&B run that mirrors the record.
+        group: the sweep that the run is a trial of.
+        callbacks: of Lightning's Trainer, besides the checkpoint and early stopping.
+        on_epoch: called with each row of the record once it is on disk, with its checkpoint.
+        stop: once set, the current step is finished, everything is saved, and `Interrupted` is raised.
+        progress: whether Lightning shows its progress bar.
+        rank: rank 0 of several processes that train the run together; the others call `train_rank`.
+
+    Returns:
+        The best epoch, and how the run ended.
+
+    Raises:
+        Interrupted: after `stop`, or because another rank was lost; calling `train` again resumes.
+        Fault: bad data, or a loss that is NaN or infinite; the run is marked failed.
+    """
+    links.check_links(run.path)
+    with run.lock():
+        tracker: Tracker | None = None
+        state: State = "failed"
+        try:
+            torch.set_num_threads(experiment.trainer.num_threads)
+            kernels.tune_memory()
+            reset_peak_memory()
+            pl.seed_everything(experiment.seed, workers=True, verbose=False)
+            dataset = dataset or experiment.data.build()
+            if run.rows():
+                check_same_data(run, dataset)
+            check_targets(dataset)
+            learner = build(experiment, dataset)
+            describe(experiment, run, dataset, learner, group)
+            checkpoint, epochs = newest_checkpoint(run)
+            run.truncate(epochs)
+            if checkpoint is None:
+                run.describe(**learner.model.load_pretrained(dataset.info))
+            run.mark("running")
+            tracker = Tracker(run, mode=wandb, group=group)
+            accumulates = experiment.trainer.accumulate_grad_batches != 1
+            if rank is None and not accumulates and blocks_suffice(experiment.trainer.precision, callbacks):
+                learner.use_blocks(experiment.trainer.clipping(), stop)
+            checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop)
+            fit(experiment, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
+            state = "finished"
+        except (Interrupted, KeyboardInterrupt, SystemExit):
+            state = "interrupted"
+            raise
+        except BaseException as error:
+            if rank is not None and is_lost_rank(error):
+                state = "interrupted"
+                raise Interrupted(
+                    f"{run.path}: one of its {rank.world_size} workers was lost; training again resumes it"
+                ) from error
+            run.mark_failed(error)
+            raise
+        finally:
+            result = conclude(experiment, run, state)
+            if tracker is not None:
+                tracker.finish(wandb_state(state, group), best=result.value, best_epoch=result.epoch)
+    return result
+
+
+def check_same_data(run: Run, dataset: Dataset) -> None:
+    """Raise DataError where data are not those that a run was trained on."""
+    trained_on = (run.about.get("data") or {}).get("digest")
+    if trained_on not in (None, dataset.digest):
+        raise DataError(
+            f"{run.path}: was trained on data {trained_on}, but '{dataset.name}' is now {dataset.digest}: "
+            "restore the old data or train again"
+        )
+
+
+def wandb_state(state: State, group: str | None) -> State:
+    """The state of the W&B run: an interrupted trial was stopped by its sweep.
+
+    After Ctrl-C it is uploaded again when the sweep resumes.
+    """
+    return "stopped" if group and state == "interrupted" else state
+
+
+def train_rank(experiment: Experiment, rank: DistributedRank, *, dataset: Dataset | None = None) -> None:
+    """The part of every rank but 0 in training a run: its shard of each batch. Writes nothing."""
+    torch.set_num_threads(experiment.trainer.num_threads)
+    kernels.tune_memory()
+    dataset = dataset or experiment.data.build()
+    fit(experiment, build(experiment, dataset), dataset, None, [RankCheckpoint()], False, rank)
+
+
+def fit(
+    experiment: Experiment,
+    learner: BlockLearner,
+    dataset: Dataset,
+    checkpoint: Path | None,
+    callbacks: list[Callback],
+    progress: bool,
+    rank: DistributedRank | None,
+) -> None:
+    """Lightning's fit, in one process or as one rank of several; rank 0 passes the checkpoint to resume from."""
+    blocks, learner.clipping = not learner.automatic_optimization, experiment.trainer.clipping()
+    with quiet(), rank.process_group(experiment.trainer.accelerator) if rank else nullcontext():
+        data = SequenceDataModule(dataset, experiment.data.batch_size, experiment.seed, experiment.data.augment,
+                                  blocks=blocks)  # fmt: skip
+        with explained_fit(checkpoint) as start:
+            batches = experiment.trainer.accumulate_grad_batches
+            trainer = build_trainer(experiment, [*callbacks, start], progress, rank,
+                                    len(data.train_dataloader()) if batches == "full" else batches)  # fmt: skip
+            with rank.broadcast_file(checkpoint) if rank else nullcontext(checkpoint) as path:
+                trainer.fit(learner, data, ckpt_path=path, weights_only=True)
+
+
+def check_machine(experiment: Experiment, dataset: Dataset) -> None:
+    """Raise ConfigError where the machine lacks the device, or the memory that the weights alone need."""
+    if experiment.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise ConfigError("trainer.accelerator: gpu: torch finds no GPU on this machine: set it to auto or cpu")
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        with torch.device("meta"):  # Nothing is allocated.
+            size = sum(p.numel() for p in build(experiment, dataset).parameters())
+    except RuntimeError as error:
+        if "overflow" not in str(error):
+            raise
+        size = sys.maxsize
+    needed = size * BYTES_PER_PARAMETER
+    if needed > total:
+        raise ConfigError(f"model: {size:,} parameters need {needed / 2**30:,.0f} GiB while they are trained, and this "
+                          f"machine has {total / 2**30:,.0f} GiB: make it smaller")  # fmt: skip
+
+
+def build(experiment: Experiment, dataset: Dataset) -> BlockLearner:
+    """Model, task, optimiser and schedule, with initial weights drawn from the experiment's seed."""
+    return build_from(experiment, dataset.info)
+
+
+def build_from(experiment: Experiment, info: DataInfo) -> BlockLearner:
+    """The same from the info of a data set, without its samples."""
+    torch.manual_seed(experiment.seed)
+    task = experiment.task.build(info)
+    model = experiment.model.build(info, task)
+    experiment.trainer.cut(model)
+    chosen = [(each.build(), each.places()) for each in experiment.regularizers]
+    hooks = [Regularizers(model, chosen)] if chosen else []
+    return BlockLearner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks,
+                        averaging=experiment.averaging.build())  # fmt: skip
+
+
+def build_trainer(
+    experiment: Experiment,
+    callbacks: list[Callback],
+    progress: bool,
+    rank: DistributedRank | None = None,
+    batches_of_step: int = 1,
+) -> pl.Trainer:
+    """Lightning's Trainer, without a logger or checkpoints, which `RunCheckpoint` writes."""
+    settings = experiment.trainer
+    if settings.patience is not None:
+        early_stopping = EarlyStopping(experiment.monitor, settings.min_delta, settings.patience, mode=experiment.mode,
+                                       check_on_train_epoch_end=False)  # fmt: skip
+        callbacks = [early_stopping, *callbacks]
+    if progress:
+        callbacks = [*callbacks, NotebookBar() if in_notebook() else TerminalBar()]
+    return pl.Trainer(
+        accelerator=settings.accelerator,
+        devices=1,
+        num_nodes=rank.world_size if rank else 1,
+        strategy=rank.strategy() if rank else "auto",
+        precision=settings.precision,
+        max_epochs=settings.max_epochs,
+        accumulate_grad_batches=batches_of_step,
+        callbacks=callbacks,
+        plugins=[InPlaceCheckpoints()],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=progress,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: BlockLearner, group: str | None) -> None:
+    """Write what is known before the first step into run.json: data, metric, model and device."""
+    run.describe(
+        data={"digest": dataset.digest, "info": asdict(dataset.info), "notes": dataset.notes},
+        monitor=experiment.monitor,
+        mode=experiment.mode,
+        parameters=sum(p.numel() for p in learner.model.parameters()),
+        hidden_size=learner.model.hidden_size,
+        code=CodeState.of_this_process().dump(),
+        device=experiment.trainer.device().type,
+        group=group,
+    )
+
+
+def conclude(experiment: Experiment, run: Run, state: State, reason: str | None = None) -> Result:
+    """The result, computed from the record and written into status.json.
+
+    Args:
+        reason: why the run was stopped.
+    """
+    rows = run.rows()
+    best: Row = {}
+    for row in rows:
+        value = row.get(experiment.monitor)
+        if finite(value) and better(value, best.get(experiment.monitor), experiment.mode):
+            best = row
+    seconds = rows[-1].get("seconds", 0.0) if rows else 0.0
+    value, epoch = best.get(experiment.monitor), best.get("epoch")
+    if state != "failed":
+        found = {"epoch": epoch, "value": value} if best else None
+        run.mark(state, reason=reason, epochs=len(rows), best=found, seconds=seconds)
+    return Result(
+        state, experiment.monitor, experiment.mode, value, epoch, len(rows), seconds, run.best_checkpoint, best
+    )
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's advertisements and lines about hardware; its warnings still show."""
+    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            # Batches come from memory in the training process: workers would only slow them down.
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
+            # Metrics are summed over the ranks already.
+            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+            # Lightning's own call of a torch function that torch is about to retire.
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
+            yield
+    finally:
+        logger.setLevel(level)
