@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from lstm_lab.tracking import Mode
     from lstm_lab.training.train import Result
 
-
 MAX_NAME = 200
 """Bytes of a folder's name: file systems take 255, and names are made of it."""
 

@@ -71,6 +71,7 @@ def test_importing_it_brings_in_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.slow
 def test_training_brings_in_neither_ray_nor_wandb(vowels_file):
     code = (
         "import sys, lstm_lab as lab; lab.train(sys.argv[1], wandb='disabled', progress=False);"
@@ -112,6 +113,7 @@ def test_a_run_from_a_file_with_overrides(vowels_file):
     assert again.metrics.equals(run.metrics)
 
 
+@pytest.mark.slow
 def test_it_equals_the_command(vowels_file, tmp_path):
     """One path: `lstm-lab train` and `lab.train` give the same rows."""
     run = lab.train(vowels_file, **QUIET)

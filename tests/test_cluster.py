@@ -137,6 +137,7 @@ def test_the_ray_cluster_file_fits_rays_schema():
 # --- dry run ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_what_would_be_started_and_creates_nothing(tmp_path, vowels, runs):
     path = write(
         tmp_path / "rates.yaml", vowels, space={"optimizer.lr": {"grid": [0.01, 0.02, 0.03]}}, seeds=[0, 1],

@@ -72,6 +72,7 @@ def same(ours, theirs):
         torch.testing.assert_close(value, weights[1][name], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_two_workers_equal_one(tmp_path, steady):
     same(trained(tmp_path / "two", steady, 2), trained(tmp_path / "one", steady))
 

@@ -56,6 +56,7 @@ def test_every_row_of_the_table_has_its_example_and_needs_one_file_or_two():
             assert re.fullmatch(re.escape(pattern).replace("NAME", r"\w+"), path), path
 
 
+@pytest.mark.slow
 def test_examples_are_listed_train_and_search(package, tmp_path):
     names = [name for example in EXAMPLES for name in re.findall(r'^class \w+\(.*name="(\w+)"', example.text, re.M)]
     assert len(names) == 8

@@ -316,7 +316,8 @@ def test_data_are_not_executed(tmp_path):
 def test_a_title_of_two_lines_is_one_comment(foreign):
     sweep = foreign.sweep.model_copy(update={"title": "a\nseed: 9\x1b[2J"})
     (won,) = foreign.trials()
-    summary.write_best(foreign, sweep, won, "val/loss")
+    (best,) = foreign.leaderboard()
+    summary.write_best(foreign, sweep, best, won)
     text = (foreign.path / files.BEST_EXPERIMENT).read_text()
     assert text.startswith("# a seed: 9\\x1b[2J\n# Trial t0000")
     assert config.load(foreign.path / files.BEST_EXPERIMENT)["seed"] == 0

@@ -20,8 +20,8 @@ def fuzzing(*words):
     return subprocess.run(command, cwd=HERE, capture_output=True, text=True, env=environment)
 
 
-def test_a_hundred_and_fifty_inputs_end_as_the_readme_says():
-    assert [str(failure) for failure in fuzz(1, range(150))] == []
+def test_sixty_inputs_end_as_the_readme_says():
+    assert [str(failure) for failure in fuzz(1, range(60))] == []
 
 
 @pytest.mark.slow

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import lstm_lab
 
 MY_CELL = '''
@@ -90,6 +92,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 def test_a_cell_is_one_file(tmp_path):
     tests = Path(__file__).parent
     shutil.copytree(Path(lstm_lab.__file__).parent, tmp_path / "lstm_lab", ignore=shutil.ignore_patterns("__pycache__"))

@@ -76,6 +76,7 @@ def check_layout(found, height=700):
             assert min(plot["width"], plot["height"]) > 150
 
 
+@pytest.mark.slow
 @needs_browser
 def test_a_page_can_be_read_filtered_and_sorted_and_loads_nothing(tmp_path):
     folder = with_examples(write_sweep(tmp_path / "vowels", draws=12), CLASSES)

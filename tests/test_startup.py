@@ -41,6 +41,7 @@ def test_training_loads_no_lazy_module(tmp_path):
     assert len((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_switched_off_nothing_is_lazy():
     code = """
 import torch._dynamo, scipy.signal
@@ -51,6 +52,7 @@ print(lazy, [type(each).__name__ for each in sys.meta_path if type(each).__name_
     assert run(code) == "['torch._dynamo', 'scipy.signal'] ['_LazyFinder']"
 
 
+@pytest.mark.slow
 def test_importing_the_package_leaves_other_imports_as_they_are():
     code = """
 import sys, lstm_lab.sweeps.store.dataframe, lstm_lab.sweeps.execution.driver, lstm_lab.training.train
@@ -61,6 +63,7 @@ print(changed, [name for name, module in sys.modules.items() if type(module).__n
     assert done.stdout.strip() == "[] []"
 
 
+@pytest.mark.slow
 def test_the_compiler_loads_and_works():
     code = """
 import torch, pytorch_lightning

@@ -98,7 +98,7 @@ def test_a_run_predicts_new_texts_without_its_data(trained, tmp_path):
 
 def test_a_run_on_a_published_data_set_reads_no_file(vowels, tmp_path):
     run = Run.create(tmp_path / "run", vowels.dump(), command="", job_type="")
-    run.describe(data={"digest": "0", "info": {"input_size": 12, "classes": ["a"]}})
+    train(vowels.with_overrides({"trainer.max_epochs": 1}), run)
     with pytest.raises(
         ConfigError,
         match=r"japanese_vowels' takes no new samples.*csv, csv_folder, csv_sequences, csv_text, csv_wide, csv_wide_",

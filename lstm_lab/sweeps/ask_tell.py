@@ -119,7 +119,11 @@ class AskTell:
         number, self._next = self._next, self._next + 1
         told, self._told = self._told, []
         overrides = self._searcher.ask(number)
-        self._pending += [self.folder.add_trial(number, repeat, overrides, told=told) for repeat in self.sweep.repeats]
+        version = self.folder.version
+        self._pending += [
+            self.folder.add_trial(number, repeat, overrides, told=told, version=version)
+            for repeat in self.sweep.repeats
+        ]
         return True
 
     def tell(self, trial: AskedTrial | str, value: float | Mapping[str, float], *, seconds: float = 0.0) -> None:

@@ -84,9 +84,10 @@ class CrossEntropy:
         self.gamma = gamma if loss == "focal" else None
         self.weights: Tensor | None = None
         K, counts = len(info.classes), info.counts
-        self.num_logits = 1 if loss == "binary_cross_entropy" else K
+        self.binary = loss == "binary_cross_entropy"
+        self.num_logits = 1 if self.binary else K
         """That a model predicts for a target."""
-        if self.num_logits == 1 and K != 2:
+        if self.binary and K != 2:
             raise ConfigError(f"task.loss: binary_cross_entropy is for two classes, and there are {K}: choose another")
         if isinstance(class_weights, tuple):
             if len(class_weights) != K:
@@ -99,7 +100,7 @@ class CrossEntropy:
 
     def class_logits(self, logits: Tensor) -> Tensor:
         """(..., num_logits) to (..., K): one logit z becomes (0, z), whose softmax is (1 - sigmoid(z), sigmoid(z))."""
-        return torch.cat([torch.zeros_like(logits), logits], -1) if self.num_logits == 1 else logits
+        return torch.cat([torch.zeros_like(logits), logits], -1) if self.binary else logits
 
     def __call__(self, logits: Tensor, y: Tensor) -> Tensor:
         weights = None if self.weights is None else self.weights.to(logits)
