@@ -13,6 +13,7 @@ from lstm_lab.config import ConfigError, Interrupted
 from lstm_lab.records import files, requests
 from lstm_lab.records.requests import Killed, Request, Requests
 from lstm_lab.records.run import Run
+from lstm_lab.sweeps.execution.callback import SweepStopper
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import NEVER_STARTED
 from lstm_lab.sweeps.view.requests import ask
@@ -126,6 +127,16 @@ def test_a_trial_that_waits_is_ended_at_once_and_a_stopped_sweep_confirms_nothin
     assert search.conclude() == f"stopped by ada@lab at {NOW}"
     assert folder.about["stopped"] == {"action": "stop", "by": "ada@lab", "at": NOW}
     assert {trial.state for trial in folder.trials()} == {"failed", "stopped"}
+
+
+def test_by_arrival_a_trial_is_stopped_at_its_next_report(tmp_path, demand):
+    search = phase(make(tmp_path, demand, order="arrival"))
+    for tune_id in ("a", "b"):
+        assert search.suggest(tune_id)
+    assert not search.end_trial("t0000", Request("stop", "ada@lab", NOW, "t0000"))
+    stopper = SweepStopper(search)
+    reports = [{"epoch": 0, "config": {"trial": trial}} for trial in ("t0000", "t0001")]  # Nested, as Tune has them.
+    assert [stopper("tune", report) for report in reports] == [True, False]
 
 
 @pytest.mark.slow

@@ -150,7 +150,8 @@ class SweepStopper(NotPickled, tune.Stopper):
     def __call__(self, trial_id: str, result: Row) -> bool:
         if "epoch" in result and AGAIN not in result:
             self.source.epoch_ended()
-        return self.stop_all() or str(result.get("config/trial")) in self.source.ends
+        # Tune hands the nested result to a stopper: `config` is what the trial was given.
+        return self.stop_all() or result.get("config", {}).get("trial") in self.source.ends
 
     def stop_all(self) -> bool:
         return self.source.interrupted.is_set() or self.source.is_exhausted()
