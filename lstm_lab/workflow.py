@@ -308,13 +308,10 @@ def best_run(path: Path) -> Run:
     Raises:
         ConfigError: neither, or no trial has a value.
     """
-    from lstm_lab.sweeps.store.record import is_sweep, read_sweep, trial_folder
+    from lstm_lab.sweeps.store.record import is_sweep, winner_folder
 
     if not is_sweep(path):
         if not Run(path).exists():
             raise no_record(path)
         return Run.open(path)
-    winner = read_sweep(path).winner
-    if winner is None:
-        raise ConfigError(f"{path}: has no best trial yet: no trial has a value")
-    return Run.open(trial_folder(path, winner.id))
+    return Run.open(winner_folder(path))

@@ -9,7 +9,7 @@ import pytest
 from test_ordered_phase import SPACE, Workers
 from test_sweep_budget import make
 
-from lstm_lab.config import ConfigError, DataError, to_yaml
+from lstm_lab.config import ConfigError, DataError, Notice, to_yaml
 from lstm_lab.data.preprocessing.cross_validation import Fold
 from lstm_lab.experiment import Experiment
 from lstm_lab.records import files
@@ -18,6 +18,7 @@ from lstm_lab.sweeps.ordering import Planned, VirtualClock
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.leaderboard import best_trial
+from lstm_lab.sweeps.store.record import winner_folder
 from lstm_lab.sweeps.store.summary import audit, write_best
 
 LABELS = np.array([0] * 12 + [1] * 9 + [2] * 3)
@@ -176,6 +177,8 @@ def test_the_mean_over_folds_decides_and_a_hopeless_fold_stops_the_rest_of_its_c
         assert any(each.state == "stopped" for each in earlier)
     assert audit(folder, "disabled")["runs"] == 0
     check_best(folder)
+    with pytest.warns(Notice, match=r"was trained on fold \d alone; .*best\.yaml"):
+        assert winner_folder(folder.path).parent == folder.path / "trials"
 
 
 def check_best(folder):

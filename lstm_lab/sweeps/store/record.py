@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lstm_lab.config import ConfigError, DataError, legacy
+from lstm_lab.config import ConfigError, DataError, Notice, legacy
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run, read_yaml
@@ -160,6 +161,25 @@ def read_sweep(folder: Path) -> SweepRecord:
         summary=summary,
         best_experiment=files.read_text(best) if summary and os.path.isfile(best) else None,
     )
+
+
+def winner_folder(folder: Path) -> Path:
+    """The run folder of a sweep's best trial; a notice says where that was trained on a fold alone.
+
+    Raises:
+        ConfigError: no trial has a value.
+    """
+    winner = read_sweep(folder).winner
+    if winner is None:
+        raise ConfigError(f"{folder}: has no best trial yet: no trial has a value")
+    if winner.fold is not None:
+        warnings.warn(
+            f"{folder}: its best trial {winner.id} was trained on fold {winner.fold} alone; for a model of the whole "
+            f"data: lstm-lab train {folder / files.BEST_EXPERIMENT}",
+            Notice,
+            stacklevel=3,
+        )
+    return trial_folder(folder, winner.id)
 
 
 def read_rows(path: Path, shape: type[Shape], upgrade: Callable[[Row], Row] = dict) -> list[Row]:
