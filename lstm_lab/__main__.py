@@ -116,7 +116,8 @@ def main() -> None:
     except Exception as error:
         if not isinstance(error, UsageError):
             raise
-        echo(f"lstm-lab: {error.format_message()}; see lstm-lab --help", err=True)
+        said = error.format_message().replace(": Value error, ", ": ").removesuffix(".")
+        echo(f"lstm-lab: {said}; see lstm-lab --help", err=True)
         code = 2
     sys.exit(code or 0)
 

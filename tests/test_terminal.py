@@ -76,3 +76,9 @@ def test_test_scores_of_several_seeds_are_their_mean():
     lines = printed(terminal.scores(scores.dump(), "Test split"), 80)
     assert lines[2].split()[:5] == ["mean", "of", "3", "seeds", "0.7000"]
     assert lines[3].split() == ["std", "over", "seeds", "0.2000"]
+
+
+def test_a_choice_that_does_not_exist_is_one_plain_line(lab):
+    code, _, err = lab("report", "runs/none", "--to", "xyz")
+    said = "Invalid value for '--to': 'xyz' is not one of 'html', 'markdown', 'json', 'wandb'"
+    assert (code, err.strip()) == (2, f"lstm-lab: {said}; see lstm-lab --help")
