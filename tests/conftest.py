@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from texts import corpus
+from wandb_stub import KEY, Stub
 
 from lstm_lab import kernels
 from lstm_lab.config import DataError
@@ -107,6 +108,25 @@ def engine():
 def needs_engine(engine):
     if not kernels.status().active:
         pytest.skip(kernels.status().reason)
+
+
+@pytest.fixture
+def no_client_is_left():
+    """W&B's clients that wait for another run are closed after the test."""
+    from lstm_lab.tracking import client
+
+    yield
+    client.close_idle_clients()
+
+
+@pytest.fixture
+def stub(monkeypatch, no_client_is_left):
+    """A server of W&B on this machine, with a key."""
+    with Stub() as found:
+        monkeypatch.setenv("WANDB_BASE_URL", found.url)
+        monkeypatch.setenv("WANDB_API_KEY", KEY)
+        yield found
+        assert found.unknown == []
 
 
 @pytest.fixture

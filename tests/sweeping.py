@@ -1,4 +1,4 @@
-"""A sweep on one thread, without Ray."""
+"""A sweep on one thread, without Ray; folders of sweeps as tests need them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from lstm_lab import config
 from lstm_lab.experiment import Experiment
 from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
+from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.training.train import train
@@ -37,3 +38,31 @@ def run_trials(folder, limit=99):
         trained.append((spec["trial"], before))
         source.trial_ended(spec["trial"])
     return trained
+
+
+class RayFolder:
+    """As much of a sweep's folder as `cluster` needs."""
+
+    def __init__(self, path):
+        self.path, self.about = path, {}
+
+    def describe(self, **info):
+        self.about.update(info)
+
+
+def ended_sweep(path, experiment, values):
+    """A sweep over learning rates, as if its trials had ended with these values."""
+    file = path.with_suffix(".yaml")
+    content = {"experiment": experiment.dump(), "space": {"optimizer.lr": {"choice": list(values)}}}
+    file.write_text(f"# Which rate?\n{config.to_yaml(content)}")
+    folder = SweepFolder.create(path, load_sweep(file))
+    for number, (rate, value) in enumerate(values.items()):
+        overrides = {"optimizer.lr": rate}
+        run = Run.create(
+            folder.run(folder.add_trial(number, Repeat(0), overrides)).path,
+            folder.sweep.experiment_for(overrides, 0).dump(),
+        )
+        run.describe(monitor=experiment.monitor, mode=experiment.mode)
+        run.append({"epoch": 0, experiment.monitor: value, "seconds": 1.0})
+        run.mark("finished")
+    return folder

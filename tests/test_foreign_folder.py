@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-import pickle
 
 import pytest
-import torch
 from pyarrow import fs
 
 from lstm_lab import config
@@ -25,7 +22,6 @@ from lstm_lab.sweeps.store.record import read_sweep
 from lstm_lab.sweeps.store.remote import Storage, node_folder, trial_storage
 from lstm_lab.sweeps.store.repair import repair
 from lstm_lab.tracking.tracker import Tracker, hyperparameter_history, wandb_id
-from lstm_lab.training.checkpointing import read_checkpoint
 from lstm_lab.workflow import run_sweep
 
 
@@ -272,45 +268,6 @@ def test_the_folder_of_a_node_is_private(tmp_path, monkeypatch):
     folder.parent.chmod(0o777)
     with pytest.raises(ConfigError, match="only this user can enter"):
         node_folder("s3://a b")
-
-
-# --- code -------------------------------------------------------------------------------------------------------------
-
-
-class Attack:
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return (os.mkdir, (str(self.path),))
-
-
-@pytest.mark.parametrize("write", [torch.save, lambda what, path: path.write_bytes(pickle.dumps(what))])
-def test_no_pickle_in_a_checkpoint_is_executed(write, tmp_path):
-    from lstm_lab.training.checkpointing import newest_checkpoint
-
-    run = Run(tmp_path / "run")
-    run.checkpoints.mkdir(parents=True)
-    write({"state_dict": {}, "callbacks": Attack(tmp_path / "pwned"), "learner": {}}, run.checkpoints / files.LAST)
-    with pytest.raises(DataError, match="incomplete or not ours"):
-        read_checkpoint(run.checkpoints / files.LAST)
-    with pytest.warns(UserWarning, match="incomplete or not ours"):
-        assert newest_checkpoint(run) == (None, 0)
-    assert not (tmp_path / "pwned").exists()
-
-
-def test_data_are_not_executed(tmp_path):
-    from lstm_lab.experiment import Experiment
-
-    script = tmp_path / "evil.py"
-    script.write_text(f"import os; os.mkdir({json.dumps(str(tmp_path / 'pwned'))})")
-    data = Experiment.of({
-        "data": {"name": "huggingface", "path": str(script), "text": "t", "label": "y"}, "task": "classify",
-        "model": {"embedding": {"dim": 4}},
-    }).data.build()  # fmt: skip
-    with pytest.raises(DataError, match="is a script"):
-        _ = data.info
-    assert not (tmp_path / "pwned").exists()
 
 
 def test_a_title_of_two_lines_is_one_comment(foreign):

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_arrays import trained
+from test_runs_of_arrays import trained
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data import Dataset, frame

@@ -166,7 +166,7 @@ def test_stack_equals_torch(name, Torch, num_layers, bidirectional, x):
 
 @each_cell
 def test_a_stack_carries_its_state_over_chunks(cell, x):
-    encoder = Encoder(Cell.members[cell].Config(), input_size=IN, hidden_size=H, num_layers=2).double()
+    encoder = Encoder(Cell.members[cell].Config(), input_size=3, hidden_size=4, num_layers=2).double()
     full = torch.full((B,), T)
     whole = encoder(x, full)
     first = encoder(x[:, :4], torch.full((B,), 4))
@@ -184,7 +184,7 @@ def test_a_state_is_refused_in_both_directions(x):
 
 @each_direction
 def test_one_direction_reads_forward_only(bidirectional, x):
-    encoder = Encoder(DEFAULT.cell, input_size=IN, hidden_size=H, num_layers=2, bidirectional=bidirectional).double()
+    encoder = Encoder(DEFAULT.cell, input_size=3, hidden_size=4, num_layers=2, bidirectional=bidirectional).double()
     x.requires_grad_()
     full = torch.full((B,), T)
     (gradient,) = torch.autograd.grad(encoder(x, full).outputs[:, 2].sum(), x)
@@ -291,3 +291,17 @@ def test_fields_without_effect_are_refused(change, message, vowels):
     with pytest.raises(ConfigError) as fault:
         vowels.with_overrides(change)
     assert message in str(fault.value)
+
+
+def test_the_defaults_draw_the_same_weights_as_before():
+    """The same parameter names and the same random draws."""
+    torch.manual_seed(0)
+    encoder = Encoder(SequenceModel.Config().cell, input_size=3, hidden_size=4, num_layers=2)
+    torch.manual_seed(0)
+    cells = [SequenceModel.Config().cell.build(size, 4) for size in (3, 4)]
+    expected = {
+        f"layers.{layer}.0.{key}": value for layer, cell in enumerate(cells) for key, value in cell.state_dict().items()
+    }
+    assert encoder.state_dict().keys() == expected.keys()
+    for key, value in encoder.state_dict().items():
+        assert torch.equal(value, expected[key])

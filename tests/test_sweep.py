@@ -22,6 +22,7 @@ import torch
 from local_cluster import command_line, descendants
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
+from sweeping import RayFolder, ended_sweep
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment, load_experiment
@@ -30,20 +31,9 @@ from lstm_lab.sweeps.execution import driver, execute_sweep, population
 from lstm_lab.sweeps.execution.callback import end_process
 from lstm_lab.sweeps.execution.ray_cluster import cluster
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
-from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.training.train import train
-
-
-class RayFolder:
-    """As much of a sweep's folder as `cluster` needs."""
-
-    def __init__(self, path):
-        self.path, self.about = path, {}
-
-    def describe(self, **info):
-        self.about.update(info)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -288,24 +278,6 @@ def test_a_population_keeps_its_lineage(tmp_path, vowels_experiment):
 
 
 # --- budget, warm start, confirmation ---------------------------------------------------------------------------------
-
-
-def ended_sweep(path, experiment, values):
-    """A sweep over learning rates, as if its trials had ended with these values."""
-    file = path.with_suffix(".yaml")
-    content = {"experiment": experiment.dump(), "space": {"optimizer.lr": {"choice": list(values)}}}
-    file.write_text(f"# Which rate?\n{config.to_yaml(content)}")
-    folder = SweepFolder.create(path, load_sweep(file))
-    for number, (rate, value) in enumerate(values.items()):
-        overrides = {"optimizer.lr": rate}
-        run = Run.create(
-            folder.run(folder.add_trial(number, Repeat(0), overrides)).path,
-            folder.sweep.experiment_for(overrides, 0).dump(),
-        )
-        run.describe(monitor=experiment.monitor, mode=experiment.mode)
-        run.append({"epoch": 0, experiment.monitor: value, "seconds": 1.0})
-        run.mark("finished")
-    return folder
 
 
 @pytest.mark.slow

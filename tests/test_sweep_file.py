@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
 from lstm_lab.config.validation import validate
-from lstm_lab.records.run_record import RunRecord
 from lstm_lab.sweeps.schedulers import Scheduler
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.space.search_space import SearchSpace
 from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.leaderboard import Trial, best_trial, leaderboard
 
-ROOT = Path(__file__).parent.parent
 SPACE = """
 space:
   model.cell: {grid: [lstm, gru]}
@@ -296,48 +290,6 @@ def test_every_scheduler_builds_one_of_tune(name):
         assert isinstance(found, TrialScheduler)
 
 
-# --- ranking ----------------------------------------------------------------------------------------------------------
-
-
-def trial(configuration, seed, value, state="finished"):
-    rows = [{"epoch": 1, "m": value, "seconds": 1.0}]
-    record = RunRecord(Path(), {"monitor": "m", "mode": "min", "parameters": 10}, state, None, rows)
-    return Trial(f"t{configuration}{seed}", configuration, seed, {"k": configuration}, state, None, record)
-
-
-values = st.floats(-100, 100)
-
-
-@settings(max_examples=50)
-@given(st.lists(st.lists(values, min_size=2, max_size=2), min_size=1, max_size=8), st.sampled_from(["min", "max"]))
-def test_the_leaderboard_is_sorted_by_the_mean_over_seeds(table, mode):
-    trials = [trial(p, s, value) for p, row in enumerate(table) for s, value in enumerate(row)]
-    ranked = leaderboard(trials, mode)
-    means = [row.mean for row in ranked]
-    assert means == sorted(means, reverse=mode == "max")
-    for row in ranked:
-        assert (row.mean, row.std, row.n) == (mean(table[row.number]), stdev(table[row.number]), 2)
-    best = best_trial(ranked, mode)
-    assert best.value == (max if mode == "max" else min)(table[ranked[0].number])
-
-
-def test_configurations_stopped_early_or_failed_rank_behind_completed_ones():
-    trials = [
-        trial(0, 0, 0.1, "stopped"), trial(0, 1, 0.1),
-        trial(1, 0, 0.5), trial(1, 1, 0.5),
-        trial(2, 0, None, "failed"), trial(2, 1, None, "failed"),
-    ]  # fmt: skip
-    ranked = leaderboard(trials, "min")
-    assert [row.number for row in ranked] == [1, 0, 2]
-    assert ranked[2].mean is None
-    assert best_trial(ranked, "min").configuration == 1
-    assert best_trial(leaderboard(trials[4:], "min"), "min") is None
-
-
-def test_one_seed_has_no_std():
-    assert leaderboard([trial(0, 0, 0.3)], "min")[0].std is None
-
-
 def test_a_sweep_folder_is_created_once_and_suggested_for_a_typo(tmp_path, sweep_file):
     found = load_sweep(sweep_file)
     folder = SweepFolder.create(tmp_path / "which-cell", found)
@@ -353,42 +305,3 @@ def test_the_grid_of_an_empty_space_is_one_configuration():
 
 
 # --- random streams ---------------------------------------------------------------------------------------------------
-
-FIRST_FIVE = [
-    ("lstm", 96, 0.0030874704960169963, 0.020486761968097345),
-    ("gru", 96, 0.0030874704960169963, 0.020486761968097345),
-    ("lstm", 64, 0.004902897128060851, 0.40045404344598606),
-    ("gru", 64, 0.004902897128060851, 0.40045404344598606),
-    ("lstm", 96, 0.0038222750967163883, 0.30064460311888297),
-]
-"""Cell, hidden size, learning rate and dropout of the first configurations of sweeps/vowels_cells.yaml."""
-FIRST_OF_HYPEROPT = [
-    ("lstm", 64, 0.0030709933141592686, 0.018888088833278638),
-    ("gru", 32, 0.004513397224144893, 0.43530043689634),
-    ("lstm", 64, 0.0029616619807123893, 0.12513083961689436),
-]
-
-
-def first_configurations(searcher, count):
-    found = [searcher.ask(number) for number in range(count)]
-    keys = ("model.cell", "model.hidden_size", "optimizer.lr", "model.dropout.output")
-    return [tuple(overrides[key] for key in keys) for overrides in found]
-
-
-def test_a_shipped_sweep_draws_the_configurations_it_always_drew(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    sweep = load_sweep("sweeps/vowels_cells.yaml")
-    searcher = sweep.build_searcher()
-    searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
-    for found, expected in zip(first_configurations(searcher, 5), FIRST_FIVE, strict=True):
-        assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))
-
-
-def test_hyperopt_draws_the_configurations_it_always_drew(monkeypatch):
-    monkeypatch.chdir(ROOT)
-    pytest.importorskip("hyperopt")
-    sweep = load_sweep("sweeps/vowels_cells.yaml", ["space.model.cell={choice: [lstm, gru]}", "searcher=hyperopt"])
-    searcher = sweep.build_searcher()
-    searcher.setup(sweep.search_space, sweep.num_samples, sweep.seed, sweep.base.mode)
-    for found, expected in zip(first_configurations(searcher, 3), FIRST_OF_HYPEROPT, strict=True):
-        assert found == (*expected[:2], *(pytest.approx(value, rel=1e-12) for value in expected[2:]))

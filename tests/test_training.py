@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import resource
 import threading
 
@@ -12,12 +11,10 @@ import torch
 from interruption import StopAt
 from packaging.version import Version
 
-from lstm_lab import tracking
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.experiment import Experiment
 from lstm_lab.records.run import MEASURED, Run
-from lstm_lab.tracking import client
 from lstm_lab.training.checkpointing import newest_checkpoint
 from lstm_lab.training.learner import Diverged
 from lstm_lab.training.train import train
@@ -313,26 +310,3 @@ def test_stop_is_a_threading_event(tmp_path, vowels):
     with pytest.raises(Interrupted):
         train(vowels, run, stop=stop, on_epoch=lambda row: stop.set())
     assert len(run.rows()) == 1
-
-
-def test_a_failing_wandb_does_not_stop_training(tmp_path, vowels, monkeypatch):
-    (tmp_path / "broken").mkdir()
-    (tmp_path / "broken" / "wandb.py").write_text("raise RuntimeError('out of order')")
-    monkeypatch.setattr(client, "_environment", lambda: {**os.environ, "PYTHONPATH": str(tmp_path / "broken")})
-    run = start(tmp_path / "run", vowels)
-    with pytest.warns(UserWarning, match="out of order"):
-        assert train(vowels, run, wandb="offline").state == "finished"
-    assert run.about["wandb"]["ended"] is False
-    assert len(run.rows()) == 4
-
-
-def test_a_wandb_run_left_open_by_a_kill_is_uploaded_again(tmp_path, vowels, monkeypatch):
-    monkeypatch.delenv("WANDB_SERVICE", raising=False)
-    run = start(tmp_path / "run", vowels)
-    train(vowels, run, wandb="offline")
-    run.describe(wandb={**run.about["wandb"], "ended": False})
-    tracking.rewrite(run, mode="offline")
-    assert tracking.is_complete(run)
-    assert len(list((run.path / "wandb").glob("offline-run-*"))) == 1
-    # Processes started from here must not share a service: a run killed in one would block its id in all.
-    assert "WANDB_SERVICE" not in os.environ
