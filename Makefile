@@ -34,7 +34,7 @@ test: $(READY) ## The tests and the checks, seven to eight minutes on two cores
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-all: $(READY) ## The slow tests too, and those for a GPU where there is one; measures coverage
-	@$(BIN)/python -m pytest -m '' --cov --cov-report=term:skip-covered
+	@$(BIN)/python -m pytest -m '' -n 2 --dist loadfile --cov --cov-report=term:skip-covered
 
 fuzz: $(READY) ## 5,000 random inputs for the command: make fuzz N=5000 SEED=0; one of them again: make fuzz ONLY=17
 	@cd tests && ../$(BIN)/python -m fuzzing --number $(or $(N),5000) --seed $(or $(SEED),0) $(if $(ONLY),--only $(ONLY))

@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -55,5 +56,5 @@ def run(folder: Path, page: Path, *flags: str) -> str:
     return subprocess.run(
         [CHROMIUM, *FLAGS, f"--user-data-dir={folder / 'profile'}", *flags, "--window-size=1400,1000",
          page.resolve().as_uri()],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=HUNG, check=True,
     ).stdout  # fmt: skip

@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+from hung import HUNG
+
 HERE, THERE = "10.213.7.1", "10.213.7.2"
 STRANGER = """
 import sys
@@ -74,7 +76,7 @@ def main() -> None:
                 for way, (mode, token) in ways.items():
                     environment = {**os.environ, "RAY_AUTH_MODE": mode, "RAY_AUTH_TOKEN_PATH": token}
                     command = ["nsenter", "-t", str(other.pid), "-n", sys.executable, "-c", STRANGER, f"{HERE}:{port}"]
-                    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+                    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HUNG)
                     print(f"{way}: {done.stdout.strip() or done.stderr}")
     finally:
         other.kill()

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 from local_cluster import LocalCluster, command_line, descendants
 
 from lstm_lab import config
@@ -79,7 +80,7 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
     path = tmp_path / "rates.yaml"
     path.write_text(f"# Which rate?\n{config.to_yaml(content)}")
     undisturbed = lab("sweep", path, "--name", "undisturbed", cwd=tmp_path)
-    out, _ = undisturbed.communicate(timeout=900)
+    out, _ = undisturbed.communicate(timeout=HUNG)
     assert undisturbed.returncode == 0, out
 
     nodes, killed, began = LocalCluster(tmp_path / "nodes"), [], time.monotonic()
@@ -103,7 +104,7 @@ def test_whatever_is_killed_every_trial_is_accounted_for(tmp_path, vowels):
             if driver.returncode != -signal.SIGKILL:
                 break
         assert driver.returncode == 0, said[-1]
-        end = time.monotonic() + 10
+        end = time.monotonic() + HUNG
         while busy(nodes) and time.monotonic() < end:
             time.sleep(0.2)
         assert not busy(nodes)
@@ -146,17 +147,17 @@ def test_when_the_head_is_lost_the_driver_prints_the_command_that_resumes(tmp_pa
     nodes.start(nodes=2, cpus=1)
     driver = lab("sweep", "rates.yaml", "--name", "lost", "--address", nodes.address, cwd=tmp_path, **nodes.environment)
     try:
-        end = time.monotonic() + 90
+        end = time.monotonic() + HUNG
         while not list(folder.path.glob("trials/*/metrics.jsonl")) and time.monotonic() < end:
             time.sleep(0.2)
         nodes.kill_node(0)
-        out, _ = driver.communicate(timeout=120)
+        out, _ = driver.communicate(timeout=HUNG)
         assert driver.returncode == 130, out
         assert f"is gone; resume with: lstm-lab resume {folder.path} --address {nodes.address}" in out
         nodes.kill_node(1)
         nodes.start_node(0)
         driver = lab("resume", folder.path, "--address", nodes.address, cwd=tmp_path, **nodes.environment)
-        out, _ = driver.communicate(timeout=300)
+        out, _ = driver.communicate(timeout=HUNG)
         assert driver.returncode == 0, out
     finally:
         if driver.poll() is None:

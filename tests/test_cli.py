@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 
 from lstm_lab import config
 from lstm_lab.records.run import Run
@@ -205,11 +206,11 @@ def test_ctrl_c_saves_and_prints_the_command_that_goes_on(tmp_path, vowels, runs
     )  # fmt: skip
     try:
         rows = runs / "long" / "metrics.jsonl"
-        end = time.monotonic() + 120
+        end = time.monotonic() + HUNG
         while not (rows.exists() and rows.read_text().count("\n") > 3) and time.monotonic() < end:
             time.sleep(0.02)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=HUNG)
     finally:
         process.kill()
     assert process.returncode == 130

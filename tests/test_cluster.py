@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import local_cluster
 import pytest
+from hung import HUNG
 from local_cluster import LocalCluster
 
 from lstm_lab import config
@@ -39,7 +40,7 @@ def test_a_dry_run_prints_what_would_be_started_and_creates_nothing(tmp_path, vo
         "import sys; from lstm_lab.__main__ import app; "
         f"app(['sweep', {str(path)!r}, '--dry-run'], standalone_mode=False); sys.exit('ray' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HUNG)
     assert "trials     6: 3 configurations x 2 seeds, at most 4 epochs each" in done.stdout
     assert "resources  0.25 CPUs for each of 2 workers per trial" in done.stdout
     assert f"at once    {min(6, 2 * (os.cpu_count() or 1))}, on {os.cpu_count()} CPUs" in done.stdout
@@ -164,7 +165,7 @@ def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_running(tmp_path, vowels
         def lab(*words, **more):
             return subprocess.run(
                 [sys.executable, "-m", "lstm_lab", *map(str, words), "--wandb", "disabled", "--address", "auto"],
-                cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True, timeout=200,
+                cwd=tmp_path, env={**environment, **more}, capture_output=True, text=True, timeout=HUNG,
             )  # fmt: skip
 
         done = lab("sweep", path, "--name", "rates")
@@ -251,7 +252,7 @@ def test_a_sweep_whose_trials_write_to_a_uri_is_the_same_sweep(tmp_path, vowels)
         done = subprocess.run(
             [sys.executable, "-m", "lstm_lab", "sweep", path, "--name", name, "--wandb", "disabled", *more],
             cwd=tmp_path, env={**os.environ, "LSTM_LAB_RUNS": str(tmp_path / "runs")},
-            capture_output=True, text=True, timeout=300,
+            capture_output=True, text=True, timeout=HUNG,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
     here, there = (SweepFolder(tmp_path / "runs" / name) for name in ("here", "there"))

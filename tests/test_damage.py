@@ -5,8 +5,10 @@ docs/damage.md is this table; `python tests/test_damage.py` writes it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import re
 import resource
 import shutil
@@ -17,6 +19,7 @@ from pathlib import Path
 
 import pytest
 from damages import DAMAGE, EPOCHS, REFUSED
+from hung import HUNG
 from sweeping import run_trials, write
 
 from lstm_lab.config import ConfigError
@@ -100,6 +103,32 @@ def test_a_damaged_sweep_goes_on_and_loses_nothing_that_was_finished(what, whole
     assert content["trials"] == {"total": 4, "finished": 4, "stopped": 0, "failed": 0}
 
 
+IMPOSSIBLE = {"about.json is torn", "sweep.yaml is gone", "sweep.yaml is empty"}
+"""Of these, no two at once: nothing would say any more what was asked."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(25))
+def test_two_damages_at_once_lose_nothing_either(seed, whole, undisturbed, tmp_path):
+    rng = random.Random(seed)
+    folder = copy(whole, tmp_path)
+    done: list[str] = []
+    while len(done) < 2:
+        what = rng.choice(sorted(DAMAGE))
+        if what not in done and not (IMPOSSIBLE.issuperset(done) and done and what in IMPOSSIBLE):
+            # What the first has taken away, the second cannot damage.
+            with contextlib.suppress(OSError, IndexError):
+                DAMAGE[what][0](folder)
+                done.append(what)
+    repair(folder.path)
+    assert repair(folder.path) == [], f"mended is mended: {done}"
+    folder = SweepFolder.open(folder.path)
+    run_trials(folder)
+    assert {trial.id: trial.state for trial in folder.trials()} == dict.fromkeys(undisturbed, "finished"), done
+    for trial, losses in undisturbed.items():
+        assert [row["val/loss"] for row in folder.run(trial).rows()] == losses, done
+
+
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_cannot_be_mended_is_refused_and_left_as_it_is(what, whole, tmp_path):
     do, says = REFUSED[what]
@@ -160,7 +189,7 @@ def test_a_read_only_folder_is_refused_in_a_line(whole, tmp_path):
     for path in (folder.path, folder.path / "lock"):
         path.chmod(0o555 if path.is_dir() else 0o444)
     try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=HUNG)
     finally:
         folder.path.chmod(0o755)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr

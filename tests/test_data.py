@@ -10,6 +10,7 @@ from itertools import chain, islice
 import numpy as np
 import pytest
 import torch
+from hung import HUNG
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -183,7 +184,7 @@ def test_a_process_that_finds_the_vowels_in_the_cache_imports_no_reader_and_has_
         "import sys; from lstm_lab.data.sources.japanese_vowels import JapaneseVowels as J; d = J(batch_size=16); "
         "print((d.info, d.digest)); sys.exit(bool({'aeon', 'sklearn'} & sys.modules.keys()))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HUNG)
     assert done.stdout.strip() == str(known)
 
 

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,7 +20,7 @@ def test_the_demo_prints_the_tables_of_the_readme(tmp_path):
     shown = (ROOT / "README.md").read_text(encoding="utf-8").split("```text\n")[1].split("```")[0]
     printed = subprocess.run(
         [sys.executable, "-m", "lstm_lab", "sweep", "sweeps/vowels_cells.yaml", "sweeps/demand_cells.yaml", "--test"],
-        cwd=ROOT, capture_output=True, text=True, check=True, timeout=900,
+        cwd=ROOT, capture_output=True, text=True, check=True, timeout=HUNG,
         env={**os.environ, "LSTM_LAB_RUNS": str(tmp_path), "WANDB_MODE": "offline", "COLUMNS": "80"},
     ).stdout  # fmt: skip
     lines = {re.sub(r"; \d+ s$", "; ...", line.rstrip()) for line in printed.splitlines()}

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import torch
+from hung import HUNG
 from shops import SHOPS
 
 from lstm_lab.config import Interrupted
@@ -51,7 +52,7 @@ def trained(folder, experiment, count=1, **more):
         train(experiment, run, rank=rank, **more)
     finally:
         for other in others:
-            other.join(60)
+            other.join(HUNG)
             assert other.exitcode == 0
     return run
 

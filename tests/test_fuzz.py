@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from fuzzing.engine import EXIT_CODES, run_command
+from fuzzing.engine import EXIT_CODES, Hang, run_command, time_limit
 from fuzzing.inputs import GENERATORS, fuzz
 
 HERE = Path(__file__).parent
@@ -58,6 +60,13 @@ def test_what_is_wrong_with_a_command_is_found(monkeypatch, tmp_path):
     assert ends(raises(SystemExit(7))) == "exit code 7"
     assert ends(raises(SystemExit(3))).startswith("exit code 3, but the error is not one last line")
     assert ends(lambda *_: print("Traceback (most recent call last):") or "page").startswith("a traceback is printed")
+
+
+def test_what_does_not_end_is_found_by_what_it_computes():
+    with pytest.raises(Hang), time_limit(0.05):
+        sum(itertools.repeat(0))
+    with time_limit(0.05):
+        time.sleep(0.2)
 
 
 def test_an_input_is_drawn_from_the_seed_and_its_index_alone(tmp_path, monkeypatch):

@@ -12,6 +12,7 @@ from http.client import HTTPConnection
 
 import pytest
 from browser import CHROMIUM, FLAGS, inspect_pages, needs_browser
+from hung import HUNG
 from markupsafe import Markup
 from test_watch import folder, trial
 
@@ -124,7 +125,7 @@ def test_the_page_in_a_browser(folder, serve, tmp_path, dark):
     with folder.lock(), running[0].lock(), running[1].lock():
         subprocess.run(
             [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", server.url],
-            capture_output=True, text=True, timeout=120, check=True,
+            capture_output=True, text=True, timeout=HUNG, check=True,
         )  # fmt: skip
         _, page = ask(server, "GET", f"/{server.token}/")
     assert [row["trial"] for row in files.read_jsonl(folder.path / files.REQUESTS)] == ["t0003"]
@@ -142,5 +143,5 @@ def test_ctrl_c_ends_it(folder):
     )  # fmt: skip
     assert process.stdout.readline().startswith("http://127.0.0.1:")
     os.kill(process.pid, signal.SIGINT)
-    assert process.wait(timeout=60) == 130
+    assert process.wait(timeout=HUNG) == 130
     assert "Traceback" not in process.stderr.read()

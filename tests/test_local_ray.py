@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 
 from lstm_lab.config import ConfigError
 from lstm_lab.sweeps.execution import ray_environment, scratch
@@ -65,7 +66,7 @@ def test_nobody_at_another_address_gets_in_without_the_token(tmp_path):
         pytest.skip(f"no network namespace can be made here: {tried.stderr.strip()}")
     done = subprocess.run(
         ["unshare", "-rn", "--fork", "--kill-child", sys.executable, NAMESPACE], cwd=tmp_path,
-        env={**os.environ, "RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True, timeout=300,
+        env={**os.environ, "RAY_AUTH_MODE": "disabled"}, capture_output=True, text=True, timeout=HUNG,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["scratch 700", "with the token: let in", "without it: refused"]

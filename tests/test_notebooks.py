@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "examples").glob("*.ipynb"))
@@ -33,7 +34,7 @@ def test_a_notebook_runs(path, tmp_path, monkeypatch):
     (kernel / "kernel.json").write_text(json.dumps({**spec, "language": "python"}))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
     notebook = nbformat.read(path, as_version=4)
-    client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(tmp_path)}})
+    client = nbclient.NotebookClient(notebook, timeout=HUNG, resources={"metadata": {"path": str(tmp_path)}})
     client.execute()
     shown = [cell for cell in notebook.cells if cell.get("outputs")]
     assert len(shown) >= 3

@@ -6,6 +6,7 @@ import os
 import signal
 
 import pytest
+from hung import HUNG
 from test_sweep_killed import alive, children, lab, title, wait_for, write_sweep
 
 from lstm_lab.records import files
@@ -69,7 +70,7 @@ def run(lab, tmp_path, path, name, cpus, kill):
         wait_for(lambda: workers.extend(pid for pid in children(process.pid) if "Trainable" in title(pid)) or workers)
         wait_for(lambda: epochs(folder) >= 4)
         os.kill(workers[0], signal.SIGKILL)
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 0, out + err
     return record(folder)
 

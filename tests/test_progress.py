@@ -10,6 +10,7 @@ import types
 
 import pytest
 from conftest import VOWELS
+from hung import HUNG
 
 import lstm_lab as lab
 import lstm_lab.display.progress
@@ -99,7 +100,7 @@ def test_a_real_kernel_shows_the_bar(runs):
     pytest.importorskip("ipykernel")
     code = f"import lstm_lab as lab\nrun = lab.train(lab.Experiment.of({SMALL.dump()!r}), wandb='disabled')"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
-    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    nbclient.NotebookClient(notebook, timeout=HUNG, kernel_name="python3").execute()
     (output,) = notebook.cells[0].outputs
     assert "epoch 2/2" in output.data["text/plain"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
+from hung import HUNG
 from test_ordered_phase import EPOCHS, SPACE, SWEEPS, Workers, record
 from test_sweep_budget import make, phase
 from test_sweep_killed import lab, wait_for, write_sweep
@@ -142,7 +143,7 @@ def test_by_arrival_a_trial_is_stopped_at_its_next_report(tmp_path, demand):
 @pytest.mark.slow
 @pytest.mark.parametrize("order", ["virtual", "arrival"])
 def test_hands_on_while_it_runs(lab, tmp_path, vowels, order):
-    experiment = vowels.with_overrides({"trainer.max_epochs": 2000, "trainer.patience": None})
+    experiment = vowels.with_overrides({"trainer.max_epochs": 100_000, "trainer.patience": None})
     path = write_sweep(
         tmp_path / "s.yaml", experiment, space={"optimizer.lr": {"loguniform": [1e-3, 3e-2]}}, num_samples=3,
         order=order,
@@ -153,17 +154,14 @@ def test_hands_on_while_it_runs(lab, tmp_path, vowels, order):
     def trains(*trials):
         return lambda: process.poll() is not None or all(folder.run(trial).rows() for trial in trials)
 
-    def said(*words):
-        out, err = lab(*words).communicate(timeout=120)
-        assert not err, err
-        return out
-
     wait_for(trains("t0000", "t0001", "t0002"))
-    assert "t0001 asked to stop" in said("stop", folder.path, "t0001")
-    assert "t0002 asked to kill" in said("kill", folder.path / "trials/t0002")
+    out, err = lab("stop", folder.path, "t0001").communicate(timeout=HUNG)
+    assert not err, err
+    assert "t0001 asked to stop" in out
+    assert "t0002 asked to kill" in ask(folder.path / "trials/t0002", "kill")
     wait_for(lambda: process.poll() is not None or len(folder.events()) == 2)
-    assert "asked to pause" in said("pause", folder.path)
-    _, err = process.communicate(timeout=120)
+    assert "asked to pause" in ask(folder.path, "pause")
+    _, err = process.communicate(timeout=HUNG)
     assert process.returncode == 130
     assert "paused by " in err
     states = {trial.id: trial.state for trial in folder.trials()}
@@ -171,8 +169,8 @@ def test_hands_on_while_it_runs(lab, tmp_path, vowels, order):
     process = lab("resume", folder.path)
     before = len(folder.run("t0000").rows())
     wait_for(lambda: process.poll() is not None or len(folder.run("t0000").rows()) > before)
-    said("stop", folder.path)
-    out, err = process.communicate(timeout=120)
+    ask(folder.path, "stop")
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 4, err  # One trial was killed.
     assert "the search has ended: stopped by " in out
     assert {trial.state for trial in folder.trials()} == {"stopped", "failed"}

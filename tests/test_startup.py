@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+from hung import HUNG
 
 
 def run(code, **environment):
@@ -15,7 +16,7 @@ def run(code, **environment):
     start = "from lstm_lab.startup import lazy_imports; lazy_imports.install(); import sys\n"
     done = subprocess.run(
         [sys.executable, "-c", start + code],
-        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **environment},
+        capture_output=True, text=True, timeout=HUNG, check=False, env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip().splitlines()[-1]
@@ -59,7 +60,7 @@ import sys, lstm_lab.sweeps.store.dataframe, lstm_lab.sweeps.execution.driver, l
 changed = [type(each).__name__ for each in sys.meta_path if type(each).__module__ == "lstm_lab.startup.lazy_imports"]
 print(changed, [name for name, module in sys.modules.items() if type(module).__name__ == "LazyModule"])
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HUNG, check=True)
     assert done.stdout.strip() == "[] []"
 
 
@@ -185,7 +186,7 @@ def sweep(tmp_path, vowels, code, **environment):
     (tmp_path / "rates.yaml").write_text(f"# Which rate?\n{config.to_yaml(content)}")
     done = subprocess.run(
         [sys.executable, "-c", SWEEP.replace("BREAK", code)], cwd=tmp_path, capture_output=True, text=True,
-        timeout=300, check=False, env={**os.environ, **environment},
+        timeout=HUNG, check=False, env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     return json.loads(done.stdout.strip().splitlines()[-1])

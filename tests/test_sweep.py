@@ -19,6 +19,7 @@ from types import SimpleNamespace
 import pytest
 import ray
 import torch
+from hung import HUNG
 from local_cluster import command_line, descendants
 from ray.tune.schedulers import FIFOScheduler
 from rich.console import Console
@@ -120,7 +121,7 @@ def inspect(directory):
     """The records of an offline run by type, as W&B's own reader prints them."""
     output = subprocess.run(
         [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(directory)],
-        capture_output=True, text=True, timeout=60, check=True,
+        capture_output=True, text=True, timeout=HUNG, check=True,
     ).stdout  # fmt: skip
     records = {}
     for line in output.splitlines():

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -237,4 +238,4 @@ def test_importing_the_package_brings_in_neither_pandas_nor_torch():
     import sys
 
     code = "import sys, lstm_lab; lstm_lab.load_sweep; sys.exit(bool({'pandas', 'torch', 'ray'} & set(sys.modules)))"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=HUNG)

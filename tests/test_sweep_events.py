@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from hung import HUNG
 from test_sweep_killed import lab, write_sweep
 from test_watch import folder, trial
 
@@ -53,7 +54,7 @@ def test_standard_output_has_events_and_nothing_else(lab, tmp_path, vowels):
     experiment = vowels.with_overrides({"trainer.max_epochs": 2})
     path = write_sweep(tmp_path / "s.yaml", experiment, space={"optimizer.lr": {"grid": [0.003, 0.01]}})
     process = lab("sweep", path, "--name", "s", "--json", "--test")
-    out, err = process.communicate(timeout=400)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 0, err
     events = [json.loads(line) for line in out.splitlines()]
     kinds = [event["event"] for event in events]

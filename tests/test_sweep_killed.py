@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
@@ -64,7 +65,7 @@ def test_failed_trials_do_not_stop_a_sweep(lab, tmp_path, vowels_experiment):
     )
     path = write_sweep(tmp_path / "risky.yaml", experiment, space={"optimizer.lr": {"grid": [0.1, 1e38, 0.2]}})
     process = lab("sweep", path, "--name", "risky")
-    out, err = process.communicate(timeout=400)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 4, err
     assert "Traceback" not in out + err
     content = json.loads((tmp_path / "runs/risky/summary.json").read_text())
@@ -81,7 +82,7 @@ def test_failed_trials_do_not_stop_a_sweep(lab, tmp_path, vowels_experiment):
     wait_for(lambda: not [pid for pid in Path("/proc").iterdir() if pid.name.isdigit() and scratch in title(pid.name)])
 
 
-def wait_for(condition, seconds=120):
+def wait_for(condition, seconds=HUNG):
     """Wait until a condition holds; it depends on a real process."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -144,7 +145,7 @@ def test_a_sweep_that_was_killed_and_interrupted_ends_as_an_undisturbed_one(lab,
     reached = epochs()
     wait_for(lambda: epochs() >= reached + 30)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=HUNG)
     assert process.returncode == 130, err
     assert (
         err.strip() == f"lstm-lab: interrupted; resume with: lstm-lab resume {folder.path.relative_to(tmp_path)}"
@@ -160,7 +161,7 @@ def test_a_sweep_that_was_killed_and_interrupted_ends_as_an_undisturbed_one(lab,
     wait_for(lambda: not any(map(alive, below)))
 
     process = lab("resume", folder.path)
-    out, err = process.communicate(timeout=240)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 0, out + err
     trials = folder.trials()
     assert [trial.state for trial in trials] == ["finished"] * 8

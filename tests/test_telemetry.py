@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 
 from lstm_lab.tracking.client import _environment
 
@@ -52,7 +53,7 @@ def test_a_sweep_connects_to_no_other_machine(tmp_path):
     done = subprocess.run(
         [STRACE, "-f", "-qq", "-s", "16", "-e", "trace=connect,close,sendto,sendmsg,sendmmsg", "-o", "trace",
          sys.executable, "-m", "lstm_lab", *words, "--wandb", "offline"],
-        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=600,
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=HUNG,
         env={**os.environ, "LSTM_LAB_RUNS": str(tmp_path / "runs"), "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from hung import HUNG
 from wandb_runs import MAX_SECONDS, record, row, same, timed
 from wandb_stub import KEY
 
@@ -108,7 +109,7 @@ def killed_and_synced(stub, runs, many, seed):
         started = {
             number: subprocess.Popen([sys.executable, "-c", TRAINING, str(found[number].path), "25"]) for number in now
         }
-        end = time.monotonic() + 60
+        end = time.monotonic() + HUNG
         while not all(len(found[number].rows()) > 3 or started[number].poll() is not None for number in now):
             assert time.monotonic() < end
             time.sleep(0.02)
@@ -116,7 +117,7 @@ def killed_and_synced(stub, runs, many, seed):
             if random_.random() < 0.7:
                 time.sleep(random_.uniform(0, 0.5))
                 process.send_signal(signal.SIGKILL)
-            process.wait(timeout=60)
+            process.wait(timeout=HUNG)
             left[number] -= 1
             if not left[number] or process.returncode == 0:
                 del left[number]
@@ -177,7 +178,7 @@ def test_a_server_that_hangs_in_the_middle_loses_nothing(stub, tmp_path):
     tracker = tracking.Tracker(run, mode="online")
     run.append(row(0))
     tracker.log(row(0))
-    end = time.monotonic() + 20
+    end = time.monotonic() + HUNG
     while not stub.runs and time.monotonic() < end:
         time.sleep(0.02)
     stub.hang.set()
@@ -226,7 +227,7 @@ print(json.dumps({"seconds": seconds, "warned": warned, "rows": len(run.rows()),
 def test_a_full_disk_below_wandb_costs_no_row_and_is_not_waited_for(tmp_path):
     done = subprocess.run(
         ["unshare", "-rm", sys.executable, "-c", FULL, str(tmp_path), str(Path(__file__).parent)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=HUNG, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout.splitlines()[-1])
@@ -240,7 +241,7 @@ def test_the_writer_ends_the_wandb_run_of_a_killed_training(stub, runs):
     run = record(runs / "run", 0, "running")
     script = TRAINING.replace('mode="offline"', 'mode="online"').replace("sleep(0.06)", "sleep(0.2)")
     process = subprocess.Popen([sys.executable, "-c", script, str(run.path), "200"])
-    end = time.monotonic() + 30
+    end = time.monotonic() + HUNG
     while len(run.rows()) < 3 and time.monotonic() < end:
         time.sleep(0.05)
     process.kill()

@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 
+from hung import HUNG
+
 
 def test_temporary_files_of_a_killed_writer_are_removed_by_the_next(tmp_path):
     command, home = [sys.executable, "-m", "lstm_lab.tracking.writer"], tmp_path / f"lstm-lab-wandb-{os.getuid()}"
@@ -20,9 +22,9 @@ def test_temporary_files_of_a_killed_writer_are_removed_by_the_next(tmp_path):
         first.stdin.flush()
         assert json.loads(first.stdout.readline())["error"] is None
         (held,) = home.iterdir()
-        subprocess.run(command, input="", env=environment, text=True, check=True, timeout=60)
+        subprocess.run(command, input="", env=environment, text=True, check=True, timeout=HUNG)
         assert list(home.iterdir()) == [held]
         os.killpg(first.pid, signal.SIGKILL)
-    subprocess.run(command, input="", env=environment, text=True, check=True, timeout=60)
+    subprocess.run(command, input="", env=environment, text=True, check=True, timeout=HUNG)
     assert not list(home.iterdir())
     assert not list(tmp_path.glob("tmp*"))

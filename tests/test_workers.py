@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from hung import HUNG
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError
@@ -168,7 +169,7 @@ def test_a_trial_that_hangs_fails_and_the_others_finish(lab, tmp_path, vowels):
     )  # fmt: skip
     folder = SweepFolder(tmp_path / "runs" / "rates")
     process = lab("sweep", path, "--name", "rates")
-    end = time.monotonic() + 300
+    end = time.monotonic() + HUNG
     stopped = None
     while stopped is None and time.monotonic() < end:
         time.sleep(0.1)
@@ -182,7 +183,7 @@ def test_a_trial_that_hangs_fails_and_the_others_finish(lab, tmp_path, vowels):
                 os.kill(pid, signal.SIGSTOP)
                 stopped = pid
     assert stopped, process.poll()
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=HUNG)
     assert process.returncode == 4, out + err
     states = {trial.id: (trial.state, trial.reason) for trial in folder.trials()}
     assert states.pop("t0000") == ("failed", "hung: no epoch for 10 s (timeout)")
