@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from lstm_lab.config import ConfigError
 from lstm_lab.records.files import Row
 from lstm_lab.records.scores import Scores
 from lstm_lab.trained_run import TrainedRun
@@ -104,18 +105,22 @@ class SweepResult:
 
         return read_summary(self.path)
 
-    def evaluate(self, *, accelerator: Accelerator | None = None, samples: int | None = None) -> Scores:
+    def evaluate(
+        self, *, accelerator: Accelerator | None = None, samples: int | None = None, top: int | None = None
+    ) -> Scores:
         """Mean scores of the best configuration's seeds on the test split, recorded and counted.
 
         Args:
             accelerator, samples: as of `TrainedRun.evaluate`.
+            top: how many of the best configurations are scored as an ensemble too, as of `predict`: in
+                `details["ensembles"]`.
 
         Raises:
             ConfigError: the sweep has not ended, or every trial failed.
         """
         from lstm_lab.workflow import evaluate_folder
 
-        return evaluate_folder(self.path, accelerator, samples)
+        return evaluate_folder(self.path, accelerator, samples, top)
 
     def predict(
         self,
@@ -124,8 +129,26 @@ class SweepResult:
         *,
         accelerator: Accelerator | None = None,
         samples: int | None = None,
+        top: int | None = None,
     ) -> pd.DataFrame:
-        """`TrainedRun.predict` of the best trial."""
+        """`TrainedRun.predict` of the best trial, or of an ensemble.
+
+        Args:
+            new, future, accelerator, samples: as there.
+            top: so many of the best configurations predict together, all their seeds: the mean of their predictions,
+                with weights chosen on the validation split by greedy selection with replacement (Caruana et al. 2004),
+                which are recorded. None: the best trial alone.
+
+        Raises:
+            DataError: as there, or the data are not what the trials were trained on.
+            ConfigError: there are fewer configurations, their predictions have no mean, or `samples` is given too.
+        """
+        if top is not None:
+            from lstm_lab.deploy.ensemble import predict_together
+
+            if samples is not None:
+                raise ConfigError("samples: does not go with top, which has several predictions already")
+            return predict_together(self.path, top, new, future, accelerator)[1].to_frame(new)
         return self.best.predict(new, future, accelerator=accelerator, samples=samples)
 
     def diagnose(self) -> list[Finding]:

@@ -272,13 +272,16 @@ def run_sweep(
         return SweepOutcome(folder, content, scores, write_report(folder.path), findings)
 
 
-def evaluate_folder(path: Path, accelerator: Accelerator | None = None, samples: int | None = None) -> Scores:
+def evaluate_folder(
+    path: Path, accelerator: Accelerator | None = None, samples: int | None = None, top: int | None = None
+) -> Scores:
     """Evaluate a run, or the seeds of a sweep's best configuration, on the test split, record it, and write
     the report again.
 
     Args:
         accelerator: None: that of the run's experiment, or the CPU where there is no GPU.
         samples: predictions with dropout, whose mean is scored; None: one without dropout.
+        top: of a sweep, how many of the best configurations are scored as an ensemble too; None: none.
 
     Raises:
         ConfigError: neither a run nor a sweep, or nothing to evaluate yet.
@@ -295,7 +298,7 @@ def evaluate_folder(path: Path, accelerator: Accelerator | None = None, samples:
         if is_sweep(path):
             folder = SweepFolder.open(path)
             _ = folder.sweep  # A torn file is named as one, not as a sweep that has not ended.
-            scores = summary.evaluate_best(folder, accelerator, samples)
+            scores = summary.evaluate_best(folder, accelerator, samples, top)
         else:
             scores = evaluate(Run.open(path), accelerator=accelerator, samples=samples)
         write_report(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Literal, Protocol
 
 import torch
@@ -17,6 +17,7 @@ from lstm_lab.experiment import Accelerator, recorded_experiment
 from lstm_lab.records import links
 from lstm_lab.records.run import Run
 from lstm_lab.records.scores import Scores
+from lstm_lab.tasks.base import Outputs, Task
 from lstm_lab.training.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.training.learner import Learner
 from lstm_lab.training.train import build, check_same_data
@@ -55,20 +56,6 @@ class MeanPrediction(Protocol):
         """Plain values for the record of an evaluation."""
 
 
-class Ensemble:
-    """The mean prediction of several learners of one experiment, trained with other seeds."""
-
-    def __init__(self, learners: Sequence[Learner]) -> None:
-        self.learners = learners
-
-    def logits(self, batch: Batch) -> torch.Tensor:
-        found = torch.stack([learner.logits(batch) for learner in self.learners])
-        return self.learners[0].task.mean_logits(found)
-
-    def details(self) -> dict[str, object]:
-        return {}
-
-
 def scores_of(
     learner: Learner, split: Split, batch_size: int, sampler: MeanPrediction | None = None
 ) -> tuple[dict[str, float], dict[str, object]]:
@@ -78,18 +65,28 @@ def scores_of(
         sampler: whose mean predictions are scored; None: those of the learner, without dropout.
     """
     logits_of = learner.logits if sampler is None else sampler.logits
-    metrics, total, count = learner.task.metrics(), 0.0, 0.0
     with torch.inference_mode():
-        for batch in Loader(split, batch_size):
-            logits = logits_of(batch)
-            n = float(learner.task.num_targets(batch))  # Of a forecast with unknown values, a fraction of a sample.
-            total += float(learner.task.loss(logits, batch)) * n
-            count += n
-            metrics.update(logits, batch)
+        outputs = ((logits_of(batch), batch) for batch in Loader(split, batch_size))
+        whole, details = scores_of_outputs(learner.task, outputs)
+    sampled, notes = {} if sampler is None else sampler.details(), details.pop("notes", None)
+    return whole, {**details, **sampled, **({"notes": notes} if notes else {})}
+
+
+def scores_of_outputs(task: Task, outputs: Outputs) -> tuple[dict[str, float], dict[str, object]]:
+    """Loss and every metric of logits, and the details that the metrics add.
+
+    Args:
+        outputs: of a whole split.
+    """
+    metrics, total, count = task.metrics(), 0.0, 0.0
+    for logits, batch in outputs:
+        n = float(task.num_targets(batch))  # Of a forecast with unknown values, a fraction of a sample.
+        total += float(task.loss(logits, batch)) * n
+        count += n
+        metrics.update(logits, batch)
     whole = {"loss": total / count, **{name: float(value) for name, value in metrics.compute().items()}}
     notes = metrics.notes()
-    sampled = {} if sampler is None else sampler.details()
-    return whole, {**metrics.details(), **sampled, **({"notes": notes} if notes else {})}
+    return whole, {**metrics.details(), **({"notes": notes} if notes else {})}
 
 
 def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, split: str) -> None:
@@ -105,6 +102,15 @@ def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, spl
         run.describe(calibration=calibration)
         if split == "test":  # On the split that it was fitted to, its scores would be too good.
             learner.task.load_calibration(calibration)
+
+
+def open_test_split(dataset: Dataset) -> Split:
+    """The held-out test split; whoever asks for it has recorded so.
+
+    Raises:
+        DataError: there is none.
+    """
+    return dataset.test_split()
 
 
 def evaluate(
@@ -143,7 +149,7 @@ def evaluate(
         if not dataset.has_test_split:
             raise no_test_split(dataset.name)
         number = run.start_test_evaluation(epoch)
-    scored = dataset.test_split() if split == "test" else dataset.validation
+    scored = open_test_split(dataset) if split == "test" else dataset.validation
     if not scored.has_targets:
         raise DataError(f"{run.path}: the {split} split has no target to score: provide labels or values there")
     model, details = scores_of(learner, scored, 4 * experiment.data.batch_size, sampler)
@@ -159,29 +165,4 @@ def evaluate(
     )
     if split == "test":
         run.complete_test_evaluation(number, scores.dump())
-    return scores
-
-
-def score_ensemble(runs: Sequence[Run], accelerator: Accelerator | None = None) -> dict[str, float]:
-    """Score the mean prediction of several runs on the test split, beside the evaluation of each, which counts it.
-
-    Args:
-        runs: of one experiment, trained with different seeds on the same data, and evaluated already.
-        accelerator: as of `evaluate`.
-    """
-    experiment = recorded_experiment(runs[0])
-    dataset, batch_size, learners = experiment.data.build(), 4 * experiment.data.batch_size, []
-    for run in runs:
-        links.check_links(run.path)
-        check_same_data(run, dataset)
-        learner = build(recorded_experiment(run), dataset)
-        load_weights(learner, run)
-        learners.append(learner.to(experiment.trainer.device(accelerator)))
-    first, ensemble = learners[0], Ensemble(learners)
-    with torch.inference_mode():
-        validation = ((ensemble.logits(batch), batch) for batch in Loader(dataset.validation, batch_size))
-        calibration = first.task.calibrate(validation)
-    if calibration is not None:
-        first.task.load_calibration(calibration)
-    scores, _ = scores_of(first, dataset.test_split(), batch_size, ensemble)
     return scores

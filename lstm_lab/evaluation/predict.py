@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 
 from lstm_lab.data import Dataset
-from lstm_lab.data.base import DataInfo, PredictionRow
+from lstm_lab.data.base import DataInfo, NewSamples, PredictionRow
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.evaluation.evaluate import load_weights
 from lstm_lab.evaluation.monte_carlo import DropoutSampler, sampled_columns, sampled_predictions
 from lstm_lab.experiment import Accelerator, Experiment, recorded_experiment
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run
+from lstm_lab.tasks.base import Outputs, Task
 from lstm_lab.training.learner import Learner
 from lstm_lab.training.train import build_from
 
@@ -161,18 +163,29 @@ def predict(
     """
     experiment, dataset, info, learner = load(run, accelerator)
     read = dataset.read_new(new, info) if future is None else dataset.read_with_future(new, future, info)
-    task, found = learner.task, list[list[PredictionRow]]()
-    sampler = None if samples is None else DropoutSampler(learner, samples, experiment.seed)
+    task = learner.task
     with torch.inference_mode():
-        for batch in read.batches:
-            if sampler is None:
-                found += task.predictions(learner.logits(batch), batch)
-            else:
-                found += sampled_predictions(task, sampler.sample(batch), batch)
+        if samples is None:
+            return table_of(task, read, ((learner.logits(batch), batch) for batch in read.batches))
+        sampler = DropoutSampler(learner, samples, experiment.seed)
+        found = [row for batch in read.batches for row in sampled_predictions(task, sampler.sample(batch), batch)]
+    return _table(read, found, [*task.prediction_columns, *sampled_columns(task)])
+
+
+def table_of(task: Task, read: NewSamples, outputs: Outputs) -> PredictionTable:
+    """The predictions that logits for new samples stand for.
+
+    Args:
+        outputs: of each batch of the samples.
+    """
+    found = [row for logits, batch in outputs for row in task.predictions(logits, batch)]
+    return _table(read, found, task.prediction_columns)
+
+
+def _table(read: NewSamples, found: list[list[PredictionRow]], columns: Iterable[str]) -> PredictionTable:
     rows = [
         [*key, *row]
         for keys, prediction in zip(read.keys, found, strict=True)
         for key, row in zip(keys, prediction, strict=True)
     ]
-    added = [] if sampler is None else sampled_columns(task)
-    return PredictionTable([*read.columns, *task.prediction_columns, *added], rows)
+    return PredictionTable([*read.columns, *columns], rows)

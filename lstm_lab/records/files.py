@@ -10,6 +10,7 @@ tests.jsonl      test evaluations       removed.jsonl     trials whose checkpoin
 lineage.jsonl    exploits of a trial    warm.jsonl        results of earlier sweeps for the searcher
 examples.json    predictions on samples summary.json      leaderboard and best trial
 trial.json       its row of trials.jsonl  best.yaml       the best trial's experiment
+                                        ensembles.jsonl   weights and scores of ensembles
 wandb/           files of W&B           trials/<id>/      one run folder per trial
 requests.jsonl   pause, stop, kill      requests.jsonl    pause, stop, kill
 report.html      the page               report.html       the page
@@ -35,6 +36,7 @@ LINEAGE, EXAMPLES, EXPLANATION, DIAGNOSIS = "lineage.jsonl", "examples.json", "e
 CHECKPOINTS, BEST, LAST, PREVIOUS = "checkpoints", "best.ckpt", "last.ckpt", "previous.ckpt"
 SWEEP, ABOUT, TRIALS, EVENTS, SUMMARY = "sweep.yaml", "about.json", "trials.jsonl", "events.jsonl", "summary.json"
 POPULATION, REMOVED, WARM, BEST_EXPERIMENT = "population.jsonl", "removed.jsonl", "warm.jsonl", "best.yaml"
+ENSEMBLES = "ensembles.jsonl"
 TRIAL, REPORT, LOCK, REQUESTS = "trial.json", "report.html", "lock", "requests.jsonl"
 
 Row = dict[str, Any]

@@ -112,6 +112,15 @@ class Task(Registered, Generic[SplitT], kind="task"):
     def load_calibration(self, calibration: object) -> None:
         """Use what `calibrate` returned in scores and predictions from now on."""
 
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Postprocessed logits by the calibration; unchanged for most tasks, whose predictions alone depend on it."""
+        return logits
+
+    @property
+    def logits_form(self) -> object:
+        """What postprocessed logits mean: of models for which it is equal, there is a mean prediction."""
+        return self.prediction_columns
+
     def mean_logits(self, samples: Tensor) -> Tensor:
         """Logits whose prediction is the mean of several predictions: (S, B, ...) -> (B, ...)."""
         return samples.mean(0)

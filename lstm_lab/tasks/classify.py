@@ -65,8 +65,11 @@ class Classify(Task[ClassificationSplit], name="classify"):
 
     def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:
         """A logit for each class, where the model predicts one for two, divided by the temperature."""
-        classes = self.cross_entropy.class_logits(logits)
-        return classes if self.temperature == 1.0 else classes / self.temperature
+        return self.calibrated(self.cross_entropy.class_logits(logits))
+
+    def calibrated(self, logits: Tensor) -> Tensor:
+        """Divided by the temperature."""
+        return logits if self.temperature == 1.0 else logits / self.temperature
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return self.cross_entropy(logits, batch.y).mean()

@@ -96,7 +96,8 @@ class Forecast(Task[Windows], name="forecast"):
                 "error in the training split, which is constant or exactly periodic; choose scaled_mse, mae or mse"
             )
         self.info, self.monitor, self.anchor, self.classical = info, monitor, anchor, classical
-        self.output = build_output(output or Point.Config(), LOSSES[loss])
+        self.form = output or Point.Config()
+        self.output = build_output(self.form, LOSSES[loss])
         self.conformal = conformal
         self.complete = info.num_mask_channels < len(info.columns) and not info.untrained
         """Whether every target is known: none may be missing, and each column has values in training."""
@@ -190,6 +191,10 @@ class Forecast(Task[Windows], name="forecast"):
 
     def load_calibration(self, calibration: object) -> None:
         self.margins = torch.tensor(calibration)
+
+    @property
+    def logits_form(self) -> object:
+        return self.info.targets, self.info.horizon, self.form
 
     def mean_logits(self, samples: Tensor) -> Tensor:
         return self.output.mean(torch.stack([self._shaped(each) for each in samples])).flatten(1)

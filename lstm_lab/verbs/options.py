@@ -81,6 +81,14 @@ Samples = Annotated[
     typer.Option(help="Predictions with dropout, of which the mean is taken (Monte-Carlo dropout): 50 is usual. "
                       "Without it, one without dropout."),
 ]  # fmt: skip
+Ensemble = Annotated[
+    bool, typer.Option("--ensemble", help="Of a sweep, the mean prediction of its best configurations; as --top 5.")
+]
+Top = Annotated[
+    int | None,
+    typer.Option(help="Of a sweep, the mean prediction of so many of its best configurations, all their seeds, with "
+                      "weights chosen on the validation split."),
+]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
 
 

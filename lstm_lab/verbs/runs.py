@@ -11,7 +11,19 @@ import typer
 from lstm_lab.config import ConfigError
 from lstm_lab.display.printable import printable
 from lstm_lab.verbs import early, generation
-from lstm_lab.verbs.options import Accelerator, Json, Name, Overrides, Samples, Wandb, WandbMode, echo, echo_json
+from lstm_lab.verbs.options import (
+    Accelerator,
+    Ensemble,
+    Json,
+    Name,
+    Overrides,
+    Samples,
+    Top,
+    Wandb,
+    WandbMode,
+    echo,
+    echo_json,
+)
 
 if TYPE_CHECKING:
     from lstm_lab.data import Dataset
@@ -120,6 +132,8 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
 def evaluate(
     folder: Annotated[str, typer.Argument(help="A run, or a sweep: then each seed of its best configuration.")],
     samples: Samples = None,
+    ensemble: Ensemble = False,
+    top: Top = None,
     accelerator: Accelerator = None,
     as_json: Json = False,
 ) -> None:
@@ -129,7 +143,8 @@ def evaluate(
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import evaluate_folder
 
-    content = evaluate_folder(Path(folder), accelerator.value if accelerator else None, samples).dump()
+    together = _together(folder, ensemble, top, samples)
+    content = evaluate_folder(Path(folder), accelerator.value if accelerator else None, samples, together).dump()
     if as_json:
         echo_json(content)
         return
@@ -149,6 +164,8 @@ def predict(
                           "in rows of FILE whose targets are empty."),
     ] = None,
     samples: Samples = None,
+    ensemble: Ensemble = False,
+    top: Top = None,
     prompt: generation.Prompt = None,
     length: generation.Length = None,
     temperature: generation.Temperature = None,
@@ -171,19 +188,41 @@ def predict(
         "stop": tuple(stop) if stop else None, "seed": seed,
     }  # fmt: skip
     if prompt is not None:
-        generation.refuse_with_prompt(file=file, future=future, samples=samples)
+        generation.refuse_with_prompt(file=file, future=future, samples=samples, ensemble=ensemble or None, top=top)
         generation.write_continuation(folder, prompt, chosen, device, as_json)
         return
     generation.refuse_without_prompt(chosen)
     if file is None:
         raise ConfigError("predict: give FILE with new data; or --prompt TEXT, where the model predicts the next step")
-    from lstm_lab.evaluation.predict import predict as predictions
-    from lstm_lab.workflow import best_run
+    together = _together(folder, ensemble, top, samples)
+    if together is None:
+        from lstm_lab.evaluation.predict import predict as predictions
+        from lstm_lab.workflow import best_run
 
-    table = predictions(best_run(Path(folder)), file, future, device, samples)
+        table = predictions(best_run(Path(folder)), file, future, device, samples)
+    else:
+        from lstm_lab.deploy.ensemble import predict_together
+
+        found, table = predict_together(Path(folder), together, file, future, device)
+        echo(f"lstm-lab: {found.described}", err=True)
     if as_json:
         echo_json(table.to_records())
         return
     text = table.to_csv()
     # A program gets the names as they are.
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+
+
+def _together(folder: str, ensemble: bool, top: int | None, samples: int | None) -> int | None:
+    """How many of a sweep's best configurations predict together; None: the best trial predicts alone."""
+    if not ensemble and top is None:
+        return None
+    if samples is not None:
+        raise ConfigError(
+            "--samples: does not go with an ensemble, which has several predictions already: leave one out"
+        )
+    early.require_sweep(folder)
+    from lstm_lab.sweeps.store.ensemble import default_top
+    from lstm_lab.sweeps.store.folder import SweepFolder
+
+    return default_top(SweepFolder.open(folder)) if top is None else top

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from lstm_lab.records.examples import AnyExamples
 from lstm_lab.records.files import Row
@@ -32,10 +33,22 @@ class Baselines(ReportSection):
         return [Subsection(remarks=remarks, tables=[
             scores_table(
                 f"{fmt.capitalized(split)} split", label, model, baselines, skills, sweep.metric,
-                _winner(sweep).get(f"{split}_std"), sweep.repeat_noun, _winner(sweep).get(f"{split}_ensemble"),
+                _winner(sweep).get(f"{split}_std"), sweep.repeat_noun, _ensembles(sweep, split),
             )
             for label, split, model, baselines, skills in sweep_scores(sweep)
         ])]  # fmt: skip
+
+
+def _ensembles(sweep: SweepRecord, split: str) -> dict[str, Metrics]:
+    """Scores of mean predictions: of the winner's seeds, then with weights that were chosen on the validation split."""
+    found = {}
+    if seeds := _winner(sweep).get(f"{split}_ensemble"):
+        found[f"ensemble of the {sweep.repeat_noun}s"] = seeds
+    for row in sweep.ensembles:
+        scores = row.validation if split == "validation" else row.test
+        if scores:
+            found[row.label] = scores
+    return found
 
 
 def _winner(sweep: SweepRecord) -> Row:
@@ -72,7 +85,7 @@ def _run_table(row: Row, monitor: str) -> Table:
 
 def scores_table(
     caption: str, label: str, model: Metrics, baselines: Mapping[str, Metrics], skills: Row, monitor: str,
-    std: Metrics | None = None, noun: str = "seed", ensemble: Metrics | None = None,
+    std: Metrics | None = None, noun: str = "seed", ensembles: Mapping[str, Metrics] = MappingProxyType({}),
 ) -> Table:  # fmt: skip
     """Model and baselines, one row each.
 
@@ -81,12 +94,12 @@ def scores_table(
         monitor: the monitored metric.
         std: of the model's scores over its trials; None for one trial.
         noun: what those are called, seed or fold.
-        ensemble: scores of the mean prediction of several seeds.
+        ensembles: whose mean prediction -> its scores.
     """
     metrics = [name for name in model if not baselines or any(name in row for row in baselines.values())]
     compared = compared_metric(monitor, model, baselines.values())
     above = {label: model, **({f"std over {noun}s": std} if std else {})}
-    above |= {f"ensemble of the {noun}s": ensemble} if ensemble else {}
+    above |= ensembles
     rows = {**above, **baselines}
     columns = [
         Column(""),

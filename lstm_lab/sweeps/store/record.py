@@ -25,7 +25,7 @@ from lstm_lab.sweeps.store.leaderboard import (
     confirmation,
     leaderboard,
 )
-from lstm_lab.sweeps.store.shapes import EventRow, SummaryFile, SweepAbout, SweepFile, TrialRow
+from lstm_lab.sweeps.store.shapes import EnsembleRow, EventRow, SummaryFile, SweepAbout, SweepFile, TrialRow
 from lstm_lab.system import disk
 
 TRIAL_ID = re.compile("t[0-9]{1,9}")
@@ -99,6 +99,8 @@ class SweepRecord:
     """summary.json, if it covers all the trials there are; None: the sweep has not ended."""
     best_experiment: str | None
     """best.yaml, as text."""
+    ensembles: tuple[EnsembleRow, ...] = ()
+    """Of the best configurations as they rank now."""
 
     @property
     def name(self) -> str:
@@ -160,7 +162,24 @@ def read_sweep(folder: Path) -> SweepRecord:
         winner=_winner(summary, trials) if summary else best_trial(ranked, mode),
         summary=summary,
         best_experiment=files.read_text(best) if summary and os.path.isfile(best) else None,
+        ensembles=tuple(row for row in read_ensembles(folder) if row.trials == trials_of(ranked, row.top)),
     )
+
+
+def trials_of(ranked: Sequence[Configuration], top: int) -> list[str]:
+    """Trials with a value of the best configurations, the best configuration first."""
+    return [trial.id for row in ranked[:top] for trial in row.trials if trial.value is not None]
+
+
+def read_ensembles(folder: Path) -> list[EnsembleRow]:
+    """The ensembles of a sweep, each as it was recorded last, the smallest first."""
+    found = [EnsembleRow.model_validate(row) for row in read_rows(folder / files.ENSEMBLES, EnsembleRow)]
+    return sorted({(row.top, *row.trials): row for row in found}.values(), key=lambda row: row.top)
+
+
+def known_ensemble(folder: Path, wanted: EnsembleRow) -> EnsembleRow | None:
+    """The record of an ensemble of the same trials; None where there is none."""
+    return next((row for row in read_ensembles(folder) if row.trials == wanted.trials), None)
 
 
 def winner_folder(folder: Path) -> Path:

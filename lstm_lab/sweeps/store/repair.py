@@ -204,7 +204,8 @@ def _train_again(folder: SweepFolder, run: Run) -> None:
 
 def _misplaced(folder: SweepFolder) -> Iterator[str]:
     """Whatever stands where a file or a folder of the record belongs, and is none, is renamed."""
-    names = (files.TRIALS, files.EVENTS, files.SUMMARY, files.POPULATION, files.REMOVED, files.WARM)
+    names = (files.TRIALS, files.EVENTS, files.SUMMARY, files.POPULATION, files.REMOVED, files.WARM,
+             files.ENSEMBLES)  # fmt: skip
     wanted = [*((folder.path / name, False) for name in names), (folder.path / "trials", True)]
     for path in (folder.path / "trials").glob("t*"):
         if TRIAL_ID.fullmatch(path.name):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lstm_lab.records.shapes import Content, Git, Index, LineageRow, Metrics, Mode, Shape, State, Time, TrialId
 
@@ -49,6 +49,43 @@ class RemovedRow(Shape):
 
     trial: TrialId
     bytes: Annotated[int, Field(ge=0)]
+
+
+class EnsembleRow(Shape):
+    """A row of ensembles.jsonl: the best configurations of a sweep, predicting together."""
+
+    top: Annotated[int, Field(ge=1)]
+    """How many configurations."""
+    trials: Annotated[list[TrialId], Field(min_length=1)]
+    """All of theirs, the best first."""
+    weights: list[Index]
+    """How often the prediction of each trial counts; 0: not at all."""
+    validation: Metrics
+    test: Metrics | None = None
+    test_evaluations: Index = 0
+    """How often it was evaluated on the test split."""
+    calibration: object = None
+    """Of the mean prediction."""
+
+    @property
+    def label(self) -> str:
+        """What a table calls it."""
+        best = "the best configuration" if self.top == 1 else f"the best {self.top} configurations"
+        return f"ensemble of {best}: {sum(weight > 0 for weight in self.weights)} of {len(self.trials)} trials"
+
+    @property
+    def described(self) -> str:
+        """Its trials with their weights, and its validation scores, for a message."""
+        pairs = zip(self.trials, self.weights, strict=True)
+        used = ", ".join(f"{trial} x {weight}" if weight > 1 else trial for trial, weight in pairs if weight)
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in self.validation.items() if value is not None)
+        return f"{self.label} ({used}); validation split: {scores}"
+
+    @model_validator(mode="after")
+    def _a_weight_for_each(self) -> EnsembleRow:
+        if len(self.weights) != len(self.trials) or not any(self.weights):
+            raise ValueError("weights must hold a number for each trial, not all of them 0")
+        return self
 
 
 class WarmRow(Shape):

@@ -10,13 +10,15 @@ from statistics import mean, stdev
 from lstm_lab import config, tracking
 from lstm_lab.config import Fault
 from lstm_lab.display import printable
-from lstm_lab.evaluation.evaluate import evaluate, score_ensemble
+from lstm_lab.evaluation.ensemble import score_together
+from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.evaluation.monte_carlo import mean_details
 from lstm_lab.experiment import Accelerator
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.scores import Scores
 from lstm_lab.sweeps.spec import Sweep
+from lstm_lab.sweeps.store import ensemble
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial
 from lstm_lab.sweeps.store.record import read_summary
@@ -155,7 +157,9 @@ def write_best(folder: SweepFolder, sweep: Sweep, best: Configuration, won: Tria
     files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
 
 
-def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, samples: int | None = None) -> Scores:
+def evaluate_best(
+    folder: SweepFolder, accelerator: Accelerator | None = None, samples: int | None = None, top: int | None = None
+) -> Scores:
     """Evaluate the best configuration on the test split, and enter the scores into summary.json.
 
     Of several seeds each is evaluated and the scores are their means: the best seed on the validation split alone would
@@ -164,6 +168,7 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, s
     Args:
         accelerator: None: that of the trial's experiment, or the CPU where there is no GPU.
         samples: predictions with dropout, whose mean is scored; None: one without dropout.
+        top: how many of the best configurations are scored as an ensemble too; None: none.
 
     Raises:
         ConfigError: the sweep has not ended, or every trial failed.
@@ -173,6 +178,8 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, s
         raise config.ConfigError(f"{folder.path}: is not finished; resume with: lstm-lab resume {folder.path}")
     if content["winner"] is None:
         raise config.ConfigError(f"{folder.path}: has no best trial: every trial failed")
+    if top is not None:
+        ensemble.choose(folder, top, accelerator)  # What cannot be is refused before the test split is opened.
     row, best = content["configurations"][0], content["winner"]["trial"]
     seeds = [
         trial for trial, state in zip(row["trials"], row["states"], strict=True)
@@ -186,9 +193,12 @@ def evaluate_best(folder: SweepFolder, accelerator: Accelerator | None = None, s
         scores = over_seeds(found, folder.sweep.repeat_noun)
         runs = [folder.run(trial) for trial in found]
         if len({config.canonical_json(run.experiment["data"]) for run in runs}) == 1:  # Not folds.
-            scores.details["ensemble"] = score_ensemble(runs, accelerator)
+            scores.details["ensemble"] = score_together(runs, accelerator)
     _enter(content, scores)
     files.write_json(folder.path / files.SUMMARY, content)
+    if top is not None:
+        evaluated = ensemble.evaluate(folder, top, accelerator)
+        scores.details["ensembles"] = {evaluated.label: evaluated.test}
     return scores
 
 
