@@ -273,7 +273,7 @@ def test_a_run_is_exported_by_command_and_in_python(lab, letters):
     folder = letters.export("folder", "out")
     assert folder.difference is not None
     assert sorted(path.name for path in folder.path.iterdir()) == [
-        "README.md", "experiment.yaml", "facts.json", "model.onnx", "model.safetensors",
+        "README.md", "experiment.yaml", "facts.json", "model.onnx", "model.safetensors", "predict.py",
     ]  # fmt: skip
     from safetensors.torch import load_file
 

@@ -87,14 +87,15 @@ def _torch(loaded: LoadedRun, path: Path, length: int | None) -> Export:
 
 
 def _folder(run: Run, loaded: LoadedRun, path: Path) -> Export:
-    from lstm_lab.deploy.to_folder import write_folder
+    from lstm_lab.deploy.to_folder import write_folder, write_program
 
     names = write_folder(run, loaded, path)
     try:
         inside = _onnx(loaded, path / NAMES["onnx"])
     except ConfigError as reason:
         return Export(path, None, (", ".join(names), f"without {NAMES['onnx']}: {reason}"))
-    return Export(path, inside.difference, (", ".join([*names, inside.path.name]), inside.notes[1]))
+    names += [inside.path.name, write_program(path)]
+    return Export(path, inside.difference, (", ".join(names), inside.notes[1]))
 
 
 def _said(compared: Compared, runtime: str) -> str:

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from lstm_lab.config import ConfigError, to_yaml
 from lstm_lab.deploy.facts import model_facts, tokenizer_of
+from lstm_lab.deploy.reader_facts import output_facts, reader_facts
 from lstm_lab.evaluation.predict import LoadedRun
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run
 from lstm_lab.training.learner import Learner
 
+PROGRAM = "predict.py"
 FORMAT = 1
 """Of facts.json."""
 WEIGHTS, FACTS, TOKENIZER, EXPERIMENT, CARD = (
@@ -58,6 +60,12 @@ def write_folder(run: Run, loaded: LoadedRun, folder: Path) -> list[str]:
     return list(content)
 
 
+def write_program(folder: Path) -> str:
+    """Write the program that predicts with the ONNX file of a folder; its name."""
+    files.write_atomic(folder / PROGRAM, Path(__file__).with_name("runtime.py").read_bytes())
+    return PROGRAM
+
+
 def weights_of(learner: Learner) -> Iterator[tuple[str, Tensor]]:
     """Name -> weight of a model, in memory of its own; of weights that are shared, each name."""
     for name, tensor in learner.model.state_dict().items():
@@ -73,6 +81,8 @@ def folder_facts(run: Run, loaded: LoadedRun) -> Row:
         **model_facts(loaded.learner.task, loaded.info),
         "data": {"name": loaded.dataset.name, "digest": run.data["digest"]},
         "calibration": run.about.get("calibration"),
+        "output": output_facts(loaded.learner.task),
+        "reader": reader_facts(loaded.experiment.data, loaded.info),
     }
 
 
@@ -97,7 +107,8 @@ def model_card(run: Run, loaded: LoadedRun) -> str:
         "good, it is the better choice.",
         "## Files",
         f"`{WEIGHTS}`: weights, by name, read without executing anything. `{FACTS}`: names and order of the "
-        "predictions, scales of the data. `model.onnx`, where there is one: model and scales for onnxruntime.",
+        f"predictions, scales of the data. `model.onnx`, where there is one: model and scales for onnxruntime; "
+        f"`python {PROGRAM} new.csv` then predicts a file with numpy and onnxruntime alone.",
     ]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 

@@ -77,14 +77,18 @@ class MultiLabel(Task[MultiLabelSplit], name="multi_label"):
     def text_columns(self) -> tuple[str, ...]:
         return ("labels",)
 
+    @property
+    def mark(self) -> str:
+        """Between the labels that are chosen."""
+        return next((mark for mark in MARKS if not any(mark in name for name in self.labels)), MARKS[0])
+
     def mean_logits(self, samples: Tensor) -> Tensor:
         return mean_of_binary(samples)
 
     def predictions(self, logits: Tensor, batch: Batch | None = None) -> list[list[PredictionRow]]:
         """The labels that are chosen, joined by a mark, and the probability of each label."""
-        mark = next((mark for mark in MARKS if not any(mark in name for name in self.labels)), MARKS[0])
         rows = logits.double().sigmoid().tolist()
-        chosen = (mark.join(name for name, p in zip(self.labels, row, strict=True) if p > self.threshold)
+        chosen = (self.mark.join(name for name, p in zip(self.labels, row, strict=True) if p > self.threshold)
                   for row in rows)  # fmt: skip
         return [[[labels, *row]] for labels, row in zip(chosen, rows, strict=True)]
 

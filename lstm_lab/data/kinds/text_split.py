@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 Keep = Literal["head", "tail", "both"]
 
 
+def kept_head(max_length: int, keep: Keep) -> int:
+    """Tokens that are kept from the head of a text that is too long; the rest come from its tail."""
+    return {"head": max_length, "tail": 0, "both": max_length // 2}[keep]
+
+
 class TokenSplit(Split):
     """Texts of one split, as token numbers in one flat array that all splits share.
 
@@ -52,7 +57,7 @@ class TokenSplit(Split):
         self.targets = torch.from_numpy(targets.astype(self.target_dtype))
         self.lengths = torch.from_numpy(np.minimum(lengths, max_length))
         #: Tokens kept from the head of a text that is too long; the rest come from its tail.
-        self.head = {"head": max_length, "tail": 0, "both": max_length // 2}[keep]
+        self.head = kept_head(max_length, keep)
         self.starts = torch.from_numpy(starts)
         self.removed = torch.from_numpy(lengths) - self.lengths
         """(N,) tokens removed from each text."""
