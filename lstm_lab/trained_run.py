@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from lstm_lab.data.readers.in_memory import NewData
     from lstm_lab.deploy.export import Export
     from lstm_lab.deploy.generate import Generation
+    from lstm_lab.deploy.stream import Stream
     from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.records.diagnosis import Finding
     from lstm_lab.records.explanation import Explanation
@@ -181,6 +182,22 @@ class TrainedRun(Run):
         from lstm_lab.deploy.export import export
 
         return export(self, to, out, length)
+
+    def stream(self) -> Stream:
+        """The best epoch, to be asked step by step with its state carried, on the CPU.
+
+        Returns:
+            An object with `step(x)`, which answers as for the whole sequence so far; `state()` and `restore(state)`,
+            plain arrays; and `reset()`, with which another sequence begins.
+
+        Raises:
+            ConfigError: the model has no answer before the end of a sequence: it reads in both directions, or pools
+                otherwise than by the last step.
+        """
+        from lstm_lab.deploy.stream import Stream
+        from lstm_lab.evaluation.predict import load
+
+        return Stream(load(self, "cpu"))
 
     def explain(self, *, sample: int | None = None) -> Explanation:
         """What the network of the best epoch does with samples of the validation split; the page shows it from then on.

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import csv
+import json
+import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lstm_lab.config import DataError
+from lstm_lab.records.files import to_json
 from lstm_lab.verbs import early
 from lstm_lab.verbs.options import Json, echo, echo_json
+
+if TYPE_CHECKING:
+    from lstm_lab.deploy.stream import Step, Stream
 
 
 class ExportForm(StrEnum):
@@ -42,3 +50,73 @@ def export(
     echo(str(found.path))
     for note in found.notes:
         echo(f"  {note}")
+
+
+def stream(
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
+    state: Annotated[
+        Path | None,
+        typer.Option(help="File (.npz) with the state: read at the start where it is there, written at the end."),
+    ] = None,
+) -> None:
+    """Answer each line of standard input, a step of a sequence, with a line of JSON, the state carried on.
+
+    A step is a JSON list, an object by channel, a row of a CSV (whose first may name the channels), or a token. An
+    empty line begins another sequence. A line that is no step ends it with exit code 3.
+    """
+    early.require_record(folder)
+    from lstm_lab.deploy.stream import Stream, load_state, save_state
+    from lstm_lab.evaluation.predict import load
+    from lstm_lab.workflow import best_run
+
+    found = Stream(load(best_run(Path(folder)), "cpu"))
+    if state is not None and state.exists():
+        found.restore(load_state(state))
+    order: tuple[str, ...] = ()
+    try:
+        for number, line in enumerate(sys.stdin.buffer, 1):
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            if not text:
+                found.reset()
+                continue
+            try:
+                if not order and (order := _header(text, found)):
+                    continue
+                answer = found.step(_step(text, order))
+            except (DataError, csv.Error) as fault:
+                raise DataError(f"line {number}: {fault}") from None
+            sys.stdout.write(to_json(answer) + "\n")
+            sys.stdout.flush()
+    finally:
+        if state is not None:
+            save_state(state, found.state())
+
+
+def _header(text: str, stream: Stream) -> tuple[str, ...]:
+    """The names of a row that has those of all channels; empty for any other line."""
+    names = tuple(cell.strip() for cell in next(csv.reader([text])))
+    return names if stream.channels and sorted(names) == sorted(stream.channels) else ()
+
+
+def _step(text: str, order: tuple[str, ...]) -> Step:
+    """A line as a step.
+
+    Args:
+        order: names of the values of a row, by a header; empty: those of the model, in its order.
+    """
+    if text.lstrip()[:1] in ("[", "{", '"'):
+        try:
+            found: Step = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"{text[:60]!r} is not JSON ({error})") from None
+        return found
+    cells = next(csv.reader([text]))
+    try:
+        row = [float(cell) if cell.strip() else float("nan") for cell in cells]
+    except ValueError:
+        return text  # A token, or no step.
+    if not order:
+        return int(text) if len(cells) == 1 and text.strip().isdecimal() else row
+    if len(row) != len(order):
+        raise DataError(f"has {len(row)} fields, but the header {len(order)}")
+    return dict(zip(order, row, strict=True))
