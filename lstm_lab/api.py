@@ -24,6 +24,7 @@ WandbMode = Literal["auto", "online", "offline", "disabled"]
 def train(
     experiment: str | Path | Experiment | Mapping[str, object],
     *overrides: str,
+    from_run: Run | SweepResult | str | Path | None = None,
     name: str | None = None,
     wandb: WandbMode = "auto",
     progress: Progress = "auto",
@@ -33,6 +34,7 @@ def train(
     Args:
         experiment: a file, as "conf/demand_lstm.yaml", an `Experiment`, or a mapping of what such a file holds.
         overrides: `key=value`, as "model.cell=gru".
+        from_run: run or sweep, or its folder, whose best weights it starts from (`transfer.run`).
         name: of its folder below `runs/` (`LSTM_LAB_RUNS`); without one, a free number.
         wandb: where its W&B run goes; auto is online with an account, else offline.
         progress: whether it is shown, as a bar in a notebook and on a terminal, as one line per epoch elsewhere; auto:
@@ -50,8 +52,11 @@ def train(
     """
     from lstm_lab.experiment import load_experiment
     from lstm_lab.records.provenance import command_line
-    from lstm_lab.workflow import create_run, run_experiment
+    from lstm_lab.workflow import best_run, create_run, run_experiment
 
+    if from_run is not None:
+        folder = Path(from_run) if isinstance(from_run, str | Path) else from_run.path
+        overrides = (*overrides, f"transfer.run={best_run(folder).path.resolve()}")
     if isinstance(experiment, str | Path):
         found, stem = load_experiment(experiment, overrides), Path(experiment).stem
     else:

@@ -26,6 +26,7 @@ from lstm_lab.regularizers import Regularizer
 from lstm_lab.tasks import Task
 from lstm_lab.trainer_config import Accelerator as Accelerator
 from lstm_lab.trainer_config import Trainer as Trainer
+from lstm_lab.transfer_config import Transfer
 
 
 class WrittenPath(Config):
@@ -54,6 +55,8 @@ class Experiment(Config):
     """An average of the weights, which is validated and evaluated in their place."""
     regularizers: Annotated[tuple[Regularizer.Config, ...], ManyOf(Regularizer)] = ()
     """What acts against overfitting, besides the model's own dropout and the optimizer's weight decay."""
+    transfer: Transfer = Transfer()
+    """The run whose weights it starts from, and which layers keep them."""
     trainer: Trainer = Trainer()
     """Settings of the training loop."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -87,11 +87,11 @@ def create_run(experiment: Experiment, *, name: str | None = None, stem: str, co
         DataError: the data cannot be read.
         ConfigError: the name is taken.
     """
-    from lstm_lab.training.train import check_machine
+    from lstm_lab.training.before_start import check_start
 
     dataset = experiment.data.build()
     read_splits(dataset)
-    check_machine(experiment, dataset)
+    check_start(experiment, dataset)
     folder = new_folder(name, stem)
     with _made(folder):
         run = Run.create(folder, experiment.dump(), command=command, job_type="train", tags=list(experiment.tags))
@@ -132,6 +132,7 @@ def run_experiment(
     wandb: Mode = "disabled",
     progress: bool = False,
     on_epoch: Callable[[Row], None] | None = None,
+    on_transfer: Callable[[Row], None] | None = None,
     stop: threading.Event | None = None,
 ) -> TrainingOutcome:
     """Train, or resume, a run; evaluate its best epoch on the validation split; write its report.
@@ -140,7 +141,7 @@ def run_experiment(
         dataset: already read, when the caller has it.
         wandb: resolved mode of its W&B run.
         progress: show a progress bar.
-        on_epoch: called with each row of the record.
+        on_epoch, on_transfer: called with each row of the record, and with what was taken of another run.
         stop: once set, everything is saved and `Interrupted` is raised. Ctrl-C sets it, in the main thread.
 
     `lstm-lab pause|stop|kill` end it after the step in progress; stopped, it is evaluated as if it had ended itself.
@@ -163,9 +164,8 @@ def run_experiment(
     with _resumable(again), disk.explained(run.path, again):
         try:
             with watch(run.path, stop) as asked, stop_on_signal(stop), within_memory(experiment.data.batch_size):
-                result = train(
-                    experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress, on_epoch=on_epoch
-                )
+                result = train(experiment, run, dataset=dataset, wandb=wandb, stop=stop, progress=progress,
+                               on_epoch=on_epoch, on_transfer=on_transfer)  # fmt: skip
         except OutOfMemory as error:
             run.mark_failed(error)
             raise

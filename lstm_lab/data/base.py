@@ -111,6 +111,15 @@ class NamedChannels(Protocol):
         """The name of each input channel."""
 
 
+@runtime_checkable
+class Standardized(Protocol):
+    """Info of data whose channels may be standardised."""
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        """Of each channel over the training split; empty where channels are not standardised."""
+
+
 InfoT = TypeVar("InfoT", bound=DataInfo, default=Any)
 
 PredictionRow = list[Any]

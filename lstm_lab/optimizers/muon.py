@@ -56,7 +56,7 @@ class Muon(Optimizer, name="muon"):
                 decay = self.options["weight_decay"] if decayed else 0.0
                 if parameters:
                     made.append({"params": parameters, "orthogonal": orthogonal, "weight_decay": decay})
-        return self.build_torch(made)
+        return self.build_torch(self.by_layer(made, model))
 
     def build_torch(self, parameters: Parameters) -> torch.optim.Optimizer:
         return MuonWithAdamW(parameters, **self.options)

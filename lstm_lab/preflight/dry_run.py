@@ -13,6 +13,7 @@ from lstm_lab.data.loader import Loader
 from lstm_lab.experiment import Experiment
 from lstm_lab.training.learner import Learner
 from lstm_lab.training.train import build
+from lstm_lab.training.transfer import report_lines, start_from
 
 MEASURED_SECONDS = 3.0
 """For how long batches are timed."""
@@ -38,6 +39,11 @@ def plan(experiment: Experiment, dataset: Dataset) -> Iterator[str]:
     parameters = sum(parameter.numel() for parameter in learner.model.parameters())
     yield f"model       {experiment.model.name}: {parameters:,} parameters"
     yield f"metric      {experiment.monitor}, {'least' if experiment.mode == 'min' else 'greatest'} is best"
+    taken = start_from(experiment, learner.model, learner.task, dataset.info)
+    if taken:
+        first, *rest = report_lines(taken["transfer"])
+        yield f"transfer    {first}"
+        yield from rest
     metric = experiment.task.monitor
     for baseline, row in learner.task.baselines(dataset.train, dataset.validation).items():
         yield f"baseline    {baseline}" + (f": {metric} {row[metric]:.4g}" if metric in row else "")

@@ -106,6 +106,25 @@ class WandbEntry(Shape):
     synced: Content | None = None
 
 
+class Transferred(Shape):
+    """What a run took from the run that it started from."""
+
+    run: str
+    id: str
+    epoch: Index
+    task: str
+    data: str
+    taken: list[str]
+    """Weights that are the source's."""
+    merged: dict[str, Index]
+    """Weights with a row for each token, and how many of these the source has."""
+    left: dict[str, str]
+    """Weights that are not, and why."""
+    tokens: Index | None = None
+    """Tokens of the vocabulary, where rows were merged."""
+    notes: list[str]
+
+
 class RunFile(Shape):
     """run.json."""
 
@@ -125,6 +144,7 @@ class RunFile(Shape):
     device: str | None = None
     group: str | None = None
     validation: Evaluation | None = None
+    transfer: Transferred | None = None
     calibration: object = None
     """As its task reads it."""
     wandb: WandbEntry | None = None

@@ -53,6 +53,8 @@ class MaxNorm(Regularizer, name="max_norm"):
 
     def limit_weights(self, model: Model) -> None:
         for limit, parameter in self.parameters:
+            if not parameter.requires_grad:  # Frozen: it stays as it is.
+                continue
             rows = parameter if parameter.dim() > 1 else parameter.unsqueeze(-1)
             norms = rows.norm(dim=-1, keepdim=True)
             rows.mul_((limit / norms).clamp(max=1.0))

@@ -6,10 +6,12 @@ import torch
 
 from lstm_lab.data import Dataset
 from lstm_lab.sweeps.spec import Sweep, check_corners
+from lstm_lab.training.transfer import start_from
 
 
 def build_corners(sweep: Sweep, where: str) -> None:
-    """Build the model of every corner on the meta device, without memory for its weights, for the data of the sweep."""
+    """Build the model of every corner on the meta device, without memory for its weights, for the data of the sweep,
+    and take the weights of the run that it starts from."""
     datasets: dict[Dataset.Config, Dataset] = {}
     for experiment in check_corners(sweep, where):
         if experiment.data not in datasets:
@@ -17,4 +19,4 @@ def build_corners(sweep: Sweep, where: str) -> None:
         info = datasets[experiment.data].info
         task = experiment.task.build(info)
         with torch.device("meta"):
-            experiment.model.build(info, task)
+            start_from(experiment, experiment.model.build(info, task), task, info)

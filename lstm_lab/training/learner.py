@@ -134,7 +134,7 @@ class Learner(pl.LightningModule):
         """The schedule's learning rate for a step, counted from 0."""
         rate = self.optimizer.lr * self.schedule.lr_factor(step, total)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_factor", 1.0)
 
     def _seed(self) -> int:
         data = vars(self.trainer).get("datamodule")  # The Trainer has the attribute only where it was given one.

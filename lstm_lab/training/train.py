@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +15,7 @@ import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping
 
 from lstm_lab import kernels
-from lstm_lab.config import ConfigError, DataError, Interrupted
+from lstm_lab.config import DataError, Interrupted
 from lstm_lab.data import Dataset, SequenceDataModule
 from lstm_lab.data.base import DataInfo
 from lstm_lab.data.kinds.known_values import check_targets
@@ -38,9 +36,8 @@ from lstm_lab.training.block_learner import BlockLearner, blocks_suffice
 from lstm_lab.training.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, newest_checkpoint
 from lstm_lab.training.distributed import DistributedRank, is_lost_rank
 from lstm_lab.training.fit_errors import explained_fit
-
-BYTES_PER_PARAMETER = 8
-"""A weight and its gradient, the least that training takes; most optimizers take as much again."""
+from lstm_lab.training.freezing import Freezing
+from lstm_lab.training.transfer import start_from
 
 
 @dataclass(frozen=True)
@@ -71,6 +68,7 @@ def train(
     group: str | None = None,
     callbacks: Sequence[Callback] = (),
     on_epoch: Callable[[Row], None] | None = None,
+    on_transfer: Callable[[Row], None] | None = None,
     stop: threading.Event | None = None,
     progress: bool = False,
     rank: DistributedRank | None = None,
@@ -85,6 +83,7 @@ def train(
         group: the sweep that the run is a trial of.
         callbacks: of Lightning's Trainer, besides the checkpoint and early stopping.
         on_epoch: called with each row of the record once it is on disk, with its checkpoint.
+        on_transfer: called with what was taken from the run that it starts from, as run.json records it.
         stop: once set, the current step is finished, everything is saved, and `Interrupted` is raised.
         progress: whether Lightning shows its progress bar.
         rank: rank 0 of several processes that train the run together; the others call `train_rank`.
@@ -115,6 +114,10 @@ def train(
             run.truncate(epochs)
             if checkpoint is None:
                 run.describe(**learner.model.load_pretrained(dataset.info))
+                taken = start_from(experiment, learner.model, learner.task, dataset.info)
+                run.describe(**taken)
+                if taken and on_transfer is not None:
+                    on_transfer(taken["transfer"])
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group)
             accumulates = experiment.trainer.accumulate_grad_batches != 1
@@ -183,28 +186,11 @@ def fit(
                                   blocks=blocks)  # fmt: skip
         with explained_fit(checkpoint) as start:
             batches = experiment.trainer.accumulate_grad_batches
-            trainer = build_trainer(experiment, [*callbacks, start], progress, rank,
+            freezing = Freezing(learner.model, experiment.transfer)
+            trainer = build_trainer(experiment, [freezing, *callbacks, start], progress, rank,
                                     len(data.train_dataloader()) if batches == "full" else batches)  # fmt: skip
             with rank.broadcast_file(checkpoint) if rank else nullcontext(checkpoint) as path:
                 trainer.fit(learner, data, ckpt_path=path, weights_only=True)
-
-
-def check_machine(experiment: Experiment, dataset: Dataset) -> None:
-    """Raise ConfigError where the machine lacks the device, or the memory that the weights alone need."""
-    if experiment.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
-        raise ConfigError("trainer.accelerator: gpu: torch finds no GPU on this machine: set it to auto or cpu")
-    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        with torch.device("meta"):  # Nothing is allocated.
-            size = sum(p.numel() for p in build(experiment, dataset).parameters())
-    except RuntimeError as error:
-        if "overflow" not in str(error):
-            raise
-        size = sys.maxsize
-    needed = size * BYTES_PER_PARAMETER
-    if needed > total:
-        raise ConfigError(f"model: {size:,} parameters need {needed / 2**30:,.0f} GiB while they are trained, and this "
-                          f"machine has {total / 2**30:,.0f} GiB: make it smaller")  # fmt: skip
 
 
 def build(experiment: Experiment, dataset: Dataset) -> BlockLearner:

@@ -36,6 +36,10 @@ def train(
     conf: Annotated[str | None, typer.Argument(help="Experiment file, as conf/vowels_lstm.yaml.")] = None,
     overrides: Overrides = None,
     resume: Annotated[str | None, typer.Option(help="Run to resume, instead of a file.")] = None,
+    start_from: Annotated[
+        str | None,
+        typer.Option("--from", help="Run, or sweep, whose best weights it starts from (transfer.run)."),
+    ] = None,
     name: Name = None,
     wandb: Wandb = WandbMode.auto,
     dry_run: Annotated[
@@ -55,7 +59,12 @@ def train(
     if overfit_batches is not None and (dry_run or resume is not None):
         raise ConfigError("--overfit-batches: needs an experiment file, without --dry-run and --resume")
     if resume is not None:
+        if start_from is not None:
+            raise ConfigError("--from: needs an experiment file; a resumed run keeps the weights that it started from")
         return resume_run(resume, overrides, wandb)
+    if start_from is not None:
+        early.require_record(start_from)
+        overrides = [*(overrides or ()), transfer_override(start_from)]
     early.check_experiment(str(conf), overrides or ())
     from lstm_lab.experiment import load_experiment
     from lstm_lab.records.provenance import command_line
@@ -80,6 +89,13 @@ def train(
     for note in dataset.notes:
         echo(f"data {dataset.name}: {note}")
     return _train(experiment, run, wandb, dataset)
+
+
+def transfer_override(folder: str) -> str:
+    """The override by which an experiment starts from a run, or from the best trial of a sweep."""
+    from lstm_lab.workflow import best_run
+
+    return f"transfer.run={best_run(Path(folder)).path.resolve()}"
 
 
 def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None:
@@ -109,6 +125,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
     from lstm_lab.display.console import plain_console
     from lstm_lab.display.progress import epoch_line
     from lstm_lab.tracking import resolve_mode
+    from lstm_lab.training.transfer import report_lines
     from lstm_lab.verbs import terminal
     from lstm_lab.workflow import run_experiment
 
@@ -120,7 +137,12 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
     def line(row: Row) -> None:
         out.print(epoch_line(row, experiment.monitor))
 
-    outcome = run_experiment(experiment, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=None if bar else line)
+    def start(record: Row) -> None:
+        for text in report_lines(record):
+            out.print(text)
+
+    outcome = run_experiment(experiment, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=None if bar else line,
+                             on_transfer=start)  # fmt: skip
     content, result = outcome.validation.dump(), outcome.result
     out.print(terminal.scores(content, f"Validation split, best epoch {result.epoch} of {result.epochs}"))
     out.print(terminal.verdict(content))

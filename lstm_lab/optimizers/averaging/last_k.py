@@ -27,7 +27,8 @@ class LastK(Averaging, name="last_k"):
 
     def after_epoch(self, weights: Sequence[Tensor], progress: float) -> None:
         self.kept = [*self.kept, [weight.detach().clone() for weight in weights]][-self.k :]
-        self.average = [torch.stack(each).mean(0) for each in zip(*self.kept, strict=True)]
+        # Of the differences: the mean of equal weights, as of a frozen layer, is then that weight to the last bit.
+        self.average = [each[0] + (torch.stack(each) - each[0]).mean(0) for each in zip(*self.kept, strict=True)]
         self.count = len(self.kept)
 
     def to(self, device: torch.device) -> None:
