@@ -18,7 +18,7 @@ TORCH = {
     "sgd": torch.optim.SGD,
 }  # fmt: skip
 """Whose steps a parameter takes; muon's vectors take those of AdamW."""
-OWN = {"name", "no_weight_decay"}
+OWN = {"name", "no_weight_decay", "layer_decay"}
 """Fields that are no argument of torch's class."""
 CURVATURE = torch.tensor([1.0, 3.0, 0.3])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -19,6 +21,7 @@ from lstm_lab.models import SequenceModel
 from lstm_lab.optimizers.adam import Adam
 from lstm_lab.optimizers.schedules.constant import Constant
 from lstm_lab.records.run import MEASURED, Run
+from lstm_lab.tasks import next_step_baselines
 from lstm_lab.tasks.next_step import NextStep
 from lstm_lab.training.learner import Learner
 from lstm_lab.training.train import train
@@ -188,6 +191,73 @@ def test_an_ngram_predicts_what_repeats():
     found = learner().task.baselines(split, split)
     assert found["5-gram"]["nll"] < 0.1 < found["bigram"]["nll"] < found["unigram"]["nll"]
     assert found["5-gram"]["accuracy"] == pytest.approx(1.0, abs=0.02)
+
+
+def kneser_ney_by_hand(stream, n, tokens):
+    """Interpolated Kneser-Ney of a text (Chen & Goodman 1999), one probability at a time."""
+    padded = [0] * n + stream
+    grams = {k: Counter(tuple(padded[t - k : t + 1]) for t in range(n, len(padded))) for k in range(n)}
+    counts = {n - 1: grams[n - 1]}
+    for k in range(n - 1):
+        counts[k] = Counter(gram[1:] for gram in grams[k + 1])
+
+    def discount(found):
+        once, twice = (sum(count == number for count in found.values()) for number in (1, 2))
+        return once / (once + 2 * twice) if once and twice else 0.5
+
+    def p(w, context):
+        k = len(context)
+        after = {gram[-1]: count for gram, count in counts[k].items() if gram[:-1] == context}
+        shorter = p(w, context[1:]) if k else 1 / (tokens - 1)
+        if not after:
+            return shorter
+        D = discount(counts[k])
+        return (max(after.get(w, 0) - D, 0) + D * len(after) * shorter) / sum(after.values())
+
+    return p
+
+
+@pytest.mark.parametrize("tokens", [5, next_step_baselines.SMALL_VOCABULARY + 1])
+def test_kneser_ney_is_the_definition_and_sums_to_one(tokens):
+    stream = np.random.default_rng(0).choice([1, 1, 2, 3, 4], 60).tolist()
+    n = next_step_baselines.MAX_CONTEXT + 1 if tokens == 5 else 3
+    padded = [0] * next_step_baselines.MAX_CONTEXT + stream
+    before = torch.tensor([padded[t : t + next_step_baselines.MAX_CONTEXT][::-1] for t in range(len(stream))])
+    predict = next_step_baselines.of_tokens(before, torch.tensor(stream), tokens)[f"{n}-gram, Kneser-Ney"]
+    contexts = torch.cat([before[:20], torch.tensor([[4, 4, 4, 4], [2, 0, 0, 0]])])
+    probabilities = predict(contexts).exp()
+    assert_close(probabilities.sum(1), torch.ones(len(contexts), dtype=torch.float64))
+    p = kneser_ney_by_hand(stream, n, tokens)
+    for row, context in zip(probabilities, contexts.tolist(), strict=True):
+        for w in range(1, 5):
+            assert float(row[w]) == pytest.approx(p(w, tuple(context[: n - 1][::-1])))
+
+
+PENN = "the cat <unk> on the mat \n the dog sat on the <unk> \n" * 6
+
+
+def test_files_of_their_own_as_of_penn_treebank(tmp_path):
+    for name, text in {"train": PENN, "valid": "the cow sat \n", "test": "on the mat \n a"}.items():
+        (tmp_path / f"ptb.{name}.txt").write_text(text)
+    paths = {"path": "train", "validation_path": "valid", "test_path": "test"}
+    data = {"name": "text_stream", "tokenizer": "whitespace",
+            **{key: str(tmp_path / f"ptb.{name}.txt") for key, name in paths.items()}}  # fmt: skip
+    dataset = Experiment.of({"data": data, "task": "next_step"}).data.build()
+    assert set(dataset.names) == {"[PAD]", "[UNK]", "the", "cat", "on", "mat", "dog", "sat", "<eos>"}
+
+    def read(split):
+        return [dataset.names[i] for i in split.inputs.values]
+
+    assert read(dataset.train)[:8] == ["the", "cat", "[UNK]", "on", "the", "mat", "<eos>", "the"]
+    assert len(dataset.train.inputs.values) == 14 * 6
+    assert read(dataset.validation) == ["the", "[UNK]", "sat", "<eos>"]
+    assert read(dataset.test_split()) == ["on", "the", "mat", "<eos>", "[UNK]"]
+    assert dataset.notes[0].startswith("25.0% of validation tokens are unknown: the vocabulary of 9 ")
+    with pytest.raises(ConfigError, match=r"test=0\.2 has no effect beside test_path"):
+        Experiment.of({"data": {**data, "test": 0.2}, "task": "next_step"})
+    alone = {key: value for key, value in data.items() if key != "test_path"}
+    dataset = Experiment.of({"data": alone, "task": "next_step"}).data.build()
+    assert len(read(dataset.test_split())) > 2 < len(dataset.train.inputs.values) < 14 * 6
 
 
 MALFORMED = {

@@ -121,7 +121,7 @@ class Transferred(Shape):
     left: dict[str, str]
     """Weights that are not, and why."""
     tokens: Index | None = None
-    """Tokens of the vocabulary, where rows were merged."""
+    """Tokens of the vocabulary without padding, where rows were merged."""
     notes: list[str]
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
+from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 from lstm_lab.records.files import Row
-from lstm_lab.tasks.base import Outputs, Task, score
+from lstm_lab.tasks.base import Outputs, Task, TaskMetrics, score
 from lstm_lab.tasks.classification import (
     MAXIMISED,
     ClassConfig,
@@ -25,6 +28,7 @@ from lstm_lab.tasks.classification import (
     mean_of_classes,
 )
 from lstm_lab.tasks.classification_examples import tag_examples
+from lstm_lab.tasks.spans import SpanF1, mark_spans
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -37,17 +41,43 @@ MAX_ROWS = 20_000
 """Steps that it is fitted on at most, drawn at random: more change its score little and its time a lot."""
 
 
+class TagMetrics(nn.Module, TaskMetrics):
+    """The metrics of the classes, and `span_f1` of the spans that they mark."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__()
+        self.of_classes, self.of_spans = ClassificationMetrics(classes), SpanF1(classes)
+
+    def update(self, logits: Tensor, batch: Batch) -> None:
+        self.of_classes.update(logits, batch)
+        self.of_spans.update(logits, batch)
+
+    def compute(self) -> dict[str, Tensor]:
+        return {**self.of_classes.compute(), "span_f1": self.of_spans.compute()}
+
+    def reset(self) -> None:
+        self.of_classes.reset()
+        self.of_spans.reset()
+
+    def details(self) -> dict[str, object]:
+        return self.of_classes.details()
+
+    def notes(self) -> list[str]:
+        return self.of_classes.notes()
+
+
 class Tag(Task[TaggedSplit], name="tag"):
     """Cross-entropy over the classes of each step; steps labelled -1 have no target."""
 
     accepts = TaggedSequences
-    maximised = MAXIMISED
+    maximised = MAXIMISED | {"span_f1"}
     predicts_classes = True
     per_step = True
 
     class Config(ClassConfig):
-        monitor: Literal["accuracy", "macro_f1", "auroc", "ece", "loss"] = "accuracy"
-        """Metric that compares epochs and trials: over all steps with a target, or averaged over classes."""
+        monitor: Literal["accuracy", "macro_f1", "auroc", "ece", "span_f1", "loss"] = "accuracy"
+        """Metric that compares epochs and trials: over all steps with a target, or averaged over classes; span_f1, over
+        spans, where classes mark them, as B-PER, I-PER and O."""
 
     def __init__(
         self,
@@ -60,6 +90,9 @@ class Tag(Task[TaggedSplit], name="tag"):
     ) -> None:
         self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing, loss, gamma)
         self.classes, self.output_size, self.monitor = info.classes, self.cross_entropy.num_logits, monitor
+        self.has_spans = mark_spans(info.classes)
+        if monitor == "span_f1" and not self.has_spans:
+            raise ConfigError("task.monitor: span_f1 needs tags of spans, as B-PER, I-PER and O: choose another metric")
 
     def postprocess(self, logits: Tensor, batch: Batch) -> Tensor:
         """A logit for each class, where the model predicts one for two."""
@@ -73,8 +106,8 @@ class Tag(Task[TaggedSplit], name="tag"):
         logits = logits.masked_fill((batch.y < 0).unsqueeze(-1), 0.0)
         return self.cross_entropy(logits.flatten(0, 1), batch.y.flatten()).sum() / self.num_targets(batch).clamp(min=1)
 
-    def metrics(self) -> ClassificationMetrics:
-        return ClassificationMetrics(self.classes)
+    def metrics(self) -> TaskMetrics:
+        return TagMetrics(self.classes) if self.has_spans else ClassificationMetrics(self.classes)
 
     def mean_logits(self, samples: Tensor) -> Tensor:
         return mean_of_classes(samples)
@@ -110,8 +143,12 @@ class Tag(Task[TaggedSplit], name="tag"):
             "most frequent label": F.one_hot(torch.from_numpy(most_frequent), self.output_size).float(),
             f"logistic regression, {2 * reach + 1} steps": torch.from_numpy(probabilities),
         }
-        batch = Batch(torch.empty(0), torch.tensor([len(rows)]), y.unsqueeze(0))
-        return {name: score(self.metrics(), found.log()[None], batch) for name, found in predicted.items()}
+        # Spans end where sequences do; other metrics are those of all steps end to end, without padding.
+        number = torch.repeat_interleave(torch.arange(len(split)), split.inputs.lengths)[rows]
+        sizes = torch.bincount(number, minlength=len(split)).tolist() if self.has_spans else [len(rows)]
+        batch = Batch(torch.empty(0), torch.tensor(sizes), pad_sequence(y.split(sizes), True, -1))
+        return {name: score(self.metrics(), pad_sequence(found.log().split(sizes), True), batch)
+                for name, found in predicted.items()}  # fmt: skip
 
     def examples(self, outputs: Outputs) -> Row:
         return tag_examples(self.classes, outputs)

@@ -130,7 +130,7 @@ class _Match:
                 else:
                     weight.copy_(self.source.weights[name])
                     taken.append(name)
-        tokens = {"tokens": len(self.tokens)} if merged else {}
+        tokens = {"tokens": len(self.tokens) - 1} if merged else {}  # Number 0 is padding.
         return {"taken": taken, "merged": merged, "left": left, **tokens}
 
     def _obstacle(self, name: str, weight: Tensor) -> str | None:
@@ -192,7 +192,8 @@ def report_lines(record: Row) -> Iterator[str]:
         yield f"  taken   {_listed(record['taken'])}"
     for name, count in record["merged"].items():
         tokens = record["tokens"]
-        yield f"  merged  {name}: {count:,} of {tokens:,} tokens; the others start as the mean of the source's"
+        others = "" if count == tokens else "; the others start as the mean of the source's"
+        yield f"  merged  {name}: {count:,} of {tokens:,} tokens{others}"
     reasons: dict[str, list[str]] = {}
     for name, reason in record["left"].items():
         reasons.setdefault(reason, []).append(name)

@@ -20,7 +20,7 @@ from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
 from lstm_lab.data.kinds.step_text import StepText, TokenizedText
 from lstm_lab.data.preprocessing.batching import BatchPlan, EqualBatches, StreamLanes
 from lstm_lab.data.preprocessing.splits import Fraction, check_fractions
-from lstm_lab.data.preprocessing.tokenizer import Character, Tokenizer, Vocabulary
+from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Character, Tokenizer, Vocabulary
 from lstm_lab.kernels.lengths import length_mask
 
 
@@ -55,6 +55,16 @@ class StreamSplit(NextStepSplit):
         return Batch(x, lengths, y, previous=previous, starts=starts if self.stateful else None)
 
 
+STREAM_FRACTIONS = (0.1, 0.1)
+"""Of a text, for validation and test, unless a field says otherwise."""
+
+
+def cut(text: str, validation: float, test: float) -> tuple[str, str, str]:
+    """A text in three: the last part, a fraction `test` of it, behind one of `validation`, behind the rest."""
+    train_end, validation_end = (int(len(text) * share + 1e-9) for share in (1 - validation - test, 1 - test))
+    return text[:train_end], text[train_end:validation_end], text[validation_end:]
+
+
 class StreamOptions(TypedDict):
     """Arguments of a `TextStream`."""
 
@@ -83,9 +93,9 @@ class TextStream(NextStepSequences):
         """Whether a chunk starts with the final state of the chunk before it, without its gradient (truncated
         back-propagation through time, Williams & Peng 1990); if not, every chunk starts with the initial state, and
         chunks come in random order."""
-        validation: Fraction = 0.1
+        validation: Fraction = STREAM_FRACTIONS[0]
         """Fraction of the text, before the test split."""
-        test: Fraction = 0.1
+        test: Fraction = STREAM_FRACTIONS[1]
         """Fraction of the text, at the end."""
 
         @model_validator(mode="after")
@@ -111,20 +121,31 @@ class TextStream(NextStepSequences):
     def text(self) -> tuple[str, str]:
         """The whole text, and where it came from, for messages."""
 
+    def split_texts(self) -> tuple[tuple[str, str, str], str]:
+        """The text of the training, the validation and the test split, and where they came from, for messages."""
+        text, path = self.text()
+        return cut(text, *self.fractions), path
+
     @cached_property
     def _encoded(self) -> tuple[list[np.ndarray], Vocabulary]:
         """Tokens (N,) of each split, and the vocabulary."""
-        text, path = self.text()
-        validation, test = self.fractions
-        train_end, validation_end = (int(len(text) * share + 1e-9) for share in (1 - validation - test, 1 - test))
-        pieces = [text[:train_end], text[train_end:validation_end], text[validation_end:]]
+        pieces, path = self.split_texts()
         vocabulary = Vocabulary(self.tokenizer.build().fit([pieces[0]]))
         streams = [vocabulary.encode([piece])[0] for piece in pieces]
         for name, stream in zip(("training", "validation", "test"), streams, strict=True):
             if len(stream) < 2:
-                raise DataError(f"{path}: {len(text)} characters leave {len(stream)} tokens for the {name} split: "
+                length = sum(map(len, pieces))
+                raise DataError(f"{path}: {length} characters leave {len(stream)} tokens for the {name} split: "
                                 "provide a longer text")  # fmt: skip
         return streams, vocabulary
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        unknown = float((self._encoded[0][1] == UNKNOWN).mean())
+        if not unknown:
+            return ()
+        return (f"{unknown:.1%} of validation tokens are unknown: the vocabulary of {len(self.names):,} is that of the "
+                "training text, and perplexity counts all others as one token",)  # fmt: skip
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -55,9 +55,15 @@ def given_splits(validation_path: str | None, test_path: str | None) -> dict[str
     return {split: path for split, path in zip(SPLITS[1:], (validation_path, test_path), strict=True) if path}
 
 
-def check_given_fractions(given: Iterable[str], fractions: SplitFractions) -> None:
-    """Raise ValueError where a split has a file of its own and its fraction was set as well."""
-    for split, fraction, default in zip(SPLITS[1:], fractions, DEFAULT_FRACTIONS, strict=True):
+def check_given_fractions(
+    given: Iterable[str], fractions: SplitFractions, defaults: SplitFractions = DEFAULT_FRACTIONS
+) -> None:
+    """Raise ValueError where a split has a file of its own and its fraction was set as well.
+
+    Args:
+        defaults: fractions that count as not set.
+    """
+    for split, fraction, default in zip(SPLITS[1:], fractions, defaults, strict=True):
         if split in given and fraction != default:
             raise ValueError(f"{split}={fraction} has no effect beside {split}_path: remove one of them")
 

@@ -47,19 +47,26 @@ class Tokenizer(Registered, kind="tokenizer"):
     def untrained(self) -> tuple[tokenizers.Tokenizer, Trainer]:
         """A tokenizer of the library `tokenizers`, and the trainer that fits it."""
 
-    def fit(self, texts: Iterable[str]) -> str:
-        """The fitted tokenizer as JSON text, for `Vocabulary`."""
+    def normalizers(self, fitting: bool) -> list[tokenizers.normalizers.Normalizer]:
+        """What is done to a text before it is split; `fitting` says whether the vocabulary is made of it."""
         from tokenizers import Regex, normalizers
 
-        tokenizer, trainer = self.untrained()
-        tokenizer.normalizer = normalizers.Sequence([
+        return [
             normalizers.Replace(Regex(r"</?[A-Za-z][^<>]{0,100}>"), " "),
             normalizers.NFKC(),
             *([normalizers.Lowercase()] if self.lowercase else []),
             *([normalizers.Replace(Regex(r"\s+"), " ")] if self.keeps_spaces else []),
             normalizers.Strip(),
-        ])  # fmt: skip
+        ]
+
+    def fit(self, texts: Iterable[str]) -> str:
+        """The fitted tokenizer as JSON text, for `Vocabulary`."""
+        from tokenizers import normalizers
+
+        tokenizer, trainer = self.untrained()
+        tokenizer.normalizer = normalizers.Sequence(self.normalizers(fitting=True))
         tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.normalizer = normalizers.Sequence(self.normalizers(fitting=False))
         # The library would take the words [PAD] and [UNK] in a text for its own special tokens.
         return json.dumps({**json.loads(tokenizer.to_str()), "added_tokens": []}, ensure_ascii=False)
 
@@ -78,6 +85,39 @@ class Word(Tokenizer, name="word"):
 
         tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
         tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+        return tokenizer, word_level_trainer(self.vocab_size, self.min_frequency)
+
+
+class Whitespace(Tokenizer, name="whitespace"):
+    """What stands between blanks, as in texts that are split into tokens already (Penn Treebank, WikiText).
+
+    The end of a line is the token <eos>, and <unk> in a text is the unknown token; nothing else is changed.
+    """
+
+    keeps_spaces = False
+
+    class Config(Tokenizer.Config):
+        vocab_size: VocabSize = 50_000
+        """Tokens at most, the most frequent ones; padding and unknown are two of them."""
+        lowercase: bool = False
+        """Convert to lower case."""
+
+    def normalizers(self, fitting: bool) -> list[tokenizers.normalizers.Normalizer]:
+        from tokenizers import Regex, normalizers
+
+        return [
+            normalizers.Replace(Regex(r"\r?\n"), " <eos> "),
+            # The library would give a special token that a text has a second number.
+            normalizers.Replace(Regex(r"(?<!\S)(<unk>|\[UNK\]|\[PAD\])(?!\S)"), "" if fitting else SPECIAL[UNKNOWN]),
+            *([normalizers.Lowercase()] if self.lowercase else []),
+            normalizers.Strip(),
+        ]
+
+    def untrained(self) -> tuple[tokenizers.Tokenizer, Trainer]:
+        from tokenizers import Tokenizer, models, pre_tokenizers
+
+        tokenizer = Tokenizer(models.WordLevel(unk_token=SPECIAL[UNKNOWN]))
+        tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
         return tokenizer, word_level_trainer(self.vocab_size, self.min_frequency)
 
 
