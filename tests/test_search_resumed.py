@@ -1,6 +1,7 @@
 """A search that was interrupted and resumed proposes what an uninterrupted one does."""
 
 import math
+import shutil
 
 import pytest
 from test_sweep_budget import complete, make, phase
@@ -13,6 +14,7 @@ from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import Sweep, load_sweep
 from lstm_lab.sweeps.store import summary
+from lstm_lab.sweeps.store.repair import repair
 from lstm_lab.workflow import run_sweep
 
 SPACE = {
@@ -149,3 +151,20 @@ def test_a_resumed_sweep_evaluates_on_the_test_split_once_if_it_was_asked_to(tmp
         interrupted.append(False)
         run_sweep(folder)
     assert evaluated == [folder.name]
+
+
+def test_a_trial_whose_both_records_are_lost_is_asked_for_again(tmp_path, demand):
+    folder = make(tmp_path, demand, order="arrival")
+    search = phase(folder)
+    for number in range(3):
+        search.suggest(f"tune-{number}")
+    asked = {trial.configuration: trial.overrides for trial in folder.trials()}
+    shutil.rmtree(folder.run("t0001").path)
+    files.write_jsonl(folder.path / files.TRIALS, [row for row in folder.trial_rows() if row["trial"] != "t0001"])
+    assert repair(folder.path) == []
+    search = phase(folder)
+    while isinstance(search.suggest("tune"), dict):
+        pass
+    found = {trial.configuration: trial.overrides for trial in folder.trials()}
+    assert len(folder.trials()) == len(found) == 4
+    assert {number: found[number] for number in asked} == asked

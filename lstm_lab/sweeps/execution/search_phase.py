@@ -32,6 +32,7 @@ class SearchPhase(TrialSource):
         if self.end_reason:
             return
         self._add_missing_seeds(trials)
+        self._add_missing_configurations(trials)
         self.end_reason = self._patience_reason()
         num_ended = sum(trial.state in ENDED for trial in trials)
         self.num_remaining = len(self.pending) if self.end_reason else self.num_trials - num_ended
@@ -80,6 +81,13 @@ class SearchPhase(TrialSource):
         for number, known in sorted(repeats.items()):
             self.add(number, overrides[number], [repeat for repeat in self.sweep.repeats if repeat not in known])
 
+    def _add_missing_configurations(self, trials: Sequence[Trial]) -> None:
+        """Where both records of a trial are lost, only the gap in the numbers tells: it is asked for again."""
+        known = {trial.configuration for trial in trials}
+        for number in range(min(self.next_configuration, self.num_configurations)):
+            if number not in known:
+                self._ask(number)
+
     def _learn(self, trials: Sequence[Trial]) -> None:
         """Tell the searcher the mean of a configuration whose trials have all ended."""
         if len(trials) == len(self.sweep.repeats):
@@ -94,9 +102,13 @@ class SearchPhase(TrialSource):
         if self.end_reason or self.next_configuration >= self.num_configurations:
             return False
         number, self.next_configuration = self.next_configuration, self.next_configuration + 1
+        self._ask(number)
+        return True
+
+    def _ask(self, number: int) -> None:
+        """Add the trials of a configuration that the searcher proposes."""
         told, self.told = self.told, []
         self.add(number, self.proposer.ask(number), self.sweep.repeats, told)
-        return True
 
     def trial_ended(self, trial: str) -> None:
         self.learn(self.folder.trial(trial))
