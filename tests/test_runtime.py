@@ -135,7 +135,10 @@ def test_the_folder_needs_neither_torch_nor_this_package(tmp_path, make):
         for each in (place, place.with_name(f"{package}.libs")):
             if each.is_dir():
                 (site / each.name).symlink_to(each)
-    start = "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); runpy.run_path(sys.argv[1], run_name='__main__')"
+    start = (
+        "import runpy, sys; del sys.argv[0]; sys.path.insert(0, sys.argv.pop(0)); "
+        "runpy.run_path(sys.argv[0], run_name='__main__')"
+    )
     words = [sys.executable, "-I", "-S", "-c", start, site]
 
     def call(*more):

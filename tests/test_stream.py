@@ -195,6 +195,7 @@ def test_a_state_of_another_model_is_refused(run, ask, tmp_path, vowels):
     save_state(tmp_path / "other.npz", stream.state())
     code, _, err = ask("[1, 2]\n", "--state", tmp_path / "other.npz")
     assert (code, "state: is not one of this model" in err) == (3, True)
-    (tmp_path / "text.npz").write_text("x")
-    with pytest.raises(DataError, match="is no state of a stream"):
-        load_state(tmp_path / "text.npz")
+    for content in ("x", ""):
+        (tmp_path / "text.npz").write_text(content)
+        with pytest.raises(DataError, match="is no state of a stream"):
+            load_state(tmp_path / "text.npz")
