@@ -11,10 +11,11 @@ from pydantic import Field, model_validator
 
 from lstm_lab import config
 from lstm_lab.cells import Cell
-from lstm_lab.config import Config, DataError, paths
+from lstm_lab.config import Config, ConfigError, DataError, paths
 from lstm_lab.config.registry import ManyOf, OneOf, expand_choices
 from lstm_lab.config.validation import validate
 from lstm_lab.data import Dataset
+from lstm_lab.hyperparameter_schedule import HyperparameterSchedule, check_schedule
 from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Averaging, Optimizer, Schedule
 from lstm_lab.optimizers.adam import Adam
@@ -27,6 +28,9 @@ from lstm_lab.tasks import Task
 from lstm_lab.trainer_config import Accelerator as Accelerator
 from lstm_lab.trainer_config import Trainer as Trainer
 from lstm_lab.transfer_config import Transfer
+
+RARE = ("hyperparameter_schedule", "written_paths")
+"""Fields that are left out of a record where they are empty."""
 
 
 class WrittenPath(Config):
@@ -59,6 +63,9 @@ class Experiment(Config):
     """The run whose weights it starts from, and which layers keep them."""
     trainer: Trainer = Trainer()
     """Settings of the training loop."""
+    hyperparameter_schedule: HyperparameterSchedule = ()
+    """Hyperparameters that change during training, and at which epochs; best.yaml of a population has that of its
+    winner."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of initial weights, order of batches and dropout."""
     written_paths: Annotated[tuple[WrittenPath, ...], Field(strict=False)] = ()
@@ -78,6 +85,12 @@ class Experiment(Config):
         self.schedule.check_patience(self.trainer.patience)
         for regularizer in self.regularizers:
             regularizer.check_fits(self.model, self.data)
+        check_schedule(self.hyperparameter_schedule, self.optimizer, self.regularizers)
+        for change in self.hyperparameter_schedule:
+            try:
+                self.at(change.epoch)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
         return self
 
     @property
@@ -99,7 +112,26 @@ class Experiment(Config):
     def dump(self) -> dict[str, object]:
         """Plain dicts, lists and numbers; `Experiment.of(e.dump()) == e`."""
         content = self.model_dump(mode="json")
-        return content if self.written_paths else {k: v for k, v in content.items() if k != "written_paths"}
+        return {key: value for key, value in content.items() if value or key not in RARE}
+
+    def at(self, epoch: int) -> Experiment:
+        """The experiment with the hyperparameters that hold at an epoch, counted from 0, and without a schedule.
+
+        Raises:
+            ConfigError: a value of the schedule is wrong.
+        """
+        if not self.hyperparameter_schedule:
+            return self
+        overrides: dict[str, object] = {"hyperparameter_schedule": []}
+        for change in self.hyperparameter_schedule:
+            if change.epoch <= epoch:
+                overrides |= change.overrides
+        return validate(Experiment, config.merge(self.dump(), overrides), f"hyperparameter_schedule, epoch {epoch}")
+
+    def next_change(self, epoch: int) -> int | None:
+        """The epoch after this one at which hyperparameters change during training; None: there is no further one."""
+        epochs = (change.epoch for change in self.hyperparameter_schedule)
+        return next((each for each in epochs if epoch < each < self.trainer.max_epochs), None)
 
     @property
     def known_paths(self) -> dict[str, str]:

@@ -12,6 +12,7 @@ from lstm_lab.__main__ import app
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.records import files, links
+from lstm_lab.records.lineage import hyperparameter_history
 from lstm_lab.records.run import Run
 from lstm_lab.report import write_report
 from lstm_lab.sweeps.sections import Repeat
@@ -21,7 +22,7 @@ from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import read_sweep
 from lstm_lab.sweeps.store.remote import Storage, node_folder, trial_storage
 from lstm_lab.sweeps.store.repair import repair
-from lstm_lab.tracking.tracker import Tracker, hyperparameter_history, wandb_id
+from lstm_lab.tracking.tracker import Tracker, wandb_id
 from lstm_lab.workflow import run_sweep
 
 

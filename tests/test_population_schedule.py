@@ -9,6 +9,7 @@ import pytest
 from test_population import write
 
 from lstm_lab.config import ConfigError
+from lstm_lab.hyperparameter_schedule import is_mutable, optimizer_param_group
 from lstm_lab.records.requests import Requests
 from lstm_lab.records.run import Run
 from lstm_lab.sweeps.execution import population
@@ -16,7 +17,6 @@ from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.schedulers import gaussian_process
 from lstm_lab.sweeps.schedulers.pb2 import PB2
 from lstm_lab.sweeps.schedulers.pbt import PBT as PBTScheduler
-from lstm_lab.sweeps.schedulers.pbt import is_mutable, optimizer_param_group
 from lstm_lab.sweeps.schedulers.population import Observation
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.space.domains import Domain
@@ -144,19 +144,19 @@ def test_every_domain_maps_to_the_unit_interval():
 def test_only_values_that_act_in_the_next_step_may_change(vowels, optimizer):
     found = vowels.with_overrides({"optimizer": optimizer})
     for name, value in found.optimizer.options().items():
-        assert is_mutable(found, f"optimizer.{name}") == (
-            isinstance(value, float) and optimizer_param_group(found)[name] == value
+        assert is_mutable(found.optimizer, f"optimizer.{name}") == (
+            isinstance(value, float) and optimizer_param_group(found.optimizer)[name] == value
         )
-    assert is_mutable(found, "optimizer.lr")
-    assert is_mutable(found, "optimizer.weight_decay")
-    assert is_mutable(found, "optimizer.momentum") == (optimizer in ("sgd", "rmsprop"))
+    assert is_mutable(found.optimizer, "optimizer.lr")
+    assert is_mutable(found.optimizer, "optimizer.weight_decay")
+    assert is_mutable(found.optimizer, "optimizer.momentum") == (optimizer in ("sgd", "rmsprop"))
     for key in ("regularizers.zoneout.h", "regularizers.l2.strength", "regularizers.l1.head", "regularizers.ar.alpha"):
-        assert is_mutable(found, key)
+        assert is_mutable(found.optimizer, key)
     for key in ("regularizers", "regularizers.ar", "regularizers.recurrent_dropout.update_locked",
                 "regularizers.arr.alpha", "optimizer", "optimizer.name", "model.hidden_size", "model.num_layers",
                 "model.cell", "data.batch_size", "trainer.max_epochs", "schedule", "schedule.warmup_fraction",
                 "optimizer.lrr"):  # fmt: skip
-        assert not is_mutable(found, key)
+        assert not is_mutable(found.optimizer, key)
 
 
 # --- on Ray -----------------------------------------------------------------------------------------------------------

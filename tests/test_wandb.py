@@ -12,11 +12,12 @@ from wandb_runs import MAX_SECONDS, record, row, same
 from lstm_lab import tracking
 from lstm_lab.examples.collect import examples_of
 from lstm_lab.records.files import append_jsonl
+from lstm_lab.records.lineage import hyperparameter_history
 from lstm_lab.records.run import Run
 from lstm_lab.tracking import tracker, upload
 from lstm_lab.tracking.server import find_server
 from lstm_lab.tracking.terminal import link_runs
-from lstm_lab.tracking.tracker import hyperparameter_history, wandb_id
+from lstm_lab.tracking.tracker import wandb_id
 from lstm_lab.training.train import train
 from lstm_lab.workflow import create_run
 
@@ -177,15 +178,23 @@ def test_the_hyperparameters_of_an_exploit_are_those_of_its_weights(tmp_path):
         (tmp_path / trial).mkdir()
         for each in rows:
             append_jsonl(tmp_path / trial / "lineage.jsonl", each)
-    assert hyperparameter_history(Run(tmp_path / "t0")) == []
+    assert hyperparameter_history(Run(tmp_path / "t0")).changes == []
     # Its first two epochs are t0's, the next two t1's.
-    assert hyperparameter_history(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
+    assert hyperparameter_history(Run(tmp_path / "t2")).changes == [
+        (0, {"lr": 1.0}),
+        (2, {"lr": 2.0}),
+        (4, {"lr": 3.0}),
+    ]
     # What t1 became after it was copied does not matter to the copy.
     append_jsonl(tmp_path / "t1" / "lineage.jsonl", {
         "source": "t0", "from_epoch": 6, "at": "2026-01-01T00:00:06", "overrides": {"lr": 7.0},
         "changes": {"lr": {"old": 2.0, "source": 1.0, "new": 7.0}},
     })  # fmt: skip
-    assert hyperparameter_history(Run(tmp_path / "t2")) == [(0, {"lr": 1.0}), (2, {"lr": 2.0}), (4, {"lr": 3.0})]
+    assert hyperparameter_history(Run(tmp_path / "t2")).changes == [
+        (0, {"lr": 1.0}),
+        (2, {"lr": 2.0}),
+        (4, {"lr": 3.0}),
+    ]
 
 
 @pytest.mark.parametrize(

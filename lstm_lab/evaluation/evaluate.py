@@ -13,7 +13,7 @@ from lstm_lab.data.base import Batch, Split
 from lstm_lab.data.loader import Loader
 from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.evaluation.monte_carlo import DropoutSampler
-from lstm_lab.experiment import Accelerator, recorded_experiment
+from lstm_lab.experiment import Accelerator, Experiment, recorded_experiment
 from lstm_lab.records import links
 from lstm_lab.records.run import Run
 from lstm_lab.records.scores import Scores
@@ -44,6 +44,18 @@ def load_weights(learner: Learner, run: Run) -> int:
         ) from None
     learner.eval()
     return epochs_in(content) - 1
+
+
+def best_experiment(run: Run, *, needs_data: bool = True) -> Experiment:
+    """The experiment of a run, with the hyperparameters of its best epoch where they change during training.
+
+    Args:
+        needs_data: whether its files must exist.
+    """
+    experiment = recorded_experiment(run, needs_data=needs_data)
+    if experiment.hyperparameter_schedule and run.best_checkpoint.is_file():
+        return experiment.at(epochs_in(read_checkpoint(run.best_checkpoint)) - 1)
+    return experiment
 
 
 class MeanPrediction(Protocol):
@@ -135,7 +147,7 @@ def evaluate(
         ConfigError: the run has no checkpoint yet.
     """
     links.check_links(run.path)
-    experiment = recorded_experiment(run, needs_data=dataset is None)
+    experiment = best_experiment(run, needs_data=dataset is None)
     torch.set_num_threads(experiment.trainer.num_threads)
     dataset = dataset or experiment.data.build()
     check_same_data(run, dataset)

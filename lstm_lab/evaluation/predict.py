@@ -13,9 +13,9 @@ import torch
 from lstm_lab.data import Dataset
 from lstm_lab.data.base import DataInfo, NewSamples, PredictionRow
 from lstm_lab.data.readers.in_memory import NewData, is_frame
-from lstm_lab.evaluation.evaluate import load_weights
+from lstm_lab.evaluation.evaluate import best_experiment, load_weights
 from lstm_lab.evaluation.monte_carlo import DropoutSampler, sampled_columns, sampled_predictions
-from lstm_lab.experiment import Accelerator, Experiment, recorded_experiment
+from lstm_lab.experiment import Accelerator, Experiment
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run
 from lstm_lab.tasks.base import Outputs, Task
@@ -118,7 +118,7 @@ def load(run: Run, accelerator: Accelerator | None = None) -> LoadedRun:
         ConfigError: the run has no checkpoint yet.
         DataError: its folder is damaged.
     """
-    experiment = recorded_experiment(run, needs_data=False)
+    experiment = best_experiment(run, needs_data=False)
     dataset: Dataset = experiment.data.build()
     info = dataset.restore_info(run.data["info"])
     torch.set_num_threads(experiment.trainer.num_threads)

@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, model_validator
 
 from lstm_lab.config import Config, Count
+from lstm_lab.experiment import Experiment
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
 
@@ -54,6 +55,14 @@ class Resources(Config):
                 "gpus: 1, or workers: 1"
             )
         return self
+
+    def check(self, experiment: Experiment) -> None:
+        """Raise ValueError where an experiment cannot be trained so."""
+        if self.workers > 1 and experiment.hyperparameter_schedule:
+            raise ValueError(
+                f"resources.workers: {self.workers} with experiment.hyperparameter_schedule: hyperparameters change "
+                "in one process; write workers: 1"
+            )
 
 
 class Budget(Config):

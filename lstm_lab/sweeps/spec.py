@@ -106,6 +106,7 @@ class Sweep(Config):
                              "configuration")  # fmt: skip
         scheduler = self.build_scheduler()
         scheduler.check(self)
+        self.resources.check(self.base)
         if self.cross_validation is not None:
             self._check_folds(stops=scheduler.stops_trials)
         if self.confirm and not scheduler.stops_trials and set(self.confirm.seeds) <= set(self.seeds):

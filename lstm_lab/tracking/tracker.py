@@ -11,10 +11,9 @@ import warnings
 from datetime import datetime
 from pathlib import Path
 
-from lstm_lab.config import DataError
 from lstm_lab.records.diagnosis import read_diagnosis
 from lstm_lab.records.files import Row
-from lstm_lab.records.links import is_plain_name
+from lstm_lab.records.lineage import hyperparameter_history
 from lstm_lab.records.run import Run, State
 from lstm_lab.tracking.client import Reply, WriterClient, acquire_client, has_space, release_client
 from lstm_lab.tracking.server import Mode, find_server, project
@@ -240,7 +239,7 @@ class HyperparameterHistory:
 
     def __init__(self, run: Run) -> None:
         self.rows = run.lineage()
-        self._changes = hyperparameter_history(run)
+        self._changes = hyperparameter_history(run).changes
 
     def at(self, epoch: int) -> Row:
         """`hp/KEY` -> value at an epoch; empty where nothing has changed in the run."""
@@ -249,21 +248,3 @@ class HyperparameterHistory:
             if first <= epoch:
                 found = values
         return {f"hp/{key}": value for key, value in found.items() if isinstance(value, int | float | str)}
-
-
-def hyperparameter_history(run: Run, before: str | None = None) -> list[tuple[int, Row]]:
-    """(first epoch, hyperparameters from then on) of the weights of a trial.
-
-    Args:
-        before: an ISO 8601 time: of the weights that the trial had then; None: of those it has now.
-    """
-    rows = [row for row in run.lineage() if before is None or row["at"] < before]
-    if not rows:
-        return []
-    last = rows[-1]
-    if not is_plain_name(last["source"]):
-        raise DataError(f"{run.path}: its lineage names a trial {last['source']!r}, but trials are named like t0001")
-    source = hyperparameter_history(Run(run.path.parent / last["source"]), last["at"])
-    if not source:
-        source = [(0, {key: change["source"] for key, change in last["changes"].items()})]
-    return [step for step in source if step[0] < last["from_epoch"]] + [(last["from_epoch"], last["overrides"])]

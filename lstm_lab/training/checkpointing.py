@@ -32,6 +32,10 @@ STATE_KEY = "Keeper"
 """Under which a checkpoint holds the state of `RunCheckpoint`: that callback's name in format 1."""
 
 
+class StageEnded(Exception):
+    """Training goes on with other hyperparameters, from the checkpoint that was just written."""
+
+
 class RankCheckpoint(Callback):
     """What every process does at the end of an epoch: a checkpoint is written once all of them have reached it."""
 
@@ -79,6 +83,7 @@ class RunCheckpoint(RankCheckpoint):
     Args:
         on_epoch: called with each row once it is on the disk, with its checkpoint.
         stop: once set, the step in progress is finished, everything is saved, and `Interrupted` is raised.
+        until: `StageEnded` is raised after so many epochs; None: never.
     """
 
     def __init__(
@@ -87,8 +92,9 @@ class RunCheckpoint(RankCheckpoint):
         tracker: Tracker,
         on_epoch: Callable[[Row], None] | None = None,
         stop: threading.Event | None = None,
+        until: int | None = None,
     ) -> None:
-        self.run, self.tracker, self.on_epoch, self.stop = run, tracker, on_epoch, stop
+        self.run, self.tracker, self.on_epoch, self.stop, self.until = run, tracker, on_epoch, stop, until
         self.epochs = 0
         rows = run.rows()
         self.seconds = rows[-1]["seconds"] if rows else 0.0
@@ -141,6 +147,8 @@ class RunCheckpoint(RankCheckpoint):
             self.on_epoch(row)
         if self.stop is not None and self.stop.is_set():
             raise self.interrupted()
+        if self.epochs == self.until:
+            raise StageEnded
 
     def save(self, trainer: pl.Trainer, best: bool = False) -> None:
         """Write last.ckpt, whole or not at all; the one before it becomes previous.ckpt.

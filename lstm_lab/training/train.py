@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import threading
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,10 +31,17 @@ from lstm_lab.system.peak_memory import reset_peak_memory
 from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode, Tracker
 from lstm_lab.training.block_learner import BlockLearner, blocks_suffice
-from lstm_lab.training.checkpointing import InPlaceCheckpoints, RankCheckpoint, RunCheckpoint, newest_checkpoint
+from lstm_lab.training.checkpointing import (
+    InPlaceCheckpoints,
+    RankCheckpoint,
+    RunCheckpoint,
+    StageEnded,
+    newest_checkpoint,
+)
 from lstm_lab.training.distributed import DistributedRank, is_lost_rank
 from lstm_lab.training.fit_errors import explained_fit
 from lstm_lab.training.freezing import Freezing
+from lstm_lab.training.quiet import quiet
 from lstm_lab.training.transfer import start_from
 
 
@@ -108,9 +113,10 @@ def train(
             if run.rows():
                 check_same_data(run, dataset)
             check_targets(dataset)
-            learner = build(experiment, dataset)
-            describe(experiment, run, dataset, learner, group)
             checkpoint, epochs = newest_checkpoint(run)
+            stage = experiment.at(epochs)
+            learner = build(stage, dataset)
+            describe(experiment, run, dataset, learner, group)
             run.truncate(epochs)
             if checkpoint is None:
                 run.describe(**learner.model.load_pretrained(dataset.info))
@@ -120,11 +126,20 @@ def train(
                     on_transfer(taken["transfer"])
             run.mark("running")
             tracker = Tracker(run, mode=wandb, group=group)
-            accumulates = experiment.trainer.accumulate_grad_batches != 1
-            if rank is None and not accumulates and blocks_suffice(experiment.trainer.precision, callbacks):
-                learner.use_blocks(experiment.trainer.clipping(), stop)
-            checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop)
-            fit(experiment, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
+            in_blocks = rank is None and experiment.trainer.accumulate_grad_batches == 1
+            in_blocks = in_blocks and blocks_suffice(experiment.trainer.precision, callbacks)
+            while True:
+                if in_blocks:
+                    learner.use_blocks(stage.trainer.clipping(), stop)
+                until = experiment.next_change(epochs)
+                checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop, until=until)
+                try:
+                    fit(stage, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
+                    break
+                except StageEnded:
+                    checkpoint, epochs = newest_checkpoint(run)
+                    stage = experiment.at(epochs)
+                    learner = build(stage, dataset)
             state = "finished"
         except (Interrupted, KeyboardInterrupt, SystemExit):
             state = "interrupted"
@@ -278,23 +293,3 @@ def conclude(experiment: Experiment, run: Run, state: State, reason: str | None 
     return Result(
         state, experiment.monitor, experiment.mode, value, epoch, len(rows), seconds, run.best_checkpoint, best
     )
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without Lightning's advertisements and lines about hardware; its warnings still show."""
-    logger = logging.getLogger("pytorch_lightning.utilities.rank_zero")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            # Batches come from memory in the training process: workers would only slow them down.
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*GPU available but not used.*")
-            # Metrics are summed over the ranks already.
-            warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
-            # Lightning's own call of a torch function that torch is about to retire.
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated.*")
-            yield
-    finally:
-        logger.setLevel(level)

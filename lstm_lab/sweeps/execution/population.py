@@ -20,11 +20,11 @@ import torch
 from lstm_lab import config
 from lstm_lab.config import DataError, legacy
 from lstm_lab.experiment import Experiment
+from lstm_lab.hyperparameter_schedule import optimizer_param_group
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run
 from lstm_lab.sweeps.ordering import Report
-from lstm_lab.sweeps.schedulers.pbt import optimizer_param_group
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -174,7 +174,8 @@ def prepare_clone(source: Run, run: Run, experiment: Experiment, event: Row) -> 
     if epochs is None or epochs >= experiment.trainer.max_epochs:
         shutil.rmtree(new)
         return None
-    event = {**event, "from_epoch": epochs}
+    # The source may be given other values in the same second.
+    event = {**event, "from_epoch": epochs, "source_exploits": len(source.lineage())}
     checkpoint = torch.load(new / files.LAST, map_location="cpu", weights_only=True)
     update_param_groups(checkpoint, Experiment.of(source.experiment), experiment)
     # Written beside it first: last.ckpt is a link to the source's own file.
@@ -214,7 +215,7 @@ def update_param_groups(checkpoint: Row, old: Experiment, new: Experiment) -> No
 
     The learning rate is scaled, so that the phase of its schedule stays.
     """
-    before, after = optimizer_param_group(old), optimizer_param_group(new)
+    before, after = optimizer_param_group(old.optimizer), optimizer_param_group(new.optimizer)
     for state in checkpoint["optimizer_states"]:
         for group in state["param_groups"]:
             for key, value in after.items():

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
-import torch
 from pydantic import Field
 
-from lstm_lab.experiment import Experiment
-from lstm_lab.records.files import Row
-from lstm_lab.regularizers import Regularizer
+from lstm_lab.hyperparameter_schedule import MUTABLE, is_mutable
 from lstm_lab.sweeps.schedulers.base import SweepSettings
 from lstm_lab.sweeps.schedulers.population import Observation, PopulationScheduler
 from lstm_lab.sweeps.space.domains import Overrides
@@ -50,6 +47,8 @@ class PBT(PopulationScheduler, name="pbt"):
                 raise ValueError(
                     f"{key}: has no meaning for {self.name}, where configurations change during training; leave it out"
                 )
+        if sweep.base.hyperparameter_schedule:
+            raise ValueError(f"experiment.hyperparameter_schedule: {self.name} makes the schedule; leave it out")
         max_epochs = sweep.base.trainer.max_epochs
         if self.perturbation_interval >= max_epochs:
             raise ValueError(
@@ -61,11 +60,10 @@ class PBT(PopulationScheduler, name="pbt"):
                 raise ValueError(
                     f"space.{key}: {self.name} changes all hyperparameters of all trials; leave `when` out"
                 )
-            if not is_mutable(sweep.base, key):
+            if not is_mutable(sweep.base.optimizer, key):
                 raise ValueError(
                     f"space.{key}: {self.name} copies weights between trials, and this may change their shape or "
-                    "meaning; it takes numbers of the optimizer and of regularizers, model.dropout.* and "
-                    "trainer.gradient_clip_val"
+                    f"meaning; it takes {MUTABLE}"
                 )
         if sweep.num_configurations < 2:
             raise ValueError(
@@ -91,28 +89,3 @@ class PBT(PopulationScheduler, name="pbt"):
             if search_space.satisfies_constraints(new):
                 return {key: new[key] for key in overrides}
         return dict(overrides)
-
-
-def optimizer_param_group(experiment: Experiment) -> Row:
-    """The param_group of torch's optimizer for an experiment, without its parameters."""
-    optimizer = experiment.optimizer.build().build_torch([torch.nn.Parameter(torch.zeros(1))])
-    return {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
-
-
-def is_mutable(experiment: Experiment, key: str) -> bool:
-    """Whether a hyperparameter may change during training: no shape depends on it, and the next step uses it."""
-    if key == "trainer.gradient_clip_val" or key.startswith("model.dropout."):
-        return True
-    section, _, name = key.partition(".")
-    if section == "regularizers":
-        return _is_number_of_regularizer(*name.partition(".")[::2])
-    value = experiment.optimizer.options().get(name) if section == "optimizer" else None
-    return isinstance(value, float) and optimizer_param_group(experiment).get(name) == value
-
-
-def _is_number_of_regularizer(name: str, field: str) -> bool:
-    """Whether a field of a regularizer is a number: rates, strengths and limits, which the next step uses."""
-    if name not in Regularizer.members:
-        return False
-    schema = Regularizer.members[name].Config.model_json_schema()["properties"].get(field, {})
-    return "number" in {schema.get("type"), *(each.get("type") for each in schema.get("anyOf", ()))}

@@ -13,9 +13,10 @@ from lstm_lab.display import printable
 from lstm_lab.evaluation.ensemble import score_together
 from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.evaluation.monte_carlo import mean_details
-from lstm_lab.experiment import Accelerator
+from lstm_lab.experiment import Accelerator, Experiment
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
+from lstm_lab.records.lineage import History, hyperparameter_history
 from lstm_lab.records.scores import Scores
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store import ensemble
@@ -140,10 +141,18 @@ def write_best(folder: SweepFolder, sweep: Sweep, best: Configuration, won: Tria
     """
     experiment, metric, note = sweep.experiment_for(won.config, won.seed), sweep.base.monitor, ""
     if won.lineage:
-        note = (
-            "# Its hyperparameters changed during training (lineage.jsonl); trained with the last ones alone, the "
-            "result differs.\n"
-        )
+        history = hyperparameter_history(folder.run(won.id))
+        if history.is_repeatable:
+            experiment = with_history(sweep.experiment_for(history.changes[0][1], won.seed), history)
+            note = (
+                "# Its hyperparameters changed during training, when it continued from other trials: trained with this "
+                "schedule,\n# the metrics are those of its weights at each epoch.\n"
+            )
+        else:
+            note = (
+                "# Its hyperparameters changed during training (lineage.jsonl); trained with the last ones alone, the "
+                "result differs.\n"
+            )
     if won.state == "stopped":
         # Trained to completion the result would differ; up to the epoch where it was stopped it is the same run.
         experiment = experiment.with_overrides({"trainer.max_epochs": won.epochs})
@@ -155,6 +164,17 @@ def write_best(folder: SweepFolder, sweep: Sweep, best: Configuration, won: Tria
         note += "# It has the data set's own training and validation split, which none of these trials had.\n"
     head = f"# {printable.message(sweep.title)}\n# {source}\n{note}"
     files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
+
+
+def with_history(experiment: Experiment, history: History) -> Experiment:
+    """The experiment that a history of hyperparameters began with, with its changes."""
+    schedule, known = [], history.changes[0][1]
+    for epoch, overrides in history.changes[1:]:
+        changed = {key: value for key, value in overrides.items() if value != known[key]}
+        if changed:
+            schedule.append({"epoch": epoch, "overrides": changed})
+        known = overrides
+    return experiment.with_overrides({"hyperparameter_schedule": schedule})
 
 
 def evaluate_best(
