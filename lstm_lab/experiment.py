@@ -83,6 +83,7 @@ class Experiment(Config):
         self.trainer.check_steps(self.model.recurrent_steps(self.task, self.data))
         self.optimizer.check_fits(self.schedule, self.averaging)
         self.schedule.check_patience(self.trainer.patience)
+        self.schedule.check_select(self.trainer.select)
         for regularizer in self.regularizers:
             regularizer.check_fits(self.model, self.data)
         check_schedule(self.hyperparameter_schedule, self.optimizer, self.regularizers)

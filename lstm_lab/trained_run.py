@@ -51,7 +51,7 @@ class TrainedRun(Run):
 
     @property
     def best(self) -> Row:
-        """The row of the best epoch, by the monitored metric.
+        """The row of the epoch that counts: the best by the monitored metric, or the last by `trainer.select: last`.
 
         Raises:
             ConfigError: no epoch was completed.

@@ -12,6 +12,7 @@ from lstm_lab.config import Config, ConfigError, Count
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.segments import Segments
 from lstm_lab.optimizers.clipping import AutoClip, Clipping, clipping_of
+from lstm_lab.records.run_record import Select
 
 Accelerator = Literal["auto", "cpu", "gpu"]
 """Kind of device; `auto` is a GPU if there is one."""
@@ -26,6 +27,8 @@ class Trainer(Config):
     """Epochs without improvement of the monitored metric before training stops early; null: never."""
     min_delta: Annotated[float, Field(ge=0.0)] = 0.0
     """Least change of the monitored metric that counts as an improvement for `patience`."""
+    select: Select = "best"
+    """Epoch that counts, whose weights are evaluated: the best by the monitored metric, or the last."""
     gradient_clip_val: Annotated[float, Field(gt=0.0)] | None = 1.0
     """Maximum norm of the gradient, or of each of its components; null: not clipped."""
     gradient_clip_algorithm: Literal["norm", "value", "autoclip"] = "norm"

@@ -24,7 +24,7 @@ from lstm_lab.training.train import build, check_same_data
 
 
 def load_weights(learner: Learner, run: Run) -> int:
-    """Load the weights of a run's best epoch into a learner. Nothing is unpickled.
+    """Load the weights of the epoch of a run that counts into a learner. Nothing is unpickled.
 
     Returns:
         That epoch.

@@ -136,7 +136,7 @@ class Run:
 
     @property
     def best_checkpoint(self) -> Path:
-        """The checkpoint of the best epoch by the monitored metric."""
+        """The checkpoint of the epoch that counts: the best by the monitored metric, or the last."""
         return self.checkpoints / files.BEST
 
     def resumable(self) -> list[Path]:

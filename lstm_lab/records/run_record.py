@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run
+
+Select = Literal["best", "last"]
+"""Which epoch of a run counts: its weights are evaluated, and its value compares runs."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +47,25 @@ class RunRecord:
         """min or max: which end of the monitored metric is better."""
         return self.about.get("mode") or "min"
 
+    @property
+    def select(self) -> Select:
+        """Which of its epochs counts."""
+        return "last" if self.about.get("select") == "last" else "best"
+
     @cached_property
     def best(self) -> Row | None:
-        """The row of the best epoch; ties go to the first."""
-        metric = self.monitor
-        scored = [row for row in self.rows if metric and finite(row.get(metric))]
-        if not scored or metric is None:
-            return None
-        return (max if self.mode == "max" else min)(scored, key=lambda row: float(row[metric]))
+        """The row of the epoch that counts: the best one, or the last by `trainer.select: last`."""
+        return selected(self.rows, self.monitor, self.mode, self.select)
 
     @property
     def value(self) -> float | None:
-        """The monitored metric at the best epoch."""
+        """The monitored metric at that epoch."""
         return self.best[self.monitor] if self.best and self.monitor else None
 
     def best_within(self, epochs: int) -> float | None:
-        """The monitored metric at the best of the first `epochs` epochs."""
-        metric = self.monitor or ""
-        values = [row[metric] for row in self.rows[:epochs] if finite(row.get(metric))]
-        return (max if self.mode == "max" else min)(values) if values else None
+        """The monitored metric at the one that would count if the run had ended after `epochs` epochs."""
+        row = selected(self.rows[:epochs], self.monitor, self.mode, self.select)
+        return row[self.monitor] if row and self.monitor else None
 
     @property
     def seconds(self) -> float:
@@ -105,6 +109,23 @@ def read_run(folder: Path) -> RunRecord:
         rows=[] if os.path.isdir(run.path / files.METRICS) else run.rows(),
         ended=status.get("at"),
     )
+
+
+def selected(rows: Sequence[Row], metric: str | None, mode: str, select: Select = "best") -> Row | None:
+    """The row of the epoch that counts; None where no epoch has the metric.
+
+    Args:
+        rows: one per epoch, in order.
+        metric: the monitored one.
+        mode: min or max: which end of it is better.
+        select: the best epoch, of equal ones the first; or the last.
+    """
+    scored = [row for row in rows if metric and finite(row.get(metric))]
+    if not scored or metric is None:
+        return None
+    if select == "last":
+        return scored[-1]
+    return (max if mode == "max" else min)(scored, key=lambda row: float(row[metric]))
 
 
 def finite(value: object) -> TypeGuard[float]:

@@ -139,6 +139,7 @@ class RunFile(Shape):
     data: Data | None = None
     monitor: str | None = None
     mode: Mode | None = None
+    select: Literal["best", "last"] | None = None
     parameters: int | None = None
     hidden_size: int | None = None
     device: str | None = None
@@ -153,7 +154,7 @@ class RunFile(Shape):
 
 
 class Best(Shape):
-    """The best epoch, in status.json."""
+    """The epoch that counts, in status.json."""
 
     epoch: Index | None = None
     value: float | None = None

@@ -33,7 +33,7 @@ class Running:
     epochs: int
     max_epochs: int
     value: str
-    """The monitored metric at its best epoch until now."""
+    """The monitored metric at the epoch that counts until now."""
 
     @property
     def share(self) -> int:

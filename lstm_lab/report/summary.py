@@ -147,8 +147,9 @@ def run_summary(run: RunRecord) -> Summary:
         stats.append(Stat("parameters", fmt.number(about["parameters"]), f"on {about.get('device', 'cpu')}"))
     stats.append(Stat("training time", fmt.duration(run.seconds), epochs))
     shown = [found for found in verdicts if found]
-    result = f"{fmt.capitalized(fmt.metric(metric))} {value} at epoch {best['epoch']}, the best of {epochs} (counted "
-    return Summary(f"{_not_better(shown)} {result}from 0).".strip(), stats, shown)
+    at = f"epoch {best['epoch']}, the {run.select} of {epochs} (counted from 0)"
+    result = f"{fmt.capitalized(fmt.metric(metric))} {value} at {at}."
+    return Summary(f"{_not_better(shown)} {result}".strip(), stats, shown)
 
 
 def _verdict(split: str, metric: str, row: Row) -> Verdict | None:

@@ -55,7 +55,8 @@ class Tracker:
             self.error = f"{type(error).__name__}: {error}"
             return
         self._client.send(
-            "start", folder=str(self._files.resolve()), monitor=about.get("monitor"), direction=about.get("mode"),
+            "start", folder=str(self._files.resolve()), monitor=about.get("monitor"),
+            direction="last" if about.get("select") == "last" else about.get("mode"),
             started=self._started, afterwards=self._afterwards, project=project(), id=self.id, name=run.id, group=group,
             job_type=about.get("job_type") or ("trial" if group else "train"),
             tags=[*(about.get("tags") or ()), *environment_tags()], mode=mode, config=wandb_config(run),

@@ -75,7 +75,7 @@ class WandbWriter:
         Args:
             folder: for its files.
             monitor: the monitored metric.
-            direction: min or max.
+            direction: min, max or last: which epoch's value the summary has.
             started: when the run of the record started, in seconds since 1970.
             afterwards: written after the fact: without measurements of this machine, which belong to another time.
             arguments: of `wandb.init`.
@@ -86,7 +86,7 @@ class WandbWriter:
         self.run.define_metric("epoch")
         self.run.define_metric("*", step_metric="epoch")
         if monitor:
-            # Parallel coordinates in W&B cannot aggregate: they read the best epoch from the summary.
+            # Parallel coordinates in W&B cannot aggregate: they read the epoch that counts from the summary.
             self.run.define_metric(monitor, step_metric="epoch", summary=direction)
 
     def log(self, row: Row, at: float) -> None:

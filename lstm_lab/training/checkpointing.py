@@ -22,7 +22,7 @@ from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.integrity import verify_checkpoint
 from lstm_lab.records.run import Run
-from lstm_lab.records.run_record import finite
+from lstm_lab.records.run_record import Select, finite
 from lstm_lab.records.scores import level
 from lstm_lab.system.peak_memory import peak_memory
 from lstm_lab.tracking import Tracker
@@ -84,6 +84,7 @@ class RunCheckpoint(RankCheckpoint):
         on_epoch: called with each row once it is on the disk, with its checkpoint.
         stop: once set, the step in progress is finished, everything is saved, and `Interrupted` is raised.
         until: `StageEnded` is raised after so many epochs; None: never.
+        select: which epoch's weights are in best.ckpt.
     """
 
     def __init__(
@@ -93,8 +94,10 @@ class RunCheckpoint(RankCheckpoint):
         on_epoch: Callable[[Row], None] | None = None,
         stop: threading.Event | None = None,
         until: int | None = None,
+        select: Select = "best",
     ) -> None:
         self.run, self.tracker, self.on_epoch, self.stop, self.until = run, tracker, on_epoch, stop, until
+        self.select: Select = select
         self.epochs = 0
         rows = run.rows()
         self.seconds = rows[-1]["seconds"] if rows else 0.0
@@ -142,7 +145,7 @@ class RunCheckpoint(RankCheckpoint):
         self.epochs += 1
         self.run.append(row)
         self.tracker.log(row)
-        self.save(trainer, best=pl_module.improved)
+        self.save(trainer, best=pl_module.improved or self.select == "last")
         if self.on_epoch is not None:
             self.on_epoch(row)
         if self.stop is not None and self.stop.is_set():
@@ -232,7 +235,7 @@ def _check_record(run: Run, path: Path, checkpoint: Row) -> None:
 
 
 def _check_best(run: Run, path: Path, checkpoint: Row) -> None:
-    """Insist that the weights of the best epoch are there; where that epoch is the checkpoint's own, they are in it.
+    """Insist that the weights of the epoch that counts are there; where it is the checkpoint's own, they are in it.
 
     Raises:
         DataError: they are lost.
@@ -244,7 +247,8 @@ def _check_best(run: Run, path: Path, checkpoint: Row) -> None:
         read_checkpoint(run.best_checkpoint)
     except DataError:
         monitor, last = run.about.get("monitor") or "", epochs_in(checkpoint) - 1
-        if not any(row["epoch"] == last and level(row.get(monitor), best) for row in run.rows()):
+        is_last = run.about.get("select") == "last"
+        if not is_last and not any(row["epoch"] == last and level(row.get(monitor), best) for row in run.rows()):
             raise
         _link(path, run.best_checkpoint)
 

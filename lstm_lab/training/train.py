@@ -25,10 +25,9 @@ from lstm_lab.records import links
 from lstm_lab.records.code_state import CodeState
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run, State
-from lstm_lab.records.run_record import finite
+from lstm_lab.records.run_record import selected
 from lstm_lab.regularizers import Regularizers
 from lstm_lab.system.peak_memory import reset_peak_memory
-from lstm_lab.tasks.base import better
 from lstm_lab.tracking import Mode, Tracker
 from lstm_lab.training.block_learner import BlockLearner, blocks_suffice
 from lstm_lab.training.checkpointing import (
@@ -53,7 +52,7 @@ class Result:
     metric: str
     mode: str
     value: float | None
-    """The monitored metric at its best epoch; None before the first epoch."""
+    """The monitored metric at the epoch that counts, the best or the last one; None before the first epoch."""
     epoch: int | None
     """That epoch, counted from 0."""
     epochs: int
@@ -61,7 +60,7 @@ class Result:
     seconds: float
     checkpoint: Path
     row: Row
-    """The whole record of the best epoch."""
+    """The whole record of that epoch."""
 
 
 def train(
@@ -94,7 +93,7 @@ def train(
         rank: rank 0 of several processes that train the run together; the others call `train_rank`.
 
     Returns:
-        The best epoch, and how the run ended.
+        The epoch that counts, and how the run ended.
 
     Raises:
         Interrupted: after `stop`, or because another rank was lost; calling `train` again resumes.
@@ -132,7 +131,8 @@ def train(
                 if in_blocks:
                     learner.use_blocks(stage.trainer.clipping(), stop)
                 until = experiment.next_change(epochs)
-                checkpoint_callback = RunCheckpoint(run, tracker, on_epoch=on_epoch, stop=stop, until=until)
+                select = experiment.trainer.select
+                checkpoint_callback = RunCheckpoint(run, tracker, on_epoch, stop, until, select)
                 try:
                     fit(stage, learner, dataset, checkpoint, [checkpoint_callback, *callbacks], progress, rank)
                     break
@@ -265,6 +265,7 @@ def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: BlockL
         data={"digest": dataset.digest, "info": asdict(dataset.info), "notes": dataset.notes},
         monitor=experiment.monitor,
         mode=experiment.mode,
+        select=experiment.trainer.select,
         parameters=sum(p.numel() for p in learner.model.parameters()),
         hidden_size=learner.model.hidden_size,
         code=CodeState.of_this_process().dump(),
@@ -280,11 +281,7 @@ def conclude(experiment: Experiment, run: Run, state: State, reason: str | None 
         reason: why the run was stopped.
     """
     rows = run.rows()
-    best: Row = {}
-    for row in rows:
-        value = row.get(experiment.monitor)
-        if finite(value) and better(value, best.get(experiment.monitor), experiment.mode):
-            best = row
+    best = selected(rows, experiment.monitor, experiment.mode, experiment.trainer.select) or {}
     seconds = rows[-1].get("seconds", 0.0) if rows else 0.0
     value, epoch = best.get(experiment.monitor), best.get("epoch")
     if state != "failed":

@@ -144,7 +144,8 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
     outcome = run_experiment(experiment, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=None if bar else line,
                              on_transfer=start)  # fmt: skip
     content, result = outcome.validation.dump(), outcome.result
-    out.print(terminal.scores(content, f"Validation split, best epoch {result.epoch} of {result.epochs}"))
+    epoch = f"{experiment.trainer.select} epoch {result.epoch} of {result.epochs}"
+    out.print(terminal.scores(content, f"Validation split, {epoch}"))
     out.print(terminal.verdict(content))
     if outcome.findings:
         out.print(terminal.next_step(outcome.findings, run.path))

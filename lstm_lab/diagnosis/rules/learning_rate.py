@@ -9,7 +9,7 @@ from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.charts import by_rate, curves, losses
 from lstm_lab.diagnosis.evidence import Evidence
 from lstm_lab.records.diagnosis import Finding
-from lstm_lab.records.run_record import RunRecord, finite
+from lstm_lab.records.run_record import RunRecord, finite, selected
 
 CATCHES_UP = 0.5
 """Share of the progress of a lower rate from which on later epochs decide."""
@@ -146,8 +146,9 @@ def left_to_learn(run: RunRecord) -> float | None:
 
 def still_improving(run: RunRecord) -> bool:
     """Whether the best epoch is the last one, and the learning rate did not end near zero by its schedule."""
-    if not run.rows or run.best is None:
+    best = selected(run.rows, run.monitor, run.mode)
+    if best is None:
         return False
     rates = [row["lr"] for row in run.rows if finite(row.get("lr"))]
     annealed = bool(rates) and rates[-1] < 0.3 * max(rates)
-    return bool(run.best["epoch"] == run.rows[-1]["epoch"]) and not annealed
+    return bool(best["epoch"] == run.rows[-1]["epoch"]) and not annealed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lstm_lab.optimizers.schedules.plateau import Plateau
+from lstm_lab.records.run_record import Select
 
 
 class Backtracking(Plateau, name="backtracking"):
@@ -15,6 +16,13 @@ class Backtracking(Plateau, name="backtracking"):
 
     class Config(Plateau.Config):
         """Plateau's fields."""
+
+        def check_select(self, select: Select) -> None:
+            if select != "best":
+                raise ValueError(
+                    f"trainer.select={select}: schedule 'backtracking' returns to the best epoch, whose weights would "
+                    "not be kept; set it to best, or choose schedule=plateau"
+                )
 
     def __init__(self, warmup_fraction: float = 0.0, patience: int = 5, factor: float = 0.5) -> None:
         super().__init__(warmup_fraction, patience, factor)

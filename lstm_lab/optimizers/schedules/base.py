@@ -11,6 +11,7 @@ from typing import ClassVar
 
 from lstm_lab.config.registry import Named, Registered
 from lstm_lab.optimizers.base import Fraction
+from lstm_lab.records.run_record import Select
 
 
 class Schedule(Registered, kind="schedule"):
@@ -25,6 +26,9 @@ class Schedule(Registered, kind="schedule"):
 
         def check_patience(self, patience: int | None) -> None:
             """Raise ValueError where early stopping after so many epochs (None: never) leaves it nothing to do."""
+
+        def check_select(self, select: Select) -> None:
+            """Raise ValueError where it needs the weights of the best epoch, which `trainer.select` does not keep."""
 
     def __init__(self, warmup_fraction: float = 0.0) -> None:
         self.warmup_fraction = warmup_fraction

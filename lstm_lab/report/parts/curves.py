@@ -64,7 +64,7 @@ def _trial_curves(sweep: SweepRecord, trials: list[Trial], name: str, column: st
     traces = [*_lines(sweep, drawn, column), *_end_markers(drawn, column)]
     best = next((trial for trial, _ in drawn if trial is sweep.winner), None)
     if best is not None and best.record and best.record.best and finite(best.record.best.get(column)):
-        traces.append(_best_epoch(best.id, best.record.best, column))
+        traces.append(_best_epoch(best.id, best.record, column))
     metric = fmt.metric(column)
     caption = f"{fmt.capitalized(metric)} by epoch, one line per trial."
     trained = sum(bool(trial.record and trial.record.rows) for trial in sweep.trials)
@@ -139,15 +139,17 @@ def _end_markers(drawn: list[tuple[Trial, list[Row]]], column: str) -> list[Row]
     return traces
 
 
-def _best_epoch(name: str, best: Row, column: str) -> Row:
+def _best_epoch(name: str, record: RunRecord, column: str) -> Row:
+    """A mark at the epoch that counts."""
+    best = record.best or {}
     return {
         "type": "scatter",
         "mode": "markers",
         "x": [best["epoch"]],
         "y": [best[column]],
         "marker": {"symbol": "star", "size": 15, "color": "--star", "line": {"width": 1, "color": "--text"}},
-        "name": "best epoch",
-        "hovertemplate": f"{plain_text(name)}, best epoch %{{x}}: %{{y:.4g}}<extra></extra>",
+        "name": f"{record.select} epoch",
+        "hovertemplate": f"{plain_text(name)}, {record.select} epoch %{{x}}: %{{y:.4g}}<extra></extra>",
     }
 
 
@@ -228,7 +230,7 @@ def _run_curves(record: RunRecord, name: str, title: str, lines: dict[str, list[
         for (column, rows), color in zip(lines.items(), colors, strict=True)
     ]
     if record.best and record.monitor in lines:
-        traces.append(_best_epoch(record.name, record.best, record.monitor))
+        traces.append(_best_epoch(record.name, record, record.monitor))
     column = next(iter(lines))
     returns = [row for row in record.rows if finite(row.get("rolled_back_to")) and finite(row.get(column))]
     if returns:

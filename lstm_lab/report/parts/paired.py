@@ -91,7 +91,7 @@ def win_counts(sweep: SweepRecord, key: str, values: list[object]) -> str:
         text += f" In {count} of them were all trials trained to completion"
         if complete and len(values) == 2:
             text += f": in those, {_two_values(sweep, complete, values)}"
-        text += ". Values of stopped trials are those of their best epoch before they were stopped."
+        text += f". Values of stopped trials are those of their {sweep.select} epoch before they were stopped."
     if len(complete) < MIN_PAIRS:
         text += f" Fewer than {MIN_PAIRS} complete {noun}s are weak evidence."
     return text

@@ -19,7 +19,7 @@ from lstm_lab.sweeps.store.record import SweepRecord
 
 RANKING = (
     "Configurations are ranked by the number of their trials that were not trained to completion, because those were "
-    "given fewer epochs, and then by the mean over {noun}s of each trial's best epoch."
+    "given fewer epochs, and then by the mean over {noun}s of each trial's {select} epoch."
 )
 CONFIRMED = (
     "The best configurations of the search were trained again with other seeds to confirm them. They come first, "
@@ -34,7 +34,7 @@ class Leaderboard(ReportSection):
     wandb_panels = ("run_comparer",)
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
-        ranking = RANKING.format(noun=sweep.repeat_noun)
+        ranking = RANKING.format(noun=sweep.repeat_noun, select=sweep.select)
         text = [ranking, CONFIRMED] if sweep.about.get("confirmed") else [ranking]
         return [Subsection("", text, [leaderboard_table(sweep)])] if sweep.configurations else []
 
@@ -67,7 +67,9 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
     columns = [
         Column("rank", True),
         *(Column(names[key], all(finite(row.overrides.get(key, 0)) for row in rows), key) for key in keys),
-        Column(fmt.metric(sweep.metric), True, f"{sweep.metric}: mean over {noun}s of each trial's best epoch"),
+        Column(
+            fmt.metric(sweep.metric), True, f"{sweep.metric}: mean over {noun}s of each trial's {sweep.select} epoch"
+        ),
         Column("std", True, f"standard deviation over {noun}s"),
         *([Column("95 % CI", True, f"confidence interval of the mean over {noun}s")] if has_intervals else []),
         Column("n", True, f"{noun}s with a value"),

@@ -1,4 +1,4 @@
-"""Predictions: what the weights of the best epoch predict for samples of the validation split."""
+"""Predictions: what the weights of the epoch that counts predict for samples of the validation split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lstm_lab.records.examples import (
     TokenExamples,
     ValueExamples,
 )
-from lstm_lab.records.run_record import RunRecord
+from lstm_lab.records.run_record import RunRecord, Select
 from lstm_lab.report.parts.classification import classification_figures, label_sequence, per_class, worst_samples
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.figures import Figure
@@ -40,24 +40,27 @@ class Predictions(ReportSection):
     title, order = "Predictions", 60
 
     def of_run(self, run: RunRecord, examples: AnyExamples | None) -> Subsections:
-        return [prediction_subsection(examples)] if examples else []
+        return [prediction_subsection(examples, run.select)] if examples else []
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
-        trial = f" of trial {sweep.winner.id}" if sweep.winner else ""
-        return [prediction_subsection(examples, trial)] if examples else []
+        winner = sweep.winner
+        if examples is None or winner is None or winner.record is None:
+            return []
+        return [prediction_subsection(examples, winner.record.select, f" of trial {winner.id}")]
 
 
-def prediction_subsection(examples: AnyExamples, trial: str = "") -> Subsection:
+def prediction_subsection(examples: AnyExamples, select: Select = "best", trial: str = "") -> Subsection:
     """Predictions of one run.
 
     Args:
+        select: which of its epochs counts.
         trial: whose they are, as " of trial t0000"; empty for a run of its own.
     """
     summary, figures, tables = shown(examples)
-    return Subsection("", [f"{source(examples, trial)} {summary}".strip()], tables, figures=figures)
+    return Subsection("", [f"{source(examples, select, trial)} {summary}".strip()], tables, figures=figures)
 
 
-def source(examples: Examples, trial: str = "") -> str:
+def source(examples: Examples, select: Select, trial: str) -> str:
     """Where the predictions come from, as a sentence."""
     if examples.samples == examples.total:
         count = f"all {examples.total:,}"
@@ -66,8 +69,8 @@ def source(examples: Examples, trial: str = "") -> str:
     else:
         count = f"{examples.samples:,} of {examples.total:,} evenly spread"
     return (
-        f"Predictions{trial} with the weights of the best epoch ({examples.epoch}) for {count} samples of the "
-        f"{examples.split} split, by which that epoch was selected."
+        f"Predictions{trial} with the weights of the {select} epoch ({examples.epoch}) for {count} samples of the "
+        f"{examples.split} split{', by which that epoch was selected' if select == 'best' else ''}."
     )
 
 

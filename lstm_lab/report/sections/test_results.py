@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lstm_lab.records.examples import AnyExamples, LabelScores
 from lstm_lab.records.files import Row
-from lstm_lab.records.run_record import RunRecord, finite
+from lstm_lab.records.run_record import RunRecord, Select, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.classification import confusion_matrix, per_class
 from lstm_lab.report.parts.content import Subsection
@@ -20,23 +20,25 @@ class TestResults(ReportSection):
     title, order = "Test results", 70
 
     def of_run(self, run: RunRecord, examples: AnyExamples | None) -> Subsections:
-        return [evaluation_subsection(row) for row in run.test_results[-1:]]
+        return [evaluation_subsection(row, run.select) for row in run.test_results[-1:]]
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
         if sweep.winner is None or sweep.winner.record is None:
             return []
         trial = f" of trial {sweep.winner.id}"
-        return [evaluation_subsection(row, trial) for row in sweep.winner.record.test_results[-1:]]
+        record = sweep.winner.record
+        return [evaluation_subsection(row, record.select, trial) for row in record.test_results[-1:]]
 
 
-def evaluation_subsection(evaluation: Row, trial: str = "") -> Subsection:
+def evaluation_subsection(evaluation: Row, select: Select, trial: str = "") -> Subsection:
     """The record of a test evaluation.
 
     Args:
+        select: which epoch of the run counts.
         trial: that was evaluated, as " of trial t0000"; empty for a run of its own.
     """
     text = (
-        f"Test evaluation{trial} of {fmt.timestamp(evaluation.get('at'))}, with the weights of the best epoch "
+        f"Test evaluation{trial} of {fmt.timestamp(evaluation.get('at'))}, with the weights of the {select} epoch "
         f"({evaluation.get('epoch', fmt.MISSING)}), as recorded."
     )
     confusion = evaluation.get("confusion")

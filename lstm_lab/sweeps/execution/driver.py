@@ -125,11 +125,11 @@ def print_warm_start(folder: SweepFolder, console: Console) -> None:
 
 def show(source: TrialSource, console: Console, on_event: OnEvent | None) -> SweepProgress:
     """The progress of a phase, on a console or as events."""
-    metric, mode, max_epochs = source.base.monitor, source.base.mode, source.base.trainer.max_epochs
+    metric, mode, trainer = source.base.monitor, source.base.mode, source.base.trainer
     if on_event is None:
-        return SweepProgress(metric, mode, source.num_trials, max_epochs, console)
+        return SweepProgress(metric, mode, source.num_trials, trainer.max_epochs, console, trainer.select)
     on_event(event("phase_started", phase=source.phase, trials=source.num_trials))
-    return EventProgress(metric, mode, source.num_trials, max_epochs, on_event)
+    return EventProgress(metric, mode, source.num_trials, trainer.max_epochs, on_event, trainer.select)
 
 
 def run_phase(folder: SweepFolder, source: TrialSource, view: SweepProgress, scratch: Path, requests: Requests) -> None:

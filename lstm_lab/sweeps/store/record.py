@@ -124,6 +124,12 @@ class SweepRecord:
         """What a trial of a configuration is called: seed, fold, or trial where there are several of both."""
         return repeat_noun(len(self.seeds), has_folds=self.spec.get("cross_validation") is not None)
 
+    @property
+    def select(self) -> str:
+        """Which epoch of a trial counts: best, last, or selected where trials differ in it."""
+        found = {trial.record.select for trial in self.trials if trial.record}
+        return next(iter(found), "best") if len(found) < 2 else "selected"
+
     def count(self, state: str) -> int:
         """Trials in a state."""
         return sum(trial.state == state for trial in self.trials)

@@ -8,7 +8,7 @@ trial_started   trial, seed, fold (in a cross-validation), overrides; again wher
 epoch           trial, epoch (from 0), value of the monitored metric, metrics: the row of the record
 trial_waiting   trial: it waits for a decision on the virtual clock, and its place is used by another one
 trial_continues trial, source, epoch, changes: it continues from another trial of its population
-trial_ended     trial, state (finished, stopped, failed, interrupted), reason, epochs, value: its best so far
+trial_ended     trial, state (finished, stopped, failed, interrupted), reason, epochs, value: at the epoch that counts
 best            trial, value: better than every value before
 sweep_ended     state (finished, interrupted, failed), reason, and winner (trial), value (mean over its seeds),
                 trials (by state) where it has finished
@@ -25,6 +25,7 @@ from rich.console import Console
 from lstm_lab.config import Fault, Interrupted
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import Select
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Trial
@@ -67,8 +68,10 @@ class EventProgress(SweepProgress):
         on_event: called with each event, a dict of plain values.
     """
 
-    def __init__(self, metric: str, mode: str, total: int, max_epochs: int, on_event: OnEvent) -> None:
-        super().__init__(metric, mode, total, max_epochs, Console(file=StringIO(), quiet=True))
+    def __init__(
+        self, metric: str, mode: str, total: int, max_epochs: int, on_event: OnEvent, select: Select = "best"
+    ) -> None:
+        super().__init__(metric, mode, total, max_epochs, Console(file=StringIO(), quiet=True), select)
         self.on_event = on_event
 
     def start_trial(self, trial: str, overrides: Mapping[str, object], repeat: Repeat) -> None:
@@ -89,7 +92,7 @@ class EventProgress(SweepProgress):
         before = self.best
         super()._update_best(trial, value)
         if self.best is not None and self.best != before:
-            self.on_event(event("best", trial=trial, value=value))
+            self.on_event(event("best", trial=self.best[1], value=self.best[0]))
 
     def report_exploit(self, row: Row) -> None:
         super().report_exploit(row)

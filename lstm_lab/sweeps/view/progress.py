@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lstm_lab.records.files import Row
+from lstm_lab.records.run_record import Select
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.space.search_space import format_value
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
@@ -35,7 +37,8 @@ class TrialProgress:
     epochs: int = 0
     seconds: float = 0.0
     value: float | None = None
-    """Best of the monitored metric so far."""
+    """The monitored metric at the epoch that counts: the best one so far, or the last."""
+    select: object = "best"
 
 
 class SweepProgress:
@@ -46,9 +49,13 @@ class SweepProgress:
         total: trials of the sweep.
         max_epochs: of one trial, for the estimate of the time left.
         console: where to show it.
+        select: which epoch of a trial counts, where its hyperparameters do not say so.
     """
 
-    def __init__(self, metric: str, mode: str, total: int, max_epochs: int, console: Console) -> None:
+    def __init__(
+        self, metric: str, mode: str, total: int, max_epochs: int, console: Console, select: Select = "best"
+    ) -> None:
+        self.select: Select = select
         self.metric, self.mode, self.total, self.max_epochs, self.console = metric, mode, total, max_epochs, console
         self.rows: dict[str, TrialProgress] = {}
         self.running: dict[str, TrialProgress] = {}
@@ -76,6 +83,7 @@ class SweepProgress:
     def start_trial(self, trial: str, overrides: Mapping[str, object], repeat: Repeat) -> None:
         """A trial runs, for the first time or again."""
         row = self.rows.setdefault(trial, TrialProgress(format_config(overrides), repeat))
+        row.select = overrides.get("trainer.select", self.select)
         row.state = "running"
         self.running[trial] = row
         self._refresh()
@@ -131,10 +139,20 @@ class SweepProgress:
 
     def _update_best(self, trial: str, value: float | None) -> None:
         row = self.rows[trial]
-        if value is not None and better(value, row.value, self.mode):
+        if value is None or not math.isfinite(value):
+            return
+        if row.select == "last" or better(value, row.value, self.mode):
             row.value = value
             if better(value, self.best[0] if self.best else None, self.mode):
                 self.best = (value, trial)
+            elif self.best is not None and self.best[1] == trial and value != self.best[0]:
+                self._find_best()  # Its last epoch was not its best.
+
+    def _find_best(self) -> None:
+        self.best = None
+        for trial, row in self.rows.items():
+            if row.value is not None and better(row.value, self.best[0] if self.best else None, self.mode):
+                self.best = (row.value, trial)
 
     # --- output -------------------------------------------------------------------------------------------------------
 

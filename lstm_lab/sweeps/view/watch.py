@@ -20,7 +20,9 @@ class FolderProgress:
     def __init__(self, folder: SweepFolder, console: Console) -> None:
         self.folder, self.sweep = folder, folder.sweep
         base = self.sweep.base
-        self.view = SweepProgress(base.monitor, base.mode, self._total([]), base.trainer.max_epochs, console)
+        self.view = SweepProgress(
+            base.monitor, base.mode, self._total([]), base.trainer.max_epochs, console, base.trainer.select
+        )
         self.ended: set[str] = set()
         """Trials that have ended and were shown."""
 
@@ -54,7 +56,7 @@ class FolderProgress:
     def _update(self, trial: Trial) -> None:
         self.view.start_trial(trial.id, trial.config, trial.repeat)
         if trial.epochs:
-            # The value is that of the best epoch so far.
+            # The value is that of the epoch that counts so far.
             row = {"epoch": trial.epochs - 1, "seconds": trial.seconds, self.view.metric: trial.value}
             self.view.report_epoch(trial.id, row)
 
