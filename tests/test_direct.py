@@ -160,7 +160,7 @@ def test_the_record_says_how_steps_were_taken(tmp_path):
         train(experiment, run)
         return run.about["steps"]
 
-    assert steps("plain") == {"path": "direct"}
+    assert steps("plain") == {"path": "direct", "loss": "closed form"}
     assert steps("penalty", regularizers=["l2"]) == {
         "path": "blocks",
         "reason": "a regularizer adds a term to the loss",

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import DEMAND
 from torch.testing import assert_close
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Batch
 from lstm_lab.data.kinds.labelled import LabelledInfo
+from lstm_lab.data.kinds.next_step import FrameInfo, TokenInfo
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo
+from lstm_lab.experiment import Experiment
+from lstm_lab.tasks.base import Task
 from lstm_lab.tasks.classify import Classify
+from lstm_lab.tasks.multi_label import MultiLabel
+from lstm_lab.tasks.next_step import Frames, NextStep
+from lstm_lab.tasks.number_losses import Huber, Pinball
 from lstm_lab.tasks.regress import Regress
 from lstm_lab.tasks.tag import Tag
 
@@ -61,7 +72,7 @@ def test_focal_loss_is_the_formula_and_has_a_gradient_everywhere(gamma):
     [
         ({"gamma": 1.0}, "gamma=1 would do nothing: loss is cross_entropy"),
         ({"loss": "focal", "label_smoothing": 0.1}, "label_smoothing=0.1: the focal loss is of one right class"),
-        ({"loss": "hinge"}, "task.loss"),
+        ({"loss": "hinge"}, r"task\.loss"),
     ],
 )
 def test_fields_of_a_loss_that_has_no_use_for_them_are_refused(vowels, fields, said):
@@ -69,11 +80,157 @@ def test_fields_of_a_loss_that_has_no_use_for_them_are_refused(vowels, fields, s
         vowels.with_overrides({f"task.{key}": value for key, value in fields.items()})
 
 
-@pytest.mark.parametrize(("name", "error"), [("mae", F.l1_loss), ("huber", F.huber_loss)])
-def test_losses_of_regression_are_of_standardised_values(name, error):
+def pinball(z, y, q=0.5):
+    return torch.where(y > z, q * (y - z), (1 - q) * (z - y)).mean()
+
+
+NUMBER_LOSSES = {
+    "mse": ({}, F.mse_loss),
+    "mae": ({}, F.l1_loss),
+    "huber": ({"delta": 0.3}, partial(F.huber_loss, delta=0.3)),
+    "quantile": ({"quantile": 0.9}, partial(pinball, q=0.9)),
+}
+
+
+@pytest.mark.parametrize("name", NUMBER_LOSSES)
+def test_losses_of_regression_are_of_standardised_values(name):
+    fields, error = NUMBER_LOSSES[name]
     info = RegressionInfo(3, ("a", "b"), target_mean=(1.0, 2.0), target_std=(4.0, 0.5))
     y, z = torch.randn(7, 2, dtype=torch.float64), torch.randn(7, 2, dtype=torch.float64)
     batch = Batch(torch.empty(0), torch.empty(0), y)
-    task = Regress(info, "mse", name)
+    task = Regress(info, "mse", name, **fields)
     mean, std = torch.tensor([1.0, 2.0], dtype=torch.float64), torch.tensor([4.0, 0.5], dtype=torch.float64)
     assert_close(task.loss(task.postprocess(z, batch), batch), error(z, (y - mean) / std).float())
+
+
+def test_the_quantile_loss_is_least_at_that_quantile():
+    y = torch.arange(101, dtype=torch.float64)
+    costs = [float(Pinball(0.9)(torch.full_like(y, z), y).mean()) for z in range(101)]
+    assert costs.index(min(costs)) == 90
+
+
+def test_huber_is_quadratic_up_to_delta_and_linear_beyond():
+    z = torch.tensor([0.0, 0.5, 2.0, -3.0])
+    assert Huber(2.0)(z, torch.zeros(4)).tolist() == [0.0, 0.125, 2.0, 4.0]
+    forecast = DEMAND | {"task": {"name": "forecast", "loss": "huber", "delta": 0.25}}
+    assert Experiment.of(forecast).task.delta == 0.25
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"delta": 0.5}, "delta=0.5 would do nothing: loss is mse; leave it out, or choose huber"),
+        ({"loss": "huber", "quantile": 0.9}, "quantile=0.9 would do nothing: loss is huber"),
+        ({"loss": "quantile", "quantile": 1.0}, r"task\.quantile"),
+        ({"loss": "quantile", "output": "normal"}, "loss=quantile would do nothing: output normal has its own loss"),
+    ],
+)
+def test_fields_of_a_number_loss_that_has_no_use_for_them_are_refused(fields, said):
+    with pytest.raises(ConfigError, match=said):
+        Experiment.of(DEMAND | {"task": {"name": "forecast", **fields}})
+
+
+# --- over steps -------------------------------------------------------------------------------------------------------
+
+
+def steps_of(task, dtype=torch.float64):
+    """Logits, and a batch of three sequences of 4, 1 and 0 targets."""
+    y = torch.tensor([[0, 1, 2, 3], [1, -1, -1, -1], [-1, -1, -1, -1]])
+    return torch.randn(3, 4, task.output_size, dtype=dtype), Batch(torch.empty(0), torch.tensor([4, 1, 4]), y)
+
+
+def test_the_sum_over_steps_is_a_mean_over_sequences():
+    tasks = [Tag(LabelledInfo(3, CLASSES), "loss", reduction=each) for each in ("mean", "sum")]
+    logits, batch = steps_of(tasks[0])
+    nll = -logits.log_softmax(-1).gather(-1, batch.y.clamp(min=0).unsqueeze(-1)).squeeze(-1).masked_fill(batch.y < 0, 0)
+    mean, summed = (task.loss(logits, batch) for task in tasks)
+    assert_close(mean, nll.sum() / 5)
+    assert_close(summed, nll.sum(1).mean())
+    assert [int(task.num_targets(batch)) for task in tasks] == [5, 3]
+    # Any split of a batch gives the same mean over its sequences: what accumulation and several workers rely on.
+    rows = [slice(2), slice(2, 3)]
+    parts = [batch.select(row) for row in rows]
+    losses = [tasks[1].loss(logits[row], part) * len(part.y) for row, part in zip(rows, parts, strict=True)]
+    assert_close(losses[0] + losses[1], 3 * summed)
+
+
+def test_the_sum_over_steps_of_frames_and_tokens():
+    for info, y in (
+        (FrameInfo(3, ("a", "b", "c")), torch.randint(2, (3, 4, 3)).double()),
+        (TokenInfo(3, ("a", "b", "c")), torch.randint(3, (3, 4))),
+    ):
+        mean, summed = (NextStep(info, "nll", False, reduction) for reduction in ("mean", "sum"))
+        batch, logits = Batch(y, torch.tensor([4, 2, 3]), y), torch.randn(3, 4, 3, dtype=torch.float64)
+        assert_close(summed.loss(logits, batch) * 3, mean.loss(logits, batch) * 6)  # 3 + 1 + 2 steps behind the first.
+
+
+# --- gradients without autograd ---------------------------------------------------------------------------------------
+
+FOUR = LabelledInfo(3, CLASSES)
+NUMBERS = RegressionInfo(3, ("a", "b"), target_mean=(1.0, 2.0), target_std=(4.0, 0.5))
+WEIGHTS = (1.0, 2.0, 0.5, 3.0)
+LABELS = SimpleNamespace(labels=("a", "b", "c"), counts=(4, 5, 6), num_samples=9)
+CLOSED_FORMS = {
+    "classes": Classify(FOUR, "loss"),
+    "weighted": Classify(FOUR, "loss", WEIGHTS),
+    "smoothed": Classify(FOUR, "loss", label_smoothing=0.2),
+    "weighted, smoothed": Classify(FOUR, "loss", WEIGHTS, 0.2),
+    "one logit": Classify(TWO, "loss", (1.0, 3.0), loss="binary_cross_entropy"),
+    "tags": Tag(FOUR, "loss", WEIGHTS, 0.1),
+    "summed tags": Tag(FOUR, "loss", reduction="sum"),
+    "frames": NextStep(FrameInfo(3, ("a", "b", "c")), "nll", True),
+    "summed frames": NextStep(FrameInfo(3, ("a", "b", "c")), "nll", False, "sum"),
+    "tokens": NextStep(TokenInfo(3, ("a", "b", "c")), "nll", False),
+    "labels": MultiLabel(LABELS, "loss"),
+    "weighted labels": MultiLabel(LABELS, "loss", pos_weight="balanced"),
+    **{f"{name} of numbers": Regress(NUMBERS, "mse", name, **fields) for name, (fields, _) in NUMBER_LOSSES.items()},
+    "numbers as they are": Regress(RegressionInfo(3, ("a", "b")), "mse", "quantile", quantile=0.2),
+}
+
+
+def random_batch(task, dtype):
+    """Logits and a batch that the task reads."""
+    B, T, K = 6, 4, task.output_size
+    lengths = torch.tensor([4, 1, 2, 4, 3, 4])
+    y = {
+        Classify: lambda: torch.randint(max(K, 2), (B,)),
+        Regress: lambda: torch.randn(B, K, dtype=torch.float64),
+        MultiLabel: lambda: torch.randint(2, (B, K)).to(dtype),
+        Tag: lambda: torch.randint(-1, K, (B, T)),
+        NextStep: lambda: torch.randint(2, (B, T, K)).to(dtype) if task.form is Frames else torch.randint(K, (B, T)),
+    }[type(task)]()
+    shape = (B, T, K) if task.per_step else (B, K)
+    return torch.randn(shape, dtype=dtype), Batch(y, lengths, y)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", CLOSED_FORMS)
+def test_gradients_of_losses_are_autograds(name, dtype):
+    task = CLOSED_FORMS[name]
+    assert task.has_loss_gradient
+    logits, batch = random_batch(task, dtype)
+    found, expected = task.loss_gradient(logits, batch), Task.loss_gradient(task, logits, batch)
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+    assert found[1].is_contiguous()
+    assert found[1].dtype == dtype
+
+
+def test_the_focal_loss_has_autograds_gradient():
+    for task in (Classify(FOUR, "loss", loss="focal"), Tag(FOUR, "loss", loss="focal")):
+        assert not task.has_loss_gradient
+        logits, batch = random_batch(task, torch.float32)
+        assert torch.equal(task.loss_gradient(logits, batch)[1], Task.loss_gradient(task, logits, batch)[1])
+
+
+def test_gradients_of_forecasts_with_unknown_targets():
+    experiment = Experiment.of(DEMAND | {"task": {"name": "forecast", "loss": "huber", "delta": 0.5}})
+    dataset = experiment.data.build()
+    task, batch = experiment.task.build(dataset.info), dataset.train.take(torch.arange(5))
+    logits = torch.randn(5, task.output_size)
+    for complete in (True, False):
+        task.complete = complete
+        if not complete:
+            batch.y[1, 2] = batch.y[3, 0] = math.nan
+        found, expected = task.loss_gradient(logits, batch), Task.loss_gradient(task, logits, batch)
+        assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))

@@ -100,7 +100,9 @@ class Evidence:
 
     @property
     def prior_entropy(self) -> float | None:
-        """Cross-entropy of predicting the classes' shares, in nats; None for other tasks."""
+        """Cross-entropy of predicting the classes' shares, in nats; None for other tasks, and other losses."""
+        if self.section("task").get("reduction", "mean") != "mean":
+            return None
         total = sum(self.class_counts)
         shares = [count / total for count in self.class_counts if count] if total else []
         return -sum(share * math.log(share) for share in shares) if len(shares) > 1 else None

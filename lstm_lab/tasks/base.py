@@ -147,10 +147,11 @@ class Task(Registered, Generic[SplitT], kind="task"):
             logits: (B, output_size) or (B, T, output_size).
         """
 
+    has_loss_gradient: bool = False
+    """Whether `loss_gradient` is a closed form, of the operations that autograd would call, but without its graph."""
+
     def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The mean loss (), and its gradient in the model's logits, without a graph to differentiate further.
-
-        A task whose gradient has a closed form may compute it faster than autograd, to the same bits.
 
         Args:
             logits: as the model returned them: not postprocessed.

@@ -112,6 +112,36 @@ class CrossEntropy:
         # Rounding may leave p above 1, and at p = 1 the derivative of a power below 1 is infinite.
         return (1 - p).clamp(min=torch.finfo(p.dtype).tiny) ** self.gamma * loss
 
+    @property
+    def has_gradient(self) -> bool:
+        """Whether `with_gradient` is known: for all but the focal loss."""
+        return self.gamma is None
+
+    def with_gradient(self, logits: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses (N,), and the gradient (N, K) in the logits, by the operations that autograd calls.
+
+        Args:
+            d: (N,) gradient of each loss.
+        """
+        weights = None if self.weights is None else self.weights.to(logits)
+        s, aten = self.label_smoothing, torch.ops.aten
+        p = logits.log_softmax(1)
+        losses, total = aten.nll_loss_forward.default(p, y, weights, 0, -1)
+        if s == 0:
+            dp = aten.nll_loss_backward.default(d, p, y, weights, 0, -1, total)
+        else:
+            part, has_target = s / p.shape[1], y != -1
+            spread = -(p if weights is None else p * weights).sum(1) * has_target
+            losses = (1 - s) * losses + spread * part
+            each = -(d * part * has_target).unsqueeze(1)
+            dp = aten.nll_loss_backward.default(d * (1 - s), p, y, weights, 0, -1, total)
+            dp = dp + (each if weights is None else each * weights)
+        return losses, aten._log_softmax_backward_data.default(dp, p, 1, logits.dtype)
+
+    def logit_gradient(self, gradient: Tensor) -> Tensor:
+        """The gradient in what the model predicts, of that in `class_logits`."""
+        return gradient[..., 1:].contiguous() if self.binary else gradient
+
 
 def class_columns(classes: Sequence[str]) -> tuple[str, ...]:
     """Names of the values in a row of `class_rows`."""

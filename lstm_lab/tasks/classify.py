@@ -58,8 +58,9 @@ class Classify(Task[ClassificationSplit], name="classify"):
         self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing, loss, gamma)
         self.classes, self.output_size, self.monitor = info.classes, self.cross_entropy.num_logits, monitor
         self.temperature_scaling, self.conformal = temperature_scaling, conformal
+        self.has_loss_gradient = self.cross_entropy.has_gradient
         self.temperature: float = 1.0
-        """That logits are divided by."""
+        """That logits are divided by, once they are calibrated; never in training."""
         self.threshold: float | None = None
         """Least probability of a class in a set; None where no sets are predicted."""
 
@@ -73,6 +74,13 @@ class Classify(Task[ClassificationSplit], name="classify"):
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         return self.cross_entropy(logits, batch.y).mean()
+
+    def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        if not self.has_loss_gradient:
+            return super().loss_gradient(logits, batch)
+        d = logits.new_full((), 1 / len(logits)).expand(len(logits))
+        losses, gradient = self.cross_entropy.with_gradient(self.postprocess(logits, batch), batch.y, d)
+        return losses.mean(), self.cross_entropy.logit_gradient(gradient)
 
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes, self.threshold)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor
 
@@ -23,10 +21,10 @@ from lstm_lab.tasks.forecasting.examples import forecast_examples, future_exampl
 from lstm_lab.tasks.forecasting.metrics import ForecastMetrics
 from lstm_lab.tasks.forecasting.outputs import LEVELS, ForecastOutput, Point, build_output
 from lstm_lab.tasks.forecasting.scale import Scale, known_targets, prediction_scale, scale_of
+from lstm_lab.tasks.number_losses import DELTA, QUANTILE, NumberLossConfig, mean_gradient, number_loss
 
 CHUNK = 1024
 """Windows scored at once."""
-LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 MEDIAN = LEVELS.index(0.5)
 INTERVAL_ENDS = tuple(i for i in range(len(LEVELS)) if i != MEDIAN)
 
@@ -36,11 +34,9 @@ class Forecast(Task[Windows], name="forecast"):
 
     accepts = WindowedDataset
 
-    class Config(Task.Config):
+    class Config(NumberLossConfig):
         monitor: Literal["scaled_mse", "scaled_mae", "mase", "mse", "mae", "loss"] = "scaled_mse"
         """Metric that compares epochs and trials; for quantiles and distributions `loss` is a proper score."""
-        loss: Literal["mse", "mae", "huber"] = "mse"
-        """What training minimises, on standardised values, where the output is a point."""
         anchor: Literal["none", "last", "season"] = "none"
         """Naive forecast that the model reads differences to and corrects: none, the last value, or one season before,
         the longest of data.seasons that is shorter than the window."""
@@ -89,6 +85,8 @@ class Forecast(Task[Windows], name="forecast"):
         output: Named | None = None,
         conformal: bool = False,
         classical: int = 0,
+        delta: float = DELTA,
+        quantile: float = QUANTILE,
     ) -> None:
         if monitor == "mase" and info.num_unscaled and min(info.num_unscaled) >= info.num_series:
             raise ConfigError(
@@ -97,7 +95,8 @@ class Forecast(Task[Windows], name="forecast"):
             )
         self.info, self.monitor, self.anchor, self.classical = info, monitor, anchor, classical
         self.form = output or Point.Config()
-        self.output = build_output(self.form, LOSSES[loss])
+        self.output = build_output(self.form, number_loss(loss, delta, quantile))
+        self.has_loss_gradient = isinstance(self.output, Point)
         self.conformal = conformal
         self.complete = info.num_mask_channels < len(info.columns) and not info.untrained
         """Whether every target is known: none may be missing, and each column has values in training."""
@@ -162,14 +161,17 @@ class Forecast(Task[Windows], name="forecast"):
         return (losses * known).sum() / known.sum().clamp(min=1)
 
     def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        if not (self.complete and isinstance(self.output, Point) and self.output.error is F.mse_loss):
+        if not isinstance(self.output, Point):
             return super().loss_gradient(logits, batch)
         # An anchor is added to the logits, so the gradient of both is the same.
-        y = batch.y
-        z = self.postprocess(logits, batch).view(y.shape)
-        each = z.new_full((), 1 / y.numel()).expand_as(y)  # Of the mean, in each squared error.
-        gradient = torch.ops.aten.mse_loss_backward.default(each, z, y, 0)
-        return F.mse_loss(z, y, reduction="none").mean(), gradient.view(logits.shape)
+        error, z = self.output.error, self.postprocess(logits, batch).view(batch.y.shape)
+        if self.complete:
+            losses, gradient = error(z, batch.y), error.gradient(mean_gradient(z), z, batch.y)
+            return losses.mean(), gradient.view(logits.shape)
+        known, y = known_targets(self.info, batch), batch.y.nan_to_num(0.0)
+        count = known.sum().clamp(min=1)
+        gradient = error.gradient(known.to(z.dtype) / count, z, y)
+        return (error(z, y) * known).sum() / count, gradient.view(logits.shape)
 
     def _scale(self, batch: Batch) -> Scale:
         """Of `scale_of`; kept where it is the same for all batches."""

@@ -30,6 +30,7 @@ class MultiLabel(Task[MultiLabelSplit], name="multi_label"):
     accepts = MultiLabelDataset
     data_hint = ", or set data.labels where a sample has several"
     maximised = frozenset(METRICS)
+    has_loss_gradient = True
 
     class Config(Task.Config):
         monitor: Literal["mean_average_precision", "micro_f1", "macro_f1", "auroc", "subset_accuracy", "loss"] = (
@@ -65,6 +66,15 @@ class MultiLabel(Task[MultiLabelSplit], name="multi_label"):
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         weight = None if self.pos_weight is None else self.pos_weight.to(logits)
         return F.binary_cross_entropy_with_logits(logits, batch.y, pos_weight=weight)
+
+    def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        y, p = batch.y, logits.sigmoid()
+        if self.pos_weight is None:
+            gradient = p - y
+        else:
+            weighted = self.pos_weight.to(logits) * y
+            gradient = (weighted + 1 - y) * p - weighted
+        return self.loss(logits, batch), gradient / y.numel()
 
     def metrics(self) -> MultiLabelMetrics:
         return MultiLabelMetrics(self.labels, self.threshold)

@@ -17,6 +17,7 @@ from lstm_lab.records.files import Row
 from lstm_lab.tasks import next_step_baselines
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics
 from lstm_lab.tasks.classification import mean_of_binary, mean_of_classes
+from lstm_lab.tasks.step_losses import Reduction, count_of, divisor
 
 
 class StepForm:
@@ -25,6 +26,11 @@ class StepForm:
     @staticmethod
     def nll(logits: Tensor, y: Tensor) -> Tensor:
         """Negative log likelihood of each step in nats: (B, T, output_size), y -> (B, T)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def with_gradient(logits: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        """The same, and the gradient in the logits, of that of each step, d (B, T)."""
         raise NotImplementedError
 
     @staticmethod
@@ -47,6 +53,10 @@ class Frames(StepForm):
         return F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(-1)
 
     @staticmethod
+    def with_gradient(logits: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        return Frames.nll(logits, y), (logits.sigmoid() - y) * d.unsqueeze(-1)
+
+    @staticmethod
     def hits(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Channels that are on and predicted on, and all that are either (Bay, Ehmann & Downie 2009): (B, T)."""
         predicted, on = logits > 0, y > 0.5
@@ -64,6 +74,13 @@ class Tokens(StepForm):
     def nll(logits: Tensor, y: Tensor) -> Tensor:
         """(B, T, V), (B, T) -> (B, T)."""
         return F.cross_entropy(logits.flatten(0, 1), y.clamp(min=0).flatten(), reduction="none").view(y.shape)
+
+    @staticmethod
+    def with_gradient(logits: Tensor, y: Tensor, d: Tensor) -> tuple[Tensor, Tensor]:
+        p, index, aten = logits.flatten(0, 1).log_softmax(1), y.clamp(min=0).flatten(), torch.ops.aten
+        losses, total = aten.nll_loss_forward.default(p, index, None, 0, -100)
+        dp = aten.nll_loss_backward.default(d.flatten(), p, index, None, 0, -100, total)
+        return losses.view(y.shape), aten._log_softmax_backward_data.default(dp, p, 1, logits.dtype).view_as(logits)
 
     @staticmethod
     def hits(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,15 +146,23 @@ class NextStep(Task[NextStepSplit], name="next_step"):
     maximised = frozenset({"accuracy"})
     per_step = True
     causal = True
+    has_loss_gradient = True
 
     class Config(Task.Config):
         monitor: Literal["nll", "accuracy"] = "nll"
-        """Metric that compares epochs and trials; nll is the loss, and of tokens perplexity and bits follow from it."""
+        """Metric that compares epochs and trials; nll is the loss of a step; of tokens perplexity and bits follow from
+        it."""
         predict_first: bool = False
         """Whether to predict the first step too, before which nothing is known; published figures leave it out (Bai et
         al. 2018)."""
+        reduction: Reduction = "mean"
+        """Of the losses of steps: mean, over all steps of a batch; sum, over those of a sequence, whose mean over
+        sequences is the loss. The metric nll is per step in any case."""
 
-    def __init__(self, info: FrameInfo | TokenInfo, monitor: str, predict_first: bool) -> None:
+    def __init__(
+        self, info: FrameInfo | TokenInfo, monitor: str, predict_first: bool, reduction: Reduction = "mean"
+    ) -> None:
+        self.reduction: Reduction = reduction
         self.info, self.output_size, self.monitor = info, info.input_size, monitor
         self.predict_first = predict_first
         self.form: type[StepForm] = Tokens if isinstance(info, TokenInfo) else Frames
@@ -153,14 +178,22 @@ class NextStep(Task[NextStepSplit], name="next_step"):
         first = torch.zeros_like(batch.x[:, :1]) if previous is None else previous.to(batch.x.device).unsqueeze(1)
         return torch.cat([first, batch.x[:, :-1]], 1), batch.lengths
 
-    def num_targets(self, batch: Batch) -> Tensor:
-        return target_mask(batch, self.predict_first).sum()
+    def num_targets(self, batch: Batch) -> int | Tensor:
+        return count_of(self.reduction, target_mask(batch, self.predict_first))
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         mask = target_mask(batch, self.predict_first)
         # Logits without a target must not even reach the gradient: 0 * nan is nan.
         logits = logits.masked_fill(~mask.unsqueeze(-1), 0.0)
-        return self.form.nll(logits, batch.y).masked_fill(~mask, 0.0).sum() / mask.sum().clamp(min=1)
+        losses = self.form.nll(logits, batch.y).masked_fill(~mask, 0.0)
+        return losses.sum() / divisor(count_of(self.reduction, mask), losses)
+
+    def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        mask = target_mask(batch, self.predict_first)
+        without = ~mask.unsqueeze(-1)
+        z, count = logits.masked_fill(without, 0.0), divisor(count_of(self.reduction, mask), logits)
+        losses, gradient = self.form.with_gradient(z, batch.y, mask / count)
+        return losses.masked_fill(~mask, 0.0).sum() / count, gradient.masked_fill(without, 0.0)
 
     def metrics(self) -> NextStepMetrics:
         return NextStepMetrics(self.form, self.predict_first)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -15,8 +13,8 @@ from lstm_lab.data.kinds.labelled import summary_features
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit, SequenceRegression
 from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics, plain_values, score
+from lstm_lab.tasks.number_losses import DELTA, QUANTILE, NumberLossConfig, mean_gradient, number_loss
 
-LOSSES: dict[str, Callable[..., Tensor]] = {"mse": F.mse_loss, "mae": F.l1_loss, "huber": F.huber_loss}
 MAX_EXAMPLES = 400
 """Targets and predictions that a report shows."""
 
@@ -49,14 +47,16 @@ class Regress(Task[RegressionSplit], name="regress"):
 
     accepts = SequenceRegression
 
-    class Config(Task.Config):
-        monitor: Literal["mse", "mae"] = "mse"
-        """Metric that compares epochs and trials."""
-        loss: Literal["mse", "mae", "huber"] = "mse"
-        """What training minimises, of standardised values; huber is quadratic within one standard deviation."""
+    has_loss_gradient = True
 
-    def __init__(self, info: RegressionInfo, monitor: str, loss: str = "mse") -> None:
-        self.error = LOSSES[loss]
+    class Config(NumberLossConfig):
+        monitor: Literal["mse", "mae", "loss"] = "mse"
+        """Metric that compares epochs and trials; `loss` is what training minimises, as of a quantile."""
+
+    def __init__(
+        self, info: RegressionInfo, monitor: str, loss: str = "mse", delta: float = DELTA, quantile: float = QUANTILE
+    ) -> None:
+        self.error = number_loss(loss, delta, quantile)
         self.targets, self.output_size, self.monitor = info.targets, len(info.targets), monitor
         self.scale: tuple[Tensor, Tensor] | None = None
         if info.target_std:  # In float64: a target of 1e9 that varies by 1 has no digit left for it in float32.
@@ -72,9 +72,20 @@ class Regress(Task[RegressionSplit], name="regress"):
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         if self.scale is None:
-            return self.error(logits, batch.y)
+            return self.error(logits, batch.y).mean()
         difference = (logits - batch.y) / self.scale[1].to(logits.device)
-        return self.error(difference, torch.zeros_like(difference)).float()
+        return self.error(difference, torch.zeros_like(difference)).mean().float()
+
+    def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        if self.scale is None:
+            losses = self.error(logits, batch.y)
+            gradient = self.error.gradient(mean_gradient(losses), logits, batch.y)
+            return losses.mean(), gradient.to(logits.dtype)
+        std = self.scale[1].to(logits.device)
+        difference = (self.postprocess(logits, batch) - batch.y) / std
+        zero = torch.zeros_like(difference)
+        gradient = self.error.gradient(mean_gradient(difference), difference, zero) / std * std
+        return self.error(difference, zero).mean().float(), gradient.to(logits.dtype)
 
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()

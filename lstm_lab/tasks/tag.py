@@ -29,6 +29,7 @@ from lstm_lab.tasks.classification import (
 )
 from lstm_lab.tasks.classification_examples import tag_examples
 from lstm_lab.tasks.spans import SpanF1, mark_spans
+from lstm_lab.tasks.step_losses import Reduction, count_of, divisor
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
@@ -78,6 +79,9 @@ class Tag(Task[TaggedSplit], name="tag"):
         monitor: Literal["accuracy", "macro_f1", "auroc", "ece", "span_f1", "loss"] = "accuracy"
         """Metric that compares epochs and trials: over all steps with a target, or averaged over classes; span_f1, over
         spans, where classes mark them, as B-PER, I-PER and O."""
+        reduction: Reduction = "mean"
+        """Of the losses of steps: mean, over all steps of a batch; sum, over those of a sequence, whose mean over
+        sequences is the loss."""
 
     def __init__(
         self,
@@ -87,8 +91,11 @@ class Tag(Task[TaggedSplit], name="tag"):
         label_smoothing: float = 0.0,
         loss: LossName = "cross_entropy",
         gamma: float = 2.0,
+        reduction: Reduction = "mean",
     ) -> None:
+        self.reduction: Reduction = reduction
         self.cross_entropy = CrossEntropy(info, class_weights, label_smoothing, loss, gamma)
+        self.has_loss_gradient = self.cross_entropy.has_gradient
         self.classes, self.output_size, self.monitor = info.classes, self.cross_entropy.num_logits, monitor
         self.has_spans = mark_spans(info.classes)
         if monitor == "span_f1" and not self.has_spans:
@@ -98,13 +105,24 @@ class Tag(Task[TaggedSplit], name="tag"):
         """A logit for each class, where the model predicts one for two."""
         return self.cross_entropy.class_logits(logits)
 
-    def num_targets(self, batch: Batch) -> Tensor:
-        return (batch.y >= 0).sum()
+    def num_targets(self, batch: Batch) -> int | Tensor:
+        return count_of(self.reduction, batch.y >= 0)
 
     def loss(self, logits: Tensor, batch: Batch) -> Tensor:
         # Logits without a target must not even reach the gradient: 0 * nan is nan.
         logits = logits.masked_fill((batch.y < 0).unsqueeze(-1), 0.0)
-        return self.cross_entropy(logits.flatten(0, 1), batch.y.flatten()).sum() / self.num_targets(batch).clamp(min=1)
+        losses = self.cross_entropy(logits.flatten(0, 1), batch.y.flatten())
+        return losses.sum() / divisor(self.num_targets(batch), losses)
+
+    def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        if not self.has_loss_gradient:
+            return super().loss_gradient(logits, batch)
+        y, without = batch.y.flatten(), (batch.y < 0).unsqueeze(-1)
+        z = self.postprocess(logits, batch).masked_fill(without, 0.0)
+        count = divisor(self.num_targets(batch), logits)
+        losses, gradient = self.cross_entropy.with_gradient(z.flatten(0, 1), y, (1 / count).expand(len(y)))
+        gradient = gradient.view_as(z).masked_fill(without, 0.0)
+        return losses.sum() / count, self.cross_entropy.logit_gradient(gradient)
 
     def metrics(self) -> TaskMetrics:
         return TagMetrics(self.classes) if self.has_spans else ClassificationMetrics(self.classes)

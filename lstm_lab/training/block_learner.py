@@ -69,7 +69,9 @@ class BlockLearner(Learner):
         if self.automatic_optimization:
             return super().step_path
         reason = self._obstacle()
-        return {"path": "direct"} if reason is None else {"path": "blocks", "reason": reason}
+        if reason is not None:
+            return {"path": "blocks", "reason": reason}
+        return {"path": "direct", "loss": "closed form" if self.task.has_loss_gradient else "autograd"}
 
     def on_train_batch_start(self, batch: Batch | Block, batch_idx: int) -> None:
         if isinstance(batch, Batch):

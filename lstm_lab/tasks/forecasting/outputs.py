@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable
 from typing import Annotated, ClassVar
 
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from lstm_lab.config.registry import Named, Registered
 from lstm_lab.tasks.forecasting.scale import Scale
+from lstm_lab.tasks.number_losses import NumberLoss, SquaredError
 
 LEVELS = (0.05, 0.1, 0.5, 0.9, 0.95)
 """Quantiles that are computed of every distribution: the median and the ends of the 90 and the 80 % interval."""
@@ -58,10 +58,10 @@ class Point(ForecastOutput, name="point"):
     """One number, trained by `error`, which `task.loss` names."""
 
     is_point = True
-    error: Callable[..., Tensor] = F.mse_loss
+    error: NumberLoss = SquaredError()
 
     def loss(self, z: Tensor, y: Tensor, scale: Scale) -> Tensor:
-        return self.error(z[..., 0], y, reduction="none")
+        return self.error(z[..., 0], y)
 
     def quantiles(self, z: Tensor, levels: tuple[float, ...], scale: Scale) -> Tensor:
         return z[..., :1].expand(*z.shape[:-1], len(levels))
@@ -226,7 +226,7 @@ class NegativeBinomial(ForecastOutput, name="negative_binomial"):
         return (drawn - y).abs().mean(0) - (weight * drawn).sum(0) / (n * (n - 1))
 
 
-def build_output(output: Named, error: Callable[..., Tensor]) -> ForecastOutput:
+def build_output(output: Named, error: NumberLoss) -> ForecastOutput:
     """The output of a config; `error` is what a point forecast minimises."""
     built: ForecastOutput = output.build()
     if isinstance(built, Point):
