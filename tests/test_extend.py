@@ -58,7 +58,10 @@ def test_seeds_for_the_best_are_a_confirmation(tmp_path, demand):
     ("added", "message"),
     [
         (Addition(), "nothing is added: give --samples 20, or --seeds 3,4,5 for the best configurations"),
-        (Addition(limits={"searcher": "random"}), "searcher: an extension changes budget, patience_trials, samples"),
+        (
+            Addition(changes={"trainer.max_epochs": 9}),
+            "trainer.max_epochs: an extension changes budget, patience_tri",
+        ),
         (Addition(top=2), "--top 2: has no effect without --seeds"),
         (Addition(samples=2), r"the search ended early \(patience_trials: .*\), and would end at once: give a higher"),
     ],
@@ -75,7 +78,7 @@ def test_an_extension_that_would_do_nothing_is_refused(tmp_path, demand, added, 
 def test_a_higher_limit_lets_an_ended_search_go_on(tmp_path, demand):
     folder = sweep_of(tmp_path, demand, "patience", "patience")
     folder.describe(ended="patience_trials: 3 trials were not better", confirmed=[0])
-    extend(folder, Addition(samples=2, limits={"patience_trials": 9}))
+    extend(folder, Addition(samples=2, changes={"patience_trials": 9}))
     assert folder.sweep.patience_trials == 9
     assert not {"ended", "confirmed"} & folder.about.keys()
 

@@ -97,11 +97,16 @@ def resume(
 
 def extend(
     folder: Annotated[str, typer.Argument(help="Folder of a sweep.")],
-    limits: Annotated[
-        list[str] | None, typer.Argument(help="New limits, as in budget.trials=80 patience_trials=20")
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="New limits, as in budget.trials=80, or a new search, as in 'space.model.hidden_size={choice: [96]}' "
+            "searcher=optuna."
+        ),
     ] = None,
     samples: Annotated[
-        int | None, typer.Option(min=1, help="More configurations, for each combination of the grids.")
+        int | None,
+        typer.Option(min=1, help="More configurations, or those of a new search, per combination of the grids."),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(help="More seeds for the best configurations, as 3,4,5; their mean then decides.")
@@ -114,10 +119,11 @@ def extend(
     storage: Storage = None,
     as_json: Events = False,
 ) -> None:
-    """Extend a sweep by samples, or by seeds for its best configurations, and run what is new."""
+    """Extend a sweep by samples, by seeds for its best configurations, or by a new search, and run what is new."""
     early.require_sweep(folder)
     from lstm_lab import config
     from lstm_lab.records.provenance import command_line
+    from lstm_lab.sweeps.corners import build_corners
     from lstm_lab.sweeps.store import extension
     from lstm_lab.sweeps.store.folder import SweepFolder
     from lstm_lab.sweeps.store.repair import repair
@@ -127,8 +133,11 @@ def extend(
         raise ConfigError(f"--seeds {seeds}: must be whole numbers of at least 0, as 3,4,5")
     for line in repair(folder):
         echo(f"repaired {line}", err=as_json)
-    opened, changes = SweepFolder.open(folder), dict(config.parse_overrides(limits or ()))
-    row = extension.extend(opened, extension.Addition(samples, given, top, changes), command_line())
+    opened, changes = SweepFolder.open(folder), dict(config.parse_overrides(overrides or ()))
+    added = extension.Addition(samples, given, top, changes)
+    if extension.starts_search(changes):
+        build_corners(extension.extended(opened.sweep, added, folder), folder)
+    row = extension.extend(opened, added, command_line())
     echo(f"version {row['version']}: {extension.describe_changes(row)}", err=as_json)
     return _sweep([opened], wandb, False, address, storage, as_json)
 

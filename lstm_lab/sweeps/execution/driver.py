@@ -115,7 +115,8 @@ def phases(folder: SweepFolder) -> tuple[type[TrialSource], ...]:
 
 def print_warm_start(folder: SweepFolder, console: Console) -> None:
     """Print how many earlier configurations the searcher learns from, if any."""
-    if warm := folder.about.get("warm_start"):
+    begun = folder.search
+    if (warm := begun["search"] if begun else folder.about.get("warm_start")) and "told" in warm:
         console.print(
             f"warm start: the searcher learns from {warm['told']} earlier configurations; "
             f"{warm['outside']} lie outside the space and are left out",

@@ -90,12 +90,12 @@ class OrderedPhase(SearchPhase):
         told, self.told = self.told, []
         learns, known = self.sweep.learns_from_results, self.recorded.get(number, [])
         if not known:
-            overrides = self.proposer.ask(number)
+            overrides = self.ask(number)
         else:
             overrides = known[0].overrides
             # Asked again only where it will be asked for more.
-            if learns and len(self.recorded) < self.num_configurations:
-                self.proposer.replay(number, overrides)
+            if learns and len(self.recorded) < self.sweep.num_configurations:
+                self.replay(number, overrides)
         self.pending = [PendingTrial(trial.id, trial.repeat, overrides) for trial in known]
         missing = [repeat for repeat in self.sweep.repeats if repeat not in {trial.repeat for trial in known}]
         self.add(number, overrides, missing, told if learns else None)

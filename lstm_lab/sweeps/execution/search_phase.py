@@ -20,9 +20,13 @@ class SearchPhase(TrialSource):
     end_reason: str | None
     """Why no further configuration is tried, if so."""
 
+    def trials(self) -> list[Trial]:
+        return [trial for trial in super().trials() if trial.configuration >= self.first_configuration]
+
     def load(self, trials: Sequence[Trial]) -> None:
         self.set_up()
-        self.next_configuration = 1 + max((trial.configuration for trial in trials), default=-1)
+        last = max((trial.configuration for trial in trials), default=self.first_configuration - 1)
+        self.next_configuration = 1 + last
         self.epochs = sum(trial.epochs for trial in trials)
         for trial in trials:
             if trial.state in ENDED:
@@ -42,11 +46,12 @@ class SearchPhase(TrialSource):
         # Not `searcher`: Tune takes an attribute of that name for a wrapped Tune searcher.
         self.proposer = self.sweep.build_searcher()
         self.proposer.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
-        self.num_configurations = self.sweep.num_configurations
-        self.num_trials = self.num_configurations * len(self.sweep.repeats)
-        self.next_configuration = 0
+        self.num_configurations = self.first_configuration + self.sweep.num_configurations
+        """Those of earlier searches among them."""
+        self.num_trials = self.sweep.num_configurations * len(self.sweep.repeats)
+        self.next_configuration = self.first_configuration
         self.epochs = 0
-        for number, row in enumerate(self.folder.warm_start()):
+        for number, row in enumerate(self.folder.results_before() if self.proposer.learns_from_results else ()):
             self.proposer.tell(-1 - number, row["overrides"], row["value"])
         self.told: list[int] = []
         """Configurations whose results the searcher was told since it was last asked."""
@@ -56,6 +61,13 @@ class SearchPhase(TrialSource):
         # A population keeps all checkpoints: any trial may become the source of an exploit.
         top = None if self.is_population else self.sweep.num_kept_configurations
         self.retention = CheckpointRetention(self.folder, top, self.base.mode) if top else None
+        if self.retention:
+            before: dict[int, list[Trial]] = {}
+            for trial in super().trials():
+                if trial.configuration < self.first_configuration:
+                    before.setdefault(trial.configuration, []).append(trial)
+            for rows in before.values():
+                self.retention.add(rows)
 
     def _replay(self, trials: Sequence[Trial]) -> None:
         """Ask and tell the searcher again what it was asked and told, in the same order: its state is then the same."""
@@ -67,7 +79,7 @@ class SearchPhase(TrialSource):
             for other in order[number].get("told") or ():
                 self._learn(untold.pop(other, ()))
             if asks_again:
-                self.proposer.replay(number, order[number]["overrides"])
+                self.replay(number, order[number]["overrides"])
             self.told = []
         for rows in sorted(untold.values(), key=last_end):
             self._learn(rows)
@@ -84,7 +96,7 @@ class SearchPhase(TrialSource):
     def _add_missing_configurations(self, trials: Sequence[Trial]) -> None:
         """Where both records of a trial are lost, only the gap in the numbers tells: it is asked for again."""
         known = {trial.configuration for trial in trials}
-        for number in range(min(self.next_configuration, self.num_configurations)):
+        for number in range(self.first_configuration, min(self.next_configuration, self.num_configurations)):
             if number not in known:
                 self._ask(number)
 
@@ -93,7 +105,8 @@ class SearchPhase(TrialSource):
         if len(trials) == len(self.sweep.repeats):
             values = [trial.value for trial in trials if trial.value is not None]
             first = trials[0]
-            self.proposer.tell(first.configuration, first.overrides, mean(values) if values else None)
+            number = first.configuration - self.first_configuration
+            self.proposer.tell(number, first.overrides, mean(values) if values else None)
             self.told.append(first.configuration)
             if self.retention:
                 self.retention.add(trials)
@@ -108,7 +121,15 @@ class SearchPhase(TrialSource):
     def _ask(self, number: int) -> None:
         """Add the trials of a configuration that the searcher proposes."""
         told, self.told = self.told, []
-        self.add(number, self.proposer.ask(number), self.sweep.repeats, told)
+        self.add(number, self.ask(number), self.sweep.repeats, told)
+
+    def ask(self, number: int) -> Row:
+        """A further configuration; its searcher counts from the first one of this search."""
+        return self.proposer.ask(number - self.first_configuration)
+
+    def replay(self, number: int, overrides: Row) -> None:
+        """Ask again for what an earlier process was given."""
+        self.proposer.replay(number - self.first_configuration, overrides)
 
     def trial_ended(self, trial: str) -> None:
         self.learn(self.folder.trial(trial))
@@ -159,7 +180,7 @@ class SearchPhase(TrialSource):
             return None
         possible = self.sweep.num_samples * len(self.proposer.grid_combinations)
         reason = self.early_end()
-        if reason is None and self.num_configurations < possible:
+        if reason is None and self.sweep.num_configurations < possible:
             reason = (
                 f"budget.trials: {self.num_trials} of {possible * len(self.sweep.repeats)} possible trials are done"
             )

@@ -84,7 +84,8 @@ class TrialSource(NotPickled, TuneSearcher):
         self.num_trials, self.num_remaining = 0, 0
         """Trials in all, and those that have not ended."""
         trials = self.trials()
-        outside = next((t.id for t in trials if not self.sweep.search_space.contains(t.overrides)), None)
+        current = [trial for trial in trials if trial.configuration >= self.first_configuration]
+        outside = next((t.id for t in current if not self.sweep.search_space.contains(t.overrides)), None)
         if outside is not None:
             raise DataError(f"{folder.path / files.TRIALS}: {outside}: its overrides are not in the space of "
                             f"{files.SWEEP}: restore a copy of either file")  # fmt: skip
@@ -99,6 +100,12 @@ class TrialSource(NotPickled, TuneSearcher):
     def scheduler(self) -> Scheduler:
         """That of this phase."""
         return self.sweep.build_scheduler()
+
+    @cached_property
+    def first_configuration(self) -> int:
+        """Number of the first configuration of the newest search; those before it are of earlier ones."""
+        begun = self.folder.search
+        return 0 if begun is None else int(begun["search"]["configuration"])
 
     @property
     def is_population(self) -> bool:

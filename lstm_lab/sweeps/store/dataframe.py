@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.spaces import joined_space
 
 if TYPE_CHECKING:
     import pandas
@@ -28,7 +29,8 @@ def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
 
     opened = SweepFolder.open(folder)
     sweep = opened.sweep
-    metric, keys = sweep.base.monitor, list(sweep.space)
+    space = {key: domain.to_yaml() for key, domain in sweep.space.items()}
+    metric, keys = sweep.base.monitor, list(joined_space(space, opened.about.get("extensions") or []))
     rows = [
         {
             "trial": trial.id,

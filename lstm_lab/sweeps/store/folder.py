@@ -127,6 +127,12 @@ class SweepFolder:
         """How often the sweep was extended."""
         return len(self.about.get("extensions") or [])
 
+    @property
+    def search(self) -> Row | None:
+        """The extension that began the newest search; None: it is the one that the sweep was started with."""
+        rows = [row for row in self.about.get("extensions") or [] if row.get("search")]
+        return rows[-1] if rows else None
+
     def describe(self, **fields: object) -> None:
         """Add fields to about.json."""
         files.write_json(self.path / files.ABOUT, {**self.about, **fields})
@@ -164,6 +170,16 @@ class SweepFolder:
             {**row, "overrides": legacy.overrides(row["overrides"])}
             for row in read_rows(self.path / files.WARM, WarmRow)
         ]
+
+    def results_before(self) -> list[Row]:
+        """What the searcher of the newest search is told first: `overrides` and `value` each, of `warm_start` and of
+        the searches before it."""
+        search = self.search
+        if search is None:
+            return self.warm_start()
+        # Seeds that confirm an earlier configuration came later.
+        before = [trial for trial in self.trials() if trial.version < search["version"]]
+        return results_in_space([(self.name, before)], self.sweep, self.warm_start())[0]
 
     def add_trial(
         self,
@@ -229,15 +245,30 @@ def earlier_results(sweep: Sweep) -> tuple[list[Row], int]:
     Raises:
         ConfigError: no sweep, or one whose metric, data or task differs.
     """
-    rows, outside, space = [], 0, sweep.search_space
+    found: list[tuple[str, list[Trial]]] = []
     for path in sweep.warm_start:
         earlier = SweepFolder.open(path)
         base, theirs = sweep.base, earlier.sweep.base
         if (base.monitor, base.data, base.task) != (theirs.monitor, theirs.data, theirs.task):
             raise ConfigError(f"warm_start: {path}: its data, task or metric differ: its values do not apply here")
-        for row in leaderboard(earlier.trials(), base.mode):
-            if row.mean is not None and space.contains(row.overrides):
-                rows.append({"from": earlier.name, "overrides": row.overrides, "value": row.mean})
-            else:
-                outside += row.mean is not None
-    return rows, outside
+        found.append((earlier.name, earlier.trials()))
+    return results_in_space(found, sweep)
+
+
+def results_in_space(
+    found: Sequence[tuple[str, Sequence[Trial]]], sweep: Sweep, warm: Sequence[Row] = ()
+) -> tuple[list[Row], int]:
+    """Configurations that lie inside the space of a sweep, as rows of warm.jsonl, and how many lie outside.
+
+    Args:
+        found: the name of each earlier search, and its trials.
+        warm: rows that were kept of still earlier ones.
+    """
+    every = [*warm]
+    for name, trials in found:
+        ranked = leaderboard(trials, sweep.base.mode)
+        known = [row for row in ranked if row.mean is not None]
+        every += [{"from": name, "overrides": row.overrides, "value": row.mean} for row in known]
+    space = sweep.search_space
+    rows = [row for row in every if space.contains(row["overrides"])]
+    return rows, len(every) - len(rows)

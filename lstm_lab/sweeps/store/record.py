@@ -26,6 +26,7 @@ from lstm_lab.sweeps.store.leaderboard import (
     leaderboard,
 )
 from lstm_lab.sweeps.store.shapes import EnsembleRow, EventRow, SummaryFile, SweepAbout, SweepFile, TrialRow
+from lstm_lab.sweeps.store.spaces import joined_space
 from lstm_lab.system import disk
 
 TRIAL_ID = re.compile("t[0-9]{1,9}")
@@ -112,8 +113,8 @@ class SweepRecord:
 
     @property
     def space(self) -> dict[str, tuple[str, Any]]:
-        """Hyperparameter -> its domain's name and arguments."""
-        return {key: next(iter(domain.items())) for key, domain in (self.spec.get("space") or {}).items()}
+        """Hyperparameter -> name and arguments of its domain; those of all searches, where the sweep was extended."""
+        return joined_space(self.spec.get("space") or {}, self.about.get("extensions") or [])
 
     @property
     def seeds(self) -> list[int]:

@@ -117,6 +117,17 @@ class Change(Shape):
     new: object
 
 
+class NewSearch(Shape):
+    """A search that an extension has begun."""
+
+    configuration: Index
+    """Number of its first configuration."""
+    told: int | None = None
+    """Earlier results that its searcher was told; None: it does not learn."""
+    outside: int | None = None
+    """Those that lie outside of its space."""
+
+
 class Extension(Shape):
     """How a sweep was extended."""
 
@@ -124,6 +135,7 @@ class Extension(Shape):
     at: Time
     command: str = ""
     changes: dict[str, Change]
+    search: NewSearch | None = None
 
 
 class SweepAbout(Shape):
