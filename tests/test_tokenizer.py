@@ -58,7 +58,7 @@ def test_padding_and_unknown_come_first_and_no_text_produces_them(name):
     assert len(set(vocabulary.tokens)) == len(vocabulary.tokens)
     tokens, _ = vocabulary.encode(["[PAD] good [PAD] [pad]"])
     assert 0 not in tokens
-    assert len(tokens) > 4
+    assert len(tokens) >= 4
     assert vocabulary.encode(["", " <br />\n"])[0].tolist() == [UNKNOWN, UNKNOWN]
 
 
