@@ -135,3 +135,17 @@ def test_nothing_but_what_killed_drivers_left_is_removed(parent):
     assert not gone.exists()
     assert all((folder / "token").is_file() for folder in kept)
     assert {path.name for path in parent.iterdir()} >= {"ll-bare", "ll-link", "ll-file", "ll-linked-marker"}
+
+
+def test_a_ray_that_does_not_start_is_one_line(monkeypatch):
+    """On a machine that is very busy, Ray gives up on its own processes, with a bare Exception."""
+    from lstm_lab.sweeps.execution import ray_cluster
+
+    def gives_up(**options):
+        raise Exception("The current node timed out during startup.\nIt was busy")
+
+    for name in ("reread_auth", "require_token"):
+        monkeypatch.setattr(ray_cluster, name, lambda *_: None)
+    monkeypatch.setattr(ray_cluster.ray_head, "init_local", gives_up)
+    with pytest.raises(ConfigError, match=r"Ray does not start on this machine: The current node timed out during sta"):
+        ray_cluster.start_local()

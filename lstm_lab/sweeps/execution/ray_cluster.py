@@ -17,6 +17,7 @@ import ray
 from ray.exceptions import RayError
 
 from lstm_lab.config import ConfigError, Interrupted
+from lstm_lab.display.printable import printable
 from lstm_lab.records.code_state import PACKAGE
 from lstm_lab.startup import ray_head
 from lstm_lab.sweeps.execution.node_check import check_nodes
@@ -83,17 +84,21 @@ def start_local() -> None:
     """Start a Ray on this machine, and connect to it.
 
     Raises:
-        ConfigError: this Ray cannot be kept closed to others.
+        ConfigError: this Ray cannot be kept closed to others, or does not start.
     """
     reread_auth()
     require_token()
-    ray_head.init_local(
-        include_dashboard=False,
-        object_store_memory=200 * 1024**2,
-        log_to_driver=False,
-        logging_level=logging.CRITICAL,
-        configure_logging=True,
-    )
+    try:
+        ray_head.init_local(
+            include_dashboard=False,
+            object_store_memory=200 * 1024**2,
+            log_to_driver=False,
+            logging_level=logging.CRITICAL,
+            configure_logging=True,
+        )
+    except Exception as error:  # Exception itself is what Ray raises where its processes do not start in time.
+        reason = printable(str(error).strip().partition("\n")[0])[:200]
+        raise ConfigError(f"Ray does not start on this machine: {reason}; where it is busy, try again later") from error
 
 
 def connect(address: str) -> None:
