@@ -78,6 +78,7 @@ class Experiment(Config):
             fitting = sorted(name for name, member in Task.members.items() if issubclass(dataset, member.accepts))
             way_out = f"choose {' or '.join(fitting)}" + self.task.owner.data_hint
             raise ValueError(f"task '{self.task.name}' does not go with data '{self.data.name}'; {way_out}")
+        self._check_decoding()
         self.task.check(self.data)
         self.model.check(self.task, self.data)
         self.trainer.check_steps(self.model.recurrent_steps(self.task, self.data))
@@ -93,6 +94,18 @@ class Experiment(Config):
             except ConfigError as error:
                 raise ValueError(str(error)) from None
         return self
+
+    def _check_decoding(self) -> None:
+        """Raise ValueError where one of task and model is about sequences that are written, and the other is not."""
+        task, model = self.task, self.model
+        if task.owner.decodes and not model.owner.decodes:
+            writers = sorted(name for name, member in Model.members.items() if member.decodes)
+            raise ValueError(f"task '{task.name}' predicts texts, which model '{model.name}' does not write; set "
+                             f"model: {' or '.join(writers)}")  # fmt: skip
+        if model.owner.decodes and not task.owner.decodes:
+            writing = sorted(name for name, member in Task.members.items() if member.decodes)
+            raise ValueError(f"model '{model.name}' writes texts, which task '{task.name}' does not predict; set model:"
+                             f" sequence, or task: {' or '.join(writing)}")  # fmt: skip
 
     @property
     def monitor(self) -> str:

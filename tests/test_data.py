@@ -233,6 +233,8 @@ def dataset(request, tmp_path, readable):
         "ts": {"path": str(tmp_path / "rows.ts")},
         "text_stream": {"path": str(tmp_path / "rows.jsonl").replace(".jsonl", ".txt")},
         "huggingface": {"path": str(tmp_path / "none")},
+        "csv_text_pairs": {"path": str(tmp_path / "rows.jsonl"), "source": "text", "target": "label"},
+        "aligned_texts": {"path": str(tmp_path / "rows.jsonl"), "target_path": str(tmp_path / "rows.jsonl")},
     }
     return readable(Dataset.members[request.param].Config.model_validate(required.get(request.param, {})).build())
 
@@ -256,8 +258,7 @@ def test_every_data_set_fulfils_the_contract(dataset):
         assert not dataset.tokens or batch.x.max() < dataset.info.input_size == len(dataset.info.tokens)
         alone = part.take(torch.tensor([0]))
         assert torch.equal(alone.x[0], batch.x[1, : alone.x.shape[1]])
-        per_step = batch.y.dim() > 1 and batch.y.shape[1] == batch.x.shape[1]
-        assert torch.equal(alone.y[0], batch.y[1, : alone.y.shape[1]] if per_step else batch.y[1])
+        assert torch.equal(alone.y[0], batch.y[1] if batch.y.dim() == 1 else batch.y[1, : alone.y.shape[1]])
     assert dataset.digest == type(dataset).digest.func(dataset)
     hash(dataset.info)
 

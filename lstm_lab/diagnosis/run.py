@@ -27,7 +27,9 @@ def diagnose(run: Run, *, probes: bool = True) -> list[Finding]:
         except DataError:  # Its data are gone: what the record says still holds.
             pass
         else:
-            available |= {"data", "network"} if run.best_checkpoint.is_file() else {"data"}
+            # The explanation of a network is for models that answer for what they read.
+            explained = run.best_checkpoint.is_file() and not evidence.experiment.model.owner.decodes
+            available |= {"data", "network"} if explained else {"data"}
     rules = [rule() for rule in rule_types() if rule.reads in available]
     findings = _gravest_first([rule.check(evidence) for rule in rules])
     write_diagnosis(run.path, Diagnosis(epoch=evidence.best_epoch, probed="data" in available, findings=findings))

@@ -148,6 +148,8 @@ class Ensemble:
         Raises:
             DataError, ConfigError: as there.
         """
+        if self.task.decodes:
+            raise ConfigError(f"task '{self.task.name}' predicts texts, which have no mean: predict with a single run")
         reads = self.read(new, future)
         first = reads[0][0]
         for run, (read, _) in zip(self.runs, reads, strict=True):

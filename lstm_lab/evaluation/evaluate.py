@@ -13,6 +13,7 @@ from lstm_lab.data.base import Batch, Split
 from lstm_lab.data.loader import Loader
 from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.evaluation.monte_carlo import DropoutSampler
+from lstm_lab.evaluation.predictor import LearnerPredictor
 from lstm_lab.experiment import Accelerator, Experiment, recorded_experiment
 from lstm_lab.records import links
 from lstm_lab.records.run import Run
@@ -101,6 +102,17 @@ def scores_of_outputs(task: Task, outputs: Outputs) -> tuple[dict[str, float], d
     return whole, {**metrics.details(), **({"notes": notes} if notes else {})}
 
 
+def add_decoded_scores(
+    scores: dict[str, float], details: dict[str, object], learner: Learner, split: Split, batch_size: int
+) -> None:
+    """Add the metrics of what the learner writes for a split, and their details, where its task has any."""
+    batches = map(split.take, torch.arange(len(split)).split(batch_size))
+    with torch.inference_mode():
+        found, more = learner.task.decoded_scores(LearnerPredictor(learner), split, batches)
+    scores.update(found)
+    details.update(more)
+
+
 def calibrate(learner: Learner, run: Run, dataset: Dataset, batch_size: int, split: str) -> None:
     """Calibrate the task on the validation split, record the calibration, and use it for scores of the test split."""
 
@@ -165,6 +177,8 @@ def evaluate(
     if not scored.has_targets:
         raise DataError(f"{run.path}: the {split} split has no target to score: provide labels or values there")
     model, details = scores_of(learner, scored, 4 * experiment.data.batch_size, sampler)
+    if sampler is None:
+        add_decoded_scores(model, details, learner, scored, 4 * experiment.data.batch_size)
     scores = Scores(
         split=split,
         monitor=learner.task.monitor,

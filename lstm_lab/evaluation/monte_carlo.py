@@ -37,6 +37,10 @@ class DropoutSampler:
     def __init__(self, learner: Learner, samples: int, seed: int) -> None:
         if samples < 2:
             raise ConfigError(f"samples={samples}: at least 2 are needed; 50 is usual")
+        if learner.task.decodes:
+            raise ConfigError(
+                f"samples: task '{learner.task.name}' predicts texts, of which there is no mean: leave it out"
+            )
         self.parts = [(name, part) for name, part in keyed_parts(learner.model) if part.draws_masks]
         if not self.parts:
             raise ConfigError(

@@ -15,6 +15,7 @@ from lstm_lab.data.base import DataInfo, NewSamples, PredictionRow
 from lstm_lab.data.readers.in_memory import NewData, is_frame
 from lstm_lab.evaluation.evaluate import best_experiment, load_weights
 from lstm_lab.evaluation.monte_carlo import DropoutSampler, sampled_columns, sampled_predictions
+from lstm_lab.evaluation.predictor import LearnerPredictor
 from lstm_lab.experiment import Accelerator, Experiment
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run
@@ -166,7 +167,8 @@ def predict(
     task = learner.task
     with torch.inference_mode():
         if samples is None:
-            return table_of(task, read, ((learner.logits(batch), batch) for batch in read.batches))
+            found = [row for batch in read.batches for row in task.predict(LearnerPredictor(learner), batch)]
+            return _table(read, found, task.prediction_columns)
         sampler = DropoutSampler(learner, samples, experiment.seed)
         found = [row for batch in read.batches for row in sampled_predictions(task, sampler.sample(batch), batch)]
     return _table(read, found, [*task.prediction_columns, *sampled_columns(task)])

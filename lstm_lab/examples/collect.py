@@ -5,14 +5,13 @@ The test split is never read here. Of a large split at most `MAX_SAMPLES` sample
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 
 from lstm_lab.config import DataError, Fault
-from lstm_lab.data.base import Batch, Dataset, Split
+from lstm_lab.data.base import Dataset, Split
 from lstm_lab.evaluation.evaluate import load_weights
+from lstm_lab.evaluation.predictor import LearnerPredictor
 from lstm_lab.experiment import recorded_experiment
 from lstm_lab.records.examples import AnyExamples, parse_examples, read_examples, write_examples
 from lstm_lab.records.files import Row
@@ -59,13 +58,8 @@ def compute_examples(run: Run) -> AnyExamples | None:
     split = dataset.validation
     indices = _sample_indices(split, 4 * experiment.data.batch_size)
 
-    def outputs() -> Iterator[tuple[Tensor, Batch]]:
-        for index in indices:
-            batch = split.take(index)
-            yield learner.logits(batch), batch
-
     with torch.inference_mode():
-        content = learner.task.examples(outputs())
+        content = learner.task.collect_examples(LearnerPredictor(learner), map(split.take, indices))
         content |= _future(dataset, learner, run)
     if not content:
         return None

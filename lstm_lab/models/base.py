@@ -91,6 +91,8 @@ class Model(Registered, nn.Module, kind="model"):
             """Where regularizers can act in the model, for these data; those of SITES are `Site` modules of it."""
             return IN_EVERY_MODEL
 
+    decodes: ClassVar[bool] = False
+    """Whether it writes a sequence token by token (`DecodingModel`), for a task whose predictions are sequences."""
     hidden_size: int | None = None
     """Units of its recurrent layers, where they all have the same number and run.json is to record it."""
 
@@ -101,6 +103,11 @@ class Model(Registered, nn.Module, kind="model"):
             What run.json records of it.
         """
         return {}
+
+    def of_batch(self, x: Tensor, lengths: Tensor, y: Tensor) -> Output:
+        """`forward`, of a batch whose targets are y; a model that writes sequences reads them too."""
+        output: Output = self(x, lengths)
+        return output
 
     @abstractmethod
     def forward(self, x: Tensor, lengths: Tensor) -> Output:

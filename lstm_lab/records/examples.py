@@ -11,6 +11,7 @@ from lstm_lab.config import DataError, legacy
 from lstm_lab.records import files
 from lstm_lab.records.example_shapes import CalibrationBin, Examples, Number, Plain, WrongSample, has_shape
 from lstm_lab.records.files import Row
+from lstm_lab.records.translation_examples import TranslationExamples
 
 
 class Classification(Examples):
@@ -268,7 +269,8 @@ class FrameExamples(NextStepExamples):
 
 AnyExamples = (
     ClassExamples | LabelExamples | TagExamples | ForecastExamples | ValueExamples | TokenExamples | FrameExamples
-)
+    | TranslationExamples
+)  # fmt: skip
 _ADAPTER: TypeAdapter[AnyExamples] = TypeAdapter(Annotated[AnyExamples, Discriminator("kind")])
 
 

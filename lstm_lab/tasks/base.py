@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Generic, Literal
+from typing import Any, ClassVar, Generic, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -19,6 +19,39 @@ Mode = Literal["min", "max"]
 Outputs = Iterable[tuple[Tensor, Batch]]
 """Logits of a model, and the batch that each belongs to."""
 SplitT = TypeVar("SplitT", bound=Split, default=Any)
+
+
+class WrittenTokens(Protocol):
+    """Sequences that a model has written."""
+
+    @property
+    def tokens(self) -> Tensor:
+        """(B, U) token numbers, 0 behind the last one, then -1."""
+
+    @property
+    def attention(self) -> Tensor | None:
+        """(B, U, T) weights over the steps of the input, where the model has any."""
+
+
+class SearchOptions(Protocol):
+    """How a sequence is searched for."""
+
+    @property
+    def beams(self) -> int: ...
+    @property
+    def length_penalty(self) -> float: ...
+    @property
+    def max_length(self) -> int: ...
+
+
+class Predictor(Protocol):
+    """A trained model, in evaluation mode. It takes batches of the CPU, and returns what is on the CPU."""
+
+    def logits(self, batch: Batch) -> Tensor:
+        """As `Task.loss` takes them."""
+
+    def decode(self, batch: Batch, options: SearchOptions) -> WrittenTokens:
+        """The sequences that it writes, of a task that `decodes`."""
 
 
 class TaskMetrics(ABC):
@@ -74,6 +107,9 @@ class Task(Registered, Generic[SplitT], kind="task"):
 
     predicts_classes: ClassVar[bool] = False
     """Whether a row of predictions has one text, the most likely class, then a probability for each class."""
+
+    decodes: ClassVar[bool] = False
+    """Whether a prediction is a sequence that the model writes token by token, so that it must be one that decodes."""
 
     output_size: int
     """Numbers in one prediction: the size of the model's head."""
@@ -178,6 +214,29 @@ class Task(Registered, Generic[SplitT], kind="task"):
         Args:
             batch: that the logits belong to, where samples have a length or a scale of their own.
         """
+
+    def predict(self, model: Predictor, batch: Batch) -> list[list[PredictionRow]]:
+        """`predictions` of a trained model, from whatever they are made of."""
+        return self.predictions(model.logits(batch), batch)
+
+    def decoded_scores(
+        self, model: Predictor, split: SplitT, batches: Iterable[Batch]
+    ) -> tuple[dict[str, float], dict[str, object]]:
+        """Metrics of what a model writes, which take too long for every epoch, and the details of their record.
+
+        Args:
+            split: that is evaluated.
+            batches: of it, in its order.
+        """
+        return {}, {}
+
+    def collect_examples(self, model: Predictor, batches: Iterable[Batch]) -> Row:
+        """`examples` of a trained model.
+
+        Args:
+            batches: of samples of the validation split.
+        """
+        return self.examples((model.logits(batch), batch) for batch in batches)
 
     def examples(self, outputs: Outputs) -> Row:
         """What a report shows of a model's predictions, as plain values for examples.json.

@@ -86,8 +86,8 @@ class Learner(pl.LightningModule):
 
         They are float32 at least: likelihoods and quantiles need it in mixed precision too.
         """
-        x, lengths = self.task.model_inputs(batch)
-        output = self.model(x, lengths) if batch.starts is None else self._forward_chunk(x, lengths, batch.starts)
+        (x, lengths), starts = self.task.model_inputs(batch), batch.starts
+        output = self.model.of_batch(x, lengths, batch.y) if starts is None else self._forward_chunk(x, lengths, starts)
         logits = output.logits if output.logits.dtype == torch.float64 else output.logits.float()
         return output._replace(logits=self.task.postprocess(logits, batch))
 

@@ -179,7 +179,8 @@ def evaluate(
 def predict(
     folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
     file: Annotated[
-        str | None, typer.Argument(help="New data with the same columns; texts as CSV, JSONL, Parquet or TXT.")
+        str | None,
+        typer.Argument(help="New data with the same columns; texts as CSV, JSONL, Parquet, TXT or - (standard input)."),
     ] = None,
     future: Annotated[
         str | None,
@@ -200,7 +201,8 @@ def predict(
     accelerator: Accelerator = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Predict for new data: what follows each series, or the class of each sequence or text. CSV on standard output.
+    """Predict for new data: what follows each series, the class of each sequence or text, or its translation. CSV on
+    standard output.
 
     With --prompt instead of FILE, what follows a text, by a model of the next step (task next_step).
     """
@@ -217,16 +219,17 @@ def predict(
     generation.refuse_without_prompt(chosen)
     if file is None:
         raise ConfigError("predict: give FILE with new data; or --prompt TEXT, where the model predicts the next step")
+    new = [line for line in sys.stdin.read().splitlines() if line.strip()] if file == "-" else file
     together = _together(folder, ensemble, top, samples)
     if together is None:
         from lstm_lab.evaluation.predict import predict as predictions
         from lstm_lab.workflow import best_run
 
-        table = predictions(best_run(Path(folder)), file, future, device, samples)
+        table = predictions(best_run(Path(folder)), new, future, device, samples)
     else:
         from lstm_lab.deploy.ensemble import predict_together
 
-        found, table = predict_together(Path(folder), together, file, future, device)
+        found, table = predict_together(Path(folder), together, new, future, device)
         echo(f"lstm-lab: {found.described}", err=True)
     if as_json:
         echo_json(table.to_records())

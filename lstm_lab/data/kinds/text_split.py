@@ -68,6 +68,10 @@ class TokenSplit(Split):
     def plan(self, batch_size: int) -> LengthBuckets:
         return LengthBuckets(self.lengths.numpy(), batch_size, self.max_tokens)
 
+    def padding(self, batch_size: int) -> float:
+        """Fraction of the steps of an epoch that is padding."""
+        return self.plan(batch_size).padding()
+
     def take(self, index: Tensor) -> Batch:
         lengths = self.lengths[index]
         t = torch.arange(int(lengths.max()))

@@ -222,7 +222,7 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
         notes = [*self.label_notes()]
         notes += [f"{count} of the {texts} {split} texts are in the training split too: they reward memorization"
                  for split, (count, texts) in self._prepared.metadata["leaks"].items() if count]  # fmt: skip
-        truncated, padding = (self.train.removed > 0).float().mean(), self.train.plan(self.batch_size).padding()
+        truncated, padding = (self.train.removed > 0).float().mean(), self.train.padding(self.batch_size)
         batch = self.validation.take(torch.arange(len(self.validation)))
         unknown = (batch.x[batch.x > 0] == UNKNOWN).float().mean()
         if truncated:

@@ -161,3 +161,20 @@ def check_format(path: str, format: CSVFormat) -> None:
     if format.thousands is not None and (format.thousands.isalnum() or format.thousands in (format.decimal, "-", "+")):
         raise ValueError(f"thousands={format.thousands!r} cannot separate thousands where decimal={format.decimal!r}: "
                          "use another character")  # fmt: skip
+
+
+def check_text_format(path: str, separator: str | None, format: CSVFormat | None, rows: RowFields) -> None:
+    """Raise ValueError where the fields for a CSV of texts exclude each other, or would have no effect.
+
+    Args:
+        separator: as chosen.
+        format: how the CSV is written; None for a file of another kind.
+    """
+    if format is not None:
+        check_format(path, format)
+        return
+    defaults = RowFields.model_fields
+    set_ = [name for name in defaults if vars(rows)[name] != defaults[name].default]
+    if set_ or separator is not None:
+        raise ValueError(f"{(*set_, 'separator')[0]} would have no effect: {path} is not a CSV; remove it, or set "
+                         "separator if it is one")  # fmt: skip

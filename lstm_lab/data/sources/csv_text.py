@@ -17,7 +17,7 @@ from lstm_lab.data.kinds.user_text import UserTextFileOptions, UserTextFiles
 from lstm_lab.data.preprocessing.splits import Texts
 from lstm_lab.data.readers.cells import CellTypes, check_classes, labels_of, splits_of, texts_of
 from lstm_lab.data.readers.columns import Column, Columns, Separator, check_distinct
-from lstm_lab.data.readers.csv_format import CSVFormat, RowFields, check_format
+from lstm_lab.data.readers.csv_format import CSVFormat, RowFields, check_text_format
 from lstm_lab.data.readers.formats import read_rows, text_format
 from lstm_lab.data.readers.label_sets import label_sets
 from lstm_lab.data.readers.locate import find_file
@@ -108,14 +108,7 @@ class CSVText(TextTableDataset[TextInfo, TextSplit], TextDataset, name="csv_text
                                  "one column that has several labels in a cell, or remove it")  # fmt: skip
             if self.labels and self.label != "label":
                 raise ValueError(f"label={self.label} has no effect beside labels: remove one of them")
-            if self.format is not None:
-                check_format(self.path, self.format)
-                return self
-            defaults = RowFields.model_fields
-            set_ = [name for name in defaults if vars(self)[name] != defaults[name].default]
-            if set_ or self.separator is not None:
-                raise ValueError(f"{(*set_, 'separator')[0]} would have no effect: {self.path} is not a CSV; remove "
-                                 "it, or set separator if it is one")  # fmt: skip
+            check_text_format(self.path, self.separator, self.format, self)
             return self
 
         @property

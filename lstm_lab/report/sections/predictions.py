@@ -16,6 +16,7 @@ from lstm_lab.records.examples import (
     ValueExamples,
 )
 from lstm_lab.records.run_record import RunRecord, Select
+from lstm_lab.records.translation_examples import TranslationExamples
 from lstm_lab.report.parts.classification import classification_figures, label_sequence, per_class, worst_samples
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.figures import Figure
@@ -30,6 +31,7 @@ from lstm_lab.report.parts.next_step import (
     token_tables,
 )
 from lstm_lab.report.parts.tables import Table
+from lstm_lab.report.parts.translations import attention_figures, translation_table
 from lstm_lab.report.sections.base import ReportSection, Subsections
 from lstm_lab.sweeps.store.record import SweepRecord
 
@@ -123,3 +125,8 @@ def _(examples: TokenExamples) -> Shown:
 @shown.register
 def _(examples: FrameExamples) -> Shown:
     return frame_summary(examples), frame_figures(examples), frame_tables(examples)
+
+
+@shown.register
+def _(examples: TranslationExamples) -> Shown:
+    return "", attention_figures(examples), [translation_table(examples)]
