@@ -259,7 +259,7 @@ written = values.map(lambda value: yaml.safe_dump(value, default_flow_style=True
 keys = st.one_of(st.sampled_from([row.path for row in ROWS]), st.text(max_size=12))
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(overrides=st.lists(st.tuples(keys, written | st.text(max_size=12)).map("=".join), min_size=1, max_size=3))
 @pytest.mark.parametrize("path", FILES[-1:])
 def test_any_override_gives_an_experiment_or_one_line(path, overrides):
@@ -272,7 +272,7 @@ def test_any_override_gives_an_experiment_or_one_line(path, overrides):
         assert Experiment.of(experiment.dump()) == experiment
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(content=st.one_of(st.binary(max_size=30), st.text(max_size=30).map(str.encode), written.map(str.encode)))
 def test_any_file_gives_an_experiment_or_one_line(content, write):
     with pytest.raises(ConfigError) as fault:

@@ -185,7 +185,7 @@ def test_one_target_needs_no_list_and_a_dumped_config_is_equal():
     assert CSV.Config.model_validate(config.model_dump(mode="json")) == config
 
 
-@settings(FILES, max_examples=300)
+@settings(FILES, max_examples=100)
 @given(st.data())
 def test_damage_gives_a_series_or_one_line(data_):
     calendar = data_.draw(st.sampled_from(sorted(CALENDARS)))
