@@ -33,6 +33,7 @@ from lstm_lab.training.train import build_from, train
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from lstm_lab.deploy import to_onnx  # noqa: E402
 from lstm_lab.deploy.comparison import TOLERANCE, difference  # noqa: E402
 from lstm_lab.deploy.predictions import answer, names  # noqa: E402
 from lstm_lab.deploy.to_onnx import compare, operators, write_onnx  # noqa: E402
@@ -284,6 +285,17 @@ def test_a_run_is_exported_by_command_and_in_python(lab, letters):
     card = Path("out/README.md").read_text()
     assert "## Intended use" in card
     assert "Not evaluated on the validation split." in card
+
+
+def test_a_folder_holds_no_onnx_file_of_an_earlier_export(letters, monkeypatch):
+    letters.export("folder", "out")
+
+    def impossible(*arguments):
+        raise ConfigError("no ONNX form")
+
+    monkeypatch.setattr(to_onnx, "write_onnx", impossible)
+    assert letters.export("folder", "out").notes[1] == "without model.onnx: no ONNX form"
+    assert not {"model.onnx", "predict.py"} & {path.name for path in Path("out").iterdir()}
 
 
 def test_impossible_exports_are_refused(lab, letters, monkeypatch):

@@ -87,9 +87,12 @@ def _torch(loaded: LoadedRun, path: Path, length: int | None) -> Export:
 
 
 def _folder(run: Run, loaded: LoadedRun, path: Path) -> Export:
-    from lstm_lab.deploy.to_folder import write_folder, write_program
+    from lstm_lab.deploy.to_folder import PROGRAM, write_folder, write_program
 
     names = write_folder(run, loaded, path)
+    # Those of an earlier export would go with the weights of this one.
+    for name in (NAMES["onnx"], PROGRAM):
+        (path / name).unlink(missing_ok=True)
     try:
         inside = _onnx(loaded, path / NAMES["onnx"])
     except ConfigError as reason:
