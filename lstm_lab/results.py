@@ -41,7 +41,7 @@ class SweepResult:
         """One row per configuration, best first.
 
         Columns: configuration, one for each key of the space, mean and std of the monitored metric over seeds, n,
-        parameters, states.
+        parameters, states; of a sweep with several objectives also front (1: the Pareto front) and each of the others.
         """
         import pandas as pd
 
@@ -49,6 +49,8 @@ class SweepResult:
 
         record = read_sweep(self.path)
         keys = list(record.space)
+        others = (each.name for each in record.criteria.objectives)
+        objectives = [name for name in others if name not in (record.metric, "parameters")]
         rows = [
             {
                 "configuration": row.number,
@@ -58,10 +60,13 @@ class SweepResult:
                 "n": row.n,
                 "parameters": row.parameters,
                 "states": ", ".join(trial.state for trial in row.trials),
+                **({"front": row.front} if objectives else {}),
+                **{name: row.objectives.get(name) for name in objectives},
             }
             for row in record.configurations
         ]
         columns = ["configuration", *keys, "mean", "std", "n", "parameters", "states"]
+        columns += ["front", *objectives] if objectives else []
         return pd.DataFrame(rows, columns=columns)
 
     @property

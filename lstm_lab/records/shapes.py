@@ -125,6 +125,17 @@ class Transferred(Shape):
     notes: list[str]
 
 
+class Latency(Shape):
+    """The time of a forward pass for one sample."""
+
+    ms: float
+    """Milliseconds, the median of the repeats."""
+    steps: int
+    """Of the sample."""
+    repeats: int
+    device: str
+
+
 class RunFile(Shape):
     """run.json."""
 
@@ -141,6 +152,9 @@ class RunFile(Shape):
     mode: Mode | None = None
     select: Literal["best", "last"] | None = None
     parameters: int | None = None
+    latency: Latency | None = None
+    measures: dict[str, float] | None = None
+    """What other code has told of its model."""
     hidden_size: int | None = None
     device: str | None = None
     group: str | None = None

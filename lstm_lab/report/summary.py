@@ -9,6 +9,7 @@ from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.content import Stat, Summary
 from lstm_lab.report.parts.experiments import lead_over_second as lead_of_experiment
 from lstm_lab.report.parts.paired import lead, lead_over_second, significance, undecided
+from lstm_lab.report.parts.pareto import objective_text, pareto_front
 from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.records.hyperparameters import categorical, is_grid, varying
 from lstm_lab.report.sections.baselines import sweep_scores
@@ -31,12 +32,16 @@ def sweep_summary(sweep: SweepRecord) -> Summary:
     over = f"mean ± standard deviation over {row.n} seeds" if row.std is not None else "one seed"
     setting = fmt.configuration(row.overrides, fmt.short_names(varying(sweep)))
     label = "Best configuration" if sweep.summary else "Best configuration so far"
+    if front := len(pareto_front(sweep)):
+        label = f"{label} by {fmt.metric(sweep.metric)}, of {front} on the Pareto front"
     verdicts = [
         found for _, split, model, baselines, skills in sweep_scores(sweep)
         if (found := verdict(split, sweep.metric, model, baselines, skills))
     ]  # fmt: skip
     first = _not_better(verdicts) or _undecided(sweep)
-    result = f"{label}: {setting}: {fmt.metric(sweep.metric)} {fmt.mean_std(row.mean, row.std)} ({over})."
+    result = f"{label}: {setting}: {fmt.metric(sweep.metric)} {fmt.mean_std(row.mean, row.std)} ({over})"
+    others = [objective_text(each, row.objectives[each.name]) for each in sweep.criteria.objectives[1:]]
+    result += f"; {', '.join(others)}." if others else "."
     return Summary(
         headline=f"{first} {result}".strip(),
         stats=[*_scores(sweep, best), *_costs(sweep)],

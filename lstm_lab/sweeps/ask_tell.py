@@ -12,17 +12,17 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean
 from types import TracebackType
 
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
 from lstm_lab.records.run import Run
+from lstm_lab.sweeps.objectives import Outcome
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.leaderboard import ENDED, Trial, best_trial
+from lstm_lab.sweeps.store.leaderboard import ENDED, Configuration, Trial, best_trial
 
 KEY = "ask_tell"
 """Of about.json: whether the trials of a sweep are trained by other code."""
@@ -65,7 +65,8 @@ class AskTell:
         self._searcher = self.sweep.build_searcher()
         self._searcher.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
         for number, row in enumerate(folder.warm_start()):
-            self._searcher.tell(-1 - number, row["overrides"], row["value"])
+            outcome = Outcome(row["value"], tuple(row.get("objectives") or ()))
+            self._searcher.tell_outcome(-1 - number, row["overrides"], outcome)
         self._told: list[int] = []
         """Configurations whose results the searcher was told since it was last asked."""
         self._ended: dict[int, list[Trial]] = {}
@@ -131,7 +132,8 @@ class AskTell:
 
         Args:
             trial: or its id.
-            value: the monitored metric, or all metrics by their names in the record ("val/loss"), this one among them.
+            value: the monitored metric, or all metrics by their names in the record ("val/loss"), this one among them,
+                and so is each objective where there are several ("parameters", "latency" in milliseconds).
                 One that is not finite makes the trial a failed one.
             seconds: that its training took.
 
@@ -142,7 +144,13 @@ class AskTell:
         metrics = {self.base.monitor: value} if isinstance(value, int | float) else dict(value)
         if self.base.monitor not in metrics:
             raise ConfigError(f"tell: {self.base.monitor} is missing: give it, or the value alone")
-        row = {name: float(number) for name, number in metrics.items()}
+        if missing := [each.name for each in self.sweep.criteria.objectives if each.name not in metrics]:
+            raise ConfigError(f"tell: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: give each "
+                              "objective by its name, as {\"val/loss\": 0.3, \"parameters\": 1200}")  # fmt: skip
+        measures = self.sweep.criteria.measures
+        if measures:
+            run.describe(measures={name: float(metrics[name]) for name in measures})
+        row = {name: float(number) for name, number in metrics.items() if name not in measures}
         run.append({"epoch": 0, **row, "seconds": float(seconds)})
         number = row[self.base.monitor]
         if math.isfinite(number):
@@ -178,9 +186,9 @@ class AskTell:
     def _learn(self, trials: list[Trial]) -> None:
         """Tell the searcher the mean of a configuration, once all of its seeds and folds have ended."""
         if len(trials) == len(self.sweep.repeats):
-            values = [trial.value for trial in trials if trial.value is not None]
-            self._searcher.tell(trials[0].configuration, trials[0].overrides, mean(values) if values else None)
-            self._told.append(trials[0].configuration)
+            row = Configuration.of(trials, self.sweep.criteria)
+            self._searcher.tell_outcome(row.number, row.overrides, row.outcome)
+            self._told.append(row.number)
 
     @property
     def best(self) -> Trial | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from lstm_lab.data import Dataset
-from lstm_lab.sweeps.spec import Sweep, check_corners
+from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.training.transfer import start_from
 
 
@@ -13,7 +13,7 @@ def build_corners(sweep: Sweep, where: str) -> None:
     """Build the model of every corner on the meta device, without memory for its weights, for the data of the sweep,
     and take the weights of the run that it starts from."""
     datasets: dict[Dataset.Config, Dataset] = {}
-    for experiment in check_corners(sweep, where):
+    for experiment in sweep.corners(where):
         if experiment.data not in datasets:
             datasets[experiment.data] = experiment.data.build()
         info = datasets[experiment.data].info

@@ -16,12 +16,14 @@ from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.config.validation import validate
 from lstm_lab.data.preprocessing.cross_validation import CrossValidation, Fold
 from lstm_lab.experiment import Experiment
+from lstm_lab.sweeps.objectives import Criteria, Monitor, check_objectives
 from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.sections import Budget, Confirm, Repeat, Resources, Seeds, repeat_noun
 from lstm_lab.sweeps.space.constraints import Constraint
+from lstm_lab.sweeps.space.corner_experiments import corner_experiments
 from lstm_lab.sweeps.space.domains import Domain, Overrides
-from lstm_lab.sweeps.space.search_space import SearchSpace, format_overrides
+from lstm_lab.sweeps.space.search_space import SearchSpace
 from lstm_lab.sweeps.space.yaml import DomainInYaml, flatten_space
 from lstm_lab.sweeps.sweep_file import first_comment, load_experiment_of
 
@@ -37,6 +39,9 @@ class Sweep(Config):
     """Dotted key -> domain: `optimizer.lr: {loguniform: [1e-4, 1e-2]}`."""
     constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """What every configuration must satisfy: `model.hidden_size * model.num_layers <= 256`."""
+    monitor: Monitor | None = None
+    """Several objectives: `{val/loss: min, parameters: min, latency: min}`, what the experiment monitors first; null:
+    that alone."""
     num_samples: Annotated[int, Field(ge=1)] = 1
     """Configurations sampled for each combination of the grids."""
     seeds: Seeds = (0,)
@@ -107,6 +112,8 @@ class Sweep(Config):
         scheduler = self.build_scheduler()
         scheduler.check(self)
         self.resources.check(self.base)
+        check_objectives(self, scheduler, is_population=self.is_population_based)
+        self.build_searcher().check_objectives(len(self.criteria.objectives), self.num_configurations)
         if self.cross_validation is not None:
             self._check_folds(stops=scheduler.stops_trials)
         if self.confirm and not scheduler.stops_trials and set(self.confirm.seeds) <= set(self.seeds):
@@ -175,9 +182,15 @@ class Sweep(Config):
         """The experiment that every configuration changes."""
         return Experiment.of(self.experiment)
 
+    @property
+    def criteria(self) -> Criteria:
+        """What configurations are compared by besides the monitored metric."""
+        return Criteria.of(self.monitor)
+
     def build_searcher(self) -> Searcher:
         """A new searcher, before its `setup`."""
         searcher: Searcher = self.searcher.build()
+        searcher.criteria = self.criteria
         return searcher
 
     def build_scheduler(self) -> Scheduler:
@@ -214,6 +227,15 @@ class Sweep(Config):
             changes["data.fold"] = self.fold(fold).model_dump(mode="json")
         return base.with_overrides(changes, "space").with_known_paths(base.known_paths)
 
+    def corners(self, where: str) -> list[Experiment]:
+        """The experiment of every corner of the search space, so that an error is found before the sweep starts.
+
+        Raises:
+            ConfigError: a corner is invalid, or the constraints are.
+        """
+        fold = {} if self.cross_validation is None else {"data.fold": self.fold(0).model_dump(mode="json")}
+        return corner_experiments(self.base, self.search_space, fold, where)
+
     def with_absolute_paths(
         self,
         where: str = "sweep",
@@ -229,10 +251,10 @@ class Sweep(Config):
             folders, typed, must_exist: as `Experiment.with_absolute_paths` has them.
 
         Raises:
-            ConfigError: as `check_corners`.
+            ConfigError: as `corners`.
             DataError: there is no such file or folder.
         """
-        corners = check_corners(self, where)
+        corners = self.corners(where)
         base = self.base.with_absolute_paths(folders, typed=typed, must_exist=must_exist)
         known = base.known_paths
         for experiment in corners:
@@ -284,29 +306,6 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
                       Notice, stacklevel=2)  # fmt: skip
     folders = search_folders(folder, path.parent)
     return sweep.with_absolute_paths(str(path), folders, typed=inside, must_exist=must_exist)
-
-
-def check_corners(sweep: Sweep, where: str) -> list[Experiment]:
-    """The experiment of every corner of the search space, so that an error is found before the sweep starts.
-
-    Raises:
-        ConfigError: a corner is invalid, or the constraints are.
-    """
-    base, search_space = sweep.base.dump(), sweep.search_space
-    fold = {} if sweep.cross_validation is None else {"data.fold": sweep.fold(0).model_dump(mode="json")}
-    try:
-        corners = list(search_space.corners())
-        if not corners:
-            raise ValueError(f"constraints: no configuration of the space satisfies {', '.join(sweep.constraints)}")
-        search_space.check_constraints(corners)
-    except (ValueError, ConfigError) as error:
-        raise ConfigError(f"{where}: {error}") from None
-    return [
-        validate(
-            Experiment, config.merge(base, {**corner, **fold}), f"{where}: with {format_overrides(corner)}"
-        ).with_known_paths(sweep.base.known_paths)
-        for corner in corners
-    ]
 
 
 def _is_of_experiment(key: str) -> bool:

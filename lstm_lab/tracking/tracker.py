@@ -87,6 +87,7 @@ class Tracker:
             about, rows = run.about, run.rows()
             fields = {
                 "state": state, "reason": run.status.get("reason"), "parameters": about.get("parameters"),
+                "latency_ms": (about.get("latency") or {}).get("ms"),
                 "seconds": rows[-1]["seconds"] if rows else 0.0, "exploits": len(self._hyperparameters.rows) or None,
                 "rank": about.get("rank"), **diagnosis(run), **test_results(run), **summary,
             }  # fmt: skip

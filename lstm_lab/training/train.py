@@ -73,6 +73,7 @@ def train(
     callbacks: Sequence[Callback] = (),
     on_epoch: Callable[[Row], None] | None = None,
     on_transfer: Callable[[Row], None] | None = None,
+    on_trained: Callable[[Dataset], None] | None = None,
     stop: threading.Event | None = None,
     progress: bool = False,
     rank: DistributedRank | None = None,
@@ -88,6 +89,7 @@ def train(
         callbacks: of Lightning's Trainer, besides the checkpoint and early stopping.
         on_epoch: called with each row of the record once it is on disk, with its checkpoint.
         on_transfer: called with what was taken from the run that it starts from, as run.json records it.
+        on_trained: called after the last epoch with the data, before the W&B run ends.
         stop: once set, the current step is finished, everything is saved, and `Interrupted` is raised.
         progress: whether Lightning shows its progress bar.
         rank: rank 0 of several processes that train the run together; the others call `train_rank`.
@@ -140,6 +142,8 @@ def train(
                     checkpoint, epochs = newest_checkpoint(run)
                     stage = experiment.at(epochs)
                     learner = build(stage, dataset)
+            if on_trained is not None:
+                on_trained(dataset)
             state = "finished"
         except (Interrupted, KeyboardInterrupt, SystemExit):
             state = "interrupted"

@@ -10,6 +10,7 @@ from rich.table import Table
 from lstm_lab.records.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report import verdict as verdicts
+from lstm_lab.sweeps.objectives import Criteria
 from lstm_lab.sweeps.store.extension import describe_changes
 
 if TYPE_CHECKING:
@@ -70,18 +71,27 @@ def leaderboard(summary: Row, width: int = 160, rows: int = 12) -> Table:
     configurations, metric = summary["configurations"], summary["metric"]
     shown = configurations[:rows]
     varying, same = _hyperparameters(configurations)
+    objectives = summary.get("objectives") or {}
+    criteria = Criteria.of(objectives)
+    others = {each.name: each.label for each in criteria.objectives if each.name not in (metric, "parameters")}
     columns = {
         "rank": [f"{rank}{'' if _completed(row) else '*'}" for rank, row in enumerate(shown, 1)],
+        **({"front": [fmt.number(row["front"]) for row in shown]} if objectives else {}),
         **{name: [_value(row, key) for row in shown] for key, name in varying.items()},
         metric: [fmt.mean_std(row["mean"], row["std"]) for row in shown],
+        **{head: [fmt.number(row["objectives"][name]) for row in shown] for name, head in others.items()},
         "n": [str(row["n"]) for row in shown],
         "parameters": [fmt.number(row["parameters"]) for row in shown],
         **({"version": [str(row["version"]) for row in shown]} if summary.get("extensions") else {}),
         "state": [_state(row) for row in shown],
     }
-    dropped = _drop_to_fit(columns, [*reversed(varying.values())], width)
+    droppable = [name for name in ("parameters", "n") if name not in objectives]
+    dropped = _drop_to_fit(columns, [*droppable, *reversed(varying.values())], width)
     more = f" (best {rows} of {len(configurations)} configurations)" if len(configurations) > rows else ""
     notes = _notes(shown, configurations, summary.get("repeat", "seed"))
+    if objectives:
+        notes += [f"Front 1: the Pareto front, {len(summary['pareto_front'])} configurations that no other dominates."]
+        notes += [f"Another run measures another {name}." for name in criteria.not_reproducible]
     notes += [f"Version {each['version']}: {describe_changes(each)}." for each in summary.get("extensions") or []]
     notes += [f"Same in all: {fmt.configuration(same, fmt.short_names(same))}."] if same else []
     notes += [f"Left out, for a width of {width}: {fmt.join(dropped)}; report.html has all."] if dropped else []
@@ -89,8 +99,9 @@ def leaderboard(summary: Row, width: int = 160, rows: int = 12) -> Table:
         title=f"{summary['title']}{more}", title_justify="left", box=None, pad_edge=False,
         caption="\n".join(notes) or None, caption_justify="left", caption_style="",
     )  # fmt: skip
+    numeric = (metric, "n", "parameters", *others.values())
     for name in columns:
-        table.add_column(name, justify="right" if name in (metric, "n", "parameters") else "left", overflow="fold")
+        table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
     for number, cells in enumerate(zip(*columns.values(), strict=True)):
         table.add_row(*cells, style="bold" if number == 0 else "")
     return table
@@ -108,10 +119,10 @@ def _value(row: Row, key: str) -> str:
     return fmt.value(row["overrides"][key]) if key in row["overrides"] else fmt.MISSING
 
 
-def _drop_to_fit(columns: dict[str, list[str]], hyperparameters: list[str], width: int) -> list[str]:
-    """Take out columns until the others fit, the least important first; returns their names."""
+def _drop_to_fit(columns: dict[str, list[str]], droppable: list[str], width: int) -> list[str]:
+    """Take out columns until the others fit, in the order given; returns their names."""
     dropped = []
-    for name in ("parameters", "n", *hyperparameters):
+    for name in droppable:
         if sum(max(map(len, (head, *cells))) + 2 for head, cells in columns.items()) - 2 <= width:
             break
         del columns[name]

@@ -44,7 +44,8 @@ class BestAtEdge(SweepRule):
     def check(self, sweep: SweepRecord) -> Finding | None:
         for key, (name, arguments) in sweep.space.items():
             rows = [row for row in sweep.configurations if finite(row.mean) and finite(row.overrides.get(key))]
-            if len(rows) < MIN_CONFIGURATIONS or any(trial.lineage for trial in sweep.trials):
+            is_front = bool(sweep.criteria.objectives)  # Then the first ones lie from one end of it to the other.
+            if len(rows) < MIN_CONFIGURATIONS or is_front or any(trial.lineage for trial in sweep.trials):
                 continue
             domain = Domain.members[name](arguments)
             wider = _wider(domain, rows, key, sweep.mode)

@@ -191,9 +191,10 @@ def undecided(sweep: SweepRecord, key: str, values: list[object]) -> str:
 
 
 def lead(sweep: SweepRecord) -> statistics.Paired | None:
-    """By how much the best configuration is better than the second, paired over shared seeds or folds; None without."""
+    """By how much the best configuration is better than the second, paired over shared seeds or folds; None without,
+    and with several objectives, where the second may be better by another one."""
     ranked = [row for row in sweep.configurations if row.mean is not None]
-    if len(ranked) < 2 or any(trial.lineage for trial in sweep.trials):
+    if len(ranked) < 2 or sweep.criteria.objectives or any(trial.lineage for trial in sweep.trials):
         return None
     first, second = ({t.repeat: t.value for t in row.trials if t.value is not None} for row in ranked[:2])
     sign = -1 if sweep.mode == "max" else 1

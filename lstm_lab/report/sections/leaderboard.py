@@ -10,6 +10,7 @@ from lstm_lab.report import fmt
 from lstm_lab.report.parts import critical_difference as cd
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.experiments import experiments_table, interval_cell, tests_against_best
+from lstm_lab.report.parts.pareto import objective_label, objective_meaning
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell
 from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.records.hyperparameters import varying
@@ -20,6 +21,10 @@ from lstm_lab.sweeps.store.record import SweepRecord
 RANKING = (
     "Configurations are ranked by the number of their trials that were not trained to completion, because those were "
     "given fewer epochs, and then by the mean over {noun}s of each trial's {select} epoch."
+)
+FRONTS = (
+    "With several objectives, configurations on the Pareto front, which no other one dominates, come first, then those "
+    "that are on it without them, and so on; on each front, they are ranked by the first objective."
 )
 CONFIRMED = (
     "The best configurations of the search were trained again with other seeds to confirm them. They come first, "
@@ -35,7 +40,8 @@ class Leaderboard(ReportSection):
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
         ranking = RANKING.format(noun=sweep.repeat_noun, select=sweep.select)
-        text = [ranking, CONFIRMED] if sweep.about.get("confirmed") else [ranking]
+        text = [ranking, *([FRONTS] if sweep.criteria.objectives else [])]
+        text += [CONFIRMED] if sweep.about.get("confirmed") else []
         return [Subsection("", text, [leaderboard_table(sweep)])] if sweep.configurations else []
 
     def of_comparison(self, groups: list[ComparisonGroup]) -> Subsections:
@@ -64,14 +70,22 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
     names, noun = fmt.short_names(keys), sweep.repeat_noun
     epochs = [[len(trial.record.rows) for trial in row.trials if trial.record] for row in rows]
     has_intervals, extended = any(row.n > 2 for row in rows), bool(sweep.about.get("extensions"))
+    # The model's parameters have a column in any case.
+    others = [each for each in sweep.criteria.objectives if each.name not in (sweep.metric, "parameters")]
     columns = [
         Column("rank", True),
+        *(
+            [Column("front", True, "1: the Pareto front, which no other configuration dominates")]
+            if sweep.criteria.objectives
+            else []
+        ),
         *(Column(names[key], all(finite(row.overrides.get(key, 0)) for row in rows), key) for key in keys),
         Column(
             fmt.metric(sweep.metric), True, f"{sweep.metric}: mean over {noun}s of each trial's {sweep.select} epoch"
         ),
         Column("std", True, f"standard deviation over {noun}s"),
         *([Column("95 % CI", True, f"confidence interval of the mean over {noun}s")] if has_intervals else []),
+        *(Column(objective_label(each), True, objective_meaning(each)) for each in others),
         Column("n", True, f"{noun}s with a value"),
         Column("parameters", True, "trainable parameters of the model"),
         Column("epochs", True, "epochs trained, from the shortest to the longest trial"),
@@ -82,11 +96,13 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
     ]
     cells = [
         [number_cell(rank) for rank in range(1, len(rows) + 1)],
+        *([[number_cell(row.front) for row in rows]] if sweep.criteria.objectives else []),
         *(_values(rows, key) for key in keys),
         aligned(row.mean for row in rows),
         aligned(row.std for row in rows),
         *([[interval_cell([t.value for t in row.trials if t.value is not None]) for row in rows]] if has_intervals
           else []),
+        *(aligned(row.objectives.get(each.name) for row in rows) for each in others),
         [number_cell(row.n) for row in rows],
         aligned(row.parameters for row in rows),
         [Cell(fmt.number_range(counts), max(counts, default=None), "number") for counts in epochs],
@@ -97,7 +113,8 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
     ]  # fmt: skip
     incomplete = 0 < sum(row.completed for row in rows) < len(rows)
     order = "those trained to completion first, then " if incomplete else "best first "
-    caption = f"{fmt.plural(len(rows), 'configuration')}, {order}by {fmt.metric(sweep.metric)}"
+    by = f"front and {fmt.metric(sweep.metric)}" if sweep.criteria.objectives else fmt.metric(sweep.metric)
+    caption = f"{fmt.plural(len(rows), 'configuration')}, {order}by {by}"
     best = [index for index, row in enumerate(rows) if sweep.winner in row.trials]
     return Table.of_columns(caption, columns, cells, sortable=True, highlighted=best, id="leaderboard-table")
 

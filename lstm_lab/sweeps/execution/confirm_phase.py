@@ -28,7 +28,8 @@ class ConfirmPhase(TrialSource):
         every = self.folder.trials()
         numbers = self.folder.about.get("confirmed")
         if numbers is None:
-            ranked = leaderboard([trial for trial in every if trial.phase == "search"], self.base.mode)
+            searched = [trial for trial in every if trial.phase == "search"]
+            ranked = leaderboard(searched, self.base.mode, self.sweep.criteria)
             # The same configuration may have been tried twice.
             distinct: dict[str, int] = {}
             for row in ranked:

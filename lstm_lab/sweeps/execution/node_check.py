@@ -17,7 +17,7 @@ from lstm_lab.experiment import Experiment
 from lstm_lab.records.code_state import CodeState
 from lstm_lab.records.files import Row
 from lstm_lab.records.provenance import versions
-from lstm_lab.sweeps.spec import Sweep, check_corners
+from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.remote import Storage
 
@@ -84,7 +84,7 @@ class NodeCheck:
 def data_of(sweep: Sweep) -> list[tuple[Row, str]]:
     """Experiments of a sweep whose data differ in their files, in plain content, each with the digest of its data."""
     by_files: dict[tuple[str, ...], Experiment] = {}
-    for experiment in check_corners(sweep, "sweep"):
+    for experiment in sweep.corners("sweep"):
         by_files.setdefault(tuple(value for _, value, _ in path_fields(experiment.data)), experiment)
     return [(experiment.dump(), experiment.data.build().digest) for experiment in by_files.values()]
 

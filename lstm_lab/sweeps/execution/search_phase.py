@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from statistics import mean
 
 from lstm_lab.records.files import Row
 from lstm_lab.sweeps.execution.trial_source import TrialSource
+from lstm_lab.sweeps.objectives import Outcome
 from lstm_lab.sweeps.sections import Repeat
-from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
+from lstm_lab.sweeps.store.leaderboard import ENDED, Configuration, Trial
 from lstm_lab.sweeps.store.retention import CheckpointRetention
 from lstm_lab.tasks.base import better
 
@@ -52,7 +52,8 @@ class SearchPhase(TrialSource):
         self.next_configuration = self.first_configuration
         self.epochs = 0
         for number, row in enumerate(self.folder.results_before() if self.proposer.learns_from_results else ()):
-            self.proposer.tell(-1 - number, row["overrides"], row["value"])
+            outcome = Outcome(row["value"], tuple(row.get("objectives") or ()))
+            self.proposer.tell_outcome(-1 - number, row["overrides"], outcome)
         self.told: list[int] = []
         """Configurations whose results the searcher was told since it was last asked."""
         self.ended: dict[int, list[Trial]] = {}
@@ -103,11 +104,10 @@ class SearchPhase(TrialSource):
     def _learn(self, trials: Sequence[Trial]) -> None:
         """Tell the searcher the mean of a configuration whose trials have all ended."""
         if len(trials) == len(self.sweep.repeats):
-            values = [trial.value for trial in trials if trial.value is not None]
-            first = trials[0]
-            number = first.configuration - self.first_configuration
-            self.proposer.tell(number, first.overrides, mean(values) if values else None)
-            self.told.append(first.configuration)
+            row = Configuration.of(trials, self.sweep.criteria)
+            number = row.number - self.first_configuration
+            self.proposer.tell_outcome(number, row.overrides, row.outcome)
+            self.told.append(row.number)
             if self.retention:
                 self.retention.add(trials)
 

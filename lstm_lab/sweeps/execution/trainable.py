@@ -20,6 +20,8 @@ from ray.exceptions import RayError
 
 from lstm_lab.config import Interrupted
 from lstm_lab.config.paths import path_fields
+from lstm_lab.data import Dataset
+from lstm_lab.evaluation.latency import measure_latency
 from lstm_lab.experiment import Experiment
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
@@ -210,6 +212,9 @@ class TrialTrainable(tune.Trainable):
         spec, run = self._spec, self._run()
 
         def attempt(experiment: Experiment) -> Result:
+            def measure(dataset: Dataset) -> None:
+                run.describe(latency=measure_latency(run, experiment, dataset))
+
             return train(
                 experiment,
                 run,
@@ -217,6 +222,7 @@ class TrialTrainable(tune.Trainable):
                 wandb=spec.wandb,
                 group=spec.group,
                 on_epoch=self._report,
+                on_trained=measure if spec.measures_latency else None,
                 rank=rank,
             )
 

@@ -157,6 +157,7 @@ class TrialSource(NotPickled, TuneSearcher):
             population=self.num_trials if self.is_population and not self.is_ordered else 0,
             decision_epochs=self.decision_epochs(),
             is_ordered=self.is_ordered,
+            measures_latency="latency" in self.sweep.criteria.measures,
         )
 
     def decision_epochs(self) -> list[int] | None:

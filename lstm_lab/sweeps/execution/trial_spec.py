@@ -49,6 +49,8 @@ class TrialSpec:
     """Numbers of epochs after which the trial waits for the scheduler; None: after each."""
     is_ordered: bool
     """Whether the trial, started again, first reports where it stands, and waits for the reply."""
+    measures_latency: bool = False
+    """Whether the latency of its model is measured once it is trained."""
 
     @classmethod
     def of(cls, config: Row) -> TrialSpec:

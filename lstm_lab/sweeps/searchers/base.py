@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from lstm_lab.config.registry import Registered
+from lstm_lab.sweeps.objectives import SINGLE, Criteria, Outcome
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace
 from lstm_lab.sweeps.wandb_format import NoWandbEquivalent, WandbSearch
@@ -21,8 +22,13 @@ class Searcher(Registered, kind="searcher"):
 
     supports_grid: ClassVar[bool] = True
     """Whether its configurations can be combined with exhaustive domains."""
+    supports_objectives: ClassVar[bool] = False
+    """Whether it learns from several objectives, by `tell_outcome`."""
     from_wandb: ClassVar[tuple[str, ...]] = ()
     """Methods of a W&B sweep that this searcher stands for."""
+
+    criteria: Criteria = SINGLE
+    """What configurations are compared by besides the monitored metric; set before `setup`."""
 
     @property
     def learns_from_results(self) -> bool:
@@ -46,6 +52,20 @@ class Searcher(Registered, kind="searcher"):
             )
         if is_warm_started and not self.learns_from_results:
             raise ValueError(f"warm_start: searcher '{self.name}' does not learn from results; write searcher: optuna")
+
+    def check_objectives(self, count: int, num_configurations: int) -> None:
+        """Refuse objectives, or a number of configurations, that this searcher cannot learn from.
+
+        Args:
+            count: how many; 0 where the monitored metric is the only one.
+            num_configurations: that it is asked for at most.
+
+        Raises:
+            ValueError: with the key, the value and the way out.
+        """
+        if count and self.learns_from_results and not self.supports_objectives:
+            raise ValueError(f"monitor: searcher '{self.name}' learns from one metric alone; write searcher: optuna, "
+                             "or searcher: random")  # fmt: skip
 
     def setup(self, search_space: SearchSpace, num_samples: int, seed: int, mode: str) -> None:
         """Called once before the first `ask`.
@@ -76,6 +96,14 @@ class Searcher(Registered, kind="searcher"):
             number: as in `ask`; negative for a configuration of an earlier sweep.
             value: the monitored metric, the mean over its seeds; None if all of its trials failed.
         """
+
+    def tell_outcome(self, number: int, overrides: Overrides, outcome: Outcome) -> None:
+        """The result of a configuration, with every objective; `tell` is given the monitored metric of it.
+
+        Args:
+            number, overrides: as of `tell`.
+        """
+        self.tell(number, overrides, outcome.value)
 
     def to_wandb(self, search_space: SearchSpace) -> WandbSearch:
         """The method of a W&B sweep that comes closest.

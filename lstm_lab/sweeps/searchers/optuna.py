@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from lstm_lab.config import canonical_json
 from lstm_lab.config.registry import Named
+from lstm_lab.sweeps.objectives import Outcome
 from lstm_lab.sweeps.searchers.base import Searcher
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace
@@ -27,12 +28,16 @@ class Optuna(Searcher, name="optuna"):
 
     supports_grid = False
     from_wandb = ("bayes",)
+    supports_objectives = True
 
     class Config(Named):
-        sampler: Literal["tpe", "gp", "cmaes", "random"] = "tpe"
-        """Tree-structured Parzen estimator, Gaussian process, CMA evolution strategy, or no model."""
+        sampler: Literal["tpe", "gp", "cmaes", "nsga2", "random"] = "tpe"
+        """Tree-structured Parzen estimator, Gaussian process, CMA evolution strategy, the genetic algorithm NSGA-II
+        (Deb et al. 2002), or no model. tpe, gp and nsga2 take several objectives."""
         n_startup_trials: Annotated[int, Field(ge=1)] | None = None
         """Random configurations before the first proposal of the model; null: 10."""
+        population_size: Annotated[int, Field(ge=2)] | None = None
+        """Of nsga2, configurations of a generation, the first of which is random; null: 50."""
 
         @model_validator(mode="after")
         def _package_is_installed(self) -> Optuna.Config:
@@ -41,28 +46,42 @@ class Optuna(Searcher, name="optuna"):
                 raise ValueError(
                     f"sampler {self.sampler} needs the package {package}: pip install {package}, or use tpe"
                 )
-            if self.sampler == "random" and self.n_startup_trials is not None:
-                raise ValueError("n_startup_trials has no effect with sampler random, which has no model; leave it out")
+            if self.sampler in ("random", "nsga2") and self.n_startup_trials is not None:
+                raise ValueError(f"n_startup_trials has no effect with sampler {self.sampler}, which has no model; "
+                                 "leave it out")  # fmt: skip
+            if self.sampler != "nsga2" and self.population_size is not None:
+                raise ValueError(f"population_size has no effect with sampler {self.sampler}; write sampler: nsga2, or "
+                                 "leave it out")  # fmt: skip
             return self
 
     MAX_ATTEMPTS = 20
     """Proposals of the model that may violate the constraints before a random configuration replaces them."""
 
-    def __init__(self, sampler: str, n_startup_trials: int | None) -> None:
+    def __init__(self, sampler: str, n_startup_trials: int | None, population_size: int | None = None) -> None:
         self.sampler, self.n_startup_trials = sampler, n_startup_trials or 10
+        self.population_size = population_size or 50
 
     @property
     def learns_from_results(self) -> bool:
         return self.sampler != "random"
+
+    def check_objectives(self, count: int, num_configurations: int) -> None:
+        if count and self.sampler == "cmaes":
+            raise ValueError("monitor: sampler cmaes learns from one metric alone; write sampler: tpe, gp or nsga2")
+        if self.sampler == "nsga2" and num_configurations <= self.population_size:
+            raise ValueError(
+                f"searcher.population_size: {self.population_size} is the first generation of sampler nsga2, which is "
+                f"random, and only {num_configurations} configurations are tried: write a smaller one, or sampler: tpe"
+            )
 
     def setup(self, search_space: SearchSpace, num_samples: int, seed: int, mode: str) -> None:
         import optuna
 
         super().setup(search_space, num_samples, seed, mode)
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.study = optuna.create_study(
-            sampler=self._sampler(seed), direction="maximize" if mode == "max" else "minimize"
-        )
+        directions = {"min": optuna.study.StudyDirection.MINIMIZE, "max": optuna.study.StudyDirection.MAXIMIZE}
+        modes = [each.mode for each in self.criteria.objectives] or [mode]
+        self.study = optuna.create_study(sampler=self._sampler(seed), directions=[directions[each] for each in modes])
         self._pending: dict[int, Trial] = {}
         """Number of a configuration -> Optuna's trial, until the result is told."""
 
@@ -78,6 +97,7 @@ class Optuna(Searcher, name="optuna"):
             "cmaes": lambda: optuna.samplers.CmaEsSampler(
                 seed=seed, n_startup_trials=self.n_startup_trials, warn_independent_sampling=False
             ),
+            "nsga2": lambda: optuna.samplers.NSGAIISampler(seed=seed, population_size=self.population_size),
             "random": lambda: optuna.samplers.RandomSampler(seed=seed),
         }
         with warnings.catch_warnings():
@@ -126,16 +146,24 @@ class Optuna(Searcher, name="optuna"):
         self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
 
     def tell(self, number: int, overrides: Overrides, value: float | None) -> None:
+        self.tell_outcome(number, overrides, Outcome(value))
+
+    def tell_outcome(self, number: int, overrides: Overrides, outcome: Outcome) -> None:
         import optuna
 
         trial = self._pending.pop(number, None)
-        if trial is not None and value is None:
-            self._fail(trial)
+        found = outcome.objectives or (outcome.value,)
+        values = [value for value in found if value is not None]
+        if len(values) < len(found):  # Optuna takes all of them or none.
+            if trial is not None:
+                self._fail(trial)
         elif trial is not None:
-            self.study.tell(trial, value)
-        elif value is not None:  # Proposed by an earlier sweep, or by another version.
+            self.study.tell(trial, values)
+        else:  # Proposed by an earlier sweep, or by another version.
             parameters, distributions = self._to_optuna(overrides)
-            self.study.add_trial(optuna.trial.create_trial(params=parameters, distributions=distributions, value=value))
+            self.study.add_trial(
+                optuna.trial.create_trial(params=parameters, distributions=distributions, values=values)
+            )
 
     def to_wandb(self, search_space: SearchSpace) -> WandbSearch:
         if not self.learns_from_results:

@@ -16,7 +16,7 @@ from lstm_lab.config.validation import validate
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.sweeps.space.yaml import flatten_space
-from lstm_lab.sweeps.spec import Sweep, check_corners
+from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder, results_in_space
 from lstm_lab.sweeps.store.leaderboard import ENDED
 
@@ -73,7 +73,7 @@ def extended(sweep: Sweep, added: Addition, where: str) -> Sweep:
     if new == sweep:
         raise ConfigError(f"{where}: nothing is added: give --samples 20, or --seeds 3,4,5 for the best configurations")
     if starts_search(given):
-        check_corners(new, where)
+        new.corners(where)
     return new
 
 

@@ -165,7 +165,7 @@ class SweepFolder:
         return Run(trial_folder(self.path, trial))
 
     def warm_start(self) -> list[Row]:
-        """Results of earlier sweeps for the searcher: `overrides` and `value` each."""
+        """Results of earlier sweeps for the searcher: `overrides` and `value` each, and `objectives` if several."""
         return [
             {**row, "overrides": legacy.overrides(row["overrides"])}
             for row in read_rows(self.path / files.WARM, WarmRow)
@@ -236,7 +236,7 @@ class SweepFolder:
         """Configurations, best first: confirmed ones by their confirmation, before all others."""
         sweep = self.sweep
         confirm = sweep.confirm.model_dump() if sweep.confirm else None
-        return rank(self.trials(), sweep.base.mode, self.about, confirm)
+        return rank(self.trials(), sweep.base.mode, self.about, confirm, sweep.criteria)
 
 
 def earlier_results(sweep: Sweep) -> tuple[list[Row], int]:
@@ -266,9 +266,14 @@ def results_in_space(
     """
     every = [*warm]
     for name, trials in found:
-        ranked = leaderboard(trials, sweep.base.mode)
+        ranked = leaderboard(trials, sweep.base.mode, sweep.criteria)
         known = [row for row in ranked if row.mean is not None]
-        every += [{"from": name, "overrides": row.overrides, "value": row.mean} for row in known]
+        every += [
+            {"from": name, "overrides": row.overrides, "value": row.mean,
+             **({"objectives": [*row.objectives.values()]} if row.objectives else {})}
+            for row in known
+        ]  # fmt: skip
     space = sweep.search_space
-    rows = [row for row in every if space.contains(row["overrides"])]
+    # Without one of the objectives a searcher of several learns nothing from it.
+    rows = [row for row in every if space.contains(row["overrides"]) and None not in row.get("objectives", ())]
     return rows, len(every) - len(rows)

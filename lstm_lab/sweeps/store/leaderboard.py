@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from statistics import mean, stdev
 
 from lstm_lab.records.files import Row
 from lstm_lab.records.run_record import RunRecord
+from lstm_lab.sweeps.objectives import SINGLE, Criteria, Outcome, pareto_fronts
 from lstm_lab.sweeps.sections import Repeat
 
 ENDED = ("finished", "stopped", "failed")
@@ -88,11 +90,18 @@ class Configuration:
     """Standard deviation over seeds and folds; None for one trial."""
     n: int
     """Trials with a value."""
+    objectives: Mapping[str, float | None] = field(default_factory=dict)
+    """Objective -> its mean over the trials that have it; empty where the monitored metric is the only one."""
+    front: int | None = None
+    """1 on the Pareto front; a later one where others dominate it or come first for another reason; None where an
+    objective has no value."""
 
     @classmethod
-    def of(cls, trials: Sequence[Trial]) -> Configuration:
+    def of(cls, trials: Sequence[Trial], criteria: Criteria = SINGLE) -> Configuration:
         """The trials of one configuration, summarised."""
         values = [trial.value for trial in trials if trial.value is not None]
+        found = [criteria.values(each.record) for each in trials if each.record and each.value is not None]
+        objectives = {each.name: [row[each.name] for row in found] for each in criteria.objectives}
         return cls(
             number=trials[0].configuration,
             overrides=trials[0].overrides,
@@ -100,7 +109,13 @@ class Configuration:
             mean=mean(values) if values else None,
             std=stdev(values) if len(values) > 1 else None,
             n=len(values),
+            objectives={name: _mean(measured) for name, measured in objectives.items()},
         )
+
+    @property
+    def outcome(self) -> Outcome:
+        """What a searcher is told of it."""
+        return Outcome(self.mean, tuple(self.objectives.values()))
 
     @property
     def parameters(self) -> int | None:
@@ -129,29 +144,59 @@ class Configuration:
             "states": [trial.state for trial in self.trials],
             "parameters": self.parameters,
             "version": self.version,
+            **({"objectives": dict(self.objectives), "front": self.front} if self.objectives else {}),
             "lineage": {trial.id: list(trial.lineage) for trial in self.trials if trial.lineage},
         }
 
 
-def leaderboard(trials: Iterable[Trial], mode: str) -> list[Configuration]:
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
+
+
+def leaderboard(trials: Iterable[Trial], mode: str, criteria: Criteria = SINGLE) -> list[Configuration]:
     """Configurations, best first: by the mean over seeds and folds of each trial's best epoch.
+
+    With several objectives, those on the Pareto front come first, then those that are on it without these, and so on;
+    on each front, by the monitored metric.
 
     A configuration that was stopped early with any of its seeds ranks behind all that were trained to completion: it
     was not given the same chance, and its experiment, trained again, would not stop where the scheduler stopped it.
 
     Args:
         mode: min or max: which end of the monitored metric is better.
+        criteria: what is compared besides that metric.
     """
     by_number: dict[int, list[Trial]] = {}
     for trial in trials:
         by_number.setdefault(trial.configuration, []).append(trial)
 
-    def rank(row: Configuration) -> tuple[bool, int, float]:
-        stopped = sum(trial.state != "finished" for trial in row.trials)
-        sign = -1.0 if mode == "max" else 1.0
-        return row.mean is None, stopped, sign * (row.mean or 0.0)
+    sign = -1.0 if mode == "max" else 1.0
 
-    return sorted((Configuration.of(rows) for rows in by_number.values()), key=rank)
+    def chance(row: Configuration) -> tuple[bool, bool, int]:
+        """What decides before any value does."""
+        incomplete = criteria.losses(row.objectives) is None
+        return row.mean is None, incomplete, sum(trial.state != "finished" for trial in row.trials)
+
+    ranked = sorted((Configuration.of(rows, criteria) for rows in by_number.values()), key=chance)
+    if criteria.objectives:
+        ranked = _with_fronts([list(rows) for _, rows in groupby(ranked, chance)], criteria)
+    return sorted(ranked, key=lambda row: (*chance(row), row.front or 0, sign * (row.mean or 0.0)))
+
+
+def _with_fronts(groups: Sequence[Sequence[Configuration]], criteria: Criteria) -> list[Configuration]:
+    """Configurations with the numbers of their fronts, which go on from group to group."""
+    found: list[Configuration] = []
+    last = 0
+    for rows in groups:
+        losses = [criteria.losses(row.objectives) for row in rows]
+        fronts = pareto_fronts([point for point in losses if point is not None])
+        if len(fronts) < len(rows):  # Their objectives are not known.
+            found += rows
+            continue
+        found += [replace(row, front=last + front) for row, front in zip(rows, fronts, strict=True)]
+        last += max(fronts)
+    return found
 
 
 def confirmation(trials: Iterable[Trial], configuration: int, seeds: Sequence[int]) -> list[Trial]:

@@ -6,7 +6,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run, read_yaml
 from lstm_lab.records.run_record import read_run
 from lstm_lab.records.shapes import Shape, check, fits
+from lstm_lab.sweeps.objectives import SINGLE, Criteria
 from lstm_lab.sweeps.sections import repeat_noun
 from lstm_lab.sweeps.store.leaderboard import (
     ENDED,
@@ -131,6 +132,11 @@ class SweepRecord:
         found = {trial.record.select for trial in self.trials if trial.record}
         return next(iter(found), "best") if len(found) < 2 else "selected"
 
+    @property
+    def criteria(self) -> Criteria:
+        """What configurations are compared by besides the monitored metric."""
+        return Criteria.of(self.spec.get("monitor"))
+
     def count(self, state: str) -> int:
         """Trials in a state."""
         return sum(trial.state == state for trial in self.trials)
@@ -156,7 +162,11 @@ def read_sweep(folder: Path) -> SweepRecord:
     if summary is not None and not _covers(summary, trials):
         summary = None  # Of an earlier end: trials have been added since.
     metric, mode = _metric(spec, summary, trials)
-    ranked = _ranked(summary, trials) if summary else rank(trials, mode, about, spec.get("confirm"))
+    ranked = (
+        _ranked(summary, trials)
+        if summary
+        else rank(trials, mode, about, spec.get("confirm"), Criteria.of(spec.get("monitor")))
+    )
     best = folder / files.BEST_EXPERIMENT
     return SweepRecord(
         path=folder,
@@ -243,19 +253,25 @@ def read_summary(folder: Path) -> Row | None:
     return summary
 
 
-def rank(trials: Sequence[Trial], mode: str, about: Row, confirm: Row | None) -> list[Configuration]:
+def rank(
+    trials: Sequence[Trial], mode: str, about: Row, confirm: Row | None, criteria: Criteria = SINGLE
+) -> list[Configuration]:
     """Configurations, best first: confirmed ones by their confirmation, before all others.
 
     Args:
         about: about.json, which lists the configurations that were chosen for confirmation.
         confirm: the `confirm` section of the sweep.
+        criteria: what is compared besides the monitored metric.
     """
     chosen = about.get("confirmed") or []
     seeds = tuple((confirm or {}).get("seeds") or ())
     again = [trial for number in chosen for trial in confirmation(trials, number, seeds)]
     others = [trial for trial in trials if trial.configuration not in chosen]
+    first, then = leaderboard(again, mode, criteria), leaderboard(others, mode, criteria)
+    last = max((row.front for row in first if row.front), default=0)
+    then = [replace(row, front=last + row.front) if row.front else row for row in then]
     # Sorted by False before True: a configuration whose confirmation failed altogether wins nothing.
-    return sorted([*leaderboard(again, mode), *leaderboard(others, mode)], key=lambda row: row.mean is None)
+    return sorted([*first, *then], key=lambda row: row.mean is None)
 
 
 def _metric(spec: Row, summary: Row | None, trials: Sequence[Trial]) -> tuple[str, str]:
@@ -288,6 +304,8 @@ def _ranked(summary: Row, trials: Sequence[Trial]) -> list[Configuration]:
             mean=row["mean"],
             std=row.get("std"),
             n=row["n"],
+            objectives=row.get("objectives") or {},
+            front=row.get("front"),
         )
         for row in summary["configurations"]
     ]

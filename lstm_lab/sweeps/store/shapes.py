@@ -93,6 +93,7 @@ class WarmRow(Shape):
 
     overrides: Content
     value: float
+    objectives: list[float] = []
 
 
 class WarmStart(Shape):
@@ -179,6 +180,7 @@ class SweepFile(Shape):
     space: dict[str, Annotated[Content, Field(min_length=1)]]
     seeds: list[int] | None = None
     cross_validation: Named | None = None
+    monitor: dict[str, Mode] | None = None
     searcher: Named | None = None
     scheduler: Named | None = None
     resources: Content | None = None
@@ -197,6 +199,10 @@ class ConfigurationRow(Shape):
     states: list[str] = []
     parameters: int | None = None
     version: int = 0
+    objectives: dict[str, float | None] = {}
+    """Objective -> its mean, where there are several."""
+    front: int | None = None
+    """1: on the Pareto front."""
     lineage: dict[str, list[LineageRow]] = {}
 
 
@@ -240,6 +246,10 @@ class SummaryFile(Shape):
     trials: TrialCount
     winner: Winner | None
     configurations: list[ConfigurationRow]
+    objectives: dict[str, Mode] = {}
+    """Objective -> which of its values are better; empty where the metric is the only one."""
+    pareto_front: list[int] = []
+    """Numbers of the configurations that no other one dominates."""
     baselines: dict[str, dict[str, Metrics] | None]
     skill: dict[str, Metrics | None]
     failures: list[Failure]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from statistics import mean, stdev
 
@@ -46,6 +47,7 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
         "metric": base.monitor,
         "mode": base.mode,
         "order": sweep.order,
+        **objectives(sweep, ranked),
         "repeat": sweep.repeat_noun,
         "trials": {
             "total": len(trials),
@@ -84,13 +86,23 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
     return content
 
 
+def objectives(sweep: Sweep, ranked: Sequence[Configuration]) -> Row:
+    """The objectives of a sweep that has several, and the configurations that no other one dominates, by number.
+
+    Args:
+        ranked: best first.
+    """
+    if sweep.monitor is None:
+        return {}
+    return {"objectives": sweep.monitor, "pareto_front": [row.number for row in ranked if row.front == 1]}
+
+
 def ranking(folder: SweepFolder) -> Row:
     """What of a summary is known before the sweep has ended: title, metric and configurations, best first."""
-    sweep = folder.sweep
-    rows = [row.dump() for row in folder.leaderboard()]
+    sweep, ranked = folder.sweep, folder.leaderboard()
     return {
-        "title": sweep.title, "metric": sweep.base.monitor, "repeat": sweep.repeat_noun, "configurations": rows,
-        "extensions": folder.about.get("extensions") or [],
+        "title": sweep.title, "metric": sweep.base.monitor, **objectives(sweep, ranked), "repeat": sweep.repeat_noun,
+        "configurations": [row.dump() for row in ranked], "extensions": folder.about.get("extensions") or [],
     }  # fmt: skip
 
 
@@ -162,6 +174,8 @@ def write_best(folder: SweepFolder, sweep: Sweep, best: Configuration, won: Tria
         spread = "" if best.std is None else f", standard deviation {best.std!r}"
         source = f"Mean {metric} over {best.n} {sweep.repeat_noun}s: {best.mean!r}{spread}."
         note += "# It has the data set's own training and validation split, which none of these trials had.\n"
+    if best.front == 1:
+        note += f"# Of the Pareto front, the best by {metric}: {sweep.criteria.text(best.objectives)}.\n"
     head = f"# {printable.message(sweep.title)}\n# {source}\n{note}"
     files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
 

@@ -27,6 +27,8 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         f"trials     {configurations * repeats}: {configurations} configurations x {_repeats(sweep)}, at most "
         f"{experiment.trainer.max_epochs} epochs each; searcher {sweep.searcher.name}, scheduler {sweep.scheduler.name}"
     )
+    if sweep.monitor is not None:
+        yield f"objectives {', '.join(sweep.monitor)}{_measured(sweep)}"
     yield f"example    {format_overrides(next(iter(sweep.search_space.corners())))}"
     if sweep.confirm:
         listed = ", ".join(map(str, sweep.confirm.seeds))
@@ -48,6 +50,11 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
     existing = next(parent for parent in folder.parents if parent.exists())
     free = shutil.disk_usage(existing).free / 1024**3
     yield f"folder     {folder} ({free:.0f} GiB free)" + (f", each trial to {storage}" if storage else "")
+
+
+def _measured(sweep: Sweep) -> str:
+    found = sweep.criteria.not_reproducible
+    return f"; another run measures another {' and '.join(found)}" if found else ""
 
 
 def _repeats(sweep: Sweep) -> str:

@@ -2,16 +2,16 @@
 
 Every event has `event`, its kind, and `at`, the time. The kinds, and what else each has:
 
-sweep_started   sweep (folder), title, metric, mode, max_epochs, order
+sweep_started   sweep (folder), title, metric, mode, max_epochs, order, objectives (where there are several)
 phase_started   phase (search, confirm), trials (at most)
 trial_started   trial, seed, fold (in a cross-validation), overrides; again where it goes on after a pause or a restart
 epoch           trial, epoch (from 0), value of the monitored metric, metrics: the row of the record
 trial_waiting   trial: it waits for a decision on the virtual clock, and its place is used by another one
 trial_continues trial, source, epoch, changes: it continues from another trial of its population
 trial_ended     trial, state (finished, stopped, failed, interrupted), reason, epochs, value: at the epoch that counts
-best            trial, value: better than every value before
+best            trial, value: better than every value before; of several objectives, of the first
 sweep_ended     state (finished, interrupted, failed), reason, and winner (trial), value (mean over its seeds),
-                trials (by state) where it has finished
+                trials (by state), pareto_front (numbers of configurations) where it has finished
 """
 
 from __future__ import annotations
@@ -47,8 +47,10 @@ def told(folder: SweepFolder, on_event: OnEvent | None) -> Iterator[None]:
         yield
         return
     sweep = folder.sweep
+    several = {"objectives": sweep.monitor} if sweep.monitor else {}
     on_event(event("sweep_started", sweep=str(folder.path), title=sweep.title, metric=sweep.base.monitor,
-                   mode=sweep.base.mode, max_epochs=sweep.base.trainer.max_epochs, order=sweep.order))  # fmt: skip
+                   mode=sweep.base.mode, max_epochs=sweep.base.trainer.max_epochs, order=sweep.order,
+                   **several))  # fmt: skip
     try:
         yield
     except (Fault, KeyboardInterrupt) as error:
@@ -57,8 +59,9 @@ def told(folder: SweepFolder, on_event: OnEvent | None) -> Iterator[None]:
         raise
     summary = read_summary(folder.path) or {}
     best, rows = summary.get("winner") or {}, summary.get("configurations") or [{}]
+    front = {"pareto_front": summary["pareto_front"]} if "pareto_front" in summary else {}
     on_event(event("sweep_ended", state="finished", reason=summary.get("ended"), winner=best.get("trial"),
-                   value=rows[0].get("mean") if best else None, trials=summary.get("trials")))  # fmt: skip
+                   value=rows[0].get("mean") if best else None, trials=summary.get("trials"), **front))  # fmt: skip
 
 
 class EventProgress(SweepProgress):

@@ -82,6 +82,10 @@ def _refuse_unsupported(sweep: Sweep, path: str | Path) -> None:
     conditional = [key for key, domain in sweep.space.items() if domain.when]
     if conditional:
         raise ConfigError(f"{path}: space.{conditional[0]}: W&B has no `when`; make a sweep for each case")
+    if sweep.monitor is not None:
+        raise ConfigError(
+            f"{path}: monitor: W&B optimises one metric; leave it out, to keep {sweep.base.monitor} alone"
+        )
     if sweep.cross_validation is not None:
         raise ConfigError(f"{path}: cross_validation: W&B has none; leave it out, or make a sweep for each data.fold")
 
