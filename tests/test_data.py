@@ -196,6 +196,7 @@ def dataset(request, tmp_path, readable):
         "".join(f'{{"text": "word{i % 9} {i}", "label": {i % 2}}}\n' for i in range(60))
     )
     (tmp_path / "rows.txt").write_text("all work and no play " * 90)
+    (tmp_path / "rows.conll").write_text("".join(f"word{i % 9} B-X\n{i} O\n\n" for i in range(60)))
     (tmp_path / "long.csv").write_text(
         "s,kind,a,b\n" + "".join(f"{i},k{i % 2},{i % 7},{t}\n" for i in range(40) for t in range(2 + i % 5))
     )
@@ -230,6 +231,7 @@ def dataset(request, tmp_path, readable):
         "csv_wide_series": {"path": str(tmp_path / "series.csv"), "id": "s", "window": 9, "horizon": 3},
         "list_columns": {"path": str(tmp_path / "lists.jsonl"), "label": "kind", "channels": ["a"]},
         "csv_folder": {"path": str(tmp_path / "tables"), "channels": ["a"]},
+        "conll": {"path": str(tmp_path / "rows.conll")},
         "ts": {"path": str(tmp_path / "rows.ts")},
         "text_stream": {"path": str(tmp_path / "rows.jsonl").replace(".jsonl", ".txt")},
         "huggingface": {"path": str(tmp_path / "none")},

@@ -115,7 +115,8 @@ def test_every_path_field_is_declared():
 
 
 def test_no_field_is_called_a_path_and_is_not_looked_up_as_one():
-    declared = {"path", "test_path", "validation_path", "pretrained", "y_path", "test_y_path", "validation_y_path"}
+    declared = {"path", "test_path", "validation_path", "pretrained", "y_path", "test_y_path", "validation_y_path",
+                "target_path", "test_target_path", "validation_target_path"}  # fmt: skip
     for member in Dataset.members.values():
         for name, info in member.Config.model_fields.items():
             if name == "path" or name.endswith("_path"):

@@ -123,7 +123,7 @@ def test_of_a_long_stateful_stream_the_first_samples_are_predicted_and_the_page_
     monkeypatch.setattr(collect, "MAX_SAMPLES", 9)
     found = collect.compute_examples(run)
     assert (found.samples, found.first_samples) == (8, True), "two batches of four lanes"
-    assert f"for the first 8 of {found.total:,} samples of the validation split" in source(found)
+    assert f"for the first 8 of {found.total:,} samples of the validation split" in source(found, "best", "")
 
 
 def test_frames_are_a_piano_roll_of_probabilities_with_active_channels():

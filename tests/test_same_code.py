@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from lstm_lab.config import ConfigError, DataError, to_yaml
-from lstm_lab.records.code_state import PACKAGE, CodeState
+from lstm_lab.records.code_state import PACKAGE, CodeState, source_digest
 from lstm_lab.records.requests import Requests
 from lstm_lab.records.run import Run
-from lstm_lab.sweeps.execution import callback, node_check, ray_cluster
+from lstm_lab.sweeps.execution import callback, driver, execute_sweep, node_check, ray_cluster
 from lstm_lab.sweeps.execution.node_check import NodeCheck, data_of
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.execution.trainable import TrialTrainable, WorkerLost
@@ -151,3 +151,11 @@ def test_a_node_is_asked_for_code_and_data(tmp_path, monkeypatch):
     assert kind is DataError
     assert f"cannot read the data: {file}: no such file" in text
     assert node_check.TIMEOUT > 60
+
+
+def test_files_that_change_while_ray_starts_are_not_taken_for_the_drivers(folder, monkeypatch):
+    source_digest.cache_clear()
+    known = []
+    monkeypatch.setattr(driver, "run_phases", lambda *_, **__: known.append(source_digest.cache_info().currsize))
+    execute_sweep(folder, wandb="disabled", console=None)
+    assert known == [1]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 from pydantic import Field, model_validator
 
 from lstm_lab.config import Config, Count
-from lstm_lab.experiment import Experiment
+
+if TYPE_CHECKING:  # Records are read without torch.
+    from lstm_lab.experiment import Experiment
 
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(strict=False, min_length=1)]
 

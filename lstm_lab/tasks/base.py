@@ -100,6 +100,8 @@ class Task(Registered, Generic[SplitT], kind="task"):
     """How data become of that kind, for a message that they are not."""
     maximised: ClassVar[frozenset[str]] = frozenset()
     """Metrics of which more is better; of all others, less."""
+    written_metrics: ClassVar[frozenset[str]] = frozenset()
+    """Metrics that `decoded_scores` adds in an evaluation."""
     per_step: ClassVar[bool] = False
     """Whether there is a target at every step; the logits are then (B, T, output_size)."""
     causal: ClassVar[bool] = False

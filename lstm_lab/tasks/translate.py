@@ -51,7 +51,8 @@ class Translate(Task[TextPairSplit], name="translate"):
 
     accepts = TextPairs
     data_hint = ", or read pairs of texts by data.name=csv_text_pairs"
-    maximised = frozenset({"accuracy", "bleu", "chrf", "exact_match"})
+    written_metrics = frozenset({"bleu", "chrf", "exact_match"})
+    maximised = frozenset({"accuracy"}) | written_metrics
     decodes = True
 
     class Config(Task.Config):

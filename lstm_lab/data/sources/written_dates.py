@@ -49,7 +49,8 @@ class WrittenDates(TextPairs, name="written_dates"):
 
     def __init__(self, *, train_size: int, eval_size: int, seed: int, **options: Unpack[TextPairOptions]) -> None:
         super().__init__(**options, train_size=train_size, eval_size=eval_size, seed=seed)
-        self.sizes, self.seed = (train_size, eval_size, eval_size), seed
+        # Training pairs come last: their number changes no other split.
+        self.sizes, self.seed = (eval_size, eval_size, train_size), seed
 
     def files(self) -> list[Path]:
         return []
@@ -60,7 +61,7 @@ class WrittenDates(TextPairs, name="written_dates"):
         forms = rng.integers(len(FORMS), size=count)
         sources = [written(day, FORMS[form]) for day, form in zip(dates, forms, strict=True)]
         targets = np.array([day.isoformat() for day in dates], object)
-        return Texts(sources, targets, self.name, np.repeat(SPLITS, self.sizes))
+        return Texts(sources, targets, self.name, np.repeat(SPLITS[::-1], self.sizes))
 
 
 def written(day: date, form: str) -> str:

@@ -37,6 +37,9 @@ def execute_sweep(
         ConfigError: the cluster refuses, or a node cannot take part.
         DiskFull: make room, then call again.
     """
+    from lstm_lab.records.code_state import source_digest
+
+    source_digest()  # Kept: files that change while Ray starts are not what this process runs.
     with ray_environment.auth_mode_set(address):
         from lstm_lab.sweeps.execution.driver import run_phases
         from lstm_lab.sweeps.view.events import told

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, get_args
 
 from pydantic import BeforeValidator
 
-from lstm_lab.experiment import Experiment
 from lstm_lab.sweeps.objectives.measures import MEASURES
+
+if TYPE_CHECKING:  # Records are read without torch.
+    from lstm_lab.experiment import Experiment
 
 
 def _is_mapping(value: object) -> object:
