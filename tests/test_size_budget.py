@@ -27,14 +27,21 @@ def config(**fields):
     return validate(SequenceModel.Config, fields, "test")
 
 
-@pytest.mark.parametrize("cell", sorted(Cell.members))
+EVERYTHING = {
+    "num_layers": 3, "bidirectional": True, "skip": "highway", "learn_initial_state": True, "pooling": "additive",
+}  # fmt: skip
+
+
+# The search knows nothing of the cell: with every option each one in the slow tests.
 @pytest.mark.parametrize(
-    "fields",
+    ("cell", "fields"),
     [
-        {},
-        {"num_layers": 3, "bidirectional": True, "skip": "highway", "learn_initial_state": True, "pooling": "additive"},
+        *(pytest.param(cell, {}, id=cell) for cell in sorted(Cell.members)),
+        *(
+            pytest.param(cell, EVERYTHING, id=f"{cell}-everything", marks=() if cell == "lstm" else pytest.mark.slow)
+            for cell in sorted(Cell.members)
+        ),
     ],
-    ids=["plain", "everything"],
 )
 def test_the_largest_model_within_the_budget(cell, fields):
     if cell in ("slstm", "mlstm"):
