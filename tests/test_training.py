@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import resource
 import threading
 
@@ -280,42 +279,6 @@ def test_the_state_of_a_killed_run_is_interrupted(tmp_path, vowels):
     assert run.status["state"] == "interrupted"
     with run.lock():
         assert run.status["state"] == "running"
-
-
-def test_the_test_split_is_read_by_evaluate_alone_and_counted(tmp_path, vowels, monkeypatch):
-    opened = []
-    owner = vowels.data.owner
-    real = owner.test_split
-    monkeypatch.setattr(owner, "test_split", lambda self: opened.append(1) or real(self))
-    run, _ = uninterrupted(tmp_path, vowels)
-    evaluate(run, "validation")
-    assert not opened
-    assert run.test_evaluations() == []
-    first, second = evaluate(run), evaluate(run)
-    assert (first.test_evaluations, second.test_evaluations, len(opened)) == (1, 2, 2)
-    assert [row["test_evaluations"] for row in run.test_evaluations()] == [1, 2]
-    assert first.model == second.model
-    assert json.loads(json.dumps(first.dump()))["split"] == "test"
-
-
-def test_a_run_is_not_evaluated_on_other_data(tmp_path, vowels):
-    run, _ = uninterrupted(tmp_path, vowels)
-    run.describe(data={**run.about["data"], "digest": "0" * 16})
-    with pytest.raises(DataError, match="was trained on data 0000000000000000"):
-        evaluate(run)
-
-
-def test_a_better_baseline_is_the_winner(tmp_path, vowels):
-    experiment = vowels.with_overrides({"trainer.max_epochs": 1, "optimizer.lr": 1e-6})
-    scores = evaluate(_trained(tmp_path, experiment), "validation")
-    assert scores.winner == "logistic regression"
-    assert scores.skill["logistic regression"] < 0
-
-
-def _trained(tmp_path, experiment):
-    run = start(tmp_path / "run", experiment)
-    train(experiment, run)
-    return run
 
 
 def test_stop_is_a_threading_event(tmp_path, vowels):
