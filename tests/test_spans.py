@@ -69,6 +69,8 @@ def test_what_is_wrong_in_a_conll_file_is_one_line(tmp_path):
         read_splits(conll(tmp_path / "a.txt", "Ann NNP B-PER\nsees VB O\nit PRP O\nwell O\n").data.build())
     with pytest.raises(DataError, match="has no sentence"):
         read_splits(conll(tmp_path / "b.txt", "-DOCSTART- O\n").data.build())
+    with pytest.raises(DataError, match="line 1: column 1, that of the words, is empty"):
+        read_splits(conll(tmp_path / "b.txt", "\tB-PER\n").data.build())
     with pytest.raises(ConfigError, match="tag_column=1 is the column of the words"):
         conll(tmp_path / "b.txt", CONLL, tag_column=1)
 

@@ -45,19 +45,23 @@ class ColumnFile:
 
     def _sentences(self, file: Path, labelled: bool) -> list[list[list[str]]]:
         """The columns of each line of each sentence."""
-        lines = read_text(file, "columns of words and tags", "a word and its tag on each line").splitlines()
+        lines = read_text(file, "columns of words and tags", "a word and its tag on each line").split("\n")
         rows = [line.rstrip().split("\t") if "\t" in line.rstrip() else line.split() for line in lines]
-        usual = Counter(len(row) for row in rows if row and row[0]).most_common(1)
         needed = max(self.word_column, (self.tag_column or 2) if labelled else 0)
+        counts = Counter(len(row) for row in rows if row and row[0]).most_common(1)
+        usual = counts[0][0] if counts else needed
         found: list[list[list[str]]] = [[]]
         for number, row in enumerate(rows, 1):
             if not row or row == [""]:
                 found.append([])
-            elif row[0] == DOCUMENT or (row[0].startswith("#") and len(row) != usual[0][0]):
+            elif row[0] == DOCUMENT or (row[0].startswith("#") and len(row) != usual):
                 continue  # Between documents, or a comment.
-            elif len(row) < needed or (labelled and len(row) != usual[0][0]):
-                raise DataError(f"{file}: line {number}: has {len(row)} columns, where {max(needed, usual[0][0])} are "
-                                "needed: separate columns by one tab, or all of them by blanks")  # fmt: skip
+            elif len(row) < needed or (labelled and len(row) != usual):
+                raise DataError(f"{file}: line {number}: has {len(row)} columns, where {max(needed, usual)} are needed:"
+                                " separate columns by one tab, or all of them by blanks")  # fmt: skip
+            elif not row[self.word_column - 1].strip():
+                raise DataError(f"{file}: line {number}: column {self.word_column}, that of the words, is empty: write "
+                                "a word there, or leave the whole line empty between sentences")  # fmt: skip
             else:
                 found[-1].append(row)
         return [sentence for sentence in found if sentence]
