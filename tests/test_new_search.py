@@ -12,6 +12,7 @@ from test_ordered_phase import Workers
 from lstm_lab.config import ConfigError
 from lstm_lab.records.files import TRIALS, read_jsonl
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
+from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.store.dataframe import trials_dataframe
 from lstm_lab.sweeps.store.extension import Addition, describe_changes, extend
 from lstm_lab.sweeps.store.folder import SweepFolder
@@ -19,6 +20,12 @@ from lstm_lab.sweeps.store.record import read_sweep
 from lstm_lab.sweeps.store.spaces import joined_space
 
 WIDER = {"optimizer.lr": {"loguniform": [1e-3, 1e-1]}, "model.hidden_size": {"randint": [12, 60]}}
+JOINED = {
+    **dict.fromkeys(("choice", "grid", "uniform", "loguniform", "normal"), ([0.25, 0.5], [0.125, 1.0])),
+    **dict.fromkeys(("quniform", "qloguniform"), ([1.0, 2.0, 0.5], [0.5, 3.0, 0.5])),
+    "randint": ([4, 8], [2, 5]),
+}
+"""Domain -> arguments of two."""
 TPE = {"name": "optuna", "n_startup_trials": 1}
 
 
@@ -125,3 +132,15 @@ def test_spaces_of_all_searches_are_joined():
         "lr": ("loguniform", [0.001, 0.1]), "cell": ("grid", ["lstm", "gru"]), "size": ("randint", [1, 9]),
         "gone": ("choice", [1, 2]),
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(Domain.members))
+def test_a_joined_domain_has_the_values_of_both(name):
+    one, other = (Domain.members[name](arguments) for arguments in JOINED[name])
+    joined = one.joined(other)
+    assert all(joined.contains(value) for value in (*one.corner_values(), *other.corner_values()))
+
+
+def test_a_record_that_holds_no_domain_is_joined_to_nothing():
+    extensions = [{"changes": {"space": {"old": {"lr": {"uniform": "?"}}, "new": {}}}}]
+    assert joined_space({"lr": {"uniform": [0.0, 1.0]}}, extensions) == {"lr": ("uniform", [0.0, 1.0])}

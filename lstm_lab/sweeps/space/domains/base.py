@@ -83,6 +83,10 @@ class Domain(Registered, kind="domain"):
     def optuna_distribution(self) -> OptunaDistribution:
         """The domain as Optuna models it."""
 
+    def joined(self, other: Domain) -> Domain:
+        """A domain of the same kind in which all values of both lie; where there is none, the other one."""
+        return other
+
     def to_wandb(self) -> dict[str, object]:
         """The domain as a parameter of a W&B sweep.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from lstm_lab.config import canonical_json
 from lstm_lab.sweeps.space.domains.base import Domain, OptunaDistribution
 from lstm_lab.sweeps.wandb_format import NoWandbEquivalent
 
@@ -30,6 +31,10 @@ class Choice(Domain, name="choice"):
 
     def contains(self, value: object) -> bool:
         return value in self.arguments
+
+    def joined(self, other: Domain) -> Domain:
+        assert isinstance(other, Choice)
+        return type(self)([*{canonical_json(value): value for value in (*self.arguments, *other.arguments)}.values()])
 
     def perturb(self, value: object, rng: np.random.Generator) -> object:
         """The value before or after it in the list."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from lstm_lab.sweeps.space.domains.base import OptunaDistribution
+from lstm_lab.sweeps.space.domains.base import Domain, OptunaDistribution
 from lstm_lab.sweeps.space.domains.ranges import Range
 
 if TYPE_CHECKING:
@@ -34,6 +34,12 @@ class Normal(Range, name="normal"):
     def bounds(self) -> tuple[float, float]:
         mean, std = self.arguments
         return mean - self.cutoff * std, mean + self.cutoff * std
+
+    def joined(self, other: Domain) -> Domain:
+        assert isinstance(other, Normal)
+        bounds = (*self.bounds, *other.bounds)
+        low, high = min(bounds), max(bounds)
+        return type(self)([(low + high) / 2, (high - low) / (2 * self.cutoff)])
 
     def value(self, quantile: float) -> float:
         """The value at a quantile of the normal that is not truncated."""

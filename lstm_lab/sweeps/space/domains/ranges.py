@@ -51,6 +51,11 @@ class Range(Domain):
         low, high = self.bounds
         return self._is_number(value) and low <= value <= high
 
+    def joined(self, other: Domain) -> Domain:
+        assert isinstance(other, Range)
+        bounds = (*self.bounds, *other.bounds)
+        return type(self)([min(bounds), max(bounds), *other.arguments[2:]])
+
     def perturb(self, value: Any, rng: np.random.Generator) -> float:
         """Times 1.25 or 0.8 on a log scale, else up or down by a tenth of the range, by at least 1 if whole."""
         low, high = self.bounds
