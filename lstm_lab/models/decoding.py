@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from lstm_lab.config import ConfigError
+from lstm_lab.data.kinds.text_pairs import END
 from lstm_lab.models.base import Model, Output
-
-END = 0
-"""Number of the token that ends a sequence; before its first token the decoder reads it too."""
 
 
 class SearchOptions(Protocol):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lstm_lab import config
 from lstm_lab.config import Count
 from lstm_lab.config.paths import InitialFilePath
+from lstm_lab.data.base import Dataset
 from lstm_lab.data.readers.vectors import read_vectors
 from lstm_lab.kernels import draws
 from lstm_lab.models.sites import MaskNoise, Place, Site, rescaled
@@ -67,6 +68,13 @@ class TokenEmbedding(nn.Embedding):
         pretrained: InitialFilePath | None = None
         """Text file of pretrained vectors to start from, a token and its E numbers per line (GloVe, word2vec,
         fastText); null: random vectors."""
+
+        def check(self, data: Dataset.Config) -> None:
+            """Raise ValueError where fields that somebody chose would do nothing."""
+            if not data.dataset.tokens and self != type(self)():
+                raise ValueError(
+                    f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave it out"
+                )
 
         def build(self, num_tokens: int) -> TokenEmbedding:
             return TokenEmbedding(num_tokens, self.dim, self.dropout)

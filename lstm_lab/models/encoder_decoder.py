@@ -13,13 +13,13 @@ from lstm_lab import config
 from lstm_lab.cells import Cell
 from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.data.base import DataInfo, Dataset
-from lstm_lab.data.kinds.text_pairs import TextPairInfo
+from lstm_lab.data.kinds.text_pairs import END, TextPairInfo
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN
 from lstm_lab.kernels import draws
 from lstm_lab.models.base import Output, TaskInfo
 from lstm_lab.models.bridge import Bridge
 from lstm_lab.models.decoder_attention import DecoderAttention, General, Memory
-from lstm_lab.models.decoding import END, Decoded, DecodingModel, SearchOptions, search
+from lstm_lab.models.decoding import Decoded, DecodingModel, SearchOptions, search
 from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoded, Encoder
 from lstm_lab.models.sequence import Dropout, Fraction

@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from lstm_lab.config.registry import Registered
+from lstm_lab.config.registry import Named, Registered
 from lstm_lab.kernels.lengths import length_mask
+from lstm_lab.models.base import TaskConfig
 from lstm_lab.models.encoder import Encoded
 
 
@@ -48,6 +49,15 @@ class Pooling(Registered, nn.Module, kind="pooling"):
             encoded: outputs (B, T, D) among them.
             lengths: (B,) valid steps.
         """
+
+
+def check_pooling(pooling: Named, default: Named, task: TaskConfig) -> None:
+    """Raise ValueError where a pooling that somebody chose would do nothing."""
+    if task.owner.per_step and pooling != default:
+        raise ValueError(
+            f"model.pooling={pooling.name} would do nothing: task '{task.name}' has a target at every step; leave it "
+            "out"
+        )
 
 
 def valid_steps(encoded: Encoded, lengths: Tensor) -> Tensor:

@@ -17,7 +17,7 @@ from lstm_lab.models.base import Output, StatefulModel, TaskConfig, TaskInfo, To
 from lstm_lab.models.embedding import TiedHead, TokenEmbedding
 from lstm_lab.models.encoder import Encoder
 from lstm_lab.models.initialization import LearnedInitialState, WeightInit
-from lstm_lab.models.pooling import Last, Pooling
+from lstm_lab.models.pooling import Last, Pooling, check_pooling
 from lstm_lab.models.sites import IN_EVERY_MODEL, Place, Site
 from lstm_lab.models.size_budget import largest_hidden_size
 from lstm_lab.models.skip import NoSkip, Skip
@@ -140,11 +140,7 @@ class SequenceModel(StatefulModel, name="sequence"):
             return self.cell
 
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
-            defaults = type(self)()
-            if not data.dataset.tokens and self.embedding != defaults.embedding:
-                raise ValueError(
-                    f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave it out"
-                )
+            self.embedding.check(data)
             if self.embedding.tie_weights:
                 if not (task.owner.causal and data.dataset.tokens):
                     raise ValueError(
@@ -156,11 +152,7 @@ class SequenceModel(StatefulModel, name="sequence"):
                         f"model.embedding.tie_weights: embedding.dim={self.embedding.dim} and "
                         f"hidden_size={self.hidden_size} must be equal"
                     )
-            if task.owner.per_step and self.pooling != defaults.pooling:
-                raise ValueError(
-                    f"model.pooling={self.pooling.name} would do nothing: task '{task.name}' has a target at every "
-                    "step; leave it out"
-                )
+            check_pooling(self.pooling, type(self)().pooling, task)
             if task.owner.causal and self.bidirectional:
                 raise ValueError(
                     f"model.bidirectional: task '{task.name}' predicts the next step, which the backward direction "

@@ -17,7 +17,7 @@ from lstm_lab.kernels.lengths import length_mask, mask_padding
 from lstm_lab.models.base import Model, Output, TaskConfig, TaskInfo, TokenDataInfo
 from lstm_lab.models.embedding import TokenEmbedding
 from lstm_lab.models.encoder import Encoded
-from lstm_lab.models.pooling import Last, Pooling
+from lstm_lab.models.pooling import Last, Pooling, check_pooling
 from lstm_lab.models.sites import IN_EVERY_MODEL, Dropout, Place, Site
 from lstm_lab.records.files import Row
 
@@ -75,18 +75,10 @@ class Transformer(Model, name="transformer"):
             return 1  # It has no recurrence.
 
         def check(self, task: TaskConfig, data: Dataset.Config) -> None:
-            defaults = type(self)()
-            if not data.dataset.tokens and self.embedding != defaults.embedding:
-                raise ValueError(
-                    f"model.embedding would do nothing: data '{data.name}' holds numbers, not tokens; leave it out"
-                )
+            self.embedding.check(data)
             if self.embedding.tie_weights:
                 raise ValueError("model.embedding.tie_weights: model 'transformer' has a head of its own; leave it out")
-            if task.owner.per_step and self.pooling != defaults.pooling:
-                raise ValueError(
-                    f"model.pooling={self.pooling.name} would do nothing: task '{task.name}' has a target at every "
-                    "step; leave it out"
-                )
+            check_pooling(self.pooling, type(self)().pooling, task)
             if task.owner.causal and not self.causal:
                 raise ValueError(
                     f"model.causal: task '{task.name}' predicts the next step, which every step would read; set it to "

@@ -84,6 +84,7 @@ class Regress(Task[RegressionSplit], name="regress"):
         std = self.scale[1].to(logits.device)
         difference = (self.postprocess(logits, batch) - batch.y) / std
         zero = torch.zeros_like(difference)
+        # Through the division, then through the scale of the logits, each rounded as autograd rounds it.
         gradient = self.error.gradient(mean_gradient(difference), difference, zero) / std * std
         return self.error(difference, zero).mean().float(), gradient.to(logits.dtype)
 

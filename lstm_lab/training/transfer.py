@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -202,6 +201,6 @@ def report_lines(record: Row) -> Iterator[str]:
     yield from (f"  note    {note}" for note in record["notes"])
 
 
-def _listed(names: list[Any]) -> str:
+def _listed(names: Sequence[str]) -> str:
     rest = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")

@@ -23,7 +23,8 @@ from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer, Vocabulary
 from lstm_lab.data.readers.cache import CacheEntry, digest
 
 END = 0
-"""Number of the token that ends a target; no text has it, for among the tokens of a source it is padding."""
+"""Number of the token that ends a target, and that a decoder reads before the first one; no text has it, for among the
+tokens of a source it is padding."""
 NO_TARGET = -1
 """Behind the end of a target."""
 

@@ -64,6 +64,16 @@ def splits_of(table: Table, column: str) -> np.ndarray:
     return np.array([SPLIT_ALIASES[cell.lower()] for cell in cells])
 
 
+def splits_and_groups(
+    table: Table, split_column: str | None, group_column: str | None
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """(N,) the split and (N,) the group of each row; None without such a column."""
+    return (
+        None if split_column is None else splits_of(table, split_column),
+        None if group_column is None else np.array(table.columns[group_column]),
+    )
+
+
 class CellTypes(NamedTuple):
     """What values of a typed file or a DataFrame may be, beside texts, numbers and booleans."""
 

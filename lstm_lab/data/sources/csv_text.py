@@ -15,7 +15,7 @@ from lstm_lab.data.kinds.text_split import MultiLabelTextSplit, TextSplit
 from lstm_lab.data.kinds.tokenized_texts import TextInfoT, TokenSplitT
 from lstm_lab.data.kinds.user_text import UserTextFileOptions, UserTextFiles
 from lstm_lab.data.preprocessing.splits import Texts
-from lstm_lab.data.readers.cells import CellTypes, check_classes, labels_of, splits_of, texts_of
+from lstm_lab.data.readers.cells import CellTypes, check_classes, labels_of, splits_and_groups, texts_of
 from lstm_lab.data.readers.columns import Column, Columns, Separator, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFormat, RowFields, check_text_format
 from lstm_lab.data.readers.formats import read_rows, text_format
@@ -54,8 +54,7 @@ class TextTable:
         else:
             labels = labels_of(table, self.label)
             check_classes(labels, file, self.label, "texts")
-        splits = None if split_column is None else splits_of(table, split_column)
-        groups = None if self.group is None else np.array(table.columns[self.group])
+        splits, groups = splits_and_groups(table, split_column, self.group)
         return Texts(texts, labels, str(file), splits, groups, label_names)
 
 

@@ -13,7 +13,7 @@ from lstm_lab.config.registry import Named
 from lstm_lab.data.kinds.text_pairs import TextPairInfo, TextPairs, TextPairSplit
 from lstm_lab.data.kinds.user_text import UserTextFileOptions, UserTextFiles
 from lstm_lab.data.preprocessing.splits import Texts
-from lstm_lab.data.readers.cells import splits_of, texts_of
+from lstm_lab.data.readers.cells import splits_and_groups, texts_of
 from lstm_lab.data.readers.columns import Column, Separator, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFormat, RowFields, check_text_format
 from lstm_lab.data.readers.formats import read_rows, text_format
@@ -39,8 +39,7 @@ class PairTable:
         split_column = self.split if split is None else None
         names = (self.source, self.target, split_column, self.group)
         table = read_rows(file, [name for name in names if name is not None], self.format)
-        splits = None if split_column is None else splits_of(table, split_column)
-        groups = None if self.group is None else np.array(table.columns[self.group])
+        splits, groups = splits_and_groups(table, split_column, self.group)
         targets = np.array(texts_of(table, self.target), object)
         return Texts(texts_of(table, self.source), targets, str(file), splits, groups)
 
