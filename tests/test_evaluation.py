@@ -9,6 +9,7 @@ import pytest
 from lstm_lab.config import DataError
 from lstm_lab.evaluation.evaluate import evaluate
 from lstm_lab.records.run import Run
+from lstm_lab.records.scores import better_elsewhere
 from lstm_lab.training.train import train
 
 
@@ -46,3 +47,12 @@ def test_a_better_baseline_is_the_winner(tmp_path, vowels):
     scores = evaluate(trained(tmp_path, experiment), "validation")
     assert scores.winner == "logistic regression"
     assert scores.skill["logistic regression"] < 0
+
+
+def test_a_baseline_without_the_compared_metric_is_not_passed_over():
+    model, maximised = {"nll": 1.0, "bleu": 30.0, "loss": 1.0}, frozenset({"bleu"})
+    rows = {"nearest": {"bleu": 60.0}, "copy": {"bleu": 40.0}, "bigram": {"nll": 0.5}}
+    said = ["by bleu nearest scores better than the model: 60 against 30"]
+    assert better_elsewhere("nll", model, rows, maximised) == said
+    assert better_elsewhere("nll", {**model, "bleu": 60.0}, rows, maximised) == []
+    assert better_elsewhere("nll", model, {"last": {"mae": 1.0}}, maximised) == []

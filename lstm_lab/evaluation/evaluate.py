@@ -17,7 +17,7 @@ from lstm_lab.evaluation.predictor import LearnerPredictor
 from lstm_lab.experiment import Accelerator, Experiment, recorded_experiment
 from lstm_lab.records import links
 from lstm_lab.records.run import Run
-from lstm_lab.records.scores import Scores
+from lstm_lab.records.scores import Scores, better_elsewhere, compared_metric
 from lstm_lab.tasks.base import Outputs, Task
 from lstm_lab.training.checkpointing import epochs_in, read_checkpoint
 from lstm_lab.training.learner import Learner
@@ -179,15 +179,20 @@ def evaluate(
     model, details = scores_of(learner, scored, 4 * experiment.data.batch_size, sampler)
     if sampler is None:
         add_decoded_scores(model, details, learner, scored, 4 * experiment.data.batch_size)
+    task, baselines = learner.task, learner.task.baselines(dataset.train, scored)
+    metric = compared_metric(task.monitor, model, baselines.values())
+    if notes := better_elsewhere(metric, model, baselines, task.maximised):
+        known = details.get("notes")
+        details["notes"] = [*(known if isinstance(known, list) else ()), *notes]
     scores = Scores(
         split=split,
-        monitor=learner.task.monitor,
-        mode=learner.task.mode,
+        monitor=task.monitor,
+        mode=task.mode,
         model=model,
-        baselines=learner.task.baselines(dataset.train, scored),
+        baselines=baselines,
         test_evaluations=number,
         details=details,
-        maximised=learner.task.maximised,
+        maximised=task.maximised,
     )
     if split == "test":
         run.complete_test_evaluation(number, scores.dump())

@@ -101,6 +101,30 @@ def _scored(row: Metrics, metric: str) -> bool:
     return value is not None and math.isfinite(value)
 
 
+def better_elsewhere(
+    metric: str, model: Metrics, baselines: Mapping[str, Metrics], maximised: frozenset[str]
+) -> list[str]:
+    """A sentence for each metric by which a baseline without a score by the compared one is better than the model.
+
+    Args:
+        metric: by which model and baselines are compared.
+        maximised: metrics of which more is better.
+
+    >>> better_elsewhere("nll", {"nll": 1.0, "bleu": 30.0}, {"nearest": {"bleu": 60.0}}, frozenset({"bleu"}))
+    ['by bleu nearest scores better than the model: 60 against 30']
+    """
+    others = {name: row for name, row in baselines.items() if metric not in row}
+    found = []
+    for other, ours in model.items():
+        sign = 1 if other in maximised else -1
+        values = {name: sign * row[other] for name, row in others.items() if other in row}
+        best = max(values, key=values.__getitem__, default=None)
+        if best is not None and values[best] > sign * ours and not level(ours, others[best][other]):
+            theirs = others[best][other]
+            found.append(f"by {other} {best} scores better than the model: {theirs:.4g} against {ours:.4g}")
+    return found
+
+
 @dataclass(frozen=True)
 class Scores:
     """A model beside the baselines, on one split of the data."""
