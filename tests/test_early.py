@@ -106,6 +106,9 @@ REFUSED = {
     "a key of a sweep": (["sweep", "sweeps/vowels_cells.yaml", "num_smaples=8"], "did you mean 'num_samples'?"),
     "a section of a sweep's experiment": (["sweep", "sweeps/vowels_cells.yaml", "data.bach_size=8"],
                                           "did you mean 'batch_size'?"),
+    "what is no domain": (["sweep", "sweeps/vowels_cells.yaml", "space.model.num_layers=2"], "must be one domain"),
+    "a key of a search space": (["sweep", "sweeps/vowels_cells.yaml", "space.model.hiden_size={choice: [8, 16]}"],
+                                "did you mean 'hidden_size'?"),
     "no record": (["evaluate", "runs/absent"], "neither a run nor a sweep"),
 }  # fmt: skip
 
@@ -134,6 +137,13 @@ def test_what_is_refused_early_is_what_validation_refuses(monkeypatch):
         with pytest.raises(ConfigError) as after:
             load_experiment(conf, [pair])
         assert str(before.value).partition(";")[0] == str(after.value).partition(";")[0]
+    sweep = str(ROOT / "sweeps" / "vowels_cells.yaml")
+    for pair in ("space.model.num_layers=2", "space.optimizer.lr={choice: []}", "space=1"):
+        with pytest.raises(ConfigError) as before:
+            early.check_sweep(sweep, [pair])
+        with pytest.raises(ConfigError) as after:
+            load_sweep(sweep, [pair])
+        assert str(before.value) == str(after.value)
     early.check_experiment(conf, ["model.depth=2"])  # An older name has a message of its own.
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import pytest
 
 from lstm_lab.display.console import PlainConsole
+from lstm_lab.kernels.native import Status
 from lstm_lab.records.scores import Scores
 from lstm_lab.sweeps.store.summary import over_seeds
 from lstm_lab.verbs import terminal
@@ -82,3 +84,12 @@ def test_a_choice_that_does_not_exist_is_one_plain_line(lab):
     code, _, err = lab("report", "runs/none", "--to", "xyz")
     said = "Invalid value for '--to': 'xyz' is not one of 'html', 'markdown', 'json', 'wandb'"
     assert (code, err.strip()) == (2, f"lstm-lab: {said}; see lstm-lab --help")
+
+
+def test_a_missing_engine_is_named_with_the_way_to_build_it_and_a_chosen_one_is_not(monkeypatch):
+    line = "no native CPU engine: not built; using torch. Build it: python -m lstm_lab.kernels.build"
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("lstm_lab.kernels.status", lambda: Status(False, "torch", line, missing=True))
+    assert terminal.start(Path("runs/a-1"), "4 trials") == f"runs/a-1  4 trials\n{line}"
+    monkeypatch.setattr("lstm_lab.kernels.status", lambda: Status(False, "torch", "switched off; using torch"))
+    assert terminal.start(Path("runs/a-1"), "4 trials") == "runs/a-1  4 trials"

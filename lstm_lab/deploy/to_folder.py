@@ -22,7 +22,7 @@ PROGRAM = "predict.py"
 FORMAT = 1
 """Of facts.json."""
 WEIGHTS, FACTS, TOKENIZER, EXPERIMENT, CARD = (
-    "model.safetensors", "facts.json", "tokenizer.json", "experiment.yaml", "README.md",
+    "model.safetensors", "facts.json", "tokenizer.json", files.EXPERIMENT, "README.md",
 )  # fmt: skip
 
 

@@ -43,6 +43,8 @@ class Status:
     """One line, for messages."""
     binary: str = ""
     """Name of the native engine's file without its ending; it stands for source, compiler and flags."""
+    missing: bool = False
+    """There is no engine that this CPU runs, though nobody switched it off."""
 
 
 class Engine:
@@ -111,7 +113,7 @@ def _load() -> tuple[Engine | None, Status]:
             except (OSError, AttributeError) as error:
                 reason = f"{path} does not load ({str(error).splitlines()[0]})"
     line = f"no native CPU engine: {reason}; using torch. Build it: python -m lstm_lab.kernels.build"
-    return None, Status(False, "torch", line)
+    return None, Status(False, "torch", line, missing=True)
 
 
 def engine() -> Engine | None:

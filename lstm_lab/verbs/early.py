@@ -8,7 +8,7 @@ from pathlib import Path
 from lstm_lab import config
 from lstm_lab.config import ConfigError, legacy
 from lstm_lab.config.fields import Field
-from lstm_lab.config.validation import suggestion_for
+from lstm_lab.config.validation import suggestion_for, validate
 from lstm_lab.verbs.known_fields import is_imported, known
 
 
@@ -55,11 +55,14 @@ def check_experiment(path: str, overrides: Iterable[str]) -> None:
 
 
 def check_sweep(path: str, overrides: Iterable[str]) -> None:
-    """Refuse a sweep file that is not there, and the first key that neither sweeps nor experiments have.
+    """Refuse a sweep file that is not there, the first key that neither sweeps nor experiments have, and no domains.
 
     Raises:
         ConfigError: in the words of `load_sweep`, which checks everything else.
     """
+    from lstm_lab.sweeps.space.search_space import format_overrides
+    from lstm_lab.sweeps.space.yaml import SpaceInYaml, flatten_space
+
     content, pairs = config.load(path), config.parse_overrides(overrides)
     if is_imported():
         return
@@ -74,6 +77,10 @@ def check_sweep(path: str, overrides: Iterable[str]) -> None:
     for key in content:
         if key != "overrides":
             _refuse_unknown(found.sweep, key, path, content)
+    space = flatten_space(chosen.get("space", {}), path)
+    for key, domain in validate(SpaceInYaml, {"space": space}, path, pairs).space.items():
+        corner = format_overrides({key: domain.corner_values()[0]})
+        _refuse_unknown(found.experiment, key, f"{path}: with {corner}", {})
 
 
 def _refuse_unknown(

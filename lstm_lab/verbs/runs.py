@@ -131,7 +131,7 @@ def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset 
 
     out = plain_console()
     mode, reason = resolve_mode(wandb.value)
-    out.print(f"{run.path}  W&B {mode}: {reason}")
+    out.print(terminal.start(run.path, f"W&B {mode}: {reason}"))
     bar = out.is_terminal
 
     def line(row: Row) -> None:

@@ -158,7 +158,7 @@ def _sweep(
     for folder in folders:
         sweep = folder.sweep
         trials = sweep.num_configurations * len(sweep.repeats)
-        out.print(f"{sweep.title}\n{folder.path}  {trials} trials  W&B {mode}: {reason}")
+        out.print(f"{sweep.title}\n{terminal.start(folder.path, f'{trials} trials  W&B {mode}: {reason}')}")
         try:
             outcomes.append(
                 run_sweep(

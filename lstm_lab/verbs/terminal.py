@@ -48,6 +48,17 @@ def scores(content: Row, title: str) -> Table:
     return table
 
 
+def start(path: Path, facts: str) -> str:
+    """The first line of a training or sweep, and a second where the CPU would compute without the engine it lacks."""
+    import torch
+
+    from lstm_lab import kernels
+
+    engine = kernels.status()
+    slow = engine.missing and not torch.cuda.is_available()
+    return f"{path}  {facts}" + (f"\n{engine.reason}" if slow else "")
+
+
 def verdict(content: Row) -> str:
     """Whether a baseline scores better than the model, as one sentence, and what the scores leave out.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
 
 from lstm_lab import config
-from lstm_lab.config import ConfigError
+from lstm_lab.config import Config, ConfigError
 from lstm_lab.sweeps.space.domains import Domain
 
 if TYPE_CHECKING:
@@ -68,6 +68,12 @@ class DomainInYaml:
             for name, member in Domain.members.items()
         ]
         return {"anyOf": domains}
+
+
+class SpaceInYaml(Config):
+    """The search space alone, which is read before anything that an experiment needs is imported."""
+
+    space: dict[str, Annotated[Domain, DomainInYaml()]]
 
 
 def flatten_space(space: object, where: str) -> dict[str, object]:
