@@ -126,6 +126,7 @@ template <class T> void input_gradient(const Work<T> &w, i64 t, T *z) {
 }
 
 template <class T> void backward_shard(Work<T> &w) {
+  const FlushResults flush(true);
   const LayerCall &j = *w.call;
   const Shard &shard = *w.shard;
   const i64 H = j.H, Hp = padded<T>(H), n0 = shard.n;

@@ -123,6 +123,7 @@ template <class T> void lstm_or_rnn_rows(const Work<T> &w, i64 n, i64 row, const
 }
 
 template <class T> void forward_shard(Work<T> &w) {
+  const FlushResults flush(true);
   const LayerCall &j = *w.call;
   const Shard &shard = *w.shard;
   T **pointers = (T **)w.memory;

@@ -145,6 +145,7 @@ template <class T> void add_products(TapeWorker<T> &w) {
 
 template <class T> void run_samples(TapeWorker<T> &w) {
   const TapeCall &p = *w.call;
+  const FlushResults flush(p.backward);  // not forward, where the logarithm of a small gate is finite
   T *base[MAX_BUFFERS];
   for (i64 i = 0; i < p.T; i++) {
     const i64 t = p.backward ? p.T - 1 - i : i, end = w.to < p.batch_sizes[t] ? w.to : p.batch_sizes[t];
