@@ -7,8 +7,9 @@ import torch
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.base import Batch
+from lstm_lab.data.kinds.span_tags import mark_spans
 from lstm_lab.experiment import Experiment
-from lstm_lab.tasks.spans import SpanF1, mark_spans, spans_of
+from lstm_lab.tasks.spans import SpanF1, spans_of
 from lstm_lab.workflow import read_splits
 
 # Expected by get_entities of seqeval 1.2.2, whose types and ends these are.

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torchmetrics import Metric
 
 from lstm_lab.data.base import Batch
+from lstm_lab.data.kinds.span_tags import OUTSIDE, TAG
 
-TAG = re.compile(r"([BIES])-(.+)")
-OUTSIDE = "O"
 Span = tuple[int, int, str]
 """First and last step, and type."""
-
-
-def mark_spans(classes: Iterable[str]) -> bool:
-    """Whether the classes are tags of spans, as B-PER, I-PER and O (IOB1, IOB2, IOE, IOBES).
-
-    >>> mark_spans(["B-PER", "I-PER", "O"]), mark_spans(["NOUN", "VERB"])
-    (True, False)
-    """
-    names = set(classes)
-    return all(name == OUTSIDE or TAG.fullmatch(name) for name in names) and bool(names - {OUTSIDE})
 
 
 def spans_of(tags: Sequence[str]) -> set[Span]:

@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pad_sequence
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassInfo
+from lstm_lab.data.kinds.span_tags import mark_spans
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
 from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics, score
@@ -28,7 +29,7 @@ from lstm_lab.tasks.classification import (
     mean_of_classes,
 )
 from lstm_lab.tasks.classification_examples import tag_examples
-from lstm_lab.tasks.spans import SpanF1, mark_spans
+from lstm_lab.tasks.spans import SpanF1
 from lstm_lab.tasks.step_losses import Reduction, count_of, divisor
 
 if TYPE_CHECKING:

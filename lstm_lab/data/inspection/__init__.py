@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.inspection.result import Inspection
+from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.readers.locate import find_folder
 
 __all__ = ["Inspection", "inspect"]
@@ -34,6 +34,9 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
     from lstm_lab.data.inspection.csv_guess import is_table
 
     folder = find_folder(path)
+    lines = None if folder is not None else _inspect_lines(path, choices)
+    if lines is not None:
+        return lines
     named_text = path.lower().endswith(".txt") and choices.get("name", "text_stream") == "text_stream"
     is_text = named_text and (folder is not None or not is_table(path))
     if is_text or (folder is not None and _has_one_text(folder)):
@@ -64,6 +67,11 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
     from lstm_lab.data.inspection.wide_tables import inspect_wide, wide_columns
 
     columns = read_columns(path, choices)
+    from lstm_lab.data.inspection.text_pairs import inspect_pairs, pair_columns
+
+    pair = pair_columns(columns, choices)
+    if pair is not None:
+        return inspect_pairs(columns, choices, *pair)
     kind = columns.data_kind(choices)
     from lstm_lab.data.inspection.series_rows import inspect_series_rows, step_prefix
 
@@ -87,6 +95,17 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
 
         return inspect_series(columns, choices)
     raise DataError(f"{path}: {kind}")
+
+
+def _inspect_lines(path: str, choices: Fields) -> Inspection | None:
+    """A file of tagged words, or two files of lines; None where it is neither."""
+    from lstm_lab.data.inspection.aligned_files import inspect_aligned, target_file
+    from lstm_lab.data.inspection.tagged_columns import inspect_conll, is_conll
+
+    if is_conll(path, choices):
+        return inspect_conll(path, choices)
+    target = target_file(path, choices)
+    return inspect_aligned(path, target, choices) if target is not None else None
 
 
 def _has_one_text(folder: Path) -> bool:

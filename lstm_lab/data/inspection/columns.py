@@ -47,7 +47,7 @@ MORE_LABEL_NAMES = (
 )  # fmt: skip
 """Names that columns of classes have too, in lower case."""
 TARGET_NAMES = ("y", "target", "value", "OT")
-TABLES = ("csv", "csv_text", "csv_sequences", "csv_wide", "csv_wide_series")
+TABLES = ("csv", "csv_text", "csv_text_pairs", "csv_sequences", "csv_wide", "csv_wide_series")
 """Data sets that read a table."""
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.config.validation import validate
+from lstm_lab.data.inspection.pair_names import KNOWN
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format, is_decorated
 from lstm_lab.data.readers.csv_rows import csv_rows, separator_line
 from lstm_lab.data.readers.locate import find_file
@@ -69,7 +70,7 @@ def guess_format(path: Path, text: str, choices: Mapping[str, object]) -> CSVFor
 
 def is_table(path: str) -> bool:
     """Whether a text file has rows of equally many fields, at least half of which are numbers or dates; or rows of a
-    class and a text with a tab between them."""
+    class and a text, or of a text and its target, with a tab between them."""
     try:
         file = find_file(path)
         text = read_text(file, "text", "one text on each line")
@@ -83,8 +84,31 @@ def is_table(path: str) -> bool:
         distinct = sorted(len({row[at] for row in rows if len(row) == 2}) for at in (0, 1))
         if distinct[0] * 4 <= len(rows) and distinct[1] * 2 > len(rows):
             return True
+    if width in (2, 3) and format.separator == "\t" and support * 10 >= len(rows) * 9 and _are_pairs(rows, width):
+        return True
     cells = [cell for row in rows for cell in row if cell.strip()]
     return width > 1 and support * 10 >= len(rows) * 9 and sum(map(_is_value, cells)) * 2 >= len(cells)
+
+
+def _are_pairs(rows: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether the first two fields of rows are texts, most of which are different."""
+    pairs = [row[:2] for row in rows if len(row) == width and row[0].strip() and row[1].strip()]
+    texts = [sum(any(map(str.isalpha, row[at])) for row in pairs) for at in (0, 1)]
+    distinct = [len({row[at] for row in pairs}) for at in (0, 1)]
+    return len(pairs) * 10 >= len(rows) * 9 and min(texts) * 10 >= len(pairs) * 9 and min(distinct) * 2 > len(pairs)
+
+
+def _names_pairs(first: Sequence[str], others: Sequence[Sequence[str]]) -> bool:
+    """Whether the first row above pairs of texts has names: known ones, or words that few texts below them have."""
+    if all(cell.strip().lower() in KNOWN for cell in first[:2]):
+        return True
+    recurring, long = [], False
+    for at, cell in enumerate(first[:2]):
+        words = {word for row in others for text in row[at : at + 1] for word in text.split()}
+        own = cell.split()
+        recurring.append(sum(word in words for word in own) * 2 > len(own))
+        long = long or (recurring[-1] and len(own) > 2)
+    return not (long or all(recurring))
 
 
 def _fields(line: str, separator: str) -> int:
@@ -107,7 +131,8 @@ def _separator(lines: Sequence[str]) -> str:
 
     best = max(",;\t|", key=support)
     cells = [cell for line in lines[1:] for cell in line.split()]
-    if support(best)[0] * 2 <= len(lines) and all(_is_value(cell) or MISSING.fullmatch(cell) for cell in cells):
+    values = sum(_is_value(cell) or MISSING.fullmatch(cell) is not None for cell in cells)
+    if support(best)[0] * 2 <= len(lines) and values * 2 > len(cells):
         return " " if support(" ")[0] * 2 > len(lines) else best
     return best
 
@@ -157,6 +182,8 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     cells = [cell for cell in first if cell.strip()]
     if [cell.strip() for cell in cells] == [*map(str, range(len(cells)))]:  # pandas names columns so.
         return True
+    if len(first) in (2, 3) and _are_pairs(rows, len(first)):
+        return _names_pairs(first, others)
     values = [_is_value(cell) for cell in first]
     if not any(values) and any(len(cell.split()) > 3 for cell in first):  # A class and a text, not their names.
         return not any(sum(row[at : at + 1] == [cell] for row in others) > 1 for at, cell in enumerate(first) if cell)

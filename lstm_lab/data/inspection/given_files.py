@@ -11,7 +11,7 @@ from lstm_lab.data.readers.locate import candidates
 
 _TRAIN = re.compile(r"(?<![A-Za-z])(?i:train(ing)?)(?![A-Za-z])|(?<=[a-z])Train(ing)?(?![a-z])")
 """What names a file or a folder of the training split."""
-_OTHERS = {"validation": ("validation", "valid", "val", "dev"), "test": ("test", "testing")}
+_OTHERS = {"validation": ("validation", "valid", "val", "dev", "testa"), "test": ("test", "testing", "testb")}
 
 
 def given_files(path: str) -> dict[str, str]:

@@ -29,14 +29,17 @@ def inspect_ts(path: str, choices: Fields) -> Inspection:
     return inspect_sequences(Inspection(str(file), "sequences", ""), {**data, **choices})
 
 
-def inspect_sequences(result: Inspection, data: Fields, channels: Sequence[str] = ()) -> Inspection:
+def inspect_sequences(
+    result: Inspection, data: Fields, channels: Sequence[str] = (), of_words: bool = False
+) -> Inspection:
     """Statistics and warnings of sequences with targets of any kind, and the experiment that trains on them.
 
     Args:
         data: fields of the data set; those of files beside it and of missing values are added.
         channels: their names; empty: they are numbered.
+        of_words: whether steps are words, of which none is missing.
     """
-    files, data = _read(result, data)
+    files, data = _read(result, data, of_words or "words" in data)
     if isinstance(files, TaggedWordFiles):
         return _inspect_words(result, files, data)
     read = [*map(_without_missing, files.sequences)]
@@ -96,10 +99,10 @@ def _inspect_words(result: Inspection, files: TaggedWordFiles, data: Fields) -> 
     return result
 
 
-def _read(result: Inspection, data: Fields) -> tuple[UserFiles, Fields]:
+def _read(result: Inspection, data: Fields, of_words: bool) -> tuple[UserFiles, Fields]:
     """All sequences, with missing values as NaN where they may be masked; and the fields, completed."""
     given = given_fields(data)
-    trial = data if "words" in data else {"missing": "mask", **data}
+    trial = data if of_words else {"missing": "mask", **data}
     try:
         files = _build({**trial, **given}, result.path)
     except DataError as error:

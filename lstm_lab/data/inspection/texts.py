@@ -77,7 +77,7 @@ def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
         distinct = [name for name in columns.names if name not in data.values() and len({*columns.cells(name)}) == rows]
         ids = columns.ids(distinct)
         data |= {"id": ids[0]} if ids else {}
-    data |= _row_format(columns)
+    data |= row_format(columns)
     result = Inspection(str(columns.table.path), "texts", "", warnings=[*columns.remarks])
     result.statistics["rows"] = len(columns.table.lines)
     splits = np.array([SPLIT_ALIASES[cell.lower()] for cell in columns.cells(split)]) if split else None
@@ -103,15 +103,20 @@ def inspect_texts(columns: Columns, choices: Fields) -> Inspection:
 def _label(columns: Columns, choices: Fields, text: str, split: str | None) -> str:
     """The column of the classes."""
     others = [name for name in columns.of_kind("category", "number") if name not in (text, split)]
-    few = [name for name in others if 2 <= len({*columns.cells(name)}) <= 20]
-    label = choices.get("label") or columns.class_column(others) or (few[0] if len(few) == 1 else None)
+    label = choices.get("label") or find_label(columns, others)
     if label is None:
         raise DataError(f"{columns.path}: no column of classes was found beside {text!r}: set it by label=COLUMN, or "
                         "by labels=[COLUMN, ...] where a text has several")  # fmt: skip
     return str(label)
 
 
-def _row_format(columns: Columns) -> Fields:
+def find_label(columns: Columns, others: list[str]) -> str | None:
+    """The column of the classes of texts, of those that are free for it; None without any."""
+    few = [name for name in others if 2 <= len({*columns.cells(name)}) <= 20]
+    return columns.class_column(others) or (few[0] if len(few) == 1 else None)
+
+
+def row_format(columns: Columns) -> Fields:
     """Fields for how the rows are written, where they are not what the ending of the file's name says."""
     marks = {key: value for key, value in columns.marks.items() if key in RowFields.model_fields}
     ending = ending_of(Path(columns.path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from lstm_lab.data.readers.table import read_text
 
 DOCUMENT = "-DOCSTART-"
 """Word of a line between two documents."""
+_NO_WORD = re.compile(r"\d+[-.]\d+")
+"""Matches the first column of a line of CoNLL-U that is not one word, but several joined ones or an omitted one."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,8 @@ class ColumnFile:
                 found.append([])
             elif row[0] == DOCUMENT or (row[0].startswith("#") and len(row) != usual):
                 continue  # Between documents, or a comment.
+            elif self.word_column > 1 and _NO_WORD.fullmatch(row[0]):
+                continue  # The words themselves have lines of their own.
             elif len(row) < needed or (labelled and len(row) != usual):
                 raise DataError(f"{file}: line {number}: has {len(row)} columns, where {max(needed, usual)} are needed:"
                                 " separate columns by one tab, or all of them by blanks")  # fmt: skip
@@ -69,7 +74,8 @@ class ColumnFile:
 
 class CoNLL(UserSequences, name="conll"):
     """A text file with a word and its tag on each line and an empty line after each sentence, as of CoNLL's shared
-    tasks. Columns are separated by a tab, or by blanks; comments (`# ...`) and -DOCSTART- lines are left out."""
+    tasks. Columns are separated by a tab, or by blanks; comments (`# ...`), -DOCSTART- lines, and of CoNLL-U lines of
+    joined and omitted words (`3-4`, `3.1`) are left out."""
 
     class Config(UserSequences.Config):
         target: Literal["tag"] = "tag"
