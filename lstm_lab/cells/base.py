@@ -194,7 +194,10 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
         return unroll(self.step, x, lengths, state)
 
     def engine_layer(self) -> EngineLayer | None:
-        """The layer of the engine that `forward` is from a zero state, so that training may leave autograd out."""
+        """The layer of the engine that `forward` is, so that training may leave autograd out, and a stream the module.
+
+        Of weights that are computed from the parameters it holds today's values.
+        """
         return None
 
     def recurrent_blocks(self) -> Sequence[Tensor]:

@@ -10,7 +10,8 @@ from torch import Tensor
 from lstm_lab import kernels
 from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import LSTMState
-from lstm_lab.kernels import RecurrentNoise, Variant, reference
+from lstm_lab.kernels import EngineLayer, RecurrentNoise, Variant, reference
+from lstm_lab.kernels.native_layers import Family, lstm_flags
 
 NO_FORGET_GATE = Variant(forget_gate=False)
 
@@ -52,6 +53,9 @@ class LSTM1997(TraceableCell[LSTMState], name="lstm_1997"):
 
     def gate_biases(self) -> GateBiases | None:
         return None
+
+    def engine_layer(self) -> EngineLayer:
+        return EngineLayer(Family.LSTM, 3, self.W, self.U, self.b, flags=lstm_flags(NO_FORGET_GATE, False))
 
     def forward(
         self,

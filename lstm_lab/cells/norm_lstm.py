@@ -11,7 +11,8 @@ from torch.nn.functional import layer_norm
 from lstm_lab import kernels
 from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
-from lstm_lab.kernels import RecurrentNoise
+from lstm_lab.kernels import EngineLayer, RecurrentNoise
+from lstm_lab.kernels.native_layers import Family
 
 
 class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
@@ -64,6 +65,11 @@ class NormLSTM(TraceableCell[LSTMState], name="norm_lstm"):
     def gate_biases(self) -> GateBiases:
         i, f, _, _ = self.b.chunk(4)
         return GateBiases(forget=(f,), input=(i,))
+
+    def engine_layer(self) -> EngineLayer:
+        return EngineLayer(
+            Family.NORM, 4, self.W_x, self.W_h, None, extra=torch.cat((self.a_1, self.a_2, self.b, self.a_3, self.b_3))
+        )
 
     def forward(
         self,

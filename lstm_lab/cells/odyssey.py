@@ -13,7 +13,8 @@ from torch.nn.functional import linear
 from lstm_lab import kernels
 from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
-from lstm_lab.kernels import PLAIN, RecurrentNoise, Variant, reference
+from lstm_lab.kernels import PLAIN, EngineLayer, RecurrentNoise, Variant, reference
+from lstm_lab.kernels.native_layers import Family, lstm_flags
 
 VARIANTS = {
     "none": PLAIN,
@@ -132,6 +133,13 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
             return None
         b = dict(zip(self.variant.gates, torch.split(self.b, self.hidden_size), strict=True))
         return GateBiases(*(tuple(b[gate] for gate in gates if gate in b) for gates in ("f", "i")))
+
+    def engine_layer(self) -> EngineLayer | None:
+        if self.R_gates is not None:
+            return None
+        gates, peepholes = len(self.variant.gates), self._peepholes()
+        flags = lstm_flags(self.variant, peepholes is not None)
+        return EngineLayer(Family.LSTM, gates, self.W, self.R, self.b, extra=peepholes, flags=flags)
 
     def forward(
         self,

@@ -11,7 +11,8 @@ from torch.nn.functional import linear
 from lstm_lab import kernels
 from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
-from lstm_lab.kernels import RecurrentNoise
+from lstm_lab.kernels import PLAIN, EngineLayer, RecurrentNoise
+from lstm_lab.kernels.native_layers import Family, lstm_flags
 
 
 class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
@@ -69,6 +70,11 @@ class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
     def gate_biases(self) -> GateBiases:
         i, f, _, _ = self.b.chunk(4)
         return GateBiases(forget=(f,), input=(i,))
+
+    def engine_layer(self) -> EngineLayer | None:
+        if self.full:
+            return None
+        return EngineLayer(Family.LSTM, 4, self.W_x, self.W_h, self.b, extra=self.W_c, flags=lstm_flags(PLAIN, True))
 
     def forward(
         self,

@@ -18,7 +18,8 @@ from lstm_lab import kernels
 from lstm_lab.cells.base import ALL_NOISES, GateBiases, TraceableCell, uniform_weight
 from lstm_lab.cells.lstm import ForgetBiasConfig, LSTMState
 from lstm_lab.cells.torch_layer import rnn_weights
-from lstm_lab.kernels import RecurrentNoise
+from lstm_lab.kernels import EngineLayer, RecurrentNoise
+from lstm_lab.kernels.native_layers import Family
 
 
 class TextbookLSTM(TraceableCell[LSTMState]):
@@ -56,6 +57,9 @@ class TextbookLSTM(TraceableCell[LSTMState]):
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:
         return activations["f"]
+
+    def engine_layer(self) -> EngineLayer:
+        return EngineLayer(Family.LSTM, 4, *self.torch_weights())
 
     def forward(
         self,

@@ -24,10 +24,11 @@ from lstm_lab.data.preprocessing.scaling import standardized_sequences
 from lstm_lab.data.sources.csv_folder import CSVFolder
 from lstm_lab.data.sources.csv_sequences import CSVSequences
 from lstm_lab.evaluation.predict import LoadedRun
+from lstm_lab.models import stepping
 from lstm_lab.models.base import TokenDataInfo
 from lstm_lab.models.pooling import Last
 from lstm_lab.models.sequence import SequenceModel
-from lstm_lab.models.state import EncoderState, restore_state, state_tensors
+from lstm_lab.models.state import restore_state, state_tensors
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.tasks.forecast import Forecast
@@ -43,6 +44,10 @@ BACKWARD = "the model reads backward too, from the end of the sequence: train it
 
 class Memory(Protocol):
     """What a model keeps of the steps that it has read."""
+
+    @property
+    def slow_because(self) -> str | None:
+        """Why a step is computed by the model's modules; None where it is one call of the engine."""
 
     def read(self, x: Tensor) -> tuple[Tensor, Batch] | None:
         """Read one step (1, I) or (1,): the task's logits and what they belong to; None where it has no answer yet."""
@@ -73,9 +78,13 @@ class Stream:
 
     def __init__(self, loaded: LoadedRun) -> None:
         self._loaded, self._task = loaded, loaded.learner.task
+        # Looked up once: a protocol takes longer to check than a step to compute.
+        self._tokens = loaded.info.tokens if isinstance(loaded.info, TokenDataInfo) else None
         self.channels = _channels(loaded)
         """Names of the values of a step; empty where they have none."""
         self._memory: Memory = _Window(loaded) if isinstance(self._task, Forecast) else _Carried(loaded)
+        self.slow_because = self._memory.slow_because
+        """Why the cells of a step are computed by the model's modules; None where one call of the engine does."""
         self.steps = 0
         """Read since the beginning of the sequence."""
 
@@ -133,8 +142,8 @@ class Stream:
             if len(steps) != 1:
                 raise DataError(f"{x!r} is {len(steps)} steps, not one: give the name or number of a token")
             return steps
-        if isinstance(info, TokenDataInfo):
-            return torch.tensor([self._token(x, info.tokens)])
+        if self._tokens is not None:
+            return torch.tensor([self._token(x, self._tokens)])
         values = self._values(x)
         return torch.from_numpy(_scaled(info, values[None]))
 
@@ -198,42 +207,45 @@ class _Carried:
         if model.pooling is not None and not isinstance(model.pooling, Last):
             raise ConfigError(f"stream: pooling '{model.pooling.name}' reads the steps of the whole sequence again: "
                               "train it with model.pooling=last")  # fmt: skip
-        self.model, self.one = model, torch.ones(1, dtype=torch.int64)
-        self.state: EncoderState | None = None
+        self.one, self.form = torch.ones(1, dtype=torch.int64), model.initial_state(1)
+        self.slow_because = stepping.obstacle(model)
+        self.model = stepping.ModuleSteps(model) if self.slow_because else stepping.EngineSteps(model)
         self.before_first = isinstance(self.task, NextStep)
         self.reset()
 
     def reset(self) -> None:
-        self.state = None
+        self.model.reset()
+        self.begun = False
 
     def read(self, x: Tensor) -> tuple[Tensor, Batch]:
-        if self.state is None and self.before_first:  # Before the first step the model reads 0, as in training.
-            _, self.state = self.model.forward_stateful(torch.zeros_like(x).unsqueeze(0), self.one, None)
-        output, self.state = self.model.forward_stateful(x.unsqueeze(0), self.one, self.state)
+        if not self.begun and self.before_first:  # Before the first step the model reads 0, as in training.
+            self.model.read(torch.zeros_like(x))
+        self.begun = True
         batch = Batch(x.unsqueeze(0), self.one, torch.empty(0))
-        return self.task.postprocess(output.logits.float(), batch), batch
+        return self.task.postprocess(self.model.read(x).float(), batch), batch
 
     def arrays(self) -> Arrays:
-        if self.state is None:
+        if not self.begun:
             return {}
-        return {f"state{k}": tensor.numpy().copy() for k, tensor in enumerate(state_tensors(self.state))}
+        return {f"state{k}": tensor.numpy().copy() for k, tensor in enumerate(state_tensors(self.model.state()))}
 
     def load(self, arrays: Mapping[str, np.ndarray]) -> None:
         if int(arrays["steps"]) == 0:
             return self.reset()
-        form = self.model.initial_state(1)
-        wanted = state_tensors(form)
+        wanted = state_tensors(self.form)
         found = [torch.from_numpy(np.array(arrays[f"state{k}"])) for k in range(len(wanted))]
         for k, (tensor, like) in enumerate(zip(found, wanted, strict=True)):
             if tensor.shape != like.shape or tensor.dtype != like.dtype:
                 raise ValueError(f"state{k} is {tensor.dtype} {tuple(tensor.shape)}, not {like.dtype} "
                                  f"{tuple(like.shape)}")  # fmt: skip
-        self.state = restore_state(found, form)
-        return None
+        self.begun = True
+        return self.model.load(restore_state(found, self.form))
 
 
 class _Window:
     """The last rows of a series, which a forecast reads from the first to the last each time."""
+
+    slow_because = "a forecast reads its window again at each step"
 
     def __init__(self, loaded: LoadedRun) -> None:
         self.learner, info = loaded.learner, loaded.info

@@ -34,6 +34,7 @@ from lstm_lab.kernels.noise import RecurrentNoise, say_slow
 from lstm_lab.kernels.noise import unroll as unroll_with_noise
 from lstm_lab.kernels.philox import NoiseKey
 from lstm_lab.kernels.reference import PLAIN, Variant
+from lstm_lab.kernels.stack_step import StackStep
 
 __all__ = [
     "PLAIN",
@@ -41,6 +42,7 @@ __all__ = [
     "LayerPass",
     "NoiseKey",
     "RecurrentNoise",
+    "StackStep",
     "Status",
     "Variant",
     "disabled",
@@ -91,15 +93,7 @@ def lstm(
         raise ValueError(f"peephole: expected (3, {H}), got {tuple(peephole.shape)}")
     noise = None if noise is None else noise.checked(len(x))
     if native.supports(x, W, U, b, b_h, h0, c0, peephole):
-        flags = (
-            Flag.NIG * (not variant.input_gate)
-            | Flag.NFG * (not variant.forget_gate)
-            | Flag.NOG * (not variant.output_gate)
-            | Flag.NIAF * (not variant.input_activation)
-            | Flag.NOAF * (not variant.output_activation)
-            | Flag.PEEPHOLE * (peephole is not None)
-            | Flag.CIFG * variant.coupled
-        )
+        flags = native_layers.lstm_flags(variant, peephole is not None)
         return native_layers.sequence(Family.LSTM, flags, reverse, G, x, lengths, h0, c0, W, U, b, b_h, peephole, noise)
     state, plain = (_start(x, h0, H), _start(x, c0, H)), peephole is None and variant == PLAIN
     if not plain and noise is None and gpu.supports(x, U, W, b, b_h, *state, peephole):

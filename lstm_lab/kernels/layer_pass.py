@@ -12,20 +12,22 @@ from lstm_lab.kernels.native_layers import Family, Inputs, Options, Saved, dense
 
 
 class EngineLayer(NamedTuple):
-    """What the engine computes a cell from, where the initial state is zero. Shapes as in `kernels.lstm`."""
+    """What the engine computes a cell from. Shapes as in `kernels.lstm`."""
 
     family: Family
     num_gates: int
     W: Tensor
     U: Tensor
-    b_ih: Tensor
-    b_hh: Tensor
+    b_ih: Tensor | None
+    b_hh: Tensor | None = None
+    extra: Tensor | None = None
+    """As `native_layers.sequence` takes it."""
     flags: int = 0
     """A combination of `Flag`."""
 
     @property
-    def weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """W, U and both biases: parameters of the cell."""
+    def weights(self) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+        """W, U and both biases."""
         return self.W, self.U, self.b_ih, self.b_hh
 
 
@@ -35,7 +37,8 @@ class LayerPass:
     A forward pass overwrites what the one before it returned; each is followed by one backward pass at most.
 
     Args:
-        layer: with the weights, whose gradients `backward` writes into their `.grad`, which must be there.
+        layer: without `extra`; with both biases; `backward` writes the gradients of its weights into their `.grad`,
+            which must be there.
         reverse: read each sample from its last step to its first.
     """
 
@@ -59,8 +62,8 @@ class LayerPass:
         """Look up where weights and their gradients are, after either may have been given another place in memory."""
         if self.shape:
             call, weights = self.call, self.layer.weights
-            call.W, call.U, call.b_ih, call.b_hh = (weight.data_ptr() for weight in weights)
-            call.dW, call.dU, call.db_ih, call.db_hh = (pointer(weight.grad) for weight in weights)
+            call.W, call.U, call.b_ih, call.b_hh = map(pointer, weights)
+            call.dW, call.dU, call.db_ih, call.db_hh = (None if w is None else pointer(w.grad) for w in weights)
 
     options: Options
     saved: Saved

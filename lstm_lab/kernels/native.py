@@ -28,7 +28,7 @@ class LayerCall(ctypes.Structure):
         *((name, c_void_p) for name in ("cells", "tanhs", "dout")),
         *(("dout_stride_b", c_int64), ("dout_stride_t", c_int64)),
         *((name, c_void_p) for name in ("dhT", "dcT", "dx", "dh0", "dc0", "d_extra", "dW", "dU", "db_ih", "db_hh")),
-        ("noise", c_void_p),
+        *(("noise", c_void_p), ("panels", c_void_p)),
     ]
 
 
@@ -61,6 +61,8 @@ class Engine:
             return functions
 
         self.forward, self.backward = by_dtype("forward", integer, call), by_dtype("backward", integer, call)
+        self.pack_layer = by_dtype("pack_layer", integer, call)
+        self.step_stack = by_dtype("step_stack", None, pointer, integer, pointer)
         self.run_tape = by_dtype("run_tape", integer, pointer)
         self.activations = by_dtype("activations", None, pointer, integer, pointer, pointer)
         self.draw, self.philox = library[f"draw_{isa}"], library[f"philox_{isa}"]

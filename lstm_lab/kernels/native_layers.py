@@ -14,6 +14,7 @@ from lstm_lab.kernels import noise_call
 from lstm_lab.kernels.native import Engine, LayerCall, require_engine
 from lstm_lab.kernels.noise import RecurrentNoise
 from lstm_lab.kernels.noise_call import DrawnNoise, NoiseCall
+from lstm_lab.kernels.reference import Variant
 
 NO_MEMORY = "the native engine could not allocate its scratch memory: lower the batch size, or set LSTM_LAB_KERNELS=off"
 _LANES = 16  # of the widest vector, in float32: row strides are rounded up to it
@@ -44,6 +45,19 @@ class Flag(IntFlag):
     PEEPHOLE = 32
     CIFG = 64
     RELU = 128
+
+
+def lstm_flags(variant: Variant, peephole: bool) -> int:
+    """Those of an LSTM."""
+    return (
+        Flag.NIG * (not variant.input_gate)
+        | Flag.NFG * (not variant.forget_gate)
+        | Flag.NOG * (not variant.output_gate)
+        | Flag.NIAF * (not variant.input_activation)
+        | Flag.NOAF * (not variant.output_activation)
+        | Flag.PEEPHOLE * peephole
+        | Flag.CIFG * variant.coupled
+    )
 
 
 class Context(Protocol):

@@ -36,7 +36,7 @@ def obstacle(model: Model) -> str | None:
         return "the engine does not compute weights on this device, or of this type"
     if not all(parameter.requires_grad and parameter.is_contiguous() for parameter in parameters):
         return "some weights are not trained"
-    if any(_has_hooks(module) for module in model.modules()):
+    if any(has_hooks(module) for module in model.modules()):
         return "a module of the model has hooks"
     return None
 
@@ -47,7 +47,7 @@ def _parts_without_backward(model: SequenceModel) -> str | None:
         return "dilation, skips and a learned initial state have no backward pass of their own"
     for cell in (cell for layer in range(len(encoder.layers)) for cell in encoder.cells(layer)):
         layer = cell.engine_layer()
-        if layer is None or not all(isinstance(parameter, nn.Parameter) for parameter in layer.weights):
+        if layer is None or layer.extra is not None or not all(isinstance(w, nn.Parameter) for w in layer.weights):
             return f"cell '{cell.name}' is not computed by one layer of the engine"
     if any(recurrence.noise.kinds or recurrence.weight_drop for recurrence in recurrences(model)):
         return "there is noise in the recurrence"
@@ -63,7 +63,7 @@ def _parts_without_backward(model: SequenceModel) -> str | None:
     return None
 
 
-def _has_hooks(module: nn.Module) -> bool:
+def has_hooks(module: nn.Module) -> bool:
     """Whether torch calls something else around a module, as `register_forward_hook` asks it to."""
     return any(bool(hooks) for name, hooks in vars(module).items() if name.endswith(("_hooks", "_pre_hooks"))
                and name.startswith(("_forward", "_backward")))  # fmt: skip
@@ -97,7 +97,8 @@ class DirectModel:
         """Before batches between which nobody else gives parameters or gradients another place in memory."""
         for layer in (layer for directions in self.layers for layer in directions):
             for weight in layer.layer.weights:
-                gradient_of(weight)
+                if weight is not None:
+                    gradient_of(weight)
             layer.bind()
         self.weight_gradient, self.bias_gradient = gradient_of(self.weight), gradient_of(self.bias)
 

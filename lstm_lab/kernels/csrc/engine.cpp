@@ -4,6 +4,7 @@
 #include "layer_backward.h"
 #include "layer_forward.h"
 #include "philox.h"
+#include "stack_step.h"
 #include "tape.h"
 
 namespace {
@@ -25,6 +26,10 @@ EXPORT i64 NAME(forward_f32)(const LayerCall *j) { return forward<float>(*j); }
 EXPORT i64 NAME(forward_f64)(const LayerCall *j) { return forward<double>(*j); }
 EXPORT i64 NAME(backward_f32)(const LayerCall *j) { return backward<float>(*j); }
 EXPORT i64 NAME(backward_f64)(const LayerCall *j) { return backward<double>(*j); }
+EXPORT i64 NAME(pack_layer_f32)(const LayerCall *j) { return pack_layer<float>(*j); }
+EXPORT i64 NAME(pack_layer_f64)(const LayerCall *j) { return pack_layer<double>(*j); }
+EXPORT void NAME(step_stack_f32)(const LayerCall *layers, i64 n, const float *x) { step_stack<float>(layers, n, x); }
+EXPORT void NAME(step_stack_f64)(const LayerCall *layers, i64 n, const double *x) { step_stack<double>(layers, n, x); }
 EXPORT i64 NAME(threads)(const LayerCall *j) { return threads_for(*j); }
 EXPORT void NAME(activations_f32)(const float *x, i64 n, float *s, float *t) { activations(x, n, s, t); }
 EXPORT void NAME(activations_f64)(const double *x, i64 n, double *s, double *t) { activations(x, n, s, t); }

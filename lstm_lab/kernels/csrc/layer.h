@@ -30,6 +30,7 @@ struct LayerCall {
   void *dx, *dh0, *dc0, *d_extra;             // (B, T, I), (B, H), (B, H), (threads, like extra); null if not needed
   void *dW, *dU, *db_ih, *db_hh;              // like the weights; dW null if none is needed
   const Noise *noise;                         // null for none
+  void *panels;                               // weights by pack_layer, for step_stack alone; other passes pack their own
 };
 
 namespace {

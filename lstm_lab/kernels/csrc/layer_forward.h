@@ -122,6 +122,13 @@ template <class T> void lstm_or_rnn_rows(const Work<T> &w, i64 n, i64 row, const
   }
 }
 
+// The rows of one step, which were gathered, through the layer.
+template <class T> void step_rows(const Work<T> &w, i64 n, i64 row, const Destinations<T> &to, const Step &step) {
+  if (w.call->family == GRU) gru_rows<T>(w, n, row, to, step);
+  else if (w.call->family == NORM) norm_rows<T>(w, n, row, to, step);
+  else lstm_or_rnn_rows<T>(w, n, row, to, step);
+}
+
 template <class T> void forward_shard(Work<T> &w) {
   const FlushResults flush(true);
   const LayerCall &j = *w.call;
@@ -134,10 +141,14 @@ template <class T> void forward_shard(Work<T> &w) {
     const Step step = {t, shard.ids};
     gather_inputs<T>(j, shard, t, to);
     mask_states<T>(j, shard, t);
-    if (j.family == GRU) gru_rows<T>(w, n, row, to, step);
-    else if (j.family == NORM) norm_rows<T>(w, n, row, to, step);
-    else lstm_or_rnn_rows<T>(w, n, row, to, step);
+    step_rows<T>(w, n, row, to, step);
   }
+}
+
+// Elements of the panels of `pack_forward`, and of those before the second kind.
+template <class T> i64 panels_size(const LayerCall &j) { return (j.H + j.I + 2) * num_gates(j) * padded<T>(j.H); }
+template <class T> i64 first_panels_size(const LayerCall &j) {
+  return (j.family == NORM ? j.H * 4 : (j.H + 1) * 3) * padded<T>(j.H);
 }
 
 // U and W of all gates in panels, in the order in which forward_shard reads them.
@@ -180,9 +191,7 @@ template <class T> i64 forward(LayerCall j) {
   if (j.threads > MAX_THREADS) j.threads = MAX_THREADS;
   Plan plan;
   if (const i64 fault = make_plan(j, plan)) return fault;
-  const i64 H = j.H, Hp = padded<T>(H);
-  T *panels = aligned<T>((H + j.I + 2) * num_gates(j) * Hp);
-  T *panels_x = panels + (j.family == NORM ? H * 4 : (H + 1) * 3) * Hp;
+  T *panels = aligned<T>(panels_size<T>(j)), *panels_x = panels + first_panels_size<T>(j);
   T **memory = (T **)malloc(j.B * 3 * sizeof(T *) + 64);
   Work<T> *works = (Work<T> *)malloc(plan.threads * sizeof(Work<T>));
   if (!panels || !memory || !works) {
