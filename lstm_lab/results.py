@@ -41,15 +41,16 @@ class SweepResult:
         """One row per configuration, best first.
 
         Columns: configuration, one for each key of the space, mean and std of the monitored metric over seeds, n,
-        parameters, states; of a sweep with several objectives also front (1: the Pareto front) and each of the others.
+        parameters, states; of a sweep with several objectives also front (1: the Pareto front) and each of the others;
+        of one with constraints on metrics broken (which, empty where all are kept) and what was measured.
         """
         import pandas as pd
 
         from lstm_lab.sweeps.store.record import read_sweep
 
         record = read_sweep(self.path)
-        keys = list(record.space)
-        others = (each.name for each in record.criteria.objectives)
+        keys, has_front = list(record.space), bool(record.criteria.objectives)
+        others = (each.name for each in record.criteria.measured)
         objectives = [name for name in others if name not in (record.metric, "parameters")]
         rows = [
             {
@@ -60,13 +61,14 @@ class SweepResult:
                 "n": row.n,
                 "parameters": row.parameters,
                 "states": ", ".join(trial.state for trial in row.trials),
-                **({"front": row.front} if objectives else {}),
+                **({"front": row.front} if has_front else {}),
+                **({"broken": ", ".join(row.broken)} if record.criteria.limits else {}),
                 **{name: row.objectives.get(name) for name in objectives},
             }
             for row in record.configurations
         ]
         columns = ["configuration", *keys, "mean", "std", "n", "parameters", "states"]
-        columns += ["front", *objectives] if objectives else []
+        columns += [*(["front"] if has_front else []), *(["broken"] if record.criteria.limits else []), *objectives]
         return pd.DataFrame(rows, columns=columns)
 
     @property

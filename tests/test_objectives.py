@@ -191,7 +191,7 @@ def test_what_compares_by_one_metric_is_refused(tmp_path, demand, more, message)
 
 def test_a_sampler_of_one_metric_is_refused():
     with pytest.raises(ValueError, match="cmaes learns from one metric alone"):
-        Searcher.members["optuna"]("cmaes", None).check_objectives(2, 9)
+        Searcher.members["optuna"]("cmaes", None).check_criteria(Criteria.of(GOALS), 9)
 
 
 def test_wandb_has_no_second_objective(tmp_path, demand):

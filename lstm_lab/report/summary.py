@@ -14,7 +14,7 @@ from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.records.hyperparameters import categorical, is_grid, varying
 from lstm_lab.report.sections.baselines import sweep_scores
 from lstm_lab.report.verdict import Verdict, verdict
-from lstm_lab.sweeps.store.leaderboard import Trial
+from lstm_lab.sweeps.store.leaderboard import Trial, why_no_best
 from lstm_lab.sweeps.store.record import SweepRecord
 
 HELD_OUT = Stat("test split", "held out", "not evaluated yet")
@@ -27,20 +27,23 @@ def sweep_summary(sweep: SweepRecord) -> Summary:
     best = sweep.winner
     if best is None:
         all_failed = sweep.trials and sweep.count("failed") == len(sweep.trials)
-        return Summary(f"No result: {'every trial failed' if all_failed else 'no trial has a value'}.", _costs(sweep))
+        why = "every trial failed" if all_failed else why_no_best(sweep.configurations)
+        return Summary(f"No result: {why}.", _costs(sweep))
     row = sweep.configuration_of(best)
     over = f"mean ± standard deviation over {row.n} seeds" if row.std is not None else "one seed"
     setting = fmt.configuration(row.overrides, fmt.short_names(varying(sweep)))
     label = "Best configuration" if sweep.summary else "Best configuration so far"
     if front := len(pareto_front(sweep)):
-        label = f"{label} by {fmt.metric(sweep.metric)}, of {front} on the Pareto front"
+        by = "compromise" if sweep.criteria.weights else fmt.metric(sweep.metric)
+        label = f"{label} by {by}, of {front} on the Pareto front"
     verdicts = [
         found for _, split, model, baselines, skills in sweep_scores(sweep)
         if (found := verdict(split, sweep.metric, model, baselines, skills))
     ]  # fmt: skip
     first = _not_better(verdicts) or _undecided(sweep)
     result = f"{label}: {setting}: {fmt.metric(sweep.metric)} {fmt.mean_std(row.mean, row.std)} ({over})"
-    others = [objective_text(each, row.objectives[each.name]) for each in sweep.criteria.objectives[1:]]
+    shown = [each for each in sweep.criteria.measured if each.name != sweep.metric]
+    others = [objective_text(each, row.objectives.get(each.name)) for each in shown]
     result += f"; {', '.join(others)}." if others else "."
     return Summary(
         headline=f"{first} {result}".strip(),

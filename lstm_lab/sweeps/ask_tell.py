@@ -17,11 +17,10 @@ from types import TracebackType
 from lstm_lab.config import ConfigError
 from lstm_lab.experiment import Experiment
 from lstm_lab.records.run import Run
-from lstm_lab.sweeps.objectives import Outcome
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store import summary
-from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.folder import SweepFolder, warm_outcome
 from lstm_lab.sweeps.store.leaderboard import ENDED, Configuration, Trial, best_trial
 
 KEY = "ask_tell"
@@ -65,8 +64,7 @@ class AskTell:
         self._searcher = self.sweep.build_searcher()
         self._searcher.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
         for number, row in enumerate(folder.warm_start()):
-            outcome = Outcome(row["value"], tuple(row.get("objectives") or ()))
-            self._searcher.tell_outcome(-1 - number, row["overrides"], outcome)
+            self._searcher.tell_outcome(-1 - number, row["overrides"], warm_outcome(row))
         self._told: list[int] = []
         """Configurations whose results the searcher was told since it was last asked."""
         self._ended: dict[int, list[Trial]] = {}
@@ -133,7 +131,8 @@ class AskTell:
         Args:
             trial: or its id.
             value: the monitored metric, or all metrics by their names in the record ("val/loss"), this one among them,
-                and so is each objective where there are several ("parameters", "latency" in milliseconds).
+                and so is each objective where there are several, and each metric with a constraint ("parameters",
+                "latency" in milliseconds).
                 One that is not finite makes the trial a failed one.
             seconds: that its training took.
 
@@ -144,9 +143,10 @@ class AskTell:
         metrics = {self.base.monitor: value} if isinstance(value, int | float) else dict(value)
         if self.base.monitor not in metrics:
             raise ConfigError(f"tell: {self.base.monitor} is missing: give it, or the value alone")
-        if missing := [each.name for each in self.sweep.criteria.objectives if each.name not in metrics]:
+        if missing := [name for name in self.sweep.criteria.names if name not in metrics]:
             raise ConfigError(f"tell: {', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing: give each "
-                              "objective by its name, as {\"val/loss\": 0.3, \"parameters\": 1200}")  # fmt: skip
+                              "objective, and each metric with a constraint, by its name, as {\"val/loss\": 0.3, "
+                              "\"parameters\": 1200}")  # fmt: skip
         measures = self.sweep.criteria.measures
         if measures:
             run.describe(measures={name: float(metrics[name]) for name in measures})
@@ -187,7 +187,7 @@ class AskTell:
         """Tell the searcher the mean of a configuration, once all of its seeds and folds have ended."""
         if len(trials) == len(self.sweep.repeats):
             row = Configuration.of(trials, self.sweep.criteria)
-            self._searcher.tell_outcome(row.number, row.overrides, row.outcome)
+            self._searcher.tell_outcome(row.number, row.overrides, row.outcome(self.sweep.criteria))
             self._told.append(row.number)
 
     @property

@@ -5,76 +5,30 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
 from lstm_lab import config
-from lstm_lab.config import Config, ConfigError, Count, Notice
+from lstm_lab.config import ConfigError, Notice
 from lstm_lab.config.paths import search_folders
-from lstm_lab.config.registry import Named, OneOf
 from lstm_lab.config.validation import validate
-from lstm_lab.data.preprocessing.cross_validation import CrossValidation, Fold
+from lstm_lab.data.preprocessing.cross_validation import Fold
 from lstm_lab.experiment import Experiment
-from lstm_lab.sweeps.objectives import Criteria, Monitor, check_objectives
+from lstm_lab.sweeps.fields import SweepFields
+from lstm_lab.sweeps.objectives import Criteria, check_criteria, is_limit
 from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
 from lstm_lab.sweeps.searchers import Searcher
-from lstm_lab.sweeps.sections import Budget, Confirm, Repeat, Resources, Seeds, repeat_noun
+from lstm_lab.sweeps.sections import Repeat, repeat_noun
 from lstm_lab.sweeps.space.constraints import Constraint
 from lstm_lab.sweeps.space.corner_experiments import corner_experiments
-from lstm_lab.sweeps.space.domains import Domain, Overrides
+from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace
-from lstm_lab.sweeps.space.yaml import DomainInYaml, flatten_space
+from lstm_lab.sweeps.space.yaml import flatten_space
 from lstm_lab.sweeps.sweep_file import first_comment, load_experiment_of
 
 
-class Sweep(Config):
+class Sweep(SweepFields):
     """A hyperparameter sweep over an experiment."""
-
-    title: str
-    """Title of the sweep; by default the first comment line of its file."""
-    experiment: dict[str, object]
-    """The experiment that the configurations change."""
-    space: dict[str, Annotated[Domain, DomainInYaml()]]
-    """Dotted key -> domain: `optimizer.lr: {loguniform: [1e-4, 1e-2]}`."""
-    constraints: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """What every configuration must satisfy: `model.hidden_size * model.num_layers <= 256`."""
-    monitor: Monitor | None = None
-    """Several objectives: `{val/loss: min, parameters: min, latency: min}`, what the experiment monitors first; null:
-    that alone."""
-    num_samples: Annotated[int, Field(ge=1)] = 1
-    """Configurations sampled for each combination of the grids."""
-    seeds: Seeds = (0,)
-    """Every configuration is trained once with each seed, by default that of the experiment; no dimension of the
-    search."""
-    cross_validation: Annotated[Named | None, OneOf(CrossValidation, default="k_fold", optional=True)] = None
-    """Every configuration is trained once on each fold, with each seed; their mean decides. The test split is in no
-    fold. null: on the data set's own splits."""
-    searcher: Annotated[Named, OneOf(Searcher, default="random")] = Searcher.members["random"].Config()
-    """Where configurations come from."""
-    scheduler: Annotated[Named, OneOf(Scheduler, default="fifo")] = Scheduler.members["fifo"].Config()
-    """Which trials are stopped early."""
-    budget: Budget | None = None
-    """Limits of the search; null: every configuration is tried."""
-    patience_trials: Count | None = None
-    """Trials without improvement before the search ends; null: no limit."""
-    confirm: Confirm | None = None
-    """More seeds for the best configurations before the winner is chosen; null: the search decides."""
-    warm_start: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Earlier sweeps over the same space whose results the searcher is told first."""
-    keep_checkpoints: Count | None = None
-    """Best configurations whose checkpoints are kept; null: all."""
-    resources: Resources = Resources()
-    """What each trial is given."""
-    timeout: Annotated[float, Field(gt=0.0)] | None = None
-    """Seconds without a new epoch after which a trial is ended as hung; null: no limit."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    """Of the samples from the space."""
-    order: Literal["virtual", "arrival"] = "virtual"
-    """Of suggestions and decisions: that of a virtual clock, the same on any machine; or as results arrive, which no
-    trial waits for."""
-    max_concurrent_trials: Count = 4
-    """Trials that the searcher is asked for before it knows the result of the first; on the virtual clock, at once."""
 
     @model_validator(mode="before")
     @classmethod
@@ -112,8 +66,8 @@ class Sweep(Config):
         scheduler = self.build_scheduler()
         scheduler.check(self)
         self.resources.check(self.base)
-        check_objectives(self, scheduler, is_population=self.is_population_based)
-        self.build_searcher().check_objectives(len(self.criteria.objectives), self.num_configurations)
+        check_criteria(self, scheduler, is_population=self.is_population_based)
+        self.build_searcher().check_criteria(self.criteria, self.num_configurations)
         if self.cross_validation is not None:
             self._check_folds(stops=scheduler.stops_trials)
         if self.confirm and not scheduler.stops_trials and set(self.confirm.seeds) <= set(self.seeds):
@@ -168,7 +122,8 @@ class Sweep(Config):
     @property
     def search_space(self) -> SearchSpace:
         """The space with its conditions and constraints."""
-        return SearchSpace(self.space, [Constraint(text) for text in self.constraints], self._resolve)
+        rules = [Constraint(text) for text in self.constraints if not is_limit(text)]
+        return SearchSpace(self.space, rules, self._resolve)
 
     def _resolve(self, overrides: Overrides) -> dict[str, object]:
         """The experiment of a configuration with every default; where it is invalid, as written."""
@@ -185,7 +140,7 @@ class Sweep(Config):
     @property
     def criteria(self) -> Criteria:
         """What configurations are compared by besides the monitored metric."""
-        return Criteria.of(self.monitor)
+        return Criteria.of(self.monitor, self.constraints, self.compromise)
 
     def build_searcher(self) -> Searcher:
         """A new searcher, before its `setup`."""

@@ -176,6 +176,8 @@ def _sweep(
         _print_outcome(outcome, out)
     if any(outcome.summary["trials"]["failed"] for outcome in outcomes):
         raise SystemExit(4)
+    if any(outcome.summary["winner"] is None for outcome in outcomes):
+        raise SystemExit(4)
 
 
 def _print_event(event: Row) -> None:
@@ -185,6 +187,7 @@ def _print_event(event: Row) -> None:
 
 
 def _print_outcome(outcome: SweepOutcome, out: Console) -> None:
+    from lstm_lab.sweeps.store.leaderboard import why_no_best
     from lstm_lab.verbs import terminal
 
     content, folder = outcome.summary, outcome.folder
@@ -208,7 +211,9 @@ def _print_outcome(outcome: SweepOutcome, out: Console) -> None:
         out.print(terminal.verdict(scores))
     if outcome.findings:
         out.print(terminal.next_step(outcome.findings, folder.path))
-    if content["winner"]:
+    if content["winner"] is None:
+        out.print(f"No best trial: {why_no_best(outcome.folder.leaderboard())}\nReport: {outcome.report}")
+    else:
         out.print(f"Train it again: lstm-lab train {folder.path / 'best.yaml'}\nReport: {outcome.report}")
 
 

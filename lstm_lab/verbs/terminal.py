@@ -10,7 +10,7 @@ from rich.table import Table
 from lstm_lab.records.files import Row
 from lstm_lab.report import fmt
 from lstm_lab.report import verdict as verdicts
-from lstm_lab.sweeps.objectives import Criteria
+from lstm_lab.sweeps.objectives import Criteria, describe_compromise
 from lstm_lab.sweeps.store.extension import describe_changes
 
 if TYPE_CHECKING:
@@ -83,25 +83,31 @@ def leaderboard(summary: Row, width: int = 160, rows: int = 12) -> Table:
     shown = configurations[:rows]
     varying, same = _hyperparameters(configurations)
     objectives = summary.get("objectives") or {}
-    criteria = Criteria.of(objectives)
-    others = {each.name: each.label for each in criteria.objectives if each.name not in (metric, "parameters")}
+    criteria = Criteria.of_record({**summary, "monitor": objectives})
+    others = {each.name: each.label for each in criteria.measured if each.name not in (metric, "parameters")}
     columns = {
         "rank": [f"{rank}{'' if _completed(row) else '*'}" for rank, row in enumerate(shown, 1)],
         **({"front": [fmt.number(row["front"]) for row in shown]} if objectives else {}),
         **{name: [_value(row, key) for row in shown] for key, name in varying.items()},
         metric: [fmt.mean_std(row["mean"], row["std"]) for row in shown],
         **{head: [fmt.number(row["objectives"][name]) for row in shown] for name, head in others.items()},
+        **({"constraints": [_constraints(row) for row in shown]} if criteria.limits else {}),
         "n": [str(row["n"]) for row in shown],
         "parameters": [fmt.number(row["parameters"]) for row in shown],
         **({"version": [str(row["version"]) for row in shown]} if summary.get("extensions") else {}),
         "state": [_state(row) for row in shown],
     }
-    droppable = [name for name in ("parameters", "n") if name not in objectives]
+    droppable = [name for name in ("parameters", "n") if name not in criteria.names]
     dropped = _drop_to_fit(columns, [*droppable, *reversed(varying.values())], width)
     more = f" (best {rows} of {len(configurations)} configurations)" if len(configurations) > rows else ""
     notes = _notes(shown, configurations, summary.get("repeat", "seed"))
     if objectives:
-        notes += [f"Front 1: the Pareto front, {len(summary['pareto_front'])} configurations that no other dominates."]
+        notes += [f"Front 1: the Pareto front, {len(summary['pareto_front'])} configurations that no other dominates; "
+                  f"first {describe_compromise(summary.get('compromise') or 'first', metric)}."]  # fmt: skip
+    if criteria.limits:
+        notes += [f"Constraints: {fmt.join([limit.text for limit in criteria.limits])}; one that breaks them is never "
+                  "the best."]  # fmt: skip
+    if objectives or criteria.limits:
         notes += [f"Another run measures another {name}." for name in criteria.not_reproducible]
     notes += [f"Version {each['version']}: {describe_changes(each)}." for each in summary.get("extensions") or []]
     notes += [f"Same in all: {fmt.configuration(same, fmt.short_names(same))}."] if same else []
@@ -114,7 +120,7 @@ def leaderboard(summary: Row, width: int = 160, rows: int = 12) -> Table:
     for name in columns:
         table.add_column(name, justify="right" if name in numeric else "left", overflow="fold")
     for number, cells in enumerate(zip(*columns.values(), strict=True)):
-        table.add_row(*cells, style="bold" if number == 0 else "")
+        table.add_row(*cells, style="bold" if number == 0 and not shown[0].get("broken") else "")
     return table
 
 
@@ -139,6 +145,11 @@ def _drop_to_fit(columns: dict[str, list[str]], droppable: list[str], width: int
         del columns[name]
         dropped.append(name)
     return dropped
+
+
+def _constraints(row: Row) -> str:
+    """`kept`, or the metrics whose constraints are broken."""
+    return f"breaks {', '.join(text.split()[0] for text in row['broken'])}" if row.get("broken") else "kept"
 
 
 def _completed(row: Row) -> bool:

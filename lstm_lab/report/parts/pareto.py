@@ -7,7 +7,7 @@ from lstm_lab.report import fmt
 from lstm_lab.report.parts.figures import Figure, axis, base_layout, plain_text, to_json, value_axis
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned
 from lstm_lab.report.records.hyperparameters import varying
-from lstm_lab.sweeps.objectives import Objective
+from lstm_lab.sweeps.objectives import Objective, describe_compromise
 from lstm_lab.sweeps.store.leaderboard import Configuration
 from lstm_lab.sweeps.store.record import SweepRecord
 
@@ -17,6 +17,11 @@ HEIGHT = 360
 def pareto_front(sweep: SweepRecord) -> list[Configuration]:
     """Configurations that no other one dominates, best first by the monitored metric; empty with one objective."""
     return [row for row in sweep.configurations if row.front == 1]
+
+
+def compromise(sweep: SweepRecord) -> str:
+    """Which configuration of the front is the best, in words."""
+    return describe_compromise(sweep.spec.get("compromise") or "first", sweep.metric)
 
 
 def objective_label(objective: Objective) -> str:
@@ -36,18 +41,24 @@ def objective_meaning(objective: Objective) -> str:
 
 
 def pareto_table(sweep: SweepRecord) -> Table:
-    """The Pareto front, the best by the first objective first."""
+    """The Pareto front, the chosen one first."""
     rows, keys, objectives = pareto_front(sweep), varying(sweep), sweep.criteria.objectives
+    points = [point for row in rows if (point := sweep.criteria.losses(row.objectives)) is not None]
+    scores = sweep.criteria.compromises(points, points)
+    is_scored = sweep.criteria.weights is not None
     names = fmt.short_names(keys)
     columns = [
         Column("configuration"),
         *(Column(objective_label(each), True, objective_meaning(each)) for each in objectives),
+        *([Column("compromise", True, "0: the best of the front in every objective; 1: the worst")]
+          if is_scored else []),
         Column("trials"),
-    ]
+    ]  # fmt: skip
     cells = [
         [Cell(fmt.configuration({key: row.overrides[key] for key in keys if key in row.overrides}, names)
               or f"number {row.number}") for row in rows],
         *(aligned(_plain(row.objectives.get(each.name)) for row in rows) for each in objectives),
+        *([aligned(scores)] if is_scored else []),
         [Cell(" ".join(trial.id for trial in row.trials), row.trials[0].id, "ids") for row in rows],
     ]  # fmt: skip
     chosen = [index for index, row in enumerate(rows) if sweep.winner in row.trials]

@@ -10,7 +10,7 @@ from lstm_lab.report import fmt
 from lstm_lab.report.parts import critical_difference as cd
 from lstm_lab.report.parts.content import Subsection
 from lstm_lab.report.parts.experiments import experiments_table, interval_cell, tests_against_best
-from lstm_lab.report.parts.pareto import objective_label, objective_meaning
+from lstm_lab.report.parts.pareto import compromise, objective_label, objective_meaning
 from lstm_lab.report.parts.tables import Cell, Column, Table, aligned, number_cell
 from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.records.hyperparameters import varying
@@ -24,7 +24,11 @@ RANKING = (
 )
 FRONTS = (
     "With several objectives, configurations on the Pareto front, which no other one dominates, come first, then those "
-    "that are on it without them, and so on; on each front, they are ranked by the first objective."
+    "that are on it without them, and so on; on each front, {compromise} comes first."
+)
+CONSTRAINTS = (
+    "A configuration whose mean breaks a constraint ({limits}) ranks behind all that keep them, the nearest first, and "
+    "is never the best."
 )
 CONFIRMED = (
     "The best configurations of the search were trained again with other seeds to confirm them. They come first, "
@@ -40,7 +44,9 @@ class Leaderboard(ReportSection):
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
         ranking = RANKING.format(noun=sweep.repeat_noun, select=sweep.select)
-        text = [ranking, *([FRONTS] if sweep.criteria.objectives else [])]
+        text = [ranking, *([FRONTS.format(compromise=compromise(sweep))] if sweep.criteria.objectives else [])]
+        if limits := sweep.criteria.limits:
+            text.append(CONSTRAINTS.format(limits=fmt.join([limit.text for limit in limits])))
         text += [CONFIRMED] if sweep.about.get("confirmed") else []
         return [Subsection("", text, [leaderboard_table(sweep)])] if sweep.configurations else []
 
@@ -71,7 +77,7 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
     epochs = [[len(trial.record.rows) for trial in row.trials if trial.record] for row in rows]
     has_intervals, extended = any(row.n > 2 for row in rows), bool(sweep.about.get("extensions"))
     # The model's parameters have a column in any case.
-    others = [each for each in sweep.criteria.objectives if each.name not in (sweep.metric, "parameters")]
+    others = [each for each in sweep.criteria.measured if each.name not in (sweep.metric, "parameters")]
     columns = [
         Column("rank", True),
         *(
@@ -86,6 +92,7 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
         Column("std", True, f"standard deviation over {noun}s"),
         *([Column("95 % CI", True, f"confidence interval of the mean over {noun}s")] if has_intervals else []),
         *(Column(objective_label(each), True, objective_meaning(each)) for each in others),
+        *([Column("constraints", False, "what it breaks, beside its mean")] if sweep.criteria.limits else []),
         Column("n", True, f"{noun}s with a value"),
         Column("parameters", True, "trainable parameters of the model"),
         Column("epochs", True, "epochs trained, from the shortest to the longest trial"),
@@ -103,6 +110,7 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
         *([[interval_cell([t.value for t in row.trials if t.value is not None]) for row in rows]] if has_intervals
           else []),
         *(aligned(row.objectives.get(each.name) for row in rows) for each in others),
+        *([[_constraints(row) for row in rows]] if sweep.criteria.limits else []),
         [number_cell(row.n) for row in rows],
         aligned(row.parameters for row in rows),
         [Cell(fmt.number_range(counts), max(counts, default=None), "number") for counts in epochs],
@@ -113,10 +121,17 @@ def leaderboard_table(sweep: SweepRecord) -> Table:
     ]  # fmt: skip
     incomplete = 0 < sum(row.completed for row in rows) < len(rows)
     order = "those trained to completion first, then " if incomplete else "best first "
-    by = f"front and {fmt.metric(sweep.metric)}" if sweep.criteria.objectives else fmt.metric(sweep.metric)
+    decides = "front and compromise" if sweep.criteria.weights else f"front and {fmt.metric(sweep.metric)}"
+    by = decides if sweep.criteria.objectives else fmt.metric(sweep.metric)
     caption = f"{fmt.plural(len(rows), 'configuration')}, {order}by {by}"
     best = [index for index, row in enumerate(rows) if sweep.winner in row.trials]
     return Table.of_columns(caption, columns, cells, sortable=True, highlighted=best, id="leaderboard-table")
+
+
+def _constraints(row: Configuration) -> Cell:
+    """Whether it keeps the constraints on metrics, or what it breaks."""
+    text = f"breaks {', '.join(row.broken)}" if row.broken else "kept"
+    return Cell(text, text, "failed" if row.broken else "")
 
 
 def states(configuration: Configuration) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from lstm_lab.records.examples import AnyExamples
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Subsection
-from lstm_lab.report.parts.pareto import pareto_figures, pareto_front, pareto_table
+from lstm_lab.report.parts.pareto import compromise, pareto_figures, pareto_front, pareto_table
 from lstm_lab.report.sections.base import ReportSection, Subsections
 from lstm_lab.sweeps.store.record import SweepRecord
 
@@ -24,7 +24,7 @@ class ParetoFront(ReportSection):
         criteria = sweep.criteria
         if not criteria.objectives or not pareto_front(sweep):
             return []
-        chosen = f"best.yaml has the one with the best {fmt.metric(sweep.metric)}."
+        chosen = f"best.yaml has {compromise(sweep)}."
         remarks = [
             f"{fmt.capitalized(fmt.metric(name))} was measured on this machine, beside the other trials of the sweep: "
             "another run of the same file has other values, and so perhaps another front."

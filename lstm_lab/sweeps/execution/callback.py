@@ -132,6 +132,8 @@ class SweepCallback(NotPickled, tune.Callback):
         spec = TrialSpec.of(trial.config)
         if spec.trial not in self.view.rows:  # It was ended while it waited for a place.
             self.view.start_trial(spec.trial, spec.overrides, Repeat(spec.seed, spec.fold))
+        if self.view.criteria.limits:
+            self.view.judge(self.folder.trial(spec.trial))
         self.view.end_trial(spec.trial, state, reason)
 
     def _synchronise(self, trial: str) -> None:

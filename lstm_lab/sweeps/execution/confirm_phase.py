@@ -33,7 +33,7 @@ class ConfirmPhase(TrialSource):
             # The same configuration may have been tried twice.
             distinct: dict[str, int] = {}
             for row in ranked:
-                if row.mean is not None:
+                if row.mean is not None and not row.broken:
                     distinct.setdefault(canonical_json(row.overrides), row.number)
             numbers = list(distinct.values())[: confirm.top]
             self.folder.describe(confirmed=numbers)

@@ -126,11 +126,11 @@ def print_warm_start(folder: SweepFolder, console: Console) -> None:
 
 def show(source: TrialSource, console: Console, on_event: OnEvent | None) -> SweepProgress:
     """The progress of a phase, on a console or as events."""
-    metric, mode, trainer = source.base.monitor, source.base.mode, source.base.trainer
+    metric, mode, trainer, criteria = source.base.monitor, source.base.mode, source.base.trainer, source.sweep.criteria
     if on_event is None:
-        return SweepProgress(metric, mode, source.num_trials, trainer.max_epochs, console, trainer.select)
+        return SweepProgress(metric, mode, source.num_trials, trainer.max_epochs, console, trainer.select, criteria)
     on_event(event("phase_started", phase=source.phase, trials=source.num_trials))
-    return EventProgress(metric, mode, source.num_trials, trainer.max_epochs, on_event, trainer.select)
+    return EventProgress(metric, mode, source.num_trials, trainer.max_epochs, on_event, trainer.select, criteria)
 
 
 def run_phase(folder: SweepFolder, source: TrialSource, view: SweepProgress, scratch: Path, requests: Requests) -> None:

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 
 from lstm_lab.records.files import Row
 from lstm_lab.sweeps.execution.trial_source import TrialSource
-from lstm_lab.sweeps.objectives import Outcome
+from lstm_lab.sweeps.objectives import SINGLE, Criteria
 from lstm_lab.sweeps.sections import Repeat
+from lstm_lab.sweeps.store.folder import warm_outcome
 from lstm_lab.sweeps.store.leaderboard import ENDED, Configuration, Trial
 from lstm_lab.sweeps.store.retention import CheckpointRetention
 from lstm_lab.tasks.base import better
@@ -52,8 +53,7 @@ class SearchPhase(TrialSource):
         self.next_configuration = self.first_configuration
         self.epochs = 0
         for number, row in enumerate(self.folder.results_before() if self.proposer.learns_from_results else ()):
-            outcome = Outcome(row["value"], tuple(row.get("objectives") or ()))
-            self.proposer.tell_outcome(-1 - number, row["overrides"], outcome)
+            self.proposer.tell_outcome(-1 - number, row["overrides"], warm_outcome(row))
         self.told: list[int] = []
         """Configurations whose results the searcher was told since it was last asked."""
         self.ended: dict[int, list[Trial]] = {}
@@ -61,7 +61,7 @@ class SearchPhase(TrialSource):
         self.end_reason = None
         # A population keeps all checkpoints: any trial may become the source of an exploit.
         top = None if self.is_population else self.sweep.num_kept_configurations
-        self.retention = CheckpointRetention(self.folder, top, self.base.mode) if top else None
+        self.retention = CheckpointRetention(self.folder, top, self.base.mode, self.sweep.criteria) if top else None
         if self.retention:
             before: dict[int, list[Trial]] = {}
             for trial in super().trials():
@@ -106,7 +106,7 @@ class SearchPhase(TrialSource):
         if len(trials) == len(self.sweep.repeats):
             row = Configuration.of(trials, self.sweep.criteria)
             number = row.number - self.first_configuration
-            self.proposer.tell_outcome(number, row.overrides, row.outcome)
+            self.proposer.tell_outcome(number, row.overrides, row.outcome(self.sweep.criteria))
             self.told.append(row.number)
             if self.retention:
                 self.retention.add(trials)
@@ -165,7 +165,7 @@ class SearchPhase(TrialSource):
         ended = sorted(
             (trial for rows in self.ended.values() for trial in rows), key=lambda trial: int(trial.id.removeprefix("t"))
         )
-        since, best = trials_since_best(ended, self.base.mode)
+        since, best = trials_since_best(ended, self.base.mode, self.sweep.criteria)
         if since < patience or best is None:
             return None
         return f"patience_trials: {since} trials were not better than {best.id}, {best.value:.4g}"
@@ -195,17 +195,22 @@ def last_end(trials: Iterable[Trial]) -> tuple[str, int]:
     return max((trial.record.ended or "" if trial.record else "", trial.configuration) for trial in trials)
 
 
-def trials_since_best(trials: Iterable[Trial], mode: str) -> tuple[int, Trial | None]:
+def trials_since_best(trials: Iterable[Trial], mode: str, criteria: Criteria = SINGLE) -> tuple[int, Trial | None]:
     """How many trials have ended after the best one, and that best one; None where no trial has a value.
 
     Args:
         trials: in the order in which they were recorded.
         mode: min or max: which end of the monitored metric is better.
+        criteria: constraints on metrics, which the best one keeps.
     """
     since, best = 0, None
     for trial in trials:
         if trial.state in ENDED:
             since += 1
-            if trial.value is not None and better(trial.value, best.value if best else None, mode):
+            if (
+                trial.value is not None
+                and trial.keeps(criteria)
+                and better(trial.value, best.value if best else None, mode)
+            ):
                 since, best = 0, trial
     return since, best

@@ -1,4 +1,4 @@
-"""`monitor` of a sweep file, and what goes with several objectives."""
+"""`monitor`, `compromise` and constraints on metrics of a sweep file, and what goes with them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Protocol, get_ar
 
 from pydantic import BeforeValidator
 
+from lstm_lab.sweeps.objectives.compromise import Compromise
+from lstm_lab.sweeps.objectives.limits import parse_limits
 from lstm_lab.sweeps.objectives.measures import MEASURES
 
 if TYPE_CHECKING:  # Records are read without torch.
@@ -41,6 +43,10 @@ class SweepSettings(Protocol):
     @property
     def monitor(self) -> Monitor | None: ...
     @property
+    def constraints(self) -> tuple[str, ...]: ...
+    @property
+    def compromise(self) -> Compromise: ...
+    @property
     def patience_trials(self) -> int | None: ...
     @property
     def keep_checkpoints(self) -> int | None: ...
@@ -52,15 +58,47 @@ def metric_names(experiment: Experiment) -> list[str]:
     return [f"val/{name}" for name in choices]
 
 
-def check_objectives(sweep: SweepSettings, scheduler: OfScheduler, *, is_population: bool) -> None:
-    """Refuse objectives that are not known or contradict the experiment, and what compares trials by one metric.
+def check_criteria(sweep: SweepSettings, scheduler: OfScheduler, *, is_population: bool) -> None:
+    """Refuse objectives, a compromise, and constraints on metrics that are not known or contradict the experiment.
 
     Raises:
         ValueError: in one line, with the way out.
     """
-    if sweep.monitor is None:
+    _check_limits(sweep, scheduler)
+    if sweep.monitor is not None:
+        _check_objectives(sweep, sweep.monitor, scheduler, is_population=is_population)
+    _check_compromise(sweep.compromise, sweep.monitor)
+
+
+def _check_limits(sweep: SweepSettings, scheduler: OfScheduler) -> None:
+    known = [*metric_names(sweep.base), *MEASURES]
+    for limit in parse_limits(sweep.constraints):
+        if limit.name.startswith("test/"):
+            raise ValueError(f"constraints: '{limit.text}': the test split is held out: write a metric of the "
+                             f"validation split: {', '.join(known)}")  # fmt: skip
+        if limit.name not in known:
+            raise ValueError(f"constraints: '{limit.text}': no trial has a metric '{limit.name}'; there are: "
+                             f"{', '.join(known)}")  # fmt: skip
+        if limit.name == "latency" and scheduler.stops_trials:
+            raise ValueError(f"constraints: '{limit.text}': it is measured once a trial is trained to completion, and "
+                             f" scheduler '{scheduler.name}' stops trials before; write scheduler: fifo")  # fmt: skip
+
+
+def _check_compromise(compromise: Compromise, monitor: Monitor | None) -> None:
+    if compromise != "first" and monitor is None:
+        raise ValueError("compromise: needs several objectives: write monitor: {val/loss: min, parameters: min}, or "
+                         "leave it out")  # fmt: skip
+    if isinstance(compromise, str):
         return
-    base, chosen = sweep.base, sweep.monitor
+    wrong = next((name for name in compromise if name not in (monitor or {})), None)
+    if wrong is not None or not compromise:
+        what = f"'{wrong}' is no objective" if compromise else "no objective has a weight"
+        raise ValueError(f"compromise: {what}; there are: {', '.join(monitor or {})}")
+
+
+def _check_objectives(sweep: SweepSettings, chosen: Monitor, scheduler: OfScheduler, *, is_population: bool) -> None:
+    """Refuse objectives that are not known or contradict the experiment, and what compares trials by one metric."""
+    base = sweep.base
     known = [*metric_names(base), *MEASURES]
     for name, mode in chosen.items():
         if name not in known:

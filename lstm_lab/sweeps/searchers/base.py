@@ -23,7 +23,7 @@ class Searcher(Registered, kind="searcher"):
     supports_grid: ClassVar[bool] = True
     """Whether its configurations can be combined with exhaustive domains."""
     supports_objectives: ClassVar[bool] = False
-    """Whether it learns from several objectives, by `tell_outcome`."""
+    """Whether it learns from several objectives, and from constraints on metrics, by `tell_outcome`."""
     from_wandb: ClassVar[tuple[str, ...]] = ()
     """Methods of a W&B sweep that this searcher stands for."""
 
@@ -53,19 +53,24 @@ class Searcher(Registered, kind="searcher"):
         if is_warm_started and not self.learns_from_results:
             raise ValueError(f"warm_start: searcher '{self.name}' does not learn from results; write searcher: optuna")
 
-    def check_objectives(self, count: int, num_configurations: int) -> None:
-        """Refuse objectives, or a number of configurations, that this searcher cannot learn from.
+    def check_criteria(self, criteria: Criteria, num_configurations: int) -> None:
+        """Refuse objectives, constraints, or a number of configurations, that this searcher cannot learn from.
 
         Args:
-            count: how many; 0 where the monitored metric is the only one.
+            criteria: what is compared besides the monitored metric.
             num_configurations: that it is asked for at most.
 
         Raises:
             ValueError: with the key, the value and the way out.
         """
-        if count and self.learns_from_results and not self.supports_objectives:
+        if not self.learns_from_results or self.supports_objectives:
+            return
+        if criteria.objectives:
             raise ValueError(f"monitor: searcher '{self.name}' learns from one metric alone; write searcher: optuna, "
                              "or searcher: random")  # fmt: skip
+        if criteria.limits:
+            raise ValueError(f"constraints: '{criteria.limits[0].text}': searcher '{self.name}' does not learn which "
+                             "configurations keep it; write searcher: optuna, or searcher: random")  # fmt: skip
 
     def setup(self, search_space: SearchSpace, num_samples: int, seed: int, mode: str) -> None:
         """Called once before the first `ask`.

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from lstm_lab.config import canonical_json
 from lstm_lab.config.registry import Named
-from lstm_lab.sweeps.objectives import Outcome
+from lstm_lab.sweeps.objectives import Criteria, Outcome
 from lstm_lab.sweeps.searchers.base import Searcher
 from lstm_lab.sweeps.space.domains import Overrides
 from lstm_lab.sweeps.space.search_space import SearchSpace
@@ -65,9 +65,12 @@ class Optuna(Searcher, name="optuna"):
     def learns_from_results(self) -> bool:
         return self.sampler != "random"
 
-    def check_objectives(self, count: int, num_configurations: int) -> None:
-        if count and self.sampler == "cmaes":
+    def check_criteria(self, criteria: Criteria, num_configurations: int) -> None:
+        if self.sampler == "cmaes" and criteria.objectives:
             raise ValueError("monitor: sampler cmaes learns from one metric alone; write sampler: tpe, gp or nsga2")
+        if self.sampler == "cmaes" and criteria.limits:
+            raise ValueError(f"constraints: '{criteria.limits[0].text}': sampler cmaes does not learn which "
+                             "configurations keep it; write sampler: tpe, gp or nsga2")  # fmt: skip
         if self.sampler == "nsga2" and num_configurations <= self.population_size:
             raise ValueError(
                 f"searcher.population_size: {self.population_size} is the first generation of sampler nsga2, which is "
@@ -154,16 +157,25 @@ class Optuna(Searcher, name="optuna"):
         trial = self._pending.pop(number, None)
         found = outcome.objectives or (outcome.value,)
         values = [value for value in found if value is not None]
-        if len(values) < len(found):  # Optuna takes all of them or none.
+        if len(values) < len(found) or None in outcome.violations:  # Optuna takes all of them or none.
             if trial is not None:
                 self._fail(trial)
         elif trial is not None:
+            for name, violation in self._violations(outcome).items():
+                trial.set_constraint(name, violation)
             self.study.tell(trial, values)
         else:  # Proposed by an earlier sweep, or by another version.
             parameters, distributions = self._to_optuna(overrides)
             self.study.add_trial(
-                optuna.trial.create_trial(params=parameters, distributions=distributions, values=values)
+                optuna.trial.create_trial(
+                    params=parameters, distributions=distributions, values=values, constraints=self._violations(outcome)
+                )
             )
+
+    def _violations(self, outcome: Outcome) -> dict[str, float]:
+        """Constraint -> what Optuna is told of it: positive where it is broken."""
+        pairs = zip(self.criteria.limits, outcome.violations, strict=True)
+        return {limit.text: by for limit, by in pairs if by is not None}
 
     def to_wandb(self, search_space: SearchSpace) -> WandbSearch:
         if not self.learns_from_results:

@@ -18,9 +18,9 @@ def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
     Columns: trial, configuration (its number), seed, fold (from 0; only with cross-validation), version (which
     extension added it, 0: none; only where there is one), phase (search or confirm), state, reason, the monitored
     metric at its best epoch under its own name (`val/loss`; NaN where there is none), epoch (that epoch, from 0),
-    epochs, seconds, parameters, the other objectives where there are several (`latency` in ms), exploits and exploited
-    (pbt: how often it continued from another trial, and from which last), then one for each key of the space
-    (`optimizer.lr`): the value it started with, empty where the key was not there.
+    epochs, seconds, parameters, the other objectives where there are several and what has a constraint (`latency` in
+    ms), exploits and exploited (pbt: how often it continued from another trial, and from which last), then one for each
+    key of the space (`optimizer.lr`): the value it started with, empty where the key was not there.
 
     Raises:
         ConfigError: there is no sweep in the folder.
@@ -35,7 +35,7 @@ def trials_dataframe(folder: str | Path) -> pandas.DataFrame:
     more += ["version"] if opened.version else []
     columns = ["trial", "configuration", "seed", *more, "phase", "state", "reason", metric, "epoch", "epochs"]
     columns += ["seconds", "parameters"]
-    others = [each for each in sweep.criteria.objectives if each.name not in columns]
+    others = [each for each in sweep.criteria.measured if each.name not in columns]
     columns += [*(each.name for each in others), "exploits", "exploited"]
     rows = [
         {

@@ -11,6 +11,7 @@ from lstm_lab.evaluation.predict import PredictionTable
 from lstm_lab.experiment import Accelerator
 from lstm_lab.records import files
 from lstm_lab.sweeps.store.folder import SweepFolder
+from lstm_lab.sweeps.store.leaderboard import why_no_best
 from lstm_lab.sweeps.store.record import known_ensemble, trials_of
 from lstm_lab.sweeps.store.shapes import EnsembleRow
 
@@ -19,7 +20,7 @@ DEFAULT_TOP = 5
 
 def default_top(folder: SweepFolder) -> int:
     """How many configurations predict together where nobody says: 5, or all there are."""
-    return max(1, min(DEFAULT_TOP, sum(row.mean is not None for row in folder.leaderboard())))
+    return max(1, min(DEFAULT_TOP, sum(row.mean is not None and not row.broken for row in folder.leaderboard())))
 
 
 def choose(folder: SweepFolder, top: int, accelerator: Accelerator | None = None) -> EnsembleRow:
@@ -86,9 +87,10 @@ def evaluate(folder: SweepFolder, top: int, accelerator: Accelerator | None = No
 
 def _candidates(folder: SweepFolder, top: int) -> EnsembleRow:
     """An ensemble whose weights are not chosen yet."""
-    ranked = [row for row in folder.leaderboard() if row.mean is not None]
+    every = folder.leaderboard()
+    ranked = [row for row in every if row.mean is not None and not row.broken]
     if not ranked:
-        raise ConfigError(f"{folder.path}: has no best trial yet: no trial has a value")
+        raise ConfigError(f"{folder.path}: has no best trial: {why_no_best(every)}")
     if not 1 <= top <= len(ranked):
         raise ConfigError(f"--top {top}: {folder.path} has {len(ranked)} configurations with a value: choose from 1 "
                           f"to {len(ranked)}")  # fmt: skip

@@ -20,8 +20,8 @@ from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder, results_in_space
 from lstm_lab.sweeps.store.leaderboard import ENDED
 
-LIMITS = ("budget", "patience_trials")
-"""Sections of a sweep that an extension may change besides: what ends the search."""
+LIMITS = ("budget", "patience_trials", "compromise")
+"""Sections of a sweep that an extension may change besides: what ends the search, and what chooses on its front."""
 SEARCH = ("space", "constraints", "searcher", "scheduler", "seed", "max_concurrent_trials")
 """Those that begin a new search."""
 

@@ -14,6 +14,7 @@ from lstm_lab.records.files import Row
 from lstm_lab.records.provenance import git_state, versions
 from lstm_lab.records.run import Run, read_yaml
 from lstm_lab.records.shapes import Shape, fits
+from lstm_lab.sweeps.objectives import Outcome
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
@@ -165,7 +166,8 @@ class SweepFolder:
         return Run(trial_folder(self.path, trial))
 
     def warm_start(self) -> list[Row]:
-        """Results of earlier sweeps for the searcher: `overrides` and `value` each, and `objectives` if several."""
+        """Results of earlier sweeps for the searcher: `overrides` and `value` each, `objectives` if several, and
+        `violations` of constraints on metrics."""
         return [
             {**row, "overrides": legacy.overrides(row["overrides"])}
             for row in read_rows(self.path / files.WARM, WarmRow)
@@ -268,12 +270,17 @@ def results_in_space(
     for name, trials in found:
         ranked = leaderboard(trials, sweep.base.mode, sweep.criteria)
         known = [row for row in ranked if row.mean is not None]
-        every += [
-            {"from": name, "overrides": row.overrides, "value": row.mean,
-             **({"objectives": [*row.objectives.values()]} if row.objectives else {})}
-            for row in known
-        ]  # fmt: skip
+        for row in known:
+            outcome = row.outcome(sweep.criteria)
+            more = {"objectives": outcome.objectives, "violations": outcome.violations}
+            every.append({"from": name, "overrides": row.overrides, "value": row.mean,
+                          **{key: [*values] for key, values in more.items() if values}})  # fmt: skip
     space = sweep.search_space
-    # Without one of the objectives a searcher of several learns nothing from it.
-    rows = [row for row in every if space.contains(row["overrides"]) and None not in row.get("objectives", ())]
+    # Without one of the objectives a searcher of several learns nothing from it, nor without what has a constraint.
+    rows = [row for row in every if space.contains(row["overrides"]) and warm_outcome(row).is_complete]
     return rows, len(every) - len(rows)
+
+
+def warm_outcome(row: Row) -> Outcome:
+    """What a searcher is told of a row of warm.jsonl."""
+    return Outcome(row["value"], tuple(row.get("objectives") or ()), tuple(row.get("violations") or ()))

@@ -55,6 +55,10 @@ class Trial:
         """The monitored metric at its best epoch; a failed trial has none."""
         return None if self.record is None or self.state == "failed" else self.record.value
 
+    def keeps(self, criteria: Criteria) -> bool:
+        """Whether it keeps all constraints on metrics."""
+        return not criteria.limits or (self.record is not None and not criteria.broken(criteria.values(self.record)))
+
     @property
     def epoch(self) -> int | None:
         """The best epoch, counted from 0."""
@@ -91,17 +95,22 @@ class Configuration:
     n: int
     """Trials with a value."""
     objectives: Mapping[str, float | None] = field(default_factory=dict)
-    """Objective -> its mean over the trials that have it; empty where the monitored metric is the only one."""
+    """Objective, or metric with a constraint -> its mean over the trials that have it; empty where the monitored metric
+    is all that is compared."""
     front: int | None = None
     """1 on the Pareto front; a later one where others dominate it or come first for another reason; None where an
-    objective has no value."""
+    objective has no value, or a constraint is broken."""
+    broken: tuple[str, ...] = ()
+    """Constraints on metrics that it does not keep, each beside its value: it is never the best."""
+    violations: tuple[float | None, ...] = ()
+    """Of each constraint on a metric: positive where it is broken, as a share of its bound; None without a value."""
 
     @classmethod
     def of(cls, trials: Sequence[Trial], criteria: Criteria = SINGLE) -> Configuration:
         """The trials of one configuration, summarised."""
         values = [trial.value for trial in trials if trial.value is not None]
         found = [criteria.values(each.record) for each in trials if each.record and each.value is not None]
-        objectives = {each.name: [row[each.name] for row in found] for each in criteria.objectives}
+        objectives = {name: _mean(row[name] for row in found) for name in criteria.names}
         return cls(
             number=trials[0].configuration,
             overrides=trials[0].overrides,
@@ -109,13 +118,14 @@ class Configuration:
             mean=mean(values) if values else None,
             std=stdev(values) if len(values) > 1 else None,
             n=len(values),
-            objectives={name: _mean(measured) for name, measured in objectives.items()},
+            objectives=objectives,
+            broken=criteria.broken(objectives),
+            violations=criteria.violations(objectives),
         )
 
-    @property
-    def outcome(self) -> Outcome:
+    def outcome(self, criteria: Criteria) -> Outcome:
         """What a searcher is told of it."""
-        return Outcome(self.mean, tuple(self.objectives.values()))
+        return Outcome(self.mean, tuple(self.objectives[each.name] for each in criteria.objectives), self.violations)
 
     @property
     def parameters(self) -> int | None:
@@ -145,6 +155,7 @@ class Configuration:
             "parameters": self.parameters,
             "version": self.version,
             **({"objectives": dict(self.objectives), "front": self.front} if self.objectives else {}),
+            **({"broken": list(self.broken)} if self.violations else {}),
             "lineage": {trial.id: list(trial.lineage) for trial in self.trials if trial.lineage},
         }
 
@@ -158,7 +169,8 @@ def leaderboard(trials: Iterable[Trial], mode: str, criteria: Criteria = SINGLE)
     """Configurations, best first: by the mean over seeds and folds of each trial's best epoch.
 
     With several objectives, those on the Pareto front come first, then those that are on it without these, and so on;
-    on each front, by the monitored metric.
+    on each front, by the compromise, and then by the monitored metric. One that breaks a constraint on a metric ranks
+    behind all that keep them, the nearest first.
 
     A configuration that was stopped early with any of its seeds ranks behind all that were trained to completion: it
     was not given the same chance, and its experiment, trained again, would not stop where the scheduler stopped it.
@@ -173,15 +185,20 @@ def leaderboard(trials: Iterable[Trial], mode: str, criteria: Criteria = SINGLE)
 
     sign = -1.0 if mode == "max" else 1.0
 
-    def chance(row: Configuration) -> tuple[bool, bool, int]:
+    def chance(row: Configuration) -> tuple[bool, float, bool, int]:
         """What decides before any value does."""
         incomplete = criteria.losses(row.objectives) is None
-        return row.mean is None, incomplete, sum(trial.state != "finished" for trial in row.trials)
+        excess = criteria.excess(row.objectives)
+        return row.mean is None, excess, incomplete, sum(trial.state != "finished" for trial in row.trials)
 
     ranked = sorted((Configuration.of(rows, criteria) for rows in by_number.values()), key=chance)
+    decides = dict.fromkeys((row.number for row in ranked), 0.0)
     if criteria.objectives:
-        ranked = _with_fronts([list(rows) for _, rows in groupby(ranked, chance)], criteria)
-    return sorted(ranked, key=lambda row: (*chance(row), row.front or 0, sign * (row.mean or 0.0)))
+        kept = [row for row in ranked if not row.broken]
+        fronts = _with_fronts([list(rows) for _, rows in groupby(kept, chance)], criteria)
+        decides |= _compromises(fronts, criteria)
+        ranked = [*fronts, *(row for row in ranked if row.broken)]
+    return sorted(ranked, key=lambda row: (*chance(row), row.front or 0, decides[row.number], sign * (row.mean or 0.0)))
 
 
 def _with_fronts(groups: Sequence[Sequence[Configuration]], criteria: Criteria) -> list[Configuration]:
@@ -199,6 +216,13 @@ def _with_fronts(groups: Sequence[Sequence[Configuration]], criteria: Criteria) 
     return found
 
 
+def _compromises(rows: Sequence[Configuration], criteria: Criteria) -> dict[int, float]:
+    """Number of a configuration -> what decides on its front, less is better."""
+    points = {row.number: point for row in rows if row.front and (point := criteria.losses(row.objectives)) is not None}
+    front = [points[row.number] for row in rows if row.front == 1]
+    return dict(zip(points, criteria.compromises([*points.values()], front), strict=True)) if front else {}
+
+
 def confirmation(trials: Iterable[Trial], configuration: int, seeds: Sequence[int]) -> list[Trial]:
     """Trials that confirm a configuration: one per seed and fold, trained to completion in the search or added
     afterwards."""
@@ -212,11 +236,21 @@ def confirmation(trials: Iterable[Trial], configuration: int, seeds: Sequence[in
 
 def best_trial(ranked: Sequence[Configuration], mode: str) -> Trial | None:
     """The best seed of the best configuration, of several folds the one closest to their mean; None where no trial has
-    a value."""
-    scored = [trial for trial in ranked[0].trials if trial.value is not None] if ranked else []
+    a value, or no configuration keeps the constraints on metrics."""
+    best_row = ranked[0] if ranked and not ranked[0].broken else None
+    scored = [trial for trial in best_row.trials if trial.value is not None] if best_row else []
     if scored and scored[0].fold is not None:
         # Folds differ in difficulty: the best one is the easiest.
-        mean = ranked[0].mean or 0.0
-        return min(scored, key=lambda trial: abs((trial.value or 0.0) - mean))
+        return min(scored, key=lambda trial: abs((trial.value or 0.0) - (ranked[0].mean or 0.0)))
     best = max if mode == "max" else min
     return best(scored, key=lambda trial: trial.value or 0.0) if scored else None
+
+
+def why_no_best(ranked: Sequence[Configuration]) -> str:
+    """Why a sweep has no best trial, in a line without its end; the nearest configuration where none keeps the
+    constraints."""
+    if not ranked or ranked[0].mean is None:
+        return "no trial has a value"
+    nearest = ranked[0]
+    trials = " ".join(trial.id for trial in nearest.trials)
+    return f"no configuration keeps the constraints; the nearest, {trials}, breaks {', '.join(nearest.broken)}"

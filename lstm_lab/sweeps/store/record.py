@@ -25,6 +25,7 @@ from lstm_lab.sweeps.store.leaderboard import (
     best_trial,
     confirmation,
     leaderboard,
+    why_no_best,
 )
 from lstm_lab.sweeps.store.shapes import EnsembleRow, EventRow, SummaryFile, SweepAbout, SweepFile, TrialRow
 from lstm_lab.sweeps.store.spaces import joined_space
@@ -135,7 +136,7 @@ class SweepRecord:
     @property
     def criteria(self) -> Criteria:
         """What configurations are compared by besides the monitored metric."""
-        return Criteria.of(self.spec.get("monitor"))
+        return Criteria.of_record(self.spec)
 
     def count(self, state: str) -> int:
         """Trials in a state."""
@@ -165,7 +166,7 @@ def read_sweep(folder: Path) -> SweepRecord:
     ranked = (
         _ranked(summary, trials)
         if summary
-        else rank(trials, mode, about, spec.get("confirm"), Criteria.of(spec.get("monitor")))
+        else rank(trials, mode, about, spec.get("confirm"), Criteria.of_record(spec))
     )
     best = folder / files.BEST_EXPERIMENT
     return SweepRecord(
@@ -207,7 +208,7 @@ def winner_folder(folder: Path) -> Path:
     """
     winner = read_sweep(folder).winner
     if winner is None:
-        raise ConfigError(f"{folder}: has no best trial yet: no trial has a value")
+        raise ConfigError(f"{folder}: has no best trial: {why_no_best(read_sweep(folder).configurations)}")
     if winner.fold is not None:
         warnings.warn(
             f"{folder}: its best trial {winner.id} was trained on fold {winner.fold} alone; for a model of the whole "
@@ -270,8 +271,9 @@ def rank(
     first, then = leaderboard(again, mode, criteria), leaderboard(others, mode, criteria)
     last = max((row.front for row in first if row.front), default=0)
     then = [replace(row, front=last + row.front) if row.front else row for row in then]
-    # Sorted by False before True: a configuration whose confirmation failed altogether wins nothing.
-    return sorted([*first, *then], key=lambda row: row.mean is None)
+    # Sorted by False before True: a configuration whose confirmation failed altogether wins nothing, nor does one that
+    # breaks a constraint by it.
+    return sorted([*first, *then], key=lambda row: (row.mean is None, bool(row.broken)))
 
 
 def _metric(spec: Row, summary: Row | None, trials: Sequence[Trial]) -> tuple[str, str]:
@@ -306,6 +308,7 @@ def _ranked(summary: Row, trials: Sequence[Trial]) -> list[Configuration]:
             n=row["n"],
             objectives=row.get("objectives") or {},
             front=row.get("front"),
+            broken=tuple(row.get("broken") or ()),
         )
         for row in summary["configurations"]
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lstm_lab.records import files
+from lstm_lab.sweeps.objectives import SINGLE, Criteria
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, leaderboard
 from lstm_lab.sweeps.store.record import read_rows
@@ -20,17 +21,18 @@ class CheckpointRetention:
     Args:
         top: how many configurations keep their checkpoints.
         mode: min or max: which end of the monitored metric is better.
+        criteria: constraints on metrics, which the best configurations keep.
     """
 
-    def __init__(self, folder: SweepFolder, top: int, mode: str) -> None:
-        self.folder, self.top, self.mode = folder, top, mode
+    def __init__(self, folder: SweepFolder, top: int, mode: str, criteria: Criteria = SINGLE) -> None:
+        self.folder, self.top, self.mode, self.criteria = folder, top, mode, criteria
         self.best: list[Configuration] = []
         self.removed = pruned(folder)
 
     def add(self, trials: Sequence[Trial]) -> None:
         """All trials of a configuration have ended; the worst configuration beyond `top` loses its checkpoints."""
         known = [trial for row in self.best for trial in row.trials]
-        ranked = leaderboard([*known, *trials], self.mode)
+        ranked = leaderboard([*known, *trials], self.mode, self.criteria)
         self.best = ranked[: self.top]
         for row in ranked[self.top :]:
             for trial in row.trials:

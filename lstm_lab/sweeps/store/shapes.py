@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from lstm_lab.records.shapes import Content, Git, Index, LineageRow, Metrics, Mode, Shape, State, Time, TrialId
+from lstm_lab.sweeps.objectives import Compromise, Criteria
 
 
 class TrialRow(Shape):
@@ -94,6 +95,7 @@ class WarmRow(Shape):
     overrides: Content
     value: float
     objectives: list[float] = []
+    violations: list[float] = []
 
 
 class WarmStart(Shape):
@@ -181,10 +183,18 @@ class SweepFile(Shape):
     seeds: list[int] | None = None
     cross_validation: Named | None = None
     monitor: dict[str, Mode] | None = None
+    constraints: list[str] = []
+    compromise: Compromise = "first"
     searcher: Named | None = None
     scheduler: Named | None = None
     resources: Content | None = None
     confirm: ConfirmSection | None = None
+
+    @field_validator("constraints")
+    @classmethod
+    def _are_constraints(cls, texts: list[str]) -> list[str]:
+        Criteria.of(None, texts)
+        return texts
 
 
 class ConfigurationRow(Shape):
@@ -200,9 +210,11 @@ class ConfigurationRow(Shape):
     parameters: int | None = None
     version: int = 0
     objectives: dict[str, float | None] = {}
-    """Objective -> its mean, where there are several."""
+    """Objective, where there are several, or metric with a constraint -> its mean."""
     front: int | None = None
     """1: on the Pareto front."""
+    broken: list[str] = []
+    """Constraints on metrics that it does not keep."""
     lineage: dict[str, list[LineageRow]] = {}
 
 
@@ -248,6 +260,8 @@ class SummaryFile(Shape):
     configurations: list[ConfigurationRow]
     objectives: dict[str, Mode] = {}
     """Objective -> which of its values are better; empty where the metric is the only one."""
+    constraints: list[str] = []
+    """Those on metrics."""
     pareto_front: list[int] = []
     """Numbers of the configurations that no other one dominates."""
     baselines: dict[str, dict[str, Metrics] | None]

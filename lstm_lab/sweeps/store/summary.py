@@ -19,10 +19,11 @@ from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.lineage import History, hyperparameter_history
 from lstm_lab.records.scores import Scores
+from lstm_lab.sweeps.objectives import describe_compromise
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store import ensemble
 from lstm_lab.sweeps.store.folder import SweepFolder
-from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial
+from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial, why_no_best
 from lstm_lab.sweeps.store.record import read_summary
 from lstm_lab.sweeps.store.retention import removed
 from lstm_lab.tracking import Mode
@@ -80,6 +81,8 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
         else:
             _enter(content, evaluate(folder.run(won.id), "validation"))
         write_best(folder, sweep, ranked[0], won)
+    else:  # One of an earlier version of the sweep, whose constraints were others.
+        (folder.path / files.BEST_EXPERIMENT).unlink(missing_ok=True)
     sending.join()
     content["wandb"] = audit(folder, wandb)
     files.write_json(folder.path / files.SUMMARY, content)
@@ -87,14 +90,19 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
 
 
 def objectives(sweep: Sweep, ranked: Sequence[Configuration]) -> Row:
-    """The objectives of a sweep that has several, and the configurations that no other one dominates, by number.
+    """The objectives of a sweep that has several, and the configurations that no other one dominates, by number; its
+    constraints on metrics.
 
     Args:
         ranked: best first.
     """
-    if sweep.monitor is None:
-        return {}
-    return {"objectives": sweep.monitor, "pareto_front": [row.number for row in ranked if row.front == 1]}
+    found: Row = {}
+    if limits := sweep.criteria.limits:
+        found["constraints"] = [limit.text for limit in limits]
+    if sweep.monitor is not None:
+        front = [row.number for row in ranked if row.front == 1]
+        found |= {"objectives": sweep.monitor, "compromise": sweep.compromise, "pareto_front": front}
+    return found
 
 
 def ranking(folder: SweepFolder) -> Row:
@@ -175,7 +183,8 @@ def write_best(folder: SweepFolder, sweep: Sweep, best: Configuration, won: Tria
         source = f"Mean {metric} over {best.n} {sweep.repeat_noun}s: {best.mean!r}{spread}."
         note += "# It has the data set's own training and validation split, which none of these trials had.\n"
     if best.front == 1:
-        note += f"# Of the Pareto front, the best by {metric}: {sweep.criteria.text(best.objectives)}.\n"
+        chosen = describe_compromise(sweep.compromise, metric)
+        note += f"# Of the Pareto front, {chosen}: {sweep.criteria.text(best.objectives)}.\n"
     head = f"# {printable.message(sweep.title)}\n# {source}\n{note}"
     files.write_atomic(folder.path / files.BEST_EXPERIMENT, head + config.to_yaml(experiment.dump()))
 
@@ -211,7 +220,7 @@ def evaluate_best(
     if content is None:
         raise config.ConfigError(f"{folder.path}: is not finished; resume with: lstm-lab resume {folder.path}")
     if content["winner"] is None:
-        raise config.ConfigError(f"{folder.path}: has no best trial: every trial failed")
+        raise config.ConfigError(f"{folder.path}: has no best trial: {why_no_best(folder.leaderboard())}")
     if top is not None:
         ensemble.choose(folder, top, accelerator)  # What cannot be is refused before the test split is opened.
     row, best = content["configurations"][0], content["winner"]["trial"]

@@ -29,6 +29,8 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
     )
     if sweep.monitor is not None:
         yield f"objectives {', '.join(sweep.monitor)}{_measured(sweep)}"
+    if sweep.criteria.limits:
+        yield f"kept       {', '.join(limit.text for limit in sweep.criteria.limits)}: by the best configuration"
     yield f"example    {format_overrides(next(iter(sweep.search_space.corners())))}"
     if sweep.confirm:
         listed = ", ".join(map(str, sweep.confirm.seeds))

@@ -26,6 +26,7 @@ from lstm_lab.config import Fault, Interrupted
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.run_record import Select
+from lstm_lab.sweeps.objectives import SINGLE, Criteria
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Trial
@@ -72,9 +73,10 @@ class EventProgress(SweepProgress):
     """
 
     def __init__(
-        self, metric: str, mode: str, total: int, max_epochs: int, on_event: OnEvent, select: Select = "best"
-    ) -> None:
-        super().__init__(metric, mode, total, max_epochs, Console(file=StringIO(), quiet=True), select)
+        self, metric: str, mode: str, total: int, max_epochs: int, on_event: OnEvent, select: Select = "best",
+        criteria: Criteria = SINGLE,
+    ) -> None:  # fmt: skip
+        super().__init__(metric, mode, total, max_epochs, Console(file=StringIO(), quiet=True), select, criteria)
         self.on_event = on_event
 
     def start_trial(self, trial: str, overrides: Mapping[str, object], repeat: Repeat) -> None:

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from lstm_lab.records.files import Row
 from lstm_lab.records.run_record import Select
+from lstm_lab.sweeps.objectives import SINGLE, Criteria
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.space.search_space import format_value
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
@@ -50,12 +51,15 @@ class SweepProgress:
         max_epochs: of one trial, for the estimate of the time left.
         console: where to show it.
         select: which epoch of a trial counts, where its hyperparameters do not say so.
+        criteria: constraints on metrics, which the best trial keeps as far as is known.
     """
 
     def __init__(
-        self, metric: str, mode: str, total: int, max_epochs: int, console: Console, select: Select = "best"
-    ) -> None:
+        self, metric: str, mode: str, total: int, max_epochs: int, console: Console, select: Select = "best",
+        criteria: Criteria = SINGLE,
+    ) -> None:  # fmt: skip
         self.select: Select = select
+        self.criteria = criteria
         self.metric, self.mode, self.total, self.max_epochs, self.console = metric, mode, total, max_epochs, console
         self.rows: dict[str, TrialProgress] = {}
         self.running: dict[str, TrialProgress] = {}
@@ -64,6 +68,8 @@ class SweepProgress:
         self.epochs = 0
         self.seconds = 0.0
         self.best: tuple[float, str] | None = None
+        self.excluded: set[str] = set()
+        """Trials that break a constraint on a metric, and are not the best."""
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._bar = NotebookBar() if console.is_jupyter and not console.quiet else None
 
@@ -93,6 +99,7 @@ class SweepProgress:
         self.start_trial(trial.id, trial.config, trial.repeat)
         row = self.rows[trial.id]
         row.epochs, row.seconds = trial.epochs, trial.seconds
+        self.judge(trial)
         self._update_best(trial.id, trial.value)
         self._count(trial.id, trial.state)
 
@@ -124,6 +131,14 @@ class SweepProgress:
         )
         self._refresh()
 
+    def judge(self, trial: Trial) -> None:
+        """A trial that has ended is not the best, if it breaks a constraint on a metric."""
+        if trial.keeps(self.criteria):
+            return
+        self.excluded.add(trial.id)
+        if self.best is not None and self.best[1] == trial.id:
+            self._find_best()
+
     def suspend_trial(self, trial: str, state: str) -> None:
         """A trial that ran does not run any more and has not ended."""
         if self.running.pop(trial, None):
@@ -143,6 +158,8 @@ class SweepProgress:
             return
         if row.select == "last" or better(value, row.value, self.mode):
             row.value = value
+            if trial in self.excluded:
+                return
             if better(value, self.best[0] if self.best else None, self.mode):
                 self.best = (value, trial)
             elif self.best is not None and self.best[1] == trial and value != self.best[0]:
@@ -151,7 +168,9 @@ class SweepProgress:
     def _find_best(self) -> None:
         self.best = None
         for trial, row in self.rows.items():
-            if row.value is not None and better(row.value, self.best[0] if self.best else None, self.mode):
+            if trial in self.excluded or row.value is None:
+                continue
+            if better(row.value, self.best[0] if self.best else None, self.mode):
                 self.best = (row.value, trial)
 
     # --- output -------------------------------------------------------------------------------------------------------

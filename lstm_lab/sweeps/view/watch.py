@@ -21,7 +21,13 @@ class FolderProgress:
         self.folder, self.sweep = folder, folder.sweep
         base = self.sweep.base
         self.view = SweepProgress(
-            base.monitor, base.mode, self._total([]), base.trainer.max_epochs, console, base.trainer.select
+            base.monitor,
+            base.mode,
+            self._total([]),
+            base.trainer.max_epochs,
+            console,
+            base.trainer.select,
+            self.sweep.criteria,
         )
         self.ended: set[str] = set()
         """Trials that have ended and were shown."""
@@ -45,6 +51,7 @@ class FolderProgress:
                 self.ended.add(trial.id)
                 if print_ended:
                     self._update(trial)
+                    self.view.judge(trial)
                     self.view.end_trial(trial.id, trial.state, trial.reason)
                 else:
                     self.view.add_ended(trial)
