@@ -221,7 +221,9 @@ def dataset(request, tmp_path, readable):
         (tmp_path / "tables" / f"k{i % 2}" / f"{i}.csv").write_text("a\n" + f"{i}\n" * (1 + i % 5))
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "rows.npz", X=rng.normal(size=(40, 5, 3)), lengths=rng.integers(1, 6, 40), y=np.arange(40) % 2)
+    np.savez(tmp_path / "images.npz", X=rng.integers(0, 9, (40, 4, 3)), y=np.arange(40) % 2)
     required = {
+        "images": {"path": str(tmp_path / "images.npz")},
         "arrays": {"path": str(tmp_path / "rows.npz")},
         "csv": {"path": str(path), "time": "t", "targets": ["a"], "features": ["b"], "window": 9, "horizon": 3},
         "csv_text": {"path": str(tmp_path / "rows.jsonl")},

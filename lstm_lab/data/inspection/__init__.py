@@ -16,7 +16,8 @@ COLUMNS = ("time", "id", "text", "label", "split", "group")
 
 
 def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspection:
-    """Inspect a table (CSV, TSV, Parquet, JSON), arrays (.npz, .npy, .h5), a .ts or .txt file, or a folder of texts.
+    """Inspect a table (CSV, TSV, Parquet, JSON), arrays (.npz, .npy, .h5), images (a folder, .npz, IDX), a .ts or .txt
+    file, or a folder of texts or tables.
 
     Args:
         choices: fields of `data` in the experiment, where the automatic choice is wrong: `targets`, `label`, ...
@@ -43,6 +44,10 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         from lstm_lab.data.inspection.text_streams import inspect_stream
 
         return inspect_stream(path, choices)
+    from lstm_lab.data.inspection.images import has_images, inspect_images
+
+    if choices.get("name", "images") == "images" and has_images(path, folder):
+        return inspect_images(path, choices)
     if folder is not None:
         from lstm_lab.data.inspection.folders import has_tables, inspect_table_folder
 

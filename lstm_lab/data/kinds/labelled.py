@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 import torch
@@ -147,6 +147,8 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     augments = frozenset({"jitter", "scaling", "time_warp"})
     folds_by = frozenset({"samples", "classes"})
 
+    #: What its splits are.
+    split_type: ClassVar[type[LabelledSplit]] = LabelledSplit
     #: Whether missing values are zeros, and a mask of them is joined to the channels.
     masked = False
     #: Fraction of the training sequences. Fixed, so that runs with different seeds are validated on the same samples.
@@ -224,7 +226,7 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
 
     def _split(self, sequences: Sequence[np.ndarray], labels: np.ndarray) -> LabelledSplit:
         scaled = standardized_sequences(sequences, *self._scale, f"data '{self.name}'", self.masked)
-        split = LabelledSplit(scaled, self._indices(labels))
+        split = self.split_type(scaled, self._indices(labels))
         split.num_measured = len(self._scale[0])
         return split
 

@@ -84,6 +84,12 @@ class UserFiles:
     def has_test_split(self) -> bool:
         return self.fractions[1] > 0
 
+    def check_alike(self, file: SequenceFile, main: SequenceFile) -> None:
+        """Raise DataError where the sequences of a split have other steps than those at `path`."""
+        found, wanted = (part.sequences[0].shape[1:] for part in (file, main))
+        if found != wanted:
+            raise DataError(f"{file.path}: has {found[0]} channels, but {main.path} has {wanted[0]}")
+
     def _filled(self, file: SequenceFile) -> SequenceFile:
         return replace(file, sequences=filled(file.sequences, self.missing, str(file.path)))
 
@@ -96,7 +102,7 @@ class UserFiles:
             check_given_splits(self.given, main.splits, self.path)
         files = [main, *(self.reader.read(path, split) for split, path in self.given.items())]
         for file in files[1:]:
-            _check_channels(file, main)
+            self.check_alike(file, main)
         return tuple(map(self._filled, files))
 
     @cached_property
@@ -139,12 +145,6 @@ class UserFiles:
         found = self._filled(file)
         ids = found.ids or range(1, len(found.sequences) + 1)
         return NamedSequences(found.sequences, ids, found.id_column)
-
-
-def _check_channels(file: SequenceFile, main: SequenceFile) -> None:
-    found, wanted = (part.sequences[0].shape[1:] for part in (file, main))
-    if found != wanted:
-        raise DataError(f"{file.path}: has {found[0]} channels, but {main.path} has {wanted[0]}")
 
 
 def groups_of_splits(files: UserFiles) -> Sequence[Hashable]:

@@ -44,16 +44,23 @@ def find_sample_folder(path: str, single: str) -> Path:
     return found
 
 
-def files_of_folder(root: Path) -> list[FolderFile]:
-    """All files with sequences below a folder, sorted; those whose names begin with a point are left out.
+def files_of_folder(
+    root: Path, endings: tuple[str, ...] = SEQUENCE_ENDINGS, mixed: bool = False, what: str = "a sequence"
+) -> list[FolderFile]:
+    """All files with samples below a folder, sorted; those whose names begin with a point are left out.
+
+    Args:
+        endings: of the files that count; of a compressed one the ending before .gz.
+        mixed: whether they may have several of these endings; else those with the most frequent one count.
+        what: a file has, for the message.
 
     Raises:
-        DataError: it has none, or folders for splits but none for train.
+        DataError: it has none.
     """
     found = []
     for path in sorted(root.rglob("*"), key=lambda path: [_natural(part) for part in path.relative_to(root).parts]):
         parts = path.relative_to(root).parts
-        if any(part.startswith(".") for part in parts) or ending_of(path) not in SEQUENCE_ENDINGS or path.is_dir():
+        if any(part.startswith(".") for part in parts) or ending_of(path) not in endings or path.is_dir():
             continue
         split = SPLIT_ALIASES.get(parts[0].lower(), "") if len(parts) > 1 else ""
         inside = parts[1:-1] if split else parts[:-1]
@@ -62,9 +69,10 @@ def files_of_folder(root: Path) -> list[FolderFile]:
         found.append(FolderFile(path, name[:ending], "/".join(inside), split))
     # A readme beside the tables is none of them.
     counts = Counter(ending_of(file.path) for file in found)
-    found = [file for file in found if ending_of(file.path) == max(counts, key=lambda name: (counts[name], name))]
+    if not mixed:
+        found = [file for file in found if ending_of(file.path) == max(counts, key=lambda name: (counts[name], name))]
     if not found:
-        raise DataError(f"{root}: has no file with a sequence ({', '.join(SEQUENCE_ENDINGS)}): put one there for each")
+        raise DataError(f"{root}: has no file with {what} ({', '.join(endings)}): put one there for each")
     return found
 
 
