@@ -89,6 +89,16 @@ def with_autograd(trains: Callable[[Any, Turn], None]) -> Callable[[Any, Turn], 
     return run
 
 
+def with_torch_step(trains: Callable[[Any, Turn], None]) -> Callable[[Any, Turn], None]:
+    """This library where torch clips gradients and takes the steps of Adam."""
+
+    def run(shape: Any, turn: Turn) -> None:
+        importlib.import_module("lstm_lab.kernels.optimizer_step").MAX_TENSORS = 0  # type: ignore[attr-defined]
+        trains(shape, turn)
+
+    return run
+
+
 def bare(shape: Shape, turn: Turn, fused: bool = False) -> None:
     """A loop of one page over torch, or over this library's kernel."""
     import torch

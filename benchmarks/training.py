@@ -32,7 +32,7 @@ from typing import Any, NamedTuple
 import contestants as trained_by
 from contestants import Shape, Turn
 
-LAB, LAB_AUTOGRAD = "lstm_lab", "lstm_lab, with autograd"
+LAB, LAB_AUTOGRAD, LAB_TORCH_STEP = "lstm_lab", "lstm_lab, with autograd", "lstm_lab, torch's clipping and Adam"
 
 
 class Question(NamedTuple):
@@ -52,6 +52,7 @@ class Question(NamedTuple):
 FORECASTERS: dict[str, tuple[Callable[[Any, Turn], None], str]] = {
     LAB: (trained_by.lab, "lstm_lab"),
     LAB_AUTOGRAD: (trained_by.with_autograd(trained_by.lab), "lstm_lab"),
+    LAB_TORCH_STEP: (trained_by.with_torch_step(trained_by.lab), "lstm_lab"),
     "bare loop, kernel of lstm_lab": (trained_by.bare_fused, "lstm_lab"),
     "bare loop, torch nn.LSTM": (trained_by.bare, "torch"),
     "Lightning": (trained_by.lightning, "pytorch_lightning"),

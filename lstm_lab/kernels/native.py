@@ -65,6 +65,10 @@ class Engine:
         self.step_stack = by_dtype("step_stack", None, pointer, integer, pointer)
         self.run_tape = by_dtype("run_tape", integer, pointer)
         self.activations = by_dtype("activations", None, pointer, integer, pointer, pointer)
+        self.has_optimizer_step = bool(library[f"has_optimizer_step_{isa}"]())
+        self.clip_norm, self.adam = library[f"clip_norm_{isa}"], library[f"adam_{isa}"]
+        self.clip_norm.restype, self.clip_norm.argtypes = ctypes.c_float, [pointer, ctypes.c_double, pointer]
+        self.adam.restype, self.adam.argtypes = None, [pointer]
         self.draw, self.philox = library[f"draw_{isa}"], library[f"philox_{isa}"]
         self.draw.restype, self.philox.restype = None, None
         self.draw.argtypes = [pointer]

@@ -49,7 +49,8 @@ class EngineSteps:
 
     Args:
         model: without an `obstacle`. Weights that change afterwards are packed again by the next step where torch
-            counts the change (`optimizer.step`, `load_state_dict`), else by `reset` (`parameter.data.copy_`).
+            counts the change, as of `load_state_dict`; else, as with its fused optimizers or `parameter.data`, by
+            `reset`.
     """
 
     def __init__(self, model: SequenceModel) -> None:

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from lstm_lab.kernels import optimizer_step
+
 
 class Clipping(ABC):
     """Gradients, whole and unscaled, are changed in place before the optimizer's step."""
@@ -38,17 +40,23 @@ class ClipByNorm(Clipping):
 
     def clip(self, parameters: Sequence[nn.Parameter]) -> Tensor:
         gradients = [p.grad for p in parameters if p.grad is not None]
-        if not gradients:
-            return torch.zeros(())
-        try:
-            norms, scale = torch._foreach_norm, torch._foreach_mul_
-        except AttributeError:  # They are torch's own, and what it calls in these functions.
-            return torch.nn.utils.clip_grad_norm_(parameters, self.limit, foreach=False)
-        # As `torch.nn.utils.clip_grad_norm_`, whose checks cost more than this does for a small model.
-        norm: Tensor = torch.linalg.vector_norm(torch.stack(norms(gradients)))
-        if self.limit < float("inf"):
-            scale(gradients, (norm + 1e-6).reciprocal_().mul_(self.limit).clamp_(max=1.0))
+        return optimizer_step.clip_norm(gradients, self.limit, _clip_norm) if gradients else torch.zeros(())
+
+
+def _clip_norm(gradients: list[Tensor], limit: float) -> Tensor:
+    """As `torch.nn.utils.clip_grad_norm_`, whose checks cost more than this does for a small model."""
+    try:
+        norms, scale = torch._foreach_norm, torch._foreach_mul_
+    except AttributeError:  # They are torch's own, and what it calls in these functions.
+        norm: Tensor = torch.nn.utils.get_total_norm(gradients, foreach=False)
+        if limit < math.inf:
+            for gradient in gradients:
+                gradient.mul_((limit / (norm + 1e-6)).clamp(max=1.0))
         return norm
+    norm = torch.linalg.vector_norm(torch.stack(norms(gradients)))
+    if limit < math.inf:
+        scale(gradients, (norm + 1e-6).reciprocal_().mul_(limit).clamp_(max=1.0))
+    return norm
 
 
 class ClipByValue(Clipping):

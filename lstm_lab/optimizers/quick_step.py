@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lstm_lab.kernels.optimizer_step import AdamOptions, AdamState, AdamStep
 from lstm_lab.records.files import Row
 
 
@@ -23,35 +24,44 @@ def quick_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
     return _AdamStep(optimizer)
 
 
+def fused_adam(gradients: list[Tensor], state: AdamState, options: AdamOptions) -> None:
+    """A step by the operators that torch's optimizer calls."""
+    torch._foreach_add_(state.steps, 1)
+    operator = torch._fused_adamw_ if options.decoupled else torch._fused_adam_
+    operator(
+        state.parameters, gradients, state.means, state.squares, [], state.steps,
+        lr=options.lr, beta1=options.beta1, beta2=options.beta2, weight_decay=options.weight_decay, eps=options.eps,
+        amsgrad=False, maximize=False, grad_scale=None, found_inf=None,
+    )  # fmt: skip
+
+
 class _AdamStep:
-    """Calls the operators that torch's optimizer calls; where there are none, or a gradient is missing, itself."""
+    """The engine's step, or the operators that torch's optimizer calls; where a gradient is missing, the optimizer."""
 
     def __init__(self, optimizer: torch.optim.Optimizer) -> None:
         self.optimizer = optimizer
-        self.state: list[tuple[list[Tensor], list[Tensor], list[Tensor]]] = []
-        """Of each group: both running means and the number of steps, of each parameter."""
+        self.steps: list[AdamStep] = []
+        """Of each group, over the optimizer's own state."""
 
     def __call__(self) -> None:
         groups = self.optimizer.param_groups
         gradients = [[p.grad for p in group["params"]] for group in groups]
         known = self._is_current() and all(gradient is not None for group in gradients for gradient in group)
         try:
-            operators = torch._fused_adam_, torch._fused_adamw_
-        except AttributeError:
+            _ = torch._fused_adam_, torch._fused_adamw_
+        except AttributeError:  # They are torch's own.
             known = False
         if not known:
             self.optimizer.step()
             self._find_state()
             return
         with torch.no_grad():
-            for group, grads, (means, squares, steps) in zip(groups, gradients, self.state, strict=True):
-                torch._foreach_add_(steps, 1)
+            for group, grads, step in zip(groups, gradients, self.steps, strict=True):
                 beta1, beta2 = group["betas"]
-                operators[group["decoupled_weight_decay"]](
-                    group["params"], grads, means, squares, [], steps,
-                    lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=group["weight_decay"], eps=group["eps"],
-                    amsgrad=False, maximize=False, grad_scale=None, found_inf=None,
-                )  # fmt: skip
+                options = AdamOptions(
+                    group["lr"], beta1, beta2, group["weight_decay"], group["eps"], group["decoupled_weight_decay"]
+                )
+                step(grads, options)
 
     def _find_state(self) -> None:
         """Torch makes the state of a parameter in its first step."""
@@ -62,14 +72,17 @@ class _AdamStep:
         def parts(group: Row, name: str) -> list[Tensor]:
             return [state[p][name] for p in group["params"]]
 
-        self.state = [
-            (parts(group, "exp_avg"), parts(group, "exp_avg_sq"), parts(group, "step"))
+        self.steps = [
+            AdamStep(
+                AdamState(group["params"], parts(group, "exp_avg"), parts(group, "exp_avg_sq"), parts(group, "step")),
+                fused_adam,
+            )
             for group in self.optimizer.param_groups
         ]
 
     def _is_current(self) -> bool:
         """Whether the state is the optimizer's, which may have loaded another one."""
-        if not self.state:
+        if not self.steps:
             return False
         first = self.optimizer.param_groups[0]["params"][0]
-        return self.optimizer.state[first].get("exp_avg") is self.state[0][0][0]
+        return self.optimizer.state[first].get("exp_avg") is self.steps[0].state.means[0]

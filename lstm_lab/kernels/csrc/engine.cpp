@@ -3,6 +3,7 @@
 // Compiled once per instruction set (ISA and VB, the vector's bytes, come from the build); the caller chooses one at run time.
 #include "layer_backward.h"
 #include "layer_forward.h"
+#include "optimizer_step.h"
 #include "philox.h"
 #include "stack_step.h"
 #include "tape.h"
@@ -30,6 +31,9 @@ EXPORT i64 NAME(pack_layer_f32)(const LayerCall *j) { return pack_layer<float>(*
 EXPORT i64 NAME(pack_layer_f64)(const LayerCall *j) { return pack_layer<double>(*j); }
 EXPORT void NAME(step_stack_f32)(const LayerCall *layers, i64 n, const float *x) { step_stack<float>(layers, n, x); }
 EXPORT void NAME(step_stack_f64)(const LayerCall *layers, i64 n, const double *x) { step_stack<double>(layers, n, x); }
+EXPORT i64 NAME(has_optimizer_step)(void) { return HAS_OPTIMIZER_STEP; }
+EXPORT float NAME(clip_norm)(const OptimizerCall *p, double limit, float *norms) { return clip_norm(*p, limit, norms); }
+EXPORT void NAME(adam)(const OptimizerCall *p) { adam(*p); }
 EXPORT i64 NAME(threads)(const LayerCall *j) { return threads_for(*j); }
 EXPORT void NAME(activations_f32)(const float *x, i64 n, float *s, float *t) { activations(x, n, s, t); }
 EXPORT void NAME(activations_f64)(const double *x, i64 n, double *s, double *t) { activations(x, n, s, t); }
