@@ -26,6 +26,10 @@ MODELS = {
         "pooling": "max", "bidirectional": True, "num_layers": 2, "dropout": {"between": 0.3},
     },
     "last of both directions": {"cell": "rnn", "bidirectional": True},
+    "peepholes, two layers": {"cell": "peephole", "num_layers": 2, "bidirectional": True},
+    "no peepholes": {"cell": {"name": "odyssey", "variant": "np"}},
+    "no tanh": {"cell": {"name": "odyssey", "variant": "niaf"}, "pooling": "mean"},
+    "one bias": {"cell": "lstm_1997"},
 }  # fmt: skip
 
 
@@ -128,6 +132,7 @@ def test_a_cell_with_a_forward_pass_of_its_own_needs_autograd():
     ("model", "expected"),
     [
         ({"cell": "mgu"}, "cell 'mgu' is not computed by one layer"),
+        ({"cell": "norm_lstm"}, "cell 'norm_lstm' computes the weights of its layer from its parameters"),
         ({"dilation": 2, "num_layers": 2}, "dilation"),
         ({"pooling": "additive"}, "pooling 'additive'"),
     ],

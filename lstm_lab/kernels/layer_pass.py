@@ -30,6 +30,11 @@ class EngineLayer(NamedTuple):
         """W, U and both biases."""
         return self.W, self.U, self.b_ih, self.b_hh
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that it has."""
+        return [tensor for tensor in (*self.weights, self.extra) if tensor is not None]
+
 
 class LayerPass:
     """Computes what `native_layers.sequence` does, and its gradients, with memory that it keeps from call to call.
@@ -37,8 +42,7 @@ class LayerPass:
     A forward pass overwrites what the one before it returned; each is followed by one backward pass at most.
 
     Args:
-        layer: without `extra`; with both biases; `backward` writes the gradients of its weights into their `.grad`,
-            which must be there.
+        layer: `backward` writes the gradients of its tensors into their `.grad`, which must be there.
         reverse: read each sample from its last step to its first.
     """
 
@@ -53,8 +57,11 @@ class LayerPass:
             self.engine, self.layer.family, self.layer.flags, self.reverse, self.layer.num_gates,
             torch.get_num_threads(), lengths, None,
         )  # fmt: skip
-        inputs = Inputs(x, None, None, *layer.weights, None)
+        inputs = Inputs(x, None, None, *layer.weights, layer.extra)
         (self.outputs, self.h, self.c), self.saved, self.call = prepare(options, inputs, training=True)
+        if layer.extra is not None:  # Each thread adds up its own.
+            self.d_extra = x.new_empty(self.engine.threads(self.call), *layer.extra.shape)
+            self.call.d_extra = self.d_extra.data_ptr()
         self.options, self.shape = options, x.shape
         self.bind()
 
@@ -64,10 +71,12 @@ class LayerPass:
             call, weights = self.call, self.layer.weights
             call.W, call.U, call.b_ih, call.b_hh = map(pointer, weights)
             call.dW, call.dU, call.db_ih, call.db_hh = (None if w is None else pointer(w.grad) for w in weights)
+            call.extra = pointer(self.layer.extra)
 
     options: Options
     saved: Saved
     call: LayerCall
+    d_extra: Tensor
     outputs: Tensor
     h: Tensor
     c: Tensor
@@ -117,4 +126,6 @@ class LayerPass:
         if d_outputs is not None:
             call.dout_stride_b, call.dout_stride_t = d_outputs.stride(0), d_outputs.stride(1)
         run(self.engine.backward[self.x.dtype], call, self.options, self.saved)
+        if self.layer.extra is not None and self.layer.extra.grad is not None:
+            torch.sum(self.d_extra, 0, out=self.layer.extra.grad)
         return dx

@@ -47,8 +47,10 @@ def _parts_without_backward(model: SequenceModel) -> str | None:
         return "dilation, skips and a learned initial state have no backward pass of their own"
     for cell in (cell for layer in range(len(encoder.layers)) for cell in encoder.cells(layer)):
         layer = cell.engine_layer()
-        if layer is None or layer.extra is not None or not all(isinstance(w, nn.Parameter) for w in layer.weights):
+        if layer is None:
             return f"cell '{cell.name}' is not computed by one layer of the engine"
+        if not all(isinstance(tensor, nn.Parameter) for tensor in layer.tensors):
+            return f"cell '{cell.name}' computes the weights of its layer from its parameters"
     if any(recurrence.noise.kinds or recurrence.weight_drop for recurrence in recurrences(model)):
         return "there is noise in the recurrence"
     if any(recurrence.segments != Segments() for recurrence in recurrences(model)):
@@ -96,9 +98,8 @@ class DirectModel:
     def begin_block(self) -> None:
         """Before batches between which nobody else gives parameters or gradients another place in memory."""
         for layer in (layer for directions in self.layers for layer in directions):
-            for weight in layer.layer.weights:
-                if weight is not None:
-                    gradient_of(weight)
+            for tensor in layer.layer.tensors:
+                gradient_of(tensor)
             layer.bind()
         self.weight_gradient, self.bias_gradient = gradient_of(self.weight), gradient_of(self.bias)
 
