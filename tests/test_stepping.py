@@ -148,6 +148,16 @@ def test_models_that_do_more_than_their_cells_go_through_modules():
     model.head.register_forward_hook(lambda *_: None)
     assert "has hooks" in str(stepping.obstacle(model))
     assert "in training" in str(stepping.obstacle(model_of().train()))
+    model = model_of(dropout={"input": 0.5})
+    model.encoder.sites[0].train()  # Monte-Carlo dropout.
+    assert "its dropout, is in training" in str(stepping.obstacle(model))
+
+    class Own(SequenceModel):
+        pass
+
+    model = model_of()
+    model.__class__ = Own
+    assert "a forward pass of its own" in str(stepping.obstacle(model))
     assert "of this type" in str(stepping.obstacle(model_of().to(torch.bfloat16)))
 
 

@@ -23,8 +23,10 @@ from lstm_lab.models.state import EncoderState, restore_state, state_tensors
 def obstacle(model: SequenceModel) -> str | None:
     """Why one call of the engine cannot compute a step of the cells in evaluation; None where it can."""
     encoder = model.encoder
-    if model.training:
-        return "the model is in training"
+    if type(model) is not SequenceModel:
+        return f"model '{model.name}' has a forward pass of its own"
+    if any(module.training for module in model.modules()):
+        return "the model, or its dropout, is in training"
     if encoder.bidirectional:
         return "the model reads backward too"
     if not encoder.plain:
