@@ -13,6 +13,7 @@ import torch
 from hung import HUNG
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.io import wavfile
 
 from lstm_lab.data import Batch, Dataset, SequenceDataModule
 from lstm_lab.data.base import Split
@@ -221,9 +222,14 @@ def dataset(request, tmp_path, readable):
         (tmp_path / "tables" / f"k{i % 2}" / f"{i}.csv").write_text("a\n" + f"{i}\n" * (1 + i % 5))
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "rows.npz", X=rng.normal(size=(40, 5, 3)), lengths=rng.integers(1, 6, 40), y=np.arange(40) % 2)
+    (tmp_path / "sounds").mkdir()
+    for i in range(20):
+        wavfile.write(tmp_path / "sounds" / f"{i}.wav", 8000, rng.normal(size=1600 + 80 * i).astype(np.float32))
+    (tmp_path / "said.csv").write_text("file,text\n" + "".join(f"{i},{'ab'[i % 2] * (1 + i % 5)}\n" for i in range(20)))
     np.savez(tmp_path / "images.npz", X=rng.integers(0, 9, (40, 4, 3)), y=np.arange(40) % 2)
     required = {
         "images": {"path": str(tmp_path / "images.npz")},
+        "recordings": {"path": str(tmp_path / "sounds"), "texts": str(tmp_path / "said.csv")},
         "arrays": {"path": str(tmp_path / "rows.npz")},
         "csv": {"path": str(path), "time": "t", "targets": ["a"], "features": ["b"], "window": 9, "horizon": 3},
         "csv_text": {"path": str(tmp_path / "rows.jsonl")},

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 
 
+def fsdd_table() -> pd.DataFrame:
+    """All recordings: digit, speaker, index, and mfcc13, 13 coefficients of each frame."""
+    import pandas as pd
+
+    origin = "github.com/Jakobovski/free-spoken-digit-dataset (digit, speaker, index, mfcc13: c0..c12 of each frame)"
+    return pd.read_parquet(locate("fsdd/fsdd_mfcc13.parquet", origin))
+
+
 class FSDD(LabelledSequences, name="fsdd"):
     """Free Spoken Digit Dataset (Jackson et al. 2018, CC BY-SA 4.0): the digit in 3,000 recordings by 6 speakers.
 
@@ -35,12 +43,7 @@ class FSDD(LabelledSequences, name="fsdd"):
     @cached_property
     def _table(self) -> pd.DataFrame:
         """All recordings, with `split`: 0 training, 1 validation, 2 test."""
-        import pandas as pd
-
-        origin = (
-            "github.com/Jakobovski/free-spoken-digit-dataset (digit, speaker, index, mfcc13: c0..c12 of each frame)"
-        )
-        table = pd.read_parquet(locate("fsdd/fsdd_mfcc13.parquet", origin))
+        table = fsdd_table()
         if self.test_speaker is None:
             split = 2 - np.minimum(table["index"].to_numpy() // 5, 2)
         else:

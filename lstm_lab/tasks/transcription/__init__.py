@@ -1,0 +1,1 @@
+"""What the task `transcribe` is made of: decoding of alignments, error rates, and baselines."""
