@@ -17,6 +17,7 @@ from lstm_lab.data.kinds.series import Series
 from lstm_lab.data.kinds.split_series import SeriesDataset
 from lstm_lab.data.kinds.text import MultiLabelTextDataset, MultiLabelTextInfo
 from lstm_lab.data.kinds.text_split import MultiLabelTextSplit
+from lstm_lab.data.kinds.transcripts import TranscriptInfo, Transcripts, TranscriptSplit
 from lstm_lab.records.scores import skill
 from lstm_lab.tasks import Task
 from lstm_lab.tasks.base import better, score
@@ -171,7 +172,11 @@ def tiny(task):
         return several_labels()
     if issubclass(LabelledSequences, task.accepts):
         return LabelledInfo(3, CLASSES), labelled([0, 1, 2, 3, 3, 2, 1, 0])
-    generated = ("parity", "embedded_reber", "adding", "written_dates")
+    if issubclass(Transcripts, task.accepts):
+        sequences = [np.random.default_rng(n).normal(size=(5, 2)).astype(np.float32) for n in range(8)]
+        targets = [np.array([1, 2, 1][: 1 + n % 3]) for n in range(8)]
+        return TranscriptInfo(2, ("<blank>", "a", "b"), ""), TranscriptSplit(sequences, targets)
+    generated = ("parity", "embedded_reber", "adding", "written_dates", "formal_language")
     name = next(name for name in generated if issubclass(Dataset.members[name], task.accepts))
     data = Dataset.members[name].Config(train_size=8, eval_size=8).build()
     # Tags of spans: with these a tag task has all of its metrics.
@@ -205,7 +210,9 @@ def test_every_task_fulfils_the_contract(name):
     loss = task.loss(output, batch)
     assert loss.shape == ()
     slopes = torch.autograd.grad(loss, output)[0]
-    assert int((slopes != 0).any(-1).sum()) == int(task.num_targets(batch))
+    # Every step takes part in the alignments of a text.
+    aligned = issubclass(Transcripts, task.accepts)
+    assert int((slopes != 0).any(-1).sum()) == int(batch.lengths.sum() if aligned else task.num_targets(batch))
     assert len(task.predictions(output.detach())) == 8
     metrics = task.metrics()
     first = score(metrics, output, batch)
