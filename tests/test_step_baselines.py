@@ -10,12 +10,14 @@ import pytest
 import torch
 from test_step_tasks import CLASSES, all_of, build_task, draw
 
+from lstm_lab.data import Dataset
 from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.sequence_regression import RegressionInfo, RegressionSplit
 from lstm_lab.data.kinds.tagged import TaggedSplit
 from lstm_lab.tasks.base import score
 from lstm_lab.tasks.regress import Regress
-from lstm_lab.tasks.tag import REACH, Tag, neighbours
+from lstm_lab.tasks.tag import Tag
+from lstm_lab.tasks.tag_metrics import REACH, neighbours
 
 
 def test_tag_baselines_by_hand():
@@ -163,3 +165,11 @@ def test_the_linear_regression_fits_linear_targets():
 
     found = Regress(RegressionInfo(2, ("d",)), monitor="mse").baselines(part(60), part(20))
     assert found["linear regression"]["mse"] < 1e-8 < found["training mean"]["mse"]
+
+
+def test_baselines_of_two_classes_have_both_where_the_model_has_one_logit():
+    data = Dataset.members["parity"].Config(train_size=20, eval_size=10, length=8).build()
+    task = Tag(data.info, "accuracy", loss="binary_cross_entropy")
+    assert task.output_size == 1
+    scores = task.baselines(data.train, data.validation)
+    assert all(0 <= each["accuracy"] <= 1 for each in scores.values())
