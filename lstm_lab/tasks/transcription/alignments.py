@@ -13,6 +13,8 @@ import numpy as np
 from torch import Tensor
 
 BLANK = 0
+NEGLIGIBLE = math.log(1e-6)
+"""Log-probability of a symbol below which a search leaves it out at a step; a trained model is sure of most steps."""
 
 
 def collapsed(alignment: list[int]) -> list[int]:
@@ -33,7 +35,8 @@ def best_path(logits: Tensor, lengths: Tensor) -> list[list[int]]:
 def prefix_beam(log_probabilities: np.ndarray, beams: int) -> list[int]:
     """The most probable text (Hannun et al. 2014): the alignments of each beginning are summed up, step by step.
 
-    It is exact where `beams` is at least the number of beginnings that are possible.
+    It is exact where `beams` is at least the number of beginnings that are possible, but for symbols less probable than
+    1e-6 at a step.
 
     Args:
         log_probabilities: (T, K) of the blank, number 0, and the symbols.
@@ -43,12 +46,13 @@ def prefix_beam(log_probabilities: np.ndarray, beams: int) -> list[int]:
     kept: dict[tuple[int, ...], tuple[float, float]] = {(): (0.0, -math.inf)}
     for step in log_probabilities.tolist():
         found: dict[tuple[int, ...], tuple[float, float]] = {}
+        likely = [k for k in range(1, len(step)) if step[k] > NEGLIGIBLE]
         for text, (blank, symbol) in kept.items():
             either = _sum(blank, symbol)
             _add(found, text, either + step[BLANK], -math.inf)
             if text:
                 _add(found, text, -math.inf, symbol + step[text[-1]])  # The last symbol goes on.
-            for k in range(1, len(step)):
+            for k in likely:
                 before = blank if text and text[-1] == k else either  # Between two equal ones there is a blank.
                 _add(found, (*text, k), -math.inf, before + step[k])
         best = sorted(found.items(), key=lambda item: -_sum(*item[1]))[:beams]
