@@ -37,24 +37,24 @@ Step = Callable[[np.ndarray], object]
 """Reads one step (I,) float32."""
 
 
-def engine(layer: nn.LSTM) -> StackStep:
+def engine(layer: nn.LSTM, int8: bool = False) -> StackStep:
     """The layers of an nn.LSTM."""
 
     def layers() -> list[EngineLayer]:
         return [EngineLayer(Family.LSTM, 4, W, U, b, b_h) for W, U, b, b_h in layer.all_weights]
 
-    return StackStep(layers, layer.parameters())
+    return StackStep(layers, layer.parameters(), int8)
 
 
 def c_entry(stack: StackStep, layers: int) -> Step:
     """The C function with ctypes, through no method of ours; with no layers it returns at once."""
-    function, calls = stack.entry_point
+    function, calls, more = stack.entry_point
     buffer = np.zeros(I, np.float32)
     address = buffer.ctypes.data
 
     def step(x: np.ndarray) -> None:
         buffer[:] = x  # Whose address takes longer to look up than this.
-        function(calls, layers, address)
+        function(calls, layers, address, *more)
 
     return step
 
@@ -195,6 +195,7 @@ def main() -> int:
     layer = nn.LSTM(I, H, LAYERS, batch_first=True).eval()
     xs = [*np.random.default_rng(0).normal(size=(500, I)).astype(np.float32)]
     stacks, empty = [engine(layer) for _ in range(3)], "nothing: an empty call of the C entry point"
+    rounded = engine(layer, int8=True)  # Each is kept: its memory is what the C function reads.
     peers = {
         "`nn.LSTM`": torch_layer(layer),
         "`nn.LSTMCell`, one for each layer": torch_cells(layer),
@@ -210,6 +211,7 @@ def main() -> int:
         check(layer, {"StackStep": through_python, **peers}, xs)
         contestants: dict[str, Step] = {
             "the C entry point, called with ctypes": c_entry(stacks[0], LAYERS),
+            "the same with `int8`: weights of 8 bits": c_entry(rounded, LAYERS),
             empty: c_entry(stacks[2], 0),
             "`StackStep.step`": through_python,
             "`run.stream().step`, with scaling, head and probabilities": stream,
@@ -221,7 +223,7 @@ def main() -> int:
         "",
         f"`{shlex.join(['python', 'benchmarks/streaming.py', *sys.argv[1:]])}`, {time.strftime('%Y-%m-%d')}, "
         f"{platform.machine()}, {kernels.status().engine}, torch {torch.__version__}, onnxruntime "
-        f"{onnxruntime.__version__}, one thread, float32.",
+        f"{onnxruntime.__version__}, one thread, float32 but for int8.",
         "",
         f"{LAYERS} LSTM layers of {H} units, {I} values in a step, {chosen.rounds} interleaved rounds of {len(xs)}",
         f"steps for each, after {WARM} more.",

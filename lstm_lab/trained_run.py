@@ -183,8 +183,11 @@ class TrainedRun(Run):
 
         return export(self, to, out, length)
 
-    def stream(self) -> Stream:
+    def stream(self, int8: bool = False) -> Stream:
         """The best epoch, to be asked step by step with its state carried, on the CPU.
+
+        Args:
+            int8: with weights of 8 bits in the cells; answers are near those in full precision.
 
         Returns:
             An object with `step(x)`, which answers as for the whole sequence so far; `state()` and `restore(state)`,
@@ -192,12 +195,12 @@ class TrainedRun(Run):
 
         Raises:
             ConfigError: the model has no answer before the end of a sequence: it reads in both directions, or pools
-                otherwise than by the last step.
+                otherwise than by the last step; or `int8` for cells that the engine does not compute in one call.
         """
         from lstm_lab.deploy.stream import Stream
         from lstm_lab.evaluation.predict import load
 
-        return Stream(load(self, "cpu"))
+        return Stream(load(self, "cpu"), int8)
 
     def explain(self, *, sample: int | None = None) -> Explanation:
         """What the network of the best epoch does with samples of the validation split; the page shows it from then on.

@@ -10,6 +10,8 @@ from torch.testing import assert_close
 from lstm_lab.cells import Cell
 from lstm_lab.cells.odyssey import VARIANTS
 from lstm_lab.data.kinds.labelled import LabelledInfo
+from lstm_lab.kernels import EngineLayer, StackStep
+from lstm_lab.kernels.native_layers import Family
 from lstm_lab.models import SequenceModel, stepping
 from lstm_lab.models.recurrence import recurrences
 from lstm_lab.models.state import state_tensors
@@ -166,3 +168,52 @@ def test_a_step_of_another_shape_is_refused():
     for x in (torch.zeros(1, 4), torch.zeros(1, 3, dtype=torch.float64), torch.zeros(1, 6)[:, ::2]):
         with pytest.raises(ValueError, match=r"expected \(3,\) torch.float32"):
             steps.read(x)
+
+
+@pytest.mark.parametrize("cell", [*IN_ENGINE[:6], IN_ENGINE[-2]], ids=lambda cell: "-".join(cell.values()))
+def test_eight_bits_answer_nearly_the_same(cell):
+    model, x = model_of(cell=cell, hidden_size=37), torch.randn(1, T, 3)
+    exact, rounded, again = EngineSteps(model), EngineSteps(model, int8=True), EngineSteps(model, int8=True)
+    with torch.inference_mode():
+        for t in range(T):
+            exact.read(x[:, t])
+            rounded.read(x[:, t])
+            again.read(x[:, t])
+        kept = rounded.state()
+        for h, h_8 in zip(state_tensors(exact.state()), state_tensors(kept), strict=True):
+            assert not torch.equal(h, h_8)
+            assert_close(h_8, h, rtol=0.05, atol=0.03)
+        assert same_state(again.state(), kept)
+        again.load(kept)
+        assert torch.equal(again.read(x[:, 0]), rounded.read(x[:, 0]))
+    assert rounded.stack.packed_bytes < exact.stack.packed_bytes / 2
+
+
+def rounded_rows(W: torch.Tensor) -> torch.Tensor:
+    scale = W.abs().amax(1, keepdim=True) / 127
+    return torch.round(W / scale) * scale
+
+
+def test_eight_bits_are_those_of_the_formula():
+    """Each row of W and U rounded to 255 values, and so x and h in each step; then the LSTM's own equations."""
+    torch.manual_seed(0)
+    layer = nn.LSTM(5, 19)
+    weights = [parameter.detach() for parameter in layer.parameters()]
+    stack = StackStep(lambda: [EngineLayer(Family.LSTM, 4, *weights)], weights, int8=True)
+    W, U, b, b_h = weights
+    h, c = torch.zeros(1, 19), torch.zeros(1, 19)
+    for x in torch.randn(6, 1, 5):
+        z = rounded_rows(x) @ rounded_rows(W).T + b + (rounded_rows(h) if h.any() else h) @ rounded_rows(U).T + b_h
+        i, f, g, o = z.chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        assert_close(stack.step(x[0])[None], h, rtol=1e-4, atol=1e-5)
+        h, c = stack.state()[0]  # A rounding at a tie must not grow.
+
+
+def test_eight_bits_of_what_is_not_finite_or_zero():
+    stack = EngineSteps(model_of(num_layers=1), int8=True).stack
+    assert stack.step(torch.zeros(3)).isfinite().all()
+    assert stack.step(torch.tensor([1.0, float("nan"), 0.0])).isnan().all()
+    with pytest.raises(ValueError, match="int8 is for weights in float32"):
+        EngineSteps(model_of().double(), int8=True)

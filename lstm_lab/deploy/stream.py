@@ -71,18 +71,22 @@ class Stream:
 
     Args:
         loaded: on the CPU.
+        int8: with weights of 8 bits in the cells; answers are near those in full precision.
 
     Raises:
-        ConfigError: the model has no answer before the end of a sequence.
+        ConfigError: the model has no answer before the end of a sequence, or no cells that 8 bits are for.
     """
 
-    def __init__(self, loaded: LoadedRun) -> None:
+    def __init__(self, loaded: LoadedRun, int8: bool = False) -> None:
         self._loaded, self._task = loaded, loaded.learner.task
         # Looked up once: a protocol takes longer to check than a step to compute.
         self._tokens = loaded.info.tokens if isinstance(loaded.info, TokenDataInfo) else None
         self.channels = _channels(loaded)
         """Names of the values of a step; empty where they have none."""
-        self._memory: Memory = _Window(loaded) if isinstance(self._task, Forecast) else _Carried(loaded)
+        self._memory: Memory = _Window(loaded) if isinstance(self._task, Forecast) else _Carried(loaded, int8)
+        if int8 and self._memory.slow_because is not None:
+            raise ConfigError(f"stream: int8 is for cells that one call of the engine computes: "
+                              f"{self._memory.slow_because}")  # fmt: skip
         self.slow_because = self._memory.slow_because
         """Why the cells of a step are computed by the model's modules; None where one call of the engine does."""
         self.steps = 0
@@ -198,7 +202,7 @@ def save_state(path: Path, state: Arrays) -> None:
 class _Carried:
     """The state of a recurrent model."""
 
-    def __init__(self, loaded: LoadedRun) -> None:
+    def __init__(self, loaded: LoadedRun, int8: bool) -> None:
         model, self.task = loaded.learner.model, loaded.learner.task
         if not isinstance(model, SequenceModel):
             raise ConfigError(f"stream: model '{model.name}' carries no state from step to step: use model: sequence")
@@ -209,7 +213,7 @@ class _Carried:
                               "train it with model.pooling=last")  # fmt: skip
         self.one, self.form = torch.ones(1, dtype=torch.int64), model.initial_state(1)
         self.slow_because = stepping.obstacle(model)
-        self.model = stepping.ModuleSteps(model) if self.slow_because else stepping.EngineSteps(model)
+        self.model = stepping.ModuleSteps(model) if self.slow_because else stepping.EngineSteps(model, int8)
         self.before_first = isinstance(self.task, NextStep)
         self.reset()
 

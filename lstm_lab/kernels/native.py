@@ -65,6 +65,12 @@ class Engine:
         self.step_stack = by_dtype("step_stack", None, pointer, integer, pointer)
         self.run_tape = by_dtype("run_tape", integer, pointer)
         self.activations = by_dtype("activations", None, pointer, integer, pointer, pointer)
+        self.pack_layer_int8, self.step_stack_int8 = (
+            library[f"pack_layer_int8_{isa}"],
+            library[f"step_stack_int8_{isa}"],
+        )
+        self.pack_layer_int8.restype, self.pack_layer_int8.argtypes = integer, [call]
+        self.step_stack_int8.restype, self.step_stack_int8.argtypes = None, [pointer, integer, pointer, pointer]
         self.has_optimizer_step = bool(library[f"has_optimizer_step_{isa}"]())
         self.clip_norm, self.adam = library[f"clip_norm_{isa}"], library[f"adam_{isa}"]
         self.clip_norm.restype, self.clip_norm.argtypes = ctypes.c_float, [pointer, ctypes.c_double, pointer]

@@ -38,12 +38,18 @@ class StackStep:
     Args:
         layers: called for the layers, the first of them first: now, and when a parameter has changed.
         parameters: that they are computed from.
+        int8: round weights to 8 bits, each row with a scale of its own, and in each step what they multiply: x and the
+            output of each layer. States and all else stay in float32; answers are near those of the layers.
 
     Raises:
-        ValueError: tensors that `native.supports` does not, or layers of which one does not read the one before.
+        ValueError: tensors that `native.supports` does not, layers of which one does not read the one before, or
+            `int8` for another type than float32.
     """
 
-    def __init__(self, layers: Callable[[], Sequence[EngineLayer]], parameters: Iterable[Tensor]) -> None:
+    def __init__(
+        self, layers: Callable[[], Sequence[EngineLayer]], parameters: Iterable[Tensor], int8: bool = False
+    ) -> None:
+        self.int8 = int8
         self._layers, self._parameters, self._engine = layers, list(parameters), require_engine()
         self._versions: list[int] = []
         self._shapes: list[tuple[int, int]] = []
@@ -74,7 +80,9 @@ class StackStep:
         self._size, dtype, width = first.shape[1], first.dtype, first.shape[1]
         self.outputs = first.new_zeros(layers[-1].U.shape[1])
         """(H,) of the last layer after the last step, which the next one overwrites."""
-        self._pack_layer, self._function = self._engine.pack_layer[dtype], self._engine.step_stack[dtype]
+        if self.int8 and dtype is not torch.float32:
+            raise ValueError(f"int8 is for weights in float32, not {dtype}")
+        self._scratch = first.new_empty(max(self._scratch_bytes(layer) for layer in layers), dtype=torch.uint8)
         for layer in layers:
             (I, H), size = (layer.W.shape[1], layer.U.shape[1]), first.element_size()  # noqa: E741
             if width != I or layer.W.dtype is not dtype:
@@ -96,9 +104,10 @@ class StackStep:
         """Pack the weights of a layer -> the tensors that its call reads from now on."""
         call.W, call.U, call.b_ih, call.b_hh = map(pointer, layer.weights)
         call.extra, call.panels = pointer(layer.extra), None
-        panels = layer.W.new_empty(self._pack_layer(call))
+        pack = self._engine.pack_layer_int8 if self.int8 else self._engine.pack_layer[layer.W.dtype]
+        panels = layer.W.new_empty(pack(call), dtype=torch.int8 if self.int8 else None)
         call.panels = panels.data_ptr()
-        self._pack_layer(call)
+        pack(call)
         call.W = call.U = call.b_ih = call.b_hh = None
         return panels, layer.extra
 
@@ -118,13 +127,32 @@ class StackStep:
             raise ValueError(f"x: expected ({self._size},) {self.outputs.dtype}, got {tuple(x.shape)} {x.dtype}")
         if [parameter._version for parameter in self._parameters] != self._versions:
             self.pack()
-        self._function(self._calls, len(self._calls), x.data_ptr())
+        if self.int8:
+            self._engine.step_stack_int8(self._calls, len(self._calls), x.data_ptr(), self._scratch.data_ptr())
+        else:
+            self._engine.step_stack[x.dtype](self._calls, len(self._calls), x.data_ptr())
         return self.outputs
 
     @property
-    def entry_point(self) -> tuple[Callable[[object, int, int], None], object]:
-        """The C function, and its first argument; the others are the number of layers and the address of x (I,)."""
-        return self._function, self._calls
+    def entry_point(self) -> tuple[Callable[..., None], object, tuple[int, ...]]:
+        """The C function, its first argument, and its last; between are the number of layers and the address of x.
+
+        Only as long as this object lives, whose memory they read.
+        """
+        if self.int8:
+            return self._engine.step_stack_int8, self._calls, (self._scratch.data_ptr(),)
+        return self._engine.step_stack[self.outputs.dtype], self._calls, ()
+
+    @property
+    def packed_bytes(self) -> int:
+        """Of the weights as they are read."""
+        return sum(panels.numel() * panels.element_size() for panels, _ in self._held if panels is not None)
+
+    @staticmethod
+    def _scratch_bytes(layer: EngineLayer) -> int:
+        """As `step_stack_int8` wants it: 12 bytes for each padded row, and one for each value that is multiplied."""
+        (G, H), width = (layer.num_gates, layer.U.shape[1]), max(layer.U.shape[1], layer.W.shape[1])
+        return 12 * G * -(-H // 16) * 16 + width + 64
 
     def state(self) -> list[LayerState]:
         """A copy of the state of each layer."""

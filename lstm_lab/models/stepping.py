@@ -53,12 +53,13 @@ class EngineSteps:
         model: without an `obstacle`. Weights that change afterwards are packed again by the next step where torch
             counts the change, as of `load_state_dict`; else, as with its fused optimizers or `parameter.data`, by
             `reset`.
+        int8: with weights of 8 bits (`StackStep`), but for embedding and head.
     """
 
-    def __init__(self, model: SequenceModel) -> None:
+    def __init__(self, model: SequenceModel, int8: bool = False) -> None:
         self.model, self.embedding = model, model.embedding
         cells = _cells(model)
-        self.stack = StackStep(lambda: _layers(cells), (p for cell in cells for p in cell.parameters()))
+        self.stack = StackStep(lambda: _layers(cells), (p for cell in cells for p in cell.parameters()), int8)
         self.form = model.initial_state(1)
         self.reset()
 

@@ -58,6 +58,9 @@ def stream(
         Path | None,
         typer.Option(help="File (.npz) with the state: read at the start where it is there, written at the end."),
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="With weights of 8 bits in the cells: answers are near.")
+    ] = False,
 ) -> None:
     """Answer each line of standard input, a step of a sequence, with a line of JSON, the state carried on.
 
@@ -69,7 +72,7 @@ def stream(
     from lstm_lab.evaluation.predict import load
     from lstm_lab.workflow import best_run
 
-    found = Stream(load(best_run(Path(folder)), "cpu"))
+    found = Stream(load(best_run(Path(folder)), "cpu"), int8)
     if state is not None and state.exists():
         found.restore(load_state(state))
     order: tuple[str, ...] = ()

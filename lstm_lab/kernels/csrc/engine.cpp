@@ -5,6 +5,7 @@
 #include "layer_forward.h"
 #include "optimizer_step.h"
 #include "philox.h"
+#include "stack_int8.h"
 #include "stack_step.h"
 #include "tape.h"
 
@@ -31,6 +32,10 @@ EXPORT i64 NAME(pack_layer_f32)(const LayerCall *j) { return pack_layer<float>(*
 EXPORT i64 NAME(pack_layer_f64)(const LayerCall *j) { return pack_layer<double>(*j); }
 EXPORT void NAME(step_stack_f32)(const LayerCall *layers, i64 n, const float *x) { step_stack<float>(layers, n, x); }
 EXPORT void NAME(step_stack_f64)(const LayerCall *layers, i64 n, const double *x) { step_stack<double>(layers, n, x); }
+EXPORT i64 NAME(pack_layer_int8)(const LayerCall *j) { return pack_layer_int8(*j); }
+EXPORT void NAME(step_stack_int8)(const LayerCall *layers, i64 n, const float *x, char *scratch) {
+  step_stack_int8(layers, n, x, scratch);
+}
 EXPORT i64 NAME(has_optimizer_step)(void) { return HAS_OPTIMIZER_STEP; }
 EXPORT float NAME(clip_norm)(const OptimizerCall *p, double limit, float *norms) { return clip_norm(*p, limit, norms); }
 EXPORT void NAME(adam)(const OptimizerCall *p) { adam(*p); }
