@@ -87,6 +87,7 @@ class Experiment(Config):
         self.schedule.check_select(self.trainer.select)
         for regularizer in self.regularizers:
             regularizer.check_fits(self.model, self.data)
+        self._check_validation_is_unused()
         check_schedule(self.hyperparameter_schedule, self.optimizer, self.regularizers)
         for change in self.hyperparameter_schedule:
             try:
@@ -94,6 +95,32 @@ class Experiment(Config):
             except ConfigError as error:
                 raise ValueError(str(error)) from None
         return self
+
+    def _check_validation_is_unused(self) -> None:
+        """Raise ValueError where something is chosen by samples of the validation split that are trained on."""
+        if not self.data.train_on_validation:
+            return
+        trainer, where = self.trainer, "data.train_on_validation"
+        if trainer.select != "last" or trainer.patience is not None:
+            raise ValueError(f"{where}: the validation split is trained on, so that no epoch can be chosen by it: "
+                             "write trainer.select: last, trainer.patience: null")  # fmt: skip
+        for key, section in (("schedule", self.schedule), ("averaging", self.averaging)):
+            if section.owner.observes:
+                raise ValueError(f"{where}: {key} '{section.name}' observes the validation split, which is trained on: "
+                                 f"choose another {key}")  # fmt: skip
+
+    def refit(self, epochs: int) -> Experiment:
+        """The experiment on training and validation split together, for so many epochs of the same schedule.
+
+        Raises:
+            ConfigError: its data cannot be trained on so, or something of it is chosen by the validation split.
+        """
+        refitted = self.with_overrides({
+            "data.train_on_validation": True, "trainer.max_epochs": epochs,
+            "trainer.schedule_epochs": self.trainer.schedule_epochs or self.trainer.max_epochs,
+            "trainer.patience": None, "trainer.min_delta": 0.0, "trainer.select": "last",
+        }, "refit")  # fmt: skip
+        return refitted.with_known_paths(self.known_paths)
 
     def _check_decoding(self) -> None:
         """Raise ValueError where one of task and model is about sequences that are written, and the other is not."""

@@ -106,6 +106,13 @@ class SweepResult:
         return TrainedRun(best_run(self.path).path)
 
     @property
+    def refit(self) -> TrainedRun | None:
+        """The best configuration, trained on the training and the validation split (`refit: true`); None where it was
+        not."""
+        found = (self.summary or {}).get("refit")
+        return TrainedRun(self.path / found["run"]) if found and found["state"] == "finished" else None
+
+    @property
     def summary(self) -> Row | None:
         """summary.json; None where the sweep has not ended."""
         from lstm_lab.sweeps.store.record import read_summary

@@ -23,6 +23,8 @@ class Trainer(Config):
 
     max_epochs: Count = 50
     """Epochs at most."""
+    schedule_epochs: Count | None = None
+    """Epochs that the schedule of the learning rate reaches to; null: max_epochs."""
     patience: Count | None = 10
     """Epochs without improvement of the monitored metric before training stops early; null: never."""
     min_delta: Annotated[float, Field(ge=0.0)] = 0.0

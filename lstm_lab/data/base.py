@@ -163,6 +163,8 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
     batch_size: int
     fold: Fold | None = None
     """Which samples are for training and for validation; None: the data set's own splits."""
+    train_on_validation: bool = False
+    """Whether the training split has the samples of the validation split too."""
 
     class Config(Named):
         owner: ClassVar[type[Dataset]]
@@ -174,14 +176,19 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         fold: Fold | None = None
         """A fold of a cross-validation, whose samples are the validation split; null: the data set's own splits."""
 
+        train_on_validation: bool = False
+        """Whether samples of the validation split are trained on too, for a final model whose epochs are known; then no
+        epoch is chosen by that split."""
+
         def options(self) -> dict[str, object]:
-            """Without augmentation, which changes batches and not the data, and without the fold."""
-            return {key: value for key, value in super().options().items() if key not in ("augment", "fold")}
+            """Without augmentation, which changes batches and not the data, and without what decides its splits."""
+            others = ("augment", "fold", "train_on_validation")
+            return {key: value for key, value in super().options().items() if key not in others}
 
         def build(self, *info: Any, **more: Any) -> Any:
             """A data set, split as the fold says."""
             dataset = self.make(*info, **more)
-            dataset.fold = self.fold
+            dataset.fold, dataset.train_on_validation = self.fold, self.train_on_validation
             return dataset
 
         def make(self, *info: Any, **more: Any) -> Any:
@@ -213,6 +220,10 @@ class Dataset(Registered, Generic[InfoT], kind="dataset"):
         def _fold_fits(self) -> Dataset.Config:
             if self.fold is not None:
                 self.check_folds(self.fold)
+            if self.train_on_validation and not self.dataset.folds_by:
+                raise ValueError(f"train_on_validation: the splits of data '{self.name}' are fixed; leave it out")
+            if self.train_on_validation and self.fold is not None:
+                raise ValueError("train_on_validation does not go with fold: a fold is there to be validated on")
             return self
 
         def check_folds(self, fold: Fold) -> None:

@@ -166,7 +166,8 @@ def evaluate(
     learner = build(experiment, dataset)
     epoch = load_weights(learner, run)
     learner.to(experiment.trainer.device(accelerator))
-    calibrate(learner, run, dataset, 4 * experiment.data.batch_size, split)
+    if not experiment.data.train_on_validation:  # On what was trained on, a calibration would promise too much.
+        calibrate(learner, run, dataset, 4 * experiment.data.batch_size, split)
     sampler = None if samples is None else DropoutSampler(learner, samples, experiment.seed)
     number = len(run.test_evaluations())
     if split == "test":

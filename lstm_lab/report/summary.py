@@ -126,11 +126,27 @@ def _notes(sweep: SweepRecord, best: Trial) -> list[str]:
             f"Its hyperparameters changed {count} during training: those above are the initial ones; the changes "
             "are listed under Training curves, Population."
         )
+    if refit := (sweep.summary or {}).get("refit"):
+        notes.append(_refit(refit))
     if sweep.summary and not any(row.completed for row in sweep.configurations):
         notes.append(
             "No configuration was trained to completion with all of its seeds: the best one might not have stayed best."
         )
     return notes
+
+
+def _refit(refit: Row) -> str:
+    """What the refit was trained on, for how long, and its scores on the test split."""
+    if refit["state"] != "finished":
+        return f"The refit of {refit['trial']} has failed: {refit['reason'] or 'it did not end'}."
+    epochs = fmt.join([f"{trial} {count}" for trial, count in refit["best_epochs"].items()])
+    test = refit["test"] or {}
+    scores = fmt.join([f"{fmt.metric(name)} {fmt.number(value)}" for name, value in test.items() if value is not None])
+    scored = f"on the test split: {scores}" if scores else "not evaluated on the test split yet"
+    return (
+        f"Refit: {refit['run']} has the configuration and seed of {refit['trial']}, trained on the training and the "
+        f"validation split for {fmt.plural(refit['epochs'], 'epoch')}, the median of the best ({epochs}); {scored}."
+    )
 
 
 def run_summary(run: RunRecord) -> Summary:

@@ -54,6 +54,9 @@ class SweepFields(Config):
     """Trials without improvement before the search ends; null: no limit."""
     confirm: Confirm | None = None
     """More seeds for the best configurations before the winner is chosen; null: the search decides."""
+    refit: bool = False
+    """Whether the best configuration is trained once more, on the training and the validation split together, for the
+    median of its trials' best epochs."""
     warm_start: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Earlier sweeps over the same space whose results the searcher is told first."""
     keep_checkpoints: Count | None = None

@@ -68,6 +68,9 @@ class Sweep(SweepFields):
         self.resources.check(self.base)
         check_criteria(self, scheduler, is_population=self.is_population_based)
         self.build_searcher().check_criteria(self.criteria, self.num_configurations)
+        if self.refit and self.is_population_based:
+            raise ValueError(f"refit: scheduler '{scheduler.name}': its winner continued from other trials, so that "
+                             "its best epoch says little of a training of its own; leave refit out")  # fmt: skip
         if self.cross_validation is not None:
             self._check_folds(stops=scheduler.stops_trials)
         if self.confirm and not scheduler.stops_trials and set(self.confirm.seeds) <= set(self.seeds):
@@ -189,7 +192,17 @@ class Sweep(SweepFields):
             ConfigError: a corner is invalid, or the constraints are.
         """
         fold = {} if self.cross_validation is None else {"data.fold": self.fold(0).model_dump(mode="json")}
-        return corner_experiments(self.base, self.search_space, fold, where)
+        found = corner_experiments(self.base, self.search_space, fold, where)
+        if self.refit:
+            self._check_refit(found, where)
+        return found
+
+    def _check_refit(self, corners: Iterable[Experiment], where: str) -> None:
+        for corner in corners:
+            try:
+                corner.with_overrides({"data.fold": None}).refit(1)
+            except ConfigError as error:
+                raise ConfigError(f"{where}: {error}; or write refit: false") from None
 
     def with_absolute_paths(
         self,

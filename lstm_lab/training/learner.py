@@ -69,6 +69,8 @@ class Learner(pl.LightningModule):
         self.validation_sums = torch.zeros(2)
         self.best: float | None = None
         self.improved = False
+        self.schedule_epochs: int | None = None
+        """That schedules reach to; None: all."""
         self.takes_roll_backs = False
         """Whether a callback rolls it back to the best epoch when `rolls_back` says so."""
         self.stream: StreamState | None = None
@@ -127,8 +129,10 @@ class Learner(pl.LightningModule):
         self._set_rate(self.trainer.optimizers[0], self.trainer.global_step, self._total_steps())
 
     def _total_steps(self) -> int:
-        """Of all epochs; a very large number without a limit of epochs."""
-        return int(min(self.trainer.estimated_stepping_batches, sys.maxsize))
+        """Of all epochs that schedules reach to; a very large number without a limit of epochs."""
+        epochs = self.trainer.max_epochs or 1
+        steps = self.trainer.estimated_stepping_batches * (self.schedule_epochs or epochs) / epochs
+        return int(min(steps, sys.maxsize))
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, step: int, total: int) -> None:
         """The schedule's learning rate for a step, counted from 0."""
@@ -220,7 +224,7 @@ class Learner(pl.LightningModule):
 
     def _progress(self) -> float:
         """Share of all epochs that are trained, that in progress among them; 0 without a limit of epochs."""
-        epochs = self.trainer.max_epochs or -1
+        epochs = self.schedule_epochs or self.trainer.max_epochs or -1
         return (self.current_epoch + 1) / epochs if epochs > 0 else 0.0
 
     @property

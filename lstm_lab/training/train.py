@@ -63,6 +63,10 @@ class Result:
     """The whole record of that epoch."""
 
 
+SEEN = "The validation split is trained on too: metrics on it are those of training data."
+"""Note of the data of such a run."""
+
+
 def train(
     experiment: Experiment,
     run: Run,
@@ -225,8 +229,10 @@ def build_from(experiment: Experiment, info: DataInfo) -> BlockLearner:
     experiment.trainer.cut(model)
     chosen = [(each.build(), each.places()) for each in experiment.regularizers]
     hooks = [Regularizers(model, chosen)] if chosen else []
-    return BlockLearner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks,
-                        averaging=experiment.averaging.build())  # fmt: skip
+    learner = BlockLearner(model, task, experiment.optimizer.build(), experiment.schedule.build(), hooks=hooks,
+                           averaging=experiment.averaging.build())  # fmt: skip
+    learner.schedule_epochs = experiment.trainer.schedule_epochs
+    return learner
 
 
 def build_trainer(
@@ -265,8 +271,9 @@ def build_trainer(
 
 def describe(experiment: Experiment, run: Run, dataset: Dataset, learner: BlockLearner, group: str | None) -> None:
     """Write what is known before the first step into run.json: data, metric, model and device."""
+    seen = (SEEN,) if experiment.data.train_on_validation else ()
     run.describe(
-        data={"digest": dataset.digest, "info": asdict(dataset.info), "notes": dataset.notes},
+        data={"digest": dataset.digest, "info": asdict(dataset.info), "notes": (*dataset.notes, *seen)},
         monitor=experiment.monitor,
         mode=experiment.mode,
         select=experiment.trainer.select,

@@ -40,6 +40,8 @@ def scores(content: Row, title: str) -> Table:
         table.add_row(f"std over {noun}s", *(fmt.number(std.get(name)) for name in metrics), "")
     if ensemble := content.get("ensemble"):
         table.add_row("their ensemble", *(fmt.number(ensemble.get(name)) for name in metrics), "")
+    if refit := content.get("refit"):
+        table.add_row("refit on both splits", *(fmt.number(refit.get(name)) for name in metrics), "")
     for label, row in content.get("ensembles", {}).items():
         table.add_row(label, *(fmt.number(row.get(name)) for name in metrics), "")
     for baseline, row in content["baselines"].items():

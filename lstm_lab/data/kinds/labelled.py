@@ -198,7 +198,8 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
         """Which of `data.train` are in the training and in the validation split."""
         if self.fold is None:
-            return self._own_split()
+            train, validation = self._own_split()
+            return (np.sort(np.concatenate([train, validation])) if self.train_on_validation else train), validation
         mask = self.fold.is_validation(self._train_groups, self._indices(self.data.train[1]), f"data '{self.name}'")
         return np.flatnonzero(~mask), np.flatnonzero(mask)
 
@@ -252,7 +253,8 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         (train, train_labels), (test, test_labels) = self.data.train, self.data.test
         labels = [*train_labels.tolist(), *test_labels.tolist()]
         lengths = [len(sequence) for sequence in (*train, *test)]
-        return digest(np.concatenate([*train, *test]), lengths, labels, self._train_and_validation[1])
+        return digest(np.concatenate([*train, *test]), lengths, labels, self._train_and_validation[1],
+                      *(("both",) if self.train_on_validation else ()))  # fmt: skip
 
     def new_sequences(self, source: NewData) -> NamedSequences:
         """Sequences (T, I) without classes."""

@@ -124,6 +124,8 @@ class PreSplit(Dataset[InfoT], Generic[InfoT, TargetsT, SplitT]):
                     raise DataError(f"{self.name}: {what} is in both the {split_of[group]} and the {name} split: the "
                                     "targets would leak")  # fmt: skip
                 split_of[group] = name
+        if self.train_on_validation:
+            return RawSplits(raw.train + raw.validation, raw.validation, raw.test)
         return raw if self.fold is None else raw.of_fold(self.fold, f"data '{self.name}'")
 
     def new_sequences(self, source: NewData) -> NamedSequences:

@@ -163,7 +163,8 @@ class WindowedDataset(Dataset[SeriesInfo]):
 
     def split_rows(self, series: Series) -> list[SplitRows]:
         """Rows of the training, the validation and the test split of each series, those of the fold if there is one."""
-        return [rows_of_splits(ends, self.fold) for ends in self.split_ends(series)]
+        return [rows_of_splits(ends, self.fold, train_on_validation=self.train_on_validation)
+                for ends in self.split_ends(series)]  # fmt: skip
 
     @cached_property
     def series(self) -> Series:
@@ -276,6 +277,6 @@ class WindowedDataset(Dataset[SeriesInfo]):
         # Of a single series without further columns: as earlier versions recorded it.
         details = (ends, series.names, series.num_known, series.shared, series.may_be_missing)
         plain = not (series.rows or series.num_known or series.shared or series.may_be_missing)
-        if self.fold is not None:
+        if self.fold is not None or self.train_on_validation:
             return digest(series.values, series.columns, details, self.split_rows(series))
         return digest(series.values, series.columns, ends[0] if plain else details)

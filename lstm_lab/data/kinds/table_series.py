@@ -159,7 +159,10 @@ class TableSeries(SeriesDataset):
         else:
             found = [*ends_of_series(self.split, table, self.time, times, [*rows_of.values()], self.gaps)]
         ends = dict(zip(rows_of, found, strict=True))
-        split_rows = {name: rows_of_splits(own, self.fold) for name, own in ends.items()}
+        split_rows = {
+            name: rows_of_splits(own, self.fold, train_on_validation=self.train_on_validation)
+            for name, own in ends.items()
+        }
         short = [name for name, rows in rows_of.items() if self.lacks(len(rows), split_rows[name]) is not None]
         if not self.drops_short_series or len(short) == len(rows_of):  # The latter is an error of `check`.
             short = []

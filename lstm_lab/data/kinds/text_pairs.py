@@ -152,7 +152,7 @@ class TextPairs(TokenizedTexts[TextPairInfo, TextPairSplit]):
     def _prepare(self) -> CacheEntry:
         arrays, metadata = super()._prepare()
         targets = self.read().labels.tolist()
-        fitted = self.target_tokenizer.build().fit(targets[row] for row in np.flatnonzero(arrays["splits"] == 0))
+        fitted = self.target_tokenizer.build().fit(targets[row] for row in self._rows(arrays["splits"], 0))
         tokens, lengths = Vocabulary(fitted).encode(targets)
         return CacheEntry({**arrays, "target_tokens": tokens, "target_lengths": lengths}, {
             **metadata, "target_tokenizer": fitted, "digest": digest(metadata["digest"], targets),
@@ -172,7 +172,7 @@ class TextPairs(TokenizedTexts[TextPairInfo, TextPairSplit]):
         return TargetTokens(torch.from_numpy(arrays["target_tokens"]), starts, kept, whole)
 
     def _split(self, number: int) -> TextPairSplit:
-        rows = np.flatnonzero(self._prepared.arrays["splits"] == number)
+        rows = self._rows(self._prepared.arrays["splits"], number)
 
         def read() -> list[str]:
             targets = self.read().labels

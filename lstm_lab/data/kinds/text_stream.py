@@ -83,6 +83,7 @@ class TextStream(NextStepSequences):
     """
 
     tokens = True
+    folds_by = frozenset()  # Its splits are the beginning, the middle and the end of one text.
 
     class Config(Dataset.Config):
         tokenizer: Annotated[Named, OneOf(Tokenizer, default="character")] = Character.Config()

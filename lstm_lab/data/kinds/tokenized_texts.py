@@ -150,7 +150,17 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
         files = [(path.parts[-3:], sha256_of(path)) for path in self.files()]
         tokenizer = self.tokenizer.model_dump()
         fold = () if self.fold is None else (self.fold.model_dump(),)
-        key = (files, self.name, self.reading, self.fractions, tokenizer, __version__, self.cache_version, *fold)
+        key = (
+            files,
+            self.name,
+            self.reading,
+            self.fractions,
+            tokenizer,
+            __version__,
+            self.cache_version,
+            *fold,
+            *self._both,
+        )
         return cached(f"{self.name}-{digest(*key)}", self._prepare)
 
     def _prepare(self) -> CacheEntry:
@@ -161,7 +171,7 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
         if self.fold is not None:
             rows = np.flatnonzero(splits < 2)
             splits[rows] = self.fold.is_validation([groups[row] for row in rows], strata[rows], found.path)
-        fitted = self.tokenizer.build().fit(found.texts[i] for i in np.flatnonzero(splits == 0))
+        fitted = self.tokenizer.build().fit(found.texts[i] for i in self._rows(splits, 0))
         tokens, lengths = Vocabulary(fitted).encode(found.texts)
         texts = hashlib.sha256()
         for text in found.texts:
@@ -170,9 +180,22 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
         return CacheEntry(arrays, {
             "classes": classes,
             "tokenizer": fitted,
-            "digest": digest(texts.hexdigest(), [*classes], labels, splits),
+            "digest": digest(texts.hexdigest(), [*classes], labels, splits, *self._both),
             "leaks": count_leaks(found.texts, splits),
         })  # fmt: skip
+
+    @property
+    def _both(self) -> tuple[str, ...]:
+        """What distinguishes data whose training split has the validation split."""
+        return ("both",) if self.train_on_validation else ()
+
+    def _rows(self, splits: np.ndarray, number: int) -> np.ndarray:
+        """Which texts are in a split.
+
+        Args:
+            splits: (N,) number of the split of each text.
+        """
+        return np.flatnonzero(splits < 2 if number == 0 and self.train_on_validation else splits == number)
 
     @property
     def _vocabulary_size(self) -> int:
@@ -182,7 +205,7 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
     def _train_labels(self) -> np.ndarray:
         """Targets of the training split."""
         arrays = self._prepared.arrays
-        train: np.ndarray = arrays["labels"][arrays["splits"] == 0]
+        train: np.ndarray = arrays["labels"][self._rows(arrays["splits"], 0)]
         return train
 
     @cached_property
@@ -191,7 +214,7 @@ class TokenizedTexts(Dataset[TextInfoT], Generic[TextInfoT, TokenSplitT]):
 
     def _split(self, number: int) -> TokenSplitT:
         arrays = self._prepared.arrays
-        rows, lengths = np.flatnonzero(arrays["splits"] == number), arrays["lengths"]
+        rows, lengths = self._rows(arrays["splits"], number), arrays["lengths"]
 
         def read() -> list[str]:
             texts = self.read().texts

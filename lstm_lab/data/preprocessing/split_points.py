@@ -176,15 +176,17 @@ class SplitRows(NamedTuple):
     test: tuple[int, int]
 
 
-def rows_of_splits(ends: tuple[int, int, int], fold: Fold | None) -> SplitRows:
+def rows_of_splits(ends: tuple[int, int, int], fold: Fold | None, *, train_on_validation: bool = False) -> SplitRows:
     """The rows of the splits of a series.
 
     Args:
         ends: row behind the training, the validation and the test split.
         fold: which of the rows in front of the test split are for training and for validation; None: as `ends` says.
+        train_on_validation: whether the training split has those for validation too.
     """
     train_end, validation_end, test_end = ends
     train, validation = fold.rows(validation_end) if fold else ((0, train_end), (train_end, validation_end))
+    train = (train[0], validation[1]) if train_on_validation else train
     return SplitRows(train, validation, (validation_end, test_end))
 
 

@@ -25,10 +25,14 @@ class Averaging(Registered, kind="averaging"):
     class Config(Named):
         """Base of every averaging's Config."""
 
+        owner: ClassVar[type[Averaging]]
+
     is_used: ClassVar[bool] = True
     """Whether there ever is an average."""
     needs_max_epochs: ClassVar[bool] = False
     """Whether it depends on how many epochs there are."""
+    observes: ClassVar[bool] = False
+    """Whether it depends on the monitored metric of the validation split."""
 
     def __init__(self) -> None:
         self.average: list[Tensor] | None = None

@@ -18,6 +18,8 @@ class NTASGD(Averaging, name="nt_asgd"):
     paper's optimizer is plain SGD with a constant rate.
     """
 
+    observes = True
+
     class Config(Averaging.Config):
         n: Count = 5
         """Validations that are not looked at: the non-monotone interval."""

@@ -19,8 +19,12 @@ class Schedule(Registered, kind="schedule"):
 
     may_roll_back: ClassVar[bool] = False
     """Whether `rolls_back` is ever true."""
+    observes: ClassVar[bool] = False
+    """Whether it depends on the monitored metric of the validation split."""
 
     class Config(Named):
+        owner: ClassVar[type[Schedule]]
+
         warmup_fraction: Fraction = 0.0
         """Share of all steps in which the rate grows linearly from zero."""
 

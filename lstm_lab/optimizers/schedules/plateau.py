@@ -13,6 +13,8 @@ from lstm_lab.optimizers.schedules.base import Schedule
 class Plateau(Schedule, name="plateau"):
     """Reduces the rate whenever the monitored metric has not improved for `patience` epochs."""
 
+    observes = True
+
     class Config(Schedule.Config):
         patience: Count = 5
         """Epochs without improvement before the rate is reduced."""

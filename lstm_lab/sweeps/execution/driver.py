@@ -19,7 +19,7 @@ from ray.tune.schedulers import TrialScheduler
 from rich.console import Console
 
 from lstm_lab import tracking
-from lstm_lab.config import ConfigError, Interrupted
+from lstm_lab.config import ConfigError, Fault, Interrupted
 from lstm_lab.records.files import Row
 from lstm_lab.records.requests import Requests
 from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
@@ -37,6 +37,7 @@ from lstm_lab.sweeps.sections import Resources
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
+from lstm_lab.sweeps.store.refit import refit
 from lstm_lab.sweeps.store.remote import RECORDS, Storage, resume_command
 from lstm_lab.sweeps.view.events import EventProgress, OnEvent, event
 from lstm_lab.sweeps.view.progress import SweepProgress
@@ -102,10 +103,40 @@ def run_phases(
         if interrupted.is_set():
             why = source.paused_by.reason if source.paused_by else "interrupted"
             raise Interrupted(f"{why}; resume with: {resume_command(folder.path, address, storage)}")
+        if folder.sweep.refit and not folder.about.get("stopped"):
+            run_refit(folder, console, on_event, resume_command(folder.path, address, storage))
         content: Row = summary.write(folder, wandb)
         if remote is not None:
             remote.push(folder.path, "")
         return content
+
+
+def run_refit(folder: SweepFolder, console: Console, on_event: OnEvent | None, again: str) -> None:
+    """Train the best configuration on the training and the validation split, in this process.
+
+    Args:
+        again: the command that resumes the sweep.
+
+    Raises:
+        Interrupted: it can be resumed.
+    """
+    stop = threading.Event()
+    try:
+        with stop_on_signal(stop):
+            run = refit(folder, stop)
+    except Interrupted:
+        raise Interrupted(f"interrupted; resume with: {again}") from None
+    except DiskFull:
+        raise
+    except Fault as error:  # The sweep has its result all the same; the summary says that the refit failed.
+        console.print(f"the refit has failed: {error}", highlight=False, markup=False, soft_wrap=True)
+        return
+    if run is not None:
+        known = run.about["refit"]
+        console.print(f"refit: {known['trial']} on the training and the validation split, {known['epochs']} epochs: "
+                      f"{run.path}", highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+        if on_event is not None:
+            on_event(event("refit", run=str(run.path), trial=known["trial"], epochs=known["epochs"]))
 
 
 def phases(folder: SweepFolder) -> tuple[type[TrialSource], ...]:

@@ -233,6 +233,21 @@ class Winner(Shape):
     test_trials: list[TrialId] | None = None
 
 
+class Refit(Shape):
+    """The best configuration, trained once more on the training and the validation split."""
+
+    run: str
+    """Its folder, in that of the sweep."""
+    trial: TrialId
+    """Whose hyperparameters and seed it has."""
+    epochs: int
+    best_epochs: dict[str, int]
+    """Trial -> epochs that it was trained for when it was best; `epochs` is their median."""
+    state: str | None = None
+    reason: str | None = None
+    test: Metrics | None = None
+
+
 class TrialCount(Shape):
     """How many trials ended how."""
 
@@ -257,6 +272,7 @@ class SummaryFile(Shape):
     mode: Mode
     trials: TrialCount
     winner: Winner | None
+    refit: Refit | None = None
     configurations: list[ConfigurationRow]
     objectives: dict[str, Mode] = {}
     """Objective -> which of its values are better; empty where the metric is the only one."""

@@ -25,6 +25,7 @@ from lstm_lab.sweeps.store import ensemble
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import Configuration, Trial, best_trial, why_no_best
 from lstm_lab.sweeps.store.record import read_summary
+from lstm_lab.sweeps.store.refit import evaluate_refit, known_refit
 from lstm_lab.sweeps.store.retention import removed
 from lstm_lab.tracking import Mode
 
@@ -81,6 +82,8 @@ def write(folder: SweepFolder, wandb: Mode) -> Row:
         else:
             _enter(content, evaluate(folder.run(won.id), "validation"))
         write_best(folder, sweep, ranked[0], won)
+        if found := known_refit(folder, ranked[0], won):
+            content["refit"] = found
     else:  # One of an earlier version of the sweep, whose constraints were others.
         (folder.path / files.BEST_EXPERIMENT).unlink(missing_ok=True)
     sending.join()
@@ -238,6 +241,8 @@ def evaluate_best(
         if len({config.canonical_json(run.experiment["data"]) for run in runs}) == 1:  # Not folds.
             scores.details["ensemble"] = score_together(runs, accelerator)
     _enter(content, scores)
+    if found_refit := evaluate_refit(folder, content, accelerator):
+        scores.details["refit"] = found_refit.model
     files.write_json(folder.path / files.SUMMARY, content)
     if top is not None:
         evaluated = ensemble.evaluate(folder, top, accelerator)

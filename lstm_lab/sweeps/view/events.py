@@ -10,6 +10,7 @@ trial_waiting   trial: it waits for a decision on the virtual clock, and its pla
 trial_continues trial, source, epoch, changes: it continues from another trial of its population
 trial_ended     trial, state (finished, stopped, failed, interrupted), reason, epochs, value: at the epoch that counts
 best            trial, value: better than every value before; of several objectives, of the first
+refit           run (folder), trial, epochs: the best configuration was trained on the validation split too
 sweep_ended     state (finished, interrupted, failed), reason, and winner (trial), value (mean over its seeds),
                 trials (by state), pareto_front (numbers of configurations) where it has finished
 """
