@@ -135,6 +135,14 @@ def test_the_winner_is_refit_for_its_median_best_epochs_and_both_are_scored_on_t
     assert summary.write(folder, "disabled")["refit"]["test"] == content["refit"]["test"]
 
 
+def test_the_page_of_a_sweep_whose_configurations_are_all_the_same_has_no_parallel_coordinates(tmp_path, demand):
+    experiment = demand.with_overrides({"trainer.max_epochs": 1})
+    folder = write(tmp_path / "same.yaml", experiment, space={"optimizer.lr": {"choice": [0.01]}}, num_samples=2)
+    run_trials(folder)
+    summary.write(folder, "disabled")
+    assert "2 configurations" in lab.load_sweep(folder.path).report("markdown").read_text()
+
+
 def test_a_refit_that_is_killed_in_the_middle_equals_an_uninterrupted_one(tmp_path, demand):
     whole, killed = (ended(tmp_path, demand, name) for name in ("whole", "killed"))
     run = refit(whole, threading.Event())

@@ -23,7 +23,7 @@ MAX_TICKS = 12
 def parallel_coordinates(sweep: SweepRecord) -> Figure | None:
     """One line per configuration through all hyperparameters that vary, to the monitored metric."""
     rows = [row for row in sweep.configurations if finite(row.mean)]
-    if len(rows) < 2:
+    if len(rows) < 2 or not varying(sweep):  # The same configuration may be drawn every time.
         return None
     keys, metric = varying(sweep), fmt.metric(sweep.metric)
     names = fmt.short_names(keys)
