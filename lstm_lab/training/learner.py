@@ -69,14 +69,11 @@ class Learner(pl.LightningModule):
         self.validation_sums = torch.zeros(2)
         self.best: float | None = None
         self.improved = False
-        self.schedule_epochs: int | None = None
-        """That schedules reach to; None: all."""
-        self.takes_roll_backs = False
-        """Whether a callback rolls it back to the best epoch when `rolls_back` says so."""
+        self.schedule_epochs: int | None = None  # Those that schedules reach to; None: all.
+        self.takes_roll_backs = False  # Whether a callback rolls it back to the best epoch when `rolls_back` says so.
         self.stream: StreamState | None = None
         self._resumed: dict[str, Any] | None = None
-        self._logged_step = 0
-        """Steps up to the last metrics."""
+        self._logged_step = 0  # Steps up to the last metrics.
 
     @property
     def step_path(self) -> Row:
@@ -130,9 +127,8 @@ class Learner(pl.LightningModule):
 
     def _total_steps(self) -> int:
         """Of all epochs that schedules reach to; a very large number without a limit of epochs."""
-        epochs = self.trainer.max_epochs or 1
-        steps = self.trainer.estimated_stepping_batches * (self.schedule_epochs or epochs) / epochs
-        return int(min(steps, sys.maxsize))
+        share = (self.schedule_epochs or self.trainer.max_epochs or 1) / (self.trainer.max_epochs or 1)
+        return round(min(self.trainer.estimated_stepping_batches * share, sys.maxsize))
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, step: int, total: int) -> None:
         """The schedule's learning rate for a step, counted from 0."""
