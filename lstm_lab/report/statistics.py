@@ -101,6 +101,14 @@ class Ranks:
         return groups
 
 
+def mean_ranks(blocks: Sequence[Sequence[float]]) -> list[float]:
+    """Mean ranks of the columns over the rows, 1 for the least; equal values share a rank."""
+    from scipy import stats
+
+    found: list[float] = stats.rankdata([_tied(block) for block in blocks], axis=1).mean(0).tolist()
+    return found
+
+
 def ranks(names: Sequence[str], blocks: Sequence[Sequence[float]], mode: str) -> Ranks | None:
     """Mean ranks of the columns over the rows of `blocks`, best first.
 

@@ -235,7 +235,9 @@ class Sweep(SweepFields):
         return self.model_copy(update={"experiment": experiment.dump()})
 
 
-def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: bool = True) -> Sweep:
+def load_sweep(
+    path: str | Path, overrides: Iterable[str] = (), *, must_exist: bool = True, data: object = None
+) -> Sweep:
     """`sweeps/x.yaml` and overrides of its keys -> a checked sweep.
 
     `experiment` names a file, relative to the working directory or to the sweep file, or contains the experiment;
@@ -247,6 +249,7 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
 
     Args:
         must_exist: whether the experiment's files and folders must exist.
+        data: one of the data sets in its `data: {grid: [...]}`; None: it has none.
 
     Raises:
         ConfigError: in one line, with the configuration where a combination of values is impossible.
@@ -259,9 +262,14 @@ def load_sweep(path: str | Path, overrides: Iterable[str] = (), *, must_exist: b
     pairs = config.parse_overrides(overrides)
     inside = {key.removeprefix("experiment."): value for key, value in pairs if _is_of_experiment(key)}
     content = config.merge(content, {key: value for key, value in pairs if not _is_of_experiment(key)})
-    changes = content.pop("overrides", None) or {}
+    changes, grid = content.pop("overrides", None) or {}, content.pop("data", None)
     if not isinstance(changes, Mapping):
         raise ConfigError(f"{path}: overrides: must be a mapping of dotted keys, got {changes!r}")
+    if grid is not None and data is None and "data" not in inside:
+        raise ConfigError(f"{path}: data: several data sets make several sweeps: run them by lstm-lab sweep, or choose "
+                          "one, as data=NAME")  # fmt: skip
+    if data is not None:
+        changes = {"data": data, **changes}
     if "seeds" in content and "seed" in {**changes, **inside}:
         raise ConfigError(
             f"{path}: experiment.seed: has no effect beside seeds: {content['seeds']}; change seeds instead"

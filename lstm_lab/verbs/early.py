@@ -75,7 +75,7 @@ def check_sweep(path: str, overrides: Iterable[str]) -> None:
         rows = found.experiment if of_experiment else found.sweep
         _refuse_unknown(rows, inside, f"override '{key}={value}'", {} if of_experiment else chosen, found.experiment)
     for key in content:
-        if key != "overrides":
+        if key not in ("overrides", "data"):  # The latter is a grid of data sets.
             _refuse_unknown(found.sweep, key, path, content)
     space = flatten_space(chosen.get("space", {}), path)
     for key, domain in validate(SpaceInYaml, {"space": space}, path, pairs).space.items():

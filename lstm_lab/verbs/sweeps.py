@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -51,22 +52,31 @@ def sweep(
         early.check_sweep(path, overrides)
     from lstm_lab.records.provenance import command_line
     from lstm_lab.sweeps.corners import build_corners
-    from lstm_lab.sweeps.spec import load_sweep
+    from lstm_lab.sweeps.data_grid import folder_stems, load_sweeps
     from lstm_lab.workflow import create_sweep, removed_if_not_started
 
-    found = [(path, load_sweep(path, overrides)) for path in paths]
-    for path, each in found:
-        build_corners(each, path)
+    loaded = {path: load_sweeps(path, overrides) for path in paths}
+    stems = {path: folder_stems(path, each, name) for path, each in loaded.items()}
+    found = [(path, label, sweep) for path, each in loaded.items() for label, sweep in each.items()]
+    for path, label, each in found:
+        build_corners(each, f"{path}: on data {label}" if label else path)
     if dry_run:
         from lstm_lab.sweeps.view.dry_run import plan
 
-        return echo("\n\n".join("\n".join(plan(each, path, name, address, storage)) for path, each in found))
-    folders = [
-        create_sweep(each, name=name, stem=Path(path).stem, command=command_line(), storage=storage)
-        for path, each in found
-    ]
-    with removed_if_not_started(folders):
-        return _sweep(folders, wandb, test, address, storage, as_json)
+        plans = [
+            plan(each, stems[path][label] if label else path, name and stems[path][label], address, storage)
+            for path, label, each in found
+        ]
+        return echo("\n\n".join("\n".join(lines) for lines in plans))
+    folders = {
+        (path, label): create_sweep(
+            each, name=name and stems[path][label], stem=stems[path][label], command=command_line(), storage=storage
+        )
+        for path, label, each in found
+    }
+    over = [[folder for (of, _), folder in folders.items() if of == path] for path in paths if len(stems[path]) > 1]
+    with removed_if_not_started([*folders.values()]):
+        return _sweep([*folders.values()], wandb, test, address, storage, as_json, over)
 
 
 def resume(
@@ -143,8 +153,14 @@ def extend(
 
 
 def _sweep(
-    folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None, as_json: bool
-) -> None:
+    folders: list[SweepFolder], wandb: WandbMode, test: bool, address: str | None, storage: str | None, as_json: bool,
+    over_data: Sequence[Sequence[SweepFolder]] = (),
+) -> None:  # fmt: skip
+    """Run sweeps one after another.
+
+    Args:
+        over_data: those of them that are the same sweep on several data sets.
+    """
     from lstm_lab.display.console import plain_console
     from lstm_lab.sweeps.store.summary import ranking
     from lstm_lab.system.disk import DiskFull
@@ -174,10 +190,25 @@ def _sweep(
             raise
     for outcome in outcomes:
         _print_outcome(outcome, out)
+    for same in over_data:
+        _print_over_data([folder.path for folder in same], out)
     if any(outcome.summary["trials"]["failed"] for outcome in outcomes):
         raise SystemExit(4)
     if any(outcome.summary["winner"] is None for outcome in outcomes):
         raise SystemExit(4)
+
+
+def _print_over_data(folders: Sequence[Path], out: Console) -> None:
+    """What holds over the data sets of a sweep: a table with mean ranks, and the page that compares them."""
+    from lstm_lab.records.files import runs_folder
+    from lstm_lab.report import write_comparison
+    from lstm_lab.verbs import terminal
+
+    path = runs_folder() / f"{folders[0].name}-data-sets.html"
+    out.print()
+    for each in terminal.over_data_sets(folders):
+        out.print(each)
+    out.print(f"Over all data sets: {write_comparison(folders, path)}")
 
 
 def _print_event(event: Row) -> None:

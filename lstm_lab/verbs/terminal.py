@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -198,6 +198,22 @@ def explanation(found: Explanation) -> Iterator[Table | str]:
     if errors:
         yield from (text for text in (worst_groups(errors), calibration_note(errors)) if text)
     yield from half_life_notes(found)
+
+
+def over_data_sets(folders: Sequence[Path]) -> Iterator[Table | str]:
+    """What holds over the data sets of a sweep: the best value of each treatment on each, and mean ranks."""
+    from lstm_lab.report.parts import critical_difference as cd
+    from lstm_lab.report.records.experiments import comparison_groups
+    from lstm_lab.report.records.read import read
+    from lstm_lab.report.statistics import p_value
+
+    groups = comparison_groups([read(folder) for folder in folders], ())
+    noun, found = cd.treatments(groups)
+    if len(groups) > 1 and len(found) > 1:
+        yield _of_page(cd.scores_table(groups, noun, found))
+    if ranks := cd.ranked(groups, found):
+        yield (f"Friedman test of equal ranks: {p_value(ranks.p)}; critical difference of mean ranks (Nemenyi): "
+               f"{ranks.critical_difference:.2f}.")  # fmt: skip
 
 
 def _of_page(content: page.Table) -> Table:

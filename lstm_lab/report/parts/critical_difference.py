@@ -92,7 +92,12 @@ def scores_table(groups: list[ComparisonGroup], noun: str, scores: Scores) -> Ta
         values = [scores[name][group.data] for name in scores]
         best, column = (max if group.mode == "max" else min)(values), aligned(values)
         cells.append([Cell(c.text, c.value, "number best" if c.value == best else "number") for c in column])
+    average = statistics.mean_ranks([
+        [(-1 if group.mode == "max" else 1) * scores[name][group.data] for name in scores] for group in groups
+    ])  # fmt: skip
+    cells.append([Cell(f"{rank:.2f}", rank, "number") for rank in average])
     columns = [Column(noun), *(Column(f"{group.data}: {fmt.metric(group.metric)}", True) for group in groups)]
+    columns.append(Column("mean rank", True, "over the data sets; 1: the best on each"))
     caption = "Experiments by data set" if noun == EXPERIMENT else f"Best value of each {noun} by data set"
     return Table.of_columns(caption, columns, cells, sortable=True, id="data-table")
 

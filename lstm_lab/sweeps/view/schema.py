@@ -18,5 +18,12 @@ def file_schema(of: str) -> dict[str, object]:
         "type": "object",
         "description": "Dotted keys that change the experiment for every trial.",
     }
+    properties["data"] = {
+        "type": "object",
+        "properties": {"grid": {"type": "array", "minItems": 2, "items": {"type": ["string", "object"]}}},
+        "required": ["grid"],
+        "additionalProperties": False,
+        "description": "Data sets, on each of which the sweep is run.",
+    }
     schema["required"] = ["experiment", "space"]
     return schema
