@@ -25,6 +25,9 @@ class Outcome(NamedTuple):
     """By how much each constraint on a metric is broken, as a share of its bound: at most 0 where it is kept, None
     where no trial has the metric. Empty: there is no such constraint."""
 
+    by_epochs: tuple[tuple[int, float], ...] = ()
+    """Epochs, and the monitored metric after so many, the mean over its trials; empty where it is not known."""
+
     @property
     def is_complete(self) -> bool:
         """Whether nothing of it is missing."""

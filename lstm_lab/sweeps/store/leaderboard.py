@@ -8,7 +8,7 @@ from itertools import groupby
 from statistics import mean, stdev
 
 from lstm_lab.records.files import Row
-from lstm_lab.records.run_record import RunRecord
+from lstm_lab.records.run_record import RunRecord, finite
 from lstm_lab.sweeps.objectives import SINGLE, Criteria, Outcome, pareto_fronts
 from lstm_lab.sweeps.sections import Repeat
 
@@ -125,7 +125,16 @@ class Configuration:
 
     def outcome(self, criteria: Criteria) -> Outcome:
         """What a searcher is told of it."""
-        return Outcome(self.mean, tuple(self.objectives[each.name] for each in criteria.objectives), self.violations)
+        objectives = tuple(self.objectives[each.name] for each in criteria.objectives)
+        return Outcome(self.mean, objectives, self.violations, self.by_epochs)
+
+    @property
+    def by_epochs(self) -> tuple[tuple[int, float], ...]:
+        """Epochs that all its trials with a value were trained for, and the mean of the monitored metric after each."""
+        records = [trial.record for trial in self.trials if trial.record and trial.value is not None]
+        rows = zip(*(record.rows for record in records), strict=False)
+        values = [[row.get(str(record.monitor)) for row, record in zip(each, records, strict=True)] for each in rows]
+        return tuple((epochs, mean(each)) for epochs, each in enumerate(values, 1) if all(map(finite, each)))
 
     @property
     def parameters(self) -> int | None:
