@@ -56,6 +56,10 @@ def test_a_new_search_has_the_rows_of_a_sweep_with_the_old_one_as_warm_start(tmp
     assert folder.sweep.dump() == {**fresh.sweep.dump(), "warm_start": [], "title": folder.sweep.title}
     assert "model.hidden_size randint [2, 30] -> randint [12, 60]" in describe_changes(row)
     assert "a new search, told " in describe_changes(row)
+    sections = {
+        "searcher": {"old": {"name": "random"}, "new": {"name": "optuna", "sampler": "gp", "n_startup_trials": None}}
+    }
+    assert describe_changes({"changes": sections}) == "searcher random -> optuna (sampler gp)"
     folder = Workers(SweepFolder.open(folder.path), 2, 1, kills=2).run()
     assert renumbered(folder, 5) == renumbered(Workers(fresh, 3, 0, 0).run(), 0)
     assert [trial.version for trial in folder.trials()] == [0] * 5 + [1] * 3

@@ -145,7 +145,7 @@ def test_every_searcher_names_its_method_in_wandb(name, tmp_path, conf):
     method = config.load(tmp_path / "wandb.yaml")["method"]
     assert method == ("random" if name == "random" else "bayes")
     back = from_wandb(tmp_path / "wandb.yaml", None, {})
-    assert f"searcher: {'optuna' if name == 'hyperopt' else name}" in back
+    assert f"searcher: {'optuna' if name in ('hyperopt', 'bohb') else name}" in back
 
 
 @pytest.mark.parametrize(

@@ -12,9 +12,12 @@ from typing import NamedTuple
 
 from lstm_lab import config
 from lstm_lab.config import ConfigError, canonical_json
+from lstm_lab.config.registry import Registered
 from lstm_lab.config.validation import validate
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
+from lstm_lab.sweeps.schedulers import Scheduler
+from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.space.yaml import flatten_space
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.folder import SweepFolder, results_in_space
@@ -24,6 +27,8 @@ LIMITS = ("budget", "patience_trials", "compromise")
 """Sections of a sweep that an extension may change besides: what ends the search, and what chooses on its front."""
 SEARCH = ("space", "constraints", "searcher", "scheduler", "seed", "max_concurrent_trials")
 """Those that begin a new search."""
+SECTIONS: dict[str, type[Registered]] = {"searcher": Searcher, "scheduler": Scheduler}
+"""Key of a sweep whose section is chosen by its name -> what it is chosen from."""
 
 
 class Addition(NamedTuple):
@@ -193,20 +198,32 @@ def is_before(written: Row, about: Row) -> bool:
 
 
 def describe_changes(row: Row) -> str:
-    """The changes of an extension in one line: `num_samples 4 -> 24`; of a space, those of its hyperparameters."""
+    """The changes of an extension in one line: `num_samples 4 -> 24`; of a space, those of its hyperparameters; of a
+    searcher or scheduler, its name and what differs from its defaults."""
     parts = []
     for key, change in row["changes"].items():
         old, new = change["old"], change["new"]
         if key == "space":
             both = {name: (old.get(name), new.get(name)) for name in (*old, *new)}
             parts += [f"{name} {_short(a)} -> {_short(b)}" for name, (a, b) in both.items() if a != b]
-        else:
+        elif key in SECTIONS:
+            parts.append(f"{key} {_section(key, old)} -> {_section(key, new)}")
+        elif key != "seed" or not row.get("search"):  # That of a new search is its own.
             parts.append(f"{key} {_short(old)} -> {_short(new)}")
     search = row.get("search")
     if search:
         told = f", told {search['told']} earlier results ({search['outside']} outside of its space)"
         parts.append(f"a new search{told if 'told' in search else ''}")
     return ", ".join(parts)
+
+
+def _section(key: str, content: Row) -> str:
+    """`optuna (sampler gp)`"""
+    member = SECTIONS[key].members.get(content["name"])
+    fields = member.Config.model_fields if member else {}
+    given = [f"{name} {_short(value)}" for name, value in content.items()
+             if name != "name" and (name not in fields or fields[name].default != value)]  # fmt: skip
+    return f"{content['name']} ({', '.join(given)})" if given else str(content["name"])
 
 
 def _short(value: object) -> str:
