@@ -16,7 +16,6 @@ from pages import PAGES, ROOT, Block, blocks, execute_without_ray, sandbox
 
 import lstm_lab.__main__ as cli
 from lstm_lab.experiment import Experiment
-from lstm_lab.sweeps.data_grid import load_sweeps
 from lstm_lab.sweeps.spec import load_sweep
 
 SHOWN = {"text", "math", "pycon"}
@@ -84,7 +83,7 @@ def check_yaml(block: Block) -> None:
     if "space" in content:
         with open("block.yaml", "w") as file:
             file.write(block.text if block.text.startswith("#") else f"# A title\n{block.text}")
-        load_sweeps("block.yaml")
+        load_sweep("block.yaml")
     elif "data" in content:
         Experiment.of(content)
     else:
