@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.readers.locate import find_folder
+
+if TYPE_CHECKING:
+    from lstm_lab.data.inspection.columns import Columns
 
 __all__ = ["Inspection", "inspect"]
 
@@ -90,16 +94,24 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         from lstm_lab.data.inspection.texts import inspect_texts
 
         return inspect_texts(columns, choices)
-    from lstm_lab.data.inspection.sequence_tables import inspect_table, tag_columns
+    from lstm_lab.data.inspection.sequence_tables import inspect_table
 
     may_be_tags = "name" not in choices and kind != "csv_sequences" and not {"time", "targets", "text"} & set(choices)
-    if kind == "csv_sequences" or (may_be_tags and tag_columns(columns) is not None):
+    if kind == "csv_sequences" or (may_be_tags and _has_targets_of_sequences(columns)):
         return inspect_table(columns, choices)
     if kind == "csv":
         from lstm_lab.data.inspection.series import inspect_series
 
         return inspect_series(columns, choices)
     raise DataError(f"{path}: {kind}")
+
+
+def _has_targets_of_sequences(columns: Columns) -> bool:
+    """Whether a table has a class for each step, or several labels for each sequence."""
+    from lstm_lab.data.inspection.labels import flags_of_sequences
+    from lstm_lab.data.inspection.sequence_tables import tag_columns
+
+    return tag_columns(columns) is not None or flags_of_sequences(columns) is not None
 
 
 def _inspect_lines(path: str, choices: Fields) -> Inspection | None:

@@ -14,6 +14,9 @@ from lstm_lab.data.inspection.result import Fields
 from lstm_lab.data.inspection.series_columns import names_of
 from lstm_lab.data.readers.label_sets import LabelSets, label_sets, listed_labels
 
+MIN_SEQUENCES = 10
+"""From which on columns of 0 and 1 are taken for labels of sequences."""
+
 
 class SeveralLabels(NamedTuple):
     """Labels of each row, and the fields of a configuration that read them."""
@@ -64,7 +67,7 @@ def several_labels(columns: Columns, choices: Fields, taken: Collection[str | No
         return None
     chosen = names_of(columns, choices.get("labels"))
     free = [name for name in columns.names if name not in taken]
-    for names in [chosen] if chosen else [*([name] for name in _by_name(columns, free)), _flags(columns, free)]:
+    for names in [chosen] if chosen else [*([name] for name in _by_name(columns, free)), flag_columns(columns, free)]:
         if len(names) > 1:
             return SeveralLabels(label_sets(columns.table, names, None), {"labels": names})
         if not names:
@@ -102,9 +105,25 @@ def _are_lists(cells: list[str]) -> bool:
     return any(cell.startswith("[") for cell in cells[:100]) and all(listed_labels(cell) is not None for cell in cells)
 
 
-def _flags(columns: Columns, free: list[str]) -> list[str]:
+def flag_columns(columns: Columns, free: list[str]) -> list[str]:
     """At least two columns of 0 and 1, in a table without a column that is called a label."""
     named = columns.first_named(LABEL_NAMES, [name for name in free if columns.kinds[name] in ("category", "number")])
     values = {name: set(columns.numbers[name].tolist()) for name in free if name in columns.numbers}
     flags = [name for name, found in values.items() if found <= {0.0, 1.0}]
     return flags if len(flags) > 1 and named is None else []
+
+
+def flags_of_sequences(columns: Columns) -> tuple[str, list[str]] | None:
+    """Columns of the sequence and of its labels, in a table with a row for each step: at least two columns of 0 and 1
+    that are constant within each sequence. None where there are no such, or where rows have times, as those of time
+    series do."""
+    if columns.of_kind("time"):
+        return None
+    for id_ in columns.ids(columns.names):
+        ids = len({*columns.cells(id_)})
+        flags = [name for name in flag_columns(columns, [name for name in columns.names if name != id_])
+                 if columns.is_constant(name, id_) and len({*columns.cells(name)}) == 2]  # fmt: skip
+        measured = [name for name in columns.of_kind("number") if name != id_ and not columns.is_constant(name, id_)]
+        if len(flags) > 1 and measured and MIN_SEQUENCES <= ids < len(columns.table.lines) / 2:
+            return id_, flags
+    return None

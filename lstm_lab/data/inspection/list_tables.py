@@ -40,6 +40,12 @@ def inspect_lists(path: str, choices: Fields) -> Inspection:
     lists = [name for name, cells in columns.items() if all(isinstance(cell, list) for cell in cells)]
     plain = [name for name in columns if name not in lists]
     split = choices.get("split") or next((name for name in plain if _are_splits(columns[name])), None)
+    flags = _flags(columns, [name for name in plain if name != split]) if not {"label", "target"} & set(choices) else []
+    if flags:
+        of_labels: Fields = {"name": "list_columns", "path": path, "label": flags, "target": "labels"}
+        of_labels |= {"channels": [name for name in lists if _are_numbers(columns[name])]}
+        of_labels |= ({"split": split} if split else {}) | _id_of(plain) | choices
+        return inspect_sequences(Inspection(str(file), "sequences", ""), of_labels)
     label = choices.get("label") or _label(columns, lists, [name for name in plain if name != split])
     if label is None or label not in columns:
         way_out = f"there are {list_names([*columns])}"
@@ -59,6 +65,19 @@ def inspect_lists(path: str, choices: Fields) -> Inspection:
         raise DataError(f"{path}: no column has lists of numbers: set them by channels=COLUMN; there are "
                         f"{list_names(lists)}")  # fmt: skip
     return inspect_sequences(Inspection(str(file), "sequences", ""), data)
+
+
+def _id_of(plain: list[str]) -> Fields:
+    """The field of the column that names sequences, if there is one."""
+    id_ = next((name for name in plain if name.lower() in ID_NAMES), None)
+    return {"id": id_} if id_ else {}
+
+
+def _flags(columns: Mapping[str, list[object]], plain: list[str]) -> list[str]:
+    """At least two columns of 0 and 1, beside no column that is called a label; else none."""
+    flags = [name for name in plain if {*map(str, columns[name])} in ({"0", "1"}, {"True", "False"}, {"0.0", "1.0"})]
+    named = any(name.lower() in LABEL_NAMES for name in plain)
+    return flags if len(flags) > 1 and not named else []
 
 
 def _label(columns: Mapping[str, list[object]], lists: list[str], plain: list[str]) -> str | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import ID_NAMES, TIME_NAMES, Columns
-from lstm_lab.data.inspection.labels import label_fields
+from lstm_lab.data.inspection.labels import flags_of_sequences, label_fields
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.inspection.sequences import inspect_sequences
 from lstm_lab.data.inspection.series_columns import names_of
@@ -85,6 +85,9 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
     tags = tag_columns(columns) if choices.get("target", "tag") == "tag" and "label" not in choices else None
     if tags is not None:
         choices = {"id": tags[0], "label": tags[1], "target": "tag", **choices}
+    flags = None if {"label", "target"} & set(choices) else flags_of_sequences(columns)
+    if flags is not None:
+        choices = {"id": flags[0], "label": flags[1], "target": "labels", **choices}
     of_values = choices.get("target") == "value" or ("target" not in choices and not columns.sequence_columns())
     values = columns.value_columns() if of_values else None
     found_id, found_label = columns.sequence_columns() or values or (None, None)
@@ -118,6 +121,9 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
     given = data.get("channels", [])
     channels = [given] if isinstance(given, str) else [*given]
     result = inspect_sequences(Inspection(str(columns.table.path), "sequences", ""), data, channels)
+    if flags is not None:
+        result.warnings.append(f"{', '.join(labels[:5])} are 0 or 1 in all rows of a sequence, and are taken for its "
+                               "labels: name=csv forecasts the numbers instead")  # fmt: skip
     used = {
         id_: "sequence",
         **dict.fromkeys(labels, USES[data.get("target", "class")]),

@@ -10,7 +10,7 @@ import numpy as np
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.inspection.columns import ID_NAMES, LABEL_NAMES, TARGET_NAMES, Columns
-from lstm_lab.data.inspection.labels import label_fields
+from lstm_lab.data.inspection.labels import flag_columns, label_fields
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.inspection.sequences import inspect_sequences
 
@@ -108,7 +108,12 @@ def inspect_wide(columns: Columns, choices: Fields) -> Inspection:
         raise ConfigError(f"name=csv_wide: {columns.path} has no column of classes: set it by label=COLUMN")
     label, target, channels = found or WideColumns(choices["label"], choices.get("target", "class"), ())
     data: Fields = {"name": "csv_wide", "path": columns.path, "label": label}
-    data |= {"target": target} if target != "class" else label_fields(columns.cells(label))
+    groups = numbered(columns.of_kind("number"))
+    flags = flag_columns(columns, [name for name in columns.names if not _belongs(name, groups)])
+    if columns.format.header and flags and not {"label", "target"} & set(choices):
+        data |= {"label": flags, "target": "labels"}
+    else:
+        data |= {"target": target} if target != "class" else label_fields(columns.cells(label))
     data |= {"channels": list(channels)} if channels else {}
     split, id_ = columns.split_column(), columns.first_named(ID_NAMES, columns.of_kind("category", "number"))
     data |= {"split": split} if split else {}

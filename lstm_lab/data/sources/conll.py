@@ -12,10 +12,12 @@ import numpy as np
 from pydantic import model_validator
 
 from lstm_lab.config import Count, DataError
+from lstm_lab.data.kinds.sample_fields import SampleFields, check_given_groups
 from lstm_lab.data.kinds.tagged_words import TaggedWordFiles
 from lstm_lab.data.kinds.user_files import SequenceReader, no_frames
 from lstm_lab.data.kinds.user_sequences import Kind, UserSequences
 from lstm_lab.data.readers.locate import find_file
+from lstm_lab.data.readers.sample_table import SampleTable
 from lstm_lab.data.readers.sequence_file import SequenceFile
 from lstm_lab.data.readers.table import read_text
 
@@ -31,6 +33,7 @@ class ColumnFile:
 
     word_column: int
     tag_column: int | None
+    samples: SampleTable | None = None
 
     def read(self, path: str, split: str | None = None, labelled: bool = True) -> SequenceFile:
         file = find_file(path)
@@ -41,7 +44,10 @@ class ColumnFile:
         words = [np.array([line[self.word_column - 1] for line in sentence]) for sentence in sentences]
         tag = -1 if self.tag_column is None else self.tag_column - 1
         tags = np.array([line[tag] for sentence in sentences for line in sentence]) if labelled else None
-        return SequenceFile(file, words, tags, id_column="sentence")
+        splits = groups = None
+        if self.samples is not None and labelled and split is None:
+            splits, groups = self.samples.read(len(words), path)
+        return SequenceFile(file, words, tags, groups, splits, id_column="sentence")
 
     def read_frame(self, frame: Any) -> SequenceFile:
         raise no_frames("conll", "a file with columns, or a list of words for each sentence")
@@ -77,7 +83,7 @@ class CoNLL(UserSequences, name="conll"):
     tasks. Columns are separated by a tab, or by blanks; comments (`# ...`), -DOCSTART- lines, and of CoNLL-U lines of
     joined and omitted words (`3-4`, `3.1`) are left out."""
 
-    class Config(UserSequences.Config):
+    class Config(SampleFields, UserSequences.Config):
         target: Literal["tag"] = "tag"
         """A class for each word."""
         word_column: Count = 1
@@ -91,11 +97,12 @@ class CoNLL(UserSequences, name="conll"):
                 raise ValueError(f"missing={self.missing} would have no effect on words: remove it")
             if self.tag_column == self.word_column:
                 raise ValueError(f"tag_column={self.tag_column} is the column of the words: choose another")
+            check_given_groups(self.group, self.given)
             return self
 
         @property
         def reader(self) -> SequenceReader:
-            return ColumnFile(self.word_column, self.tag_column)
+            return ColumnFile(self.word_column, self.tag_column, self.sample_table())
 
         @property
         def dataset(self) -> Kind:

@@ -17,13 +17,13 @@ from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
 from lstm_lab.data.readers.columns import Column, Columns, TargetColumns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat
-from lstm_lab.data.readers.csv_rows import parse_csv
 from lstm_lab.data.readers.folders import FolderFile, files_of_folder, find_sample_folder
-from lstm_lab.data.readers.formats import read_number_rows, table_names
+from lstm_lab.data.readers.formats import read_number_rows
 from lstm_lab.data.readers.locate import find_file, find_folder
+from lstm_lab.data.readers.sample_table import read_sample_rows, rows_of_files
 from lstm_lab.data.readers.sequence_file import SequenceFile
 from lstm_lab.data.readers.sequence_heads import HeadColumns
-from lstm_lab.data.readers.table import TYPED, Table, ending_of, list_names, quoted, read_numbers, read_text
+from lstm_lab.data.readers.table import Table, read_numbers
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class FolderReader:
         root = find_sample_folder(path, "csv_sequences")
         files = files_of_folder(root)
         if self.labels is not None:
-            table = _read_labels(self.labels, self.head, self.format, split)
+            table = read_sample_rows(self.labels, [str(self.head.id), *self.head.wanted(split)], self.format)
             files = [file for file in files if file.path.resolve() != table.path.resolve()]
-            head = _rows_of_files(table, str(self.head.id), files, self.labels)
+            head = rows_of_files(table, str(self.head.id), files, self.labels)
             splits, groups, y = (
                 self.head.splits(head, split),
                 self.head.groups(head),
@@ -95,33 +95,6 @@ class FolderReader:
         """(T, F)"""
         plain = self.format.plain(table, self.channels)
         return read_numbers(plain, self.channels, self.format.decimal, self.allow_missing, WAYS_OUT)
-
-
-def _read_labels(path: str, head: HeadColumns, format: CSVFormat, split: str | None) -> Table:
-    """The table of targets, with a header and the separator of its own ending or of the other files."""
-    file, wanted = find_file(path), [str(head.id), *head.wanted(split)]
-    if ending_of(file) in TYPED:
-        return read_number_rows(file, wanted, CSVFormat())
-    separators = [mark for mark in (",", "\t", ";", format.separator)
-                  if set(wanted) <= set(table_names(file, CSVFormat(separator=mark)))]  # fmt: skip
-    return parse_csv(read_text(file), file, CSVFormat(separator=separators[0] if separators else ","), wanted)
-
-
-def _rows_of_files(table: Table, id: str, files: Sequence[FolderFile], labels: str) -> Table:
-    """The row of each file, which names it by its path in the folder or by its name, with or without the ending."""
-    row_of: dict[str, int] = {}
-    for row, cell in enumerate(table.columns[id]):
-        if row_of.setdefault(cell, row) != row:
-            raise table.error(row, id, f"{quoted(cell)} is there twice: keep one row for each file")
-    rows = []
-    for file in files:
-        names = (file.id, f"{file.id}{file.path.suffix}", Path(file.id).name, file.path.name)
-        own = [row_of[name] for name in names if name in row_of]
-        if not own:
-            raise DataError(f"{file.path}: {labels} has no row for it in column {id!r}, which names "
-                            f"{list_names(table.columns[id][:3])}: add one, or remove the file")  # fmt: skip
-        rows.append(own[0])
-    return table.rows(np.array(rows))
 
 
 class CSVFolder(SequenceTables, name="csv_folder"):

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
+from pydantic import model_validator
 
 from lstm_lab.config import DataError
+from lstm_lab.data.kinds.sample_fields import SAMPLE_FIELDS, SampleFields, check_given_groups
 from lstm_lab.data.kinds.text import TextDataset, TextInfo
 from lstm_lab.data.kinds.text_split import TextSplit
-from lstm_lab.data.kinds.user_text import UserTextFiles
+from lstm_lab.data.kinds.user_text import UserTextFileOptions, UserTextFiles
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, Texts
+from lstm_lab.data.readers.columns import Column
+from lstm_lab.data.readers.folders import FolderFile
 from lstm_lab.data.readers.in_memory import NewData
-from lstm_lab.data.readers.locate import candidates, find_folder
+from lstm_lab.data.readers.locate import candidates, find_file, find_folder
+from lstm_lab.data.readers.sample_table import SampleTable
 from lstm_lab.data.readers.table import Table, read_text
 
 FILE = "file"
@@ -22,7 +28,27 @@ FILE = "file"
 
 class TextFolder(UserTextFiles[TextInfo, TextSplit], TextDataset, name="text_folder"):
     """A folder with one sub-folder for each class, which has a .txt file for each text; or folders train and test, and
-    optionally validation, that have the class folders."""
+    optionally validation, that have the class folders. A table may name splits or groups of the files."""
+
+    class Config(SampleFields, UserTextFiles.Config):
+        id: Column = "file"
+        """Column of `samples` that names the file, by its path in the folder or its name, with or without .txt."""
+
+        @model_validator(mode="after")
+        def _groups_are_those_of_one_folder(self) -> TextFolder.Config:
+            check_given_groups(self.group, self.validation_path or self.test_path)
+            return self
+
+        def options(self) -> dict[str, object]:
+            plain = {key: value for key, value in super().options().items() if key not in SAMPLE_FIELDS}
+            return {**plain, "samples": self.sample_table(self.id)}
+
+    def __init__(self, *, samples: SampleTable | None = None, **options: Unpack[UserTextFileOptions]) -> None:
+        super().__init__(**options, samples=samples)
+        self.samples = samples
+
+    def files(self) -> list[Path]:
+        return [*super().files(), *([find_file(self.samples.path)] if self.samples is not None else [])]
 
     def folder(self, path: str) -> Path:
         """The folder above all others."""
@@ -50,18 +76,25 @@ class TextFolder(UserTextFiles[TextInfo, TextSplit], TextDataset, name="text_fol
         return [file for _, folder in self._class_folders(path) for file in _text_files(folder)]
 
     def read_at(self, path: str, split: str | None) -> Texts:
-        texts, labels, splits = [], [], []
-        for named, folder in self._class_folders(path):
-            for file in _text_files(folder):
-                texts.append(read_text(file, "text", "the text"))
-                labels.append(folder.name)
-                splits.append(named)
-        root = str(self.folder(path))
-        if any(splits) and split is not None:
+        found = [(named, folder.name, file) for named, folder in self._class_folders(path)
+                 for file in _text_files(folder)]  # fmt: skip
+        texts = [read_text(file, "text", "the text") for *_, file in found]
+        root, named, groups = self.folder(path), None, None
+        if any(split for split, *_ in found):
+            named = np.array([split for split, *_ in found])
+        if named is not None and split is not None:
             raise DataError(f"{root}: has folders for splits, but is the {split} split: name one of its folders")
-        if any(splits) and "train" not in splits:
-            raise DataError(f"{root}: has a folder for {splits[0]} but none for train: make one")
-        return Texts(texts, np.array(labels), root, np.array(splits) if any(splits) else None)
+        if named is not None and "train" not in named:
+            raise DataError(f"{root}: has a folder for {named[0]} but none for train: make one")
+        if self.samples is not None and split is None:
+            files = [FolderFile(file, file.relative_to(root).with_suffix("").as_posix(), label, of_split)
+                     for of_split, label, file in found]  # fmt: skip
+            splits, groups = self.samples.read(len(files), path, files)
+            if splits is not None and named is not None:
+                raise DataError(f"{root}: has folders for splits, and {self.samples.path} names splits too: remove "
+                                "data.split")  # fmt: skip
+            named = named if splits is None else splits
+        return Texts(texts, np.array([label for _, label, _ in found]), str(root), named, groups)
 
     def _new_table(self, source: NewData) -> Table:
         """Of a folder, every .txt file in it and below it is a text."""
