@@ -45,7 +45,7 @@ FAULTS = {
     "header only": ("t,y\n\n", {}, "has a header but no rows"),
     "latin-1": (table(H).replace("t,y", "t,y,é").encode("latin-1"), {}, "line 1: not UTF-8.*byte 4 is 0xe9, 'é'"),
     "late latin-1": (table(H).encode() + b"\xff", {}, "line 32: not UTF-8"),
-    "UTF-16": (table(H).encode("utf-16"), {}, "UTF-16.*save it as UTF-8"),
+    "half of UTF-16": (table(H).encode("utf-16")[:-1], {}, "UTF-16 text that is damaged.*save it as UTF-8"),
     "Excel": (b"PK\x03\x04" + bytes(30), {}, "Excel"),
     "Parquet": (b"PAR1" + bytes(30), {}, "Parquet"),
     "missing time": (table(H), {"time": "date"}, "line 1: no column 'date'; the header has 't', 'y'"),

@@ -234,3 +234,57 @@ def test_one_column_of_few_numbers_beside_texts_has_the_classes(tmp_path):
     rows = [f"a {['dull', 'fine'][i % 2]} film number {i} of the year,{[1.0, 5.0][i % 2]}" for i in range(60)]
     (tmp_path / "a.csv").write_text("\n".join(["review,points", *rows]))
     assert inspect(str(tmp_path / "a.csv")).experiment["data"]["label"] == "points"
+
+
+def test_rows_behind_the_last_target_are_the_future(tmp_path):
+    sales = [*Y[:220], *[""] * 20]
+    (tmp_path / "a.csv").write_text("date,sales,promo,rain\n" + rows(DAYS, sales, FLAG, [*Y[:220], *[""] * 20]))
+    found = inspect(str(tmp_path / "a.csv"))
+    data = found.experiment["data"]
+    assert (data["targets"], data["future"], data.get("features")) == (["sales", "rain"], ["promo"], None)
+    assert data["horizon"] == found.statistics["rows to come"] == 20
+    assert "missing" not in data
+    dataset = Experiment.of(found.experiment).data.build()
+    read_splits(dataset)
+    assert np.isfinite(dataset.series.values).all()
+    assert len(dataset.series.values) == 220
+    assert any("20 rows behind the last target are the future" in note for note in dataset.notes)
+    assert dataset.latest().keys[0][0][0].isoformat() == f"{DAYS[220]}T00:00:00"
+    # Filled forward, they would be scored as if they were true.
+    filled = Experiment.of({**found.experiment, "data": {**data, "missing": "forward_fill"}}).data.build()
+    assert np.array_equal(filled.series.values, dataset.series.values)
+
+
+def test_ids_and_persons_are_no_classes_and_persons_are_groups(tmp_path):
+    texts = [f"this is the text number {i} of all" for i in range(N)]
+    persons = [f"p{i % 24}" for i in range(N)]
+    (tmp_path / "r.csv").write_text("UserId,Points,text\n" + rows(persons, [i % 5 for i in range(N)], texts))
+    assert inspect(str(tmp_path / "r.csv")).experiment["data"]["label"] == "Points"
+    steps = "".join(f",x{t}" for t in range(8))
+    lines = [f"{persons[i]},{'ab'[i // 24 % 2]}" + "".join(f",{np.sin(i + t):.3f}" for t in range(8)) for i in range(N)]
+    (tmp_path / "w.csv").write_text(f"subject,label{steps}\n" + "\n".join(lines))
+    assert inspect(str(tmp_path / "w.csv")).experiment["data"]["group"] == "subject"
+
+
+def test_a_constant_time_is_not_that_of_the_rows(tmp_path):
+    (tmp_path / "q.csv").write_text("_start,_time,_value\n" + rows(["2024-01-01T00:00:00Z"] * N, [
+        f"{hour:%Y-%m-%dT%H:%M:%SZ}" for hour in HOURS], Y))  # fmt: skip
+    data = inspect(str(tmp_path / "q.csv")).experiment["data"]
+    assert (data["time"], data["targets"]) == ("_time", ["_value"])
+
+
+def test_a_table_alone_in_an_archive_and_one_in_utf16_are_read(tmp_path):
+    import zipfile
+
+    text = "date\tsales\n" + rows(DAYS, Y, mark="\t")
+    (tmp_path / "a.tsv").write_text(text)
+    (tmp_path / "u.tsv").write_bytes(text.encode("utf-16"))
+    with zipfile.ZipFile(tmp_path / "z.tsv.zip", "w") as archive:
+        archive.writestr("a.tsv", text)
+        archive.writestr("__MACOSX/._a.tsv", "x")
+    read = []
+    for name in ("a.tsv", "u.tsv", "z.tsv.zip"):
+        dataset = Experiment.of(inspect(str(tmp_path / name)).experiment).data.build()
+        read.append(dataset.series.values)
+    assert np.array_equal(read[0], read[1])
+    assert np.array_equal(read[0], read[2])

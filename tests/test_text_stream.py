@@ -264,7 +264,7 @@ MALFORMED = {
     "no such file": ("none.txt", None, "no such file"),
     "empty": ("a.txt", " \n", "is empty: it needs a text"),
     "not UTF-8": ("a.txt", b"caf\xe9", "line 1: not UTF-8 text"),
-    "UTF-16": ("a.txt", "hallo".encode("utf-16"), "UTF-16 text"),
+    "half of UTF-16": ("a.txt", "hallo".encode("utf-16")[:-1], "UTF-16 text that is damaged"),
     "too short": ("a.txt", "abc", "3 characters leave"),
     "an empty folder": ("texts", {}, "has no .txt file"),
     "an empty file in it": ("texts", {"1.txt": "some text", "2.txt": ""}, "2.txt: is empty"),

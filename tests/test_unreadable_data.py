@@ -28,10 +28,11 @@ def saved(write, *arrays, **named):
     return body.getvalue()
 
 
-def archive():
+def archive(*names):
     body = io.BytesIO()
     with zipfile.ZipFile(body, "w") as file:
-        file.writestr("a.csv", TABLE)
+        for name in names or ("a.csv", "b.csv"):
+            file.writestr(name, TABLE)
     return body.getvalue()
 
 

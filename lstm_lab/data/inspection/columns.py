@@ -43,7 +43,8 @@ GROUP_NAMES = ("group", "subject", "patient", "person", "user", "participant", "
 LABEL_NAMES = ("label", "class", "category", "sentiment", "activity", "kind", "intent", "topic", "target", "y")
 MORE_LABEL_NAMES = (
     "outcome", "diagnosis", "gesture", "fault", "species", "emotion", "genre", "disease", "condition", "status",
-    "result", "klasse", "etikett", "kategorie", "classe", "etiquette", "clase", "etiqueta", "标签", "类别",
+    "result", "rating", "stars", "polarity",
+    "klasse", "etikett", "kategorie", "classe", "etiquette", "clase", "etiqueta", "标签", "类别",
 )  # fmt: skip
 """Names that columns of classes have too, in lower case."""
 TARGET_NAMES = ("y", "target", "value", "OT")

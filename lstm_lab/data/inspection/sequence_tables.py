@@ -57,12 +57,16 @@ def _word_column(columns: Columns, taken: tuple[object, ...]) -> str | None:
     return columns.first_named(WORD_NAMES, words) or most
 
 
-def _group_column(columns: Columns, id_: str, label: str, has_tags: bool) -> str | None:
-    """A column of persons or the like, several of whom have each class, and most of whom have several sequences."""
+def group_column(columns: Columns, id_: str | None, label: str, has_tags: bool) -> str | None:
+    """A column of persons or the like, several of whom have each class, and most of whom have several sequences.
+
+    Args:
+        id_: column of the sequence that a row belongs to; None: each row is one.
+    """
     for name in columns.groups(columns.names):
-        if name in (id_, label) or not columns.is_constant(name, id_):
+        if name in (id_, label) or (id_ is not None and not columns.is_constant(name, id_)):
             continue
-        groups, ids = {*columns.cells(name)}, {*columns.cells(id_)}
+        groups, ids = {*columns.cells(name)}, {*(columns.table.lines if id_ is None else columns.cells(id_))}
         of_class: dict[str, set[str]] = {}
         for cell, group in zip(columns.cells(label), columns.cells(name), strict=True):
             of_class.setdefault("" if has_tags else cell, set()).add(group)
@@ -101,7 +105,7 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
         raise DataError(f"{columns.path}: no column of classes was found: set it by label=COLUMN")
     labels = names_of(columns, label)
     split = choices.get("split") or columns.split_column()
-    group = choices.get("group") or (None if split else _group_column(columns, str(id_), labels[0], tags is not None))
+    group = choices.get("group") or (None if split else group_column(columns, str(id_), labels[0], tags is not None))
     others = {id_, *labels, split, group, *columns.ids(columns.names)}
     numbers = [name for name in columns.of_kind("number")
                if name not in others and name.lower() not in TIME_NAMES

@@ -33,6 +33,7 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     result = Inspection(str(columns.table.path), "series", "", warnings=[*columns.remarks])
     times = read_times(columns.table, data["time"], columns.format.decimal)
     rows, newest_first = rows_by_series(columns.table, data.get("id"), times)
+    columns, times, rows, coming = _without_future(columns, data, choices, times, rows)
     result.warnings += notes_of_times({name: times.rows(index) for name, index in rows.items()}, newest_first)
     step = _inspect_steps(result, times, rows)
     _inspect_times(result, columns.cells(data["time"]), times, rows)
@@ -48,7 +49,11 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     if split is not None:
         data |= split_fields(result, columns, split)
     sizes = [split_rows(columns, split, index) for index in rows.values()]
+    if coming:
+        result.statistics["rows to come"] = coming
     data |= sizes_of_series(result, sizes, step, choices, may_drop=split is None)
+    if data.get("future") and coming and (coming < data["horizon"] or coming <= min(size for _, size in sizes)):
+        data["horizon"] = coming  # So far is known what is known in advance.
     data |= {key: value for key, value in choices.items() if key not in data or data[key] != value}
     if split is None and "split" not in choices:
         data |= _given_files(result, data)
@@ -65,6 +70,32 @@ def inspect_series(columns: Columns, choices: Fields) -> Inspection:
     used |= {split: "split"} if split is not None else {}
     result.columns = columns.describe(used | ({data["id"]: "series"} if data.get("id") else {}))
     return result
+
+
+def _without_future(
+    columns: Columns, data: Fields, choices: Fields, times: Times, rows: dict[str, np.ndarray]
+) -> tuple[Columns, Times, dict[str, np.ndarray], int]:
+    """The columns, times and rows of each series without the rows behind the last target, and how many these are in
+    the series that has the fewest. Features that are known in all of them become `future`."""
+    targets = names_of(columns, data["targets"])
+    if not all(name in columns.numbers for name in targets):
+        return columns, times, rows, 0
+    known = np.isfinite(np.stack([columns.numbers[name] for name in targets], 1)).any(1)
+    if all(known[index[-1]] or not known[index].any() for index in rows.values()):
+        return columns, times, rows, 0
+    later = [index[np.flatnonzero(known[index])[-1] + 1 :] if known[index].any() else index[:0]
+             for index in rows.values()]  # fmt: skip
+    coming = np.concatenate(later)
+    features = names_of(columns, data.get("features"))
+    ahead = [name for name in features if all(columns.cells(name)[row].strip() for row in coming)]
+    if ahead and not {"features", "future"} & set(choices):
+        data["future"], data["features"] = ahead, [name for name in features if name not in ahead]
+        if not data["features"]:
+            del data["features"]
+    kept = np.setdiff1d(np.arange(len(known)), coming)
+    columns = replace(columns, table=columns.table.rows(kept))
+    times = read_times(columns.table, data["time"], columns.format.decimal)
+    return columns, times, rows_by_series(columns.table, data.get("id"), times)[0], min(map(len, later))
 
 
 def _given_files(result: Inspection, data: Fields) -> Fields:
@@ -114,10 +145,11 @@ def _inspect_steps(result: Inspection, times: Times, rows: dict[str, np.ndarray]
             fix = "fill them in, or let gaps: ignore count rows"
         result.warnings.append(f"{gaps} gaps with {missing} missing rows, {irregular} irregular steps: every step "
                                f"needs a row; {fix}")  # fmt: skip
-    if early or repeated:
-        result.warnings.append(f"{early} rows are earlier than the row before, {repeated} have the time of another "
-                               "row: sort the rows and keep one for each time, or set id to the column of the "
-                               "series")  # fmt: skip
+    found = [f"{early} rows are earlier than the row before"] if early else []
+    found += [f"{repeated} rows have the time of another row"] if repeated else []
+    if found:
+        result.warnings.append(f"{' and '.join(found)}: sort the rows and keep one for each time, or set id to the "
+                               "column of the series")  # fmt: skip
     return step
 
 

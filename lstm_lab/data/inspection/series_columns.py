@@ -193,8 +193,10 @@ def _counts(columns: Columns, name: str, id_: str) -> bool:
 
 def _time_column(columns: Columns, id_: str | None, taken: set[str]) -> str:
     dates = [name for name in columns.of_kind("time") if name not in taken]
-    if dates:
-        return columns.first_named(TIME_NAMES, dates) or dates[0]
+    if dates:  # A constant one says when the file was written, or from when on it was asked for.
+        distinct = {name: len({*columns.cells(name)}) for name in dates}
+        varying = [name for name in dates if distinct[name] > 1] or dates
+        return columns.first_named(TIME_NAMES, varying) or max(varying, key=lambda name: distinct[name])
     numbers = [name for name in columns.numbers if name not in taken | {id_}]
     rising = [name for name in numbers if _rises(columns, name, None) or (id_ and _rises(columns, name, id_))]
     found = columns.first_named(TIME_NAMES, rising) or next((name for name in rising if name == columns.names[0]), None)

@@ -112,8 +112,10 @@ def _label(columns: Columns, choices: Fields, text: str, split: str | None) -> s
 
 def find_label(columns: Columns, others: list[str]) -> str | None:
     """The column of the classes of texts, of those that are free for it; None without any."""
-    few = [name for name in others if 2 <= len({*columns.cells(name)}) <= 20]
-    return columns.class_column(others) or (few[0] if len(few) == 1 else None)
+    persons = {*columns.ids(others), *columns.groups(others)}
+    plain = [name for name in others if name not in persons]
+    few = [name for name in plain if 2 <= len({*columns.cells(name)}) <= 20]
+    return columns.class_column(plain) or (few[0] if len(few) == 1 else columns.class_column(others))
 
 
 def row_format(columns: Columns) -> Fields:

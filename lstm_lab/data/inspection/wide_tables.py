@@ -12,6 +12,7 @@ from lstm_lab.config import ConfigError
 from lstm_lab.data.inspection.columns import ID_NAMES, LABEL_NAMES, TARGET_NAMES, Columns
 from lstm_lab.data.inspection.labels import flag_columns, label_fields
 from lstm_lab.data.inspection.result import Fields, Inspection
+from lstm_lab.data.inspection.sequence_tables import group_column
 from lstm_lab.data.inspection.sequences import inspect_sequences
 
 MIN_STEPS = 6
@@ -117,6 +118,8 @@ def inspect_wide(columns: Columns, choices: Fields) -> Inspection:
     data |= {"channels": list(channels)} if channels else {}
     split, id_ = columns.split_column(), columns.first_named(ID_NAMES, columns.of_kind("category", "number"))
     data |= {"split": split} if split else {}
+    group = None if split else group_column(columns, None, label, has_tags=target != "class")
+    data |= {"group": group} if group else {}
     data |= {"id": id_} if id_ and id_ != label else {}
     data |= columns.marks
     data |= choices

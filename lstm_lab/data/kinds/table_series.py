@@ -147,7 +147,7 @@ class TableSeries(SeriesDataset):
     def split_series_of(self, table: Table) -> Series:
         """The series to train on: with the words of the training rows and the rows at which `data.split` begins its
         splits, and without short series if they are to be left out."""
-        table = self._with_given_files(table)
+        table, future = self._without_future(self._with_given_files(table))
         times = self._times(table)
         rows_of = rows_by_series(table, self.id, times)[0]
         if self._split_column is not None:
@@ -168,7 +168,7 @@ class TableSeries(SeriesDataset):
             short = []
         train = [rows[slice(*split_rows[name].train)] for name, rows in rows_of.items() if name not in short]
         levels = one_hot.learn_levels(table, self.categorical, np.concatenate(train))
-        notes = one_hot.unknown_words(table, levels)
+        notes = [*future, *one_hot.unknown_words(table, levels)]
         if short:
             notes.append(f"{len(short)} of {len(rows_of)} series have too few rows and are left out: "
                          f"{list_names(short)}")  # fmt: skip
@@ -177,6 +177,24 @@ class TableSeries(SeriesDataset):
         by_fractions = self._split_column is None and self.split is None
         split_ends = () if by_fractions else tuple(ends[name] for name in series.names)
         return replace(series, split_ends=split_ends, notes=(*notes, *series.notes))
+
+    def _without_future(self, table: Table) -> tuple[Table, list[str]]:
+        """The table without the rows behind the last target of each series, and a note on them. They are the future,
+        and no truth to train on or to score."""
+        times = self._times(table)
+        rows_of = rows_by_series(table, self.id, times)[0]
+        last = np.array([rows[-1] for rows in rows_of.values()])
+        empty = np.isnan(self._numbers(table.rows(last), self.roles.targets, allow_missing=True)).all(1)
+        later = []
+        for rows, ends_empty in zip(rows_of.values(), empty, strict=True):
+            known = ~np.isnan(self._numbers(table.rows(rows), self.roles.targets, True)).all(1) if ends_empty else None
+            if known is not None and known.any():
+                later += rows[np.flatnonzero(known)[-1] + 1 :].tolist()
+        if not later:
+            return table, []
+        note = (f"{len(later)} rows behind the last target are the future: they are left out of training and scores, "
+                "and predicted")  # fmt: skip
+        return table.rows(np.setdiff1d(np.arange(len(table.lines)), later)), [note]
 
     def _rows(self, table: Table, times: Times, values: np.ndarray, roles: one_hot.ColumnRoles) -> np.ndarray:
         """(N, C) rows of one series at equal steps."""

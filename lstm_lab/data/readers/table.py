@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import lzma
 import math
 import re
+import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,15 +18,12 @@ import numpy as np
 
 from lstm_lab.config import DataError
 
-_UTF16 = "UTF-16 text: save it as UTF-8 (Excel calls it 'CSV UTF-8')"
 _EXCEL = "a zip archive or an Excel sheet: unpack it, or save the sheet as 'CSV UTF-8'"
 _NUMPY = (
     "a NumPy array: save it as X, with its targets as y, by numpy.savez('data.npz', X=X, y=y), and train it by "
     "data.name=arrays"
 )
 _SIGNATURES = {
-    b"\xff\xfe": _UTF16,
-    b"\xfe\xff": _UTF16,
     b"PK\x03\x04": _EXCEL,
     b"PK\x05\x06": _EXCEL,
     b"\xd0\xcf\x11\xe0": "an old Excel sheet: save the sheet as 'CSV UTF-8'",
@@ -37,13 +36,29 @@ _SIGNATURES = {
     b"%PDF": "PDF: save its text as UTF-8",
 }
 """First bytes of a file -> what it is, and what to do."""
+
+
+def _only_member(content: bytes) -> bytes:
+    """The file in a zip archive that has no other; the archive itself where it has several, or is a sheet or arrays."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            files = [file for file in archive.infolist()
+                     if not file.is_dir() and not file.filename.startswith("__MACOSX/")]  # fmt: skip
+            if len(files) != 1 or files[0].filename.endswith(".npy"):
+                return content
+            return archive.read(files[0])
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError):  # No archive, or one with a password.
+        return content
+
+
 _COMPRESSIONS: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
     b"\x1f\x8b": ("gzip", gzip.decompress),
     b"BZh": ("bzip2", bz2.decompress),
     b"\xfd7zXZ": ("xz", lzma.decompress),
+    b"PK\x03\x04": ("zip", _only_member),
 }
 """First bytes of a compressed file -> its name, and what unpacks it."""
-COMPRESSED = (".gz", ".bz2", ".xz")
+COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 """Endings of their names, which are left out where an ending says what a file is."""
 TYPED = (".json", ".jsonl", ".ndjson", ".parquet")
 """Endings of files that distinguish numbers from text, without separator or decimal mark."""
@@ -68,18 +83,37 @@ def read_text(path: Path, kind: str = "CSV text", needs: str = "a header and one
             if path.suffix.lower() == ".npz":
                 found = "arrays of NumPy: train them by data.name=arrays"
             raise DataError(f"{path}: not {kind} but {found}")
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):  # Excel's "Unicode text".
+        content = _from_utf16(path, content)
     try:
         text = content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         line, value = len(re.findall(rb"\r\n?|\n", content[: error.start])) + 1, content[error.start]
         raise DataError(f"{path}: line {line}: not UTF-8 text (byte {error.start} is 0x{value:02x}, {chr(value)!r} in "
-                        "Latin-1): save the file as UTF-8") from None  # fmt: skip
+                        f"Latin-1): save the file as UTF-8{_from_windows(content)}") from None  # fmt: skip
     if not text.strip():
         raise DataError(f"{path}: is empty: it needs {needs}")
     if kind.startswith("CSV") and _JSON.match(text):
         raise DataError(f"{path}: not {kind} but JSON: write one object on each line and name it .jsonl, as "
                         "DataFrame.to_json(path, orient='records', lines=True) does")  # fmt: skip
     return text
+
+
+def _from_utf16(path: Path, content: bytes) -> bytes:
+    """Text that begins with the mark of UTF-16, as UTF-8."""
+    try:
+        return content.decode("utf-16").encode()
+    except UnicodeError as error:
+        raise DataError(f"{path}: UTF-16 text that is damaged or not complete ({error}): save it as UTF-8") from None
+
+
+def _from_windows(content: bytes) -> str:
+    """The command that converts text of Windows, where the content may be such; else nothing."""
+    try:
+        content.decode("cp1252")
+    except UnicodeDecodeError:
+        return ""
+    return ", such as by iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW"
 
 
 def _unpacked(path: Path, content: bytes) -> bytes:
