@@ -170,3 +170,40 @@ def test_settings_that_make_no_sense(tmp_path):
     for wrong in ({"new_head": True}, {"unfreeze_every": 1}):
         with pytest.raises(ConfigError, match="would do nothing"):
             language_model(tmp_path, TEXT, transfer=wrong)
+
+
+def test_diagnosis_and_explanation_begin_with_the_weights_of_the_source(tmp_path, source):
+    """Not with random ones: the loss before the first step is the source's on the new data, and a run whose source is
+    gone is not compared with a start that it never had."""
+    import shutil
+
+    from lstm_lab.config import Notice
+    from lstm_lab.diagnosis.evidence import Evidence
+    from lstm_lab.diagnosis.run import diagnose
+    from lstm_lab.explain.collect import explain
+    from lstm_lab.training.first_weights import build_first
+
+    experiment = language_model(tmp_path, TEXT, transfer={"run": str(source.path), "freeze": ["embedding"]})
+    run, _ = uninterrupted(tmp_path / "new", experiment)
+    dataset = experiment.data.build()
+    first = build_first(experiment, dataset, run)
+    for name, weight in first.model.named_parameters():
+        assert torch.equal(weight, best(source)[name])
+        assert weight.requires_grad == (not name.startswith("embedding"))
+    trainings = Evidence(run).short_trainings
+    first.eval()
+    index = torch.arange(min(len(dataset.train), 256))
+    with torch.inference_mode():
+        loss = float(first.task.loss(first.logits(dataset.train.take(index)), dataset.train.take(index)))
+    random = build(experiment, dataset).eval()
+    assert trainings.loss_before() == pytest.approx(loss, abs=1e-5)
+    with torch.inference_mode():
+        assert abs(loss - float(random.task.loss(random.logits(dataset.train.take(index)),
+                                                 dataset.train.take(index)))) > 1e-3  # fmt: skip
+    shown = explain(run).layers[0]
+    assert shown.gradient_at_start is not None
+    shutil.move(source.path, tmp_path / "gone")
+    with pytest.warns(Notice, match="nothing is shown of the network before its first step: transfer.run"):
+        assert explain(run).layers[0].gradient_at_start is None
+    with pytest.warns(Notice, match="no short trainings from the first weights"):
+        diagnose(run)

@@ -25,9 +25,9 @@ class Rule(ABC):
 
     name: ClassVar[str]
     """The fault, in the words of the field."""
-    reads: ClassVar[Literal["record", "data", "network"]] = "record"
-    """What it needs: the record alone, which decides at once; the data too, as for short trainings from the first
-    weights; or the weights of the best epoch besides."""
+    reads: ClassVar[Literal["record", "data", "start", "network"]] = "record"
+    """What it needs: the record alone, which decides at once; the data too; the first weights besides, as for short
+    trainings from them; or the weights of the best epoch."""
     registered: ClassVar[dict[str, type[Rule]]] = {}
     """Name -> rule, filled by defining it."""
 

@@ -128,7 +128,7 @@ class Evidence:
     @cached_property
     def short_trainings(self) -> ShortTrainings:
         """Short trainings from the weights before the first step."""
-        return ShortTrainings(self.experiment, self.dataset, self.lr)
+        return ShortTrainings(self.experiment, self.dataset, self.lr, self.run)
 
     def sample(self, split: Split) -> Batch:
         """Samples spread evenly over a split."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from lstm_lab.config import DataError
+import warnings
+
+from lstm_lab.config import ConfigError, DataError, Notice
 from lstm_lab.config.registry import import_all
 from lstm_lab.diagnosis.base import Rule
 from lstm_lab.diagnosis.evidence import Evidence
@@ -10,6 +12,7 @@ from lstm_lab.diagnosis.sweep import SweepRule
 from lstm_lab.records.diagnosis import Diagnosis, Finding, write_diagnosis
 from lstm_lab.records.run import Run
 from lstm_lab.sweeps.store.record import SweepRecord
+from lstm_lab.training.first_weights import build_first
 
 
 def diagnose(run: Run, *, probes: bool = True) -> list[Finding]:
@@ -30,10 +33,21 @@ def diagnose(run: Run, *, probes: bool = True) -> list[Finding]:
             # The explanation of a network is for models that answer for what they read.
             explained = run.best_checkpoint.is_file() and not evidence.experiment.model.owner.decodes
             available |= {"data", "network"} if explained else {"data"}
+            available |= {"start"} if _has_first_weights(evidence) else set()
     rules = [rule() for rule in rule_types() if rule.reads in available]
     findings = _gravest_first([rule.check(evidence) for rule in rules])
     write_diagnosis(run.path, Diagnosis(epoch=evidence.best_epoch, probed="data" in available, findings=findings))
     return findings
+
+
+def _has_first_weights(evidence: Evidence) -> bool:
+    """Whether the training can begin again; not where the run that it started from is gone, which is said."""
+    try:
+        build_first(evidence.experiment, evidence.dataset, evidence.run)
+    except ConfigError as error:
+        warnings.warn(f"no short trainings from the first weights: {error}", Notice, stacklevel=2)
+        return False
+    return True
 
 
 def diagnose_sweep(sweep: SweepRecord) -> list[Finding]:

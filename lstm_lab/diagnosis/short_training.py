@@ -13,6 +13,7 @@ from lstm_lab.data.base import Dataset
 from lstm_lab.experiment import Experiment
 from lstm_lab.explain.sampling import evenly
 from lstm_lab.preflight.bare_loop import BareLoop
+from lstm_lab.records.run import Run
 
 STEPS, PROBED = 60, 256
 """Optimizer steps of a short training, and training samples that the loss is measured on, at most."""
@@ -23,10 +24,11 @@ class ShortTrainings:
 
     Args:
         lr: learning rate of the experiment.
+        run: whose first weights they are.
     """
 
-    def __init__(self, experiment: Experiment, dataset: Dataset, lr: float) -> None:
-        self.experiment, self.dataset = experiment, dataset
+    def __init__(self, experiment: Experiment, dataset: Dataset, lr: float, run: Run) -> None:
+        self.experiment, self.dataset, self.run = experiment, dataset, run
         self.lr = lr
         self.known: dict[tuple[str, ...], float] = {}
 
@@ -51,7 +53,7 @@ class ShortTrainings:
     def _measure(self, overrides: tuple[str, ...], steps: int) -> float:
         changed = self.experiment.with_overrides(dict(parse_overrides(overrides)))
         pl.seed_everything(changed.seed, verbose=False)
-        loop = BareLoop(changed, self.dataset)
+        loop = BareLoop(changed, self.dataset, self.run)
         for batch in islice(loop.batches(), steps):
             if not math.isfinite(loop.step(batch)):
                 return math.inf

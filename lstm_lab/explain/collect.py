@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from statistics import mean, median, stdev
 from typing import NamedTuple
@@ -10,10 +11,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, Notice
 from lstm_lab.data.base import Batch, Dataset, NamedChannels, Split
 from lstm_lab.evaluation.evaluate import load_weights
-from lstm_lab.experiment import recorded_experiment
+from lstm_lab.experiment import Experiment, recorded_experiment
 from lstm_lab.explain.attribution import Attribution, Occlusion, integrated_gradients, occlusion, permutation_importance
 from lstm_lab.explain.errors import observe_errors
 from lstm_lab.explain.gates import dead_units, gate_statistics
@@ -23,6 +24,7 @@ from lstm_lab.explain.sampling import evenly
 from lstm_lab.models.base import Model, TokenDataInfo
 from lstm_lab.records.explanation import Channel, Explanation, Layer, TokenAttribution, write_explanation
 from lstm_lab.records.run import Run
+from lstm_lab.training.first_weights import build_first
 from lstm_lab.training.learner import Learner
 from lstm_lab.training.train import build, check_same_data
 
@@ -50,7 +52,7 @@ def explain(run: Run, *, sample: int | None = None, num_samples: int = SAMPLES) 
     check_same_data(run, dataset)
     torch.set_num_threads(experiment.trainer.num_threads)
     pl.seed_everything(experiment.seed, verbose=False)  # The weights before the first step, as `train` drew them.
-    start = build(experiment, dataset).eval()
+    start = _first_weights(experiment, dataset, run)
     learner = build(experiment, dataset).eval()
     epoch = load_weights(learner, run)
     split = dataset.validation
@@ -59,7 +61,7 @@ def explain(run: Run, *, sample: int | None = None, num_samples: int = SAMPLES) 
     chosen = _chosen(split, num_samples, sample)
     x, lengths = _inputs(learner, chosen.batch)
     layers = observe_layers(learner.model, x, lengths)
-    initial = observe_layers(start.model, x, lengths)
+    initial = None if start is None else observe_layers(start.model, x, lengths)
     attribution = integrated_gradients(learner.model, x, lengths)
     occluded = occlusion(learner.model, x, lengths, MAX_CHANNELS)
     channels, loss = _channels(learner, dataset, attribution, occluded, split)
@@ -70,7 +72,7 @@ def explain(run: Run, *, sample: int | None = None, num_samples: int = SAMPLES) 
         sample=chosen.number,
         steps=int(lengths[chosen.row]),
         median_length=median(lengths.tolist()),
-        layers=[_layer(layer, before, chosen.row) for layer, before in zip(layers, initial, strict=True)],
+        layers=[_layer(layer, None if initial is None else initial[i], chosen.row) for i, layer in enumerate(layers)],
         channels=channels,
         lags=_lags(attribution, lengths),
         tokens=_tokens(dataset.info, x[chosen.row, : lengths[chosen.row]], attribution.values[chosen.row]),
@@ -113,7 +115,16 @@ def _inputs(learner: Learner, batch: Batch) -> tuple[Tensor, Tensor]:
     return x[:, :MAX_STEPS], lengths.clamp(max=MAX_STEPS)
 
 
-def _layer(layer: ObservedLayer, before: ObservedLayer, row: int) -> Layer:
+def _first_weights(experiment: Experiment, dataset: Dataset, run: Run) -> Learner | None:
+    """The network before its first step; None where the run that it started from is gone, which is said."""
+    try:
+        return build_first(experiment, dataset, run).eval().requires_grad_(True)
+    except ConfigError as error:
+        warnings.warn(f"nothing is shown of the network before its first step: {error}", Notice, stacklevel=2)
+        return None
+
+
+def _layer(layer: ObservedLayer, before: ObservedLayer | None, row: int) -> Layer:
     cell = layer.cell
     steps = int(cell.lengths[row]) if row < len(cell.lengths) else cell.outputs().shape[1]
     outputs = cell.outputs()[row, :steps].T  # (H, T)
@@ -125,7 +136,7 @@ def _layer(layer: ObservedLayer, before: ObservedLayer, row: int) -> Layer:
         gates=gate_statistics(cell),
         dead=dead_units(cell),
         gradient=lag_profile(layer.h, cell),
-        gradient_at_start=lag_profile(before.h, before.cell),
+        gradient_at_start=None if before is None else lag_profile(before.h, before.cell),
         half_lives=half_lives(layer),
         sequence=outputs[units][:, shown].tolist(),
     )

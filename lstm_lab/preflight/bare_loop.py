@@ -11,15 +11,20 @@ from lstm_lab.data.base import Batch
 from lstm_lab.data.loader import Loader
 from lstm_lab.experiment import Experiment
 from lstm_lab.models.sites import StepKey
-from lstm_lab.training.train import build
+from lstm_lab.records.run import Run
+from lstm_lab.training.first_weights import build_first
 
 
 class BareLoop:
-    """The steps of an experiment: its model, optimizer, clipping, regularizers and order of batches; no schedule."""
+    """The steps of an experiment: its model, optimizer, clipping, regularizers and order of batches; no schedule.
 
-    def __init__(self, experiment: Experiment, dataset: Dataset) -> None:
+    Args:
+        run: that was trained so, from whose first weights it begins again; None: it is yet to be trained.
+    """
+
+    def __init__(self, experiment: Experiment, dataset: Dataset, run: Run | None = None) -> None:
         torch.set_num_threads(experiment.trainer.num_threads)
-        self.learner = build(experiment, dataset).to(experiment.trainer.device())
+        self.learner = build_first(experiment, dataset, run).to(experiment.trainer.device())
         self.learner.step.to(self.learner.device)
         self.learner.train()
         self.optimizer = self.learner.optimizer.for_model(self.learner.model)

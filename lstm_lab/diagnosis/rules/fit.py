@@ -90,7 +90,7 @@ class LabelsWithoutSignal(Rule):
 class Underfitting(Rule):
     """The training loss stops falling early and far from zero, and a larger network falls faster."""
 
-    name, reads = "too small a network", "data"
+    name, reads = "too small a network", "start"
 
     def check(self, evidence: Evidence) -> Finding | None:
         size = evidence.record.about.get("hidden_size")
@@ -123,7 +123,7 @@ class Underfitting(Rule):
 class TooRegularized(Rule):
     """Without dropout and weight decay the loss on the training samples falls much further."""
 
-    name, reads = "too strongly regularized", "data"
+    name, reads = "too strongly regularized", "start"
 
     def check(self, evidence: Evidence) -> Finding | None:
         plain = _unregularized(evidence)

@@ -28,7 +28,7 @@ FEW_STEPS = 150
 class LearningRateTooHigh(Rule):
     """Sixty steps from the same weights on the same batches lower the loss further with a lower rate."""
 
-    name, reads = "learning rate too high", "data"
+    name, reads = "learning rate too high", "start"
 
     def check(self, evidence: Evidence) -> Finding | None:
         if evidence.dataset.train.stateful:
@@ -58,7 +58,7 @@ class LearningRateTooHigh(Rule):
 class LearningRateTooLow(Rule):
     """The loss hardly moves in sixty steps in which a rate ten to a thousand times as high brings it down."""
 
-    name, reads = "learning rate too low", "data"
+    name, reads = "learning rate too low", "start"
 
     def check(self, evidence: Evidence) -> Finding | None:
         if evidence.dataset.train.stateful or not still_improving(evidence.record):
