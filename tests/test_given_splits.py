@@ -26,7 +26,7 @@ WAYS = {
     "arrays": ("files", "array", "array"), "ts": ("files", "table", "table"),
     "csv_text": ("files", "column", "column"), "csv_text_pairs": ("files", "column", "column"),
     "aligned_texts": ("files", "table", "table"), "text_folder": ("files", "table", "table"),
-    "text_stream": ("files", None, None), "conll": ("files", "table", "table"),
+    "images": ("files", "array", "array"), "text_stream": ("files", None, None), "conll": ("files", "table", "table"),
 }  # fmt: skip
 TASKS = {"csv_text_pairs": "translate", "aligned_texts": "translate", "conll": "tag"}
 SPLIT = np.array(["train"] * 12 + ["dev"] * 6 + ["test"] * 6)
@@ -83,7 +83,7 @@ def write(reader, folder):
     elif reader == "conll":
         path = folder / "data.conll"
         path.write_text("\n".join("".join(f"{w} {len(w)}\n" for w in text.split()) for text in TEXTS))
-    elif reader == "arrays":
+    elif reader in ("arrays", "images"):
         path = folder / "data.npz"
         splits = np.where(SPLIT == "dev", "validation", SPLIT)
         np.savez(
