@@ -165,7 +165,7 @@ def test_gaps_empty_cells_and_sentinels_are_counted(tmp_path):
 def test_rows_with_the_time_of_another_row_are_counted(tmp_path):
     frame = hours(300)
     found = look(tmp_path, pd.concat([frame[:200], frame[195:]]))
-    assert any("5 have the time of another row" in warning for warning in found.warnings)
+    assert any("5 rows have the time of another row" in warning for warning in found.warnings)
 
 
 def test_many_series_are_recognised_by_their_column(tmp_path):

@@ -34,7 +34,7 @@ PLAIN = "t,y\n" + ROWS
         ('t,y\n0,"1,186.5"\n1,987\n2,"-2,012,345"\n', {"thousands": ","}, {}),
         ("t;y\n0;1.186,5\n1;987\n2;-2.012.345\n", {"separator": ";", "decimal": ",", "thousands": "."}, {}),
         ("t,y\n0,1.5\n1,?\n2,3\n", {"na_values": "?", "missing": "mask"}, {}),
-        ("t,y\n0,1.5\n1,-200.0\n2,-\n", {"na_values": [-200, "-"], "missing": "mask"}, {}),
+        ("t,y\n0,1.5\n1,-200.0\n2,-\n3,4\n", {"na_values": [-200, "-"], "missing": "mask"}, {}),
         ('t,y,n\n0,1.5,"a\n1,-2,b"c\n2,3,d\n', {"quoting": False}, {"quoting": 3}),
         ("t,y\n0,True\n1,FALSE\n2,true\n", {}, {}),
     ],

@@ -41,7 +41,7 @@ from lstm_lab.data.readers.series_table import (
     rows_by_series,
     with_row_numbers,
 )
-from lstm_lab.data.readers.table import Table, fill_forward, list_names, read_numbers
+from lstm_lab.data.readers.table import MISSING, Table, fill_forward, list_names, read_numbers
 
 Missing = Literal["error", "forward_fill", "mask"]
 
@@ -181,15 +181,14 @@ class TableSeries(SeriesDataset):
     def _without_future(self, table: Table) -> tuple[Table, list[str]]:
         """The table without the rows behind the last target of each series, and a note on them. They are the future,
         and no truth to train on or to score."""
-        times = self._times(table)
-        rows_of = rows_by_series(table, self.id, times)[0]
-        last = np.array([rows[-1] for rows in rows_of.values()])
-        empty = np.isnan(self._numbers(table.rows(last), self.roles.targets, allow_missing=True)).all(1)
-        later = []
-        for rows, ends_empty in zip(rows_of.values(), empty, strict=True):
-            known = ~np.isnan(self._numbers(table.rows(rows), self.roles.targets, True)).all(1) if ends_empty else None
-            if known is not None and known.any():
-                later += rows[np.flatnonzero(known)[-1] + 1 :].tolist()
+        columns = [self.format.without_missing_marks(table.columns[name]) for name in self.roles.targets]
+        if not any(MISSING.fullmatch(cells[row]) for cells in columns[:1] for row in (0, -1)) and self.id is None:
+            return table, []
+        known = np.array([not all(map(MISSING.fullmatch, cells)) for cells in zip(*columns, strict=True)])
+        later: list[int] = []
+        for rows in rows_by_series(table, self.id, self._times(table))[0].values():
+            if known[rows].any():
+                later += rows[np.flatnonzero(known[rows])[-1] + 1 :].tolist()
         if not later:
             return table, []
         note = (f"{len(later)} rows behind the last target are the future: they are left out of training and scores, "
