@@ -164,6 +164,19 @@ def test_files_without_their_other_side(tmp_path):
     assert found.experiment["data"]["target_path"].endswith("train.fr")
 
 
+def test_a_folder_of_such_files_names_the_one_to_inspect(tmp_path):
+    write_sides(tmp_path, [("train.en", "train.de")])
+    with pytest.raises(DataError, match=r"train.de in it has one side of pairs of texts: inspect that file"):
+        inspect(str(tmp_path))
+    (tmp_path / "ner").mkdir()
+    rows, _ = tagged("names")
+    text = "\n".join("".join(" ".join(row) + "\n" for row in sentence) for sentence in rows)
+    for split in ("train", "valid", "test"):
+        (tmp_path / "ner" / f"{split}.txt").write_text(text)
+    with pytest.raises(DataError, match=r"train.txt in it has tagged words: inspect that file"):
+        inspect(str(tmp_path / "ner"))
+
+
 def test_questions_that_only_a_person_can_answer_are_one_line(tmp_path):
     pairs = pair_lines(5)
     frame = pd.DataFrame(pairs, columns=["en", "de"]).assign(fr=[target for _, target in pairs])

@@ -42,6 +42,8 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
     lines = None if folder is not None else _inspect_lines(path, choices)
     if lines is not None:
         return lines
+    if folder is not None and "name" not in choices:
+        _check_folder(path, folder)
     named_text = path.lower().endswith(".txt") and choices.get("name", "text_stream") == "text_stream"
     is_text = named_text and (folder is not None or not is_table(path))
     if is_text or (folder is not None and _has_one_text(folder)):
@@ -112,6 +114,21 @@ def _has_targets_of_sequences(columns: Columns) -> bool:
     from lstm_lab.data.inspection.sequence_tables import tag_columns
 
     return tag_columns(columns) is not None or flags_of_sequences(columns) is not None
+
+
+def _check_folder(path: str, folder: Path) -> None:
+    """Raise DataError where a folder has the files of splits, of tagged words or of two sides, and not of samples."""
+    from lstm_lab.data.inspection.aligned_files import target_file
+    from lstm_lab.data.inspection.given_files import TRAIN
+    from lstm_lab.data.inspection.tagged_columns import is_conll
+
+    for entry in sorted(folder.iterdir()):
+        if entry.is_file() and TRAIN.search(entry.name):
+            kind = "tagged words" if is_conll(str(entry), {}) else ""
+            if kind or target_file(str(entry), {}) is not None:
+                raise DataError(f"{path}: {entry.name} in it has {kind or 'one side of pairs of texts'}: inspect that "
+                                f"file, lstm-lab data inspect {Path(path) / entry.name}, beside which the other splits "
+                                "are found")  # fmt: skip
 
 
 def _inspect_lines(path: str, choices: Fields) -> Inspection | None:

@@ -9,7 +9,7 @@ from lstm_lab.config import DataError
 from lstm_lab.data.inspection.result import Fields
 from lstm_lab.data.readers.locate import candidates
 
-_TRAIN = re.compile(r"(?<![A-Za-z])(?i:train(ing)?)(?![A-Za-z])|(?<=[a-z])Train(ing)?(?![a-z])")
+TRAIN = re.compile(r"(?<![A-Za-z])(?i:train(ing)?)(?![A-Za-z])|(?<=[a-z])Train(ing)?(?![a-z])")
 """What names a file or a folder of the training split."""
 _OTHERS = {"validation": ("validation", "valid", "val", "dev", "testa"), "test": ("test", "testing", "testb")}
 
@@ -17,7 +17,7 @@ _OTHERS = {"validation": ("validation", "valid", "val", "dev", "testa"), "test":
 def given_files(path: str) -> dict[str, str]:
     """Split -> file or folder of it: test.csv beside train.csv, X_val.npy beside X_train.npy."""
     folder, name = Path(path).parent, Path(path).name
-    found = _TRAIN.search(name)
+    found = TRAIN.search(name)
     if found is None:
         return {}
     given = {}
