@@ -238,3 +238,16 @@ def test_strings_of_digits_keep_speakers_apart_and_are_what_they_say(readable):
     assert all(not a & b for a, b in itertools.combinations(groups, 2))
     assert all(3 <= len(target) <= 7 for target in data.raw.train.targets)
     assert min(map(len, data.raw.test.sequences)) > 30
+
+
+def test_equal_files_stay_in_one_split_and_equal_texts_need_not(tmp_path, monkeypatch):
+    """A text that is said often must be in the training split too."""
+    monkeypatch.chdir(tmp_path)
+    fields = write_recordings(40) | {"group": None}
+    rows = Path("texts.csv").read_text().splitlines()
+    Path("sounds/copy.wav").write_bytes(Path("sounds/p0/0.wav").read_bytes())
+    Path("texts.csv").write_text("\n".join([*(",".join([r.split(",")[0], "lo", "1"]) for r in rows[1:]), "copy,lo,1"]))
+    Path("texts.csv").write_text("file,text,who\n" + Path("texts.csv").read_text() + "\n")
+    data = build(fields)
+    assert np.bincount(data.splits).tolist() == pytest.approx([29, 4, 8], abs=1.1)
+    assert data.splits[0] == data.splits[-1]

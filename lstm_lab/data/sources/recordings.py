@@ -28,7 +28,7 @@ from lstm_lab.data.preprocessing.splits import (
 from lstm_lab.data.readers.cells import splits_of
 from lstm_lab.data.readers.columns import Column, check_distinct
 from lstm_lab.data.readers.formats import read_rows
-from lstm_lab.data.readers.locate import find_file, find_folder
+from lstm_lab.data.readers.locate import find_file, find_folder, sha256_of
 from lstm_lab.data.readers.table import Table, quoted
 from lstm_lab.data.readers.wav_file import read_wav, wav_files
 
@@ -54,7 +54,7 @@ class Recordings(Transcripts, name="recordings"):
         split: Column | None = None
         """Column of `texts` with train, validation or test; null: fractions are drawn."""
         group: Column | None = None
-        """Column of `texts` whose groups stay in one split, such as the speaker; null: only equal texts stay
+        """Column of `texts` whose groups stay in one split, such as the speaker; null: only equal files stay
         together."""
         symbols: Symbols = "characters"
         """What the model writes: characters, of which any word can be made; or words, of which it knows those of the
@@ -112,7 +112,7 @@ class Recordings(Transcripts, name="recordings"):
         named = None if column is None else splits_of(self.table, column)
         if named is not None:
             check_named_fractions({*named.tolist()}, self.fractions, path)
-        groups: Sequence[Hashable] = [tuple(text) for text in self.written]
+        groups: Sequence[Hashable] = [sha256_of(file) for file in self.wavs]
         if self.group_column is not None:
             groups = self.table.columns[self.group_column]
             if named is not None:
@@ -133,7 +133,7 @@ class Recordings(Transcripts, name="recordings"):
         return (BLANK, *sorted(found), *sorted(every - {*found}))
 
     def read(self) -> RawSplits[list[np.ndarray]]:
-        files, number = self._files(), {symbol: i for i, symbol in enumerate(self.symbols)}
+        files, number = self.wavs, {symbol: i for i, symbol in enumerate(self.symbols)}
         frames, targets = [], []
         for row, (file, text) in enumerate(zip(files, self.written, strict=True)):
             frames.append(self.features.of_wave(read_wav(file, self.features.sample_rate)))
@@ -151,7 +151,8 @@ class Recordings(Transcripts, name="recordings"):
             for index in (np.flatnonzero(self.splits == part) for part in range(3))
         ))  # fmt: skip
 
-    def _files(self) -> list[Path]:
+    @cached_property
+    def wavs(self) -> list[Path]:
         """The WAV file of each row."""
         if find_folder(self.path) is None:
             raise DataError(f"{self.path}: no such folder: set data.path to the folder with the WAV files")
