@@ -7,6 +7,7 @@ import os
 import signal
 import time
 import warnings
+from collections import Counter
 from typing import Any
 
 import ray
@@ -43,6 +44,8 @@ class SweepCallback(NotPickled, tune.Callback):
         self.requested = RequestedEnds(requests, source, view, end_process)
         self.last_report: dict[str, float] = {}
         """Trial that runs -> when it last reported an epoch, or started."""
+        self.unbegun: Counter[str] = Counter()
+        """Trial -> how many processes died before they had begun it."""
         self.hang_reasons: dict[str, str] = {}
         self.storage = Storage(source.storage) if source.storage else None
 
@@ -118,6 +121,8 @@ class SweepCallback(NotPickled, tune.Callback):
         id = _id(trial)
         self.last_report.pop(id, None)
         self._synchronise(id)
+        if self._give_again(trial):
+            return
         lines = str(trial.get_error() or "").strip().splitlines() or ["killed from outside"]
         reason = self.hang_reasons.get(id) or f"its process died {self.MAX_DEATHS} times: {lines[-1][:200]}"
         epochs = None
@@ -127,6 +132,17 @@ class SweepCallback(NotPickled, tune.Callback):
         self.folder.decide(id, "failed", reason, epochs)
         self._show_end(trial, "failed", reason)
         self.source.trial_ended(id)
+
+    def _give_again(self, trial: TuneTrial) -> bool:
+        """Whether a trial is given to Tune again, which starts one again by itself only where its process had begun."""
+        id = _id(trial)
+        if not trial.should_recover() or id in self.source.ends:
+            return False
+        self.unbegun[id] += 1
+        if self.unbegun[id] == self.MAX_DEATHS:
+            return False
+        self.source.give_again(id)
+        return True
 
     def _show_end(self, trial: TuneTrial, state: str, reason: str | None) -> None:
         spec = TrialSpec.of(trial.config)

@@ -178,7 +178,8 @@ def run_phase(folder: SweepFolder, source: TrialSource, view: SweepProgress, scr
             tune_config=tune.TuneConfig(
                 search_alg=source,
                 scheduler=start_scheduler(folder, source, view),
-                num_samples=source.num_remaining,
+                # Some are given again; the source says when there are no more.
+                num_samples=source.num_remaining * SweepCallback.MAX_DEATHS,
                 reuse_actors=True,
             ),
             run_config=tune.RunConfig(

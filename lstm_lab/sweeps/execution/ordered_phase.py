@@ -158,6 +158,10 @@ class OrderedPhase(SearchPhase):
         """Whether a trial trains on after so many epochs."""
         return Answer.STOP if trial in self.ends else self.clock.answer(self.numbers[trial], epochs)
 
+    def give_again(self, trial: str) -> None:
+        self.waiting.discard(trial)
+        self.clock.give_back(self.numbers[trial])
+
     def trial_ended(self, trial: str) -> None:
         self.waiting.discard(trial)
         self.clock.end(self.numbers[trial])

@@ -81,6 +81,8 @@ class TrialSource(NotPickled, TuneSearcher):
         self.paused_by: Request | None = None
         self.ends: dict[str, Request] = {}
         """Trials that somebody has asked to end."""
+        self.running: set[str] = set()
+        """Tune's ids of what it was given and has not ended; a process may die before it has begun one of them."""
         self.num_trials, self.num_remaining = 0, 0
         """Trials in all, and those that have not ended."""
         trials = self.trials()
@@ -133,9 +135,12 @@ class TrialSource(NotPickled, TuneSearcher):
         return False
 
     def suggest(self, trial_id: str) -> Any:
-        """The config of Tune's next trial, a `TrialSpec`; FINISHED where there is none."""
-        if self.stop_reason or (not self.pending and not self.add_next()):
+        """The config of Tune's next trial, a `TrialSpec`; None while there may be one, FINISHED where there is none."""
+        if self.stop_reason:
             return TuneSearcher.FINISHED
+        if not self.pending and not self.add_next():
+            return None if self.running else TuneSearcher.FINISHED
+        self.running.add(trial_id)
         return self.spec(self.pending.pop(0)).config()
 
     def spec(self, trial: PendingTrial) -> TrialSpec:
@@ -167,7 +172,13 @@ class TrialSource(NotPickled, TuneSearcher):
         return self.scheduler.decision_epochs(self.base.trainer.max_epochs)
 
     def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
-        """Tune's call. The driver calls `trial_ended` instead, once the record holds how the trial ended."""
+        """Tune's call. The driver calls `trial_ended` too, once the record holds how the trial ended."""
+        self.running.discard(trial_id)
+
+    def give_again(self, trial: str) -> None:
+        """Give Tune a trial once more, which it gave up before a process had begun it."""
+        recorded = self.folder.trial(trial)
+        self.pending.insert(0, PendingTrial(trial, recorded.repeat, recorded.overrides))
 
     def trial_ended(self, trial: str) -> None:
         """A trial has ended, and the record holds how."""

@@ -80,6 +80,11 @@ class VirtualClock:
             found.ended = found.started = True
             self._advance()
 
+    def give_back(self, trial: int) -> None:
+        """A real worker was given a trial, and died before it began: `take` has it again."""
+        self.trials[trial].started = False
+        self._first = min(self._first, trial)
+
     def answer(self, trial: int, epochs: int) -> Answer:
         """Whether a trial that has trained so many epochs is to train another one."""
         found = self.trials[trial]
