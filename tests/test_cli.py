@@ -54,7 +54,7 @@ BAD = {
     "sweep that is not there": (["resume", "runs/a"], 2, "neither a run nor a sweep"),
     "name with a slash": (["train", "x.yaml", "--name", "a/b"], 2, "plain folder name"),
     "sweep without file": (["sweep", "num_samples=3"], 2, "give a sweep file"),
-    "experiment as a sweep": (["sweep", "x.yaml"], 2, "first comment line"),
+    "experiment as a sweep": (["sweep", "x.yaml"], 2, "lstm-lab train takes an experiment"),
     "evaluate nothing": (["evaluate", "runs/a"], 2, "neither a run nor a sweep"),
     "report of nothing": (["report", "."], 2, "neither"),
     "unknown option": (["train", "--fast"], 2, "No such option"),

@@ -14,6 +14,7 @@ from lstm_lab.data import Dataset
 from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
 from lstm_lab.data.kinds.tagged import TaggedSequences
 from lstm_lab.data.readers.locate import locate
+from lstm_lab.data.sources.fsdd_strings import FSDDStrings
 from lstm_lab.data.sources.hapt import TEST_USERS, VALIDATION_USERS
 from lstm_lab.data.sources.protein_ss import one_hot
 from lstm_lab.data.sources.reber import END, GRAMMAR
@@ -144,6 +145,8 @@ def test_synthetic_problems_are_reproducible_and_their_splits_differ(name):
     longer = Dataset.members[name].Config(train_size=300, eval_size=50).build()
     if parts[2].texts():  # Their tokens are numbered by the training split.
         assert longer.test_split().texts() == parts[2].texts()
+    elif isinstance(longer, FSDDStrings):  # They are scaled by the training split.
+        assert all(map(np.array_equal, longer.raw.test.sequences, data.raw.test.sequences))
     else:
         assert torch.equal(all_of(longer.test_split()).x, first[2])
 

@@ -181,7 +181,7 @@ MALFORMED = {
 SERIES = {
     "no JSON": ("a.jsonl", '{"t": 1, "y": 2}\n{"t": 2 "y": 3}\n', "line 2: not JSON"),
     "a field too few": ("a.jsonl", '{"t": 1, "y": 2}\n{"t": 2}\n', "line 2: no field 'y'; it has 't'"),
-    "null": ("a.jsonl", '{"t": 1, "y": 2}\n{"t": 2, "y": null}\n', "line 2, column 'y': the cell is empty"),
+    "null": ("a.jsonl", '{"y": 2, "t": 1}\n{"y": null, "t": 2}\n{"y": 1, "t": 3}\n', "line 2, column 'y': the cell"),
     "words": ("a.ndjson", '{"t": 1, "y": "high"}\n', "line 1, column 'y': 'high' is not a number"),
     "back in time": (
         "a.jsonl", '{"t": 2, "y": 2}\n{"t": 1, "y": 3}\n{"t": 3, "y": 3}\n', "line 2, column 't': '1' is earlier",
@@ -190,7 +190,7 @@ SERIES = {
     "empty": ("a.jsonl", "\n", "is empty: it needs one object on each line"),
     "torn": ("a.parquet", b"PAR1", "not a complete Parquet file"),
     "a gap": ("a.parquet", {"t": [1, 2, 3, 5], "y": [1.0, 2.0, 3.0, 4.0]}, "row 4, column 't': '5' follows '3'"),
-    "no number": ("a.parquet", {"t": [1, 2], "y": [1.0, None]}, "row 2, column 'y': the cell is empty"),
+    "no number": ("a.parquet", {"t": [1, 2, 3], "y": [1.0, None, 3.0]}, "row 2, column 'y': the cell is empty"),
     "no column": ("a.parquet", {"t": [1, 2], "z": [1.0, 2.0]}, "no column 'y'; it has 't', 'z'"),
     "no rows": ("a.parquet", {"t": [], "y": []}, "has no rows"),
     "lists": ("a.parquet", {"t": [1, 2], "y": [[1.0], [2.0]]}, "row 1, column 'y': '[1.0]' is not a text, number"),

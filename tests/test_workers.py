@@ -57,7 +57,7 @@ def test_impossible_resources_are_refused(tmp_path, vowels, resources, why):
 
 def test_a_trial_holds_a_bundle_for_each_worker():
     from lstm_lab.sweeps.execution.ddp_workers import placement_group
-    from lstm_lab.sweeps.spec import Resources
+    from lstm_lab.sweeps.sections import Resources
 
     assert placement_group(Resources(cpus=2, gpus=1, workers=3)).bundles == [{"CPU": 2, "GPU": 1}] * 3
     assert placement_group(Resources(cpus=0.5)).required_resources == {"CPU": 0.5}

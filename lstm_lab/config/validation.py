@@ -17,6 +17,8 @@ from lstm_lab.config.fields import Field, fields
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+MANY = 16
+"""Names that a message lists at most."""
 M = TypeVar("M", bound=Config)
 T = TypeVar("T")
 
@@ -69,7 +71,7 @@ def _message(cls: type[Config], error: ErrorDetails, where: str, overrides: list
         suggestion = suggestion_for(context["key"], context["siblings"], lambda: fields(cls))
         text = f"is now called '{new}'" if new in context["siblings"] else error["msg"] + suggestion
     elif error["type"] == "missing":
-        text = f"missing, and it has no default; it takes {_type_of(cls, path)}"
+        text = f"missing, and it has no default; it takes {_shortened(_type_of(cls, path))}"
     elif error["type"] in ("value_error", "unknown_name"):
         text = error["msg"].removeprefix("Value error, ")
     elif error["type"] == "model_type":
@@ -94,6 +96,12 @@ def _type_of(cls: type[Config], path: str) -> str:
     """What the field at `path` takes, as `lstm-lab fields` shows it."""
     kinds = {row.type for row in fields(cls) if row.path == path}
     return kinds.pop() if len(kinds) == 1 else "a value"
+
+
+def _shortened(kind: str) -> str:
+    """With the first of many names."""
+    names = kind.split(" | ")
+    return kind if len(names) <= MANY else f"{' | '.join(names[:MANY])} | ... (lstm-lab list has all {len(names)})"
 
 
 def suggestion_for(key: str, siblings: Iterable[str], rows: Callable[[], Iterable[Field]]) -> str:

@@ -44,7 +44,7 @@ def label_data(section: object, where: str) -> dict[str, object]:
     sets = section.get("grid") if isinstance(section, Mapping) and len(section) == 1 else None
     if not isinstance(sets, list) or len(sets) < 2:
         raise ConfigError(f"{where}: data: must be a grid of at least two data sets, as {{grid: [japanese_vowels, "
-                          "fsdd]}}; a single one is a section of the experiment")  # fmt: skip
+                          "fsdd]}; one alone is the experiment's; lstm-lab train takes an experiment")  # fmt: skip
     names = [str(each.get("name", "data")) if isinstance(each, Mapping) else str(each) for each in sets]
     found: dict[str, object] = {}
     for name, each in zip(names, sets, strict=True):

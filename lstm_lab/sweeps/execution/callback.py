@@ -136,7 +136,8 @@ class SweepCallback(NotPickled, tune.Callback):
     def _give_again(self, trial: TuneTrial) -> bool:
         """Whether a trial is given to Tune again, which starts one again by itself only where its process had begun."""
         id = _id(trial)
-        if not trial.should_recover() or id in self.source.ends:
+        recovers = bool(trial.should_recover())  # type: ignore[no-untyped-call]
+        if not recovers or id in self.source.ends:
             return False
         self.unbegun[id] += 1
         if self.unbegun[id] == self.MAX_DEATHS:
