@@ -134,8 +134,8 @@ MADE = sorted(
 
 
 @pytest.mark.parametrize("name", MADE)
-def test_synthetic_problems_are_reproducible_and_their_splits_differ(name):
-    data = made(name)
+def test_synthetic_problems_are_reproducible_and_their_splits_differ(name, readable):
+    data = readable(made(name))
     parts = [data.train, data.validation, data.test_split()]
     assert [len(part) for part in parts] == [200, 50, 50]
     assert data.digest == made(name).digest != made(name, seed=1).digest
