@@ -94,6 +94,8 @@ def main() -> None:
     is_debugged = "--debug" in words
     try:
         code = app([word for word in words if word != "--debug"], standalone_mode=False)
+        if code == Interrupted.exit_code:  # Typer has turned an interrupt into it, and printed nothing.
+            echo("lstm-lab: interrupted", err=True)
     except Interrupted as fault:
         echo(f"lstm-lab: {fault}", err=True)
         code = fault.exit_code

@@ -175,7 +175,7 @@ def test_a_sweep_uses_both_nodes_and_leaves_the_cluster_running(tmp_path, vowels
         assert not (folder.path / ".nodes").exists()
         refused = lab("sweep", path, "--name", "again", RAY_AUTH_TOKEN_PATH=str(tmp_path / "rates.yaml"))
         assert refused.returncode == 2
-        assert "Ray refuses" in refused.stderr.strip().splitlines()[-1]
+        assert "the cluster refuses the token" in refused.stderr.strip().splitlines()[-1]
         assert len([pid for pid in nodes.pids() if "raylet/raylet" in local_cluster.command_line(pid)]) == 2
     finally:
         pids = nodes.pids()

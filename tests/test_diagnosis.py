@@ -138,14 +138,14 @@ def test_a_healthy_run_is_not_accused():
     [
         ("learning rate too high", {"optimizer.lr": 5.0}),
         ("learning rate too low", {"optimizer.lr": 1e-6}),
-        ("too strongly regularized", {"model.dropout.output": 0.95}),
+        ("too strongly regularized", {"model.dropout.output": 0.99}),
     ],
 )
 def test_a_wrong_setting_is_named_and_the_action_mends_it(name, overrides):
     run = trained(overrides)
     finding = next(finding for finding in diagnose(run) if finding.rule == name)
     mended = trained({**overrides, **dict(config.parse_overrides(finding.action))})
-    assert mended.best["val/loss"] < 0.5 * min(run.metrics["val/loss"])
+    assert mended.best["val/loss"] < 0.6 * min(run.metrics["val/loss"])
 
 
 def untrained(validation, train=None, losses=(0.5, 1.0)):

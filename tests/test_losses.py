@@ -234,3 +234,18 @@ def test_gradients_of_forecasts_with_unknown_targets():
             batch.y[1, 2] = batch.y[3, 0] = math.nan
         found, expected = task.loss_gradient(logits, batch), Task.loss_gradient(task, logits, batch)
         assert all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+def test_a_task_with_a_loss_of_its_own_does_not_inherit_the_gradient_of_another():
+    class Cubed(Regress):
+        """The loss alone is overridden."""
+
+        def loss(self, logits, batch):
+            return (logits - batch.y).abs().pow(3).mean()
+
+    task = Cubed(RegressionInfo(1, ("y", "z")), "mse")
+    batch = Batch(torch.zeros(3, 1, 1), torch.ones(3), torch.zeros(3, 2))
+    logits = torch.tensor([[1.0, -2.0], [0.5, 3.0], [0.0, 1.0]])
+    assert Regress(RegressionInfo(1, ("y", "z")), "mse").is_closed_form
+    assert not task.is_closed_form
+    assert_close(task.loss_gradient(logits, batch)[1], 3 * logits * logits.abs() / 6)

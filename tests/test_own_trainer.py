@@ -187,7 +187,7 @@ def test_a_subclass_adds_its_own(trainer):
 def test_a_wandb_logger_receives_the_metrics(trainer, tmp_path):
     from pytorch_lightning.loggers import WandbLogger
 
-    logger = WandbLogger(save_dir=tmp_path, offline=True, project="lstm-lab")
+    logger = WandbLogger(save_dir=tmp_path, mode="offline", project="lstm-lab")
     trainer(max_epochs=1, logger=logger).fit(*made())
     summary = dict(logger.experiment.summary)
     logger.experiment.finish()

@@ -297,3 +297,11 @@ def test_a_checkpoint_of_something_else_is_a_line(key, small):
     torch.save(content, path)
     with pytest.raises(DataError, match=r"last.ckpt: is not a checkpoint of this run \(\w+: "):
         run_experiment(small, run, dataset=dataset)
+
+
+def test_an_interrupt_anywhere_is_one_line(lab, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lstm_lab.data.inspection.inspect", interrupted)
+    assert lab("data", "inspect", "x.csv")[::2] == (130, "lstm-lab: interrupted\n")

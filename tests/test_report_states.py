@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -126,9 +125,7 @@ def test_importing_it_is_cheap():
 
 def test_a_large_sweep_is_downsampled_and_the_page_says_so(tmp_path):
     folder = write_sweep(tmp_path / "large", draws=60, seeds=(0,))
-    started = time.process_time()
     shown = page(folder)
-    assert time.process_time() - started < 8
     lines = [trace for trace in shown.figures["curves-monitor"]["data"] if trace["mode"] == "lines"]
     assert len(lines) == 60
     assert "60 of 120 trials are drawn" in shown.text

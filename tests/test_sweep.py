@@ -302,10 +302,9 @@ def test_budget_warm_start_and_confirmation_on_ray(tmp_path, vowels):
     assert f"the search has ended: {content['ended']}" in output
     assert content["ended"].startswith("budget.epochs: ")
     searched = [trial for trial in trials if trial.phase == "search"]
-    assert [trial.epochs for trial in searched][:3] == [6, 6, 2]
-    assert sum(trial.epochs for trial in searched) == 14
-    assert all("never started" in str(trial.reason) for trial in searched[3:])
-    assert {trial.state for trial in searched} == {"finished", "stopped"}
+    # On the virtual clock four workers train an epoch each at a time, also that in which the 14th is done.
+    assert sorted(trial.epochs for trial in searched if trial.epochs) == [4, 4, 4, 4]
+    assert {trial.state for trial in searched} == {"stopped"}
     assert all(trial.overrides["optimizer.lr"] > 0.002 for trial in trials)
     again = [trial for trial in trials if trial.phase == "confirm"]
     assert again

@@ -79,7 +79,7 @@ def section(run):
 def task():
     data = {"name": "adding", "length": 6, "train_size": 100, "eval_size": 20}
     experiment = lab.Experiment(
-        data=data, task={"name": "robust_regress", "delta": 0.1}, model={"hidden_size": 4}, trainer=TINY
+        data=data, task={"name": "robust_regress", "width": 0.1}, model={"hidden_size": 4}, trainer=TINY
     )
     best = lab.train(experiment, **QUIET).best
     assert best["val/loss"] < 0.5 * best["val/mse"]

@@ -89,8 +89,9 @@ def experiment(content: Section) -> Content:
     """experiment.yaml."""
     found = {key: _sections(value, key, EXPERIMENT) for key, value in content.items()}
     task = found.get("task")
-    if isinstance(task, dict) and task.get("monitor") in METRICS:
-        found["task"] = {**task, "monitor": METRICS[task["monitor"]]}
+    monitor = task.get("monitor") if isinstance(task, dict) else None
+    if isinstance(task, dict) and isinstance(monitor, str) and monitor in METRICS:
+        found["task"] = {**task, "monitor": METRICS[monitor]}
     optimizer = found.get("optimizer")
     if isinstance(optimizer, dict) and optimizer.get("weight_decay") and "no_weight_decay" not in optimizer:
         found["optimizer"] = {**optimizer, "no_weight_decay": []}  # Every parameter decayed then.

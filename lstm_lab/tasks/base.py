@@ -188,6 +188,17 @@ class Task(Registered, Generic[SplitT], kind="task"):
     has_loss_gradient: bool = False
     """Whether `loss_gradient` is a closed form, of the operations that autograd would call, but without its graph."""
 
+    def __init_subclass__(cls, **more: Any) -> None:
+        super().__init_subclass__(**more)
+        # A closed form is that of the loss beside it: a class with a loss of its own and no gradient has autograd's.
+        if {"loss", "postprocess"} & vars(cls).keys() and "loss_gradient" not in vars(cls):
+            cls.loss_gradient = Task.loss_gradient  # type: ignore[method-assign]
+
+    @property
+    def is_closed_form(self) -> bool:
+        """Whether training leaves autograd out of the loss."""
+        return self.has_loss_gradient and type(self).loss_gradient is not Task.loss_gradient
+
     def loss_gradient(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
         """The mean loss (), and its gradient in the model's logits, without a graph to differentiate further.
 

@@ -71,7 +71,7 @@ class BlockLearner(Learner):
         reason = self._obstacle()
         if reason is not None:
             return {"path": "blocks", "reason": reason}
-        return {"path": "direct", "loss": "closed form" if self.task.has_loss_gradient else "autograd"}
+        return {"path": "direct", "loss": "closed form" if self.task.is_closed_form else "autograd"}
 
     def on_train_batch_start(self, batch: Batch | Block, batch_idx: int) -> None:
         if isinstance(batch, Batch):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data.base import Dataset
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.readers.locate import find_folder
 
@@ -36,6 +37,8 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         if key in choices:
             raise ConfigError(f"{key}={choices[key]}: is not a field that can be set here: give the file as the first "
                               "argument")  # fmt: skip
+    if "name" in choices and choices["name"] not in [*Dataset.members]:
+        raise ConfigError(f"name={choices['name']}: no such data set: lstm-lab list has all, without brackets")
     from lstm_lab.data.inspection.csv_guess import is_table
 
     folder = find_folder(path)

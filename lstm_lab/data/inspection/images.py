@@ -14,6 +14,7 @@ from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, simi
 from lstm_lab.data.inspection.given_files import given_fields
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task
 from lstm_lab.data.kinds.images import ImageFiles
+from lstm_lab.data.readers.array_file import UNREADABLE
 from lstm_lab.data.readers.folders import files_of_folder
 from lstm_lab.data.readers.image_file import ENDINGS, size_text
 from lstm_lab.data.readers.locate import candidates
@@ -37,7 +38,7 @@ def has_images(path: str, folder: Path | None) -> bool:
             if "X" in arrays.files:
                 return bool(arrays["X"].ndim == 4)
             return bool(names & {"x_train", "train_images"})
-    except (OSError, ValueError):
+    except UNREADABLE:
         return False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from lstm_lab.config import DataError
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.config.validation import validate
 from lstm_lab.data.base import Dataset
 from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
@@ -126,7 +126,9 @@ def _read(result: Inspection, data: Fields, of_words: bool) -> tuple[UserFiles, 
 
 
 def _build(data: Fields, where: str) -> UserFiles:
-    files: UserFiles = validate(Dataset.members[str(data["name"])].Config, data, where).build()
+    files = validate(Dataset.members[str(data["name"])].Config, data, where).build()
+    if not isinstance(files, UserFiles):
+        raise ConfigError(f"name={data['name']}: does not read {where}: leave it out")
     _ = files.sequences
     if isinstance(files, LabelledFiles):
         _ = files.labels

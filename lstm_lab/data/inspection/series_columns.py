@@ -151,8 +151,8 @@ def _time_and_id(columns: Columns, choices: Fields, taken: set[str], parts: list
     named = columns.first_named(ID_NAMES, columns.of_kind("category", "number"))
     id_ = choices.get("id") or named
     try:
-        found_time = "" if "time" in choices else "+".join(parts) or _time_column(columns, id_, taken)
-        time = found_time or choices["time"] or ROW
+        # A column may have an empty name.
+        time = choices["time"] or ROW if "time" in choices else "+".join(parts) or _time_column(columns, id_, taken)
     except DataError:
         found = _unnamed_series(columns, taken)
         if found is None or "id" in choices:

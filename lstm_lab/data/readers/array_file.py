@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,6 +55,12 @@ def read_array_file(
         raise DataError(f"{file_path}: {error}" if not str(error).startswith(str(file_path)) else str(error)) from None
 
 
+UNREADABLE = (
+    OSError, EOFError, ValueError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error
+)  # fmt: skip
+"""What numpy.load raises for files that are cut, damaged, encrypted, or none of its own."""
+
+
 def _load(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz or HDF5 file by name, or that of an .npy file as X."""
     if path.suffix.lower() in HDF5_ENDINGS:
@@ -64,7 +71,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
             return {"X": loaded}
         with loaded as file:
             return {name: file[name] for name in file.files if name in FIELDS}
-    except (OSError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path}: cannot be read as .npz or .npy without pickle "
                         f"({' '.join(str(error).split())[:120]}): write it with numpy.savez, classes as integers or "
                         "strings") from None  # fmt: skip

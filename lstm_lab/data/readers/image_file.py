@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import re
 import struct
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +13,7 @@ import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.data.preprocessing.splits import SPLITS
+from lstm_lab.data.readers.array_file import UNREADABLE
 from lstm_lab.data.readers.folders import FolderFile, files_of_folder
 from lstm_lab.data.readers.locate import candidates, find_file
 from lstm_lab.data.readers.sequence_file import SequenceFile
@@ -135,7 +135,7 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, ".npz without pickle", error) from None
     if "X" in arrays:
         return {name: arrays[name] for name in ("X", "y", "groups", "splits", "classes") if name in arrays}
@@ -161,7 +161,7 @@ def _load_array(path: Path) -> np.ndarray:
     if path.suffix.lower() in ARRAY_ENDINGS:
         try:
             loaded = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:
+        except UNREADABLE as error:
             raise _unreadable(path, ".npy without pickle", error) from None
         if isinstance(loaded, np.ndarray):
             return loaded

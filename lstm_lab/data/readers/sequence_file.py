@@ -49,7 +49,7 @@ class SequenceFile:
             DataError: no y, of another shape, or not finite.
         """
         y = self._targets()
-        if y.dtype.kind not in "fiub" or y.ndim > 2 or len(y) != len(self.sequences):
+        if y.dtype.kind not in "fiub" or y.ndim not in (1, 2) or len(y) != len(self.sequences):
             raise DataError(f"{self.path}: y has shape {y.shape} and type {y.dtype}, but values to predict are "
                             f"{len(self.sequences)} numbers, or rows of numbers, one for each sequence")  # fmt: skip
         values = y.astype(np.float64).reshape(len(y), -1)

@@ -15,6 +15,8 @@ CATCHES_UP = 0.5
 """Share of the progress of a lower rate from which on later epochs decide."""
 SLOW = 0.15
 """Share of the progress of a tenfold rate below which the rate counts as too low."""
+TINY = 1e-5
+"""A rate so low that a thousand times as high may bring the loss no further in sixty steps."""
 SPIKE = 20.0
 """Gradient norm of an epoch over the median of those before it, from which on gradients count as exploding."""
 LEARNED = 0.05
@@ -56,16 +58,19 @@ class LearningRateTooHigh(Rule):
 
 
 class LearningRateTooLow(Rule):
-    """The loss hardly moves in sixty steps in which a rate ten to a thousand times as high brings it down."""
+    """The loss hardly moves in sixty steps in which one ten to a thousand times as high, or more, brings it down."""
 
     name, reads = "learning rate too low", "start"
 
     def check(self, evidence: Evidence) -> Finding | None:
-        if evidence.dataset.train.stateful or not still_improving(evidence.record):
+        # The monitored metric may not move at all: an accuracy, where no prediction changes.
+        record = evidence.record
+        if evidence.dataset.train.stateful or not (still_improving(record) or still_improving(record, by_loss=True)):
             return None
         trainings, lr = evidence.short_trainings, evidence.lr
         before, own = trainings.loss_before(), trainings.loss_at_rate(1.0)
-        losses = {factor: trainings.loss_at_rate(factor) for factor in (10.0, 100.0, 1000.0)}
+        factors = (10.0, 100.0, 1000.0, *([1e4] if lr <= TINY else []))
+        losses = {factor: trainings.loss_at_rate(factor) for factor in factors}
         best = min(losses, key=lambda factor: losses[factor])
         possible = before - losses[best]
         if possible < 0.05 * abs(before) or before - own > SLOW * possible:
@@ -144,9 +149,13 @@ def left_to_learn(run: RunRecord) -> float | None:
     return improvement if improvement >= FALLING or run.rows[-1]["step"] < FEW_STEPS else None
 
 
-def still_improving(run: RunRecord) -> bool:
-    """Whether the best epoch is the last one, and the learning rate did not end near zero by its schedule."""
-    best = selected(run.rows, run.monitor, run.mode)
+def still_improving(run: RunRecord, by_loss: bool = False) -> bool:
+    """Whether the best epoch is the last one, and the learning rate did not end near zero by its schedule.
+
+    Args:
+        by_loss: the best by the validation loss, not by the monitored metric.
+    """
+    best = selected(run.rows, *(("val/loss", "min") if by_loss else (run.monitor, run.mode)))
     if best is None:
         return False
     rates = [row["lr"] for row in run.rows if finite(row.get("lr"))]
