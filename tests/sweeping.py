@@ -8,6 +8,7 @@ import threading
 from lstm_lab import config
 from lstm_lab.experiment import Experiment
 from lstm_lab.records.run import Run
+from lstm_lab.sweeps.ask_tell import AskTell
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.sections import Repeat
 from lstm_lab.sweeps.spec import load_sweep
@@ -66,3 +67,21 @@ def ended_sweep(path, experiment, values):
         run.append({"epoch": 0, experiment.monitor: value, "seconds": 1.0})
         run.mark("finished")
     return folder
+
+
+def tell_all(sweep, answer):
+    """Ask until there is nothing left, and tell what `answer` says of each trial."""
+    while trial := sweep.ask():
+        sweep.tell(trial, answer(trial))
+    return sweep
+
+
+def tell_all_after_kills(folder, answer):
+    """The same in four processes, of which three are killed after two trials each."""
+    for _ in range(3):
+        sweep = AskTell(SweepFolder(folder.path))  # Not closed: killed.
+        for _ in range(2):
+            trial = sweep.ask()
+            sweep.tell(trial, answer(trial))
+        sweep._stack.close()
+    tell_all(AskTell(SweepFolder(folder.path)), answer).close()

@@ -6,6 +6,7 @@ import json
 import random
 
 import pytest
+from sweeping import tell_all, tell_all_after_kills
 from test_ask_tell import rows
 from test_objectives import GOALS, NSGA2, TPE
 from test_sweep_budget import complete, complete_all, make, phase
@@ -20,7 +21,6 @@ from lstm_lab.sweeps.objectives.pareto import pareto_fronts
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.extension import Addition, extend
-from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.record import winner_folder
 from lstm_lab.verbs import terminal
 
@@ -35,9 +35,7 @@ def answer(trial):
 
 
 def told(sweep, answer=answer):
-    while trial := sweep.ask():
-        sweep.tell(trial, answer(trial))
-    return sweep
+    return tell_all(sweep, answer)
 
 
 def test_constraints_on_metrics_and_on_the_space_stand_in_one_list():
@@ -109,13 +107,7 @@ def test_a_searcher_learns_which_configurations_keep_the_constraints(tmp_path, d
         found = [row.violations for row in sorted(whole.leaderboard(), key=lambda row: row.number)]
         assert [[*trial.constraints.values()] for trial in sweep._searcher.study.trials] == [[*row] for row in found]
     folder = make(tmp_path, demand, "killed", **more)
-    for _ in range(3):
-        sweep = AskTell(SweepFolder(folder.path))  # Not closed: killed.
-        for _ in range(2):
-            trial = sweep.ask()
-            sweep.tell(trial, answer(trial))
-        sweep._stack.close()
-    told(AskTell(SweepFolder(folder.path))).close()
+    tell_all_after_kills(folder, answer)
     assert canonical_json(rows(folder)) == canonical_json(rows(whole))
     again = make(tmp_path, demand, "again", **more, warm_start=[str(whole.path)])
     earlier = AskTell(again)._searcher.study.trials

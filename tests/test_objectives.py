@@ -7,6 +7,7 @@ import random
 
 import pytest
 import torch
+from sweeping import tell_all, tell_all_after_kills
 from test_ask_tell import rows
 from test_sweep_budget import complete, make, phase
 
@@ -21,7 +22,6 @@ from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.objectives import Criteria, Objective, pareto_fronts
 from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.spec import Sweep
-from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.view.wandb_convert import to_wandb
 from lstm_lab.training.train import train
 from lstm_lab.verbs import terminal
@@ -38,9 +38,7 @@ def told(trial):
 
 
 def finish(sweep, told=told):
-    while trial := sweep.ask():
-        sweep.tell(trial, told(trial))
-    return sweep
+    return tell_all(sweep, told)
 
 
 def dominated_only_by_brute_force(points):
@@ -104,13 +102,7 @@ def test_searchers_for_several_objectives_go_on_after_a_kill_as_if_nothing_had_h
     whole = make(tmp_path, demand, "whole", **more)
     finish(AskTell(whole)).close()
     folder = make(tmp_path, demand, "killed", **more)
-    for _ in range(3):
-        sweep = AskTell(SweepFolder(folder.path))  # Not closed: killed.
-        for _ in range(2):
-            trial = sweep.ask()
-            sweep.tell(trial, told(trial))
-        sweep._stack.close()
-    finish(AskTell(SweepFolder(folder.path))).close()
+    tell_all_after_kills(folder, told)
     assert canonical_json(rows(folder)) == canonical_json(rows(whole))
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import lstm_lab as lab
 from lstm_lab.__main__ import app
 from lstm_lab.config import ConfigError, DataError
+from lstm_lab.data.kinds.new_samples import on_training_scale
 
 QUIET = {"wandb": "disabled", "progress": False}
 ONE = {"trainer": {"max_epochs": 1}, "model": {"hidden_size": 3}}
@@ -303,3 +304,9 @@ def test_data_without_files_of_new_samples_say_so(config, task, tmp_path, monkey
     if task != "next_step":
         X = dataset.validation.take(np.arange(3)).x.numpy()
         assert run.predict(list(X)).columns[0] == "sequence"
+
+
+@pytest.mark.parametrize(("mean", "std"), [((0.5,), ()), ((), (2.0,)), ((0.5,), (2.0, 1.0))])
+def test_a_record_that_lost_a_part_of_the_scale_predicts_nothing(mean, std):
+    with pytest.raises(DataError, match=rf"has {len(mean)} means and {len(std)} standard deviations: restore a copy"):
+        on_training_scale([np.ones((3, 1))], 1, mean, std, "new.csv")

@@ -75,7 +75,7 @@ def on_training_scale(
     if channels != expected:
         raise DataError(f"{source}: has {channels} channels, but the model was trained on {expected}")
     masked = input_size == 2 * expected
-    return standardized_sequences(sequences, mean, std, source, masked) if mean else list(sequences)
+    return standardized_sequences(sequences, mean, std, source, masked) if mean or std else list(sequences)
 
 
 def source_name(source: NewData) -> str:

@@ -48,8 +48,11 @@ def standardized(
         columns: their names; empty: they are channels of a sequence, whose rows are steps.
 
     Raises:
-        DataError: a value that is too far from the mean for float32.
+        DataError: a value that is too far from the mean for float32, or a scale of which a record has lost a part.
     """
+    if len(mean) != len(std):
+        raise DataError(f"{where}: the scale of the training split has {len(mean)} means and {len(std)} standard "
+                        "deviations: restore a copy of the run's record")  # fmt: skip
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = (values - np.asarray(mean)) / np.asarray(std)
         far = np.abs(scaled) > FARTHEST
