@@ -8,9 +8,10 @@ from scipy.stats import rankdata
 from sweeping import ended_sweep
 
 from lstm_lab import config
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, DataError
 from lstm_lab.report import statistics
-from lstm_lab.sweeps.data_grid import label_data, load_sweeps
+from lstm_lab.sweeps.corners import build_corners
+from lstm_lab.sweeps.data_grid import label_data, load_sweeps, on_data
 from lstm_lab.sweeps.spec import load_sweep
 from lstm_lab.verbs import terminal
 
@@ -59,6 +60,18 @@ def test_a_hyperparameter_that_one_of_them_ignores_is_refused_by_its_name(tmp_pa
     path = sweep_file(tmp_path, {"grid": ["adding", {"name": "jsb_chorales"}]}, space=space)
     with pytest.raises(ConfigError, match="on data jsb_chorales: "):
         load_sweeps(path)
+
+
+def test_data_that_are_missing_are_reported_by_their_name(tmp_path, monkeypatch):
+    monkeypatch.delenv("LSTM_LAB_DATA", raising=False)
+    experiment = {"data": "jsb_chorales", "task": "next_step"}
+    path = sweep_file(tmp_path, {"grid": ["jsb_chorales", "nottingham"]}, experiment=experiment)
+    sweep = load_sweeps(path)["nottingham"]
+    with (
+        pytest.raises(DataError, match=r"cells.yaml: on data nottingham: .*LSTM_LAB_DATA"),
+        on_data(path, "nottingham"),
+    ):
+        build_corners(sweep, str(path))
 
 
 def test_files_of_one_kind_are_told_apart_by_their_names():

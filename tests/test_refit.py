@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
 import threading
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 from sweeping import run_trials, write
 
 import lstm_lab as lab
 from lstm_lab.config import ConfigError, DataError, Interrupted
 from lstm_lab.experiment import Experiment, load_experiment
+from lstm_lab.records import requests
 from lstm_lab.records.run import Run
+from lstm_lab.sweeps.execution import driver
 from lstm_lab.sweeps.store import summary
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.refit import refit, refit_epochs
+from lstm_lab.sweeps.view.requests import ask
 from lstm_lab.training.checkpointing import read_checkpoint
 from lstm_lab.training.train import train
 from lstm_lab.verbs import terminal
@@ -155,6 +160,27 @@ def test_a_refit_that_is_killed_in_the_middle_equals_an_uninterrupted_one(tmp_pa
     assert columns(again) == columns(run)
     one, other = (read_checkpoint(each.best_checkpoint)["state_dict"] for each in (again, run))
     assert all(torch.equal(one[key], other[key]) for key in other)
+
+
+@pytest.mark.parametrize("action", requests.ACTIONS)
+def test_a_refit_obeys_what_people_ask_of_its_sweep(tmp_path, monkeypatch, demand, action):
+    folder = ended(tmp_path, demand, "sweep")
+    made, seen = Console(file=io.StringIO()), requests.Requests(folder.path)
+    with folder.lock():
+        # Asked of the refit itself, in the moment before it begins.
+        begun = folder.path / "refit" / folder.leaderboard()[0].trials[0].id
+        assert str(folder.path) in ask(begun, action)
+        assert seen.new()[0].action == action
+        seen._num_seen = seen._size = 0
+        monkeypatch.setattr(driver, "refit", lambda folder, stop: stop.wait(60) and refit(folder, stop))
+        if action == "pause":
+            with pytest.raises(Interrupted, match=r"paused by .*; resume with: again"):
+                driver.run_refit(folder, made, None, "again", seen)
+        else:
+            driver.run_refit(folder, made, None, "again", seen)
+            assert f"the refit has ended: {requests.PAST[action]} by" in made.file.getvalue()
+    assert folder.about.get("stopped", {}).get("action") == (None if action == "pause" else action)
+    assert summary.write(folder, "disabled")["refit"]["state"] == "interrupted"
 
 
 @pytest.mark.parametrize(

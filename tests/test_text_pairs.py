@@ -76,6 +76,19 @@ def test_targets_are_fitted_on_the_training_split_and_end_where_they_are_whole(p
     assert config.model_copy(update={"path": str(pairs / "other.tsv")}).build().digest != data.digest
 
 
+def test_targets_that_their_tokens_cannot_write_are_noted_before_exact_matches_are_counted(pairs):
+    path = pairs / "numbers.tsv"
+    config = Dataset.members["csv_text_pairs"].Config(path=str(path), source="de", target="en")
+    assert not any("cannot be written" in note for note in config.build().notes)
+    path.write_text(path.read_text("utf-8").replace("one", "One"), "utf-8")
+    data = config.build()
+    cased = sum("One" in text for text in data.validation.target_texts()) / len(data.validation)
+    found = [note for note in data.notes if "cannot be written" in note]
+    assert len(found) == 1
+    assert found[0].startswith(f"{cased:.1%} of the validation targets cannot be written with their tokens: '")
+    assert "choose another data.target_tokenizer" in found[0]
+
+
 def test_two_aligned_files_are_the_two_columns_of_a_table(pairs):
     rows = [line.split("\t") for line in (pairs / "numbers.tsv").read_text("utf-8").splitlines()[1:]]
     for number, name in enumerate(("text.de", "text.en")):

@@ -128,13 +128,16 @@ class Watch:
 
 
 @contextmanager
-def watch(folder: Path, stop: threading.Event, interval: float = 0.5) -> Iterator[Watch]:
+def watch(
+    folder: Path, stop: threading.Event, interval: float = 0.5, requests: Requests | None = None
+) -> Iterator[Watch]:
     """Inside, the first request for a run sets an event.
 
     Args:
         interval: seconds between two looks at the folder.
+        requests: that a process has seen until now; None: those of before are not obeyed.
     """
-    found, requests, ended = Watch(stop), Requests(folder), threading.Event()
+    found, requests, ended = Watch(stop), requests or Requests(folder), threading.Event()
 
     def look() -> None:
         while not ended.wait(interval):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from lstm_lab import config
@@ -23,12 +24,26 @@ def load_sweeps(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Sw
         return {"": load_sweep(path, overrides)}
     found: dict[str, Sweep] = {}
     for label, data in label_data(section, str(path)).items():
-        try:
+        with on_data(path, label):
             sweep = load_sweep(path, overrides, data=data)
-        except (ConfigError, DataError) as error:
-            raise type(error)(f"{path}: on data {label}: {str(error).removeprefix(f'{path}: ')}") from None
         found[label] = sweep.model_copy(update={"title": f"{sweep.title} ({label})"})
     return found
+
+
+@contextmanager
+def on_data(path: str | Path, label: str) -> Iterator[None]:
+    """Inside, an error names the data set that it was met on.
+
+    Args:
+        path: of the sweep file.
+        label: of the data set; empty: the file has no grid of them.
+    """
+    try:
+        yield
+    except (ConfigError, DataError) as error:
+        if not label:
+            raise
+        raise type(error)(f"{path}: on data {label}: {str(error).removeprefix(f'{path}: ')}") from None
 
 
 def label_data(section: object, where: str) -> dict[str, object]:

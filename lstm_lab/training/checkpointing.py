@@ -32,6 +32,10 @@ STATE_KEY = "Keeper"
 """Under which a checkpoint holds the state of `RunCheckpoint`: that callback's name in format 1."""
 
 
+PARTS = ("state_dict", "callbacks", "learner", "optimizer_states", "global_step")
+"""What is read of a checkpoint."""
+
+
 class StageEnded(Exception):
     """Training goes on with other hyperparameters, from the checkpoint that was just written."""
 
@@ -246,9 +250,12 @@ def _check_best(run: Run, path: Path, checkpoint: Row) -> None:
     try:
         read_checkpoint(run.best_checkpoint)
     except DataError:
-        monitor, last = run.about.get("monitor") or "", epochs_in(checkpoint) - 1
-        is_last = run.about.get("select") == "last"
-        if not is_last and not any(row["epoch"] == last and level(row.get(monitor), best) for row in run.rows()):
+        row = next((row for row in run.rows() if row["epoch"] == epochs_in(checkpoint) - 1), None)
+        counts = row is not None and (
+            run.about.get("select") == "last" or level(row.get(run.about.get("monitor") or ""), best)
+        )
+        # A checkpoint of the middle of the next epoch has later weights.
+        if row is None or not counts or row["step"] != checkpoint["global_step"]:
             raise
         _link(path, run.best_checkpoint)
 
@@ -270,7 +277,7 @@ def read_checkpoint(path: Path) -> Row:
     verify_checkpoint(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        found = {key: content[key] for key in ("state_dict", "callbacks", "learner", "optimizer_states")}
+        found = {key: content[key] for key in PARTS}
     except (OSError, RuntimeError, LookupError, ValueError, EOFError, TypeError, AttributeError, PickleError) as error:
         raise DataError(f"{path}: incomplete or not ours ({type(error).__name__})") from None
     if _is_whole(found):

@@ -52,14 +52,15 @@ def sweep(
         early.check_sweep(path, overrides)
     from lstm_lab.records.provenance import command_line
     from lstm_lab.sweeps.corners import build_corners
-    from lstm_lab.sweeps.data_grid import folder_stems, load_sweeps
+    from lstm_lab.sweeps.data_grid import folder_stems, load_sweeps, on_data
     from lstm_lab.workflow import create_sweep, removed_if_not_started
 
     loaded = {path: load_sweeps(path, overrides) for path in paths}
     stems = {path: folder_stems(path, each, name) for path, each in loaded.items()}
     found = [(path, label, sweep) for path, each in loaded.items() for label, sweep in each.items()]
     for path, label, each in found:
-        build_corners(each, f"{path}: on data {label}" if label else path)
+        with on_data(path, label):
+            build_corners(each, path)
     if dry_run:
         from lstm_lab.sweeps.view.dry_run import plan
 

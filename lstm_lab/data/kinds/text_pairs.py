@@ -21,6 +21,7 @@ from lstm_lab.data.preprocessing.label_codes import CodedLabels
 from lstm_lab.data.preprocessing.splits import Texts
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN, Tokenizer, Vocabulary
 from lstm_lab.data.readers.cache import CacheEntry, digest
+from lstm_lab.display.printable import shortened
 
 END = 0
 """Number of the token that ends a target, and that a decoder reads before the first one; no text has it, for among the
@@ -195,7 +196,22 @@ class TextPairs(TokenizedTexts[TextPairInfo, TextPairSplit]):
             "are kept": truncated,
             f"{unknown:.1%} of the tokens of validation targets are unknown": unknown,
         }
-        return tuple(note for note, share in notes.items() if share)
+        return (*(note for note, share in notes.items() if share), *self._note_of_unwritable())
+
+    def _note_of_unwritable(self) -> tuple[str, ...]:
+        """Which validation targets no model can write as they are, because their own tokens do not give them back."""
+        texts, vocabulary = self.validation.target_texts(), Vocabulary(self._prepared.metadata["target_tokenizer"])
+        tokens, lengths = vocabulary.encode(texts)
+        own = np.split(tokens, lengths.cumsum()[:-1])
+        written = [vocabulary.decode(row.tolist()) for row in own]
+        differ = [(text, other) for text, other in zip(texts, written, strict=True) if text != other]
+        if not differ:
+            return ()
+        text, other = (shortened(repr(each), 60) for each in differ[0])
+        return (
+            f"{len(differ) / len(texts):.1%} of the validation targets cannot be written with their tokens: {text} "
+            f"becomes {other}; so many are never an exact match: choose another data.target_tokenizer",
+        )
 
     def no_labels(self, texts: int, info: TextPairInfo) -> np.ndarray:
         return np.full(texts, NO_TARGET)

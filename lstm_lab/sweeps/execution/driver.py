@@ -21,7 +21,7 @@ from rich.console import Console
 from lstm_lab import tracking
 from lstm_lab.config import ConfigError, Fault, Interrupted
 from lstm_lab.records.files import Row
-from lstm_lab.records.requests import Requests
+from lstm_lab.records.requests import Requests, watch
 from lstm_lab.sweeps.execution.callback import SweepCallback, SweepStopper
 from lstm_lab.sweeps.execution.confirm_phase import ConfirmPhase
 from lstm_lab.sweeps.execution.ddp_workers import placement_group
@@ -104,28 +104,35 @@ def run_phases(
             why = source.paused_by.reason if source.paused_by else "interrupted"
             raise Interrupted(f"{why}; resume with: {resume_command(folder.path, address, storage)}")
         if folder.sweep.refit and not folder.about.get("stopped"):
-            run_refit(folder, console, on_event, resume_command(folder.path, address, storage))
+            again = resume_command(folder.path, address, storage)
+            run_refit(folder, console, on_event, again, requests)
         content: Row = summary.write(folder, wandb)
         if remote is not None:
             remote.push(folder.path, "")
         return content
 
 
-def run_refit(folder: SweepFolder, console: Console, on_event: OnEvent | None, again: str) -> None:
+def run_refit(folder: SweepFolder, console: Console, on_event: OnEvent | None, again: str, requests: Requests) -> None:
     """Train the best configuration on the training and the validation split, in this process.
 
     Args:
         again: the command that resumes the sweep.
+        requests: a pause ends the process; a sweep that is stopped or killed ends without the refit.
 
     Raises:
         Interrupted: it can be resumed.
     """
     stop = threading.Event()
     try:
-        with stop_on_signal(stop):
+        with stop_on_signal(stop), watch(folder.path, stop, requests=requests) as asked:
             run = refit(folder, stop)
     except Interrupted:
-        raise Interrupted(f"interrupted; resume with: {again}") from None
+        request = asked.request
+        if request is None or request.action == "pause":
+            raise Interrupted(f"{request.reason if request else 'interrupted'}; resume with: {again}") from None
+        folder.stopped_by(request)
+        console.print(f"the refit has ended: {request.reason}", highlight=False, markup=False, soft_wrap=True)
+        return
     except DiskFull:
         raise
     except Fault as error:  # The sweep has its result all the same; the summary says that the refit failed.

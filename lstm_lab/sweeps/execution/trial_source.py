@@ -208,7 +208,7 @@ class TrialSource(NotPickled, TuneSearcher):
     def end_sweep(self, request: Request) -> None:
         """End the sweep with what there is: no trial is started any more, and no phase follows."""
         self.stop_reason = self.stop_reason or request.reason
-        self.folder.describe(stopped={"action": request.action, "by": request.by, "at": request.at})
+        self.folder.stopped_by(request)
 
     def end_trial(self, trial: str, request: Request) -> bool:
         """End a trial at its next report; one that waits to be started, at once. Returns whether it has ended."""

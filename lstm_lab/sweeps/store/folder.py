@@ -12,6 +12,7 @@ from lstm_lab.config.validation import validate
 from lstm_lab.records import files
 from lstm_lab.records.files import Row
 from lstm_lab.records.provenance import git_state, versions
+from lstm_lab.records.requests import Request
 from lstm_lab.records.run import Run, read_yaml
 from lstm_lab.records.shapes import Shape, fits
 from lstm_lab.sweeps.objectives import Outcome
@@ -137,6 +138,10 @@ class SweepFolder:
     def describe(self, **fields: object) -> None:
         """Add fields to about.json."""
         files.write_json(self.path / files.ABOUT, {**self.about, **fields})
+
+    def stopped_by(self, request: Request) -> None:
+        """Record that a person has ended the sweep: no trial and no phase follows."""
+        self.describe(stopped={"action": request.action, "by": request.by, "at": request.at})
 
     @property
     def sweep(self) -> Sweep:

@@ -11,6 +11,7 @@ from lstm_lab.records.run import Run, no_record
 from lstm_lab.sweeps.store.folder import SweepFolder
 from lstm_lab.sweeps.store.leaderboard import ENDED
 from lstm_lab.sweeps.store.record import TRIAL_ID, is_sweep
+from lstm_lab.sweeps.store.refit import FOLDER as REFIT
 
 OF_SWEEP: dict[Action, str] = {
     "pause": "it ends once the epochs in progress are complete; resume with: lstm-lab resume {path}",
@@ -33,7 +34,7 @@ def ask(path: Path, action: Action, trial: str | None = None) -> str:
     """Ask the process that executes a run or a sweep to pause it, to stop it, or to end it at once.
 
     Args:
-        path: of the run or sweep; the folder of a trial means that trial of its sweep.
+        path: of the run or sweep; the folder of a trial means that trial of its sweep, that of a refit the sweep.
         trial: of a sweep; None: the whole run or sweep.
 
     Returns:
@@ -60,9 +61,11 @@ def ask(path: Path, action: Action, trial: str | None = None) -> str:
 
 
 def _of_sweep(path: Path, trial: str | None) -> tuple[Path, str | None]:
-    """The sweep and the trial, where a path is that of a trial."""
+    """The sweep and the trial, where a path is that of a trial; the sweep, where it is that of a refit."""
     absolute = path.resolve()
     sweep = absolute.parent.parent
+    if trial is None and absolute.parent.name == REFIT and is_sweep(sweep):
+        return sweep, None
     if trial is None and absolute.parent.name == "trials" and TRIAL_ID.fullmatch(absolute.name) and is_sweep(sweep):
         return sweep, absolute.name
     return path, trial
