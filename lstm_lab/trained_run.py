@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from lstm_lab.config import ConfigError
+from lstm_lab.display.progress import Progress, bar_or_lines
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run
 from lstm_lab.records.run_record import RunRecord, read_run
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.records.diagnosis import Finding
     from lstm_lab.records.explanation import Explanation
+    from lstm_lab.tracking import Mode
     from lstm_lab.training.learner import Learner
 
 
@@ -182,6 +184,40 @@ class TrainedRun(Run):
         from lstm_lab.deploy.export import export
 
         return export(self, to, out, length)
+
+    def prune(
+        self,
+        units: float = 0.5,
+        *overrides: str,
+        finetune: int = 5,
+        name: str | None = None,
+        wandb: Literal["auto"] | Mode = "auto",
+        progress: Progress = "auto",
+    ) -> TrainedRun:
+        """A new run of the same experiment with fewer hidden units: those whose weights are largest (Wen et al. 2018).
+
+        Args:
+            units: share of the units of each layer and direction that remains, below 1; or their number.
+            overrides: `key=value`, of the new experiment, as "optimizer.lr=1e-4".
+            finetune: epochs for which it is trained further.
+            name, wandb, progress: as of `lab.train`.
+
+        Raises:
+            ConfigError: units cannot be taken away from the model.
+            DataError: the data are not there.
+        """
+        from lstm_lab.deploy.prune import pruned_experiment, record_before
+        from lstm_lab.records.provenance import command_line
+        from lstm_lab.tracking import resolve_mode
+        from lstm_lab.workflow import create_run, run_experiment
+
+        found = pruned_experiment(self, units, finetune, overrides)
+        run, dataset = create_run(found, name=name, stem=f"{self.path.name}_pruned", command=command_line())
+        record_before(run, found, dataset)
+        bar, on_epoch = bar_or_lines(progress, found.monitor)
+        mode, _ = resolve_mode(wandb)
+        run_experiment(found, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=on_epoch)
+        return TrainedRun(run.path)
 
     def stream(self, int8: bool = False) -> Stream:
         """The best epoch, to be asked step by step with its state carried, on the CPU.

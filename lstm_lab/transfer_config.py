@@ -19,6 +19,9 @@ class Transfer(Config):
     """Folder of the run whose best weights are taken where name and shape are the same; null: random weights."""
     new_head: bool = False
     """Whether the head starts from random weights even where the source's fits."""
+    prune: bool = False
+    """Whether a model with fewer units takes those units of the source whose weights, rows and columns, have the
+    largest norm (Wen et al. 2018); `lstm-lab prune` sets it."""
     freeze: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(strict=False)] = ()
     """Layers whose weights stay as they are, as embedding, encoder, or encoder.0 of a stack."""
     unfreeze_every: Count | None = None
@@ -29,6 +32,8 @@ class Transfer(Config):
     def _check_fields_have_an_effect(self) -> Transfer:
         if self.new_head and self.run is None:
             raise ValueError("new_head=true would do nothing: run is null; name the run that training starts from")
+        if self.prune and self.run is None:
+            raise ValueError("prune=true would do nothing: run is null; name the run whose units are pruned")
         if self.unfreeze_every is not None and not self.freeze:
             raise ValueError(f"unfreeze_every={self.unfreeze_every} would do nothing: freeze names no layer")
         return self

@@ -6,26 +6,21 @@ Shapes throughout: B samples, T time steps, I input channels, H hidden units.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from typing_extensions import TypeVar
 
 from lstm_lab import kernels
 from lstm_lab.cells.noise import apply_zoneout, join_masks
+from lstm_lab.cells.state import CellState as CellState
+from lstm_lab.cells.state import Hidden as Hidden
+from lstm_lab.cells.state import S as S
 from lstm_lab.config.registry import Named, Registered
 from lstm_lab.kernels import EngineLayer, RecurrentNoise
 from lstm_lab.kernels.lengths import reverse_padded
 from lstm_lab.kernels.noise import Kind, NoiseWeights, say_slow
-
-
-class Hidden(NamedTuple):
-    """State of a cell that carries its output alone."""
-
-    h: Tensor
-    """(B, H)"""
 
 
 class GateBiases(NamedTuple):
@@ -36,21 +31,6 @@ class GateBiases(NamedTuple):
     input: tuple[Tensor, ...] = ()
     """(H,) each, of the gate that multiplies the new candidate."""
 
-
-class CellState(Protocol):
-    """Any cell's state: a NamedTuple of tensors, (B, width) each."""
-
-    @property
-    def h(self) -> Tensor:
-        """(B, H) the output of the last step."""
-
-    @property
-    def _fields(self) -> tuple[str, ...]: ...
-
-    def __iter__(self) -> Iterator[Tensor]: ...
-
-
-S = TypeVar("S", bound=CellState, default=Any)
 
 ALL_NOISES: frozenset[Kind] = frozenset({"state_dropout", "update_dropout", "zoneout_h", "zoneout_c"})
 """What a cell takes that multiplies h by weights, adds a candidate to its state, and has a part c."""
@@ -75,6 +55,7 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
     - `engine_layer`: the layer of the engine that an override of `forward` calls.
     - `noises`: which noise in the recurrence it takes. For `state_dropout` its step reads h through `dropped_state`
       where weights multiply it, for `update_dropout` its candidate through `dropped_update`.
+    - `unit_axes`: how its parameters are laid out by unit, so that units can be taken away (`lstm-lab prune`).
     - `roles`: what parameters do whose shape does not tell, so that penalties and weight decay act on the right ones.
     - `TraceableCell` as its base instead of this one: `trace` then returns every gate activation.
     """
@@ -206,6 +187,16 @@ class Cell(Registered, nn.Module, Generic[S], kind="cell"):
 
     def gate_biases(self) -> GateBiases | None:
         """Views of the biases that set how long the cell remembers; None where no bias does."""
+        return None
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]] | None:
+        """How each parameter is laid out by unit: its name -> a text for each dimension; None where it is not.
+
+        In such a text, `H` is a place for every unit, `I` one for every input, and any other sign a single place: a
+        matrix of four gates over [h, x] is ("HHHH", "HI"). Whoever declares it promises that a unit all of whose rows
+        and columns are zero changes no other, so that the cell without it computes the same, and that every part of
+        the state has a number for each unit.
+        """
         return None
 
     def parameter_role(self, name: str) -> Role:

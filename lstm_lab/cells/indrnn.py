@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
@@ -29,6 +31,9 @@ class IndRNN(TraceableCell[Hidden], name="indrnn"):
         self.W = uniform_weight(H, H, input_size)
         self.u = nn.Parameter(torch.empty(H).uniform_(0, 1))
         self.b = uniform_weight(H, H)
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return {"W": ("H", "I"), "u": ("H",), "b": ("H",)}
 
     def activations(self, x: Tensor, state: Hidden) -> dict[str, Tensor]:
         h = torch.relu(linear(x, self.W, self.b) + self.u * self.dropped_state(state.h))  # (B, H)

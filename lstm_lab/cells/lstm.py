@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lstm_lab import kernels
 from lstm_lab.cells.base import ALL_NOISES, Cell, GateBiases, TraceableCell
-from lstm_lab.cells.torch_layer import rnn_weights
+from lstm_lab.cells.torch_layer import rnn_unit_axes, rnn_weights
 from lstm_lab.kernels import EngineLayer, RecurrentNoise
 from lstm_lab.kernels.native_layers import Family
 
@@ -69,6 +69,9 @@ class LSTM(TraceableCell[LSTMState], name="lstm"):
 
     def engine_layer(self) -> EngineLayer:
         return EngineLayer(Family.LSTM, 4, *rnn_weights(self.layer))
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return rnn_unit_axes(4)
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return rnn_weights(self.layer)[1].chunk(4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -47,6 +47,9 @@ class LSTM1997(TraceableCell[LSTMState], name="lstm_1997"):
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:
         return torch.ones_like(activations["c"])
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return {"W": ("HHH", "I"), "U": ("HHH", "H"), "b": ("HHH",)}
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.U.chunk(3)

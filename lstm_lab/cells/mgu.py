@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -32,6 +32,9 @@ class MGU(TraceableCell[Hidden], name="mgu"):
         self.U_f = uniform_weight(H, H, H)
         self.U_n = uniform_weight(H, H, H)
         self.b = uniform_weight(H, 2 * H)
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return {"W": ("HH", "I"), "U_f": ("H", "H"), "U_n": ("H", "H"), "b": ("HH",)}
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return (self.U_f, self.U_n)

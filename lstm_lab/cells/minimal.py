@@ -5,6 +5,8 @@ Where the engine cannot run them, as on a GPU, whole sequences are computed by a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, logsigmoid
@@ -34,6 +36,9 @@ class MinGRU(TraceableCell[Hidden], name="min_gru"):
         H = hidden_size
         self.W = uniform_weight(H, 2 * H, input_size)  # z, h~
         self.b = uniform_weight(H, 2 * H)
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return {"W": ("HH", "I"), "b": ("HH",)}
 
     def gate_biases(self) -> GateBiases:
         return GateBiases(forget=(), input=(self.b.chunk(2)[0],))
@@ -79,6 +84,9 @@ class MinLSTM(TraceableCell[Hidden], name="min_lstm"):
         self.b = uniform_weight(H, 3 * H)
         with torch.no_grad():
             nn.init.constant_(self.b[:H], forget_bias)
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return {"W": ("HHH", "I"), "b": ("HHH",)}
 
     def gate_biases(self) -> GateBiases:
         f, i, _ = self.b.chunk(3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import torch
@@ -47,7 +48,7 @@ class MogrifierLSTM(TraceableCell[LSTMState], name="mogrifier"):
         self, input_size: int, hidden_size: int, forget_bias: float = 1.0, rounds: int = 5, rank: int | None = None
     ) -> None:
         super().__init__(input_size, hidden_size)
-        I, H = input_size, hidden_size  # noqa: E741
+        I, H, self.rank = input_size, hidden_size, rank  # noqa: E741
         self.W = uniform_weight(H, 4 * H, I)  # gates in the order i, f, g, o
         self.U = uniform_weight(H, 4 * H, H)
         self.b = uniform_weight(H, 4 * H)
@@ -66,6 +67,14 @@ class MogrifierLSTM(TraceableCell[LSTMState], name="mogrifier"):
         if name.startswith("QR."):  # Q^i multiplies h, R^i multiplies x.
             return "input" if int(name.split(".")[1]) % 2 else "recurrent"
         return super().parameter_role(name)
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        axes: dict[str, tuple[str, ...]] = {"W": ("HHHH", "I"), "U": ("HHHH", "H"), "b": ("HHHH",)}
+        for i in range(len(self.QR)):
+            ends, inside = ("H", "I") if i % 2 else ("I", "H"), "." * (self.rank or 0)
+            shapes = [ends] if self.rank is None else [(ends[0], inside), (inside, ends[1])]
+            axes |= {f"QR.{i}.{k}": shape for k, shape in enumerate(shapes)}
+        return axes
 
     def gate_biases(self) -> GateBiases:
         i, f, _, _ = self.b.chunk(4)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -124,6 +124,15 @@ class OdysseyLSTM(TraceableCell[LSTMState | GateRecurrentState], name="odyssey")
 
     def retention(self, activations: dict[str, Tensor]) -> Tensor:
         return activations["f"]
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        rows = "H" * len(self.variant.gates)
+        axes: dict[str, tuple[str, ...]] = {"W": (rows, "I"), "R": (rows, "H"), "b": (rows,)}
+        if self.p is not None:
+            axes["p"] = ("." * len(self.rows), "H")
+        if self.R_gates is not None:
+            axes["R_gates"] = ("HHH", "HHH")
+        return axes
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.R.chunk(len(self.variant.gates))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +63,10 @@ class PeepholeLSTM(TraceableCell[LSTMState], name="peephole"):
 
     def _peephole(self, c: Tensor, W: Tensor) -> Tensor:
         return c @ W.T if self.full else c * W
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        peepholes = ("...", "H", "H") if self.full else ("...", "H")
+        return {"W_x": ("HHHH", "I"), "W_h": ("HHHH", "H"), "W_c": peepholes, "b": ("HHHH",)}
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return self.W_h.chunk(4)

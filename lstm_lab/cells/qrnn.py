@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -55,6 +56,10 @@ class QRNN(TraceableCell[LSTMState | WindowState], name="qrnn"):
         self.b = uniform_weight(H, 3 * H)
         with torch.no_grad():
             nn.init.constant_(self.b[H : 2 * H], forget_bias)
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        axes: dict[str, tuple[str, ...]] = {"W": ("HHH", "I"), "b": ("HHH",)}
+        return axes if self.V is None else {**axes, "V": ("HHH", "I")}
 
     def gate_biases(self) -> GateBiases:
         return GateBiases(forget=(self.b.chunk(3)[1],))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from lstm_lab import kernels
 from lstm_lab.cells.base import Hidden, TraceableCell
-from lstm_lab.cells.torch_layer import rnn_weights
+from lstm_lab.cells.torch_layer import rnn_unit_axes, rnn_weights
 from lstm_lab.kernels import EngineLayer, RecurrentNoise
 from lstm_lab.kernels.native_layers import Family
 
@@ -31,6 +31,9 @@ class RNN(TraceableCell[Hidden], name="rnn"):
 
     def engine_layer(self) -> EngineLayer:
         return EngineLayer(Family.RNN, 1, *rnn_weights(self.layer))
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return rnn_unit_axes(1)
 
     def recurrent_blocks(self) -> Sequence[Tensor]:
         return (rnn_weights(self.layer)[1],)

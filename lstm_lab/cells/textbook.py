@@ -7,7 +7,7 @@ All three compute the same as `lstm`. They serve as reading, for weights that ex
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import torch
@@ -142,6 +142,9 @@ class ConcatenatedLSTM(TextbookLSTM, name="concatenated"):
         h = o * torch.tanh(C)
         return {"i": i, "f": f, "C~": C_new, "o": o, "c": C, "h": h}
 
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return {f"W_{gate}": ("H", "HI") for gate in "ifCo"} | {f"b_{gate}": ("H",) for gate in "ifCo"}
+
     def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, None]:
         W = torch.cat((self.W_i, self.W_f, self.W_C, self.W_o))  # (4 H, H + I)
         b = torch.cat((self.b_i, self.b_f, self.b_C, self.b_o))
@@ -200,6 +203,10 @@ class SplitLSTM(TextbookLSTM, name="split"):
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "c~": c_new, "o": o, "c": c, "h": h}
 
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        axes: dict[str, tuple[str, ...]] = {"W": ("H", "I"), "U": ("H", "H"), "b": ("H",)}
+        return {f"{symbol}_{gate}": axes[symbol] for symbol in axes for gate in "ifco"}
+
     def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, None]:
         W = torch.cat((self.W_i, self.W_f, self.W_c, self.W_o))
         U = torch.cat((self.U_i, self.U_f, self.U_c, self.U_o))
@@ -239,6 +246,11 @@ class FusedLSTM(TextbookLSTM, name="fused"):
         c = f * state.c + i * self.dropped_update(g)
         h = o * torch.tanh(c)
         return {"i": i, "f": f, "g": g, "o": o, "c": c, "h": h}
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]]:
+        return {
+            "W_x.weight": ("HHHH", "I"), "W_x.bias": ("HHHH",), "W_h.weight": ("HHHH", "H"), "W_h.bias": ("HHHH",),
+        }  # fmt: skip
 
     def torch_weights(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return (

@@ -7,6 +7,7 @@ can outweigh all that came before. N heads of width d = H / N; heads are indepen
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 import torch
@@ -123,6 +124,11 @@ class SLSTM(XLSTMCell[SLSTMState], name="slstm"):
         self.b = uniform_weight(H, 4 * H)
         with torch.no_grad():
             nn.init.constant_(self.b[2 * H : 3 * H], self.forget_bias)
+
+    def unit_axes(self) -> Mapping[str, tuple[str, ...]] | None:
+        if self.num_heads > 1:  # Heads have equally many units: it is not for one of them to lose some.
+            return None
+        return {"W": ("HHHH", "I"), "R": (".", "HHHH", "H"), "b": ("HHHH",)}
 
     def initial_state(self, x: Tensor) -> SLSTMState:
         zeros = x.new_zeros(x.shape[0], self.hidden_size)

@@ -106,6 +106,15 @@ class WandbEntry(Shape):
     synced: Content | None = None
 
 
+class PrunedUnits(Shape):
+    """The hidden units that a run took from a larger model."""
+
+    of: Index
+    """How many that has in each layer and direction."""
+    kept: list[list[list[Index]]]
+    """Their numbers there, of each layer and direction."""
+
+
 class Transferred(Shape):
     """What a run took from the run that it started from."""
 
@@ -120,6 +129,7 @@ class Transferred(Shape):
     """Weights with a row for each token, and how many of these the source has."""
     left: dict[str, str]
     """Weights that are not, and why."""
+    units: PrunedUnits | None = None
     tokens: Index | None = None
     """Tokens of the vocabulary without padding, where rows were merged."""
     notes: list[str]
@@ -160,6 +170,8 @@ class RunFile(Shape):
     group: str | None = None
     validation: Evaluation | None = None
     transfer: Transferred | None = None
+    before_finetuning: Metrics | None = None
+    """Of a pruned model on the validation split, before it was trained further."""
     calibration: object = None
     """As its task reads it."""
     wandb: WandbEntry | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from lstm_lab.models import Model
 from lstm_lab.models.base import TokenDataInfo
 from lstm_lab.models.embedding import TokenEmbedding
 from lstm_lab.models.layers import parameter_layers
+from lstm_lab.models.units import largest_units, obstacle, without_others
 from lstm_lab.records.files import Row
 from lstm_lab.records.run import Run
 from lstm_lab.tasks import Task
@@ -59,6 +60,24 @@ class Source:
                    if key.startswith(prefix)}  # fmt: skip
         return cls(run, experiment, info, experiment.task.build(info), weights, epochs_in(content) - 1)
 
+    def pruned(self, count: int | None) -> tuple[Source, Row]:
+        """The same with the `count` units of each layer and direction whose weights have the largest norm, and which.
+
+        Raises:
+            ConfigError: units cannot be taken away from its model, or are not to be.
+        """
+        with torch.device("meta"):  # Its weights are not drawn: what is random after this stays as it was.
+            model: Model = self.experiment.model.build(self.info, self.task)
+        reason, has = obstacle(model), model.hidden_size
+        if reason is not None:
+            raise ConfigError(f"transfer.prune: {self.run.path}: its units cannot be pruned: {reason}")
+        if has is None or count is None or count >= has:
+            raise ConfigError(f"transfer.prune: the model has {count} units, and the one of {self.run.path} {has}: "
+                              "make model.hidden_size smaller, or leave prune out")  # fmt: skip
+        kept = largest_units(model, self.weights, count)
+        pruned = replace(self, weights=without_others(model, self.weights, kept))
+        return pruned, {"of": has, "kept": [[units.tolist() for units in layer] for layer in kept]}
+
 
 def start_from(experiment: Experiment, model: Model, task: Task, info: DataInfo) -> Row:
     """Take weights of the run that `experiment.transfer` names into a model, in place.
@@ -73,6 +92,9 @@ def start_from(experiment: Experiment, model: Model, task: Task, info: DataInfo)
     if experiment.transfer.run is None:
         return {}
     source = Source.read(experiment.transfer.run)
+    units: Row = {}
+    if experiment.transfer.prune:
+        source, units = source.pruned(model.hidden_size)
     found = _Match(source, model, task, info, experiment.transfer.new_head).copy()
     if not found["taken"] and not found["merged"]:
         raise ConfigError(f"transfer.run: {source.run.path}: none of its weights fit this model: "
@@ -83,7 +105,8 @@ def start_from(experiment: Experiment, model: Model, task: Task, info: DataInfo)
         warnings.warn(f"transfer.freeze: {', '.join(random)} took no weights of the run", Notice, stacklevel=2)
     before = {"run": str(source.run.path), "id": source.run.id, "epoch": source.epoch,
               "task": source.experiment.task.name, "data": source.experiment.data.name}  # fmt: skip
-    return {"transfer": {**before, **found, "notes": list(_notes(source.info, info))}}
+    pruned = {"units": units} if units else {}
+    return {"transfer": {**before, **pruned, **found, "notes": list(_notes(source.info, info))}}
 
 
 class _Match:
@@ -187,6 +210,9 @@ def report_lines(record: Row) -> Iterator[str]:
         record: `transfer` of run.json.
     """
     yield f"weights of {record['run']}, epoch {record['epoch']} ({record['task']} on {record['data']})"
+    if "units" in record:
+        kept, cells = len(record["units"]["kept"][0][0]), sum(map(len, record["units"]["kept"]))
+        yield f"  pruned  to {kept} of {record['units']['of']} units{f' in each of {cells} cells' if cells > 1 else ''}"
     if record["taken"]:
         yield f"  taken   {_listed(record['taken'])}"
     for name, count in record["merged"].items():

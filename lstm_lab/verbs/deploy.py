@@ -14,7 +14,7 @@ import typer
 from lstm_lab.config import DataError
 from lstm_lab.records.files import to_json
 from lstm_lab.verbs import early
-from lstm_lab.verbs.options import Json, echo, echo_json
+from lstm_lab.verbs.options import Json, Name, Overrides, Wandb, WandbMode, echo, echo_json
 
 if TYPE_CHECKING:
     from lstm_lab.deploy.stream import Step, Stream
@@ -50,6 +50,39 @@ def export(
     echo(str(found.path))
     for note in found.notes:
         echo(f"  {note}")
+
+
+def prune(
+    folder: Annotated[str, typer.Argument(help="A run, or a sweep: then its best trial.")],
+    overrides: Overrides = None,
+    units: Annotated[
+        float,
+        typer.Option(
+            help="Share of the units of each layer that remains, as 0.5; or their number, as 32.", show_default=False
+        ),
+    ] = 0.5,
+    finetune: Annotated[int, typer.Option(help="Epochs for which the smaller model is trained further.")] = 5,
+    name: Name = None,
+    wandb: Wandb = WandbMode.auto,
+) -> None:
+    """Take away the hidden units whose weights are smallest, and train the smaller model further, as a new run."""
+    early.require_record(folder)
+    from lstm_lab.deploy.prune import pruned_experiment, record_before
+    from lstm_lab.records.provenance import command_line
+    from lstm_lab.report import fmt
+    from lstm_lab.verbs.runs import train_run
+    from lstm_lab.workflow import best_run, create_run
+
+    source = best_run(Path(folder))
+    experiment = pruned_experiment(source, units, finetune, overrides or ())
+    run, dataset = create_run(experiment, name=name, stem=f"{source.path.name}_pruned", command=command_line())
+    monitor = experiment.task.monitor
+    of_source = (source.about.get("validation") or {}).get("scores", {}).get(monitor)
+    before = record_before(run, experiment, dataset)[monitor]
+    echo(
+        f"{experiment.monitor} {fmt.number(of_source)} with all units, {fmt.number(before)} pruned, before fine-tuning"
+    )
+    train_run(experiment, run, wandb, dataset)
 
 
 def stream(

@@ -88,7 +88,7 @@ def train(
     run, dataset = create_run(experiment, name=name, stem=Path(str(conf)).stem, command=command_line())
     for note in dataset.notes:
         echo(f"data {dataset.name}: {note}")
-    return _train(experiment, run, wandb, dataset)
+    return train_run(experiment, run, wandb, dataset)
 
 
 def transfer_override(folder: str) -> str:
@@ -118,10 +118,11 @@ def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None
         start_over(run)
     from lstm_lab.experiment import recorded_experiment
 
-    _train(recorded_experiment(run), run, wandb, None)
+    train_run(recorded_experiment(run), run, wandb, None)
 
 
-def _train(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset | None) -> None:
+def train_run(experiment: Experiment, run: Run, wandb: WandbMode, dataset: Dataset | None) -> None:
+    """Train a run, or resume it, and print how it goes and what came of it."""
     from lstm_lab.display.console import plain_console
     from lstm_lab.display.progress import epoch_line
     from lstm_lab.tracking import resolve_mode
