@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,6 +26,7 @@ def train(
     experiment: str | Path | Experiment | Mapping[str, object],
     *overrides: str,
     from_run: Run | SweepResult | str | Path | None = None,
+    teachers: Sequence[Run | SweepResult | str | Path] = (),
     name: str | None = None,
     wandb: WandbMode = "auto",
     progress: Progress = "auto",
@@ -35,6 +37,7 @@ def train(
         experiment: a file, as "conf/demand_lstm.yaml", an `Experiment`, or a mapping of what such a file holds.
         overrides: `key=value`, as "model.cell=gru".
         from_run: run or sweep, or its folder, whose best weights it starts from (`transfer.run`).
+        teachers: runs or sweeps, or their folders, whose predictions it learns from (`distillation.teachers`).
         name: of its folder below `runs/` (`LSTM_LAB_RUNS`); without one, a free number.
         wandb: where its W&B run goes; auto is online with an account, else offline.
         progress: whether it is shown, as a bar in a notebook and on a terminal, as one line per epoch elsewhere; auto:
@@ -55,8 +58,10 @@ def train(
     from lstm_lab.workflow import best_run, create_run, run_experiment
 
     if from_run is not None:
-        folder = Path(from_run) if isinstance(from_run, str | Path) else from_run.path
-        overrides = (*overrides, f"transfer.run={best_run(folder).path.resolve()}")
+        overrides = (*overrides, f"transfer.run={best_run(_folder(from_run)).path.resolve()}")
+    if teachers:
+        folders = [str(best_run(_folder(teacher)).path.resolve()) for teacher in teachers]
+        overrides = (*overrides, f"distillation.teachers={json.dumps(folders)}")
     if isinstance(experiment, str | Path):
         found, stem = load_experiment(experiment, overrides), Path(experiment).stem
     else:
@@ -286,6 +291,10 @@ def _overridden(experiment: Experiment, overrides: Sequence[str]) -> Experiment:
 
     changed = experiment.with_overrides(dict(parse_overrides(overrides))) if overrides else experiment
     return changed.with_absolute_paths()
+
+
+def _folder(of: Run | SweepResult | str | Path) -> Path:
+    return Path(of) if isinstance(of, str | Path) else of.path
 
 
 def _wandb(mode: WandbMode) -> Any:

@@ -15,6 +15,7 @@ from lstm_lab.config import Config, ConfigError, DataError, paths
 from lstm_lab.config.registry import ManyOf, OneOf, expand_choices
 from lstm_lab.config.validation import validate
 from lstm_lab.data import Dataset
+from lstm_lab.distillation_config import Distillation
 from lstm_lab.hyperparameter_schedule import HyperparameterSchedule, check_schedule
 from lstm_lab.models import Model, SequenceModel
 from lstm_lab.optimizers import Averaging, Optimizer, Schedule
@@ -61,6 +62,8 @@ class Experiment(Config):
     """What acts against overfitting, besides the model's own dropout and the optimizer's weight decay."""
     transfer: Transfer = Transfer()
     """The run whose weights it starts from, and which layers keep them."""
+    distillation: Distillation = Distillation()
+    """The runs whose predictions it learns from."""
     trainer: Trainer = Trainer()
     """Settings of the training loop."""
     hyperparameter_schedule: HyperparameterSchedule = ()
@@ -80,6 +83,7 @@ class Experiment(Config):
             raise ValueError(f"task '{self.task.name}' does not go with data '{self.data.name}'; {way_out}")
         self._check_decoding()
         self.task.check(self.data)
+        self.distillation.check(self.task)
         self.model.check(self.task, self.data)
         self.trainer.check_steps(self.model.recurrent_steps(self.task, self.data))
         self.optimizer.check_fits(self.schedule, self.averaging)

@@ -79,6 +79,10 @@ class TrainingStep:
         """Of the first batch whose gradient waits for those of others; None where none does."""
         self._weights = torch.zeros(())
 
+    def add(self, hook: StepHook) -> None:
+        """Let one more hook take part, before the others."""
+        self.hooks = (hook, *self.hooks)
+
     @property
     def is_accumulating(self) -> bool:
         """Whether gradients of batches wait for those of others."""

@@ -168,7 +168,7 @@ def test_the_record_says_how_steps_were_taken(tmp_path):
     assert steps("plain") == {"path": "direct", "loss": "closed form"}
     assert steps("penalty", regularizers=["l2"]) == {
         "path": "blocks",
-        "reason": "a regularizer adds a term to the loss",
+        "reason": "a regularizer or a teacher adds a term to the loss",
     }
     mixed = steps("mixed", trainer={"max_epochs": 1, "precision": "bf16-mixed"})
     assert mixed == {"path": "single", "reason": "Lightning takes the steps"}

@@ -135,6 +135,22 @@ class Transferred(Shape):
     notes: list[str]
 
 
+class Teacher(Shape):
+    """A run whose predictions were learned."""
+
+    run: str
+    id: str
+    epoch: Index
+    sha256: str
+    """Of its checkpoint."""
+
+
+class Distilled(Shape):
+    """What a run learned from."""
+
+    teachers: list[Teacher]
+
+
 class Latency(Shape):
     """The time of a forward pass for one sample."""
 
@@ -170,6 +186,7 @@ class RunFile(Shape):
     group: str | None = None
     validation: Evaluation | None = None
     transfer: Transferred | None = None
+    distillation: Distilled | None = None
     before_finetuning: Metrics | None = None
     """Of a pruned model on the validation split, before it was trained further."""
     calibration: object = None

@@ -14,6 +14,7 @@ from typing_extensions import TypeVar
 from lstm_lab.config.registry import Named, Registered
 from lstm_lab.data.base import Batch, Dataset, NewSamples, PredictionRow, Split
 from lstm_lab.records.files import Row
+from lstm_lab.tasks.soft_targets import SoftTargets
 
 Mode = Literal["min", "max"]
 Outputs = Iterable[tuple[Tensor, Batch]]
@@ -109,6 +110,9 @@ class Task(Registered, Generic[SplitT], kind="task"):
 
     predicts_classes: ClassVar[bool] = False
     """Whether a row of predictions has one text, the most likely class, then a probability for each class."""
+
+    soft_targets: ClassVar[SoftTargets | None] = None
+    """What one model can teach another by `distillation_loss`; None: nothing."""
 
     decodes: ClassVar[bool] = False
     """Whether a prediction is a sequence that the model writes token by token, so that it must be one that decodes."""
@@ -210,6 +214,16 @@ class Task(Registered, Generic[SplitT], kind="task"):
             loss = self.loss(self.postprocess(leaf, batch), batch)
             (gradient,) = torch.autograd.grad(loss, leaf)
         return loss.detach(), gradient
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor, batch: Batch, temperature: float) -> Tensor:
+        """The mean distance from the predictions of another model, a scalar; of a task with `soft_targets`.
+
+        Args:
+            logits: postprocessed.
+            teacher: those of the other model, divided by the temperature.
+            temperature: that divides probabilities' logits; 1 where values are predicted.
+        """
+        raise NotImplementedError
 
     @abstractmethod
     def metrics(self) -> TaskMetrics:

@@ -25,6 +25,7 @@ from lstm_lab.tasks.classification import (
     mean_of_classes,
 )
 from lstm_lab.tasks.classification_examples import class_examples
+from lstm_lab.tasks.soft_targets import class_distance
 
 
 class Classify(Task[ClassificationSplit], name="classify"):
@@ -33,6 +34,7 @@ class Classify(Task[ClassificationSplit], name="classify"):
     accepts = ClassificationDataset
     maximised = MAXIMISED
     predicts_classes = True
+    soft_targets = "probabilities"
 
     class Config(ClassConfig):
         monitor: Literal["accuracy", "macro_f1", "auroc", "ece", "loss"] = "accuracy"
@@ -81,6 +83,9 @@ class Classify(Task[ClassificationSplit], name="classify"):
         d = logits.new_full((), 1 / len(logits)).expand(len(logits))
         losses, gradient = self.cross_entropy.with_gradient(self.postprocess(logits, batch), batch.y, d)
         return losses.mean(), self.cross_entropy.logit_gradient(gradient)
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor, batch: Batch, temperature: float) -> Tensor:
+        return class_distance(logits, teacher, temperature).mean()
 
     def metrics(self) -> ClassificationMetrics:
         return ClassificationMetrics(self.classes, self.threshold)

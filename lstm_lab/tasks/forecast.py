@@ -33,6 +33,7 @@ class Forecast(Task[Windows], name="forecast"):
     """A direct head: every step of the horizon at once."""
 
     accepts = WindowedDataset
+    soft_targets = "values"
 
     class Config(NumberLossConfig):
         monitor: Literal["scaled_mse", "scaled_mae", "mase", "mse", "mae", "loss"] = "scaled_mse"
@@ -172,6 +173,10 @@ class Forecast(Task[Windows], name="forecast"):
         count = known.sum().clamp(min=1)
         gradient = error.gradient(known.to(z.dtype) / count, z, y)
         return (error(z, y) * known).sum() / count, gradient.view(logits.shape)
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor, batch: Batch, temperature: float) -> Tensor:
+        """The mean of the squared differences of what the head predicts, of each value or parameter, standardised."""
+        return (logits - teacher).square().mean()
 
     def _scale(self, batch: Batch) -> Scale:
         """Of `scale_of`; kept where it is the same for all batches."""

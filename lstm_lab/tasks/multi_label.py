@@ -17,6 +17,7 @@ from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task, score
 from lstm_lab.tasks.classification import mean_of_binary
 from lstm_lab.tasks.multi_label_metrics import METRICS, MultiLabelMetrics, label_examples
+from lstm_lab.tasks.soft_targets import binary_distance
 
 MARKS = ";|,/"
 """Between the chosen labels of a prediction: the first that no label has."""
@@ -30,6 +31,7 @@ class MultiLabel(Task[MultiLabelSplit], name="multi_label"):
     accepts = MultiLabelDataset
     data_hint = ", or set data.labels where a sample has several"
     maximised = frozenset(METRICS)
+    soft_targets = "probabilities"
     has_loss_gradient = True
 
     class Config(Task.Config):
@@ -75,6 +77,9 @@ class MultiLabel(Task[MultiLabelSplit], name="multi_label"):
             weighted = self.pos_weight.to(logits) * y
             gradient = (weighted + 1 - y) * p - weighted
         return self.loss(logits, batch), gradient / y.numel()
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor, batch: Batch, temperature: float) -> Tensor:
+        return binary_distance(logits, teacher, temperature).mean()
 
     def metrics(self) -> MultiLabelMetrics:
         return MultiLabelMetrics(self.labels, self.threshold)

@@ -17,6 +17,7 @@ from lstm_lab.records.files import Row
 from lstm_lab.tasks import next_step_baselines
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics
 from lstm_lab.tasks.classification import mean_of_binary, mean_of_classes
+from lstm_lab.tasks.soft_targets import binary_distance, class_distance
 from lstm_lab.tasks.step_losses import Reduction, count_of, divisor
 
 
@@ -36,6 +37,11 @@ class StepForm:
     @staticmethod
     def hits(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Correct predictions of each step, and how many there could be: (B, T)."""
+        raise NotImplementedError
+
+    @staticmethod
+    def distance(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        """Of the probabilities of each step from those of another model: (B, T, output_size) twice -> (B, T)."""
         raise NotImplementedError
 
     @staticmethod
@@ -63,6 +69,10 @@ class Frames(StepForm):
         return (predicted & on).sum(-1), (predicted | on).sum(-1)
 
     @staticmethod
+    def distance(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        return binary_distance(logits, teacher, temperature).sum(-1)
+
+    @staticmethod
     def mean(samples: Tensor) -> Tensor:
         return mean_of_binary(samples)
 
@@ -86,6 +96,10 @@ class Tokens(StepForm):
     def hits(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Steps whose token was the most likely one, and all: (B, T)."""
         return (logits.argmax(-1) == y).long(), torch.ones_like(y)
+
+    @staticmethod
+    def distance(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        return class_distance(logits, teacher, temperature)
 
     @staticmethod
     def mean(samples: Tensor) -> Tensor:
@@ -147,6 +161,7 @@ class NextStep(Task[NextStepSplit], name="next_step"):
     per_step = True
     causal = True
     has_loss_gradient = True
+    soft_targets = "probabilities"
 
     class Config(Task.Config):
         monitor: Literal["nll", "accuracy"] = "nll"
@@ -194,6 +209,12 @@ class NextStep(Task[NextStepSplit], name="next_step"):
         z, count = logits.masked_fill(without, 0.0), divisor(count_of(self.reduction, mask), logits)
         losses, gradient = self.form.with_gradient(z, batch.y, mask / count)
         return losses.masked_fill(~mask, 0.0).sum() / count, gradient.masked_fill(without, 0.0)
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor, batch: Batch, temperature: float) -> Tensor:
+        mask = target_mask(batch, self.predict_first)
+        without = ~mask.unsqueeze(-1)
+        losses = self.form.distance(logits.masked_fill(without, 0.0), teacher.masked_fill(without, 0.0), temperature)
+        return losses.masked_fill(~mask, 0.0).sum() / divisor(count_of(self.reduction, mask), losses)
 
     def metrics(self) -> NextStepMetrics:
         return NextStepMetrics(self.form, self.predict_first)

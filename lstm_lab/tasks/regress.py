@@ -46,7 +46,7 @@ class Regress(Task[RegressionSplit], name="regress"):
     """Values of a sequence, standardised where the data are."""
 
     accepts = SequenceRegression
-
+    soft_targets = "values"
     has_loss_gradient = True
 
     class Config(NumberLossConfig):
@@ -87,6 +87,13 @@ class Regress(Task[RegressionSplit], name="regress"):
         # Through the division, then through the scale of the logits, each rounded as autograd rounds it.
         gradient = self.error.gradient(mean_gradient(difference), difference, zero) / std * std
         return self.error(difference, zero).mean().float(), gradient.to(logits.dtype)
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor, batch: Batch, temperature: float) -> Tensor:
+        """The mean of the squared differences, of standardised values where the model predicts those."""
+        difference = logits - teacher
+        if self.scale is not None:
+            difference = difference / self.scale[1].to(logits.device)
+        return difference.square().mean().to(torch.get_default_dtype())
 
     def metrics(self) -> RegressionMetrics:
         return RegressionMetrics()

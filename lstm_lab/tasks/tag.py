@@ -11,6 +11,7 @@ from lstm_lab.data.base import Batch, PredictionRow
 from lstm_lab.data.kinds.labelled import ClassInfo
 from lstm_lab.data.kinds.span_tags import mark_spans
 from lstm_lab.data.kinds.tagged import TaggedSequences, TaggedSplit
+from lstm_lab.kernels.lengths import length_mask
 from lstm_lab.records.files import Row
 from lstm_lab.tasks.base import Outputs, Task, TaskMetrics
 from lstm_lab.tasks.classification import (
@@ -23,6 +24,7 @@ from lstm_lab.tasks.classification import (
     mean_of_classes,
 )
 from lstm_lab.tasks.classification_examples import tag_examples
+from lstm_lab.tasks.soft_targets import class_distance
 from lstm_lab.tasks.step_losses import Reduction, count_of, divisor
 from lstm_lab.tasks.tag_metrics import step_metrics, tag_baselines
 
@@ -34,6 +36,7 @@ class Tag(Task[TaggedSplit], name="tag"):
     maximised = MAXIMISED | {"span_f1"}
     predicts_classes = True
     per_step = True
+    soft_targets = "probabilities"
 
     class Config(ClassConfig):
         monitor: Literal["accuracy", "macro_f1", "auroc", "ece", "span_f1", "loss"] = "accuracy"
@@ -83,6 +86,13 @@ class Tag(Task[TaggedSplit], name="tag"):
         losses, gradient = self.cross_entropy.with_gradient(z.flatten(0, 1), y, (1 / count).expand(len(y)))
         gradient = gradient.view_as(z).masked_fill(without, 0.0)
         return losses.sum() / count, self.cross_entropy.logit_gradient(gradient)
+
+    def distillation_loss(self, logits: Tensor, teacher: Tensor, batch: Batch, temperature: float) -> Tensor:
+        """Over all steps, those without a label too."""
+        mask = length_mask(batch.lengths.to(logits.device), logits.shape[1])
+        without = ~mask.unsqueeze(-1)
+        losses = class_distance(logits.masked_fill(without, 0.0), teacher.masked_fill(without, 0.0), temperature)
+        return losses.sum() / divisor(count_of(self.reduction, mask), losses)
 
     def metrics(self) -> TaskMetrics:
         return step_metrics(self.classes)

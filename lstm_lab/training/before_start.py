@@ -10,6 +10,7 @@ import torch
 from lstm_lab.config import ConfigError
 from lstm_lab.data import Dataset
 from lstm_lab.experiment import Experiment
+from lstm_lab.training.distillation import read_teachers
 from lstm_lab.training.train import build
 from lstm_lab.training.transfer import start_from
 
@@ -19,9 +20,10 @@ BYTES_PER_PARAMETER = 8
 
 def check_start(experiment: Experiment, dataset: Dataset) -> None:
     """Raise ConfigError where the machine lacks the device, or the memory that the weights alone need, or where the
-    run that a training is to start from has none that fit."""
+    run that a training is to start from has none that fit, or where there is no such teacher."""
     if experiment.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
         raise ConfigError("trainer.accelerator: gpu: torch finds no GPU on this machine: set it to auto or cpu")
+    read_teachers(experiment, dataset)
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         with torch.device("meta"):  # Nothing is allocated.

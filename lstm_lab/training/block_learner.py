@@ -62,7 +62,7 @@ class BlockLearner(Learner):
 
     def _obstacle(self) -> str | None:
         """Why steps need autograd's graph; None where they do not."""
-        return "a regularizer adds a term to the loss" if self.step.adds_to_loss else obstacle(self.model)
+        return "a regularizer or a teacher adds a term to the loss" if self.step.adds_to_loss else obstacle(self.model)
 
     @property
     def step_path(self) -> Row:

@@ -37,6 +37,7 @@ from lstm_lab.training.checkpointing import (
     StageEnded,
     newest_checkpoint,
 )
+from lstm_lab.training.distillation import add_teachers
 from lstm_lab.training.distributed import DistributedRank, is_lost_rank
 from lstm_lab.training.fit_errors import explained_fit
 from lstm_lab.training.freezing import Freezing
@@ -121,6 +122,7 @@ def train(
             checkpoint, epochs = newest_checkpoint(run)
             stage = experiment.at(epochs)
             learner = build(stage, dataset)
+            run.describe(**add_teachers(learner, stage, dataset, run.about.get("distillation")))
             describe(experiment, run, dataset, learner, group)
             run.truncate(epochs)
             if checkpoint is None:
@@ -146,6 +148,7 @@ def train(
                     checkpoint, epochs = newest_checkpoint(run)
                     stage = experiment.at(epochs)
                     learner = build(stage, dataset)
+                    add_teachers(learner, stage, dataset)
             if on_trained is not None:
                 on_trained(dataset)
             state = "finished"
@@ -190,7 +193,9 @@ def train_rank(experiment: Experiment, rank: DistributedRank, *, dataset: Datase
     torch.set_num_threads(experiment.trainer.num_threads)
     kernels.tune_memory()
     dataset = dataset or experiment.data.build()
-    fit(experiment, build(experiment, dataset), dataset, None, [RankCheckpoint()], False, rank)
+    learner = build(experiment, dataset)
+    add_teachers(learner, experiment, dataset)
+    fit(experiment, learner, dataset, None, [RankCheckpoint()], False, rank)
 
 
 def fit(

@@ -40,8 +40,11 @@ class Source:
     epoch: int
 
     @classmethod
-    def read(cls, path: str) -> Source:
+    def read(cls, path: str, key: str = "transfer.run") -> Source:
         """From a run's folder. Records are read as data: nothing is unpickled, and every checksum is compared.
+
+        Args:
+            key: of the configuration that names the folder, for messages.
 
         Raises:
             ConfigError: there is no run, or none with a checkpoint.
@@ -50,9 +53,9 @@ class Source:
         try:
             run = Run.open(path)
         except ConfigError as error:
-            raise ConfigError(f"transfer.run: {error}") from None
+            raise ConfigError(f"{key}: {error}") from None
         if not run.best_checkpoint.is_file():
-            raise ConfigError(f"transfer.run: {path}: has no best.ckpt: train it for at least one epoch")
+            raise ConfigError(f"{key}: {path}: has no best.ckpt: train it for at least one epoch")
         experiment = recorded_experiment(run, needs_data=False)
         info = experiment.data.dataset.restore_info(run.data["info"])
         content, prefix = read_checkpoint(run.best_checkpoint), "model."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -40,6 +42,13 @@ def train(
         str | None,
         typer.Option("--from", help="Run, or sweep, whose best weights it starts from (transfer.run)."),
     ] = None,
+    teacher: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Run, or sweep, whose predictions it learns from (distillation.teachers); of several, each with "
+            "--teacher, the mean prediction."
+        ),
+    ] = None,
     name: Name = None,
     wandb: Wandb = WandbMode.auto,
     dry_run: Annotated[
@@ -61,7 +70,13 @@ def train(
     if resume is not None:
         if start_from is not None:
             raise ConfigError("--from: needs an experiment file; a resumed run keeps the weights that it started from")
+        if teacher:
+            raise ConfigError("--teacher: needs an experiment file; a resumed run keeps its teachers")
         return resume_run(resume, overrides, wandb)
+    if teacher:
+        for folder in teacher:
+            early.require_record(folder)
+        overrides = [*(overrides or ()), teachers_override(teacher)]
     if start_from is not None:
         early.require_record(start_from)
         overrides = [*(overrides or ()), transfer_override(start_from)]
@@ -96,6 +111,13 @@ def transfer_override(folder: str) -> str:
     from lstm_lab.workflow import best_run
 
     return f"transfer.run={best_run(Path(folder)).path.resolve()}"
+
+
+def teachers_override(folders: Iterable[str | Path]) -> str:
+    """The override by which an experiment learns from runs, or from the best trials of sweeps."""
+    from lstm_lab.workflow import best_run
+
+    return f"distillation.teachers={json.dumps([str(best_run(Path(folder)).path.resolve()) for folder in folders])}"
 
 
 def resume_run(path: str, overrides: list[str] | None, wandb: WandbMode) -> None:
