@@ -86,7 +86,7 @@ def test_metrics_of_many_series_equal_a_loop_and_a_naive_forecast_has_an_owa_of_
     assert found_scores["mse"] == pytest.approx(np.mean(squared), rel=1e-4)
     baselines = made.baselines(found.train, windows)
     assert baselines["seasonal naive (7)"]["owa"] == pytest.approx(1.0)
-    assert set(baselines) == {"last value", "seasonal naive (7)", "linear"}
+    assert set(baselines) == {"last value", "seasonal naive (7)", "training mean", "linear"}
 
 
 def test_series_of_a_parquet_file_equal_those_of_the_csv(tmp_path):

@@ -123,7 +123,7 @@ def test_naive_baselines_equal_a_loop(horizon):
     values = waves.series.values[:, :2]
     for part in (waves.validation, waves.test_split()):
         found = forecast(waves.info).baselines(waves.train, part)
-        assert set(found) == {"last value", "seasonal naive (3)", "seasonal naive (4)", "linear"}
+        assert set(found) == {"last value", "seasonal naive (3)", "seasonal naive (4)", "training mean", "linear"}
         ahead = part.target_rows().numpy()
         for name, season in {"last value": None, "seasonal naive (3)": 3, "seasonal naive (4)": 4}.items():
             predicted = np.empty((*ahead.shape, 2))
@@ -137,7 +137,7 @@ def test_naive_baselines_equal_a_loop(horizon):
 def test_a_season_longer_than_the_history_is_left_out():
     waves = Waves((SEASON, 1000))
     found = forecast(waves.info).baselines(waves.train, waves.validation)
-    assert set(found) == {"last value", "seasonal naive (3)", "linear"}
+    assert set(found) == {"last value", "seasonal naive (3)", "training mean", "linear"}
 
 
 def test_skill_is_the_share_of_the_error_that_is_removed():

@@ -245,7 +245,8 @@ class Forecast(Task[Windows], name="forecast"):
         return found * scale.std.unsqueeze(-1) + scale.mean.unsqueeze(-1)
 
     def baselines(self, train: Windows, split: Windows) -> dict[str, dict[str, float]]:
-        """The last value, a season before, a linear map of the window; with `task.classical` also ETS and Theta."""
+        """The last value, a season before, the training mean, a linear map of the window; with `task.classical` also
+        ETS and Theta."""
         metrics = ForecastMetrics(self.info, Point(), not self.output.is_point)
         scores = {}
         for name, index, forecasts in all_baselines(self.info, train, split, self.classical):

@@ -86,6 +86,10 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
     pair = pair_columns(columns, choices)
     if pair is not None:
         return inspect_pairs(columns, choices, *pair)
+    from lstm_lab.data.inspection.graphs import inspect_graph, is_graph
+
+    if is_graph(choices):
+        return inspect_graph(columns, choices)
     kind = columns.data_kind(choices)
     from lstm_lab.data.inspection.series_rows import inspect_series_rows, step_prefix
 

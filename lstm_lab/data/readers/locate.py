@@ -16,8 +16,11 @@ def candidates(path: str) -> list[Path]:
     return [Path(path)] if not root or Path(path).is_absolute() else [Path(path), Path(root, path)]
 
 
-def find_file(path: str) -> Path:
+def find_file(path: str, key: str = "data.path") -> Path:
     """The file, from the current folder or else below LSTM_LAB_DATA.
+
+    Args:
+        key: of the field that names it, for messages.
 
     Raises:
         DataError: no such file.
@@ -27,10 +30,10 @@ def find_file(path: str) -> Path:
         if candidate.is_file():
             return candidate
     if any(candidate.exists() for candidate in paths):
-        raise DataError(f"{path}: is a folder or a device: set data.path to a file")
+        raise DataError(f"{path}: is a folder or a device: set {key} to a file")
     near = near_name(Path(path).name, [candidate.parent for candidate in paths])
     where = f", neither in the current folder nor below {DATA_FOLDER}={os.environ.get(DATA_FOLDER)}"
-    raise DataError(f"{path}: no such file{where if len(paths) > 1 else ''}{near or ': set data.path'}")
+    raise DataError(f"{path}: no such file{where if len(paths) > 1 else ''}{near or f': set {key}'}")
 
 
 def find_folder(path: str) -> Path | None:

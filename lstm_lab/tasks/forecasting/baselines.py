@@ -21,11 +21,13 @@ Forecasts = Iterator[tuple[str, Tensor, Tensor]]
 
 
 def all_baselines(info: SeriesInfo, train: Windows, split: Windows, max_fits: int) -> Forecasts:
-    """Naive and linear forecasts, and those of classical methods where `max_fits` allows any."""
+    """Naive forecasts, the training mean, a linear map, and classical methods where `max_fits` allows any."""
     values = forward_filled(split)
     every = torch.arange(len(split))
     for name, output in naive(info, split, values):
         yield name, every, output
+    # Standardised values have it at 0, each series its own.
+    yield "training mean", every, torch.zeros(len(split), split.horizon, split.num_targets)
     mapped = linear(train, split, values)
     if mapped is not None:
         yield "linear", every, mapped
