@@ -165,7 +165,13 @@ class TrainedRun(Run):
         return generate(self, prompt, sampling, accelerator)
 
     def export(
-        self, to: Literal["onnx", "torch", "folder"], out: str | Path | None = None, *, length: int | None = None
+        self,
+        to: Literal["onnx", "torch", "folder"],
+        out: str | Path | None = None,
+        *,
+        length: int | None = None,
+        state: bool = False,
+        int8: bool = False,
     ) -> Export:
         """Write the best epoch for use without this package, and compare it with the run on random batches.
 
@@ -174,6 +180,8 @@ class TrainedRun(Run):
                 torch.export; `folder`: weights in safetensors, facts, tokenizer, ONNX file and model card.
             out: the file or folder; None: `model.onnx`, `model.pt2` or `export/` in the folder of the run.
             length: of `torch`, steps of the longest sequence; series have their window.
+            state: of `onnx`, whether the state is an input and an output too, so that a sequence is read in parts.
+            int8: of `onnx`, whether weights have 8 bits: a quarter of the size, and predictions that are near.
 
         Returns:
             Its `path`, the largest `difference` from the run, and `notes`.
@@ -183,7 +191,7 @@ class TrainedRun(Run):
         """
         from lstm_lab.deploy.export import export
 
-        return export(self, to, out, length)
+        return export(self, to, out, length, state, int8)
 
     def prune(
         self,

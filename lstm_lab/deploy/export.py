@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lstm_lab.config import ConfigError
+from lstm_lab.config import ConfigError, DataError
+from lstm_lab.evaluation.evaluate import scores_of
 from lstm_lab.evaluation.predict import LoadedRun, load
 from lstm_lab.records import files
 from lstm_lab.records.run import Run
+from lstm_lab.training.train import check_same_data
 
 if TYPE_CHECKING:
+    import onnx
+
     from lstm_lab.deploy.comparison import Compared
 
 Form = Literal["onnx", "torch", "folder"]
 NAMES: dict[Form, str] = {"onnx": "model.onnx", "torch": "model.pt2", "folder": "export"}
 """Where each is written in the folder of a run."""
+INT8 = "model_int8.onnx"
 
 
 class Export(NamedTuple):
@@ -29,13 +35,18 @@ class Export(NamedTuple):
     """What to know of it, a sentence each."""
 
 
-def export(run: Run, to: Form, out: str | Path | None = None, length: int | None = None) -> Export:
+def export(
+    run: Run, to: Form, out: str | Path | None = None, length: int | None = None, state: bool = False,
+    int8: bool = False,
+) -> Export:  # fmt: skip
     """Write the best epoch of a run.
 
     Args:
         to: `onnx`; `torch`, a program of torch.export; `folder`.
-        out: the file or folder; None: `model.onnx`, `model.pt2` or `export/` in the folder of the run.
+        out: the file or folder; None: `model.onnx` (`model_int8.onnx`), `model.pt2` or `export/` in the run's folder.
         length: of `torch`, steps of the longest sequence.
+        state: of `onnx`, whether the state is an input and an output too.
+        int8: of `onnx`, whether weights have 8 bits, and products are those of integers.
 
     Raises:
         ConfigError: a package is missing, the model has no such form, or differs from torch by more than 1e-5.
@@ -43,7 +54,11 @@ def export(run: Run, to: Form, out: str | Path | None = None, length: int | None
     """
     if length is not None and to != "torch":
         raise ConfigError(f"--length {length} would do nothing: --to {to} takes sequences of any length; leave it out")
-    path = run.path / NAMES[to] if out is None else Path(out)
+    if state and to != "onnx":
+        raise ConfigError(f"--state would do nothing: --to {to} has no state as input and output; leave it out")
+    if int8 and to != "onnx":
+        raise ConfigError(f"--int8 would do nothing: --to {to} has weights in float32; leave it out, or use --to onnx")
+    path = run.path / (INT8 if int8 else NAMES[to]) if out is None else Path(out)
     if to != "folder" and path.is_dir():
         raise ConfigError(f"{path}: is a folder: name the file")
     if not path.parent.is_dir():
@@ -51,23 +66,63 @@ def export(run: Run, to: Form, out: str | Path | None = None, length: int | None
     loaded = load(run, "cpu")
     if to == "torch":
         return _torch(loaded, path, length)
-    return _folder(run, loaded, path) if to == "folder" else _onnx(loaded, path)
+    if to == "folder":
+        return _folder(run, loaded, path)
+    return _int8(run, loaded, path, state) if int8 else _onnx(loaded, path, state)
 
 
-def _onnx(loaded: LoadedRun, path: Path) -> Export:
+def _require_onnx() -> None:
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"export --to onnx needs the package {error.name}: pip install 'lstm-lab[export]'") from None
+
+
+def _onnx(loaded: LoadedRun, path: Path, state: bool = False) -> Export:
+    _require_onnx()
     from lstm_lab.deploy import to_onnx
 
-    model = to_onnx.write_onnx(loaded.learner, loaded.info)
-    compared = to_onnx.compare(model, loaded.learner, loaded.info)
+    model = to_onnx.write_onnx(loaded.learner, loaded.info, state)
+    compared = to_onnx.compare(model, loaded.learner, loaded.info, state=state)
     content = model.SerializeToString()
     files.write_atomic(path, content)
     kinds = ", ".join(f"{count} {kind}" for kind, count in to_onnx.operators(model).items())
     return Export(path, compared.difference, (f"{len(content):,} bytes; {kinds}", _said(compared, "onnxruntime")))
+
+
+def _int8(run: Run, loaded: LoadedRun, path: Path, state: bool) -> Export:
+    _require_onnx()
+    from lstm_lab.deploy import to_onnx
+    from lstm_lab.deploy.quantized import WITHOUT_INTEGERS, integer_operators, quantized
+
+    learner, info = loaded.learner, loaded.info
+    whole = to_onnx.write_onnx(learner, info, state)
+    to_onnx.compare(whole, learner, info, state=state)
+    model = quantized(to_onnx.write_onnx(learner, info, state, WITHOUT_INTEGERS))
+    compared = to_onnx.compare(model, learner, info, state=state, tolerance=math.inf)
+    content = model.SerializeToString()
+    files.write_atomic(path, content)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in integer_operators(model).items())
+    size = f"{len(content):,} bytes, {len(whole.SerializeToString()):,} with weights of 32 bits; {kinds}"
+    return Export(path, compared.difference, (size, _said(compared, "onnxruntime"), _scored(run, loaded, model, state)))
+
+
+def _scored(run: Run, loaded: LoadedRun, model: onnx.ModelProto, state: bool) -> str:
+    """The monitored metric of a graph with weights of 8 bits on the validation split, beside that of the run."""
+    from lstm_lab.deploy.graph_scores import graph_scores
+    from lstm_lab.deploy.onnx_writer.states import state_parts
+    from lstm_lab.report import fmt
+
+    learner, dataset, metric = loaded.learner, loaded.dataset, loaded.learner.task.monitor
+    size, parts = 4 * loaded.experiment.data.batch_size, state_parts(learner.model) if state else []
+    try:
+        check_same_data(run, dataset)
+        scores = graph_scores(model, learner.task, loaded.info, dataset.validation, size, parts)
+    except (ConfigError, DataError) as reason:
+        return f"not scored on the validation split: {reason}"
+    whole, _ = scores_of(learner, dataset.validation, size)
+    return f"val/{metric} {fmt.number(scores[metric])} with weights of 8 bits, {fmt.number(whole[metric])} with 32"
 
 
 def _torch(loaded: LoadedRun, path: Path, length: int | None) -> Export:

@@ -36,6 +36,12 @@ def export(
     length: Annotated[
         int | None, typer.Option(help="Of --to torch, steps of the longest sequence, where the data do not fix it.")
     ] = None,
+    state: Annotated[
+        bool, typer.Option("--state", help="Of --to onnx, with the state as input and output, to read on from it.")
+    ] = False,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Of --to onnx, with weights of 8 bits: predictions are near.")
+    ] = False,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Write a trained model for use without lstm_lab, and compare it with the run on random batches."""
@@ -43,7 +49,7 @@ def export(
     from lstm_lab.deploy.export import export as write
     from lstm_lab.workflow import best_run
 
-    found = write(best_run(Path(folder)), to.value, out, length)
+    found = write(best_run(Path(folder)), to.value, out, length, state, int8)
     if as_json:
         echo_json({"path": str(found.path), "difference": found.difference, "notes": list(found.notes)})
         return

@@ -66,6 +66,7 @@ def write_cell(
         Outputs (T, B, H), zero on padding, and the parts of the state behind each sequence's own last step.
     """
     layer = None if noise.active else operator_of(cell)
+    layer = None if layer is not None and layer.kind in graph.as_loops else layer
     return _scan(graph, cell, noise, inputs, state, backward) if layer is None else _operator(
         graph, layer, cell.hidden_size, inputs, state, backward
     )  # fmt: skip

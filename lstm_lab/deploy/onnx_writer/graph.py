@@ -22,9 +22,11 @@ class Graph:
     Args:
         outer: the graph around it, which holds its constants; None for the outermost.
         prefix: of the names that it makes.
+        as_loops: operators that are written as Scan over a step instead, as those without a form of 8 bits.
     """
 
-    def __init__(self, outer: Graph | None = None, prefix: str = "v") -> None:
+    def __init__(self, outer: Graph | None = None, prefix: str = "v", as_loops: frozenset[str] = frozenset()) -> None:
+        self.as_loops = as_loops
         self.nodes: list[onnx.NodeProto] = []
         self.outer, self.prefix = outer, prefix
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}

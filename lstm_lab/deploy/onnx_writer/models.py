@@ -56,14 +56,25 @@ def write_model(model: Model, graph: Graph, x: str, lengths: str, steps: int | N
 
 @write_model.register
 def _(model: SequenceModel, graph: Graph, x: str, lengths: str, steps: int | None) -> str:
+    return write_sequence_model(model, graph, x, lengths)[0]
+
+
+def write_sequence_model(
+    model: SequenceModel, graph: Graph, x: str, lengths: str, first: list[list[list[str]]] | None = None
+) -> tuple[str, list[list[list[str]]]]:
+    """The logits, as `write_model`, and the state behind the last step.
+
+    Args:
+        first: state before the first step, as `Encoded.state`; None: that of the encoder.
+    """
     if model.embedding is not None:
         x = graph.op("Gather", _weights(graph, model.embedding.weight), x)
-    encoded = write_encoder(model.encoder, graph, Sequences(_swapped(graph, x), lengths))
+    encoded = write_encoder(model.encoder, graph, Sequences(_swapped(graph, x), lengths), first)
     if model.pooling is None:
         features = _swapped(graph, encoded.outputs)
     else:
         features = write_pooling(cast("Pooling", model.pooling), graph, encoded)
-    return write_linear(model.head, graph, features)
+    return write_linear(model.head, graph, features), encoded.state
 
 
 @write_model.register
