@@ -114,9 +114,13 @@ class Workers:
             self.folder.decide(trial, "failed", "it always does")
             return self.ended(trial)
         off = abs(math.log(row["overrides"]["optimizer.lr"] / 0.02)) + row["seed"] / 9
-        run.append({"epoch": epochs, self.metric: off + off / (epochs + 1) ** 2, "seconds": float(epochs)})
+        value = self.value(off, epochs + 1)
+        run.append({"epoch": epochs, self.metric: value, "seconds": float(epochs)})
         self.phase.report(trial, epochs + 1, run.rows()[-1])
         return self.act(trial, epochs + 1)
+
+    def value(self, off, epochs):
+        return off + off / epochs**2
 
 
 def record(folder):

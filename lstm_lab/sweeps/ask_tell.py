@@ -226,6 +226,7 @@ def check(sweep: Sweep) -> None:
     for name, value in (
         ("confirm", sweep.confirm), ("patience_trials", sweep.patience_trials), ("timeout", sweep.timeout),
         ("keep_checkpoints", sweep.keep_checkpoints), ("refit", sweep.refit or None),
+        ("stop_sick", sweep.stop_sick or None),
     ):  # fmt: skip
         if value is not None:
             raise ConfigError(f"{name}: is not done by ask and tell: leave it out")

@@ -48,6 +48,9 @@ class SweepFields(Config):
     """Where configurations come from."""
     scheduler: Annotated[Named, OneOf(Scheduler, default="fifo")] = Scheduler.members["fifo"].Config()
     """Which trials are stopped early."""
+    stop_sick: bool = False
+    """Whether trials that a rule calls hopeless (dead, diverging, at chance where others are not) are ended before the
+    scheduler compares them; what is ended counts there with the value that it had."""
     budget: Budget | None = None
     """Limits of the search; null: every configuration is tried."""
     patience_trials: Count | None = None

@@ -66,22 +66,44 @@ class Sweep(SweepFields):
         scheduler = self.build_scheduler()
         scheduler.check(self)
         self.resources.check(self.base)
+        self._check_stop_sick()
         check_criteria(self, scheduler, is_population=self.is_population_based)
         self.build_searcher().check_criteria(self.criteria, self.num_configurations)
         if self.refit and self.is_population_based:
             raise ValueError(f"refit: scheduler '{scheduler.name}': its winner continued from other trials, so that "
                              "its best epoch says little of a training of its own; leave refit out")  # fmt: skip
         if self.cross_validation is not None:
-            self._check_folds(stops=scheduler.stops_trials)
-        if self.confirm and not scheduler.stops_trials and set(self.confirm.seeds) <= set(self.seeds):
+            self._check_folds()
+        if self.confirm and not self.stops_trials and set(self.confirm.seeds) <= set(self.seeds):
             raise ValueError(
                 f"confirm.seeds: {list(self.confirm.seeds)} are all trained to completion in the search; "
                 "give others, or leave confirm out"
             )
         return self
 
-    def _check_folds(self, *, stops: bool) -> None:
-        if self.order == "arrival" and stops:
+    def _check_stop_sick(self) -> None:
+        if not self.stop_sick:
+            return
+        if self.order == "arrival":
+            raise ValueError("stop_sick: true with order: arrival: a trial is judged by those that come before it on "
+                             "the virtual clock; write order: virtual")  # fmt: skip
+        if self.is_population_based:
+            raise ValueError(f"stop_sick: true with scheduler {self.scheduler.name}: a trial that is worse than others "
+                             "continues from one of them; leave stop_sick out")  # fmt: skip
+        if self.monitor is not None:
+            raise ValueError("stop_sick: true with several objectives: it ends what is hopeless by the first one, and "
+                             "may be the best by another; leave stop_sick out")  # fmt: skip
+        if any(limit.name == "latency" for limit in self.criteria.limits):
+            raise ValueError("stop_sick: true with a constraint on latency, which is measured once a trial is trained "
+                             "to completion; leave one of them out")  # fmt: skip
+
+    @property
+    def stops_trials(self) -> bool:
+        """Whether trials are stopped before they are trained to completion."""
+        return self.stop_sick or self.build_scheduler().stops_trials
+
+    def _check_folds(self) -> None:
+        if self.order == "arrival" and self.build_scheduler().stops_trials:
             raise ValueError(
                 f"order: arrival with cross_validation and scheduler {self.scheduler.name}: each fold is compared with "
                 "the same fold of earlier configurations; write order: virtual, or scheduler: fifo"

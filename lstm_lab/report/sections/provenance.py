@@ -62,7 +62,10 @@ def sweep_origin(sweep: SweepRecord) -> Items:
         ("seeds", ", ".join(map(str, sweep.seeds))),
         *([("cross-validation", fmt.value(folds))] if (folds := spec.get("cross_validation")) else []),
         ("searcher", fmt.value(spec.get("searcher") or fmt.MISSING)),
-        ("scheduler", fmt.value(spec.get("scheduler") or fmt.MISSING)),
+        (
+            "scheduler",
+            fmt.value(spec.get("scheduler") or fmt.MISSING) + (", stop_sick" if spec.get("stop_sick") else ""),
+        ),
         ("resources", fmt.value(spec.get("resources") or fmt.MISSING) + " per trial"),
         ("decisions", _order(spec)),
         *_by_hand(sweep),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from lstm_lab.records.examples import AnyExamples
 from lstm_lab.records.run_record import RunRecord
 from lstm_lab.report import fmt
@@ -13,6 +15,8 @@ from lstm_lab.report.parts.tables import Cell, Column, Table, number_cell
 from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.records.hyperparameters import varying
 from lstm_lab.report.sections.base import ReportSection, Subsections
+from lstm_lab.sweeps.hopeless import PREFIX
+from lstm_lab.sweeps.store.leaderboard import Trial
 from lstm_lab.sweeps.store.record import SweepRecord
 
 
@@ -27,10 +31,12 @@ class TrainingCurves(ReportSection):
 
     def of_sweep(self, sweep: SweepRecord, examples: AnyExamples | None) -> Subsections:
         rates, population = learning_rates(sweep), lineage(sweep)
+        hopeless = [trial for trial in sweep.trials if (trial.reason or "").startswith(PREFIX)]
         return [
             Subsection("Metrics", figures=trial_curves(sweep)),
             Subsection("Learning rate", figures=[rates] if rates else []),
             Subsection("Population", (), [population[1]], figures=[population[0]]) if population else Subsection(),
+            Subsection("Hopeless trials", (), [hopeless_table(sweep, hopeless)] if hopeless else []),
             Subsection("Failed trials", (), [failures_table(sweep)] if sweep.count("failed") else []),
         ]
 
@@ -39,13 +45,27 @@ class TrainingCurves(ReportSection):
         return [Subsection(figures=[figure for figure in figures if figure])]
 
 
+def hopeless_table(sweep: SweepRecord, trials: Sequence[Trial]) -> Table:
+    """Trials that `stop_sick` has ended, and what its rule measured."""
+    caption = f"{fmt.plural(len(trials), 'trial')} ended by stop_sick, as hopeless"
+    return _reasons_table(
+        sweep, caption, trials, {trial.id: (trial.reason or "").removeprefix(PREFIX) for trial in trials}
+    )
+
+
 def failures_table(sweep: SweepRecord) -> Table:
     """Failed trials, their hyperparameters and the reason."""
     reasons = {row["trial"]: row.get("reason") for row in (sweep.summary or {}).get("failures", [])}
-    names = fmt.short_names(varying(sweep))
     failed = [trial for trial in sweep.trials if trial.state == "failed"]
+    return _reasons_table(sweep, fmt.plural(len(failed), "failed trial"), failed, reasons)
+
+
+def _reasons_table(
+    sweep: SweepRecord, caption: str, failed: Sequence[Trial], reasons: Mapping[str, str | None]
+) -> Table:
+    names = fmt.short_names(varying(sweep))
     return Table.of_columns(
-        fmt.plural(len(failed), "failed trial"),
+        caption,
         [Column("trial"), Column("hyperparameters"), Column("epochs", True), Column("reason")],
         [
             [Cell(trial.id, trial.id, "ids") for trial in failed],

@@ -113,7 +113,7 @@ class SweepCallback(NotPickled, tune.Callback):
             ended, why = self.source.end_of(id)
             epochs = self.source.reported_epochs(id) if id in self.source.ends else None
             self.folder.decide(id, ended, why, epochs)
-            reason = why if id in self.source.ends else self.source.stop_reason
+            reason = why if id in self.source.ends else self.source.shown_reason(id)
         self._show_end(trial, ended, reason)
         self.source.trial_ended(id)
 

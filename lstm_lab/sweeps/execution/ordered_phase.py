@@ -12,6 +12,7 @@ from lstm_lab.sweeps.execution.population import Population
 from lstm_lab.sweeps.execution.search_phase import SearchPhase
 from lstm_lab.sweeps.execution.trial_source import PendingTrial
 from lstm_lab.sweeps.execution.tune_decider import FoldDecider, TuneDecider
+from lstm_lab.sweeps.hopeless import HopelessDecider
 from lstm_lab.sweeps.ordering import Answer, Decider, Planned, Report, VirtualClock
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.store.leaderboard import ENDED, Trial
@@ -43,6 +44,11 @@ class OrderedPhase(SearchPhase):
         self.planned: list[PendingTrial] = []
         self.numbers: dict[str, int] = {}
         """Trial -> its number on the clock."""
+        self.configurations: list[int] = []
+        self.lengths: list[int] = []
+        """Configuration, and epochs that it is trained for at most, of each trial on the clock."""
+        self.hopeless: dict[int, str] = {}
+        """Number of a trial -> why a rule has ended it."""
         self.waiting: set[str] = set()
         """Trials that wait for a decision, in a process or without one."""
         self.has_room: Callable[[], bool] = lambda: True
@@ -57,7 +63,7 @@ class OrderedPhase(SearchPhase):
         self.num_remaining = self.num_trials - sum(trial.state in ENDED for trial in self.trials())
 
     def _make_clock(self) -> VirtualClock:
-        sweep, scheduler, max_epochs = self.sweep, self.scheduler, self.base.trainer.max_epochs
+        sweep, scheduler = self.sweep, self.scheduler
         limit = sweep.budget.epochs if sweep.budget else None
         is_free = limit is None and sweep.patience_trials is None and not self.stops_folds
         decider: Decider
@@ -65,20 +71,38 @@ class OrderedPhase(SearchPhase):
             workers, decider = self.num_trials, PopulationDecider(self, Population(self.folder, scheduler))
         else:
             workers = sweep.max_concurrent_trials
-            decider = FoldDecider(
-                lambda: TuneDecider(scheduler, max_epochs, self.base.monitor, self.base.mode, sweep.seed),
-                lambda trial: self.planned[trial].repeat.fold,
-            )
+            decider = FoldDecider(self._make_decider, lambda trial: self.planned[trial].repeat.fold)
         return VirtualClock(
             workers,
             self,
             decider,
             compares=scheduler.compares,
-            decision_epochs=scheduler.decision_epochs(max_epochs),
+            decision_epochs=self.looks(),
             max_ticks=limit,
             asks_ahead=is_free and not sweep.learns_from_results,
             starts_ahead=is_free,
         )
+
+    def _make_decider(self) -> Decider:
+        sweep, base, scheduler = self.sweep, self.base, self.scheduler
+        max_epochs = base.trainer.max_epochs
+        decider = TuneDecider(scheduler, max_epochs, base.monitor, base.mode, sweep.seed)
+        if not self.stops_sick:
+            return decider
+        return HopelessDecider(
+            decider,
+            scheduler.decision_epochs(max_epochs),
+            max_epochs,
+            base.monitor,
+            base.mode,
+            self.configurations.__getitem__,
+            self.lengths.__getitem__,
+            self.hopeless,
+        )
+
+    @property
+    def stops_sick(self) -> bool:
+        return self.sweep.stop_sick
 
     # --- the clock asks -----------------------------------------------------------------------------------------------
 
@@ -107,6 +131,8 @@ class OrderedPhase(SearchPhase):
         epochs = self.base.trainer.max_epochs
         if "trainer.max_epochs" in pending.overrides:
             epochs = self.sweep.experiment_for(pending.overrides, *pending.repeat).trainer.max_epochs
+        self.configurations.append(configuration)
+        self.lengths.append(epochs)
         trial = self.known.get(pending.id)
         rows: Mapping[int, Report] = {}
         if trial is not None and trial.record is not None:
@@ -118,7 +144,7 @@ class OrderedPhase(SearchPhase):
     @property
     def stops_folds(self) -> bool:
         """Whether a fold that is stopped stops the rest of its configuration."""
-        return self.sweep.cross_validation is not None and self.scheduler.stops_trials
+        return self.sweep.cross_validation is not None and self.sweep.stops_trials
 
     def skip(self, trial: int, because: int) -> None:
         """A trial is not started, because another fold of its configuration was stopped."""
@@ -128,7 +154,8 @@ class OrderedPhase(SearchPhase):
 
     def _reason_of(self, because: int) -> str:
         fold = self.planned[because]
-        return f"{self.scheduler.name}: fold {fold.repeat.fold} of its configuration was stopped ({fold.id})"
+        by = "stop_sick" if because in self.hopeless else self.scheduler.name
+        return f"{by}: fold {fold.repeat.fold} of its configuration was stopped ({fold.id})"
 
     def end(self, trial: int) -> None:
         """The clock has come to the end of a trial."""
@@ -198,7 +225,10 @@ class OrderedPhase(SearchPhase):
         because = self.clock.trials[self.numbers[trial]].because
         if self.stop_reason is None and because is not None:
             return self._reason_of(because)
-        return super().trial_stop_reason(trial)
+        return self.stop_reason or self.hopeless.get(self.numbers[trial]) or super().trial_stop_reason(trial)
+
+    def shown_reason(self, trial: str) -> str | None:
+        return super().shown_reason(trial) or self.hopeless.get(self.numbers[trial])
 
     def _epochs_reason(self) -> str:
         assert self.sweep.budget is not None

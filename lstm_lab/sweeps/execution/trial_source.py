@@ -22,6 +22,7 @@ from lstm_lab.records.files import Row
 from lstm_lab.records.requests import Request
 from lstm_lab.records.run import State
 from lstm_lab.sweeps.execution.trial_spec import TrialSpec
+from lstm_lab.sweeps.hopeless import check_epochs
 from lstm_lab.sweeps.schedulers import PopulationScheduler
 from lstm_lab.sweeps.schedulers.base import Scheduler
 from lstm_lab.sweeps.sections import Repeat
@@ -169,7 +170,20 @@ class TrialSource(NotPickled, TuneSearcher):
         """Numbers of epochs after which a trial waits for the scheduler; None: after each."""
         if self.sweep.budget is not None and self.sweep.budget.epochs is not None:
             return None  # The budget ends in the middle of a trial.
-        return self.scheduler.decision_epochs(self.base.trainer.max_epochs)
+        return self.looks()
+
+    def looks(self) -> list[int] | None:
+        """After how many epochs a trial may be stopped, by its scheduler or as hopeless; None: after each."""
+        max_epochs = self.base.trainer.max_epochs
+        rungs = self.scheduler.decision_epochs(max_epochs)
+        if rungs is None or not self.stops_sick:
+            return rungs
+        return sorted({*rungs, *check_epochs(max_epochs)})
+
+    @property
+    def stops_sick(self) -> bool:
+        """Whether hopeless trials are ended in this phase."""
+        return False
 
     def on_trial_complete(self, trial_id: str, result: object = None, error: bool = False) -> None:
         """Tune's call. The driver calls `trial_ended` too, once the record holds how the trial ended."""
@@ -193,6 +207,10 @@ class TrialSource(NotPickled, TuneSearcher):
     def is_waiting(self, trial: str) -> bool:
         """Whether a trial has nothing to do until it is decided about."""
         return False
+
+    def shown_reason(self, trial: str) -> str | None:
+        """Why a trial that ends was stopped, where it is more than that others are better."""
+        return self.stop_reason
 
     def trial_stop_reason(self, trial: str) -> str:
         """Recorded for a trial that Tune has stopped."""

@@ -187,6 +187,7 @@ class SweepFile(Shape):
     compromise: Compromise = "first"
     searcher: Named | None = None
     scheduler: Named | None = None
+    stop_sick: bool = False
     resources: Content | None = None
     confirm: ConfirmSection | None = None
 

@@ -92,7 +92,8 @@ def _refuse_unsupported(sweep: Sweep, path: str | Path) -> None:
 
 def _lost(sweep: Sweep, method: str) -> list[str]:
     """Notes on the sweep's own fields that W&B has no equivalent of."""
-    fields = {"confirm": sweep.confirm, "warm_start": sweep.warm_start, "patience_trials": sweep.patience_trials}
+    fields = {"confirm": sweep.confirm, "warm_start": sweep.warm_start, "patience_trials": sweep.patience_trials,
+              "stop_sick": sweep.stop_sick}  # fmt: skip
     notes = [f"{name} is left out: W&B has no equivalent" for name, value in fields.items() if value]
     notes += [f"{key}: {domain.wandb_note}" for key, domain in sweep.space.items() if domain.wandb_note]
     if sweep.budget and (sweep.budget.epochs or sweep.budget.minutes):
