@@ -35,10 +35,10 @@ FINETUNE = 5
 WHOLE, LASSO, PRUNED, SPARSE, SCRATCH = "whole", "whole, group lasso", "pruned", "group lasso, pruned", "from scratch"
 
 
-def trained(experiment: Experiment, dataset: Dataset, folder: Path) -> tuple[Run, Row]:
+def trained(experiment: Experiment, dataset: Dataset, folder: Path, source: Run | None = None) -> tuple[Run, Row]:
     """A run of an experiment, and its scores; before fine-tuning too, where it is pruned."""
     run = Run.create(folder, experiment.dump())
-    before = record_before(run, experiment, dataset) if experiment.transfer.prune else {}
+    before = {} if source is None else record_before(run, experiment, dataset, source)
     result = train(experiment, run, dataset=dataset)
     metric = experiment.task.monitor
     return run, {
@@ -58,7 +58,7 @@ def rows_of(conf: str, seed: int, folder: Path) -> Iterator[Row]:
         yield {"kind": kind, "share": 1.0, **row}
         for share in SHARES:
             smaller = pruned_experiment(source, share, FINETUNE)
-            yield {"kind": pruned, "share": share, **trained(smaller, dataset, folder / f"{pruned} {share}")[1]}
+            yield {"kind": pruned, "share": share, **trained(smaller, dataset, folder / f"{pruned} {share}", source)[1]}
             if kind == WHOLE:
                 alone = plain.with_overrides({"model.hidden_size": smaller.dump()["model"]["hidden_size"]})  # type: ignore[index]
                 yield {"kind": SCRATCH, "share": share, **trained(alone, dataset, folder / f"{SCRATCH} {share}")[1]}

@@ -221,7 +221,7 @@ class TrainedRun(Run):
 
         found = pruned_experiment(self, units, finetune, overrides)
         run, dataset = create_run(found, name=name, stem=f"{self.path.name}_pruned", command=command_line())
-        record_before(run, found, dataset)
+        record_before(run, found, dataset, self)
         bar, on_epoch = bar_or_lines(progress, found.monitor)
         mode, _ = resolve_mode(wandb)
         run_experiment(found, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=on_epoch)

@@ -147,7 +147,7 @@ def test_a_pruned_run_is_a_run(vowels, tmp_path):
     dataset = experiment.data.build()
     check_start(experiment, dataset)  # On the meta device.
     run = start(tmp_path / "pruned", experiment)
-    scores = record_before(run, experiment, dataset)
+    scores = record_before(run, experiment, dataset, source)
     train(experiment, run)
     transfer = run.about["transfer"]
     old, whole = load(source, "cpu").learner.model, build(experiment, dataset).model

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from lstm_lab.config import ConfigError, DataError
-from lstm_lab.evaluation.evaluate import scores_of
+from lstm_lab.config import ConfigError
 from lstm_lab.evaluation.predict import LoadedRun, load
 from lstm_lab.records import files
 from lstm_lab.records.run import Run
-from lstm_lab.training.train import check_same_data
 
 if TYPE_CHECKING:
     import onnx
@@ -68,7 +68,7 @@ def export(
         return _torch(loaded, path, length)
     if to == "folder":
         return _folder(run, loaded, path)
-    return _int8(run, loaded, path, state) if int8 else _onnx(loaded, path, state)
+    return _int8(run, loaded, path, state) if int8 else _onnx(loaded, path, run, state)
 
 
 def _require_onnx() -> None:
@@ -79,7 +79,8 @@ def _require_onnx() -> None:
         raise ConfigError(f"export --to onnx needs the package {error.name}: pip install 'lstm-lab[export]'") from None
 
 
-def _onnx(loaded: LoadedRun, path: Path, state: bool = False) -> Export:
+def _onnx(loaded: LoadedRun, path: Path, run: Run | None = None, state: bool = False) -> Export:
+    """The ONNX file; measured and recorded where the run is given."""
     _require_onnx()
     from lstm_lab.deploy import to_onnx
 
@@ -88,7 +89,9 @@ def _onnx(loaded: LoadedRun, path: Path, state: bool = False) -> Export:
     content = model.SerializeToString()
     files.write_atomic(path, content)
     kinds = ", ".join(f"{count} {kind}" for kind, count in to_onnx.operators(model).items())
-    return Export(path, compared.difference, (f"{len(content):,} bytes; {kinds}", _said(compared, "onnxruntime")))
+    notes = (f"{len(content):,} bytes; {kinds}", _said(compared, "onnxruntime"))
+    measured = () if run is None else _measured(run, loaded, {"ONNX, float32": model}, state, scored=False)
+    return Export(path, compared.difference, (*notes, *measured))
 
 
 def _int8(run: Run, loaded: LoadedRun, path: Path, state: bool) -> Export:
@@ -104,25 +107,28 @@ def _int8(run: Run, loaded: LoadedRun, path: Path, state: bool) -> Export:
     content = model.SerializeToString()
     files.write_atomic(path, content)
     kinds = ", ".join(f"{count} {kind}" for kind, count in integer_operators(model).items())
-    size = f"{len(content):,} bytes, {len(whole.SerializeToString()):,} with weights of 32 bits; {kinds}"
-    return Export(path, compared.difference, (size, _said(compared, "onnxruntime"), _scored(run, loaded, model, state)))
+    size = f"{len(content):,} bytes, {whole.ByteSize():,} with weights of 32 bits; {kinds}"
+    measured = _measured(run, loaded, {"ONNX, float32": whole, "ONNX, 8 bits": model}, state, scored=True)
+    return Export(path, compared.difference, (size, _said(compared, "onnxruntime"), *measured))
 
 
-def _scored(run: Run, loaded: LoadedRun, model: onnx.ModelProto, state: bool) -> str:
-    """The monitored metric of a graph with weights of 8 bits on the validation split, beside that of the run."""
-    from lstm_lab.deploy.graph_scores import graph_scores
+def _measured(
+    run: Run, loaded: LoadedRun, graphs: dict[str, onnx.ModelProto], state: bool, scored: bool
+) -> Iterator[str]:
+    """Record sizes, latencies and scores in the run, where that can be written, and say them."""
+    from lstm_lab.deploy.measured import measure, merged
     from lstm_lab.deploy.onnx_writer.states import state_parts
     from lstm_lab.report import fmt
 
-    learner, dataset, metric = loaded.learner, loaded.dataset, loaded.learner.task.monitor
-    size, parts = 4 * loaded.experiment.data.batch_size, state_parts(learner.model) if state else []
-    try:
-        check_same_data(run, dataset)
-        scores = graph_scores(model, learner.task, loaded.info, dataset.validation, size, parts)
-    except (ConfigError, DataError) as reason:
-        return f"not scored on the validation split: {reason}"
-    whole, _ = scores_of(learner, dataset.validation, size)
-    return f"val/{metric} {fmt.number(scores[metric])} with weights of 8 bits, {fmt.number(whole[metric])} with 32"
+    parts = state_parts(loaded.learner.model) if state else []
+    found, reason = measure(run, loaded, graphs, parts, scored)
+    for row in found["rows"]:
+        value = "" if row["value"] is None else f", val/{found['metric']} {fmt.number(row['value'])}"
+        yield f"{row['form']}: {row['ms']:g} ms for a sequence of {found['steps']} steps{value}"
+    if reason:
+        yield f"not scored on the validation split: {reason}"
+    with suppress(OSError):  # A run may be exported from a folder that cannot be written.
+        run.describe(exports=merged(run.about.get("exports"), found))
 
 
 def _torch(loaded: LoadedRun, path: Path, length: int | None) -> Export:

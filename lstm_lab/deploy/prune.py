@@ -43,13 +43,20 @@ def pruned_experiment(run: Run, units: float, finetune: int, overrides: Iterable
     return best.with_overrides(changes, "prune").with_known_paths(best.known_paths)
 
 
-def record_before(run: Run, experiment: Experiment, dataset: Dataset) -> dict[str, float]:
+def record_before(run: Run, experiment: Experiment, dataset: Dataset, source: Run) -> dict[str, float]:
     """Score a pruned model on the validation split before it is trained further, and record that in its run.
+
+    Args:
+        source: that it is made of, whose scores are recorded beside.
 
     Returns:
         Loss and metrics.
     """
     learner = build_first(experiment, dataset).eval()
     scores, _ = scores_of(learner, dataset.validation, 4 * experiment.data.batch_size)
-    run.describe(before_finetuning=scores)
+    whole = {
+        "parameters": source.about.get("parameters"),
+        "scores": (source.about.get("validation") or {}).get("scores", {}),
+    }
+    run.describe(before_finetuning=scores, pruned_from=whole)
     return scores

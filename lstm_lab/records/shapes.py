@@ -151,6 +151,32 @@ class Distilled(Shape):
     teachers: list[Teacher]
 
 
+class PrunedFrom(Shape):
+    """The model that a pruned one was made of."""
+
+    parameters: Index | None = None
+    scores: Metrics
+    """On the validation split."""
+
+
+class ExportedForm(Shape):
+    """What was measured of one form of a model."""
+
+    form: str
+    bytes: Index
+    ms: float
+    value: float | None = None
+
+
+class Exports(Shape):
+    """The run and what it was exported to, side by side."""
+
+    metric: str
+    steps: Index
+    """Of the sequence that was timed."""
+    rows: list[ExportedForm]
+
+
 class Latency(Shape):
     """The time of a forward pass for one sample."""
 
@@ -187,6 +213,8 @@ class RunFile(Shape):
     validation: Evaluation | None = None
     transfer: Transferred | None = None
     distillation: Distilled | None = None
+    exports: Exports | None = None
+    pruned_from: PrunedFrom | None = None
     before_finetuning: Metrics | None = None
     """Of a pruned model on the validation split, before it was trained further."""
     calibration: object = None

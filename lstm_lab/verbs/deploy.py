@@ -84,7 +84,7 @@ def prune(
     run, dataset = create_run(experiment, name=name, stem=f"{source.path.name}_pruned", command=command_line())
     monitor = experiment.task.monitor
     of_source = (source.about.get("validation") or {}).get("scores", {}).get(monitor)
-    before = record_before(run, experiment, dataset)[monitor]
+    before = record_before(run, experiment, dataset, source)[monitor]
     echo(
         f"{experiment.monitor} {fmt.number(of_source)} with all units, {fmt.number(before)} pruned, before fine-tuning"
     )
