@@ -18,7 +18,7 @@ from lstm_lab.display.printable import printable
 from lstm_lab.startup import lazy_imports
 from lstm_lab.sweeps.execution.scratch import remove_leftovers
 from lstm_lab.system.disk import explain
-from lstm_lab.verbs import about, before, control, data, deploy, runs, sweeps, understanding, views
+from lstm_lab.verbs import about, before, control, data, deploy, learning, runs, sweeps, understanding, views
 from lstm_lab.verbs.options import echo
 
 app = typer.Typer(
@@ -56,6 +56,7 @@ app.command()(deploy.prune)
 app.command()(deploy.stream)
 app.command()(understanding.explain)
 app.command()(understanding.diagnose)
+app.command()(learning.few_shot)
 app.command()(sweeps.sweep)
 app.command()(sweeps.resume)
 app.command()(sweeps.extend)

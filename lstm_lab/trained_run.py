@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lstm_lab.deploy.export import Export
     from lstm_lab.deploy.generate import Generation
     from lstm_lab.deploy.stream import Stream
+    from lstm_lab.evaluation.few_shot import Episodes, FewShot
     from lstm_lab.experiment import Accelerator, Experiment
     from lstm_lab.records.diagnosis import Finding
     from lstm_lab.records.explanation import Explanation
@@ -226,6 +227,17 @@ class TrainedRun(Run):
         mode, _ = resolve_mode(wandb)
         run_experiment(found, run, dataset=dataset, wandb=mode, progress=bar, on_epoch=on_epoch)
         return TrainedRun(run.path)
+
+    def few_shot(self, *overrides: str, episodes: Episodes | None = None) -> FewShot:
+        """Classify from a few examples of each class, by the encoder of this classifier and without training.
+
+        Args:
+            overrides: of its data, as "data.only_classes=[7,8,9]": classes that it has not seen.
+            episodes: `lstm_lab.evaluation.few_shot.Episodes`; None: 600 of all classes, with 1 and with 5 examples.
+        """
+        from lstm_lab.evaluation.few_shot import few_shot
+
+        return few_shot(self, overrides, episodes)
 
     def stream(self, int8: bool = False) -> Stream:
         """The best epoch, to be asked step by step with its state carried, on the CPU.

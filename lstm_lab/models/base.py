@@ -66,6 +66,8 @@ class Output(NamedTuple):
     """Weights that sum to 1 over the steps of the input: (B, T) of a pooling, (B, horizon, T) of a decoder."""
     dropped: Tensor | None = None
     """(B, T, D) the encoder's outputs after dropout, where the head reads each step."""
+    features: Tensor | None = None
+    """(B, D) what the head reads of a whole sequence, in evaluation its embedding; None where it reads each step."""
 
 
 class Model(Registered, nn.Module, kind="model"):

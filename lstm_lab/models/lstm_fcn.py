@@ -113,8 +113,8 @@ class LSTMFCN(Model, name="lstm_fcn"):
         for block in self.blocks:
             y = block(y, valid)
         mean = y.sum(1) / lengths.clamp(min=1).unsqueeze(1)  # (B, filters)
-        logits = self.head(self.output_site(torch.cat((self.dropout(features), mean), 1)))
-        return Output(logits, encoded, attention)
+        whole = self.output_site(torch.cat((self.dropout(features), mean), 1))
+        return Output(self.head(whole), encoded, attention, features=whole)
 
 
 class ConvolutionBlock(nn.Module):

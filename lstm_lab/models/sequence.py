@@ -211,8 +211,8 @@ class SequenceModel(StatefulModel, name="sequence"):
         encoded = self.encoder(x if self.embedding is None else self.embedding(x), lengths, state)
         features, attention = (encoded.outputs, None) if self.pooling is None else self.pooling(encoded, lengths)
         dropped = self.output_site(features)
-        steps = dropped if self.pooling is None else None
-        return Output(self.head(dropped), encoded, attention, steps), encoded.state
+        steps, whole = (dropped, None) if self.pooling is None else (None, dropped)
+        return Output(self.head(dropped), encoded, attention, steps, whole), encoded.state
 
     def initial_state(self, batch_size: int) -> EncoderState:
         return self.encoder.initial_state(batch_size)

@@ -133,7 +133,8 @@ class Transformer(Model, name="transformer"):
         encoded = Encoded(outputs, outputs[torch.arange(len(x), device=x.device), last], (), lengths)
         features, attention = (outputs, None) if self.pooling is None else self.pooling(encoded, lengths)
         dropped = self.output_site(features)
-        return Output(self.head(dropped), encoded, attention, dropped if self.pooling is None else None)
+        steps, whole = (dropped, None) if self.pooling is None else (None, dropped)
+        return Output(self.head(dropped), encoded, attention, steps, whole)
 
     def _seen(self, lengths: Tensor, steps: int) -> Tensor:
         """(B, 1, T or 1, T) which steps each step reads; of an empty sequence the first, so that none reads nothing."""

@@ -7,13 +7,15 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from lstm_lab.config import DataError
 from lstm_lab.data.base import Batch, Dataset, InfoT, NewSamples, Split
+from lstm_lab.data.kinds.class_choice import ClassChoice
 from lstm_lab.data.kinds.new_samples import (
     NamedSequences,
     batches_of,
@@ -27,12 +29,14 @@ from lstm_lab.data.preprocessing.scaling import check_resolution, standardizatio
 from lstm_lab.data.preprocessing.splits import class_indices, no_test_split, unlearnable_classes
 from lstm_lab.data.readers.cache import CacheEntry, cached, digest
 from lstm_lab.data.readers.in_memory import NewData
+from lstm_lab.data.readers.table import list_names
 from lstm_lab.kernels.lengths import length_mask
 
 if TYPE_CHECKING:
     from sklearn.base import ClassifierMixin
 
 
+@runtime_checkable
 class ClassInfo(Protocol):
     """What a classifier needs to know of a data set."""
 
@@ -123,6 +127,12 @@ def summary_features(batch: Batch) -> np.ndarray:
     return torch.cat([mean, std, x[:, 0], last], 1).numpy()
 
 
+def indices_in(classes: Sequence[str], labels: np.ndarray) -> np.ndarray:
+    """(N,) int64 index of the class of each label (N,)."""
+    number = {name: i for i, name in enumerate(classes)}
+    return np.array([number[str(label)] for label in labels], np.int64)
+
+
 LabelledArrays = tuple[list[np.ndarray], np.ndarray]
 """Sequences (T, I), and (N,) the class name of each."""
 
@@ -143,6 +153,9 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     training split.
     """
 
+    class Config(ClassChoice):
+        """Of any source."""
+
     Info = LabelledInfo
     augments = frozenset({"jitter", "scaling", "time_warp"})
     folds_by = frozenset({"samples", "classes"})
@@ -153,6 +166,8 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     masked = False
     #: Fraction of the training sequences. Fixed, so that runs with different seeds are validated on the same samples.
     validation_fraction = 0.2
+    #: Classes whose samples are used; empty: all.
+    classes_used: tuple[str, ...] = ()
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
@@ -173,19 +188,26 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         return class_indices(np.concatenate([train.astype(str), np.asarray(test).astype(str)]), splits, self.name)[0]
 
     @cached_property
+    def _used(self) -> tuple[str, ...]:
+        """The classes whose samples are used."""
+        for name in self.classes_used:
+            if name not in self._classes:
+                raise DataError(f"data.only_classes: {name!r} is no class of data '{self.name}'; it has "
+                                f"{list_names(self._classes)}")  # fmt: skip
+        return (
+            tuple(name for name in self._classes if name in self.classes_used) if self.classes_used else self._classes
+        )
+
+    @cached_property
     def info(self) -> LabelledInfo:
-        labels = self.data.train[1]
-        counts = np.bincount(self._indices(labels[self._train_and_validation[0]]), minlength=len(self._classes))
+        labels, used = self.data.train[1], self._used
+        counts = np.bincount(indices_in(used, labels[self._train_and_validation[0]]), minlength=len(used))
         mean, std = (tuple(part.tolist()) for part in self._scale)
-        return LabelledInfo(len(mean) * (1 + self.masked), self._classes, tuple(counts.tolist()), mean, std)
+        return LabelledInfo(len(mean) * (1 + self.masked), used, tuple(counts.tolist()), mean, std)
 
     @property
     def notes(self) -> tuple[str, ...]:
         return unlearnable_classes(self.info.classes, self.info.counts)
-
-    def _indices(self, labels: np.ndarray) -> np.ndarray:
-        number = {name: i for i, name in enumerate(self._classes)}
-        return np.array([number[str(label)] for label in labels], np.int64)
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
@@ -197,10 +219,19 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     @cached_property
     def _train_and_validation(self) -> tuple[np.ndarray, np.ndarray]:
         """Which of `data.train` are in the training and in the validation split."""
+        if not self.classes_used:
+            return self._of_all_classes()
+        is_used = np.isin(self.data.train[1].astype(str), self._used)
+        train, validation = (index[is_used[index]] for index in self._of_all_classes())
+        return train, validation
+
+    def _of_all_classes(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same of all classes."""
         if self.fold is None:
             train, validation = self._own_split()
             return (np.sort(np.concatenate([train, validation])) if self.train_on_validation else train), validation
-        mask = self.fold.is_validation(self._train_groups, self._indices(self.data.train[1]), f"data '{self.name}'")
+        mask = self.fold.is_validation(self._train_groups, indices_in(self._classes, self.data.train[1]),
+                                       f"data '{self.name}'")  # fmt: skip
         return np.flatnonzero(~mask), np.flatnonzero(mask)
 
     @property
@@ -210,7 +241,7 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
 
     def _own_split(self) -> tuple[np.ndarray, np.ndarray]:
         """The same without a fold: the data set's own splits."""
-        labels = self._indices(self.data.train[1])
+        labels = indices_in(self._classes, self.data.train[1])
 
         def split() -> CacheEntry:
             from sklearn.model_selection import train_test_split
@@ -227,7 +258,7 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
 
     def _split(self, sequences: Sequence[np.ndarray], labels: np.ndarray) -> LabelledSplit:
         scaled = standardized_sequences(sequences, *self._scale, f"data '{self.name}'", self.masked)
-        split = self.split_type(scaled, self._indices(labels))
+        split = self.split_type(scaled, indices_in(self._used, labels))
         split.num_measured = len(self._scale[0])
         return split
 
@@ -246,7 +277,9 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
     def test_split(self) -> LabelledSplit:
         if not self.has_test_split:
             raise no_test_split(self.name)
-        return self._split(*self.data.test)
+        sequences, labels = self.data.test
+        rows = np.flatnonzero(np.isin(labels.astype(str), self._used))
+        return self._split([sequences[i] for i in rows], labels[rows])
 
     @cached_property
     def digest(self) -> str:
@@ -254,7 +287,7 @@ class LabelledSequences(ClassificationDataset[LabelledInfo]):
         labels = [*train_labels.tolist(), *test_labels.tolist()]
         lengths = [len(sequence) for sequence in (*train, *test)]
         return digest(np.concatenate([*train, *test]), lengths, labels, self._train_and_validation[1],
-                      *(("both",) if self.train_on_validation else ()))  # fmt: skip
+                      *(("both",) if self.train_on_validation else ()), *self.classes_used)  # fmt: skip
 
     def new_sequences(self, source: NewData) -> NamedSequences:
         """Sequences (T, I) without classes."""

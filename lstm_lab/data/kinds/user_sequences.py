@@ -14,6 +14,7 @@ from pydantic import model_validator
 from lstm_lab.config import DataError
 from lstm_lab.config.paths import FilePath
 from lstm_lab.data.base import Dataset
+from lstm_lab.data.kinds.class_choice import ClassChoice
 from lstm_lab.data.kinds.labelled import LabelledArrays, LabelledData, LabelledSequences
 from lstm_lab.data.kinds.multi_label_sequences import MultiLabelSequences
 from lstm_lab.data.kinds.pre_split import RawSplit, RawSplits
@@ -158,7 +159,7 @@ class UserSequences(Dataset):
 
     reads_new_files = True
 
-    class Config(Dataset.Config):
+    class Config(ClassChoice):
         path: FilePath
         """The file; looked up beside the experiment's file, in the current folder, then below the folder that
         LSTM_LAB_DATA names."""
@@ -180,6 +181,9 @@ class UserSequences(Dataset):
         def _training_sequences_are_left(self) -> UserSequences.Config:
             check_fractions(self.validation, self.test)
             check_given_fractions(self.given, (self.validation, self.test))
+            if self.only_classes and self.target != "class":
+                raise ValueError(f"only_classes={list(self.only_classes)} would have no effect with "
+                                 f"target={self.target}: leave it out")  # fmt: skip
             return self
 
         @property

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.labelled import LabelledArrays, LabelledData, LabelledSequences
 from lstm_lab.data.readers.locate import locate
 
@@ -32,7 +31,7 @@ class FSDD(LabelledSequences, name="fsdd"):
     Recordings 0-4 of each speaker and digit are the official test split; recordings 5-9 are the validation split here.
     """
 
-    class Config(Dataset.Config):
+    class Config(LabelledSequences.Config):
         test_speaker: Literal["george", "jackson", "lucas", "nicolas", "theo", "yweweler"] | None = None
         """Speaker of the test split, the next one being that of the validation split; null: the official split."""
 

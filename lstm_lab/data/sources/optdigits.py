@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from lstm_lab.data.base import Dataset
 from lstm_lab.data.kinds.images import ImageSequences, Shape, Steps, as_steps
 from lstm_lab.data.kinds.labelled import LabelledArrays, LabelledData
 from lstm_lab.data.preprocessing.splits import stratified_group_mask
@@ -18,7 +17,7 @@ class OptDigits(ImageSequences, name="optdigits"):
     test split here; the writers are not recorded, so that one writer may be on both sides.
     """
 
-    class Config(Dataset.Config):
+    class Config(ImageSequences.Config):
         steps: Steps = "rows"
         """What a step is: a row, whose pixels are its channels; or a pixel, row by row."""
         permute_seed: PermuteSeed | None = None
