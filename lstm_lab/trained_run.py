@@ -229,12 +229,7 @@ class TrainedRun(Run):
         return TrainedRun(run.path)
 
     def few_shot(self, *overrides: str, episodes: Episodes | None = None) -> FewShot:
-        """Classify from a few examples of each class, by the encoder of this classifier and without training.
-
-        Args:
-            overrides: of its data, as "data.only_classes=[7,8,9]": classes that it has not seen.
-            episodes: `lstm_lab.evaluation.few_shot.Episodes`; None: 600 of all classes, with 1 and with 5 examples.
-        """
+        """Classify by the encoder from a few examples a class (`lstm_lab.evaluation.few_shot`); overrides of data."""
         from lstm_lab.evaluation.few_shot import few_shot
 
         return few_shot(self, overrides, episodes)

@@ -53,7 +53,11 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
         from lstm_lab.data.inspection.text_streams import inspect_stream
 
         return inspect_stream(path, choices)
+    from lstm_lab.data.inspection.clips import has_clips, inspect_clips
     from lstm_lab.data.inspection.images import has_images, inspect_images
+
+    if choices.get("name", "clips") == "clips" and has_clips(path, folder):
+        return inspect_clips(path, choices)
 
     if choices.get("name", "images") == "images" and has_images(path, folder):
         return inspect_images(path, choices)

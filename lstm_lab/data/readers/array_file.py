@@ -42,11 +42,11 @@ def read_array_file(
     file_path = find_file(path)
     if sha256 is not None:
         check_sha256(file_path, sha256, "is not the file of this configuration", "restore it, or set data.sha256")
-    arrays = _load(file_path)
+    arrays = load_arrays(file_path)
     if y_path is not None:
         if "y" in arrays:
             raise DataError(f"{file_path}: has an array y, but data.y_path names another: remove data.y_path")
-        arrays["y"] = _load(find_file(y_path)).get("X", np.empty(0))
+        arrays["y"] = load_arrays(find_file(y_path)).get("X", np.empty(0))
     if "X" not in arrays:
         raise DataError(f"{file_path}: has no array X: write the sequences under this name")
     try:
@@ -61,7 +61,7 @@ UNREADABLE = (
 """What numpy.load raises for files that are cut, damaged, encrypted, or none of its own."""
 
 
-def _load(path: Path) -> dict[str, np.ndarray]:
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz or HDF5 file by name, or that of an .npy file as X."""
     if path.suffix.lower() in HDF5_ENDINGS:
         return _load_hdf5(path)

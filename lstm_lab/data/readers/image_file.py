@@ -207,17 +207,23 @@ def read_folder(
                             " set data.size to the height and width that all are resized to")  # fmt: skip
     if not labelled:
         return SequenceFile(root, images, ids=[file.id for file in files], id_column="file")
-    return SequenceFile(root, images, _folder_classes(files), None, _folder_splits(root, files, split))
+    return SequenceFile(root, images, folder_classes(files), None, folder_splits(root, files, split))
 
 
-def _folder_classes(files: Sequence[FolderFile]) -> np.ndarray:
+def folder_classes(files: Sequence[FolderFile]) -> np.ndarray:
+    """(N,) class of each file: the name of its folder."""
     unlabelled = next((file for file in files if not file.label), None)
     if unlabelled is not None:
         raise DataError(f"{unlabelled.path}: lies in no folder that names its class: move it into one")
     return np.array([file.label for file in files])
 
 
-def _folder_splits(root: Path, files: Sequence[FolderFile], split: str | None) -> np.ndarray | None:
+def folder_splits(root: Path, files: Sequence[FolderFile], split: str | None) -> np.ndarray | None:
+    """(N,) split of each file, as folders say; None where they name none.
+
+    Args:
+        split: of all of them, whatever the folders are called.
+    """
     named = np.array([file.split for file in files]) if any(file.split for file in files) else None
     if named is not None and split is not None:
         raise DataError(f"{root}: has folders for splits, but is the {split} split: name one of its folders")
