@@ -92,8 +92,9 @@ def table(rows: Sequence[Row], conf: str) -> list[str]:
     metric, seeds = own[0]["metric"], len({row["seed"] for row in own})
     also = "accuracy" if metric == "loss" else None
     head = ["model", "units", "parameters", f"{metric} before fine-tuning", f"{metric}, validation", f"{metric}, test"]
-    lines = [f"## {conf}", "", f"{seeds} seeds.", "", f"| {' | '.join(head + ([f'{also}, test'] if also else []))} |",
-             "|---" * (len(head) + bool(also)) + "|"]  # fmt: skip
+    head += [f"{also}, test"] if also else []
+    lines = [f"## {conf}", "", f"{seeds} seed{'s' * (seeds > 1)}.", ""]
+    lines += [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
     for kind, share in sorted({(row["kind"], row["share"]) for row in own}, key=lambda pair: (-pair[1], pair[0])):
         group = [row for row in own if (row["kind"], row["share"]) == (kind, share)]
         cells = [kind, f"{group[0]['units']}", f"{group[0]['parameters']:,}"]
@@ -112,6 +113,7 @@ def main() -> None:
     options = parser.parse_args()
     options.results.parent.mkdir(parents=True, exist_ok=True)
     rows = run_all(options.confs, options.seeds, options.results)
+    missing = [conf for conf in CONFS if all(row["conf"] != conf for row in rows)]
     text = "\n".join([
         "# How many hidden units are needed?", "",
         f"`python benchmarks/pruning.py`, {time.strftime('%Y-%m-%d')}, {processor()}. Mean ± standard deviation over "
@@ -119,6 +121,7 @@ def main() -> None:
         "`from scratch` is the conf with as many units, trained as the whole model is. The strength of the group lasso "
         f"({', '.join(f'{value:g} for {conf}' for conf, value in CONFS.items())}) is not tuned.", "",
         *(line for conf in CONFS if any(row["conf"] == conf for row in rows) for line in table(rows, conf)),
+        *([f"Not trained: {', '.join(missing)}."] if missing else []),
     ])  # fmt: skip
     print(text)
     if options.write:

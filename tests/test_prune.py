@@ -181,5 +181,8 @@ def test_other_wrong_choices_are_refused(vowels, tmp_path):
     run.describe(hidden_size=6)
     with pytest.raises(ConfigError, match="--finetune 0: must be at least 1"):
         pruned_experiment(run, 0.5, 0)
+    for override in ("transfer.prune=false", "model.hidden_size=4", "transfer.freeze=[head]", "trainer.max_epochs=3"):
+        with pytest.raises(ConfigError, match=r"prune: override '.*': is set by prune itself"):
+            pruned_experiment(run, 0.5, 1, [override])
     with pytest.raises(ConfigError, match="prune=true would do nothing: run is null"):
         vowels.with_overrides({"transfer.prune": True})

@@ -16,6 +16,8 @@ from lstm_lab.config import ConfigError, DataError
 from lstm_lab.data.base import Batch
 from lstm_lab.data.kinds.labelled import LabelledInfo
 from lstm_lab.data.kinds.next_step import FrameInfo, TokenInfo
+from lstm_lab.data.kinds.series import SeriesInfo
+from lstm_lab.deploy.step_scale import StepScale, scaled_step
 from lstm_lab.deploy.stream import Stream, load_state, save_state
 from lstm_lab.evaluation.predict import LoadedRun
 from lstm_lab.models import SequenceModel
@@ -79,6 +81,35 @@ def test_answers_are_those_for_the_whole_sequence(cell, vowels):
     other, _ = stream_of(vowels, CLASSES, Tag(CLASSES, "accuracy"), cell={"name": cell}, num_layers=2)
     other.restore(kept)
     assert [other.step(row.tolist()) for row in raw()[4:]] == answers[4:]
+
+
+SCALES = [
+    CLASSES,
+    MASKED,
+    LabelledInfo(3, ("a", "b"), (1, 1)),
+    SeriesInfo(3, 4, 2, ("load",), ("load", "hour"), (), (100.0, 11.5), (0.3, 7.0), (1.0,), num_mask_channels=1),
+    FRAMES,
+]
+
+
+def outcome(scale, values):
+    """The bits of what is read, or what is said."""
+    try:
+        return scale(values).view(torch.int32).tolist()
+    except DataError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("info", SCALES, ids=lambda info: f"{type(info).__name__}{info.input_size}")
+def test_one_step_is_scaled_as_a_sequence_to_the_last_bit(info):
+    """What is missing, or far away, is masked or refused as there."""
+    scale, rng = StepScale(info), np.random.default_rng(0)
+    steps = [rng.normal(size=scale.size) * 10.0**power for power in (-30, 0, 3, 14, 16, 30)]
+    for value in (np.nan, np.inf, -np.inf, 0.0, 1e15, -0.0):
+        steps += [np.where(np.arange(scale.size) == place, value, steps[1]) for place in range(scale.size)]
+    for values in steps:
+        found, wanted = outcome(scale, values), outcome(lambda x: torch.from_numpy(scaled_step(info, x[None])), values)
+        assert found == wanted
 
 
 def test_a_classifier_answers_with_the_last_step_so_far(vowels):

@@ -39,7 +39,13 @@ def pruned_experiment(run: Run, units: float, finetune: int, overrides: Iterable
     trained = {"trainer.max_epochs": finetune, "trainer.schedule_epochs": None}
     transfer = {"transfer": {"run": str(run.path.resolve()), "prune": True}}
     changes: dict[str, object] = {**sized, **trained, **transfer}
-    changes |= dict(parse_overrides(overrides))
+    chosen = dict(parse_overrides(overrides))
+    for key in chosen:
+        if any(f"{known}.".startswith(f"{key}.") or f"{key}.".startswith("transfer.") for known in changes):
+            raise ConfigError(
+                f"prune: override '{key}': is set by prune itself, by --units and --finetune; leave it out"
+            )
+    changes |= chosen
     return best.with_overrides(changes, "prune").with_known_paths(best.known_paths)
 
 

@@ -13,16 +13,12 @@ import torch
 from torch import Tensor
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.base import Batch, DataInfo, NamedChannels
-from lstm_lab.data.kinds.labelled import LabelledInfo
-from lstm_lab.data.kinds.multi_label_sequences import MultiLabelSequencesInfo
-from lstm_lab.data.kinds.new_samples import on_training_scale
+from lstm_lab.data.base import Batch, NamedChannels
 from lstm_lab.data.kinds.next_step import FrameInfo, NextStepSequences, TokenInfo
-from lstm_lab.data.kinds.sequence_regression import RegressionInfo
 from lstm_lab.data.kinds.series import SeriesInfo
-from lstm_lab.data.preprocessing.scaling import standardized_sequences
 from lstm_lab.data.sources.csv_folder import CSVFolder
 from lstm_lab.data.sources.csv_sequences import CSVSequences
+from lstm_lab.deploy.step_scale import StepScale
 from lstm_lab.evaluation.predict import LoadedRun
 from lstm_lab.models import stepping
 from lstm_lab.models.base import TokenDataInfo
@@ -80,6 +76,8 @@ class Stream:
     def __init__(self, loaded: LoadedRun, int8: bool = False) -> None:
         self._loaded, self._task = loaded, loaded.learner.task
         # Looked up once: a protocol takes longer to check than a step to compute.
+        self._columns, self._is_forecast = self._task.prediction_columns, isinstance(self._task, Forecast)
+        self._scaled = StepScale(loaded.info)
         self._tokens = loaded.info.tokens if isinstance(loaded.info, TokenDataInfo) else None
         self.channels = _channels(loaded)
         """Names of the values of a step; empty where they have none."""
@@ -107,13 +105,12 @@ class Stream:
         with torch.inference_mode():
             found = self._memory.read(read)
             self.steps += 1
-            columns = self._task.prediction_columns
             if found is None:
-                return {"step": self.steps, **dict.fromkeys(columns)}
+                return {"step": self.steps, **dict.fromkeys(self._columns)}
             rows = self._task.predictions(*found)[0]
-        if isinstance(self._task, Forecast):
-            return {"step": self.steps, **{name: [row[k] for row in rows] for k, name in enumerate(columns)}}
-        return {"step": self.steps, **dict(zip(columns, rows[-1], strict=True))}
+        if self._is_forecast:
+            return {"step": self.steps, **{name: [row[k] for row in rows] for k, name in enumerate(self._columns)}}
+        return {"step": self.steps, **dict(zip(self._columns, rows[-1], strict=True))}
 
     def reset(self) -> None:
         """Begin another sequence."""
@@ -139,8 +136,8 @@ class Stream:
 
     def _read(self, x: Step) -> Tensor:
         """A step as the model reads it: (1, I) float32, or (1,) int64."""
-        info, dataset = self._loaded.info, self._loaded.dataset
-        if isinstance(x, str) and isinstance(dataset, NextStepSequences):
+        if isinstance(x, str) and isinstance(self._loaded.dataset, NextStepSequences):
+            info, dataset = self._loaded.info, self._loaded.dataset
             assert isinstance(info, FrameInfo | TokenInfo)
             steps = torch.from_numpy(dataset.step_text(info).parse(x))
             if len(steps) != 1:
@@ -148,8 +145,7 @@ class Stream:
             return steps
         if self._tokens is not None:
             return torch.tensor([self._token(x, self._tokens)])
-        values = self._values(x)
-        return torch.from_numpy(_scaled(info, values[None]))
+        return self._scaled(self._values(x))
 
     def _token(self, x: Step, tokens: Sequence[str]) -> int:
         if isinstance(x, str) and x in tokens[1:]:
@@ -160,7 +156,7 @@ class Stream:
 
     def _values(self, x: Step) -> np.ndarray:
         """(C,) float64"""
-        if isinstance(x, Mapping):
+        if not isinstance(x, list) and isinstance(x, Mapping):
             missing = [name for name in self.channels if name not in x]
             unknown = [name for name in x if name not in self.channels]
             if missing or unknown or not self.channels:
@@ -169,11 +165,10 @@ class Stream:
                 raise DataError(f"{wrong}: {known}")
             x = [x[name] for name in self.channels]
         try:
-            row = [x] if isinstance(x, int | float) else x
-            values = np.array([np.nan if value is None else value for value in row], np.float64)
+            values = np.array([x] if isinstance(x, int | float) else x, np.float64)  # None becomes NaN.
         except (TypeError, ValueError, OverflowError):
             raise DataError(f"{str(x)[:60]!r} is no row of numbers") from None
-        expected = _num_values(self._loaded.info)
+        expected = self._scaled.size
         if values.shape != (expected,):
             raise DataError(f"{str(x)[:60]} has {values.size} values, but the model reads {expected} in each step")
         return values
@@ -212,6 +207,7 @@ class _Carried:
             raise ConfigError(f"stream: pooling '{model.pooling.name}' reads the steps of the whole sequence again: "
                               "train it with model.pooling=last")  # fmt: skip
         self.one, self.form = torch.ones(1, dtype=torch.int64), model.initial_state(1)
+        self.nothing = torch.empty(0)
         self.slow_because = stepping.obstacle(model)
         self.model = stepping.ModuleSteps(model) if self.slow_because else stepping.EngineSteps(model, int8)
         self.before_first = isinstance(self.task, NextStep)
@@ -225,7 +221,7 @@ class _Carried:
         if not self.begun and self.before_first:  # Before the first step the model reads 0, as in training.
             self.model.read(torch.zeros_like(x))
         self.begun = True
-        batch = Batch(x.unsqueeze(0), self.one, torch.empty(0))
+        batch = Batch(x.unsqueeze(0), self.one, self.nothing)
         return self.task.postprocess(self.model.read(x).float(), batch), batch
 
     def arrays(self) -> Arrays:
@@ -287,28 +283,3 @@ def _channels(loaded: LoadedRun) -> tuple[str, ...]:
     if isinstance(data, CSVSequences.Config | CSVFolder.Config):
         return data.channels
     return info.channels if isinstance(info, NamedChannels) else ()
-
-
-def _num_values(info: DataInfo) -> int:
-    """Values of a step, without masks of missing ones."""
-    if isinstance(info, SeriesInfo):
-        return len(info.columns)
-    if isinstance(info, LabelledInfo | RegressionInfo | MultiLabelSequencesInfo) and info.mean:
-        return len(info.mean)
-    return info.input_size
-
-
-def _scaled(info: DataInfo, values: np.ndarray) -> np.ndarray:
-    """Values (1, C) in the units of the data as the model reads them, (1, I) float32."""
-    if isinstance(info, SeriesInfo):
-        masked = info.num_mask_channels
-        scaled = standardized_sequences([values], info.mean, info.std, "step")[0].astype(np.float32)
-        mask = np.isnan(scaled[:, :masked]).astype(np.float32)
-        found = np.concatenate([np.nan_to_num(scaled), mask], 1) if masked else scaled
-    elif isinstance(info, LabelledInfo | RegressionInfo | MultiLabelSequencesInfo):
-        found = on_training_scale([values], info.input_size, info.mean, info.std, "step")[0]
-    else:
-        found = values
-    if np.isnan(found).any():
-        raise DataError("a value is missing, and the model was trained without missing values (data.missing=mask)")
-    return found.astype(np.float32)

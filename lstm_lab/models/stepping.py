@@ -57,7 +57,8 @@ class EngineSteps:
     """
 
     def __init__(self, model: SequenceModel, int8: bool = False) -> None:
-        self.model, self.embedding = model, model.embedding
+        # Attributes of this object: those of a module take longer to look up.
+        self.model, self.embedding, self.head, self.per_step = model, model.embedding, model.head, model.pooling is None
         cells = _cells(model)
         self.stack = StackStep(lambda: _layers(cells), (p for cell in cells for p in cell.parameters()), int8)
         self.form = model.initial_state(1)
@@ -71,7 +72,7 @@ class EngineSteps:
     def read(self, x: Tensor) -> Tensor:
         """Read one step, (1, I) or (1,) of a token -> logits as `forward` has them, (1, 1, K) or (1, K)."""
         outputs = self.stack.step(x[0] if self.embedding is None else self.embedding(x)[0])
-        logits: Tensor = self.model.head(outputs[None] if self.model.pooling is not None else outputs[None, None])
+        logits: Tensor = self.head(outputs[None, None] if self.per_step else outputs[None])
         return logits
 
     def state(self) -> EncoderState:
