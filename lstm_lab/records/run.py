@@ -20,9 +20,9 @@ from lstm_lab.system import disk
 
 State = Literal["running", "finished", "stopped", "failed", "interrupted"]
 _DESCRIBING = threading.Lock()
-MEASURED = ("samples_per_second", "memory_mib", "seconds")
+MEASURED = ("samples_per_second", "memory_mib", "seconds", "cpu_joules", "gpu_joules")
 """Columns of the record that differ between two executions of the same experiment: training samples of an epoch by its
-whole time, peak memory, seconds since the start."""
+whole time, peak memory, seconds and joules since the start, the joules where the machine measures them."""
 
 
 def no_record(path: Path) -> ConfigError:

@@ -24,6 +24,7 @@ from lstm_lab.records.integrity import verify_checkpoint
 from lstm_lab.records.run import Run
 from lstm_lab.records.run_record import Select, finite
 from lstm_lab.records.scores import level
+from lstm_lab.system.energy import Energy, EnergyMeter, start_meter
 from lstm_lab.system.peak_memory import peak_memory
 from lstm_lab.tracking import Tracker
 from lstm_lab.training.learner import Learner
@@ -107,6 +108,9 @@ class RunCheckpoint(RankCheckpoint):
         self.seconds = rows[-1]["seconds"] if rows else 0.0
         """Training time at the end of the last epoch."""
         self.started = time.monotonic() - self.seconds
+        self.joules = {key: float(rows[-1].get(key) or 0.0) if rows else 0.0 for key in Energy._fields}
+        """Measured before this process."""
+        self.meter = EnergyMeter()
 
     def state_dict(self) -> dict[str, int]:
         return {"epochs": self.epochs}
@@ -118,6 +122,7 @@ class RunCheckpoint(RankCheckpoint):
         super().on_train_start(trainer, pl_module)
         assert isinstance(pl_module, Learner)
         self.run.describe(steps=pl_module.step_path)
+        self.meter = start_meter()  # The accelerator is in use now.
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: object) -> None:
         learner = trainer.lightning_module
@@ -142,6 +147,8 @@ class RunCheckpoint(RankCheckpoint):
             "memory_mib": round(peak_memory() / 2**20, 1),
             "seconds": round(seconds, 3),
         }
+        measured = self.meter.read()._asdict().items()
+        row |= {key: round(self.joules[key] + value, 2) for key, value in measured if value is not None}
         self.seconds = seconds
         returned = roll_back(trainer, self.run.best_checkpoint)
         if returned is not None:

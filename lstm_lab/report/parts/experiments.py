@@ -7,6 +7,7 @@ from lstm_lab.records.run_record import finite
 from lstm_lab.records.scores import level
 from lstm_lab.report import fmt, statistics
 from lstm_lab.report.parts.critical_difference import differing_keys
+from lstm_lab.report.parts.energy import watt_hours
 from lstm_lab.report.parts.figures import (
     COLORS,
     CUT_OFF,
@@ -189,6 +190,13 @@ def costs_table(experiments: list[ExperimentRecord]) -> Table:
         aligned((experiment.seconds for experiment in experiments), tenths),
         aligned(per_epoch(experiment) for experiment in experiments),
     ]
+    energies = [watt_hours(experiment.records) for experiment in experiments]
+    how = "; ".join(dict.fromkeys(text for _, measured, assumed in energies for text in (*measured, *assumed)))
+    columns.append(Column("energy (Wh)", True, f"measured, or marked with ~ estimated: {how}"))
+    cells.append([
+        Cell(f"{'~' if assumed else ''}{fmt.number(hours)}" if hours else fmt.MISSING, hours, "number")
+        for hours, _, assumed in energies
+    ])  # fmt: skip
     if any(search):
         columns.append(Column("sweep seconds", True, "training time of all trials of the sweep that found it"))
         cells.append(aligned(search, tenths))

@@ -6,14 +6,13 @@ from lstm_lab.records.examples import AnyExamples
 from lstm_lab.records.run_record import RunRecord, finite
 from lstm_lab.report import fmt
 from lstm_lab.report.parts.content import Subsection
+from lstm_lab.report.parts.energy import energy
 from lstm_lab.report.parts.experiments import costs_table
 from lstm_lab.report.records.experiments import ComparisonGroup
 from lstm_lab.report.sections.base import ReportSection, Subsections
 from lstm_lab.sweeps.store.record import SweepRecord
 
 Items = list[tuple[str, str]]
-CPU_WATTS, GPU_WATTS = 12.0, 400.0
-"""Assumed power of a busy core with its share of the machine, and of a busy accelerator of a data centre."""
 MIN_SECONDS = 10
 """Mean time of a trial from which its overhead is measured: start and end are recorded to the second."""
 
@@ -57,7 +56,7 @@ def sweep_costs(sweep: SweepRecord) -> Items:
     stopped = sum(trial.seconds for trial in sweep.trials if trial.state in ("stopped", "failed"))
     if stopped:
         items.append(("incomplete trials", f"{fmt.duration(stopped)} of the training time, stopped early or failed"))
-    return [*items, *_saved_by_stopping(sweep), *_peak_memory(records), _energy(training, cpus, gpus)]
+    return [*items, *_saved_by_stopping(sweep), *_peak_memory(records), ("energy", energy(records, cpus, gpus))]
 
 
 def run_costs(run: RunRecord) -> Items:
@@ -72,7 +71,7 @@ def run_costs(run: RunRecord) -> Items:
     ]
     if run.state == "finished" and (share := _overhead([run])):
         items.append(("overhead", f"{share} of the time of the run was not spent in epochs"))
-    return [*items, *_peak_memory([run]), _energy(run.seconds, 1.0, gpus)]
+    return [*items, *_peak_memory([run]), ("energy", energy([run]))]
 
 
 def _overhead(records: list[RunRecord]) -> str:
@@ -112,13 +111,6 @@ def _peak_memory(records: list[RunRecord]) -> Items:
     values = [row["memory_mib"] for record in records for row in record.rows if finite(row.get("memory_mib"))]
     of = ", the maximum over runs" if len(records) > 1 else ""
     return [("peak memory", f"{max(values):,.0f} MiB{of}")] if values else []
-
-
-def _energy(seconds: float, cpus: float, gpus: float) -> tuple[str, str]:
-    kwh = seconds * (cpus * CPU_WATTS + gpus * GPU_WATTS) / 3.6e6
-    amount = f"{fmt.number(kwh * 1000)} Wh" if kwh < 1 else f"{fmt.number(kwh)} kWh"
-    power = f"{CPU_WATTS:.0f} W per busy core" + (f", {GPU_WATTS:.0f} W per accelerator" if gpus else "")
-    return "energy", f"an estimate, not measured: {amount}, assuming {power}"
 
 
 def _number(value: object, default: float) -> float:
