@@ -8,7 +8,7 @@ READY := $(VENV)/.ready
 PYTHON ?= python3
 LAB := $(BIN)/lstm-lab
 
-.PHONY: help setup demo test test-all fuzz check docs train sweep cluster-local cluster-local-stop resume evaluate predict leaderboard report compare sync tui doctor bench results schema cite clean
+.PHONY: help setup demo test test-all fuzz check docs train sweep cluster-local cluster-local-stop resume evaluate predict leaderboard report compare sync tui doctor bench results atlas schema cite clean
 
 ##@ Start here
 
@@ -99,6 +99,9 @@ bench: $(READY) ## Speed of the cells against torch's own layers, written to ben
 
 results: $(READY) ## Train the named sets (LSTM_LAB_DATA) over three seeds and write benchmarks/results.md (hours)
 	@$(BIN)/python benchmarks/results.py --write
+
+atlas: $(READY) ## Train what the atlas of configurations lacks (hours; resumes), and write it into the package
+	@$(BIN)/python benchmarks/atlas.py --write
 
 schema: $(READY) ## Write the JSON schemas that let an editor complete conf/ and sweeps/
 	@$(LAB) schema experiment > conf/schema.json

@@ -13,14 +13,15 @@ import heapq
 import random
 import statistics
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lstm_lab.config import Notice
 from lstm_lab.experiment import Experiment
 from lstm_lab.records.files import Row
 from lstm_lab.sweeps.execution.tune_decider import TuneDecider
-from lstm_lab.sweeps.ordering import Answer, Planned, Report, VirtualClock
+from lstm_lab.sweeps.hopeless import check_epochs
+from lstm_lab.sweeps.ordering import Answer, Decider, Planned, Report, VirtualClock
 from lstm_lab.sweeps.spec import Sweep, load_sweep
 
 CHANGE, STAND_BY = 0.5, 2.0
@@ -48,6 +49,9 @@ class Sizes:
         each = len(self.sweep.seeds)
         self.next += each
         return [Planned(self.epochs)] * each if self.next <= len(self.trials) else []
+
+    def skip(self, trial: int, because: int) -> None:
+        pass
 
     def end(self, trial: int) -> None:
         pass
@@ -83,6 +87,19 @@ class Arrival:
 
     def end(self, trial: int) -> None:
         pass
+
+
+class OnlyAt:
+    """A decider that is asked at its own epochs alone; elsewhere all trials go on."""
+
+    def __init__(self, inner: Decider, rungs: Sequence[int] | None) -> None:
+        self.inner, self.rungs = inner, rungs
+
+    def decide(self, trial: int, epochs: int, row: Report) -> bool:
+        return self.inner.decide(trial, epochs, row) if self.rungs is None or epochs in self.rungs else True
+
+    def compare(self, epochs: int, rows: Mapping[int, Report]) -> None:
+        self.inner.compare(epochs, rows)
 
 
 def simulate(sizes: Sizes, clock: VirtualClock | Arrival, workers: int) -> tuple[float, float]:
@@ -144,12 +161,14 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--workers", type=int, nargs="*", default=[2, 4, 8])
     arguments.add_argument("--seconds", type=float, default=2.0, help="of an epoch of the median model")
+    arguments.add_argument("--stop-sick", action="store_true", help="wait where hopeless trials are looked for, too")
     given = arguments.parse_args()
     warnings.simplefilter("ignore", Notice)
     print("| sweep | workers | idle, by arrival | idle, virtual order | time, virtual order / arrival |")
     print("|---|---|---|---|---|")
     for name in SWEEPS:
         sweep = load_sweep(Path("sweeps") / f"{name}.yaml", must_exist=False)
+        checks = check_epochs(sweep.base.trainer.max_epochs) if given.stop_sick else []
         for workers in given.workers:
             rows = []
             for seed in range(5):
@@ -158,10 +177,11 @@ def main() -> None:
                     sizes = Sizes(sweep, given.seconds, seed)
                     learns = sweep.learns_from_results
                     scheduler = sweep.build_scheduler()
+                    rungs = scheduler.decision_epochs(sizes.epochs)
+                    looks = rungs if rungs is None else sorted({*rungs, *(checks if virtual else ())})
                     clock = Arrival(sizes) if not virtual else VirtualClock(
-                        2 * workers, sizes, sizes.decisions, compares=scheduler.compares,
-                        decision_epochs=scheduler.decision_epochs(sizes.epochs), asks_ahead=not learns,
-                        starts_ahead=True,
+                        2 * workers, sizes, OnlyAt(sizes.decisions, rungs), compares=scheduler.compares,
+                        decision_epochs=looks, asks_ahead=not learns, starts_ahead=True,
                     )  # fmt: skip
                     end, busy = simulate(sizes, clock, workers)
                     found += [1 - busy / end / workers, end]

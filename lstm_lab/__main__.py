@@ -49,6 +49,7 @@ def options(
 app.command()(runs.train)
 app.command()(before.find_lr)
 app.command()(before.find_batch_size)
+app.command()(before.suggest)
 app.command()(runs.evaluate)
 app.command()(runs.predict)
 app.command()(deploy.export)

@@ -143,9 +143,10 @@ def test_every_searcher_names_its_method_in_wandb(name, tmp_path, conf):
     pytest.importorskip("hyperopt")
     (tmp_path / "wandb.yaml").write_text(to_wandb(ours(tmp_path, conf, num_samples=4, searcher=name)))
     method = config.load(tmp_path / "wandb.yaml")["method"]
-    assert method == ("random" if name == "random" else "bayes")
+    assert method == ("random" if name in ("random", "portfolio") else "bayes")
     back = from_wandb(tmp_path / "wandb.yaml", None, {})
-    assert f"searcher: {'optuna' if name in ('hyperopt', 'bohb') else name}" in back
+    others = {"hyperopt": "optuna", "bohb": "optuna", "portfolio": "random"}
+    assert f"searcher: {others.get(name, name)}" in back
 
 
 @pytest.mark.parametrize(

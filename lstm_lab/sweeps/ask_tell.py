@@ -61,8 +61,7 @@ class AskTell:
         self._stack.enter_context(folder.lock())
         folder.describe(**{KEY: True})
         self._started = time.monotonic() - float(folder.about.get("seconds") or 0.0)
-        self._searcher = self.sweep.build_searcher()
-        self._searcher.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
+        self._searcher = self.sweep.start_searcher()
         for number, row in enumerate(folder.warm_start()):
             self._searcher.tell_outcome(-1 - number, row["overrides"], warm_outcome(row))
         self._told: list[int] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from lstm_lab.config import Config, Count
 from lstm_lab.config.registry import Named, OneOf
@@ -15,6 +15,10 @@ from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.sections import Budget, Confirm, Resources, Seeds
 from lstm_lab.sweeps.space.domains import Domain
 from lstm_lab.sweeps.space.yaml import DomainInYaml
+
+
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, str) else value
 
 
 class SweepFields(Config):
@@ -60,8 +64,9 @@ class SweepFields(Config):
     refit: bool = False
     """Whether the best configuration is trained once more, on the training and the validation split together, for the
     median of its trials' best epochs."""
-    warm_start: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Earlier sweeps over the same space whose results the searcher is told first."""
+    warm_start: Annotated[tuple[str, ...], BeforeValidator(_listed), Field(strict=False)] = ()
+    """Earlier sweeps over the same space whose results the searcher is told first; `atlas`: it begins with what did
+    well on other data (`lstm-lab suggest`)."""
     keep_checkpoints: Count | None = None
     """Best configurations whose checkpoints are kept; null: all."""
     resources: Resources = Resources()

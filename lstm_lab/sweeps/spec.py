@@ -15,9 +15,10 @@ from lstm_lab.config.validation import validate
 from lstm_lab.data.preprocessing.cross_validation import Fold
 from lstm_lab.experiment import Experiment
 from lstm_lab.sweeps.fields import SweepFields
+from lstm_lab.sweeps.hopeless.refusals import check_stop_sick
 from lstm_lab.sweeps.objectives import Criteria, check_criteria, is_limit
 from lstm_lab.sweeps.schedulers import PopulationScheduler, Scheduler
-from lstm_lab.sweeps.searchers import Searcher
+from lstm_lab.sweeps.searchers import Searcher, from_atlas
 from lstm_lab.sweeps.sections import Repeat, repeat_noun
 from lstm_lab.sweeps.space.constraints import Constraint
 from lstm_lab.sweeps.space.corner_experiments import corner_experiments
@@ -45,7 +46,11 @@ class Sweep(SweepFields):
         if "seed" in self.space:
             raise ValueError("space.seed: seeds are not a dimension of the search; write seeds: [0, 1, 2]")
         grids = [key for key, domain in self.space.items() if domain.exhaustive]
-        self.build_searcher().check(grids, is_warm_started=bool(self.warm_start))
+        searcher = self.build_searcher()
+        searcher.check(grids, is_warm_started=bool(self.earlier_sweeps))
+        searcher.check_space(self.search_space)
+        if from_atlas.KEY in self.warm_start:
+            from_atlas.check_warm_start(searcher, self.search_space)
         if len(grids) == len(self.space) and self.num_samples > 1:
             raise ValueError(
                 f"num_samples: {self.num_samples} would repeat every configuration, as all domains are grids; "
@@ -66,7 +71,8 @@ class Sweep(SweepFields):
         scheduler = self.build_scheduler()
         scheduler.check(self)
         self.resources.check(self.base)
-        self._check_stop_sick()
+        if self.stop_sick:
+            check_stop_sick(self)
         check_criteria(self, scheduler, is_population=self.is_population_based)
         self.build_searcher().check_criteria(self.criteria, self.num_configurations)
         if self.refit and self.is_population_based:
@@ -80,22 +86,6 @@ class Sweep(SweepFields):
                 "give others, or leave confirm out"
             )
         return self
-
-    def _check_stop_sick(self) -> None:
-        if not self.stop_sick:
-            return
-        if self.order == "arrival":
-            raise ValueError("stop_sick: true with order: arrival: a trial is judged by those that come before it on "
-                             "the virtual clock; write order: virtual")  # fmt: skip
-        if self.is_population_based:
-            raise ValueError(f"stop_sick: true with scheduler {self.scheduler.name}: a trial that is worse than others "
-                             "continues from one of them; leave stop_sick out")  # fmt: skip
-        if self.monitor is not None:
-            raise ValueError("stop_sick: true with several objectives: it ends what is hopeless by the first one, and "
-                             "may be the best by another; leave stop_sick out")  # fmt: skip
-        if any(limit.name == "latency" for limit in self.criteria.limits):
-            raise ValueError("stop_sick: true with a constraint on latency, which is measured once a trial is trained "
-                             "to completion; leave one of them out")  # fmt: skip
 
     @property
     def stops_trials(self) -> bool:
@@ -172,6 +162,19 @@ class Sweep(SweepFields):
         searcher: Searcher = self.searcher.build()
         searcher.criteria = self.criteria
         return searcher
+
+    def start_searcher(self) -> Searcher:
+        """A new searcher, ready to be asked."""
+        searcher = self.build_searcher()
+        searcher.setup(self.search_space, self.num_samples, self.seed, self.base.mode)
+        if from_atlas.KEY in self.warm_start:
+            searcher.first = from_atlas.portfolio(self.search_space, self.seed, {})[: from_atlas.FIRST]
+        return searcher
+
+    @property
+    def earlier_sweeps(self) -> tuple[str, ...]:
+        """Those of `warm_start`."""
+        return tuple(path for path in self.warm_start if path != from_atlas.KEY)
 
     def build_scheduler(self) -> Scheduler:
         """A new scheduler."""

@@ -1,4 +1,4 @@
-"""The verbs that look at a training before it starts: find-lr, find-batch-size."""
+"""The verbs that come before a training: find-lr, find-batch-size, suggest."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ import typer
 from lstm_lab.config import ConfigError
 from lstm_lab.verbs import early
 from lstm_lab.verbs.options import Name, Overrides, echo
+from lstm_lab.verbs.suggest import suggest
+
+__all__ = ["find_batch_size", "find_lr", "suggest"]
 
 Conf = Annotated[str, typer.Argument(help="Experiment file, as conf/vowels_lstm.yaml.")]
 

@@ -45,8 +45,7 @@ class SearchPhase(TrialSource):
     def set_up(self) -> None:
         """A searcher that knows nothing but the warm start."""
         # Not `searcher`: Tune takes an attribute of that name for a wrapped Tune searcher.
-        self.proposer = self.sweep.build_searcher()
-        self.proposer.setup(self.sweep.search_space, self.sweep.num_samples, self.sweep.seed, self.base.mode)
+        self.proposer = self.sweep.start_searcher()
         self.num_configurations = self.first_configuration + self.sweep.num_configurations
         """Those of earlier searches among them."""
         self.num_trials = self.sweep.num_configurations * len(self.sweep.repeats)

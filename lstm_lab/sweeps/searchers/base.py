@@ -27,6 +27,11 @@ class Searcher(Registered, kind="searcher"):
     from_wandb: ClassVar[tuple[str, ...]] = ()
     """Methods of a W&B sweep that this searcher stands for."""
 
+    takes_first: ClassVar[bool] = False
+    """Whether it proposes `first` before its own."""
+
+    first: Sequence[Overrides] = ()
+    """Configurations that it proposes before its own, learning from their results too; set after `setup`."""
     criteria: Criteria = SINGLE
     """What configurations are compared by besides the monitored metric; set before `setup`."""
 
@@ -52,6 +57,13 @@ class Searcher(Registered, kind="searcher"):
             )
         if is_warm_started and not self.learns_from_results:
             raise ValueError(f"warm_start: searcher '{self.name}' does not learn from results; write searcher: optuna")
+
+    def check_space(self, space: SearchSpace) -> None:
+        """Refuse a space that this searcher cannot propose anything of.
+
+        Raises:
+            ValueError: with the key, the value and the way out.
+        """
 
     def check_criteria(self, criteria: Criteria, num_configurations: int) -> None:
         """Refuse objectives, constraints, or a number of configurations, that this searcher cannot learn from.

@@ -32,6 +32,7 @@ class BOHB(Searcher, name="bohb"):
     """
 
     supports_grid = False
+    takes_first = True
 
     class Config(Named):
         min_points_in_model: Count | None = None
@@ -80,6 +81,8 @@ class BOHB(Searcher, name="bohb"):
             self.results.setdefault(epochs, []).append((loss, overrides))
 
     def ask(self, number: int) -> Overrides:
+        if number < len(self.first):
+            return self.first[number]
         # Seeded by the number, not by a running generator: a resumed search proposes the same configurations.
         rng = np.random.default_rng((self.seed, number, 1))
         is_random = rng.random() < self.random_fraction

@@ -29,6 +29,7 @@ class Optuna(Searcher, name="optuna"):
     supports_grid = False
     from_wandb = ("bayes",)
     supports_objectives = True
+    takes_first = True
 
     class Config(Named):
         sampler: Literal["tpe", "gp", "cmaes", "nsga2", "random"] = "tpe"
@@ -108,6 +109,8 @@ class Optuna(Searcher, name="optuna"):
             return samplers[self.sampler]()
 
     def ask(self, number: int) -> Overrides:
+        if number < len(self.first):
+            self.study.enqueue_trial(self._to_optuna(self.first[number])[0])
         for attempt in range(self.MAX_ATTEMPTS + 1):
             if attempt == self.MAX_ATTEMPTS:
                 # A random configuration that satisfies the constraints also teaches the model where they are satisfied.

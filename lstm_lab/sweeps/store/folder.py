@@ -94,7 +94,7 @@ class SweepFolder:
             "format": legacy.FORMAT, "name": path.name, "created": files.now(), "git": git_state(),
             "versions": versions(), **about, "sweep": sweep.dump(),
         }  # fmt: skip
-        if sweep.warm_start:
+        if sweep.earlier_sweeps:
             content["warm_start"] = {"told": len(warm), "outside": outside}
             # Copied, because the earlier sweep may have been deleted when this one is resumed.
             files.write_jsonl(path / files.WARM, warm)
@@ -253,7 +253,7 @@ def earlier_results(sweep: Sweep) -> tuple[list[Row], int]:
         ConfigError: no sweep, or one whose metric, data or task differs.
     """
     found: list[tuple[str, list[Trial]]] = []
-    for path in sweep.warm_start:
+    for path in sweep.earlier_sweeps:
         earlier = SweepFolder.open(path)
         base, theirs = sweep.base, earlier.sweep.base
         if (base.monitor, base.data, base.task) != (theirs.monitor, theirs.data, theirs.task):
