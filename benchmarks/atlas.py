@@ -5,9 +5,9 @@
 
 Every configuration is trained on every set: drawn once, by a seed, from one space of cells, widths, depths, learning
 rates, schedules and regularisers. The experiment of a set is its file in conf/ with fewer epochs, so that a run takes
-seconds. Rows are appended to --results as they come, one configuration on all sets after another: an interrupted atlas
-resumes, and what there is is a complete table up to its last configuration. Sets that are not there (LSTM_LAB_DATA) are
-left out and named.
+seconds. What the package's file has is not trained again. New rows are appended to --results as they come, one
+configuration on all sets after another: an interrupted atlas resumes, and what there is is a complete table up to its
+last configuration. Sets that are not there (LSTM_LAB_DATA) are left out and named.
 """
 
 from __future__ import annotations
@@ -46,6 +46,9 @@ SEED = 0
 """Of the configurations, and of every run."""
 DRAWS = 2000
 """Random choices of configurations that a suggestion is compared with."""
+KEPT = ("set", "task", "configuration", "seed", "metric", "mode", "max_epochs", "reason", "seconds", "parameters",
+        "data", "commit")  # fmt: skip
+"""Columns of the file that are as in the rows."""
 COLUMNS = ("train/loss", "val/loss", "train/grad_norm", "lr")
 """Of the record that are kept beside the monitored metric, epoch by epoch."""
 
@@ -129,8 +132,7 @@ def table(rows: list[Row]) -> pd.DataFrame:
     """The rows as columns, ready to be written."""
     frame = pd.DataFrame([
         {
-            **{key: row[key] for key in ("set", "task", "configuration", "seed", "metric", "mode", "max_epochs",
-                                         "reason", "seconds", "parameters", "data", "commit")},
+            **{key: row[key] for key in KEPT},
             "overrides": json.dumps(row["overrides"]),
             "value": row["curves"][row["metric"]],
             **{key: row["curves"][key] for key in COLUMNS},
@@ -242,6 +244,20 @@ def _mean(rows: list[Row], key: str) -> str:
     return f"{statistics.mean(row[key] for row in rows):.2f}"
 
 
+def shipped() -> list[Row]:
+    """The rows of the Parquet file, of configurations that are still drawn: these need no training again."""
+    if not WRITTEN.is_file():
+        return []
+    drawn, rows = configurations(CONFIGURATIONS), []
+    for row in pd.read_parquet(WRITTEN).to_dict("records"):
+        curves = {row["metric"]: row["value"], **{key: row[key] for key in COLUMNS}}
+        known = {key: [None if math.isnan(value) else float(value) for value in curve] for key, curve in curves.items()}
+        kept = {key: row[key] for key in KEPT}
+        if json.loads(row["overrides"]) == drawn[row["configuration"]]:
+            rows.append({**kept, "overrides": drawn[row["configuration"]], "curves": known})
+    return rows
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", nargs="+", choices=list(SETS), default=list(SETS))
@@ -258,6 +274,8 @@ def main() -> None:
     options.results.parent.mkdir(parents=True, exist_ok=True)
     rows = read_jsonl(options.results) if options.results.is_file() else []
     known = {(row["set"], row["configuration"]) for row in rows}
+    rows += [row for row in shipped() if (row["set"], row["configuration"]) not in known]
+    known |= {(row["set"], row["configuration"]) for row in rows}
     datasets: dict[str, Dataset] = {}
     for name in options.sets:
         try:

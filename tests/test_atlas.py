@@ -9,6 +9,7 @@ import math
 import hypothesis.extra.numpy as hnp
 import hypothesis.strategies as st
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from test_sweep_budget import make
@@ -63,6 +64,17 @@ def test_the_shipped_atlas_is_small_complete_and_valid(demand):
     assert len(atlas.sets) >= 10
     assert all(fitting(demand, each) == each for each in atlas.configurations[:8])
     assert atlas.without(atlas.sets[0]).costs.shape[0] == len(atlas.sets) - 1
+
+
+def test_what_is_shipped_is_not_trained_again():
+    import atlas as generator
+
+    rows = generator.shipped()
+    assert len(rows) >= len(read_atlas().sets) * len(read_atlas().configurations)
+    assert generator.table(rows).equals(generator.table(json.loads(json.dumps(rows))))
+    again = generator.table(rows)
+    for key in ("set", "configuration", "overrides", "commit", "data"):
+        assert again[key].tolist() == pd.read_parquet(FILE)[key].tolist()
 
 
 def test_suggestions_are_the_portfolio_as_far_as_an_experiment_takes_it(demand):
