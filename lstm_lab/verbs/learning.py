@@ -1,4 +1,4 @@
-"""Verbs of what a trained model learns further: from a few examples of each class."""
+"""Verbs of learning beyond one training: from a few examples of each class, and one stage after the other."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_lab.verbs import early
-from lstm_lab.verbs.options import Json, Overrides, echo, echo_json
+from lstm_lab.verbs.options import Json, Name, Overrides, echo, echo_json
 
 if TYPE_CHECKING:
     from lstm_lab.evaluation.few_shot import FewShot
+    from lstm_lab.records.files import Row
 
 
 def few_shot(
@@ -56,5 +57,48 @@ def _table(result: FewShot) -> object:
         table.add_column(f"{k} example{'s' if k > 1 else ''}", justify="right")
     for method in dict.fromkeys(row.method for row in result.rows):
         cells = [f"{row.mean:.3f} ± {row.interval:.3f}" for row in result.rows if row.method == method]
+        table.add_row(method, *cells)
+    return table
+
+
+def continual(
+    file: Annotated[str, typer.Argument(help="File with an experiment and its stages, as conf/continual/digits.yaml.")],
+    overrides: Overrides = None,
+    name: Name = None,
+    as_json: Json = False,
+) -> None:
+    """Train an experiment on stages one after the other, by fine-tuning alone, replay and elastic weight consolidation,
+    and show what is forgotten of the earlier ones."""
+    from lstm_lab.continual.plan import load_plan
+    from lstm_lab.continual.sequence import check_alike, run_plan
+    from lstm_lab.display.console import plain_console
+    from lstm_lab.workflow import new_folder
+
+    plan = load_plan(file, overrides or ())
+    experiments = plan.experiments(Path(file))
+    datasets = [experiment.data.build() for experiment in experiments]
+    check_alike(plan, experiments, datasets)
+    folder = new_folder(name, Path(file).stem)
+    result = run_plan(plan, experiments, datasets, folder, on_stage=lambda text: echo(text, err=as_json))
+    if as_json:
+        return echo_json(result)
+    plain_console().print(_summary(result))
+    return echo(f"{folder}/continual.json")
+
+
+def _summary(result: Row) -> object:
+    """Of each method, the mean over seeds, and the standard deviation where there are several."""
+    from rich.table import Table
+
+    table = Table(title=f"{result['metric']} of {len(result['stages'])} stages, {result['split']} split",
+                  title_justify="left", box=None, pad_edge=False)  # fmt: skip
+    table.add_column("")
+    names = {"final": "after the last", "forgetting": "forgetting", "backward_transfer": "backward transfer",
+             "forward_transfer": "forward transfer"}  # fmt: skip
+    for title in names.values():
+        table.add_column(title, justify="right")
+    for method, row in result["methods"].items():
+        cells = [f"{row[name]['mean']:.3f}" + (f" ± {row[name]['std']:.3f}" if row[name]["std"] is not None else "")
+                 for name in names]  # fmt: skip
         table.add_row(method, *cells)
     return table
