@@ -67,7 +67,7 @@ class Joined(Dataset):
 
     def __init__(self, dataset: Dataset, more: Sequence[Part]) -> None:
         self.dataset, self.more, self.batch_size = dataset, more, dataset.batch_size
-        self.name = dataset.name
+        self.name = dataset.name  # type: ignore[misc]
         first = dataset.train.take(torch.arange(1))
         per_step = first.y.dim() > 1 and not first.y.is_floating_point()
         if per_step or first.scale is not None or first.starts is not None or first.previous is not None:
