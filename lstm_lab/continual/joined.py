@@ -13,6 +13,7 @@ from torch.nn.functional import pad
 
 from lstm_lab.config import ConfigError
 from lstm_lab.data.base import Batch, Dataset, Split
+from lstm_lab.data.preprocessing.splits import no_test_split
 from lstm_lab.data.readers.cache import digest
 
 
@@ -58,7 +59,7 @@ def _padded(values: Tensor, steps: int) -> Tensor:
 
 
 class Joined(Dataset):
-    """A data set with more samples to train on; its other splits, and its scale, are as they were.
+    """A data set with more samples to train on; its validation split and its scale are as they were.
 
     Args:
         dataset: of the stage.
@@ -89,10 +90,10 @@ class Joined(Dataset):
 
     @property
     def has_test_split(self) -> bool:
-        return self.dataset.has_test_split
+        return False
 
     def test_split(self) -> Split:
-        return self.dataset.test_split()
+        raise no_test_split(self.name)
 
     @property
     def digest(self) -> str:

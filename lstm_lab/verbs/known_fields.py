@@ -59,6 +59,7 @@ def known() -> Known:
 def _from_classes() -> Known:
     import inspect
 
+    import lstm_lab.continual  # noqa: F401  Its methods are found by being imported.
     from lstm_lab.config.fields import fields
     from lstm_lab.config.registry import all_kinds
     from lstm_lab.experiment import Experiment
