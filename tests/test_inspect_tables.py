@@ -40,6 +40,24 @@ TABLES = {
     "date and hour": (
         "a.csv", "dteday,hr,cnt\n" + rows(HOURS.strftime("%Y-%m-%d"), HOURS.hour, Y),
         {"time": "dteday+hr", "targets": ["cnt"], "seasons": [24]}, ""),
+    "hours that are numbered by their ends": (
+        "a.csv", "Date,Hour Ending,Load\n" + rows(HOURS.strftime("%m/%d/%Y"), HOURS.hour + 1, Y),
+        {"time": "Date+Hour Ending", "targets": ["Load"], "seasons": [24]}, ""),
+    "an index of pandas without a name": (
+        "a.csv", ",y\n" + rows(DAYS, Y), {"time": "Unnamed: 0", "targets": ["y"]}, ""),
+    "row numbers without a name": (
+        "a.csv", ",date,y\n" + rows(range(N), DAYS, Y), {"time": "date", "targets": ["y"]}, ""),
+    "units": (
+        "a.csv", "date,y,wind\n,degC,m/s\n" + rows(DAYS, Y, Y[::-1]),
+        {"skiprows": [1], "time": "date", "targets": ["y"], "features": ["wind"]},
+        "line 2 has neither numbers nor dates"),
+    "a logger": (
+        "a.dat", '"TOA5","north","CR1000","1234"\n"TIMESTAMP","RECORD","Temp"\n"TS","RN","Deg C"\n"","","Avg"\n'
+        + rows([f'"{day}"' for day in DAYS], range(N), Y),
+        {"skiprows": [0, 2, 3], "time": "TIMESTAMP", "targets": ["Temp"]}, "1 lines above the header are left out"),
+    "two lines of names": (
+        "a.csv", ",air,air\n,temp,dew\n" + rows(DAYS, Y, Y[::-1]),
+        {"skiprows": [0], "time": "Unnamed: 0", "targets": ["temp", "dew"]}, "1 lines above the header are left out"),
     "quarters": (
         "a.csv", "quarter,gdp\n" + rows([f"{1960 + i // 4}Q{i % 4 + 1}" for i in range(N)], Y),
         {"time": "quarter", "targets": ["gdp"], "seasons": [4]}, ""),

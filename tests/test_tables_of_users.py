@@ -5,15 +5,20 @@ from __future__ import annotations
 import bz2
 import gzip
 import io
+import json
 import lzma
+import pickle
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from tables import data, series
 
-from lstm_lab.config import ConfigError, DataError
+from lstm_lab.config import ConfigError, DataError, Notice
 from lstm_lab.config.validation import validate
+from lstm_lab.data.readers.csv_format import CSVFormat
+from lstm_lab.data.readers.formats import read_number_rows, table_names
 from lstm_lab.data.sources.csv_sequences import CSVSequences
 from lstm_lab.data.sources.csv_series import CSV
 
@@ -26,6 +31,8 @@ PLAIN = "t,y\n" + ROWS
     [
         ("# station 12\n# units: mm, h\n" + PLAIN, {"skiprows": 2}, {}),
         ("Category: all\n\n" + PLAIN, {"skiprows": 2}, {}),
+        ("t,y\n,mm\n" + ROWS, {"skiprows": [1]}, {}),
+        ("title\nt,y\ns,mm\n,Avg\n" + ROWS, {"skiprows": [2, 0, 3]}, {}),
         (PLAIN + "Total,2.5\n", {"skipfooter": 1}, {"engine": "python"}),
         (PLAIN + "Total,2.5\nDownloaded by me\n", {"skipfooter": 2}, {"engine": "python"}),
         (ROWS, {"header": False, "time": "0", "targets": ("1",)}, {"header": None}),
@@ -48,6 +55,63 @@ def test_a_field_means_what_it_means_to_pandas(tmp_path, content, choices, by_pa
     separator = {" ": r"\s+"}.get(choices.get("separator"), choices.get("separator", ","))
     theirs = pd.read_csv(io.StringIO(content), sep=separator, **words).iloc[:, 1].to_numpy(float)
     np.testing.assert_array_equal(ours, theirs)
+
+
+def test_lines_that_are_left_out_are_counted_and_missed(tmp_path):
+    with pytest.raises(DataError, match=r"line 5, column 'y': 'x' is not a number"):
+        series(tmp_path / "a.csv", "title\nt,y\ns,mm\n0,1\n1,x\n2,3\n", skiprows=[0, 2])
+    units = r"line 2, column 'y': 'mm' is not a number .*; if the line has units, set data.skiprows=\[1\]"
+    with pytest.raises(DataError, match=units):
+        series(tmp_path / "a.csv", "t,y\n0,mm\n" + ROWS)
+    with pytest.warns(Notice, match=r"line 2 is written as the rows beside it, but data.skiprows leaves it out"):
+        series(tmp_path / "a.csv", PLAIN, skiprows=[1])
+    for wrong in (-1, [-1], "two", [0.5]):
+        with pytest.raises(ConfigError, match="a: skiprows: must be a number of lines, as 1, or a list"):
+            validate(CSV.Config, {"path": "a.csv", "time": "t", "targets": ["y"], "skiprows": wrong}, "a")
+
+
+def test_fields_of_nested_json_have_the_names_of_json_normalize(tmp_path):
+    rows = [{"t": i, "at": {"x": 0.5 * i, "inner": {"y": -i}}, "empty": {}, "list": [1]} for i in range(5)]
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    frame = pd.json_normalize(rows)
+    assert {*table_names(path, CSVFormat())} - {"empty"} == {*frame.columns}
+    table = read_number_rows(path, ["at.x", "at.inner.y"], CSVFormat())
+    assert [[*map(float, cells)] for cells in table.columns.values()] == frame[["at.x", "at.inner.y"]].T.values.tolist()
+    path.write_text('{"a.b": 1, "a": {"b": 2}}\n')
+    with pytest.raises(DataError, match=r"line 1: two fields are named 'a\.b': rename one"):
+        read_number_rows(path, ["a.b"], CSVFormat())
+
+
+@pytest.mark.parametrize("ending", ["feather", "arrow"])
+def test_arrow_files_are_read_as_parquet_is(tmp_path, ending):
+    frame = pd.DataFrame({"t": pd.date_range("2024-01-01", periods=30, freq="h"), "y": np.arange(30.0)})
+    frame.to_parquet(tmp_path / "a.parquet")
+    table = pa.Table.from_pandas(frame)
+    path = tmp_path / f"a.{ending}"
+    with pa.ipc.new_stream(path, table.schema) if ending == "arrow" else pa.ipc.new_file(path, table.schema) as writer:
+        writer.write_table(table)
+    names = table_names(path, CSVFormat())
+    assert names == table_names(tmp_path / "a.parquet", CSVFormat()) == ["t", "y"]
+    tables = [read_number_rows(each, names, CSVFormat()) for each in (path, tmp_path / "a.parquet")]
+    assert tables[0].columns == tables[1].columns
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError, match=f"not a complete {ending.title()} file"):
+        read_number_rows(path, names, CSVFormat())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (pickle.dumps([1] * 99), "a pickle, which runs code"),
+        (b"MATLAB 5.0 MAT-file", "loadmat"),
+        (b"@relation x\n", "ARFF"),
+    ],
+)
+def test_files_of_other_programs_are_named_with_a_way_out(tmp_path, content, message):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_number_rows(tmp_path / "a.csv", ["y"], CSVFormat())
 
 
 def test_a_first_line_that_names_the_separator_is_no_header(tmp_path):

@@ -89,5 +89,5 @@ def test_short_series_are_left_out_by_choice(tmp_path):
 
 
 def test_a_row_of_data_that_skipfooter_leaves_out_is_said(tmp_path):
-    with pytest.warns(Notice, match=r"line 4 is written as the rows above it, but data.skipfooter=1 leaves it out"):
+    with pytest.warns(Notice, match=r"line 4 is written as the rows beside it, but data.skipfooter=1 leaves it out"):
         _ = series(tmp_path / "x.csv", "t,y\n0,1.5\n1,-2\n2,3\n", skipfooter=1)

@@ -11,6 +11,7 @@ from lstm_lab.data.kinds.series import SeriesInfo
 from lstm_lab.data.kinds.text_split import kept_head
 from lstm_lab.data.preprocessing.tokenizer import UNKNOWN
 from lstm_lab.data.readers.csv_format import CSVFormat
+from lstm_lab.data.readers.table import COMPRESSED, TYPED
 from lstm_lab.data.sources.csv_sequences import CSVSequences
 from lstm_lab.data.sources.csv_series import CSV
 from lstm_lab.data.sources.csv_text import CSVText
@@ -66,7 +67,7 @@ def _(data: CSVText.Config, info: DataInfo) -> Row:
 
 
 def _with_format(path: str, format: CSVFormat, found: Row) -> Row:
-    if Path(path).suffix.lower() in (".parquet", ".jsonl", ".gz", ".bz2", ".xz"):
+    if Path(path).suffix.lower() in (*TYPED, *COMPRESSED):
         return {"refused": f"{Path(path).suffix} files have no reader in the exported folder"}
     if replace(format, separator=",", decimal=".") != CSVFormat():
         return {"refused": "data.thousands, na_values, skiprows and others have no reader in the exported folder"}

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
-from lstm_lab.data.inspection.csv_guess import describe_format, guess_format, guess_marks
+from lstm_lab.data.inspection.csv_guess import describe_format, guess_format
+from lstm_lab.data.inspection.csv_marks import guess_marks
 from lstm_lab.data.inspection.languages import without_spaces
 from lstm_lab.data.inspection.result import Column, Fields
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
@@ -266,7 +267,7 @@ def read_columns(path: str, choices: Fields) -> Columns:
     text = read_text(file)
     table, format = _parsed(text, file, choices)
     format = guess_marks(table, format, choices)
-    first = next(iter(line for line in text.splitlines()[format.skiprows :] if line.strip()), "")
+    first = next(iter(line for line in text.splitlines()[format.above :] if line.strip()), "")
     return Columns(path, table, format, tuple(describe_format(table, format, first)))
 
 

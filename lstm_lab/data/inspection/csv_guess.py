@@ -1,4 +1,4 @@
-"""How a CSV is written, as its first lines suggest: separator, lines to skip, header, marks of the numbers."""
+"""How a CSV is written, as its first lines suggest: separator, lines to skip, header, totals."""
 
 from __future__ import annotations
 
@@ -15,16 +15,19 @@ import numpy as np
 
 from lstm_lab.config import ConfigError, DataError
 from lstm_lab.config.validation import validate
+from lstm_lab.data.inspection.csv_marks import NO_VALUE
 from lstm_lab.data.inspection.pair_names import KNOWN
 from lstm_lab.data.readers.csv_format import FORMAT_FIELDS, CSVFields, CSVFormat, check_format, is_decorated
 from lstm_lab.data.readers.csv_rows import csv_rows, separator_line
 from lstm_lab.data.readers.locate import find_file
-from lstm_lab.data.readers.table import MISSING, Table, grouped_cell, parse_floats, quoted, read_text
+from lstm_lab.data.readers.table import MISSING, Table, parse_floats, quoted, read_text
 
 LINES = 200
 """Lines that separator and header are guessed from."""
 MAX_PREAMBLE = 40
 """Lines above a header at most."""
+MAX_HEAD = 6
+"""Lines of names and units at most."""
 MAX_FOOTER = 5
 """Rows of totals at most."""
 TOTAL = re.compile(
@@ -32,12 +35,6 @@ TOTAL = re.compile(
     re.IGNORECASE,
 )
 """Matches the first cell of a row that is not data."""
-NO_VALUE = re.compile(
-    r"[^\w\s]{1,3}|missing|n[./]?\s?[avd]\.?|k\.?\s?a\.?|s/d|none|unknown|error|bad|ovf|no ?data|(not|un)available"
-    r"|#(n/a|value!|ref!|div/0!|name\?|null!|num!)|fehlt|нет( данных)?|无|缺失",
-    re.IGNORECASE,
-)
-"""Matches a cell that stands for a missing value where all others are numbers: ?, -, --, n.a., N/D, #N/A."""
 
 
 def guess_format(path: Path, text: str, choices: Mapping[str, object]) -> CSVFormat:
@@ -60,7 +57,11 @@ def guess_format(path: Path, text: str, choices: Mapping[str, object]) -> CSVFor
         format = replace(format, separator=separator_line(text) or _separator(lines))
     if "skiprows" not in chosen:
         format = replace(format, skiprows=_preamble(text, format.separator))
-    rows = [row for _, row in csv_rows(text, path, format)]
+    numbered = [*csv_rows(text, path, format)]
+    if "skiprows" not in chosen and "header" not in chosen and (units := _units(numbered[:LINES])):
+        format = replace(format, skiprows=(*range(format.above), *units))
+        numbered = [*csv_rows(text, path, format)]
+    rows = [row for _, row in numbered]
     if "header" not in chosen:
         format = replace(format, header=_has_header(rows[:LINES]))
     if "skipfooter" not in chosen:
@@ -194,6 +195,27 @@ def _has_header(rows: Sequence[Sequence[str]]) -> bool:
     )
 
 
+def _units(rows: Sequence[tuple[int, Sequence[str]]]) -> list[int]:
+    """Lines of the head, from 0, that are left out: units below the names, or all lines of names but one.
+
+    They have neither numbers nor dates where the rows below them do, at least half of the columns.
+
+    Args:
+        rows: line, from 1, and fields of each row, the header first.
+    """
+    width = len(rows[0][1]) if rows else 0
+    head = next((at for at, (_, row) in enumerate(rows) if any(map(_is_value, row))), len(rows))
+    below = [row for _, row in rows[head : head + 20] if len(row) == width]
+    values = [sum(_is_value(row[at]) for row in below) * 10 >= len(below) * 9 for at in range(width)]
+    if not 2 <= head <= MAX_HEAD or len(below) < 3 or sum(values) * 2 < width:
+        return []
+    if any(len(row) != width or any(NO_VALUE.fullmatch(cell) for cell in row) for _, row in rows[1:head]):
+        return []  # The first rows may lack values.
+    distinct = [len({cell for cell in row if cell.strip()}) for _, row in rows[:head]]
+    names = distinct.index(max(distinct))
+    return [line - 1 for at, (line, _) in enumerate(rows[:head]) if at != names]
+
+
 def _footer(rows: Sequence[Sequence[str]]) -> int:
     """Rows at the end that are totals or remarks."""
     if len(rows) < 3:
@@ -207,78 +229,16 @@ def _footer(rows: Sequence[Sequence[str]]) -> int:
     return 0
 
 
-def guess_marks(table: Table, format: CSVFormat, choices: Mapping[str, object]) -> CSVFormat:
-    """The format with the marks of numbers and of missing values, as cells suggest."""
-    columns = list(table.columns.values())
-    if "decimal" not in choices and "thousands" not in choices:
-        format = _number_marks(table, columns, format)
-    if "na_values" not in choices:
-        marks = {mark: None for cells in columns for mark in _missing_marks(cells, format)}
-        format = replace(format, na_values=tuple(marks))
-    return format
-
-
-def _number_marks(table: Table, columns: Sequence[Sequence[str]], format: CSVFormat) -> CSVFormat:
-    """Decimal mark and thousands separator."""
-    cells = [cell for column in columns for cell in column[:2000] if "," in cell or "." in cell]
-    for decimal, thousands in ((".", ","), (",", ".")):
-        d, t = re.escape(decimal), re.escape(thousands)
-        certain = re.compile(
-            rf"[^\d,.]*\d{{1,3}}({t}\d{{2,3}})*{t}\d{{3}}{d}\d+[^\d,.]*|[+-]?\d{{1,3}}({t}\d{{3}}){{2,}}"
-        )
-        if any(certain.fullmatch(cell) for cell in cells):
-            return replace(format, decimal=decimal, thousands=thousands)
-    return replace(format, decimal=decimal_mark(table, format.separator))
-
-
-def decimal_mark(table: Table, separator: str) -> str:
-    """The decimal mark of most numbers in the first rows."""
-    if separator == ",":
-        return "."
-    cells = [cell for column in table.columns.values() for cell in column[:50]]
-    commas = sum(bool(re.fullmatch(r"[+-]?\d+,\d+", cell)) for cell in cells)
-    if commas <= sum(bool(re.fullmatch(r"[+-]?\d+\.\d+", cell)) for cell in cells):
-        return "."
-    _check_grouped(table)
-    return ","
-
-
-def _check_grouped(table: Table) -> None:
-    """Raise DataError where the comma of every number may separate thousands."""
-    grouped = {}
-    for name, column in table.columns.items():
-        numbers = [cell for cell in column if re.fullmatch(r"[+-]?\d+(,\d+)+", cell)]
-        if numbers:
-            grouped[name] = grouped_cell(numbers, ",")
-    if None in grouped.values():  # The comma of a column is a decimal mark.
-        return
-    name, cell = next((name, cell) for name, cell in grouped.items() if cell)
-    raise table.error(
-        table.columns[name].index(cell),
-        name,
-        f"{quoted(cell)} may be {cell.replace(',', '')} or "
-        f"{cell.replace(',', '.')}, and no row decides which: set thousands=',' or decimal=','",
-    )
-
-
-def _missing_marks(cells: list[str], format: CSVFormat) -> list[str]:
-    """Cells that stand for a missing value in a column where most others are numbers."""
-    plain = format.plain_cells(cells)
-    finite = np.isfinite(parse_floats(plain, format.decimal))
-    others = {cell for cell, number in zip(plain, finite, strict=True) if not number and not MISSING.fullmatch(cell)}
-    numbers = int(finite.sum())
-    if not others or len(others) > 3 or numbers * 2 < sum(not MISSING.fullmatch(cell) for cell in plain):
-        return []
-    return sorted(others) if all(NO_VALUE.fullmatch(cell) for cell in others) else []
-
-
 def describe_format(table: Table, format: CSVFormat, first_line: str) -> list[str]:
     """What to know of how the file is written, a sentence each."""
     found = []
-    if format.skiprows:
-        found.append(f"{format.skiprows} lines above the header are left out: skiprows")
+    if format.above:
+        found.append(f"{format.above} lines above the header are left out: skiprows")
+    if format.below:
+        lines = ", ".join(str(line + 1) for line in sorted(format.below))
+        found.append(f"line {lines} has neither numbers nor dates, such as units, and is left out: skiprows")
     if not format.header:
-        found.append(f"line {format.skiprows + 1} {quoted(first_line)} has values and no names of columns: header: "
+        found.append(f"line {format.above + 1} {quoted(first_line)} has values and no names of columns: header: "
                      "false names them 0, 1, 2, ...")  # fmt: skip
     if format.skipfooter:
         found.append(f"{format.skipfooter} rows at the end are totals or remarks and are left out: skipfooter")

@@ -14,7 +14,7 @@ from lstm_lab.data.inspection.columns import ID_NAMES, TARGET_NAMES, TIME_NAMES,
 from lstm_lab.data.inspection.result import Fields
 from lstm_lab.data.readers.columns import column_names
 from lstm_lab.data.readers.series_table import ROW, with_row_numbers
-from lstm_lab.data.readers.time_columns import CALENDAR_PARTS, CLOCK, PARTS, time_parts, with_joined_time
+from lstm_lab.data.readers.time_columns import CALENDAR_PARTS, CLOCK, PARTS, are_hours, time_parts, with_joined_time
 from lstm_lab.data.readers.timeline import read_times
 
 MAX_TARGETS = 32
@@ -86,7 +86,7 @@ def _joint_times(columns: Columns, taken: set[str]) -> Iterator[list[str]]:
 
 
 def _has_hours(name: str, cells: list[str]) -> bool:
-    return CALENDAR_PARTS.get(name.lower()) == "hour" and all(re.fullmatch("[01]?[0-9]|2[0-3]", cell) for cell in cells)
+    return CALENDAR_PARTS.get(name.lower()) == "hour" and are_hours(cells)
 
 
 def column_fields(columns: Columns, choices: Fields, parts: list[str], split: str | None = None) -> Fields:

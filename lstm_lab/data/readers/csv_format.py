@@ -21,6 +21,16 @@ def _marks(given: object) -> object:
                  for mark in marks)  # fmt: skip
 
 
+def _lines(given: object) -> object:
+    """A number of lines, or the numbers of lines in their order."""
+    lines = given if isinstance(given, list | tuple) else [given]
+    if not all(type(line) is int and line >= 0 for line in lines):
+        raise ValueError(f"must be a number of lines, as 1, or a list of lines from 0, as [1]; got {given!r}")
+    return tuple(sorted(set(lines))) if lines is given else given
+
+
+SkipRows = Annotated[int | tuple[int, ...], BeforeValidator(_lines)]
+"""A number of lines, or the numbers of lines, from 0."""
 Marks = Annotated[tuple[str, ...], Field(strict=False), BeforeValidator(_marks)]
 """Texts that cells may have; a single one needs no list."""
 
@@ -33,11 +43,23 @@ class CSVFormat:
     decimal: str = "."
     thousands: str | None = None
     na_values: tuple[str, ...] = ()
-    skiprows: int = 0
+    skiprows: int | tuple[int, ...] = 0
     skipfooter: int = 0
     header: bool = True
     quoting: bool = True
     escapechar: str | None = None
+
+    @property
+    def above(self) -> int:
+        """Lines above the header that are left out."""
+        if isinstance(self.skiprows, int):
+            return self.skiprows
+        return next((at for at, line in enumerate(self.skiprows) if at != line), len(self.skiprows))
+
+    @property
+    def below(self) -> frozenset[int]:
+        """Lines below the header that are left out, counted from 0."""
+        return frozenset() if isinstance(self.skiprows, int) else frozenset(self.skiprows[self.above :])
 
     def plain(self, table: Table, columns: Sequence[str]) -> Table:
         """The same table, in whose columns numbers are written plainly and cells that stand for a missing value are
@@ -109,8 +131,9 @@ def _is_number(text: str) -> bool:
 class RowFields(Config):
     """Fields of a configuration for the rows of a CSV."""
 
-    skiprows: Annotated[int, Field(ge=0)] = 0
-    """Lines above the header that are left out."""
+    skiprows: SkipRows = 0
+    """Lines above the header that are left out; or, as a list, which lines of the file, from 0: [1] is a line of units
+    below the header."""
     skipfooter: Annotated[int, Field(ge=0)] = 0
     """Rows at the end that are left out, such as totals."""
     header: bool = True

@@ -8,6 +8,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lstm_lab.config import DataError, Notice
@@ -30,7 +31,7 @@ def parse_csv(text: str, path: Path, format: CSVFormat, wanted: Sequence[str] | 
     first_line, first = rows[0]
     header = _names(first, format)
     if wanted is None:
-        wanted = [name for name in dict.fromkeys(header) if name]
+        wanted = _with_content(rows[1:], first) if format.header else header
     if format.header:
         _check_first_line(rows, header, wanted, path)
     positions = _positions(header, wanted, f"{path}: line {first_line}", format.separator)
@@ -39,7 +40,11 @@ def parse_csv(text: str, path: Path, format: CSVFormat, wanted: Sequence[str] | 
     if format.skipfooter:
         left_out = rows[-format.skipfooter :]
         del rows[-format.skipfooter :]
-        _warn_of_data(left_out, rows, positions[0], path)
+        _warn_of_data(left_out, rows[-1:], positions[0], path, f"skipfooter={format.skipfooter}")
+    if format.below:
+        every = csv_rows(text, path, replace(format, skiprows=format.above))
+        left_out = [(line, row) for line, row in every if line - 1 in format.below]
+        _warn_of_data(left_out, rows[:1], positions[0], path, "skiprows")
     for line, row in rows:
         if len(row) != len(header):
             raise _row_error(path, line, row, header, first_line, format)
@@ -50,18 +55,19 @@ def parse_csv(text: str, path: Path, format: CSVFormat, wanted: Sequence[str] | 
 
 
 def _warn_of_data(
-    left_out: Sequence[tuple[int, list[str]]], rows: Sequence[tuple[int, list[str]]], first: int, path: Path
+    left_out: Sequence[tuple[int, list[str]]], kept: Sequence[tuple[int, list[str]]], first: int, path: Path, field: str
 ) -> None:
-    """Say where a row that is left out is written as those above it, as in a newer file without a row of totals.
+    """Say where a row that is left out is written as one that is kept, as in a newer file without a row of totals.
 
     Args:
         first: position of the first column that is read.
+        field: that leaves them out.
     """
-    forms = [re.sub(r"\d", "0", row[first]) if len(row) > first else "" for _, row in (*rows[-1:], *left_out)]
+    forms = [re.sub(r"\d", "0", row[first]) if len(row) > first else "" for _, row in (*kept, *left_out)]
     same = [line for (line, _), form in zip(left_out, forms[1:], strict=False) if form and form == forms[0]]
-    if same and rows:
-        warnings.warn(f"{path}: line {same[0]} is written as the rows above it, but data.skipfooter={len(left_out)} "
-                      "leaves it out", Notice, stacklevel=3)  # fmt: skip
+    if same and kept:
+        warnings.warn(f"{path}: line {same[0]} is written as the rows beside it, but data.{field} leaves it out",
+                      Notice, stacklevel=3)  # fmt: skip
 
 
 def _check_first_line(
@@ -76,37 +82,58 @@ def _check_first_line(
 
 
 def csv_names(text: str, path: Path, format: CSVFormat) -> list[str]:
-    """Names of all columns; 0, 1, 2, ... without a header."""
+    """Names of all columns, empty where one has none; 0, 1, 2, ... without a header."""
     first = next(csv_rows(text, path, format), (0, []))[1]
-    return _names(first, format)
+    return [*map(str.strip, first)] if format.header else _names(first, format)
 
 
 def _names(first: list[str], format: CSVFormat) -> list[str]:
-    return [*map(str.strip, first)] if format.header else [*map(str, range(len(first)))]
+    if not format.header:
+        return [*map(str, range(len(first)))]
+    # pandas, which writes an index without a name so, gives it this one.
+    return [name.strip() or f"Unnamed: {at}" for at, name in enumerate(first)]
+
+
+def _with_content(rows: Sequence[tuple[int, list[str]]], first: list[str]) -> list[str]:
+    """Names of the columns but for those without a name that are empty, or number the rows.
+
+    Args:
+        rows: below the header.
+        first: the header.
+    """
+    found: dict[str, None] = {}
+    for at, (own, name) in enumerate(zip(first, _names(first, CSVFormat()), strict=True)):
+        cells = [] if own.strip() else [row[at].strip() for _, row in rows if len(row) > at]
+        numbers = [[*map(str, range(begin, begin + len(cells)))] for begin in (0, 1)]
+        if own.strip() or (any(cells) and cells not in numbers):
+            found[name] = None
+    return [*found]
 
 
 def csv_rows(text: str, path: Path, format: CSVFormat) -> Iterator[tuple[int, list[str]]]:
     """Line number and fields of each row that is not blank, the header among them, below the lines to skip."""
-    stream = io.StringIO(text, newline="")
-    skipped = max(format.skiprows, int(separator_line(text) is not None))
-    for _ in range(skipped):
-        stream.readline()
-    lines: Iterator[str] = stream
-    if format.separator == " ":  # Columns may be aligned by several spaces.
-        lines = (f"{line.strip(' ' + chr(13) + chr(10))}\n" for line in stream)
+    numbers: list[int] = []
+
+    def lines() -> Iterator[str]:
+        above = max(format.above, int(separator_line(text) is not None))
+        for number, line in enumerate(io.StringIO(text, newline="")):
+            if number >= above and number not in format.below:
+                numbers.append(number + 1)
+                # Columns may be aligned by several spaces.
+                yield f"{line.strip(' ' + chr(13) + chr(10))}\n" if format.separator == " " else line
+
     # Python's reader, not pandas': it knows the line of every row, reports rows of another length, and is fast enough.
     reader = csv.reader(
-        lines, delimiter=format.separator, skipinitialspace=True, strict=True, escapechar=format.escapechar,
+        lines(), delimiter=format.separator, skipinitialspace=True, strict=True, escapechar=format.escapechar,
         quoting=csv.QUOTE_MINIMAL if format.quoting else csv.QUOTE_NONE,
     )  # fmt: skip
-    line = skipped + 1
     try:
         for row in reader:
             if any(row):
-                yield line, row
-            line = skipped + reader.line_num + 1
+                yield numbers[0], row
+            numbers.clear()
     except csv.Error as error:
-        raise csv_error(path, line, error) from None
+        raise csv_error(path, numbers[0] if numbers else 1, error) from None
 
 
 def _rows(text: str, path: Path, format: CSVFormat) -> list[tuple[int, list[str]]]:

@@ -12,7 +12,7 @@ from lstm_lab.data.readers.csv_format import CSVFormat, RowFields
 from lstm_lab.data.readers.csv_rows import csv_names, parse_csv
 from lstm_lab.data.readers.json_rows import json_fields, read_json
 from lstm_lab.data.readers.parquet_rows import parquet_names, read_parquet
-from lstm_lab.data.readers.table import TYPED, Table, ending_of, list_names, read_text
+from lstm_lab.data.readers.table import COLUMNAR, TYPED, Table, ending_of, list_names, read_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,7 +78,7 @@ READERS: dict[str, Callable[[Path, Sequence[str], CellTypes, CSVFormat], Table]]
     ".json": read_json,
     ".jsonl": read_json,
     ".ndjson": read_json,
-    ".parquet": read_parquet,
+    **dict.fromkeys(COLUMNAR, read_parquet),
     ".txt": read_lines,
 }
 """Ending of a file's name -> its reader."""
@@ -124,7 +124,7 @@ def read_number_rows(path: Path, wanted: Sequence[str], format: CSVFormat) -> Ta
 def table_names(path: Path, format: CSVFormat) -> list[str]:
     """Names of all columns of a file of numbers and times; of a JSONL file those of its first object."""
     ending = ending_of(path)
-    if ending == ".parquet":
+    if ending in COLUMNAR:
         return parquet_names(path)
     if ending in TYPED:
         return json_fields(path)

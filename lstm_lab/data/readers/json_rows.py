@@ -33,6 +33,7 @@ def json_objects(path: Path, wanted: Sequence[str]) -> tuple[str, list[int], lis
         if not isinstance(row, dict):
             raise DataError(f"{path}: {unit} {place}: {quoted(json.dumps(row))} is not a JSON object: write one for "
                             "each row")  # fmt: skip
+        row = _flat(row, f"{path}: {unit} {place}")
         missing = next((name for name in wanted if name not in row), None)
         if missing is not None:
             raise DataError(f"{path}: {unit} {place}: no field {missing!r}; it has {list_names(list(row))}")
@@ -41,6 +42,23 @@ def json_objects(path: Path, wanted: Sequence[str]) -> tuple[str, list[int], lis
     if not lines:
         raise DataError(f"{path}: has no rows: write one JSON object on each line")
     return unit, lines, objects
+
+
+def _flat(row: dict[str, object], where: str) -> dict[str, object]:
+    """The fields of an object; of an object in it those under names as `values.temperature`.
+
+    Args:
+        where: the place of the object, for messages.
+    """
+    found: dict[str, object] = {}
+    for name, value in row.items():
+        within = _flat(value, where) if isinstance(value, dict) else {}
+        fields = {f"{name}.{own}": each for own, each in within.items()} or {name: value}
+        twice = next((own for own in fields if own in found), None)
+        if twice is not None:
+            raise DataError(f"{where}: two fields are named {twice!r}: rename one")
+        found |= fields
+    return found
 
 
 def _json_rows(path: Path) -> tuple[str, Iterator[tuple[int, object]]]:
@@ -75,6 +93,6 @@ def json_fields(path: Path) -> list[str]:
     """Of the first object of a JSON file."""
     try:
         first = next(_json_rows(path)[1], (0, None))[1]
+        return [*_flat(first, str(path))] if isinstance(first, dict) and first else [""]
     except DataError:
         return [""]  # The reader reports what is wrong, and where.
-    return list(first) if isinstance(first, dict) and first else [""]

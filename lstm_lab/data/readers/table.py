@@ -17,25 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lstm_lab.config import DataError
-
-_EXCEL = "a zip archive or an Excel sheet: unpack it, or save the sheet as 'CSV UTF-8'"
-_NUMPY = (
-    "a NumPy array: save it as X, with its targets as y, by numpy.savez('data.npz', X=X, y=y), and train it by "
-    "data.name=arrays"
-)
-_SIGNATURES = {
-    b"PK\x03\x04": _EXCEL,
-    b"PK\x05\x06": _EXCEL,
-    b"\xd0\xcf\x11\xe0": "an old Excel sheet: save the sheet as 'CSV UTF-8'",
-    b"\x28\xb5\x2f\xfd": "zstd: unpack it",
-    b"\x93NUMPY": _NUMPY,
-    b"\x89HDF": "HDF5: name it .h5 and read arrays X and y by data.name=arrays, or save tables as CSV",
-    b"PAR1": "Parquet: name it .parquet, or save it as CSV",
-    b"ARROW1": "Arrow or Feather: save it as Parquet",
-    b"SQLite format 3": "an SQLite database: save a table of it as CSV",
-    b"%PDF": "PDF: save its text as UTF-8",
-}
-"""First bytes of a file -> what it is, and what to do."""
+from lstm_lab.data.readers.signatures import SIGNATURES
 
 
 def _only_member(content: bytes) -> bytes:
@@ -60,7 +42,9 @@ _COMPRESSIONS: dict[bytes, tuple[str, Callable[[bytes], bytes]]] = {
 """First bytes of a compressed file -> its name, and what unpacks it."""
 COMPRESSED = (".gz", ".bz2", ".xz", ".zip")
 """Endings of their names, which are left out where an ending says what a file is."""
-TYPED = (".json", ".jsonl", ".ndjson", ".parquet")
+COLUMNAR = (".parquet", ".feather", ".arrow")
+"""Endings of files that pyarrow reads."""
+TYPED = (".json", ".jsonl", ".ndjson", *COLUMNAR)
 """Endings of files that distinguish numbers from text, without separator or decimal mark."""
 _JSON = re.compile(r"\s*(\[\s*[\[{]|\{\s*\")")
 """How JSON of rows or columns begins, and no header does."""
@@ -78,7 +62,7 @@ def read_text(path: Path, kind: str = "CSV text", needs: str = "a header and one
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}): check its permissions") from None
     content = _unpacked(path, content)
-    for signature, found in _SIGNATURES.items():
+    for signature, found in SIGNATURES.items():
         if content.startswith(signature):
             if path.suffix.lower() == ".npz":
                 found = "arrays of NumPy: train them by data.name=arrays"
@@ -240,6 +224,8 @@ def read_numbers(
         )
     elif decimal == "," and _GROUPED_FRACTION.fullmatch(cell):
         fix = "if the point separates thousands, set data.thousands='.'"
+    elif row < 2 and len(np.unique(wrong[:, 0])) == row + 1 and cell[0].isalpha():
+        fix += f"; if the line has units, set data.skiprows=[{', '.join(map(str, range(1, row + 2)))}]"
     elif not any(map(str.isalnum, cell)):
         fix = f"if it stands for a missing value, set data.na_values=[{cell!r}]"
     elif decimal == "." and re.fullmatch(r"[+-]?[\d.]*,\d+", cell):

@@ -23,8 +23,9 @@ TimeColumn = Annotated[str, BeforeValidator(_joined)]
 
 CALENDAR_PARTS = {
     "year": "year", "yr": "year", "quarter": "quarter", "qtr": "quarter", "month": "month", "mo": "month",
-    "mon": "month", "mnth": "month", "day": "day", "dy": "day", "hour": "hour", "hr": "hour", "minute": "minute",
-    "min": "minute", "second": "second", "sec": "second",
+    "mon": "month", "mnth": "month", "day": "day", "dy": "day", "hour": "hour", "hr": "hour", "he": "hour",
+    "hour ending": "hour", "hour_ending": "hour", "hourending": "hour", "minute": "minute", "min": "minute",
+    "second": "second", "sec": "second",
 }  # fmt: skip
 """Name of a column in lower case -> the part of a time that it has."""
 PARTS = ("year", "quarter", "month", "day", "hour", "minute", "second")
@@ -69,6 +70,8 @@ def _calendar_times(table: Table, found: dict[str, str]) -> list[str]:
         found: part of a time -> its column.
     """
     numbers = {part: _whole_numbers(table, found[part], part) for part in PARTS if part in found}
+    if "hour" in numbers:
+        numbers["hour"] = _begins(numbers["hour"])
     rows = len(table.lines)
     month = numbers.get("month") or [3 * quarter - 2 for quarter in numbers.get("quarter", [1] * rows)]
     cells = [f"{year:04d}-{m:02d}" for year, m in zip(numbers["year"], month, strict=True)]
@@ -100,5 +103,16 @@ def _clock(cells: list[str], part: str | None) -> list[str]:
     if all(CLOCK.fullmatch(cell) and ":" not in cell for cell in cells):
         return [cell.replace(".", ":") for cell in cells]
     if part == "hour" and all(re.fullmatch(r"\d{1,2}", cell) for cell in cells):
-        return [f"{int(cell):02d}:00" for cell in cells]
+        return [f"{hour:02d}:00" for hour in _begins([*map(int, cells)])]
     return cells
+
+
+def are_hours(cells: Sequence[str]) -> bool:
+    """Whether cells number the hours of a day, from 0 to 23 or from 1 to 24."""
+    hours = [int(cell) for cell in cells if re.fullmatch(r"\d{1,2}", cell)]
+    return len(hours) == len(cells) > 0 and max(_begins(hours)) < 24
+
+
+def _begins(hours: list[int]) -> list[int]:
+    """The hour at which each begins: markets of electricity number the 24 hours of a day by their ends."""
+    return [hour - 1 for hour in hours] if max(hours) == 24 and min(hours) > 0 else hours

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from lstm_lab.config import DataError
 from lstm_lab.data.readers.json_rows import json_objects
 from lstm_lab.data.readers.parquet_rows import parquet_columns
-from lstm_lab.data.readers.table import TYPED, ending_of, list_names
+from lstm_lab.data.readers.table import COLUMNAR, TYPED, ending_of, list_names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,14 +31,14 @@ class ValueColumns(NamedTuple):
 
 
 def read_values(path: Path, wanted: Sequence[str]) -> ValueColumns:
-    """The wanted columns of a Parquet or JSON file.
+    """The wanted columns of a Parquet, Feather, Arrow or JSON file.
 
     Raises:
         DataError: another kind of file, no such column, or no rows.
     """
     if ending_of(path) not in TYPED:
         raise DataError(f"{path}: lists in cells are read from Parquet and JSON files: {', '.join(TYPED)}")
-    if ending_of(path) == ".parquet":
+    if ending_of(path) in COLUMNAR:
         columns = parquet_columns(path, wanted)
         return ValueColumns(path, columns, range(1, len(next(iter(columns.values()))) + 1), "row")
     unit, lines, objects = json_objects(path, wanted)
