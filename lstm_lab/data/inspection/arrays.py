@@ -9,7 +9,10 @@ from lstm_lab.data.inspection.given_files import targets_beside
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.inspection.sequences import inspect_sequences
 from lstm_lab.data.readers.array_file import read_array_file
-from lstm_lab.data.readers.sequence_file import SequenceFile
+from lstm_lab.data.readers.sequence_file import SequenceFile, are_whole, is_one_hot
+
+MAX_CLASSES = 20
+"""Different whole numbers of a floating point type that are classes."""
 
 
 def inspect_arrays(path: str, choices: Fields) -> Inspection:
@@ -29,11 +32,12 @@ def inspect_arrays(path: str, choices: Fields) -> Inspection:
 def _target(y: np.ndarray, file: SequenceFile) -> str:
     """What y has, by its shape and type."""
     steps = int(file.lengths.sum())
-    if y.ndim == 2 and len(y) == len(file.sequences) and y.shape[1] > 1 and y.dtype.kind in "fiub":
-        short = y.shape[1] < file.lengths.max()
-        if short and np.isin(y, (0, 1)).all() and (y.sum(1) != 1).any():  # One 1 in each row would be a class.
+    if y.ndim == 2 and len(y) == len(file.sequences) and 1 < y.shape[1] < file.lengths.max() and y.dtype.kind in "fiub":
+        if is_one_hot(y):
+            return "class"
+        if np.isin(y, (0, 1)).all():
             return "labels"
     of_steps = y.ndim == 2 and len(y) == len(file.sequences) and y.shape[1] >= file.lengths.max() > 1
-    if y.dtype.kind == "f":
+    if y.dtype.kind == "f" and not (are_whole(y) and len(np.unique(y)) <= min(MAX_CLASSES, len(y) // 4)):
         return "value"
     return "tag" if of_steps or (y.ndim == 1 and len(y) == steps and steps > len(file.sequences)) else "class"

@@ -10,6 +10,7 @@ from lstm_lab.data.inspection.columns import LABEL_NAMES, TIME_NAMES, Columns, r
 from lstm_lab.data.inspection.labels import label_fields
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.inspection.sequences import inspect_sequences
+from lstm_lab.data.readers.array_file import array_of_steps
 from lstm_lab.data.readers.folders import FolderFile, files_of_folder
 from lstm_lab.data.readers.table import list_names
 
@@ -33,15 +34,20 @@ def inspect_table_folder(path: str, folder: Path, choices: Fields) -> Inspection
     if not any(file.label for file in files) and not {"labels", "target"} & set(choices):
         data |= _labels_of(path, folder, files)
     named = {Path(str(data.get("labels", ""))).name, Path(str(choices.get("labels", ""))).name}
-    first = next(file for file in files if file.path.name not in named)
+    first = next((file for file in files if file.path.name not in named), None)
+    if first is None:
+        raise DataError(f"{path}: has no file beside {files[0].path.name}: put one there for each of its rows")
+    result = Inspection(str(folder), "sequences", "")
+    result.statistics["files"] = len(files)
+    if first.path.suffix.lower() == ".npy":
+        data["channels"] = [*map(str, range(array_of_steps(first.path).shape[1]))]
+        return inspect_sequences(result, {**data, **choices})
     columns = read_columns(str(first.path), choices)
     label = choices.get("label", "label") if choices.get("target") == "tag" else None
     data["channels"] = [name for name in columns.of_kind("number") if name.lower() not in TIME_NAMES
                         and name != label and not columns.is_index(name)]  # fmt: skip
     if not data["channels"]:
         raise DataError(f"{first.path}: has no column of numbers: it has {list_names(columns.names)}")
-    result = Inspection(str(folder), "sequences", "")
-    result.statistics["files"] = len(files)
     result.warnings += [f"{first.path.name}: {remark}" for remark in columns.remarks]
     return inspect_sequences(result, {**data, **columns.marks, **choices})
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,9 +38,15 @@ def has_images(path: str, folder: Path | None) -> bool:
             names = {name.lower() for name in arrays.files}
             if "X" in arrays.files:
                 return bool(arrays["X"].ndim == 4)
-            return bool(names & {"x_train", "train_images"})
+            return bool(names & {"x_train", "train_images"}) and _has_pixels(arrays)
     except UNREADABLE:
         return False
+
+
+def _has_pixels(arrays: Mapping[str, np.ndarray]) -> bool:
+    """Whether training samples have the shape of images, and whole numbers as pixels or several channels."""
+    train = next(arrays[name] for name in arrays if name.lower() in ("x_train", "train_images"))
+    return train.ndim == 4 or (train.ndim == 3 and train.dtype.kind in "iub")
 
 
 def inspect_images(path: str, choices: Fields) -> Inspection:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import islice
+from pathlib import Path
 
 from lstm_lab.config import DataError
 from lstm_lab.data.inspection.columns import ID_NAMES, LABEL_NAMES
 from lstm_lab.data.inspection.result import Fields, Inspection
 from lstm_lab.data.inspection.sequences import inspect_sequences
 from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
-from lstm_lab.data.readers.csv_format import CSVFormat
+from lstm_lab.data.readers.csv_rows import csv_rows
 from lstm_lab.data.readers.formats import table_names
 from lstm_lab.data.readers.locate import find_file
-from lstm_lab.data.readers.table import TYPED, ending_of, list_names
-from lstm_lab.data.readers.value_columns import read_values
+from lstm_lab.data.readers.table import TYPED, ending_of, list_names, read_text
+from lstm_lab.data.readers.value_columns import as_list, list_format, read_values
 
+MIN_NUMBERS = 6
+"""Numbers without brackets in a cell that are steps, and no date, place or set of labels."""
 TAG_NAMES = ("tags", "labels", "ner_tags", "pos_tags", "tag", *LABEL_NAMES)
 
 
@@ -23,9 +27,9 @@ def has_lists(path: str) -> bool:
     text are neither."""
     try:
         file = find_file(path)
-        if ending_of(file) not in TYPED:
+        if ending_of(file) not in TYPED and not _begins_with_lists(file):
             return False
-        values = read_values(file, table_names(file, CSVFormat()))
+        values = read_values(file, table_names(file, list_format(file)))
     except DataError:
         return False
     lists = [column for column in values.columns.values() if all(isinstance(cell, list) for cell in column)]
@@ -33,10 +37,23 @@ def has_lists(path: str) -> bool:
     return any(map(_are_numbers, lists)) or (len(lists) > 1 and lengths.count(lengths[0]) > 1)
 
 
+def _begins_with_lists(file: Path) -> bool:
+    """Whether the first rows of a CSV have cells with several numbers or words in brackets, or many numbers."""
+    if ending_of(file) not in (".csv", ".tsv"):
+        return False
+    rows = [row for _, row in islice(csv_rows(read_text(file), file, list_format(file)), 6)][1:]
+    of_columns = [[as_list(cell) for cell in column] for column in zip(*rows, strict=False)]
+    return any(
+        all(found is not None and len(found) >= (2 if cell.lstrip()[:1] in ("[", "(") else MIN_NUMBERS)
+            for found, cell in zip(column, cells, strict=True))
+        for column, cells in zip(of_columns, zip(*rows, strict=False), strict=True)
+    )  # fmt: skip
+
+
 def inspect_lists(path: str, choices: Fields) -> Inspection:
     """A table with a row for each sequence, whose cells are lists of steps."""
     file = find_file(path)
-    columns = read_values(file, table_names(file, CSVFormat())).columns
+    columns = read_values(file, table_names(file, list_format(file))).columns
     lists = [name for name, cells in columns.items() if all(isinstance(cell, list) for cell in cells)]
     plain = [name for name in columns if name not in lists]
     split = choices.get("split") or next((name for name in plain if _are_splits(columns[name])), None)

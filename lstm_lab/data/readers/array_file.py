@@ -6,14 +6,14 @@ import hashlib
 import io
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from lstm_lab.config import DataError
 from lstm_lab.config.paths import cache_folder
-from lstm_lab.data.preprocessing.splits import SPLITS
+from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES, SPLITS
 from lstm_lab.data.readers.cache import write_bytes_atomic
 from lstm_lab.data.readers.in_memory import as_sequences
 from lstm_lab.data.readers.locate import check_sha256, find_file
@@ -70,11 +70,61 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
         if isinstance(loaded, np.ndarray):
             return {"X": loaded}
         with loaded as file:
-            return {name: file[name] for name in file.files if name in FIELDS}
+            return {name: file[name] for name in file.files if name in FIELDS} or _joined(file)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
     except UNREADABLE as error:
         raise DataError(f"{path}: cannot be read as .npz or .npy without pickle "
                         f"({' '.join(str(error).split())[:120]}): write it with numpy.savez, classes as integers or "
                         "strings") from None  # fmt: skip
+
+
+def array_of_steps(path: Path) -> np.ndarray:
+    """(T, F) of an .npy file with one sequence; (T,) is one channel.
+
+    Raises:
+        DataError: another shape or type.
+    """
+    steps = _load(path).get("X", np.empty(0))
+    if steps.ndim not in (1, 2) or not steps.size or steps.dtype.kind not in "fiub":
+        raise DataError(f"{path}: has shape {steps.shape} and type {steps.dtype}, but the array of a sequence has "
+                        "numbers (T, F): a row for each step")  # fmt: skip
+    return steps.reshape(len(steps), -1)
+
+
+def read_array_of_steps(path: Path, channels: Sequence[str], allow_missing: bool = False) -> np.ndarray:
+    """(T, F) float64 of an .npy file with one sequence.
+
+    Args:
+        channels: columns that are read, by their numbers from 0.
+
+    Raises:
+        DataError: another shape or type, no such column, or a value that is not finite.
+    """
+    steps = array_of_steps(path)
+    names = [*map(str, range(steps.shape[1]))]
+    unknown = next((name for name in channels if name not in names), None)
+    if unknown is not None:
+        raise DataError(f"{path}: no column {unknown!r}; it has {list_names(names)}")
+    chosen = steps[:, [int(name) for name in channels]]
+    return as_sequences([chosen], name=str(path), allow_missing=allow_missing)[0]
+
+
+def _joined(file: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """X, y and splits of a file with x_train, y_train, x_test, ... as Keras names them; empty where it has none."""
+    found = {name.lower(): file[name] for name in file}
+    names = [name for name in SPLIT_ALIASES if f"x_{name}" in found]
+    if "train" not in {SPLIT_ALIASES[name] for name in names}:
+        return {}
+    xs, ys = [found[f"x_{name}"] for name in names], [found[f"y_{name}"] for name in names if f"y_{name}" in found]
+    for key, parts in (("x", xs), ("y", ys)):
+        if any(part.shape[1:] != parts[0].shape[1:] for part in parts):
+            shapes = ", ".join(f"{key}_{name} {part.shape}" for name, part in zip(names, parts, strict=False))
+            raise DataError(f"its splits have samples of different shapes ({shapes}): write X, y and splits")
+    if len(ys) not in (0, len(xs)):
+        raise DataError(f"has {len(xs)} arrays x of splits, but {len(ys)} arrays y: write a y for each")
+    splits = np.repeat([SPLIT_ALIASES[name] for name in names], [len(part) for part in xs])
+    return {"X": np.concatenate(xs), "splits": splits} | ({"y": np.concatenate(ys)} if ys else {})
 
 
 def _load_hdf5(path: Path) -> dict[str, np.ndarray]:

@@ -11,8 +11,8 @@ from lstm_lab.data.preprocessing.splits import SPLIT_ALIASES
 from lstm_lab.data.readers.locate import candidates, find_folder
 from lstm_lab.data.readers.table import ending_of
 
-SEQUENCE_ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".txt")
-"""Endings of the files that have a table each; of a compressed one the ending before .gz."""
+SEQUENCE_ENDINGS = (".csv", ".tsv", ".parquet", ".jsonl", ".npy", ".txt")
+"""Endings of the files that have a table or an array each; of a compressed one the ending before .gz."""
 
 
 class FolderFile(NamedTuple):

@@ -65,10 +65,14 @@ class SequenceFile:
             DataError: no y, or of another shape or type.
         """
         y = self._targets()
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = y[:, 0]
+        elif is_one_hot(y):
+            y = y.argmax(1)
         if y.shape != (len(self.sequences),):
             raise DataError(f"{self.path}: y has shape {y.shape}, but {len(self.sequences)} sequences need one class "
                             "each")  # fmt: skip
-        return self._names(y)
+        return self._names(y.astype(np.int64) if are_whole(y) else y)
 
     def label_sets(self) -> tuple[list[tuple[str, ...]], tuple[str, ...]]:
         """Labels of each sequence, and all of them in the order of their indices, empty: those that occur, sorted.
@@ -120,3 +124,14 @@ class SequenceFile:
                             f"({list_names(self.classes)}) nor an index of it")  # fmt: skip
         indexed: np.ndarray = np.array(self.classes)[y]
         return indexed
+
+
+def is_one_hot(y: np.ndarray) -> bool:
+    """Whether each row has a single 1 among zeros, as Keras writes classes."""
+    is_table = y.ndim == 2 and y.shape[1] > 1 and y.dtype.kind in "fiub"
+    return is_table and bool(np.isin(y, (0, 1)).all() and (y.sum(1) == 1).all())
+
+
+def are_whole(y: np.ndarray) -> bool:
+    """Whether numbers of a floating point type are whole."""
+    return y.dtype.kind == "f" and bool((np.abs(y) < 2**31).all() and (y % 1 == 0).all())

@@ -15,6 +15,7 @@ from lstm_lab.config.paths import FilePath
 from lstm_lab.data.kinds.sequence_tables import SequenceTables
 from lstm_lab.data.kinds.user_files import SequenceReader, Target, no_frames
 from lstm_lab.data.preprocessing.missing import WAYS_OUT
+from lstm_lab.data.readers.array_file import read_array_of_steps
 from lstm_lab.data.readers.columns import Column, Columns, TargetColumns, check_distinct
 from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat
 from lstm_lab.data.readers.folders import FolderFile, files_of_folder, find_sample_folder
@@ -89,6 +90,9 @@ class FolderReader:
         return read_number_rows(path, (*self.channels, *more), self.format)
 
     def _sequence(self, path: Path) -> np.ndarray:
+        """(T, F)"""
+        if path.suffix.lower() == ".npy":
+            return read_array_of_steps(path, self.channels, self.allow_missing)
         return self._numbers(self._table(path))
 
     def _numbers(self, table: Table) -> np.ndarray:
@@ -98,12 +102,13 @@ class FolderReader:
 
 
 class CSVFolder(SequenceTables, name="csv_folder"):
-    """A folder with one CSV, TSV, Parquet or JSONL file for each sequence, whose class is the name of the folder that
-    it lies in, or whose class or value is in a table. Folders train, test and validation may stand above them."""
+    """A folder with one CSV, TSV, Parquet or JSONL file for each sequence, or an .npy file of an array (T, F), whose
+    class is the name of the folder that it lies in, or whose class or value is in a table. Folders train, test and
+    validation may stand above them."""
 
     class Config(CSVFields, SequenceTables.Config):
         channels: Columns
-        """Columns of numbers, in each of the files."""
+        """Columns of numbers, in each of the files; those of an array are 0, 1, 2, ..."""
         target: Target = "class"
         """A class for each sequence, values or any number of labels for each (from `labels`), or a class for each step
         (a column)."""

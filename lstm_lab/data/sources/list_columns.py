@@ -130,8 +130,9 @@ def _texts(values: ValueColumns, names: Sequence[str], lists: tuple[str, ...] = 
 
 
 class ListColumns(SequenceOrWordTables, name="list_columns"):
-    """A Parquet or JSONL file with a row for each sequence, in whose cells are lists: a list of numbers is one channel,
-    a list of equally long lists several."""
+    """A Parquet, JSON or CSV file with a row for each sequence, in whose cells are lists: a list of numbers is one
+    channel, a list of equally long lists several. In a CSV a list is written as JSON, Python or NumPy write it, or as
+    numbers between blanks, semicolons or |."""
 
     class Config(SequenceOrWordTables.Config):
         label: TargetColumns
