@@ -243,6 +243,7 @@ def dataset(request, tmp_path, readable):
         "ts": {"path": str(tmp_path / "rows.ts")},
         "text_stream": {"path": str(tmp_path / "rows.jsonl").replace(".jsonl", ".txt")},
         "huggingface": {"path": str(tmp_path / "none")},
+        "csv_events": {"path": str(tmp_path / "long.csv"), "id": "s", "label": "kind", "events": ["a"]},
         "csv_text_pairs": {"path": str(tmp_path / "rows.jsonl"), "source": "text", "target": "label"},
         "aligned_texts": {"path": str(tmp_path / "rows.jsonl"), "target_path": str(tmp_path / "rows.jsonl")},
     }

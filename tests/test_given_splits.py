@@ -20,10 +20,11 @@ from lstm_lab.workflow import read_splits
 N = 24
 WAYS = {
     # reader: files for splits, a column of splits, groups; None: it has no place there, and docs/data.md says why.
-    "csv": ("files", "column", None), "csv_wide_series": (None, None, None),
+    "csv": ("files", "column", None), "csv_graph": ("files", "column", None), "csv_wide_series": (None, None, None),
     "csv_sequences": ("files", "column", "column"), "csv_wide": ("files", "column", "column"),
     "list_columns": ("files", "column", "column"), "csv_folder": ("files", "table", "table"),
     "arrays": ("files", "array", "array"), "ts": ("files", "table", "table"),
+    "csv_events": ("files", "column", "column"),
     "csv_text": ("files", "column", "column"), "csv_text_pairs": ("files", "column", "column"),
     "aligned_texts": ("files", "table", "table"), "text_folder": ("files", "table", "table"),
     "images": ("files", "array", "array"), "text_stream": ("files", None, None), "conll": ("files", "table", "table"),
@@ -50,6 +51,10 @@ def write(reader, folder):
         long = pd.DataFrame([(f"s{i:02}", x, CLASS[i], SPLIT[i], PERSON[i]) for i in range(N) for x in X[i]])
         long.set_axis(["id", "x", "label", "part", "person"], axis=1).to_csv(path, index=False)
         fields = {"id": "id", "channels": "x", "label": "label"}
+    elif reader == "csv_events":
+        long = pd.DataFrame([(i, w, CLASS[i], SPLIT[i], PERSON[i]) for i in range(N) for w in TEXTS[i].split()])
+        long.set_axis(["id", "event", "label", "part", "person"], axis=1).to_csv(path, index=False)
+        fields = {"id": "id", "events": "event"}
     elif reader == "csv_wide":
         pd.DataFrame({**heads, **{f"x{t}": X[:, t] for t in range(7)}}).to_csv(path, index=False)
         fields = {"label": "label", "channels": ["x"]}
@@ -115,7 +120,7 @@ def with_columns(reader, way, folder, **columns):
     return {} if way == "array" else {**table, **columns}
 
 
-@pytest.mark.parametrize("reader", [name for name, ways in WAYS.items() if ways[1] and name != "csv"])
+@pytest.mark.parametrize("reader", [name for name, ways in WAYS.items() if ways[1] and ways[2]])
 def test_a_column_of_splits(tmp_path, reader):
     data = write(reader, tmp_path / "split")
     data |= with_columns(reader, WAYS[reader][1], tmp_path / "split", split="part")

@@ -94,6 +94,11 @@ def inspect(path: str, choices: Mapping[str, object] | None = None) -> Inspectio
 
     if is_graph(choices):
         return inspect_graph(columns, choices)
+    from lstm_lab.data.inspection.event_tables import event_columns, inspect_events
+
+    events = event_columns(columns, choices) if choices.get("name", "csv_events") == "csv_events" else None
+    if events is not None:
+        return inspect_events(columns, events, choices)
     kind = columns.data_kind(choices)
     from lstm_lab.data.inspection.series_rows import inspect_series_rows, step_prefix
 

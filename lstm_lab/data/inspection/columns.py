@@ -49,7 +49,7 @@ MORE_LABEL_NAMES = (
 )  # fmt: skip
 """Names that columns of classes have too, in lower case."""
 TARGET_NAMES = ("y", "target", "value", "OT")
-TABLES = ("csv", "csv_text", "csv_text_pairs", "csv_sequences", "csv_wide", "csv_wide_series")
+TABLES = ("csv", "csv_text", "csv_text_pairs", "csv_events", "csv_sequences", "csv_wide", "csv_wide_series")
 """Data sets that read a table."""
 
 
@@ -186,7 +186,7 @@ class Columns:
             return name
         if "text" in choices or (not {"time", "targets", "channels"} & set(choices) and self.of_kind("text")):
             return "csv_text"
-        if {"channels", "target"} & set(choices) or self.sequence_columns() or self.value_columns():
+        if {"channels", "target", "label"} & set(choices) or self.sequence_columns() or self.value_columns():
             return "csv_sequences"
         if not self.of_kind("number"):
             return "has neither numbers nor texts of several words: set the columns by name=csv_text text=... label=..."

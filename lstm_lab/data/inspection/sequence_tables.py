@@ -75,7 +75,7 @@ def group_column(columns: Columns, id_: str | None, label: str, has_tags: bool) 
     return None
 
 
-def _counts_steps(columns: Columns, name: str, id_: str) -> bool:
+def counts_steps(columns: Columns, name: str, id_: str) -> bool:
     """Whether a column counts the steps of every sequence, from 0 or 1."""
     values = columns.numbers[name]
     rows = columns.table.group_rows(id_, "sequence").values()
@@ -109,7 +109,7 @@ def inspect_table(columns: Columns, choices: Fields) -> Inspection:
     others = {id_, *labels, split, group, *columns.ids(columns.names)}
     numbers = [name for name in columns.of_kind("number")
                if name not in others and name.lower() not in TIME_NAMES
-               and not columns.is_index(name) and not _counts_steps(columns, name, str(id_))]  # fmt: skip
+               and not columns.is_index(name) and not counts_steps(columns, name, str(id_))]  # fmt: skip
     data: Fields = {"name": "csv_sequences", "path": columns.path, "id": id_, "label": label}
     words = choices.get("words") or _word_column(columns, (id_, *labels, split, group))
     if "words" in choices or (choices.get("target") == "tag" and not numbers and not choices.get("channels") and words):

@@ -127,7 +127,7 @@ def row_format(columns: Columns) -> Fields:
     return marks | ({"separator": columns.format.separator} if is_csv and columns.format.separator != usual else {})
 
 
-def _max_length(usual: int, longest: int) -> int:
+def kept_length(usual: int, longest: int) -> int:
     """Tokens to keep of a text: of a few outliers not all, if they are much longer than the others."""
     kept = longest if longest <= 2 * usual else usual
     return min(400, max(10, -(-kept // 10) * 10))
@@ -162,16 +162,21 @@ def _finish(
         result.warnings += several.warnings()
     elif len(result.classes) > 1:
         result.warnings += balance_warnings(result.classes)
-    data.setdefault("max_length", _max_length(lengths[f"{unit}, 95th percentile"], lengths[f"{unit}, maximum"]))
+    data.setdefault("max_length", kept_length(lengths[f"{unit}, 95th percentile"], lengths[f"{unit}, maximum"]))
     result.title = f"Classification of texts into {len(result.classes)} classes"
     if several is not None:
         result.title = f"Which of {len(result.classes)} labels a text has, any number of them"
-    result.experiment = {
+    result.experiment = token_experiment(data, classification_task(result.classes) if several is None else several.task)
+    return result
+
+
+def token_experiment(data: Fields, task: object) -> Fields:
+    """The experiment that is proposed for sequences of tokens."""
+    return {
         "data": data,
-        "task": classification_task(result.classes) if several is None else several.task,
+        "task": task,
         "model": {"bidirectional": True, "pooling": "max", "dropout": {"output": 0.3}},
         "optimizer": {"lr": 2e-3},
         "schedule": "cosine",
         "trainer": {"max_epochs": 10, "patience": 3},
     }
-    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from lstm_lab.config import DataError
 from lstm_lab.data.readers.cells import check_classes, labels_of, splits_of
 from lstm_lab.data.readers.csv_format import CSVFormat
 from lstm_lab.data.readers.label_sets import label_sets
-from lstm_lab.data.readers.table import Table, read_numbers
+from lstm_lab.data.readers.table import Table, quoted, read_numbers
 
 _WHOLE = re.compile(r"([+-]?\d+)(\.0*)?(e[+-]?0+)?", re.IGNORECASE)
 """Matches a whole number as programs write it: 1.0000000e+00."""
@@ -99,3 +100,21 @@ class HeadColumns:
     def groups(self, head: Table) -> np.ndarray | None:
         """(N,) names; None where sequences have no groups."""
         return None if self.group is None else np.array(head.columns[self.group])
+
+
+def check_constant(table: Table, name: str, id: str, rows: Sequence[np.ndarray], way_out: str = "") -> None:
+    """Raise DataError where a column differs within a sequence.
+
+    Args:
+        id: column of the sequence.
+        rows: of each sequence.
+        way_out: another than to write one value, for the message.
+    """
+    cells = table.columns[name]
+    for index in rows:
+        first = int(index[0])
+        other = next((int(row) for row in index if cells[row] != cells[first]), None)
+        if other is not None:
+            raise table.error(other, name, f"{quoted(cells[other])} differs from {table.unit} {table.lines[first]} of "
+                              f"the same sequence {quoted(table.columns[id][first])}: write one value in all of its "
+                              f"rows{way_out}")  # fmt: skip

@@ -19,8 +19,8 @@ from lstm_lab.data.readers.csv_format import CSVFields, CSVFormat, check_format
 from lstm_lab.data.readers.formats import read_frame, read_number_rows
 from lstm_lab.data.readers.locate import find_file
 from lstm_lab.data.readers.sequence_file import SequenceFile
-from lstm_lab.data.readers.sequence_heads import HeadColumns, StepColumns
-from lstm_lab.data.readers.table import Table, quoted, read_numbers
+from lstm_lab.data.readers.sequence_heads import HeadColumns, StepColumns, check_constant
+from lstm_lab.data.readers.table import Table, read_numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,8 @@ class SequenceTable:
         columns, has_tags = self.head, self.head.target == "tag"
         for name in more:
             if name != columns.label or not has_tags:
-                self._check_constant(table, name, rows)
+                way_out = "; a class for each step is data.target=tag" if name in columns.labels else ""
+                check_constant(table, name, self.id, rows, way_out)
         head = table.rows(np.array([index[0] for index in rows]))
         tags = np.array(table.columns[columns.label])[np.concatenate(rows)] if has_tags else None
         return SequenceFile(
@@ -77,17 +78,6 @@ class SequenceTable:
         plain = self.format.plain(table, channels)
         values = read_numbers(plain, channels, self.format.decimal, self.allow_missing, WAYS_OUT)
         return [values[index] for index in rows], rows
-
-    def _check_constant(self, table: Table, name: str, rows: Sequence[np.ndarray]) -> None:
-        cells = table.columns[name]
-        for index in rows:
-            first = int(index[0])
-            other = next((int(row) for row in index if cells[row] != cells[first]), None)
-            if other is not None:
-                way_out = "; a class for each step is data.target=tag" if name in self.head.labels else ""
-                raise table.error(other, name, f"{quoted(cells[other])} differs from {table.unit} {table.lines[first]} "
-                                  f"of the same sequence {quoted(table.columns[self.id][first])}: write one value in "
-                                  f"all of its rows{way_out}")  # fmt: skip
 
 
 class CSVSequences(SequenceOrWordTables, name="csv_sequences"):
