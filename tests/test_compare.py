@@ -71,6 +71,19 @@ def test_of_a_sweep_its_best_configuration_is_compared(tmp_path):
     assert shown.tables[-1][1][head.index("test evaluations")][0] == "1"
 
 
+def test_runs_of_different_engines_are_said_to_be_such(tmp_path):
+    folders = [run(tmp_path / name, 0.05 * seed, seed) for seed, name in enumerate("ab", 1)]
+    for folder, engine in zip(folders, ("avx512", "torch"), strict=True):
+        about = json.loads((folder / "run.json").read_text())
+        write_json(folder / "run.json", {**about, "code": {"engine": engine}})
+    assert (
+        "The experiments ran with different engines of the cells: avx512 and torch." in compared(folders, tmp_path).text
+    )
+    write_json(folders[1] / "run.json", {**about, "code": "new"})
+    with pytest.raises(DataError, match="code"):
+        compared(folders, tmp_path)
+
+
 def test_other_data_are_never_ranked_together(tmp_path):
     ours = run(tmp_path / "a", 0.05)
     theirs = run(tmp_path / "b", 0.01, data="fsdd", digest="0123456789abcdef")

@@ -45,6 +45,12 @@ class Git(Shape):
     dirty: bool | None = None
 
 
+class Code(Shape):
+    """What computed the cells."""
+
+    engine: str | None = None
+
+
 class Data(Shape):
     """The data set that a run was trained on."""
 
@@ -195,6 +201,7 @@ class RunFile(Shape):
     name: str | None = None
     created: Time | None = None
     git: Git | None = None
+    code: Code | None = None
     versions: dict[str, str] | None = None
     command: str | None = None
     job_type: str | None = None

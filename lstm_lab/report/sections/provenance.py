@@ -161,7 +161,9 @@ def warnings(groups: list[ComparisonGroup]) -> list[str]:
     records = [record for group in groups for row in group.experiments for record in row.records]
     commits = {git["commit"][:12] for record in records if (git := record.about.get("git"))}
     torches = {v["torch"] for record in records if (v := record.about.get("versions")) and "torch" in v}
-    found = (("commits of the code", commits), ("versions of torch", torches))
+    # Two engines round differently, so that trainings drift apart.
+    engines = {engine for record in records if (engine := (record.about.get("code") or {}).get("engine"))}
+    found = (("commits of the code", commits), ("versions of torch", torches), ("engines of the cells", engines))
     return [
         f"The experiments ran with different {noun}: {fmt.join(sorted(values))}."
         for noun, values in found
