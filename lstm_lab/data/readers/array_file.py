@@ -85,7 +85,7 @@ def array_of_steps(path: Path) -> np.ndarray:
     Raises:
         DataError: another shape or type.
     """
-    steps = _load(path).get("X", np.empty(0))
+    steps = load_arrays(path).get("X", np.empty(0))
     if steps.ndim not in (1, 2) or not steps.size or steps.dtype.kind not in "fiub":
         raise DataError(f"{path}: has shape {steps.shape} and type {steps.dtype}, but the array of a sequence has "
                         "numbers (T, F): a row for each step")  # fmt: skip
