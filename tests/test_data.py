@@ -226,9 +226,20 @@ def dataset(request, tmp_path, readable):
     for i in range(20):
         wavfile.write(tmp_path / "sounds" / f"{i}.wav", 8000, rng.normal(size=1600 + 80 * i).astype(np.float32))
     (tmp_path / "said.csv").write_text("file,text\n" + "".join(f"{i},{'ab'[i % 2] * (1 + i % 5)}\n" for i in range(20)))
+    np.savez(tmp_path / "clips.npz", X=rng.integers(0, 9, (40, 5, 4, 6)), y=np.arange(40) % 2)
+    (tmp_path / "edges.csv").write_text("from,to\na,b\n")
     np.savez(tmp_path / "images.npz", X=rng.integers(0, 9, (40, 4, 3)), y=np.arange(40) % 2)
     required = {
         "images": {"path": str(tmp_path / "images.npz")},
+        "clips": {"path": str(tmp_path / "clips.npz")},
+        "csv_graph": {
+            "path": str(path),
+            "time": "t",
+            "targets": ["a", "b"],
+            "edges": str(tmp_path / "edges.csv"),
+            "window": 9,
+            "horizon": 3,
+        },
         "recordings": {"path": str(tmp_path / "sounds"), "texts": str(tmp_path / "said.csv")},
         "arrays": {"path": str(tmp_path / "rows.npz")},
         "csv": {"path": str(path), "time": "t", "targets": ["a"], "features": ["b"], "window": 9, "horizon": 3},

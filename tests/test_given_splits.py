@@ -27,7 +27,8 @@ WAYS = {
     "csv_events": ("files", "column", "column"),
     "csv_text": ("files", "column", "column"), "csv_text_pairs": ("files", "column", "column"),
     "aligned_texts": ("files", "table", "table"), "text_folder": ("files", "table", "table"),
-    "images": ("files", "array", "array"), "text_stream": ("files", None, None), "conll": ("files", "table", "table"),
+    "images": ("files", "array", "array"), "clips": ("files", "array", "array"),
+    "text_stream": ("files", None, None), "conll": ("files", "table", "table"),
 }  # fmt: skip
 TASKS = {"csv_text_pairs": "translate", "aligned_texts": "translate", "conll": "tag"}
 SPLIT = np.array(["train"] * 12 + ["dev"] * 6 + ["test"] * 6)
@@ -88,12 +89,11 @@ def write(reader, folder):
     elif reader == "conll":
         path = folder / "data.conll"
         path.write_text("\n".join("".join(f"{w} {len(w)}\n" for w in text.split()) for text in TEXTS))
-    elif reader in ("arrays", "images"):
+    elif reader in ("arrays", "images", "clips"):
         path = folder / "data.npz"
+        own = X[:, :, None, None] if reader == "clips" else X[:, :, None]
         splits = np.where(SPLIT == "dev", "validation", SPLIT)
-        np.savez(
-            path, X=X[:, :, None], y=CLASS, **({"splits": splits} if folder.name == "split" else {"groups": PERSON})
-        )
+        np.savez(path, X=own, y=CLASS, **({"splits": splits} if folder.name == "split" else {"groups": PERSON}))
     return {"name": reader, "path": str(path), **fields}
 
 

@@ -20,7 +20,7 @@ from lstm_lab.data.inspection.result import (
     length_statistics,
 )
 from lstm_lab.data.kinds.clips import ClipFiles
-from lstm_lab.data.readers.array_file import UNREADABLE
+from lstm_lab.data.readers.array_file import UNREADABLE, load_arrays
 from lstm_lab.data.readers.clip_file import ENDINGS
 from lstm_lab.data.readers.folders import files_of_folder
 from lstm_lab.data.readers.image_file import CHANNELS, size_text
@@ -31,7 +31,9 @@ def has_clips(path: str, folder: Path | None) -> bool:
     """Whether a folder has arrays in folders for classes, or a file has clips by the shape of its X."""
     if folder is not None:
         try:
-            return any(file.label for file in files_of_folder(folder, ENDINGS, mixed=True))
+            files = [file for file in files_of_folder(folder, ENDINGS, mixed=True) if file.label]
+            # An array (T, F) of each file is a sequence.
+            return bool(files) and load_arrays(files[0].path).get("X", np.empty(0)).ndim != 2
         except DataError:
             return False
     file = next((place for place in candidates(path) if place.is_file()), None)

@@ -52,4 +52,4 @@ class GraphSeries(WindowedDataset):
 
     @cached_property
     def digest(self) -> str:
-        return digest(super().digest, self.edges.pairs, self.edges.weights)
+        return digest(self.digest_of_series(), self.edges.pairs, self.edges.weights)

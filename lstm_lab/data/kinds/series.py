@@ -272,6 +272,10 @@ class WindowedDataset(Dataset[SeriesInfo]):
 
     @cached_property
     def digest(self) -> str:
+        return self.digest_of_series()
+
+    def digest_of_series(self) -> str:
+        """Hash of the values, their columns and the splits."""
         series = self.series
         ends = self.split_ends(series)
         # Of a single series without further columns: as earlier versions recorded it.
