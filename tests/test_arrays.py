@@ -291,7 +291,7 @@ def test_a_plain_npz_file_is_trained_by_a_conf(tmp_path, monkeypatch):
 
 X9 = np.random.default_rng(0).normal(size=(9, 3, 1))
 FILES = {
-    "not npz": (lambda path: path.write_text("abc"), "class", "cannot be read as .npz or .npy without pickle"),
+    "not npz": (lambda path: path.write_text("abc"), "class", "is no .npz or .npy file: write one by numpy.savez"),
     "pickle": (lambda path: np.savez(path, X=np.array([[1], None], object)), "class", "cannot be read as .npz"),
     "no X": (lambda path: np.savez(path, x=np.zeros((9, 3, 1))), "class", "has no array X"),
     "no y": (lambda path: np.savez(path, X=X9), "class", "has no array y"),

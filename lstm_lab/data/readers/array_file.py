@@ -55,6 +55,8 @@ def read_array_file(
         raise DataError(f"{file_path}: {error}" if not str(error).startswith(str(file_path)) else str(error)) from None
 
 
+_MAGIC = (b"PK", b"\x93NUMPY")
+"""First bytes of .npz and .npy files."""
 UNREADABLE = (
     OSError, EOFError, ValueError, TypeError, AttributeError, RuntimeError, zipfile.BadZipFile, zlib.error
 )  # fmt: skip
@@ -66,6 +68,9 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
     if path.suffix.lower() in HDF5_ENDINGS:
         return _load_hdf5(path)
     try:
+        with path.open("rb") as stream:
+            if not stream.read(6).startswith(_MAGIC):
+                raise DataError("is no .npz or .npy file: write one by numpy.savez")
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {"X": loaded}
