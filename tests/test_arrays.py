@@ -297,7 +297,7 @@ FILES = {
     "no y": (lambda path: np.savez(path, X=X9), "class", "has no array y"),
     "two dimensions": (lambda path: np.savez(path, X=np.zeros((9, 3))), "class", r"X: has shape \(9, 3\)"),
     "lengths": (lambda path: np.savez(path, X=np.zeros((9, 3)), lengths=[4, 4]), "class", "whose sum is 9"),
-    "y of floats": (lambda path: np.savez(path, X=X9, y=np.zeros(9)), "class", "data.target=value"),
+    "y of floats": (lambda path: np.savez(path, X=X9, y=np.arange(9) / 2), "class", "data.target=value"),
     "y too short": (lambda path: np.savez(path, X=X9, y=[1, 2]), "class", "9 sequences need one class"),
     "y of words": (lambda path: np.savez(path, X=X9, y=["a"] * 9), "value", "values to predict are 9"),
     "steps": (lambda path: np.savez(path, X=X9, y=[1] * 9), "tag", "27 steps need one class each"),

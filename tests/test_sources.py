@@ -16,6 +16,7 @@ from lstm_lab.data.kinds.tagged import TaggedSequences
 from lstm_lab.data.readers.locate import locate
 from lstm_lab.data.sources.fsdd_strings import FSDDStrings
 from lstm_lab.data.sources.hapt import TEST_USERS, VALIDATION_USERS
+from lstm_lab.data.sources.moving_digits import MovingDigits
 from lstm_lab.data.sources.protein_ss import one_hot
 from lstm_lab.data.sources.reber import END, GRAMMAR
 
@@ -147,6 +148,8 @@ def test_synthetic_problems_are_reproducible_and_their_splits_differ(name, reada
         assert longer.test_split().texts() == parts[2].texts()
     elif isinstance(longer, FSDDStrings):  # They are scaled by the training split.
         assert all(map(np.array_equal, longer.raw.test.sequences, data.raw.test.sequences))
+    elif isinstance(longer, MovingDigits):
+        assert all(map(np.array_equal, longer.read().test[0], data.read().test[0]))
     else:
         assert torch.equal(all_of(longer.test_split()).x, first[2])
 
