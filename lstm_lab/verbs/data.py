@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Json, echo, echo_json
+from lstm_lab.verbs.options import Json, check_target, echo, echo_json
 from lstm_lab.workflow import read_splits
 
 
@@ -28,10 +27,7 @@ def inspect(
     from lstm_lab.data.inspection import inspect
     from lstm_lab.experiment import Experiment
 
-    if force and write is None:
-        raise ConfigError("--force has no effect without --write FILE")
-    if write is not None and os.path.lexists(write) and not (force and os.path.isfile(write)):
-        raise ConfigError(f"{write}: exists already: choose another name, or overwrite it by --force")
+    check_target(write, force)
     inspection = inspect(file, dict(parse_overrides(choices or ())))
     experiment = Experiment.of(inspection.experiment, f"{file}: its experiment")
     if write is not None:

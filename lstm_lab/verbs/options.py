@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from lstm_lab.config import ConfigError
 from lstm_lab.display.printable import printable
 from lstm_lab.records.files import to_json
 
@@ -90,6 +92,14 @@ Top = Annotated[
                       "weights chosen on the validation split."),
 ]  # fmt: skip
 Json = Annotated[bool, typer.Option("--json", help="Plain JSON on standard output.")]
+
+
+def check_target(write: str | None, force: bool) -> None:
+    """Raise ConfigError where the file that --write names exists and may not be overwritten, or --force has none."""
+    if force and write is None:
+        raise ConfigError("--force has no effect without --write FILE")
+    if write is not None and os.path.lexists(write) and not (force and os.path.isfile(write)):
+        raise ConfigError(f"{write}: exists already: choose another name, or overwrite it by --force")
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:

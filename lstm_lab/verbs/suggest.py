@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lstm_lab.config import ConfigError
-from lstm_lab.verbs.options import Json, Overrides, echo, echo_json
+from lstm_lab.verbs.options import Json, Overrides, check_target, echo, echo_json
 
 if TYPE_CHECKING:
     from lstm_lab.atlas import Atlas
@@ -34,10 +34,7 @@ def suggest(
     """Name configurations to begin with: what did well on other data sets, in the order in which to try it."""
     from lstm_lab.atlas import read_atlas, suggestions
 
-    if force and write is None:
-        raise ConfigError("--force has no effect without --write FILE")
-    if write is not None and os.path.lexists(write) and not (force and os.path.isfile(write)):
-        raise ConfigError(f"{write}: exists already: choose another name, or overwrite it by --force")
+    check_target(write, force)
     experiment, command, content = _experiment(file, overrides or [], write)
     atlas = read_atlas()
     found = suggestions(experiment, atlas, count)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +9,11 @@ import numpy as np
 from lstm_lab.config import DataError
 from lstm_lab.config.validation import validate
 from lstm_lab.data.base import Dataset
-from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, similar_sequences
 from lstm_lab.data.inspection.given_files import given_fields
+from lstm_lab.data.inspection.images import inspect_pictures
 from lstm_lab.data.inspection.result import (
     Fields,
     Inspection,
-    balance_warnings,
     classification_task,
     length_statistics,
 )
@@ -52,22 +50,13 @@ def inspect_clips(path: str, choices: Fields) -> Inspection:
     data: Fields = {"name": "clips", "path": path, **choices}
     data |= given_fields(data)
     files: ClipFiles = validate(Dataset.members["clips"].Config, data, path).build()
-    labels, splits = files.labels.tolist(), files.named_splits
     result = Inspection(str(files.files[0].path), "clips", "")
-    result.statistics |= {"clips": len(labels), "size": size_text(files.shape)}
+    result.statistics |= {"clips": len(files.labels), "size": size_text(files.shape)}
     result.statistics |= length_statistics(map(len, files.sequences), "frames")
-    if splits is not None:
-        result.statistics |= {f"{split} clips": count for split, count in Counter(splits.tolist()).items()}
-    keys = group_numbers([sequence.tobytes() for sequence in files.sequences])
-    statistics, warnings = copy_statistics(keys, similar_sequences(files.sequences), labels, splits, "clips")
-    result.statistics |= statistics
-    result.classes = {str(name): count for name, count in Counter(labels).most_common()}
-    result.statistics["classes"] = len(result.classes)
-    result.title = f"Classification of clips into {len(result.classes)} classes"
-    result.warnings += [*warnings, *(balance_warnings(result.classes) if len(result.classes) > 1 else [])]
+    inspect_pictures(result, "clips", files)
     task = classification_task(result.classes)
     result.experiment = {
-        "data": {**data, "batch_size": data.get("batch_size", 16 if len(labels) < 1000 else 32)},
+        "data": {**data, "batch_size": data.get("batch_size", 16 if len(files.labels) < 1000 else 32)},
         "task": task if len(task) > 1 else task["name"],
         "model": "video",
         "optimizer": {"lr": 3e-3},

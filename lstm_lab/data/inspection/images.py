@@ -15,6 +15,7 @@ from lstm_lab.data.inspection.copies import copy_statistics, group_numbers, simi
 from lstm_lab.data.inspection.given_files import given_fields
 from lstm_lab.data.inspection.result import Fields, Inspection, balance_warnings, classification_task
 from lstm_lab.data.kinds.images import ImageFiles
+from lstm_lab.data.kinds.user_sequences import LabelledFiles
 from lstm_lab.data.readers.array_file import UNREADABLE
 from lstm_lab.data.readers.folders import files_of_folder
 from lstm_lab.data.readers.image_file import ENDINGS, size_text
@@ -54,24 +55,33 @@ def inspect_images(path: str, choices: Fields) -> Inspection:
     data: Fields = {"name": "images", "path": path, **choices}
     data |= given_fields(data)
     files: ImageFiles = validate(Dataset.members["images"].Config, data, path).build()
-    labels, splits = files.labels.tolist(), files.named_splits
     result = Inspection(str(files.files[0].path), "images", "")
-    result.statistics |= {"images": len(labels), "size": size_text(files.shape)}
-    if splits is not None:
-        result.statistics |= {f"{split} images": count for split, count in Counter(splits.tolist()).items()}
-    keys = group_numbers([sequence.tobytes() for sequence in files.sequences])
-    statistics, warnings = copy_statistics(keys, similar_sequences(files.sequences), labels, splits, "images")
-    result.statistics |= statistics
-    result.classes = {str(name): count for name, count in Counter(labels).most_common()}
-    result.statistics["classes"] = len(result.classes)
-    result.title = f"Classification of images into {len(result.classes)} classes"
-    result.warnings += [*warnings, *(balance_warnings(result.classes) if len(result.classes) > 1 else [])]
+    result.statistics |= {"images": len(files.labels), "size": size_text(files.shape)}
+    inspect_pictures(result, "images", files)
     task = classification_task(result.classes)
     result.experiment = {
-        "data": {**data, "batch_size": data.get("batch_size", 16 if len(labels) < 1000 else 64)},
+        "data": {**data, "batch_size": data.get("batch_size", 16 if len(files.labels) < 1000 else 64)},
         "task": task if len(task) > 1 else task["name"],
         "model": {"bidirectional": True, "pooling": "max", "dropout": {"output": 0.2}},
         "optimizer": {"lr": 5e-3},
         "trainer": {"max_epochs": 30},
     }
     return result
+
+
+def inspect_pictures(result: Inspection, what: str, files: LabelledFiles) -> None:
+    """Enter splits, copies and classes of images or clips.
+
+    Args:
+        what: they are called.
+    """
+    labels, splits = files.labels.tolist(), files.named_splits
+    if splits is not None:
+        result.statistics |= {f"{split} {what}": count for split, count in Counter(splits.tolist()).items()}
+    keys = group_numbers([sequence.tobytes() for sequence in files.sequences])
+    statistics, warnings = copy_statistics(keys, similar_sequences(files.sequences), labels, splits, what)
+    result.statistics |= statistics
+    result.classes = {str(name): count for name, count in Counter(labels).most_common()}
+    result.statistics["classes"] = len(result.classes)
+    result.title = f"Classification of {what} into {len(result.classes)} classes"
+    result.warnings += [*warnings, *(balance_warnings(result.classes) if len(result.classes) > 1 else [])]

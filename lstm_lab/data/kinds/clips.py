@@ -13,11 +13,10 @@ import torch
 
 from lstm_lab.config import DataError
 from lstm_lab.data.base import NewSamples
-from lstm_lab.data.kinds.images import Shape
+from lstm_lab.data.kinds.images import Shape, pixel_scale
 from lstm_lab.data.kinds.labelled import LabelledInfo, LabelledSequences, LabelledSplit
 from lstm_lab.data.kinds.new_samples import batches_of, on_training_scale, source_name
 from lstm_lab.data.kinds.user_sequences import LabelledFiles
-from lstm_lab.data.preprocessing.scaling import check_resolution, standardization
 from lstm_lab.data.readers.clip_file import as_clips
 from lstm_lab.data.readers.image_file import size_text
 from lstm_lab.data.readers.in_memory import NewData, is_frame
@@ -84,12 +83,7 @@ class ClipSequences(LabelledSequences):
 
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
-        channels = self.shape[2]
-        clips = [self.data.train[0][i] for i in self._train_and_validation[0]]
-        pixels = np.concatenate(clips).astype(np.float64).reshape(-1, channels)
-        check_resolution(pixels, f"data '{self.name}'")
-        mean, std = (np.tile(part, clips[0].shape[1] // channels) for part in standardization([pixels]))
-        return mean, std
+        return pixel_scale([self.data.train[0][i] for i in self._train_and_validation[0]], self.shape[2], self.name)
 
     def read_new(self, source: NewData, info: LabelledInfo) -> NewSamples:
         assert isinstance(info, ClipInfo)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +45,20 @@ def as_steps(image: np.ndarray, steps: Steps, permutation: tuple[int, ...]) -> n
     pixels = image.reshape(H * W, C)
     pixels = pixels[list(permutation)] if permutation else pixels
     return pixels.reshape(H, W * C) if steps == "rows" else pixels
+
+
+def pixel_scale(images: Sequence[np.ndarray], channels: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(I,) mean and standard deviation of the channel of the pixel that each input channel is of.
+
+    Args:
+        images: (T, I) each, of pixels one behind the other.
+        channels: of a pixel.
+        name: of the data set, for messages.
+    """
+    pixels = np.concatenate(images).astype(np.float64).reshape(-1, channels)
+    check_resolution(pixels, f"data '{name}'")
+    mean, std = (np.tile(part, images[0].shape[1] // channels) for part in standardization([pixels]))
+    return mean, std
 
 
 @dataclass(frozen=True)
@@ -108,12 +123,8 @@ class ImageSequences(LabelledSequences):
     @cached_property
     def _scale(self) -> tuple[np.ndarray, np.ndarray]:
         """(I,) mean and standard deviation of the channel of the pixel that each input channel is of."""
-        channels = self.shape[2]
         images = [self.data.train[0][i] for i in self._train_and_validation[0]]
-        pixels = np.concatenate(images).astype(np.float64).reshape(-1, channels)
-        check_resolution(pixels, f"data '{self.name}'")
-        mean, std = (np.tile(part, images[0].shape[1] // channels) for part in standardization([pixels]))
-        return mean, std
+        return pixel_scale(images, self.shape[2], self.name)
 
     def read_new(self, source: NewData, info: LabelledInfo) -> NewSamples:
         assert isinstance(info, ImageInfo)
