@@ -22,6 +22,7 @@ from lstm_lab.sweeps.searchers import Searcher
 from lstm_lab.sweeps.spec import Sweep
 from lstm_lab.sweeps.store.extension import Addition, extend
 from lstm_lab.sweeps.store.record import winner_folder
+from lstm_lab.sweeps.view.dry_run import plan
 from lstm_lab.verbs import terminal
 
 METRIC = "val/scaled_mse"
@@ -110,6 +111,12 @@ def test_a_searcher_learns_which_configurations_keep_the_constraints(tmp_path, d
     tell_all_after_kills(folder, answer)
     assert canonical_json(rows(folder)) == canonical_json(rows(whole))
     again = make(tmp_path, demand, "again", **more, warm_start=[str(whole.path)])
+    known = again.about["warm_start"]
+    planned = "\n".join(plan(again.sweep, "again.yaml", None, None))
+    assert f"warm start {known['told']} earlier configurations; {known['outside']} lie outside the space" in planned
+    gone = again.sweep.model_copy(update={"warm_start": ("nothing",)})
+    with pytest.raises(ConfigError, match="nothing: "):
+        list(plan(gone, "again.yaml", None, None))
     earlier = AskTell(again)._searcher.study.trials
     ranked = [[*row.violations] for row in whole.leaderboard()]
     assert [[*trial.constraints.values()] for trial in earlier] == ranked

@@ -10,6 +10,7 @@ from pathlib import Path
 from lstm_lab.records.files import runs_folder
 from lstm_lab.sweeps.space.search_space import format_overrides
 from lstm_lab.sweeps.spec import Sweep
+from lstm_lab.sweeps.store.folder import earlier_results
 
 
 def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage: str | None = None) -> Iterator[str]:
@@ -19,6 +20,9 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         file: of the sweep, which gives its folder a name without `name`.
         address: of a Ray cluster; None: this machine.
         storage: URI that the trials write to, where nodes share no disk.
+
+    Raises:
+        ConfigError: `warm_start` does not fit.
     """
     experiment, resources = sweep.base, sweep.resources
     configurations, repeats = sweep.num_configurations, len(sweep.repeats)
@@ -27,6 +31,9 @@ def plan(sweep: Sweep, file: str, name: str | None, address: str | None, storage
         f"trials     {configurations * repeats}: {configurations} configurations x {_repeats(sweep)}, at most "
         f"{experiment.trainer.max_epochs} epochs each; searcher {sweep.searcher.name}, scheduler {sweep.scheduler.name}"
     )
+    if sweep.earlier_sweeps:
+        told, outside = earlier_results(sweep)
+        yield f"warm start {len(told)} earlier configurations; {outside} lie outside the space and are left out"
     if sweep.monitor is not None:
         yield f"objectives {', '.join(sweep.monitor)}{_measured(sweep)}"
     if sweep.criteria.limits:
