@@ -102,6 +102,16 @@ def test_progress_shows_the_value_that_counts():
     assert best.best == (1.0, "t0")
 
 
+def test_after_a_kill_a_trial_may_continue_from_another_before_it_is_started_again():
+    out = StringIO()
+    view = SweepProgress("m", "min", 2, 9, Console(file=out, width=200))
+    view.report_exploit({"trial": "t0", "source": "t1", "from_epoch": 3, "overrides": {"optimizer.lr": 0.1},
+                         "changes": {"optimizer.lr": {"old": 0.2, "new": 0.1}}})  # fmt: skip
+    assert "t0 continues from t1 after epoch 3: lr 0.2 -> 0.1" in out.getvalue()
+    view.start_trial("t0", {"optimizer.lr": 0.1}, Repeat(0))
+    assert view.rows["t0"].state == "running"
+
+
 def test_events_name_the_trial_that_is_best_now():
     events = []
     view = EventProgress("m", "max", 2, 9, events.append, "last")

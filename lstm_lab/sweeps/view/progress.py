@@ -111,8 +111,12 @@ class SweepProgress:
         self._refresh()
 
     def report_exploit(self, row: Row) -> None:
-        """A trial continues from another one; `row` is the row of its lineage."""
-        self.rows[row["trial"]].config = format_config(row["overrides"])
+        """A trial continues from another one; `row` is the row of its lineage.
+
+        After a kill the decision may be taken before the trial is started again.
+        """
+        if row["trial"] in self.rows:
+            self.rows[row["trial"]].config = format_config(row["overrides"])
         changes = " ".join(
             f"{_last_name(key)} {format_value(change['old'])} -> {format_value(change['new'])}"
             for key, change in row["changes"].items()
