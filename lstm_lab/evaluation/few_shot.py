@@ -131,7 +131,7 @@ def few_shot(run: Run, overrides: Sequence[str] = (), episodes: Episodes | None 
     closed. Inputs are on the scale of the data that the run was trained on.
 
     Args:
-        overrides: of `data` in the run's experiment, such as data.classes=[8,9] for others than it was trained on.
+        overrides: of `data` in the run's experiment, such as data.only_classes=[8,9] for others than it was trained on.
 
     Raises:
         ConfigError: the run is no classifier, overrides of other sections, or too few classes.
@@ -188,7 +188,10 @@ def _ways(episodes: Episodes, names: Sequence[str], labels: Sequence[np.ndarray]
     ways = len(names) if episodes.ways is None else episodes.ways
     if not 2 <= ways <= len(names):
         raise ConfigError(f"--ways {ways}: data '{data}' has {len(names)} classes here: {', '.join(names)}")
-    needed = (("training", max(episodes.shots), "lower --shots"), ("validation", 1, "leave it out by data.classes"))
+    needed = (
+        ("training", max(episodes.shots), "lower --shots"),
+        ("validation", 1, "leave it out by data.only_classes"),
+    )
     for (split, least, way_out), own in zip(needed, labels, strict=True):
         for k, name in enumerate(names):
             found = int((own == k).sum())
